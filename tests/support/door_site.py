@@ -37,7 +37,7 @@ from doorward.enforcement.plan import (
 )
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.decision import connection_id
+from doorward.policy.grants import connection_id
 from doorward.policy.model import (
     AppPolicy,
     Document,

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from doorward.core.entities import Outcome, Reason
-from doorward.policy.decision import Request, connection_id, grants_fit
+from doorward.policy.decision import Request
+from doorward.policy.grants import connection_id, grants_fit
 from doorward.policy.model import METHOD, AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import NO_OWNER

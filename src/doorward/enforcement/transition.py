@@ -43,7 +43,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from doorward.policy.decision import ID_LENGTH, connection_id
+from doorward.policy.grants import ID_LENGTH, connection_id
 from doorward.policy.model import AppPolicy
 
 MAX_ALIASES = 32

@@ -11,7 +11,7 @@ from collections import Counter
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault
-from doorward.policy.decision import GRANTS_LIMIT_BYTES, ID_LENGTH
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, ID_LENGTH
 from doorward.policy.model import AppPolicy, Document, Effect
 from doorward.policy.selectors.principals import KIND
 from doorward.policy.selectors.table import Selector

@@ -22,13 +22,9 @@ The steps of a judgement:
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
 from doorward.core.factor_kinds import FactorKind
@@ -40,18 +36,13 @@ from doorward.policy.findings import (
     find_unasked,
     selects,
 )
+from doorward.policy.grants import connection_id, grants_fit
 from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import owner_segment, pattern_of
 from doorward.policy.request_paths import find_open_path, name_paths
 from doorward.policy.requirements import NOTHING_SHOWN, Requirement, ShownFactors, all_met_with, effort
-from doorward.policy.selectors.table import Selector
 from doorward.policy.subject import Subject
-
-GRANTS_LIMIT_BYTES = 4096
-"""Grants of 25 KiB cost Envoy 370 us per request (measured); 4 KiB hold 185 ids and one token."""
-
-ID_LENGTH = 21
 
 FORESIGHT = timedelta(days=1)
 """How far ahead it is looked for a loss; connections live for half a day."""
@@ -121,26 +112,6 @@ class Decision:
         ways = [one.missing for one in self.findings if self.missing and one.missing]
         open_ways = [way for way in ways if not any(one.kinds.isdisjoint(enrolled) for one in way)]
         return min(open_ways, key=effort, default=self.missing)
-
-
-def connection_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:
-    """Return the id that stands for one selector of one application and effect in grants.
-
-    Rules of one application with the same effect and selector share it; no two applications,
-    tenants or effects ever do.
-
-    Returns:
-        `g` (grant of an allow) or `c` (clearance of a deny) and 20 characters of `[a-z2-7]`,
-        100 bits of SHA-256: a collision would need 2**50 selectors.
-    """
-    return _hashed_id(tenant, application_id, effect.value, selector.text)
-
-
-@lru_cache(maxsize=65536)
-def _hashed_id(*parts: str) -> str:
-    digest = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).digest()
-    letter = "g" if parts[2] == Effect.ALLOW.value else "c"
-    return letter + base64.b32encode(digest).decode("ascii").lower()[: ID_LENGTH - 1]
 
 
 def authority_of(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> ConnectionAuthority:
@@ -238,16 +209,6 @@ def admits(authority: ConnectionAuthority) -> Admission:
     if not grants_fit(authority.grants):
         return Admission(outcome=Outcome.BAD, reasons=(authority.standing, Reason.GRANTS_TOO_LARGE))
     return Admission(outcome=Outcome.GOOD, reasons=(authority.standing, Reason.RULE_ALLOWS))
-
-
-def render_grants(grants: Iterable[str]) -> str:
-    """Return ids as Envoy matches them: `,id,id,`, so that `,id,` is contained only where the id is."""
-    return "," + "".join(f"{one}," for one in grants)
-
-
-def grants_fit(grants: Iterable[str]) -> bool:
-    """Say whether rendered grants keep within `GRANTS_LIMIT_BYTES`, with room for the gateway's own token."""
-    return len(render_grants(grants)) + ID_LENGTH + 1 <= GRANTS_LIMIT_BYTES
 
 
 def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, request: Request) -> Decision:

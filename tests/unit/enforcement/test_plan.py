@@ -23,7 +23,7 @@ from doorward.enforcement.plan import (
     build_plan,
     check_socket_path,
 )
-from doorward.policy.decision import connection_id
+from doorward.policy.grants import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select

@@ -8,8 +8,9 @@ from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalS
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import lint_document
 from doorward.policy.capacity import MOST_GRANTS, check_capacity, count_grants
-from doorward.policy.decision import admits, authority_of, grants_fit
+from doorward.policy.decision import admits, authority_of
 from doorward.policy.document import parse_document
+from doorward.policy.grants import grants_fit
 from doorward.policy.model import Document
 from doorward.policy.subject import Subject
 

@@ -9,18 +9,15 @@ import pytest
 
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.policy.decision import (
-    GRANTS_LIMIT_BYTES,
     ConnectionAuthority,
     Request,
     admits,
     authority_of,
-    connection_id,
     decide,
     decide_anonymous,
-    grants_fit,
     lost_authority,
-    render_grants,
 )
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, connection_id, grants_fit, render_grants
 from doorward.policy.model import (
     AppPolicy,
     Effect,

@@ -23,7 +23,7 @@ from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.decision import connection_id
+from doorward.policy.grants import connection_id
 from doorward.policy.model import AppPolicy, Document, TcpUpstream
 from doorward.policy.origins import own_origins
 

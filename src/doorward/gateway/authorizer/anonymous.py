@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from doorward.core.entities import Reason
 from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Fact
-from doorward.policy.decision import render_grants
+from doorward.policy.grants import render_grants
 
 ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
     {

@@ -50,7 +50,8 @@ from doorward.gateway.connections.connection import LiveConnection, PendingConne
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.policy.decision import GRANTS_LIMIT_BYTES, authority_of, grants_fit, render_grants
+from doorward.policy.decision import authority_of
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, grants_fit, render_grants
 from doorward.policy.model import AppPolicy
 from doorward.policy.paths import owner_segment
 from doorward.stores.choices import Choice

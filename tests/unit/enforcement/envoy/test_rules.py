@@ -13,7 +13,8 @@ from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
-from doorward.policy.decision import Request, authority_of, decide, decide_anonymous, render_grants
+from doorward.policy.decision import Request, authority_of, decide, decide_anonymous
+from doorward.policy.grants import render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import owner_segment

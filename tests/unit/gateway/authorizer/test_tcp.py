@@ -5,8 +5,8 @@ from __future__ import annotations
 from doorward.access import policies
 from doorward.core.entities import TENANT
 from doorward.enforcement.envoy.names import Fact
-from doorward.policy.decision import GRANTS_LIMIT_BYTES, connection_id
 from doorward.policy.document import parse_document
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, connection_id
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused
 
 HEAD = "trust_domain: corp.example\napps:\n  payments:\n    hosts: [payments.corp.example]\n    upstream: {}\n    rules:\n"
