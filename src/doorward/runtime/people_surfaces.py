@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from starlette.applications import Starlette
 
+from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
 from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.compose import Installation
@@ -41,6 +42,7 @@ class PeopleSurfaces:
         self._factors = factors
         self._brand = build_brand(settings)
         self._snapshots = PolicySnapshots()
+        self._choosing = Choosing(services)
         self._terms = PortalTerms(
             origin=installation.portal_origin,
             idle=settings.portal_session_idle,
@@ -63,6 +65,7 @@ class PeopleSurfaces:
             look=look,
             snapshots=self._snapshots,
             factors=self._factors,
+            choosing=self._choosing,
         )
 
     def sessions(self) -> Starlette:
@@ -74,4 +77,5 @@ class PeopleSurfaces:
             lifetime=self._installation.settings.session_lifetime,
             look=Look(self._brand, base=STATIC_BASE),
             snapshots=self._snapshots,
+            choosing=self._choosing,
         )

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.sessions import LIFETIME
 from doorward.stores.policy_snapshot import PolicySnapshots
@@ -55,6 +56,7 @@ def build_portal_app(
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
     factors: FactorContext | None = None,
+    choosing: Choosing | None = None,
 ) -> Starlette:
     """Return the application behind `portal.<domain>`.
 
@@ -65,9 +67,18 @@ def build_portal_app(
         look: of its pages.
         snapshots: the policy in force.
         factors: figures of second factors; None takes the usual ones.
+        choosing: notes who wants to show another certificate; shared with the sessions' application.
     """
     pages = Pages(look or Look(chooses_language=True))
-    surface = PortalSurface(services, pool, pages, terms, snapshots or PolicySnapshots(), factors=factors)
+    surface = PortalSurface(
+        services,
+        pool,
+        pages,
+        terms,
+        snapshots or PolicySnapshots(),
+        factors=factors,
+        choosing=choosing,
+    )
     return build_surface(surface.routes())
 
 
@@ -79,6 +90,7 @@ def build_sessions_app(
     lifetime: timedelta = LIFETIME,
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
+    choosing: Choosing | None = None,
 ) -> Starlette:
     """Return the application of the door's own paths on the hosts of applications, and of its pages there.
 
@@ -89,6 +101,7 @@ def build_sessions_app(
         lifetime: of a session at an application.
         look: of its pages.
         snapshots: the policy in force.
+        choosing: notes who wants to show another certificate; shared with the portal.
     """
     pages = Pages(look or Look(base=STATIC_BASE))
     refusals = PagesSurface(services, pool, pages.look, portal_origin=terms.origin())
@@ -100,6 +113,7 @@ def build_sessions_app(
         snapshots or PolicySnapshots(),
         lifetime=lifetime,
         stranger=refusals.refused,
+        choosing=choosing,
     )
     return build_surface([*surface.routes(), *refusals.routes()])
 

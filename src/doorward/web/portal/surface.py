@@ -45,6 +45,7 @@ class PortalSurface:
         terms: what the settings say.
         snapshots: the policy in force.
         factors: figures of second factors in this process; None takes the usual ones.
+        choosing: notes who wants to show another certificate; shared with the hosts of applications.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PortalSurface:
         snapshots: PolicySnapshots,
         *,
         factors: FactorContext | None = None,
+        choosing: Choosing | None = None,
     ) -> None:
         self._pages = pages
         self._place = PortalPlace(services, pool, pages, terms, snapshots)
@@ -68,7 +70,7 @@ class PortalSurface:
         self._renewing = Renewing(self._place, desk)
         self._welcome = Welcome(self._place, desk, identities)
         self._mine = Mine(self._place, desk)
-        self._choosing = ChoosingSurface(Choosing(services), pool, identities, _audience)
+        self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
         self._guard = Guard(
             identities,
             audience=_audience,
@@ -99,6 +101,7 @@ class PortalSurface:
             Way(method="GET", path="/enrol", answer=self._enrolling.link),
             Way(method="GET", path="/recover", answer=self._recovering.form),
             Way(method="POST", path="/recover", answer=self._recovering.recover),
+            self._choosing.way(),
             *self._joining.ways(),
             *self._renewing.ways(),
             *self._welcome.ways(),

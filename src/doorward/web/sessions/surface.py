@@ -37,7 +37,10 @@ from doorward.web.answers import Pages, cookie_of, form_of, redirect, wants_page
 from doorward.web.choosing import ChoosingSurface
 from doorward.web.guard import Guard, OpenHandler, OpenWay, Way
 from doorward.web.identity import Identities
+from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark
+from doorward.web.pages.message import Message, answer_message, incident_of
+from doorward.web.pages.surface import build_targets
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms, port_of
 from doorward.wire.cookies import render_cookie
@@ -62,6 +65,7 @@ class SessionSurface:
         snapshots: the policy in force.
         lifetime: of sessions.
         stranger: answers a person who comes without a good certificate.
+        choosing: notes who wants to show another certificate; shared with the portal.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class SessionSurface:
         *,
         lifetime: timedelta = LIFETIME,
         stranger: OpenHandler | None = None,
+        choosing: Choosing | None = None,
     ) -> None:
         self._services = services
         self._pool = pool
@@ -82,7 +87,7 @@ class SessionSurface:
         self._snapshots = snapshots
         self._lifetime = lifetime
         identities = Identities(services, pool)
-        self._choosing = ChoosingSurface(Choosing(services), pool, identities, self._audience)
+        self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, self._audience)
         self._guard = Guard(
             identities,
             audience=self._audience,
@@ -132,22 +137,27 @@ class SessionSurface:
         except RequestRefused as refusal:
             if refusal.code != "session-code-refused" or not wants_page(request):
                 raise
-            return self._no_way_back(request, str(refusal.context.get("reason", "")))
+            if refusal.context.get("reason") == "code-of-other-certificate":
+                return await self._two_certificates(request, app)
+            return self._no_way_back(request)
         cookies = (render_cookie(SESSION_COOKIE, token), render_cookie(BEGIN_COOKIE, "", max_age_seconds=0))
         return redirect(f"https://{host}{path}", cookies)
 
-    def _no_way_back(self, request: Request, why: str) -> Response:
+    async def _two_certificates(self, request: Request, app: AppPolicy) -> Response:
+        """Say that the portal was shown another certificate than this application."""
+        origin, language = await self._pool.run(self._terms.origin), language_of(request)
+        message = Message(
+            state="two-certificates",
+            language=language,
+            values={"application": app.name},
+            incident=incident_of(request.headers.get("x-request-id", "")),
+            at=self._services.clock.now(),
+            targets=build_targets(origin),
+        )
+        return answer_message(self._pages.look, request, message)
+
+    def _no_way_back(self, request: Request) -> Response:
         """Say what went wrong on the way back, and how to begin again."""
-        if why == "code-of-other-certificate":
-            return self._pages.message(
-                request,
-                title=mark("Two different certificates"),
-                text=mark("This application knows you by one certificate, and the portal by another."),
-                hint=mark(
-                    "Close all windows of the browser. Then open the application again, and choose the same one twice."
-                ),
-                status=403,
-            )
         return self._pages.message(
             request,
             title=mark("This way back is over"),
