@@ -23,6 +23,7 @@ from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
+from doorward.directory.session_keys import current_session_key
 from doorward.pki.csr import build_csr
 from doorward.runtime import evidence as room
 from doorward.runtime import serve as module
@@ -35,6 +36,7 @@ from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
 from doorward.stores.records import AuthorityKind, OrderState
 from doorward.stores.services import Services
+from doorward.wire.jose import parse_jwks
 from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
 from tests.support.world import operator_claim
@@ -70,6 +72,18 @@ def get(installation: Installation, path: str) -> bytes:
     url = f"http://{installation.settings.status_listen}{path}"
     with urllib.request.urlopen(url, timeout=5) as answer:
         return bytes(answer.read())
+
+
+def test_a_session_key_is_made_and_published(installation: Installation) -> None:
+    """The first start makes the key that signs sessions, and applications find its public half at /jwks.json."""
+    serve = Serve(installation)
+    serve.start()
+    try:
+        assert eventually(lambda: bool(parse_jwks(get(installation, "/jwks.json").decode()).keys), 30)
+        kids = list(parse_jwks(get(installation, "/jwks.json").decode()).keys)
+    finally:
+        serve.stop()
+    assert kids == [current_session_key(installation.services)[0]]
 
 
 def test_serving_and_its_end(installation: Installation) -> None:
