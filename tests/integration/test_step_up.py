@@ -13,6 +13,7 @@ import pytest
 from doorward.directory.principals import find_principal
 from doorward.directory.session_keys import rotate_session_key
 from doorward.directory.sessions import list_sessions, sign_out
+from doorward.runtime.evidence import Evidence
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Reply, eventually, open_doorway
 from tests.support.person import BEGIN, SESSION, Person
 
@@ -150,6 +151,23 @@ class TestTheWayBack:
         """No session begins."""
         assert reply.status == 403, reply.body
         assert SESSION not in dict(reply.cookies)
+
+
+def test_neither_code_nor_path_is_on_record(living: Doorway, alice: Person) -> None:
+    """The evidence has the paths of the portal and of the way back, without what follows them."""
+    marker = "/secret/marked?only-in-the-query=1"
+    assert alice.open(marker, app="bank").status == 200
+    for path in ("/secret/marked", "/step-up/", "/_doorward/callback"):
+        assert eventually(lambda path=path: path in whole_record(living)), path  # type: ignore[misc]
+    record = whole_record(living)
+    assert "code=" not in record
+    assert "only-in-the-query" not in record
+    assert alice.cookies[host_of(alice.origin("bank"))][SESSION] not in record
+
+
+def whole_record(doorway: Doorway) -> str:
+    """Return the evidence as text."""
+    return json.dumps(list(Evidence(doorway.installation).events(0)), default=str)
 
 
 def test_signing_out(alice: Person) -> None:

@@ -190,11 +190,12 @@ class TestSockets:
     """Inner surfaces are files of one user."""
 
     def test_modes(self, living: Doorway) -> None:
-        """The authorizer, the enrolment surface and Envoy's admin interface open for their owner only."""
+        """The authorizer, the surfaces and Envoy's admin interface open for their owner only."""
         layout = living.installation.layout
         running = living.gateway.supervisor.running
         assert running is not None
-        for path in (layout.authorizer_socket, layout.enrol_socket, running.folder / "admin.sock"):
+        sockets = (layout.enrol_socket, layout.portal_socket, layout.sessions_socket)
+        for path in (layout.authorizer_socket, *sockets, running.folder / "admin.sock"):
             assert path.stat().st_mode & 0o777 == 0o600, path
             assert path.parent.stat().st_mode & 0o077 == 0, path
 
