@@ -67,6 +67,16 @@ def answers(house: House) -> bool:
     return False
 
 
+def test_it_starts_with_the_portal(house: House) -> None:
+    """The portal answers who has no certificate and knows alice, and no part is in trouble."""
+    headers = {"Accept": "text/html"}
+    assert house.get(None, "/", app="portal", headers=headers).status in {401, 403}
+    known = house.get(house.identities["alice"], "/", app="portal", headers=headers)
+    assert known.status == 200
+    assert b"alice" in known.body
+    assert run(house, "status").returncode == 0
+
+
 def test_a_second_up_on_the_same_data(house: House) -> None:
     """A second `up` is refused, names the process of the first, and disturbs nothing."""
     done = run(house, "up", "--json")

@@ -196,6 +196,17 @@ class TestJudged:
         assert witness.requests[-1].target == "/accounts/7"
 
 
+@pytest.mark.parametrize("judged", ["", "-", "true", "11", "01", " 1"])
+def test_another_word_than_the_two_leads_nowhere(
+    paged: OpenDoor, surface: Witness, witness: Witness, judged: str
+) -> None:
+    """Not to the application, and not to the page: the door answers by itself."""
+    mark, before = len(witness.requests), len(surface.requests)
+    paged.authorizer.facts = facts_of(TELLER, CLEARED, judged=judged)
+    assert ask(paged, "p256", "/accounts/7") == Refusal.AUTHORIZER_AWAY.status
+    assert witness.since(mark) == surface.since(before) == []
+
+
 class TestAway:
     """Such a chain lets a connection through if the authorizer is away, and leads it nowhere."""
 

@@ -25,6 +25,11 @@ ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
 )
 """What Envoy is told of such a connection; always the same, but for the reason."""
 
+UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, Fact.JUDGED.value: ""})
+"""What Envoy is told where nothing could be found out, as if nobody had answered it: the door says so itself.
+
+Only where a refusal is explained by a page. Such a connection is in no registry, so that it is cut within seconds."""
+
 _WORDS = frozenset({"", *(reason.value for reason in Reason)})
 
 
@@ -34,10 +39,12 @@ def anonymous_facts(reason: Reason | None) -> Mapping[str, str]:
 
 
 def is_whole(facts: Mapping[str, str]) -> bool:
-    """Say whether an answer may go to Envoy: every fact of a principal, or those of an anonymous connection.
+    """Say whether an answer may go to Envoy: every fact of a principal, those of an anonymous connection, or none.
 
     To Envoy a missing fact is the text "-": the application would hear of a principal named so.
     """
     if facts.get(Fact.JUDGED.value) == JUDGED:
         return all(facts.get(fact.value) for fact in Fact)
+    if facts == UNKNOWN_FACTS:
+        return True
     return facts.get(Fact.REASON.value) in _WORDS and {**facts, Fact.REASON.value: ""} == ANONYMOUS_FACTS

@@ -56,6 +56,12 @@ class PolicyGate:
         with self._condition:
             return self._lately.get(application_id, ())
 
+    def explains_refusal(self, application_id: str) -> bool:
+        """Return whether Envoy answers a connection of this application by a page, whatever is found of it."""
+        with self._condition:
+            known = self._enforced.get(application_id)
+            return known is not None and known.explains_refusal
+
     def move(self, snapshot: PolicySnapshot) -> None:
         """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""
         with self._condition:

@@ -17,7 +17,8 @@ The steps:
 8. answer, unless a change ended the connection meanwhile.
 Without a good certificate the connection is refused, except at an application that answers anonymous
 connections or explains refusals: there the steps go on, and the answer is the anonymous one (`anonymous`).
-Every way out that is not step 8 is a refusal, also an exception.
+Every way out that is not step 8 is a refusal, also an exception. Where refusals are explained by a page, and nothing could be
+found out because something is away, Envoy is told just that, and answers by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -42,7 +43,7 @@ from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
-from doorward.gateway.authorizer.anonymous import anonymous_facts
+from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
@@ -144,7 +145,11 @@ class Authorizer:
             return self._judge(pending, certificate)
         except DoorwardError as error:
             self._note_refusal(pending, error)
-            return self._refuse(pending, error.code)
+            refusal = self._refuse(pending, error.code)
+            if not isinstance(error, Unavailable) or pending is None:
+                return refusal
+            explains = self._gate.explains_refusal(pending.application_id)
+            return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
         except Exception:  # noqa: BLE001  fail closed, whatever happened, and keep serving
             _log.exception("the authorizer failed; the connection is refused")
             return self._refuse(pending, "internal-error")

@@ -11,10 +11,11 @@ from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Reason
+from doorward.core.errors import Unavailable
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import suspend
 from doorward.enforcement.envoy.names import NOT_REFUSED, Fact
-from doorward.gateway.authorizer.anonymous import anonymous_facts, is_whole
+from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts, is_whole
 from doorward.stores.choices import Choice
 from tests.support.path_ca import certify
 from tests.support.world import OPERATOR
@@ -119,6 +120,21 @@ def test_a_good_certificate_without_a_rule_gets_the_reason(place: Place) -> None
     place.in_force()
     answer = place.check(place.world.issue("carol"))
     assert answer.facts == anonymous_facts(Reason.NO_RULE_MATCHED)
+
+
+def test_what_is_away_is_said_by_the_door_itself(place: Place) -> None:
+    """A database that is away refuses nobody for good: no fact at all, and no place in the registry."""
+    place.is_fresh = False
+    answer = place.check(place.world.issue("alice"), APPLICATION=PORTAL_APPLICATION)
+    assert answer.facts == UNKNOWN_FACTS
+    assert is_whole(UNKNOWN_FACTS)
+    assert answer.reasons == ("knowledge-stale",)
+    assert len(place.connections) == 0
+    refused(place, place.check(None), "knowledge-stale")  # where a refusal is an alert
+    place.is_fresh = True
+    place.record_fails = Unavailable("store-unavailable", "the disk is full")
+    assert place.check(None, APPLICATION=PORTAL_APPLICATION).facts == UNKNOWN_FACTS
+    assert len(place.connections) == 0
 
 
 @pytest.mark.parametrize("word", ["nonsense", "1", "certificate-missing "])
