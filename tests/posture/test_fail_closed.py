@@ -19,7 +19,7 @@ from doorward.enforcement.plan import Limits
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer import judging as authorizer_module
 from doorward.gateway.authorizer import server as authorizer_server
-from doorward.policy import decision as decision_module
+from doorward.policy import grants as grants_module
 from tests.posture.conftest import RULES
 from tests.posture.test_grants import NO_RULES
 from tests.posture.witness import Witness
@@ -344,7 +344,7 @@ class TestGrantsLimit:
             uncut.apply(RULES + rules)
             with pytest.raises(OSError, match=r"ACCESS_DENIED|EOF|reset"):
                 uncut.get(uncut.identities["alice"], "/x")
-            for module in (authorizer_module, decision_module):
+            for module in (authorizer_module, grants_module):
                 monkeypatch.setattr(module, "GRANTS_LIMIT_BYTES", 1 << 20)
             assert uncut.get(uncut.identities["alice"], "/x").status == 200
         finally:
