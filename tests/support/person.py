@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from doorward.core.entities import TENANT
 from doorward.core.factor_kinds import FactorKind
+from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
 from doorward.directory.principals import find_principal
 from doorward.factors.webauthn import (
     RelyingParty,
@@ -26,7 +27,6 @@ from doorward.factors.webauthn import (
 from doorward.stores.factor_records import FactorRecord
 from doorward.wire.base64url import render_base64url
 from tests.support.doorway import Doorway, Identity, Reply
-from tests.support.page_forms import goes_on_to, hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
 
 NAVIGATION = {

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from doorward.core.entities import TENANT
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_AUDIENCE
+from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
 from doorward.directory.factors.context import FactorContext
 from doorward.factors.password import PasswordCost
 from doorward.factors.webauthn import (
@@ -32,7 +33,6 @@ from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
 from doorward.wire.base64url import render_base64url
 from tests.support.assertions import AssertedDoor
-from tests.support.page_forms import goes_on_to, hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.world import Held, World
 

@@ -34,7 +34,7 @@ class Bank:
                 Route("/", self._home),
                 Route("/accounts", self._accounts),
                 Route("/accounts/{number}", self._account),
-                Route("/transfers", self._transfer, methods=["POST"]),
+                Route("/transfers", self._transfer, methods=["GET", "POST"]),
                 Route("/whoami", self._whoami),
                 WebSocketRoute("/accounts/live", self._live),
             ]
@@ -55,8 +55,12 @@ class Bank:
         return JSONResponse({"account": number, "balance": BALANCES.get(_name(request), {}).get(number, "-")})
 
     async def _transfer(self, request: Request) -> Response:
+        """Show the form, or do it; the door lets in who has shown a passkey lately."""
         self.calls += 1
-        return JSONResponse({"transferred_by": _name(request)}, status_code=201)
+        if request.method == "GET":
+            return HTMLResponse("<!doctype html><title>Transfer</title><h1>Transfer</h1>")
+        said = request.headers.get("doorward-assertion", "")
+        return JSONResponse({"transferred_by": _name(request), "assertion": said}, status_code=201)
 
     async def _whoami(self, request: Request) -> Response:
         self.calls += 1

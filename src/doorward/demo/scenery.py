@@ -50,6 +50,10 @@ apps:
       - name: customers use their accounts
         allow: {{groups: [customers]}}
         to: {{methods: [GET, HEAD], paths: ["/", "/accounts/**", "/whoami"]}}
+      - name: transfers need a passkey
+        allow: {{groups: [customers]}}
+        to: {{methods: [GET, POST], paths: ["/transfers/**"]}}
+        require: {{factor: webauthn, within: 5m}}
       - name: visitors see the front page
         allow: {{groups: [visitors]}}
         to: {{methods: [GET, HEAD], paths: ["/"]}}
@@ -132,7 +136,9 @@ def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = 
     with open_bank() as (bank, bank_port):
         settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
         installation = Installation(settings)
-        up = Up(settings, environment={"DOORWARD_LOG_LEVEL": "error"})
+        # The programs of the story trust the root, as browsers do once it is deployed: passkeys are offered.
+        environment = {"DOORWARD_LOG_LEVEL": "error", "DOORWARD_ROOT_IS_DEPLOYED": "true"}
+        up = Up(settings, environment=environment)
         try:
             up.start()
             document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)

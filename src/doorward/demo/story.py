@@ -28,6 +28,7 @@ from doorward.demo.scenery import ACTOR, DENY, Scenery
 from doorward.demo.strangers import make_stranger
 from doorward.demo.tampering import alter_one_byte
 from doorward.demo.teller import Teller
+from doorward.demo.transfer import transfer_by_passkey
 from doorward.runtime.evidence import Evidence
 from doorward.stores.records import CertificateFilter
 
@@ -258,6 +259,11 @@ SCENES: tuple[tuple[str, str, Callable[[Scenery, Teller], None]], ...] = (
         "A header that claims another name does not arrive",
         "The door removes what callers say of themselves, and adds what it knows.",
         _spoofing,
+    ),
+    (
+        "A transfer needs Alice's passkey too",
+        "The rule asks for a second factor; her session is bound to her certificate.",
+        transfer_by_passkey,
     ),
     (
         "A rule is added while Alice is connected",

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.access.policies import apply_document, export_revision
+from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.directory.own_certificates import Standing, list_own
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
@@ -15,7 +16,6 @@ from doorward.web.pool import UseCasePool
 from doorward.web.portal.clients import name_client
 from tests.support.doorway import eventually
 from tests.support.factor_records import session
-from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.portal_visit import Portal, enrol_passkey
 from tests.support.world import OPERATOR, Held, World, found_world

@@ -11,9 +11,9 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from doorward.core.names import PORTAL_AUDIENCE
+from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
-from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser, enrol_passkey
 from tests.support.world import World, found_world
 

@@ -9,11 +9,11 @@ import pytest
 from httpx2 import Response
 
 from doorward.core.factor_kinds import FactorKind
+from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.directory.factors.rights import invite_to_enrol, open_first_enrolment
 from doorward.factors.totp import render_totp, step_at
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
-from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.portal import DOCUMENT, PortalBrowser, enrol_passkey
 from tests.support.world import OPERATOR, World, found_world
 

@@ -1,0 +1,160 @@
+"""A person with a certificate and a browser, as a program: cookies by host, redirects, and the portal's forms.
+
+What it reads from pages of the portal is what a browser reads: hidden fields, the question to an authenticator, and where a
+page goes on by itself. Not here: plain requests of programs (`clients`).
+"""
+
+from __future__ import annotations
+
+import html
+import http.client
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from doorward.demo.clients import TIMEOUT_SECONDS, Visitor, words_of
+from doorward.demo.passkey import SoftPasskey
+
+MOST_STEPS = 12
+"""Pages and redirects that are followed for one visit."""
+
+_NAVIGATION = {
+    "Accept": "text/html,application/xhtml+xml",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "User-Agent": "Little browser/1.0",
+}
+_REDIRECTS = frozenset({302, 303})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What was answered in the end: its address, status, header fields (names in lower case) and text."""
+
+    url: str
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    failure: str = ""
+
+    @property
+    def told(self) -> str:
+        """The status, or the words of the failure."""
+        return str(self.status) if self.status else self.failure
+
+
+@dataclass(slots=True, kw_only=True)
+class Browser:
+    """One browser; the visitor holds the certificate, and says where the door is.
+
+    Args:
+        visitor: at any application.
+        passkey: which the portal's pages may ask for; None for a person without one.
+    """
+
+    visitor: Visitor
+    passkey: SoftPasskey | None = None
+    cookies: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def open(self, url: str) -> Page:
+        """Open an address, follow it to the portal and back, and show the passkey if a page asks for it."""
+        page = self.ask("GET", url)
+        for _ in range(MOST_STEPS):
+            further = self._further(page)
+            if further is None:
+                return page
+            page = further
+        return Page(url=page.url, failure="it leads round and round")
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Page:
+        """Send one request, with the cookies of its host; keep what is set, follow nothing."""
+        place = urlsplit(url)
+        jar = self.cookies.setdefault(place.netloc, {})
+        sent = {**_NAVIGATION, "Host": place.netloc}
+        if jar:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
+        if form is not None:
+            sent |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://{place.netloc}"}
+        body = urlencode(form).encode() if form is not None else None
+        path = url.removeprefix(f"https://{place.netloc}") or "/"
+        connection = http.client.HTTPSConnection(place.netloc, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.sock = self.visitor.socket(place.hostname or "")
+            connection.request(method, path, headers={**sent, **(headers or {})}, body=body)
+            response = connection.getresponse()
+            text = response.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            return Page(url=url, failure=words_of(error))
+        finally:
+            connection.close()
+        for line in response.headers.get_all("set-cookie", []):
+            _keep(jar, line)
+        known = {name.lower(): value for name, value in response.headers.items()}
+        return Page(url=url, status=response.status, headers=known, text=text)
+
+    def add_passkey(self, portal: str) -> Page:
+        """Make the passkey known on the portal's own page; a new certificate gives the right to it."""
+        if self.passkey is None:
+            raise ValueError("this browser has no passkey")
+        page = self.ask("GET", f"{portal}/factors/webauthn")
+        answer = {"credential": self.passkey.create(passkey_question(page.text)), "name": "laptop"}
+        return self.ask("POST", page.url, form=hidden_fields(page.text, urlsplit(page.url).path) | answer)
+
+    def _further(self, page: Page) -> Page | None:
+        """Return what a page leads to by itself or by the passkey; None if a person would have to choose."""
+        if page.status in _REDIRECTS:
+            return self.ask("GET", urljoin(page.url, page.headers.get("location", "")))
+        to = goes_on_to(page.text)
+        if page.status == http.HTTPStatus.OK and to:
+            return self.ask("GET", to)
+        action = f"{urlsplit(page.url).path}/webauthn"
+        if self.passkey is not None and f'action="{action}"' in page.text:
+            answer = {"credential": self.passkey.get(passkey_question(page.text))}
+            return self.ask("POST", f"{page.url}/webauthn", form=hidden_fields(page.text, action) | answer)
+        return None
+
+
+def _keep(jar: dict[str, str], line: str) -> None:
+    """Keep or forget what one Set-Cookie line says (RFC 6265 section 5.3, as far as our own cookies need it)."""
+    try:
+        said = SimpleCookie(line)
+    except CookieError:
+        return
+    for name, morsel in said.items():
+        if morsel.value and morsel["max-age"] != "0":
+            jar[name] = morsel.value
+        else:
+            jar.pop(name, None)
+
+
+def hidden_fields(page: str, action: str) -> dict[str, str]:
+    """Return the hidden fields of the form with that action."""
+    form = page.partition(f'action="{action}"')[2].partition("</form>")[0]
+    found = re.findall(r'<input type="hidden" name="([a-z]+)" value="([^"]*)"', form)
+    return {name: html.unescape(value) for name, value in found}
+
+
+def passkey_question(page: str) -> dict[str, Any]:
+    """Return the options for WebAuthn of a page that asks for a passkey; raises ValueError if it does not."""
+    found = re.search(r'data-options="([^"]*)"', page)
+    if found is None:
+        raise ValueError("the page asks for no passkey")
+    options: dict[str, Any] = json.loads(html.unescape(found.group(1)))
+    return options
+
+
+def goes_on_to(page: str) -> str:
+    """Return the address to which a page goes on by itself; empty if it stays."""
+    found = re.search(r'content="0; url=([^"]*)"', page)
+    return html.unescape(found.group(1)) if found else ""

@@ -1,0 +1,72 @@
+"""The scene of the second factor: a transfer is refused without a passkey, and done with one.
+
+Not here: the other scenes (`story`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import KeyKind
+from doorward.demo.browser import Browser
+from doorward.demo.clients import TIMEOUT_SECONDS
+from doorward.demo.passkey import SoftPasskey
+from doorward.demo.scenery import HOST, Scenery
+from doorward.demo.teller import Teller
+from doorward.runtime.settings import split_listen
+from doorward.runtime.world import SoftwareKeys
+from doorward.wire.jose import parse_jwks, verify_assertion
+
+_FORM = {"to": "12", "amount": "1500"}
+
+
+def transfer_by_passkey(scene: Scenery, tell: Teller) -> None:
+    """Play it: without a factor, with a passkey, and with her cookie in the hands of somebody else."""
+    before = scene.bank.calls
+    bank = f"https://{HOST}:{scene.door.port}"
+    portal = scene.installation.portal_origin()
+    alice = Browser(
+        visitor=scene.visitors["alice"],
+        passkey=SoftPasskey(origin=portal, key=_new_key()),
+    )
+    refused = alice.ask("POST", f"{bank}/transfers", form=_FORM)
+    tell.compare("POST /transfers with her certificate alone", "401", refused.told)
+    tell.aside(refused.headers.get("www-authenticate", ""))
+    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+
+    tell.compare("she adds a passkey at the portal", "303", alice.add_passkey(portal).told)
+    tell.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").told)
+    done = alice.ask("POST", f"{bank}/transfers", form=_FORM)
+    tell.compare("POST /transfers", "201", done.told)
+    tell.compare("what the bank is told she showed", "hwk, user", _shown(scene, done.text))
+
+    thief = Browser(visitor=scene.visitors["carol"], cookies=alice.cookies)
+    stolen = thief.ask("POST", f"{bank}/transfers", form=_FORM)
+    tell.compare("her cookie, with Carol's certificate", "401", stolen.told)
+
+
+def _new_key() -> EllipticCurvePrivateKey:
+    key = SoftwareKeys().generate(KeyKind.P256)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise TypeError("a key on P-256 was asked for")
+    return key
+
+
+def _shown(scene: Scenery, answer: str) -> str:
+    """Return the methods (RFC 8176) in the assertion that the bank got, verified as the bank would do it."""
+    host, port = split_listen(scene.installation.settings.status_listen)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/jwks.json")
+        keys = parse_jwks(connection.getresponse().read().decode())
+        claims = verify_assertion(json.loads(answer)["assertion"], keys, "bank", datetime.now(UTC))
+    except (OSError, http.client.HTTPException, DoorwardError, ValueError, KeyError) as error:
+        return f"nothing: {error}"
+    finally:
+        connection.close()
+    return ", ".join(claims.get("amr", []))
