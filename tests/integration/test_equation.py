@@ -29,6 +29,7 @@ def test_the_door_answers_as_the_judge_decides() -> None:
     assert sum(counted[one] for one in ANSWERS) >= 3200
     assert min(counted[one] for one in ANSWERS) > 100, counted
     assert counted["by an older connection"] > 500, counted
+    assert counted["by a factor"] > 100, counted
 
 
 # a door with a fault must be seen
@@ -59,6 +60,20 @@ def clear_everybody(resources: Resources) -> Resources:
     return resources
 
 
+def believe_every_certificate(resources: Resources) -> Resources:
+    """Take a session for the connection's whatever certificate it is bound to."""
+    asked = "request.headers['doorward-session-fp'] == connection.sha256_peer_certificate_digest && "
+    for table in resources.routes.values():
+        for host in table["virtual_hosts"]:
+            for route in host["routes"]:
+                bound = route.get("typed_per_filter_config", {}).get("doorward.bound", {})
+                for word in bound.get("on_request_headers", [])[:1]:
+                    source = word["format_string"]["text_format_source"]
+                    assert asked in source["inline_string"]
+                    source["inline_string"] = source["inline_string"].replace(asked, "")
+    return resources
+
+
 def cut_everybody(door: Doorway) -> None:
     """Have the gateway end every connection at each edit."""
     follower, connections = door.gateway.follower, door.gateway.connections
@@ -75,9 +90,9 @@ def cut_nobody(door: Doorway) -> None:
     door.gateway.publishing._end_short = lambda _snapshot, _aliases: None  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("fault", [lose_a_residual, clear_everybody])
+@pytest.mark.parametrize("fault", [lose_a_residual, clear_everybody, believe_every_certificate])
 def test_a_fault_of_the_compiler_is_seen(fault: Callable[[Resources], Resources]) -> None:
-    """A rule that is missing, or a denial that holds for nobody, makes an answer that the judge does not give."""
+    """A rule that is missing, a denial that holds for nobody, a stolen session: answers that the judge does not give."""
     with open_doorway(wrap_resources=fault) as door, pytest.raises(AssertionError, match="the judge differs"):
         hold_to_the_judge(door, policies=16, seed=SEED)
 

@@ -3,6 +3,9 @@
 A connection that an edit ended is opened anew; one that lives on must answer by the *new* policy,
 whatever ids it was given under an older one (DESIGN 2.1, points 4 and 5). Every other edit takes
 nothing from anybody: after it, no connection may be opened anew.
+
+Some rules ask for a second factor. Each request comes with a session of a kind that the dice say: none, one in which factors
+were shown, or one that is not this connection's. Tokens are signed with the installation's own key.
 """
 
 from __future__ import annotations
@@ -14,14 +17,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import ConfigurationError
+from doorward.directory.session_keys import current_session_key
+from doorward.enforcement.envoy.names import SESSION_COOKIE
+from doorward.factors.session import SessionClaims, sign_session
+from doorward.factors.shown import SessionFactors
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
+from doorward.policy.requirements import NOTHING_SHOWN, SECOND_FACTORS, ShownFactors
 from doorward.policy.subject import Subject
 from doorward.policy.time_windows import DAYS
 from doorward.stores.policy_snapshot import current_document
@@ -29,7 +41,7 @@ from tests.support.certified import Hospital
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
 
 REQUESTS_PER_EDIT = 40
-ANSWERS = ("200", "400", "403", "refused connection")
+ANSWERS = ("200", "400", "401", "403", "refused connection")
 PEOPLE: dict[str, tuple[PrincipalKind, tuple[str, ...]]] = {
     "ann": (PrincipalKind.PERSON, ("red",)),
     "ben": (PrincipalKind.PERSON, ("red", "blue")),
@@ -76,6 +88,27 @@ PATTERNS = (
     "/*/{principal}",
 )
 KEPT_PATTERNS = ("/a%2Fb", "/a%2Fb/**", "/%2F", "/a/x%2F", "/*/%2F/**")
+REQUIREMENTS = (
+    "{factor: webauthn, within: 5m}",
+    "{factor: any}",
+    "{level: 2}",
+    "{level: 3, within: 1h}",
+    "{factor: password}",
+    "[{factor: totp, within: 2m}, {level: 2, within: 1h}]",
+)
+AGES = (10, 200, 400, 3000, 4000)
+"""Seconds since a factor was shown: each is a minute and more off what a rule asks for."""
+SESSIONS = (
+    "none",
+    "none",
+    "good",
+    "good",
+    "good",
+    "other certificate",
+    "other application",
+    "older epoch",
+    "over",
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 PATHS = (
     "/",
@@ -173,6 +206,12 @@ class Caller:
     opened_under: int = 0
     keeps_slashes: bool = False
     reopened: int = 0
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.identity is not None:
+            leaf = x509.load_pem_x509_certificates(self.identity.chain.read_bytes())[0]
+            self.sha256 = leaf.fingerprint(hashes.SHA256()).hex()
 
 
 def selectors_of_today() -> list[str]:
@@ -198,6 +237,8 @@ def _document(dice: random.Random, port: int, certified: Sequence[str], *, alone
                 "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(patterns, dice.randint(1, 3))) + "]"
             )
         tail = f", to: {{{', '.join(to)}}}" if to else ""
+        if effect == "allow" and dice.random() < 0.4:
+            tail += f", require: {dice.choice(REQUIREMENTS)}"
         some = certified if number == about_certificates or dice.random() < 0.4 else selectors_of_today()
         rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(some)}{tail}}}")
     begin = (
@@ -227,14 +268,61 @@ def _gentle(document: str, number: int) -> str:
     return f"{document}      - {{name: nobody {number}, allow: {{groups: [nobody-{number}]}}}}\n"
 
 
-def _ask(door: Doorway, caller: Caller, method: str, path: str, revision: int) -> tuple[str, str]:
+class _Sessions:
+    """Tokens as the installation signs them."""
+
+    def __init__(self, door: Doorway) -> None:
+        self._services = door.services
+        self._key = current_session_key(door.services)[1]
+        self._issuer = f"https://{DOMAIN}/portal"
+
+    def throw(
+        self, dice: random.Random, caller: Caller, application_id: str
+    ) -> tuple[dict[str, str], ShownFactors]:
+        """Return a session of some kind as header fields, and what a judge may see of it."""
+        kind = dice.choice(SESSIONS)
+        if kind == "none":
+            return {}, NOTHING_SHOWN
+        now = datetime.now(UTC)
+        kinds = dice.sample(sorted(SECOND_FACTORS, key=str), dice.randint(1, 3))
+        principal = caller.subject.principal.id if caller.subject else "per_nobody"
+        with self._services.work.read() as stores:
+            epoch = stores.epochs.of(principal, application_id)
+        times = {one: now - timedelta(seconds=dice.choice(AGES)) for one in kinds}
+        good = SessionClaims(
+            issuer=self._issuer,
+            application_id=application_id,
+            principal_id=principal,
+            session_id="ses_1",
+            issued_at=now - timedelta(hours=2),
+            ends_at=now + timedelta(hours=1),
+            certificate_sha256=caller.sha256 or "0" * 64,
+            epoch=epoch,
+            shown=SessionFactors(at=times),
+            assertion="a.b.c",
+        )
+        changed: dict[str, dict[str, Any]] = {
+            "other certificate": {"certificate_sha256": "1" * 64},
+            "other application": {"application_id": "app_other"},
+            "older epoch": {"epoch": f"{epoch}0"},
+            "over": {"ends_at": now - timedelta(minutes=1)},
+        }
+        token = sign_session(self._key, replace(good, **changed.get(kind, {})))
+        shown = ShownFactors.of(times) if kind == "good" else NOTHING_SHOWN
+        return {"Cookie": f"a=1; {SESSION_COOKIE}={token}"}, shown
+
+
+def _ask(
+    door: Doorway, caller: Caller, request: Request, headers: dict[str, str], revision: int
+) -> tuple[str, str]:
     """Return what happened (`refused connection`, or a status) and the path that the application saw."""
+    method, path = request.method, request.raw_path
     for attempt in ("kept", "new"):
         try:
             if caller.session is None:
                 caller.session = Session(door.connect(caller.identity), door.host("app"), door.port)
                 caller.opened_under = revision
-            reply = caller.session.request(method, path)
+            reply = caller.session.request(method, path, headers=headers)
         except (OSError, http.client.HTTPException):
             if caller.session is not None:
                 caller.session.close()
@@ -262,8 +350,8 @@ def closing_all(callers: list[Caller]) -> Iterator[None]:
                 caller.session.close()
 
 
-def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
-    request, who = Request(method=method, raw_path=path), caller.subject
+def _expect(app: AppPolicy, application_id: str, caller: Caller, request: Request) -> tuple[str, str]:
+    who = caller.subject
     if who is not None:
         who = replace(who, source=IPv4Address("127.0.0.1"), time=datetime.now(UTC))
     admitted = who is not None and admits(authority_of(app, TENANT, application_id, who)).outcome
@@ -276,8 +364,8 @@ def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, pa
     if decision.path_refused is not None:
         return "400", ""
     if decision.outcome is Outcome.GOOD:
-        return "200", decision.path if method != "HEAD" else ""
-    return "403", ""
+        return "200", decision.path if request.method != "HEAD" else ""
+    return ("401" if decision.missing else "403"), ""
 
 
 def hold_to_the_judge(door: Doorway, *, policies: int, seed: int) -> Counter[str]:
@@ -301,16 +389,17 @@ def hold_to_the_judge(door: Doorway, *, policies: int, seed: int) -> Counter[str
     people += hospital.visitors()
     callers = [Caller(subject=one.subject, identity=one.identity) for one in people]
     callers.append(Caller(subject=None, identity=None))
+    sessions = _Sessions(door)
     with closing_all(callers):
         for number in range(policies):
             # Each once and for all the rest: the change replaces the door's chain, and so hides old grants.
             alone, kept = number < policies // 8, number >= policies * 2 // 3
             certified = hospital.selectors(alone=alone)
             document = _document(dice, door.upstream.port, certified, alone=alone, kept=kept)
-            _edit_and_compare(door, dice, callers, document, counted)
+            _edit_and_compare(door, dice, callers, document, counted, sessions)
             _forget_ended(callers)  # by the edit before, and noticed only when something is asked
             before = sum(caller.reopened for caller in callers)
-            _edit_and_compare(door, dice, callers, _gentle(document, number), counted)
+            _edit_and_compare(door, dice, callers, _gentle(document, number), counted, sessions)
             ended = sum(caller.reopened for caller in callers) - before
             assert not ended, f"an edit that takes nothing ended {ended} connections"
     return counted
@@ -332,8 +421,13 @@ def _forget_ended(callers: list[Caller]) -> None:
             caller.session = None
 
 
-def _edit_and_compare(
-    door: Doorway, dice: random.Random, callers: list[Caller], document: str, counted: Counter[str]
+def _edit_and_compare(  # noqa: PLR0917 - what one comparison needs
+    door: Doorway,
+    dice: random.Random,
+    callers: list[Caller],
+    document: str,
+    counted: Counter[str],
+    sessions: _Sessions,
 ) -> None:
     """Put a policy into force, and hold the door's answers to the judge's."""
     door.apply_document(document)
@@ -344,9 +438,12 @@ def _edit_and_compare(
     paths = (*PATHS, *KEPT_PATHS) if current.apps[0].keeps_slashes else PATHS
     for _ in range(REQUESTS_PER_EDIT):
         caller, method, path = dice.choice(callers), dice.choice(METHODS), dice.choice(paths)
+        headers, shown = sessions.throw(dice, caller, application_id)
+        request = Request(method=method, raw_path=path, shown=shown)
         name = caller.subject.principal.name if caller.subject else "nobody"
-        expected = _expect(current.apps[0], application_id, caller, method, path)
-        seen = _ask(door, caller, method, path, revision)
-        assert seen == expected, f"the judge differs: {(revision, name, method, path, expected, seen)}"
+        expected = _expect(current.apps[0], application_id, caller, request)
+        seen = _ask(door, caller, request, headers, revision)
+        assert seen == expected, f"the judge differs: {(revision, name, method, path, shown, expected, seen)}"
         counted[seen[0]] += 1
         counted["by an older connection"] += caller.session is not None and caller.opened_under < revision
+        counted["by a factor"] += seen[0] == "200" and "Cookie" in headers
