@@ -54,6 +54,9 @@ _GRPC_STATUSES = {4: 504, 7: 403, 8: 429, 12: 404, 13: 400, 14: 503, 16: 401}
 """gRPC code to the HTTP status that Envoy made it of (grpc/doc/http-grpc-status-mapping.md)."""
 _LARGEST = 2**53 - 1
 _KINDS = (LOG_KIND_REQUEST, LOG_KIND_CONNECTION, LOG_KIND_HANDSHAKE)
+FACTOR_MISSING = "factor-missing"
+"""An allow rule holds but for a second factor: the door answers with the way to the portal, or with a challenge."""
+_ASKED_FOR_A_FACTOR = (302, 401)
 _RULES_REFUSED = "rbac_access_denied"
 RULES_REFUSED = "rules-changed"
 """The door's rules are not those by which the connection was judged: it was accepted before they changed."""
@@ -211,7 +214,9 @@ def _refused_by(value: dict[str, Any]) -> str | None:
         return "deny-rule"
     if value.get("moved") == "denied":
         return "destination-not-allowed"
-    return "no-allow-rule" if value.get("allowed") == "denied" else None
+    if value.get("allowed") != "denied":
+        return None
+    return FACTOR_MISSING if _number(value.get("status")) in _ASKED_FOR_A_FACTOR else "no-allow-rule"
 
 
 def _status(value: dict[str, Any], refusal: Refusal | None) -> int:

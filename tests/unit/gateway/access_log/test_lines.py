@@ -121,6 +121,17 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
     _fits(line)
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"), [(302, "factor-missing"), (401, "factor-missing"), (403, "no-allow-rule")]
+)
+def test_a_missing_factor_is_told_from_a_missing_rule(status: int, reason: str) -> None:
+    """The rules' refusal becomes a redirect or a challenge only if a factor would help."""
+    line = _parse({**REQUEST, "cleared": "allowed", "allowed": "denied", "status": status})
+    assert line is not None
+    assert line.data["reason"] == reason
+    _fits(line)
+
+
 REFUSED_BY_RULES = "rbac_access_denied_matched_policy[none]"
 CONNECTION: dict[str, Any] = {
     "kind": "connection",
