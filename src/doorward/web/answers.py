@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from doorward.core.errors import AccessDenied, DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.web.edge import read_body
+from doorward.web.look.faults import tell_fault
 from doorward.web.look.languages import language_of, remember_language
 from doorward.web.look.rendering import Look, page_policy, translate
 from doorward.web.problems import choose_status
@@ -106,8 +107,8 @@ class Pages:
         """Return the page of an error; raise it again if this is not for people, or an incident."""
         if not isinstance(error, PAGE_KINDS) or not wants_page(request):
             raise error
-        title = error.detail[:1].upper() + error.detail[1:]
-        context = {"title": title, "text": "", "hint": error.hint, "action": None}
+        title, hint = tell_fault(error, language_of(request))
+        context = {"title": title, "text": "", "hint": hint, "action": None}
         return self.page(request, MESSAGE, context, status=choose_status(error))
 
 

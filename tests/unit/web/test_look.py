@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from jinja2 import UndefinedError
 
-from doorward.core.errors import MalformedInput, NotFound
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.web.look.assets import OUR_ASSETS, SIGNS, answer_asset
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
+from doorward.web.look.faults import FAULTS, tell_fault, tell_fault_line
 from doorward.web.look.languages import choose_language
 from doorward.web.look.rendering import TEMPLATES, Look, page_policy, translate
+from tools.messages import catalogue_files, find_messages, missing, unused
 
 ORIGIN = "https://enroll.corp.example"
 HEADER = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nPlural-Forms: nplurals=2; plural=(n != 1);\\n"\n\n'
@@ -146,3 +150,49 @@ def test_pages_stay_small() -> None:
     """Style and signs of a page of the door are within its 30 kB."""
     assert len(OUR_ASSETS["look.css"].body) < 16_000
     assert all(len(one) < 800 for one in SIGNS.values())
+
+
+@pytest.mark.parametrize("language", sorted(catalogue_files()))
+def test_no_message_lacks_a_translation(language: str) -> None:
+    """`python -m tools.messages --write` adds what is missing to the file, with an empty text to be filled."""
+    assert missing(catalogue_files()[language]) == []
+
+
+@pytest.mark.parametrize("language", sorted(catalogue_files()))
+def test_no_translation_is_left_over(language: str) -> None:
+    """What no page says any more is taken out; values and elements of a message are kept in its translation."""
+    file = catalogue_files()[language]
+    assert unused(file) == []
+    for message, text in parse_catalogue(file.read_text("utf-8")).items():
+        if message and "\0" not in message:
+            for pattern in (r"%\(\w+\)s", r"</?[a-z]+"):
+                assert sorted(set(re.findall(pattern, message))) == sorted(set(re.findall(pattern, text))), (
+                    text
+                )
+
+
+def test_every_marked_message_is_found() -> None:
+    """Messages of templates, of `mark`, of `translate` and of plural forms."""
+    found = find_messages()
+    assert ("Root certificate", "") in found
+    assert ("Your certificate has ended", "") in found
+    assert ("%(num)d day ago", "%(num)d days ago") in found
+
+
+@pytest.mark.parametrize("code", sorted(FAULTS))
+def test_a_refusal_is_told_in_the_readers_language(code: str) -> None:
+    """By its code; the words differ from those of the error, which are for programs."""
+    german, english = (tell_fault_line(RequestRefused(code, "x"), language) for language in ("de", "en"))
+    assert german != english
+    assert english.endswith((".", "!"))
+
+
+def test_an_unknown_refusal_is_told_in_its_own_words() -> None:
+    """As sentences; a wait is told with its length."""
+    assert tell_fault(RequestRefused("odd-code", "this is odd", hint="do that"), "de") == (
+        "This is odd",
+        "Do that",
+    )
+    for seconds, words in ((1, "1 second."), (30, "30 seconds."), (91, "2 minutes.")):
+        wait = Unavailable("factor-throttled", "wait", retry_after_seconds=seconds)
+        assert tell_fault(wait, "en")[1].endswith(words)

@@ -246,7 +246,7 @@ def test_envoys_own_replies_are_made_of_the_same_table() -> None:
     brand = Brand(name="Meridian Bank 100 %", help_address="mailto:help@bank.example", hours="8-18")
     pages = build_reply_pages(Look(brand, base=STATIC_BASE), portal_origin=PORTAL)
     assert {state for state, _ in pages.html} == set(PAGE_STATES) <= set(STATES)
-    assert max(len(page.encode()) for page in pages.html.values()) < 2_000
+    assert max(len(page.encode()) for page in pages.html.values()) < 3_000
     page = pages.html["not-allowed", "de"]
     assert f"Das dürfen Sie in {Token.APPLICATION.value} nicht öffnen" in page
     assert Token.INCIDENT.value in page

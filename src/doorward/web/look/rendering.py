@@ -101,7 +101,7 @@ class Look:
     Args:
         brand: whose they are.
         base: the path below which the static files are, no slash at its end.
-        chooses_language: whether pages offer the other languages (`?lang=`).
+        chooses_language: whether pages offer the other languages (`?lang=`), and lead to the portal's first page.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Look:
         self._environment = build_environment()
         self._environment.globals |= {
             "brand": brand,
+            "home": "/" if chooses_language else "",
             "languages": tuple(LANGUAGE_NAMES.items()) if chooses_language else (),
             "static": self.static,
             "sign": lambda name: Markup(SIGNS[name]),  # noqa: S704  files of ours, with nothing of a request

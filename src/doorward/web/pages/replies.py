@@ -12,7 +12,6 @@ from doorward.enforcement.plan import ReplyPages, Token
 from doorward.web.look.catalogues import CATALOGUES, SOURCE
 from doorward.web.look.rendering import Look, page_policy, translate
 from doorward.web.pages.message import PROBLEMS_PATH, Message, build_context, describe_problem
-from doorward.web.pages.states import Target
 from doorward.web.pages.surface import build_targets
 
 _VALUES = {
@@ -32,7 +31,6 @@ def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
     """
     languages = (SOURCE, *(one for one in sorted(CATALOGUES) if one != SOURCE))
     targets = build_targets(portal_origin)
-    del targets[Target.ANOTHER]  # there is no room to say how
     html, words = {}, {}
     for state in PAGE_STATES:
         problem = describe_problem(Message(state=state, language=SOURCE, values=_VALUES))

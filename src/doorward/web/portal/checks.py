@@ -25,8 +25,8 @@ from doorward.directory.step_ups import end_own_check, find_step_up
 from doorward.policy.requirements import Requirement, ShownFactors
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import cookie_of, form_of, redirect
+from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
-from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.desk import FactorDesk
 from doorward.web.portal.needs import find_needs
 from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, portal_cookie
@@ -64,13 +64,14 @@ class Checks:
         try:
             await self._desk.check(caller, kind, fields)
         except RequestRefused as refusal:
-            fault = translate(mark("That was not right. Try again."), language_of(request))
-            told = fault if refusal.code == "factor-refused" else refusal.detail
+            told = tell_fault_line(refusal, language_of(request))
             return await self._form(request, caller, step_up, fault=told, status=403)
         except Unavailable as away:
             if away.code != "factor-throttled":
                 raise
-            return await self._form(request, caller, step_up, fault=away.detail, status=429)
+            return await self._form(
+                request, caller, step_up, fault=tell_fault_line(away, language_of(request)), status=429
+            )
         former = cookie_of(request, PORTAL_COOKIE)
         session, token = await place.run(
             lambda: note_factor(place.services, caller, kind, former=former, idle=place.terms.idle)

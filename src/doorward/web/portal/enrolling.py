@@ -43,6 +43,7 @@ from doorward.factors.shown import SessionFactors
 from doorward.stores.services import Services
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import tell_moment
+from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
 from doorward.web.portal.desk import FactorDesk, Fields
 from doorward.web.portal.duties import tell_owed
@@ -125,7 +126,7 @@ class Enrolling:
             await self._add(caller, kind, fields, shown, token)
         except RequestRefused as refusal:
             if refusal.code in SAID_ON_THE_PAGE:
-                told = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. {refusal.hint}"
+                told = tell_fault_line(refusal, language_of(request))
                 return await self._form(request, caller, kind, token=token, fault=told)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
         # What was added was shown by that.

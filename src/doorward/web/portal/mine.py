@@ -116,7 +116,9 @@ class Mine:
                 *owed,
                 *_today(certificates, caller, now, language, has_factors=bool(factors or owed)),
             ],
-            "applications": [_show_application(one, port) for one in applications],
+            "applications": [
+                _show_application(one, port) for one in applications if one.id != PORTAL_APPLICATION
+            ],
             "certificates": [_show_certificate(one, caller, now, language) for one in certificates],
             "factors": len(factors),
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],

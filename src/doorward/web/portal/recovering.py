@@ -15,6 +15,8 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.web.answers import form_of, redirect
+from doorward.web.look.faults import tell_fault_line
+from doorward.web.look.languages import language_of
 from doorward.web.portal.desk import FactorDesk
 from doorward.web.portal.place import PortalPlace, no_portal_cookie
 
@@ -44,6 +46,6 @@ class Recovering:
             known = {"factor-refused": 403, "factor-locked": 403, "factor-throttled": 429}
             if error.code not in known:
                 raise
-            told = error.detail[:1].upper() + error.detail[1:]
+            told = tell_fault_line(error, language_of(request))
             return self._place.page(request, caller, "recover", {"fault": told}, status=known[error.code])
         return redirect("/factors", (no_portal_cookie(),))

@@ -11,6 +11,11 @@ for (const one of document.querySelectorAll("time[datetime]")) {
   if (!Number.isNaN(moment.valueOf())) one.textContent = written.format(moment);
 }
 
+// Another language of the same page keeps what stands behind the #: the secret of a link.
+for (const one of document.querySelectorAll("a[hreflang]")) {
+  one.addEventListener("click", () => { one.hash = location.hash; });
+}
+
 // A button that copies, beside what is made to be copied.
 const words = { en: ["Copy", "Copied"], de: ["Kopieren", "Kopiert"] }[language] ?? ["Copy", "Copied"];
 if (navigator.clipboard) {

@@ -1,0 +1,160 @@
+"""Refusals in the reader's language: by their code, the words that a person reads on a page.
+
+A code that is not here is told in the words of the error, which are English.
+Not here: problem documents for programs (`web.problems`), which are English always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from doorward.core.errors import DoorwardError
+from doorward.web.look.rendering import mark, ngettext, translate
+
+FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "certificate-needed": (
+            mark("This needs your certificate"),
+            mark("Open it on the device that has it."),
+        ),
+        "identity-refused": (
+            mark("It could not be told who you are"),
+            mark("Load the page again. If it stays so, tell the help desk."),
+        ),
+        "origin-wrong": (
+            mark("This came from another website"),
+            mark("It was stopped. Open the page itself, and do it there."),
+        ),
+        "factor-refused": (mark("That was not right"), mark("Try again.")),
+        "factor-locked": (
+            mark("This way is locked after too many wrong tries"),
+            mark("Use your passkey, or ask the help desk."),
+        ),
+        "factor-throttled": (mark("Too many tries came just now"), mark("Wait a little, then try again.")),
+        "question-over": (
+            mark("This page was open for too long, or was answered before"),
+            mark("Load it again."),
+        ),
+        "enrolment-closed": (
+            mark("The time to add a first factor is over"),
+            mark("Ask the help desk for a link."),
+        ),
+        "totp-code-wrong": (
+            mark("This is not the code that the app shows now"),
+            mark("Wait for the next one and type it. If it is never right, look at the clock of the device."),
+        ),
+        "passkey-unusable": (
+            mark("This passkey cannot be used here"),
+            mark("Try another device or browser."),
+        ),
+        "factors-full": (
+            mark("You have as many of this kind as you may have"),
+            mark("Remove one that you do not use."),
+        ),
+        "factor-too-weak": (
+            mark("None of your factors is strong enough to vouch for it"),
+            mark("Ask the help desk for a link."),
+        ),
+        "factor-required": (
+            mark("You need one of this kind, and this is your only one"),
+            mark("Add another one first."),
+        ),
+        "factor-last": (
+            mark("This is your only factor: without it you could not come back"),
+            mark("Add another one first."),
+        ),
+        "certificates-too-many": (
+            mark("You have as many certificates as you may have"),
+            mark("Report those lost that you do not use any more."),
+        ),
+        "renewal-not-due": (
+            mark("You have a certificate that is still valid"),
+            mark("Use it, and renew it from there. If its device is lost, say so on this page."),
+        ),
+        "renewal-held": (
+            mark("Your certificate is on hold"),
+            mark("Ask the help desk why, and when it ends."),
+        ),
+        "renewal-without-certificate": (
+            mark("You have had no certificate yet"),
+            mark("Ask the help desk for an invitation."),
+        ),
+        "renewal-withdrawn": (
+            mark("Your certificate was withdrawn by an administrator"),
+            mark("Ask the help desk for an invitation."),
+        ),
+        "renewal-too-late": (
+            mark("Your certificate ended too long ago"),
+            mark("Ask the help desk for an invitation."),
+        ),
+        "passkey-refused": (
+            mark("This passkey was not accepted"),
+            mark("Try another one, or ask the help desk."),
+        ),
+        "session-code-refused": (
+            mark("This way back to the application does not work any more"),
+            mark("Open the application again."),
+        ),
+        "step-up-refused": (
+            mark("This does not come from an application of this door"),
+            mark("Open the application again."),
+        ),
+        "step-up-unknown": (
+            mark("This check is over, or it was begun with another certificate"),
+            mark("Open the application again."),
+        ),
+        "password-short": (mark("This password is too short"), mark("Take a few more words.")),
+        "password-long": (mark("This password is too long"), mark("Take fewer words.")),
+        "password-guessable": (
+            mark("This password is easy to guess"),
+            mark("Take a few words that come to your mind, and to no other."),
+        ),
+        "password-breached": (
+            mark("This password was stolen somewhere else"),
+            mark("Strangers try it first: take another one, and change it where you use it."),
+        ),
+    }
+)
+"""Code to what happened, and what to do."""
+
+
+_LONG = 90
+"""Seconds from which a wait is told in minutes, rounded up."""
+
+
+def tell_fault(error: DoorwardError, language: str) -> tuple[str, str]:
+    """Return what happened and what to do, each a text to begin a sentence with; the second may be empty."""
+    if error.code in FAULTS:
+        what, mend = FAULTS[error.code]
+        seconds = error.context.get("retry_after_seconds")
+        wait = _tell_wait(seconds, language) if isinstance(seconds, int) else ""
+        return translate(what, language), wait or translate(mend, language)
+    return _sentence(error.detail), _sentence(error.hint)
+
+
+def tell_fault_line(error: DoorwardError, language: str) -> str:
+    """Return the same in one line, for the place beside a form."""
+    what, mend = tell_fault(error, language)
+    return f"{what}. {mend}".strip()
+
+
+def _tell_wait(seconds: int, language: str) -> str:
+    if seconds < _LONG:
+        return ngettext(
+            "The next try is taken in %(num)d second.",
+            "The next try is taken in %(num)d seconds.",
+            language,
+            seconds,
+        )
+    minutes = -(-seconds // 60)
+    return ngettext(
+        "The next try is taken in %(num)d minute.",
+        "The next try is taken in %(num)d minutes.",
+        language,
+        minutes,
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

@@ -1,0 +1,133 @@
+"""Every page of the portal in Chromium: no barrier in either theme, no fault of a script, nothing wider than a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Request
+
+from doorward.directory.factors.rights import open_first_enrolment
+from doorward.web.pool import UseCasePool
+from tests.support.assertions import AssertedDoor
+from tests.support.browser import PHONE, Chromium
+from tests.support.factor_records import session
+from tests.support.gallery import Shown, gallery
+from tests.support.portal import DOCUMENT, ORIGIN, PortalBrowser, enrol_passkey
+from tests.support.world import OPERATOR, found_world
+
+pytestmark = pytest.mark.needs("chromium")
+
+BROWSERS = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+MOST_BYTES = 150_000
+
+
+class Visit:
+    """Alice at the portal: with her passkey shown, asked for it, as somebody new, or without a certificate."""
+
+    def __init__(self, pool: UseCasePool) -> None:
+        self.alice, self.asked, self.new = self._person(pool), self._person(pool), self._person(pool)
+        enrol_passkey(self.alice)
+        self.alice.show_passkey(self.alice.begin().headers["location"])
+        enrol_passkey(self.asked)
+        self.check = self.asked.begin().headers["location"]
+        self._sign_in()
+        record = self.new.held.record
+        with self.new.world.services.work.change() as stores:
+            open_first_enrolment(
+                self.new.world.services, stores, record.principal_id, record.id, actor=OPERATOR
+            )
+        self.as_who = "alice"
+        self.language = "en"
+
+    @staticmethod
+    def _person(pool: UseCasePool) -> PortalBrowser:
+        world = found_world(document=DOCUMENT)
+        browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
+        world.issue("alice")
+        return browser
+
+    def _sign_in(self) -> None:
+        record = self.alice.held.record
+        made = session(
+            "bank",
+            principal_id=record.principal_id,
+            certificate_id=record.id,
+            certificate_sha256=record.sha256,
+            application_id=self.alice.world.application_id("payments"),
+            client=BROWSERS,
+            source="192.0.2.7",
+        )
+        with self.alice.world.services.work.change() as stores:
+            stores.sessions.add(made)
+
+    def answer(self, method: str, path: str, request: Request) -> Shown:
+        """Answer as the portal behind the door."""
+        more = {"headers": {"Accept-Language": self.language, "Accept": request.headers.get("accept", "*/*")}}
+        if self.as_who == "nobody":
+            came = self.new.portal.request(method, path, **more)
+        else:
+            who = {"alice": self.alice, "asked": self.asked, "new": self.new}[self.as_who]
+            came = who.at_portal(method, path, **more)
+        return came.status_code, dict(came.headers), came.content
+
+
+@pytest.fixture(scope="module")
+def visit() -> Iterator[Visit]:
+    """One world for all pages."""
+    pool = UseCasePool(workers=2)
+    yield Visit(pool)
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def browser(visit: Visit) -> Iterator[Chromium]:
+    """One Chromium for all pages."""
+    with gallery(visit.answer) as running:
+        yield running
+
+
+PAGES = {
+    "mine": ("alice", "/"),
+    "factors": ("alice", "/factors"),
+    "passkey": ("alice", "/factors/webauthn"),
+    "app": ("alice", "/factors/totp"),
+    "password": ("alice", "/factors/password"),
+    "codes": ("alice", "/factors/recovery-code"),
+    "check": ("asked", "CHECK"),
+    "lost": ("alice", "/certificates/CERTIFICATE/lost"),
+    "renew-here": ("alice", "/certificates/renew"),
+    "recover": ("alice", "/recover"),
+    "welcome": ("alice", "/welcome"),
+    "mine-new": ("new", "/"),
+    "factors-new": ("new", "/factors"),
+    "welcome-new": ("new", "/welcome"),
+    "welcome-nobody": ("nobody", "/welcome"),
+    "join": ("nobody", "/join"),
+    "renew": ("nobody", "/renew"),
+    "nobody": ("nobody", "/"),
+    "enrol": ("alice", "/enrol"),
+    "unknown": ("alice", "/check/stp_unknown"),
+}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_of_the_portal_has_no_barrier(
+    browser: Chromium, visit: Visit, name: str, language: str
+) -> None:
+    """axe-core finds nothing serious; it fits a phone; page, style and script are within 150 kB."""
+    visit.as_who, path = PAGES[name]
+    visit.language = language
+    path = path.replace("CHECK", visit.check).replace("CERTIFICATE", visit.alice.held.record.id)
+    sizes: list[int] = []
+    browser.page.on("response", lambda answer: sizes.append(len(answer.body())))
+    browser.faults.clear()
+    browser.open(f"{ORIGIN}{path}")
+    if language == "en" or name in {"mine", "check", "join"}:
+        browser.shoot(f"portal-{name}-{language}")
+    assert browser.barriers() == []
+    browser.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    assert browser.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert sum(sizes) <= MOST_BYTES
+    assert browser.faults == []
