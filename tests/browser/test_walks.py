@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
 from doorward.directory.own_certificates import list_own
 from doorward.directory.principals import find_principal
 from doorward.factors.totp import render_totp, step_at
 from tests.support.browser import Chromium, chromium
 from tests.support.browser_passkeys import give_passkey
-from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 pytestmark = pytest.mark.needs("certutil", "pk12util", "chromium")
 
@@ -225,6 +227,25 @@ def test_signing_out_asks_for_the_factor_again(door: Doorway) -> None:
         authenticator.verify_user(succeeds=True)
         browser.page.get_by_role("button", name="Use my passkey").click()
         expect(browser.page).to_have_url(bank(door, "/transfers/2"))
+
+
+def test_another_certificate(door: Doorway) -> None:
+    """Who came with a certificate that opens nothing here takes another one by a button, without leaving the browser."""
+    visitor, ida = door.person("visitor"), door.person("ida")
+    revoke(door.services, door.certificate_of("visitor"), RevocationReason.SUPERSEDED, ACTOR)
+    with chromium(door, visitor) as browser:
+        browser.store.add(ida)
+        browser.select("visitor")
+        browser.restart()
+        browser.open(bank(door))
+        expect(browser.page.get_by_role("heading", level=1)).to_contain_text("withdrawn")
+        browser.shoot("door-withdrawn")
+        assert browser.barriers() == []
+        browser.select("ida")
+        browser.open(bank(door))
+        expect(browser.page.get_by_role("heading", level=1)).to_contain_text("withdrawn")
+        browser.page.get_by_role("link", name="Use another").first.click()
+        expect(browser.page.get_by_text("person/ida")).to_be_visible()
 
 
 def test_password_and_code(door: Doorway) -> None:

@@ -11,6 +11,7 @@ environment variable DOORWARD_SCREENSHOTS; without it none are made.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, CDPSession, Page, expect, sync_playwright
 
 from tests.support.doorway import DOMAIN, Doorway, Identity
-from tests.support.nss import NssStore, chosen_by_itself
+from tests.support.nss import NssStore, Selection, chosen_by_itself
 
 MILLISECONDS = 60_000
 """For each step: a machine under load is slow, and a step that waits for nothing takes no time."""
@@ -35,6 +36,7 @@ FLAGS = (
     # As the Fetch standard says and Firefox does; Chromium 150 sends certificates with preflights by default.
     "--enable-features=OmitCorsClientCert",
 )
+RELOADS, RELOAD_MILLISECONDS = 100, 100
 SERIOUS = {"serious", "critical"}
 DESKTOP, PHONE = (1280, 800), (390, 844)
 
@@ -84,6 +86,7 @@ class Chromium:
 
     launch: Callable[[], BrowserContext]
     store: NssStore
+    selection: Selection
     context: BrowserContext = field(init=False)
     page: Page = field(init=False)
     faults: list[str] = field(default_factory=list)
@@ -162,6 +165,19 @@ class Chromium:
         self.page.emulate_media(color_scheme="light")
         return found
 
+    def select(self, name: str) -> None:
+        """Have the browser take the certificate of that name when it chooses the next time, and wait until it knows."""
+        self.selection.take(name)
+        page = self.context.new_page()
+        page.goto("chrome://policy")
+        known = page.get_by_text(re.compile(rf"CN\W+{name}\b"))
+        for _ in range(RELOADS):
+            page.locator("#reload-policies").click()
+            if known.count():
+                break
+            page.wait_for_timeout(RELOAD_MILLISECONDS)
+        page.close()
+
     def press_until(self, selector: str, *, most: int = 60) -> None:
         """Press Tab until the element of that selector has the focus, as a person without a mouse."""
         for _ in range(most):
@@ -197,7 +213,7 @@ def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
         store = NssStore(home / ".pki" / "nssdb", door.root)
         if who is not None:
             store.add(who)
-        stack.enter_context(chosen_by_itself(f"https://[*.]{DOMAIN}:{door.port}"))
+        selection = stack.enter_context(chosen_by_itself(f"https://[*.]{DOMAIN}:{door.port}"))
         playwright = stack.enter_context(sync_playwright())
         launch = partial(
             playwright.chromium.launch_persistent_context,
@@ -210,7 +226,7 @@ def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
             timeout=MILLISECONDS,
             accept_downloads=True,
         )
-        browser = Chromium(launch=launch, store=store)
+        browser = Chromium(launch=launch, store=store, selection=selection)
         browser.start()
         stack.callback(browser.stop)
         expect.set_options(timeout=MILLISECONDS)

@@ -25,7 +25,7 @@ from tests.support.doorway import Identity
 POLICIES = Path("/etc/chromium/policies/managed")
 POLICY = POLICIES / "doorward-test.json"
 NOTED = Path(tempfile.gettempdir()) / "doorward-test-chromium-policy.json"
-"""Which process asked for which patterns: what a killed run left is removed by the next one."""
+"""Which process asked for which entries of the policy: what a killed run left is removed by the next one."""
 
 SECONDS = 20.0
 
@@ -71,14 +71,43 @@ class NssStore:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
 
 
+class Selection:
+    """Which certificate Chromium takes without a dialog for addresses of a pattern.
+
+    Args:
+        pattern: as Chromium's policies have it, `https://[*.]test.localhost:8443`.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._entry = ""
+
+    def take(self, name: str = "") -> None:
+        """Take the first certificate with that common name from here on; without one, the first of all."""
+        chosen = {"SUBJECT": {"CN": name}} if name else {}
+        entry = json.dumps({"pattern": self._pattern, "filter": chosen})
+        _change(lambda noted: self._replace(noted.setdefault(str(os.getpid()), []), entry))
+        self._entry = entry
+
+    def end(self) -> None:
+        """Let the browser ask again."""
+        _change(lambda noted: noted[str(os.getpid())].remove(self._entry))
+
+    def _replace(self, entries: list[str], entry: str) -> None:
+        if self._entry:
+            entries.remove(self._entry)
+        entries.append(entry)
+
+
 @contextmanager
-def chosen_by_itself(pattern: str) -> Iterator[None]:
+def chosen_by_itself(pattern: str) -> Iterator[Selection]:
     """Let Chromium choose a certificate without a dialog for addresses of this pattern, for the time of the block."""
-    _change(lambda noted: noted.setdefault(str(os.getpid()), []).append(pattern))
+    selection = Selection(pattern)
+    selection.take()
     try:
-        yield
+        yield selection
     finally:
-        _change(lambda noted: noted[str(os.getpid())].remove(pattern))
+        selection.end()
 
 
 def _change(change: Callable[[dict[str, list[str]]], object]) -> None:
@@ -88,15 +117,14 @@ def _change(change: Callable[[dict[str, list[str]]], object]) -> None:
         noted: dict[str, list[str]] = json.loads(NOTED.read_text()) if NOTED.exists() else {}
         change(noted)
         noted = {pid: found for pid, found in noted.items() if found and Path(f"/proc/{pid}").exists()}
-        patterns = sorted({one for found in noted.values() for one in found})
-        if not patterns:
+        entries = sorted({one for found in noted.values() for one in found})
+        if not entries:
             NOTED.unlink(missing_ok=True)
             POLICY.unlink(missing_ok=True)
             return
         POLICIES.mkdir(parents=True, exist_ok=True)
         NOTED.write_text(json.dumps(noted))
-        chosen = [json.dumps({"pattern": one, "filter": {}}) for one in patterns]
         # In one step: Chromium may read it at any moment.
         whole = POLICY.with_suffix(".new")
-        whole.write_text(json.dumps({"AutoSelectCertificateForUrls": chosen}))
+        whole.write_text(json.dumps({"AutoSelectCertificateForUrls": entries}))
         whole.replace(POLICY)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from doorward.access.explanation import describe_certificate, find_judged
 from doorward.core.addresses import parse_address
 from doorward.core.entities import TENANT, Outcome
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.policy.decision import admits, authority_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
@@ -54,5 +55,7 @@ def list_own_applications(
     return [
         OwnApplication(id=id_, name=policy.name, host=policy.hosts[0])
         for id_, policy in sorted(snapshot.policies.items(), key=lambda pair: pair[1].name)
-        if not policy.is_tcp and admits(authority_of(policy, TENANT, id_, subject)).outcome is Outcome.GOOD
+        if id_ != PORTAL_APPLICATION
+        and not policy.is_tcp
+        and admits(authority_of(policy, TENANT, id_, subject)).outcome is Outcome.GOOD
     ]
