@@ -38,7 +38,6 @@ HTTPS_PORT = 443
 
 _RETURN_PATH = re.compile(r"/[!-~]*")
 _REQUEST = re.compile(r"[A-Za-z0-9-]{1,64}")
-_CODE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def begin_step_up(
@@ -210,11 +209,6 @@ def find_code_fault(
 def hash_code(code: str) -> str:
     """Return the SHA-256 of a code, under which it is stored; a text that cannot be one has none that is."""
     return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def is_code(text: str) -> bool:
-    """Say whether a text has the form of a code."""
-    return _CODE.fullmatch(text) is not None
 
 
 def _require(stores: Stores, caller: Caller, step_up_id: str, now: datetime) -> StepUpRecord:

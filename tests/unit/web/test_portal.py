@@ -12,7 +12,13 @@ from starlette.testclient import TestClient
 
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.demo.browser import hidden_fields, passkey_question
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.web.answers import Pages
+from doorward.web.app import build_surface
+from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
+from doorward.web.portal.place import PortalTerms
+from doorward.web.sessions.surface import SessionSurface
 from tests.support.assertions import AssertedDoor
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser, enrol_passkey
 from tests.support.world import World, found_world
@@ -214,6 +220,43 @@ class TestChecking:
         assert page.headers["cache-control"] == "no-store"
         assert page.headers["referrer-policy"] == "same-origin"
 
+    def test_a_weaker_factor_is_not_enough(self, alice: PortalBrowser) -> None:
+        """A password is noted, and then the passkey is asked for still."""
+        alice.show_passkey(alice.at_portal("GET", "/factors/password").headers["location"])
+        alice.at_portal("POST", "/factors/password", data={"password": "seven wet umbrellas in april"})
+        alice.portal.cookies.clear()
+        check = alice.begin().headers["location"]
+        weak = alice.at_portal("POST", f"{check}/password", data={"password": "seven wet umbrellas in april"})
+        assert (weak.status_code, weak.headers["location"]) == (303, check)
+        assert alice.show_passkey(check).status_code == 200
+
+    def test_programs_are_told_in_json(self, alice: PortalBrowser) -> None:
+        """A refusal is a problem document for whatever does not ask for a page."""
+        path = code_path(alice)
+        alice.held = alice.world.issue("bob")
+        answer = alice.at_app("GET", path, headers={"Accept": "application/json"})
+        assert answer.json()["code"] == "session-code-refused"
+
+    def test_a_form_is_a_form(self, alice: PortalBrowser) -> None:
+        """Another type of body is refused."""
+        check = alice.begin().headers["location"]
+        answer = alice.at_portal(
+            "POST", f"{check}/webauthn", content=b"{}", headers={"Content-Type": "text/json"}
+        )
+        assert answer.status_code == 415
+
+    def test_who_comes_without_a_certificate_reads_why(self, alice: PortalBrowser) -> None:
+        """A page of the door, and not a code."""
+        answer = alice.portal.get(
+            "/factors", headers={"Accept": "text/html", "Doorward-Refusal": "certificate-missing"}
+        )
+        assert answer.status_code in {401, 403}
+        assert "<h1" in answer.text
+
+    def test_the_style_is_served(self, alice: PortalBrowser) -> None:
+        """Without a certificate, too."""
+        assert alice.portal.get("/static/look.css").headers["content-type"].startswith("text/css")
+
     def test_a_way_that_is_none(self, alice: PortalBrowser) -> None:
         """A kind that nobody checks."""
         check = alice.begin().headers["location"]
@@ -223,6 +266,17 @@ class TestChecking:
 
 class TestSigningOut:
     """Out of one application, or of all."""
+
+    def test_the_page_after_it_says_what_is_true(self, alice: PortalBrowser, pool: UseCasePool) -> None:
+        """While a session is open there, it says so."""
+        alice.at_app("GET", code_path(alice))
+        services, terms = alice.world.services, PortalTerms(origin=lambda: ORIGIN)
+        surface = SessionSurface(services, pool, Pages(Look()), terms, PolicySnapshots(), looks=1)
+        client = TestClient(build_surface(surface.routes()), base_url=f"https://{HOST}")
+        headers = alice.door.headers(alice.held, "payments")
+        headers |= {"Doorward-Application": alice.world.application_id("payments"), "Accept": "text/html"}
+        answer = client.get("/_doorward/signed-out", headers=headers)
+        assert (answer.status_code, "not signed out yet" in answer.text) == (503, True)
 
     def test_of_this_application(self, alice: PortalBrowser) -> None:
         """The cookie goes, the epoch grows, and the page after it says so."""

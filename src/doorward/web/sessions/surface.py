@@ -50,7 +50,7 @@ BEGIN_COOKIE = "__Host-doorward-begin"
 APPLICATION = "doorward-application"
 SIGNED_OUT = "/_doorward/signed-out"
 
-WAYS_OUT_TRIES, WAYS_OUT_SECONDS = 40, 0.05
+LOOKS, LOOK_SECONDS = 40, 0.05
 """How often, and how far apart, the page after signing out looks whether it has taken effect: for two seconds."""
 
 
@@ -66,6 +66,7 @@ class SessionSurface:
         lifetime: of sessions.
         stranger: answers a person who comes without a good certificate.
         choosing: notes who wants to show another certificate; shared with the portal.
+        looks: how often the page after signing out looks whether it has taken effect.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class SessionSurface:
         lifetime: timedelta = LIFETIME,
         stranger: OpenHandler | None = None,
         choosing: Choosing | None = None,
+        looks: int = LOOKS,
     ) -> None:
         self._services = services
         self._pool = pool
@@ -86,6 +88,7 @@ class SessionSurface:
         self._terms = terms
         self._snapshots = snapshots
         self._lifetime = lifetime
+        self._looks = looks
         identities = Identities(services, pool)
         self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, self._audience)
         self._guard = Guard(
@@ -199,7 +202,7 @@ class SessionSurface:
             listed = list_sessions(self._services, caller.principal_id)
             return any(one.application_id == application_id for one in listed)
 
-        for _ in range(WAYS_OUT_TRIES):
+        for _ in range(self._looks):
             if not await self._pool.run(open_here):
                 return self._pages.message(
                     request,
@@ -209,7 +212,7 @@ class SessionSurface:
                     ),
                     action=("/", mark("Open again")),
                 )
-            await asyncio.sleep(WAYS_OUT_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
         return self._pages.message(
             request,
             title=mark("You are not signed out yet"),
