@@ -1,0 +1,57 @@
+"""The same door in Firefox: a passkey is made at the portal and shown for a transfer; another engine, another store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.doorway import DOMAIN, Doorway, open_doorway
+from tests.support.firefox import firefox
+
+pytestmark = pytest.mark.needs("certutil", "pk12util", "firefox-esr")
+
+DOCUMENT = """\
+trust_domain: {domain}
+apps:
+  bank:
+    hosts: [bank.{domain}]
+    upstream: http://127.0.0.1:{port}
+    on_refusal: page
+    rules:
+      - name: transfers need a passkey
+        allow: {{kind: person}}
+        to: {{paths: ["/transfers/**"]}}
+        require: {{factor: webauthn, within: 5m}}
+"""
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """A bank whose transfers need a passkey."""
+    with open_doorway(settings={"root_is_deployed": True}) as running:
+        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
+        yield running
+
+
+def test_step_up_in_firefox(door: Doorway) -> None:
+    """Alice adds a passkey, is asked for it by the bank, and comes back to her transfer."""
+    alice = door.person("alice")
+    origin, bank = door.installation.portal_origin(), f"https://{door.host('bank')}:{door.port}"
+    with firefox(door, alice) as browser:
+        browser.authenticator()
+        browser.open(f"{origin}/factors/webauthn")
+        browser.type("#name", "key")
+        browser.click("form[data-webauthn] button")
+        browser.wait_for("document.body.innerText.includes('Passkey: key')")
+        browser.shoot("factors-one")
+        browser.open(f"{origin}/")
+        browser.click("form[action='/sign-out'] button")
+        browser.wait_for("document.body.innerText.includes('Nowhere with a second factor')")
+        browser.open(f"{bank}/transfers/7?to=bob")
+        browser.wait_for("location.pathname.startsWith('/check/') || location.pathname === '/transfers/7'")
+        if "/check/" in browser.url:
+            browser.click("form[data-webauthn] button")
+        browser.wait_for("location.pathname === '/transfers/7' && location.search === '?to=bob'")
+        assert "person/alice" in browser.text()
+        browser.shoot("bank-transfer")
