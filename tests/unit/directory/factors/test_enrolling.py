@@ -13,7 +13,13 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory import principals as directory
 from doorward.directory.callers import Caller
 from doorward.directory.factors import enrolling
-from doorward.directory.factors.rights import invite_to_enrol
+from doorward.directory.factors.rights import (
+    FIRST_LIFETIME,
+    add_right,
+    find_right,
+    invite_to_enrol,
+    use_right,
+)
 from doorward.directory.sealing import open_sealed
 from doorward.stores.records import ChangeKind
 from tests.support.factor_world import GOOD_PASSWORD, NOTHING, FactorWorld, factor_world
@@ -88,6 +94,49 @@ def test_a_new_invitation_gives_no_right_to_who_has_a_factor(people: FactorWorld
     with pytest.raises(RequestRefused) as refused:
         people.set_password(thief, "another otter lantern quilt")
     assert code_of(refused) == "factor-check-needed"
+
+
+def test_a_new_invitation_opens_no_right_beside_a_factor(people: FactorWorld, alice: Caller) -> None:
+    """It is not even kept; and one that is open gives nothing to who has a factor by then."""
+    people.set_password(alice)
+    told = len(people.world.events(EventType.FACTOR_INVITED))
+    people.comes("alice")
+    assert len(people.world.events(EventType.FACTOR_INVITED)) == told
+    services, now = people.world.services, people.clock.now()
+    with services.work.change() as stores:
+        add_right(services, stores, alice.principal_id, now=now, lifetime=FIRST_LIFETIME)
+        assert find_right(stores, alice, "", now) is None
+
+
+def test_the_first_factor_ends_every_right(people: FactorWorld) -> None:
+    """Those of other certificates of the person too."""
+    first, second = people.comes("alice"), people.comes("alice")
+    people.set_password(first)
+    with people.world.work.read() as stores:
+        assert stores.enrolment_rights.open_for(second.principal_id, people.clock.now()) == []
+
+
+def test_a_right_is_used_by_one_of_two(people: FactorWorld, alice: Caller) -> None:
+    """Both found it open; the store lets one win."""
+    with people.world.work.change() as stores:
+        right = find_right(stores, alice, "", people.clock.now())
+        assert right is not None
+        use_right(stores, right, people.clock.now())
+        with pytest.raises(RequestRefused) as refused:
+            use_right(stores, right, people.clock.now())
+    assert code_of(refused) == "enrolment-closed"
+
+
+def test_a_link_that_was_used_or_is_over_asks_for_nothing(people: FactorWorld) -> None:
+    """No passkey is made in vain."""
+    services, carol = people.world.services, people.comes("carol", invited=False)
+    used = invite_to_enrol(services, "carol", actor=OPERATOR)
+    people.passkey(carol, token=used.token)
+    over = invite_to_enrol(services, "carol", actor=OPERATOR)
+    people.clock.turn(hours=24)
+    for token in (used.token, over.token):
+        with people.world.work.read() as stores:
+            assert find_right(stores, carol, token, people.clock.now()) is None
 
 
 def test_a_factor_vouches_for_one_that_is_no_stronger(people: FactorWorld, alice: Caller) -> None:
