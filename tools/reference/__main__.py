@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools.reference.commands import render_commands
 from tools.reference.events import render_events
+from tools.reference.pages import render_states
 from tools.reference.settings import render_settings
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "reference"
@@ -18,6 +19,7 @@ def render_pages() -> dict[Path, str]:
         FOLDER / "commands.md": render_commands(),
         FOLDER / "settings.md": render_settings(),
         FOLDER / "events.md": render_events(),
+        FOLDER / "pages.md": render_states(),
     }
 
 

@@ -17,7 +17,7 @@ from doorward.web.edge import read_body
 from doorward.web.look.faults import tell_fault
 from doorward.web.look.languages import language_of, remember_language
 from doorward.web.look.rendering import Look, page_policy, translate
-from doorward.web.problems import choose_status
+from doorward.web.problems import choose_status, incident_of
 from doorward.wire.cookies import parse_cookie
 from doorward.wire.forms import FORM_TYPE, MAX_FORM_BYTES, parse_form
 
@@ -108,7 +108,8 @@ class Pages:
         if not isinstance(error, PAGE_KINDS) or not wants_page(request):
             raise error
         title, hint = tell_fault(error, language_of(request))
-        context = {"title": title, "text": "", "hint": hint, "action": None}
+        incident = incident_of(request.headers.get("x-request-id", ""))
+        context = {"title": title, "text": "", "hint": hint, "action": None, "incident": incident}
         return self.page(request, MESSAGE, context, status=choose_status(error))
 
 

@@ -19,9 +19,10 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
 from doorward.web.downloads import MAX_DOWNLOADS
-from doorward.web.edge import Edge, answer_http_error
+from doorward.web.edge import Edge, answer_http_errors
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.look.rendering import Look
+from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
@@ -79,7 +80,7 @@ def build_portal_app(
         factors=factors,
         choosing=choosing,
     )
-    return build_surface(surface.routes())
+    return build_surface(surface.routes(), pages.look)
 
 
 def build_sessions_app(
@@ -115,15 +116,16 @@ def build_sessions_app(
         stranger=refusals.refused,
         choosing=choosing,
     )
-    return build_surface([*surface.routes(), *refusals.routes()])
+    return build_surface([*surface.routes(), *refusals.routes()], pages.look)
 
 
-def build_surface(routes: list[Route]) -> Starlette:
-    """Return an application of these routes behind the edge."""
+def build_surface(routes: list[Route], look: Look | None = None) -> Starlette:
+    """Return an application of these routes behind the edge; with a look, people are told on a page what went wrong."""
+    page = build_error_page(look) if look is not None else None
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge)],
-        exception_handlers={HTTPException: answer_http_error},
+        middleware=[Middleware(Edge, page=page)],
+        exception_handlers={HTTPException: answer_http_errors(page)},
     )
     # A redirect to the path with or without a slash would repeat the Host field in a Location field.
     app.router.redirect_slashes = False

@@ -11,6 +11,8 @@ Standard: RFC 9110 section 9.3.1 (content in GET has no meaning), RFC 9112 secti
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,7 +21,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
-from doorward.web.problems import note_incident, render_http_error, render_internal, render_problem
+from doorward.web.problems import (
+    choose_status,
+    incident_of,
+    note_incident,
+    render_http_error,
+    render_incident,
+    render_problem,
+)
+
+ErrorPage = Callable[[Request, Exception, str], Response | None]
+"""From a request, what went wrong and the incident id to a page; None if this is for a program, or no page tells it."""
+
+_INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
 
 BODY_SECONDS = 10.0
 """Precedent: nginx's client_body_timeout is 60 s between two reads; here it is for the whole body."""
@@ -33,10 +47,11 @@ _ALWAYS = {
 
 
 class Edge:
-    """ASGI middleware around a whole application."""
+    """ASGI middleware around a whole application; `page` tells people what went wrong."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, page: ErrorPage | None = None) -> None:
         self.app = app
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer in the application's place where it fails."""
@@ -52,10 +67,21 @@ class Edge:
             if exchange.peer_is_gone:
                 return
             if exchange.started:
-                incident = note_incident(error)
+                incident = note_incident(error, exchange.incident)
                 raise ConnectionAbortedError(f"the answer broke off, incident {incident}") from None
-            response = render_problem(error) if isinstance(error, DoorwardError) else render_internal(error)
+            response = self._answer(Request(scope), error, exchange.incident)
             await response(scope, exchange.receive, exchange.send)
+
+    def _answer(self, request: Request, error: Exception, incident: str) -> Response:
+        is_ours = isinstance(error, DoorwardError) and choose_status(error) is not _INTERNAL
+        if not is_ours:
+            incident = note_incident(error, incident)
+        told = self._page(request, error, incident) if self._page is not None else None
+        if told is not None:
+            return told
+        if isinstance(error, DoorwardError) and is_ours:
+            return render_problem(error, incident)
+        return render_incident(incident)
 
 
 class _Exchange:
@@ -65,6 +91,7 @@ class _Exchange:
         headers = Headers(scope=scope)
         self._receive, self._send = receive, send
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        self.incident = incident_of(headers.get("x-request-id", ""))
         self.started = False
         self.peer_is_gone = False
 
@@ -120,7 +147,13 @@ def _too_large(limit: int) -> MalformedInput:
     return MalformedInput("body-too-large", f"the body of this request may have {limit} bytes")
 
 
-async def answer_http_error(_request: Request, error: Exception) -> Response:
-    """Render the router's own refusals; Starlette calls it for `HTTPException` only."""
-    assert isinstance(error, HTTPException)
-    return render_http_error(error)
+def answer_http_errors(page: ErrorPage | None = None) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what renders the router's own refusals; Starlette calls it for `HTTPException` only."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        incident = incident_of(request.headers.get("x-request-id", ""))
+        told = page(request, error, incident) if page is not None else None
+        return told or render_http_error(error, incident)
+
+    return answer

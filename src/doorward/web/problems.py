@@ -10,6 +10,7 @@ Standard: RFC 9457 (problem details), RFC 9110 section 15 (status codes), RFC 67
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import traceback
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ from doorward.core.errors import (
 )
 
 _log = structlog.get_logger("doorward.web")
+
+_INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -59,7 +63,17 @@ def choose_status(error: DoorwardError) -> HTTPStatus:
     return _BY_CODE.get(error.code) or next(by_kind, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def render_problem(error: DoorwardError) -> Response:
+def incident_of(request_id: str) -> str:
+    """Return the incident id of a request: the first eight hexadecimal digits of its id, in two groups.
+
+    Args:
+        request_id: a UUID (RFC 9562) that the door gave; of any other text there is no incident id.
+    """
+    digits = request_id[:8]
+    return f"{digits[:4]}-{digits[4:]}" if _UUID.fullmatch(request_id) else ""
+
+
+def render_problem(error: DoorwardError, incident: str = "") -> Response:
     """Return the problem document of an error of ours.
 
     Standard: RFC 9457 section 3; `code` and `hint` are extension members, `type` is `about:blank`.
@@ -71,26 +85,31 @@ def render_problem(error: DoorwardError) -> Response:
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = str(error.context.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return render_internal(error)
-    return _document(status, code=error.code, detail=error.detail, hint=error.hint, headers=headers)
+        return render_internal(error, incident)
+    more = {"incident": incident} if incident else {}
+    return _document(status, code=error.code, detail=error.detail, hint=error.hint, headers=headers, **more)
 
 
-def render_http_error(error: HTTPException) -> Response:
+def render_http_error(error: HTTPException, incident: str = "") -> Response:
     """Return the problem document of a refusal by the router: unknown path, wrong method."""
     status = HTTPStatus(error.status_code)
     code = {HTTPStatus.NOT_FOUND: "path-unknown", HTTPStatus.METHOD_NOT_ALLOWED: "method-wrong"}.get(
         status, "refused"
     )
-    return _document(
-        status, code=code, detail=status.description or status.phrase, headers=error.headers or {}
-    )
+    more = {"incident": incident} if incident else {}
+    detail = status.description or status.phrase
+    return _document(status, code=code, detail=detail, headers=error.headers or {}, **more)
 
 
-def render_internal(error: BaseException) -> Response:
-    """Return an `internal-error` with the incident id under which it was logged."""
-    incident = note_incident(error)
+def render_internal(error: BaseException, incident: str = "") -> Response:
+    """Return an `internal-error` with the incident id under which it was logged; as `note_incident`."""
+    return render_incident(note_incident(error, incident))
+
+
+def render_incident(incident: str) -> Response:
+    """Return the problem document of an incident that was logged."""
     return _document(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
+        _INTERNAL,
         code="internal-error",
         detail="something went wrong on our side",
         hint=f"tell your administrator this incident number: {incident}",
@@ -98,10 +117,16 @@ def render_internal(error: BaseException) -> Response:
     )
 
 
-def note_incident(error: BaseException) -> str:
-    """Log what is safe to log of an unexpected error; return its incident id."""
-    digits = secrets.token_hex(4)
-    incident = f"{digits[:4]}-{digits[4:]}"
+def note_incident(error: BaseException, incident: str = "") -> str:
+    """Log what is safe to log of an unexpected error; return its incident id.
+
+    Args:
+        error: what happened.
+        incident: of the request, so that its line in the access log is found with it; if empty, a random one is made.
+    """
+    if not incident:
+        digits = secrets.token_hex(4)
+        incident = f"{digits[:4]}-{digits[4:]}"
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     _log.error(
         "internal-error",

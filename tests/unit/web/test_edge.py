@@ -15,9 +15,11 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from doorward.core.errors import RequestRefused, Unavailable
+from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.web import edge
+from doorward.web.app import build_surface
 from doorward.web.edge import Edge, read_body
+from doorward.web.look.rendering import Look
 
 
 async def refuse(_request: Request) -> Response:
@@ -171,3 +173,60 @@ def test_what_is_not_http_is_passed_on() -> None:
 
     asyncio.run(Edge(app)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]  # not called
     assert seen == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "title"),
+    [
+        ("/nothing", 404, "There is nothing here"),
+        ("/lost", 404, "There is nothing here"),
+        ("/busy", 503, "One moment"),
+    ],
+)
+def test_people_read_on_a_page_what_went_wrong(path: str, status: int, title: str) -> None:
+    """With the incident id of the request; programs get the problem document with the same id."""
+    client = TestClient(told_app(), raise_server_exceptions=False)
+    page = client.get(path, headers={"Accept": "text/html", "X-Request-Id": REQUEST_ID})
+    assert page.status_code == status
+    assert f"<h1>{title}</h1>" in page.text
+    assert "3f2a-9c1b" in page.text
+    problem = client.get(path, headers={"Accept": "application/json", "X-Request-Id": REQUEST_ID})
+    assert problem.json()["incident"] == "3f2a-9c1b"
+
+
+def test_an_unexpected_error_is_a_page_with_the_id_of_its_log_line() -> None:
+    """Nothing of the error is on it."""
+    client = TestClient(told_app(), raise_server_exceptions=False)
+    with capture_logs() as logs:
+        page = client.get("/broken", headers={"Accept": "text/html", "X-Request-Id": REQUEST_ID})
+    assert page.status_code == 500
+    assert "Something went wrong here" in page.text
+    assert "secret" not in page.text
+    assert logs[0]["incident"] == "3f2a-9c1b"
+    assert "3f2a-9c1b" in page.text
+
+
+def test_a_request_id_that_is_none_gives_no_incident_id() -> None:
+    """What is not a UUID is not repeated."""
+    client = TestClient(told_app(), raise_server_exceptions=False)
+    problem = client.get("/nothing", headers={"X-Request-Id": '3f2a9c1b"><script>'})
+    assert "incident" not in problem.json()
+    assert "script" not in problem.text
+
+
+REQUEST_ID = "3f2a9c1b-0d5e-4c6f-8a7b-000000000000"
+
+
+def told_app() -> Starlette:
+    """A surface with a look, and routes that fail."""
+
+    async def lost(_request: Request) -> Response:
+        raise NotFound("thing-unknown", "no such thing")
+
+    async def busy(_request: Request) -> Response:
+        raise Unavailable("server-busy", "busy")
+
+    async def broken(_request: Request) -> Response:
+        raise KeyError("secret")
+
+    return build_surface([Route("/lost", lost), Route("/busy", busy), Route("/broken", broken)], Look())

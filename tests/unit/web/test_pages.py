@@ -26,11 +26,12 @@ from doorward.web.look.brand import Brand
 from doorward.web.look.catalogues import CATALOGUES
 from doorward.web.look.dates import tell_distance, tell_when
 from doorward.web.look.rendering import Look, translate
-from doorward.web.pages.message import Message, build_context, describe_problem, incident_of
+from doorward.web.pages.message import Message, build_context, describe_problem
 from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.states import BY_REASON, STATES, Target, state_of
 from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
 from doorward.web.pool import UseCasePool
+from doorward.web.problems import incident_of
 from tests.support.world import OPERATOR, World, found_world
 
 PORTAL = "https://portal.corp.example"

@@ -25,8 +25,6 @@ from doorward.web.problems import PROBLEM_TYPE
 PROBLEMS_PATH = "/_doorward/problems/"
 """Below it, on each application's host, the name of a state is its page of explanation: the `type` of problems."""
 
-INCIDENT_DIGITS = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -37,7 +35,7 @@ class Message:
         language: of the page; problem documents are in English.
         values: what stands in title and reason, such as `application`.
         why: said instead of the reason of the state; a marked text.
-        incident: as `incident_of` returns it.
+        incident: as `problems.incident_of` returns it.
         at: when it happened.
         facts: more pairs of name and value for the help desk, translated already.
         targets: where buttons and links lead; what is missing is not offered.
@@ -53,18 +51,6 @@ class Message:
     facts: Sequence[tuple[str, object]] = ()
     targets: Mapping[Target, str] = field(default_factory=lambda: MappingProxyType({}))
     until: datetime | None = None
-
-
-def incident_of(request_id: str) -> str:
-    """Return the incident id of a request: the first eight hexadecimal digits of its id, in two groups.
-
-    Args:
-        request_id: a UUID (RFC 9562) that the door gave; empty if there is none, and then there is no incident id.
-    """
-    digits = request_id[:INCIDENT_DIGITS]
-    if len(digits) < INCIDENT_DIGITS or not all(one in "0123456789abcdef" for one in digits):
-        return ""
-    return f"{digits[:4]}-{digits[4:]}"
 
 
 def wants_page(request: Request) -> bool:

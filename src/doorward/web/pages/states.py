@@ -315,6 +315,15 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             button=(_AGAIN,),
             reloads=(3, 5, 10),
         ),
+        "internal-error": PageState(
+            status=500,
+            sign="plug",
+            tone="bad",
+            title=mark("Something went wrong here"),
+            why=mark("The fault is ours. Tell the help desk the incident number below."),
+            button=(_AGAIN,),
+            links=(_HELP,),
+        ),
         # The portal
         "link-used": PageState(
             status=410,

@@ -37,10 +37,10 @@ from doorward.web.pages.message import (
     Message,
     answer_message,
     build_context,
-    incident_of,
 )
 from doorward.web.pages.states import STATES, Target, state_of
 from doorward.web.pool import UseCasePool
+from doorward.web.problems import incident_of
 
 STATIC_BASE = "/_doorward/static"
 """Where the pages on an application's host find style and script."""

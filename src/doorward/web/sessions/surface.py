@@ -39,10 +39,11 @@ from doorward.web.guard import Guard, OpenHandler, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark
-from doorward.web.pages.message import Message, answer_message, incident_of
+from doorward.web.pages.message import Message, answer_message
 from doorward.web.pages.surface import build_targets
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms, port_of
+from doorward.web.problems import incident_of
 from doorward.wire.cookies import render_cookie
 
 SESSION_COOKIE = "__Host-doorward-session"
