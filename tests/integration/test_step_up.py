@@ -227,13 +227,13 @@ def test_a_program_is_told_what_is_missing(alice: Person) -> None:
 
 
 def open_sessions(person: Person, app: str) -> int:
-    """Return how many sessions of the person are open at an application, as gateways know it."""
+    """Return how many sessions of the person are open at an application, once gateways know it, too."""
     services = person.doorway.services
-    with services.work.read() as stores:
+    listed = list_sessions(services, find_principal(services, person.name).id)
+    with services.work.read() as stores:  # after the look, or a change in between would not be waited for
         seq = stores.changes.head()
         (application,) = [one.id for one in stores.applications.list() if one.name == app]
     person.doorway.settle(seq)
-    listed = list_sessions(services, find_principal(services, person.name).id)
     return len([one for one in listed if one.application_id == application])
 
 

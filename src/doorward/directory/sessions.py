@@ -151,9 +151,11 @@ def _open(
 def _find_known(
     stores: Stores, caller: Caller, application_id: str, *, now: datetime, lifetime: timedelta
 ) -> SessionRecord | None:
-    """Return the open session to go on with: of this certificate and browser, with half of its time to come.
+    """Return the open session to go on with: of this certificate, browser and address, with half of its time to come.
 
-    A rule that wants a fresh factor every five minutes then makes one line in the list of sessions, not a hundred.
+    A rule that wants a fresh factor every five minutes then makes one line in the list of sessions, not a hundred. Another
+    address makes another line, so that a person sees a session that is not theirs. What the former token had shown
+    is not taken over: the certificate's key and a weaker factor may be somebody else's.
     """
     listed = [
         one
@@ -161,7 +163,8 @@ def _find_known(
         if one.application_id == application_id and one.certificate_sha256 == caller.certificate_sha256
     ]
     for one in listed:
-        if one.client == caller.client and one.ends_at - now > lifetime / 2:
+        same = (one.client, one.source) == (caller.client, caller.source)
+        if same and one.ends_at - now > lifetime / 2:
             return one
     return listed[0] if len(listed) >= MAX_OPEN else None
 

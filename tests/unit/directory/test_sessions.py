@@ -277,9 +277,14 @@ class TestRedeeming:
         second = redeem(world, alice, code_for(world, alice))
         assert second.session.id == first.session.id
         assert second.session.factors == {WEBAUTHN: world.clock.now()}
-        other = caller_of(world, "alice")
-        third = redeem(world, other, code_for(world, other))
-        assert third.session.id != first.session.id
+        elsewhere = replace(alice, source="203.0.113.9")
+        for other in (caller_of(world, "alice"), elsewhere, replace(alice, client="Chromium")):
+            assert redeem(world, other, code_for(world, other)).session.id != first.session.id
+
+    def test_what_was_shown_before_is_not_taken_over(self, world: World, alice: Caller) -> None:
+        """A weaker factor gives a session with the weaker factor, also beside one with a passkey."""
+        redeem(world, alice, code_for(world, alice, WEBAUTHN))
+        assert set(redeem(world, alice, code_for(world, alice, TOTP)).session.factors) == {TOTP}
 
     def test_an_old_session_is_not_gone_on_with(self, world: World, alice: Caller) -> None:
         """With less than half of its time to come another one begins."""

@@ -92,6 +92,7 @@ def test_every_answer_carries_the_protective_fields(client: TestClient, path: st
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
     own = "default-src 'self'" if path == "/framed" else "default-src 'none'; frame-ancestors 'none'"
     assert headers["content-security-policy"].startswith(own)
 
