@@ -21,7 +21,7 @@ from doorward.web.pages.surface import STATIC_BASE, build_targets
 from tests.support.browser import PHONE, Chromium
 from tests.support.gallery import Shown, gallery
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = pytest.mark.needs("chromium", "certutil", "pk12util")
 
 ORIGIN = "https://payments.bank.example"
 PORTAL = "https://portal.bank.example"

@@ -16,7 +16,7 @@ from tests.support.gallery import Shown, gallery
 from tests.support.portal import DOCUMENT, ORIGIN, PortalBrowser, enrol_passkey
 from tests.support.world import OPERATOR, found_world
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = pytest.mark.needs("chromium", "certutil", "pk12util")
 
 BROWSERS = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
 MOST_BYTES = 150_000
