@@ -1,0 +1,90 @@
+"""From the incident id on a page to what happened: through the real door, its log and its record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from doorward.core.errors import NotFound
+from doorward.runtime.explaining import Explained, explain_id
+from tests.support.doorway import DOMAIN, Doorway, Identity, eventually, open_doorway
+
+BROWSER = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
+INCIDENT = re.compile(r"data-copyable>([0-9a-f]{4}-[0-9a-f]{4})<")
+SECONDS = 60.0
+DOCUMENT = """\
+trust_domain: {domain}
+apps:
+  bank:
+    hosts: [bank.{domain}]
+    upstream: http://127.0.0.1:{port}
+    on_refusal: page
+    rules:
+      - allow: {{kind: person}}
+        to: {{paths: [/open]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """A bank for people, of an organisation with a name."""
+    with open_doorway(settings={"brand_name": "Meridian Bank", "brand_help": "tel:+49301234"}) as running:
+        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alice(door: Doorway) -> Identity:
+    """A person with a certificate."""
+    return door.person("alice")
+
+
+def explained(door: Doorway, who: Identity | None, path: str) -> Explained:
+    """Ask, and explain the incident id on the page as soon as it is on record."""
+    answer = door.get(who, path, app="bank", headers=BROWSER)
+    assert answer.status == 403
+    page = answer.body.decode()
+    assert "Meridian Bank" in page
+    assert 'href="tel:+49301234"' in page
+    found = INCIDENT.search(page)
+    assert found
+    told: list[Explained] = []
+
+    def is_known() -> bool:
+        try:
+            told.append(explain_id(door.installation, found[1]))
+        except NotFound:
+            return False
+        return True
+
+    assert eventually(is_known, SECONDS)
+    return told[0]
+
+
+def test_no_certificate_is_explained(door: Doorway) -> None:
+    """The page of our own surface: the decision about its connection says why, and how to help."""
+    told = explained(door, None, "/")
+    facts = dict(told.facts)
+    assert facts["result"] == "refused 403"
+    assert "certificate-missing" in facts["decided"]
+    assert any("doorward invite" in hint for hint in told.hints)
+
+
+def test_a_refused_path_is_explained(door: Doorway, alice: Identity) -> None:
+    """A page of Envoy's: who it was, and which command judges the request by the rules of now."""
+    told = explained(door, alice, "/closed")
+    facts = dict(told.facts)
+    assert facts["who"].startswith("person/alice")
+    assert facts["reason"] == "no-allow-rule"
+    assert any("policy explain --principal alice --app bank GET /closed" in hint for hint in told.hints)
+
+
+def test_the_pages_find_their_style(door: Doorway) -> None:
+    """Without a certificate, at the address that the page names."""
+    page = door.get(None, "/", app="bank", headers=BROWSER).body.decode()
+    names = re.findall(r'(?:href|src)="(/_doorward/static/[^"]+)"', page)
+    assert {name.partition("?")[0].rpartition(".")[2] for name in names} == {"css", "js", "svg"}
+    for name in names:
+        assert door.get(None, name, app="bank").status == 200
