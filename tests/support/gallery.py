@@ -44,7 +44,8 @@ def gallery(answer: Answer) -> Iterator[Chromium]:
             context.new_page()
             return context
 
-        browser = Chromium(launch=launch, store=cast("Any", None))
+        nothing = cast("Any", None)  # no certificates: nothing is asked for one
+        browser = Chromium(launch=launch, store=nothing, selection=nothing)
         browser.start()
         try:
             yield browser
