@@ -115,10 +115,7 @@ def require_lately_ended(
             "you have a certificate that is still valid",
             hint="use it, and renew it from there; if its device is lost, say so on this page",
         )
-    if any(one.state is CertificateState.ON_HOLD for one in records):
-        raise RequestRefused(
-            "renewal-held", "your certificate is on hold", hint="ask the help desk why, and when it ends"
-        )
+    _require_no_hold(records)
     if not records:
         raise RequestRefused(
             "renewal-without-certificate", "you have had no certificate yet", hint="ask for an invitation"
@@ -139,6 +136,13 @@ def require_lately_ended(
             hint="ask the help desk for an invitation",
         )
     return last
+
+
+def _require_no_hold(records: Sequence[CertificateRecord]) -> None:
+    if any(one.state is CertificateState.ON_HOLD for one in records):
+        raise RequestRefused(
+            "renewal-held", "your certificate is on hold", hint="ask the help desk why, and when it ends"
+        )
 
 
 def _end_of(record: CertificateRecord) -> datetime:
@@ -237,9 +241,15 @@ class PasskeyDoor:
             return stores.factors.use(factor.id, expected=factor.counter, counter=counter, at=now)
 
     def _lose(self, principal_id: str) -> None:
-        """Revoke what is still valid, and note that its holder lost it."""
+        """Revoke what is still valid, and note that its holder lost it; nothing for who gets no other certificate.
+
+        Raises:
+            RequestRefused: `renewal-held`, and as `authority.issuing.right_of`.
+        """
         services, now = self._services, self._services.clock.now()
         with services.work.change() as stores:
+            right_of(stores, principal_id)
+            _require_no_hold(list(own_records(stores, principal_id)))
             signer = signer_if_any(services, stores)
             valid = [
                 one

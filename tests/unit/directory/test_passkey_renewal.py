@@ -158,13 +158,17 @@ def test_a_certificate_on_hold_is_not_gone_around(setting: Setting) -> None:
     """An administrator looks into something; also if the person calls it lost."""
     certificate = list_own(setting.world.services, setting.alice)[0].record
     hold(setting.world.services, certificate.id, OPERATOR)
+    setting.world.issue("alice")
     assert setting.refused(lost=True) == "renewal-held"
+    assert setting.valid() == 1
 
 
 def test_a_suspended_person_gets_none(setting: Setting) -> None:
-    """The passkey still says who it is, and the directory says no."""
-    setting.end()
+    """The passkey still says who it is, and the directory says no; nothing is revoked for nothing."""
     suspend(setting.world.services, "alice", actor=OPERATOR)
+    assert setting.refused(lost=True) == "principal-suspended"
+    assert setting.valid() == 1
+    setting.end()
     assert setting.refused() == "principal-suspended"
 
 

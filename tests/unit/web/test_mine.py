@@ -126,6 +126,17 @@ def test_a_certificate_that_ends_soon_needs_alice_today(portal: Portal, alice: H
     assert 'href="/certificates/renew"' in page
 
 
+def test_a_new_certificate_of_another_device_is_news(portal: Portal, alice: Held) -> None:
+    """For a week, with a way to say that it was not she."""
+    other = portal.world.issue("alice").record
+    page = portal.ask("GET", "/", alice).text
+    assert "Another device got a certificate in your name" in page
+    assert page.index("It was not me") < page.index("My applications")
+    assert f'href="/certificates/{other.id}/lost"' in page
+    portal.world.clock.present += timedelta(days=8)
+    assert "Another device" not in portal.ask("GET", "/", alice).text
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -57,6 +57,9 @@ FRESH = timedelta(minutes=5)
 ANSWER_FIRST_SECONDS = 0.2
 """Between an answer and what cuts its connection; a device is out within a second all the same."""
 
+NEW = timedelta(days=7)
+"""So long a certificate of another device is shown as news."""
+
 _STANDINGS = {
     Standing.GOOD: ("good", mark("good")),
     Standing.SOON: ("soon", mark("ends soon")),
@@ -232,6 +235,17 @@ def _today(
     """
     found = []
     present = next((one for one in certificates if one.record.id == caller.certificate_id), None)
+    found += [
+        {
+            "kind": "soon",
+            "text": translate(mark("Another device got a certificate in your name:"), language),
+            "when": tell_when(one.record.created_at, now, language),
+            "href": f"/certificates/{one.record.id}/lost",
+            "act": translate(mark("It was not me"), language),
+        }
+        for one in certificates
+        if one.is_usable and one is not present and now - one.record.created_at < NEW
+    ]
     others = [one for one in certificates if one.standing is Standing.GOOD and one is not present]
     if present is not None and present.standing is Standing.SOON and not others:
         found.append(
