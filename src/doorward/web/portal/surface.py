@@ -21,7 +21,7 @@ from doorward.web.choosing import ChoosingSurface
 from doorward.web.guard import Guard, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
-from doorward.web.pages.surface import PagesSurface
+from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.checks import Checks
 from doorward.web.portal.desk import FactorDesk
@@ -84,6 +84,9 @@ class PortalSurface:
         return (
             OpenWay(
                 path="/static/{name}", answer=self._static, why="style, scripts and signs; nothing of anybody"
+            ),
+            OpenWay(
+                path=f"{STATIC_BASE}/{{name}}", answer=self._static, why="the same for Envoy's own replies"
             ),
             Way(
                 method="GET",
