@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -151,6 +152,24 @@ class _Echo(BaseHTTPRequestHandler):
 
 class _OnIPv6(ThreadingHTTPServer):
     address_family = socket.AF_INET6
+
+
+class _OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@contextmanager
+def echo_surface(path: Path) -> Iterator[None]:
+    """Serve the same on a unix socket, as long as the block runs."""
+    server = _OnSocket(str(path), _Echo)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager

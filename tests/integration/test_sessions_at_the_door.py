@@ -1,0 +1,172 @@
+"""Sessions at a compiled door: keys change under live connections, streams end, and our own surface is reached."""
+
+from __future__ import annotations
+
+import json
+import select
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from doorward.core.factor_kinds import FactorKind
+from doorward.enforcement.envoy.names import SESSION_FILTER
+from doorward.enforcement.envoy.resources import Stage, render_file
+from doorward.enforcement.envoy.sessions import build_session_extension
+from doorward.policy.requirements import Requirement
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, allow, echo_surface, id_of, standing_door
+from tests.support.doorway import eventually, short_folder
+from tests.support.envoy_process import facts_of
+from tests.support.session_tokens import Mint, cookie, fingerprint
+
+FRESH = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
+VAULT = allow("fresh passkey", "tellers", "/vault/**", require=[FRESH])
+RULES = {**APPS, "pay": (*APPS["pay"], VAULT)}
+FACTS = facts_of(TELLER, CLEARED, id_of("pay", VAULT))
+LIFETIME = timedelta(seconds=3)
+MINT = Mint()
+UPGRADE = "GET {path} HTTP/1.1\r\nHost: pay.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{cookie}\r\n"
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    """A door of two applications with sessions of three seconds, and a surface of our own."""
+    with short_folder() as folder, echo_surface(folder / "sessions.sock"):
+        sessions = MINT.plan(folder, lifetime=LIFETIME)
+        with standing_door(folder, RULES, sessions=sessions) as one:
+            one.authorizer.facts = FACTS
+            yield one
+
+
+def token_of(door: Door, **more: object) -> str:
+    """Return a good token of the site's certificate."""
+    return MINT.token(fingerprint(door.site.folder, "p256"), webauthn=10, **more)  # type: ignore[arg-type]
+
+
+def put_keys(door: Door, folder: Path, *keys: ec.EllipticCurvePrivateKey) -> None:
+    """Publish other keys as the publisher does, and wait until they are in force."""
+    plan = door.site.plan(RULES, sessions=MINT.plan(folder, keys=keys))
+    extension = build_session_extension(plan)
+    assert extension is not None
+    file = render_file(f"ecds/{SESSION_FILTER}.json", Stage.ECDS, (extension,))
+    place = door.site.xds / file.name
+    before = statistic(door, "config_reload")
+    place.with_suffix(".new").write_bytes(file.content)
+    place.with_suffix(".new").rename(place)
+    assert eventually(lambda: statistic(door, "config_reload") > before, 30)
+
+
+def statistic(door: Door, name: str) -> int:
+    """Return one of the figures about the shared filter."""
+    found = door.envoy.admin.statistics(f"http_filter.{SESSION_FILTER}.{name}$")
+    return next(iter(found.values()))
+
+
+def test_all_chains_share_one_subscription(door: Door) -> None:
+    """One file, one watch: the filter came once, for two applications."""
+    assert statistic(door, "update_attempt") == 1
+
+
+def test_a_rotation_ends_no_connection(door: Door) -> None:
+    """A newer key, then the older one removed: the same connection goes on, and only old tokens are over."""
+    folder, newer = door.site.folder, ec.generate_private_key(ec.SECP256R1())
+    old, new = token_of(door), token_of(door, key=newer)
+    with door.site.connect("pay.test") as connection:
+
+        def ask(token: str) -> int:
+            return door.site.ask("GET", "/vault/1", headers=[cookie(token)], over=connection).status
+
+        assert (ask(old), ask(new)) == (200, 401)
+        put_keys(door, folder, newer, *MINT.keys)
+        assert (ask(old), ask(new)) == (200, 200)
+        put_keys(door, folder, newer)
+        assert (ask(old), ask(new)) == (401, 200)
+        put_keys(door, folder, *MINT.keys)
+        assert (ask(old), ask(new)) == (200, 401)
+    assert not door.envoy.admin.statistics("total_filter_chains_draining").get(
+        "listener_manager.total_filter_chains_draining"
+    )
+
+
+def open_stream(door: Door, path: str, *, token: str) -> ssl.SSLSocket:
+    """Turn a connection into a stream that echoes."""
+    stream = door.site.connect("pay.test")
+    name, value = cookie(token)
+    stream.sendall(UPGRADE.format(path=path, cookie=f"{name}: {value}\r\n").encode())
+    assert b"101" in stream.recv(4096).split(b"\r\n", 1)[0]
+    return stream
+
+
+def has_ended(stream: ssl.SSLSocket, seconds: float) -> bool:
+    """Wait until a stream ends, at most so long."""
+    if not select.select([stream], [], [], seconds)[0]:
+        return False
+    try:
+        return not stream.recv(4096)
+    except OSError:
+        return True
+
+
+def test_a_stream_ends_with_the_session(door: Door) -> None:
+    """One on a route that asks for a factor; another one opened before it goes on."""
+    token = token_of(door)
+    with (
+        open_stream(door, "/accounts/live", token=token) as free,
+        open_stream(door, "/vault/live", token=token) as held,
+    ):
+        held.sendall(b"ping")
+        assert held.recv(4) == b"ping"
+        assert has_ended(held, 60)
+        free.sendall(b"ping")
+        assert free.recv(4) == b"ping"
+
+
+class TestOwnSurface:
+    """The callback and the sign-out on an application's host."""
+
+    def test_it_hears_who_comes_and_where(self, door: Door) -> None:
+        """The identity of the connection, the application's id from the route, and our cookies."""
+        said = [
+            ("Doorward-Application", "app_other"),
+            ("Doorward-Principal", "person/eve"),
+            ("Cookie", "__Host-doorward-begin=1-2; a=1"),
+        ]
+        answer = door.site.ask("GET", "/_doorward/callback?code=x", headers=said)
+        assert answer.status == 200
+        assert answer.seen["path"] == "/_doorward/callback?code=x"
+        heard = [(name, value) for name, value in answer.seen["headers"]]
+        assert [value for name, value in heard if name == "doorward-application"] == ["app_pay"]
+        assert [value for name, value in heard if name == "doorward-principal"] == ["person/alice"]
+        assert [value for name, value in heard if name == "cookie"] == ["__Host-doorward-begin=1-2; a=1"]
+
+    def test_signing_out_is_for_the_application_s_own_pages(self, door: Door) -> None:
+        """POST of its own origin; a page of another site is refused."""
+        own = [("Origin", f"https://pay.test:{door.site.port}")]
+        assert door.site.ask("POST", "/_doorward/sign-out", headers=own, body=b"x").status == 200
+        strange = [("Origin", "https://evil.example")]
+        assert door.site.ask("POST", "/_doorward/sign-out", headers=strange, body=b"x").status == 403
+
+    def test_a_connection_that_was_not_judged_good_does_not_reach_it(self, door: Door) -> None:
+        """No identity, no way there."""
+        door.authorizer.answers["app_pay"] = {**FACTS, "judged": "0"}
+        try:
+            assert door.site.ask("GET", "/_doorward/callback?code=x").status in {403, 404}
+        finally:
+            door.authorizer.answers.clear()
+
+    def test_an_application_that_asks_for_no_factor_has_none(self, door: Door) -> None:
+        """404 on its host."""
+        assert door.site.ask("GET", "/_doorward/callback?code=x", host="other.test").status == 404
+
+
+def test_what_was_missing_is_in_the_log_without_the_query(door: Door) -> None:
+    """Neither the code nor the query of a redirect is written down."""
+    headers = [("Sec-Fetch-Dest", "document")]
+    answer = door.site.ask("GET", "/vault/x?secret=1", headers=headers)
+    assert answer.status == 302
+    door.site.ask("GET", "/_doorward/callback?code=secret")
+    assert eventually(lambda: len([one for one in door.site.log_lines() if one.get("status") == 302]) > 0, 30)
+    assert "secret" not in json.dumps(door.site.log_lines())
