@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench import judge
+from bench import judge, sessions
 
 if __name__ == "__main__":
     judge.main()
+    sessions.main()
