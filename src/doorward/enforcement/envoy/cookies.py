@@ -6,9 +6,8 @@
 2. Behind the rules two filters remove our cookies. They are skipped for a request without one. `jwt_authn` cannot do it: its
    `forward: false` removes headers and no cookies (measured).
 
-Envoy has no filter for single cookies. The first writes what is left of the field into filter state, by an expression: each cookie
-gets a line of its own, ours is cut out up to the end of its line, and lines become a field again. The second puts that in the
-place of the field; if nothing is left, there is none. Expressions with `re.extract` cost 60 microseconds, these cost 3.
+Envoy has no filter for single cookies. The first writes what is left of the field into filter state, by an expression. The second
+puts that in the place of the field; if nothing is left, there is none. Expressions with `re.extract` cost ten times as much.
 
 Standard: RFC 6265 sections 4.2 and 5.4; RFC 6265bis section 4.1.3 (the prefix).
 """
@@ -66,8 +65,27 @@ def build_cookie_filters() -> list[dict[str, Any]]:
 
 
 def _rest_of_field() -> str:
-    """Return the expression; a field has one of our cookies or two, more are refused before."""
-    lines = r"['\n', request.headers['cookie'].replace('; ', '\n').replace(';', '\n'), '\n'].join('')"
+    """Return the expression; a field has one of our cookies or two, more are refused before.
+
+    The usual field has the session's cookie alone of ours, and is cut with few operations: each costs a third of a
+    microsecond.
+    """
+    field, own = "request.headers['cookie']", f"{SESSION_COOKIE}="
+    first = f"{field}.contains(';') ? {field}.split(';', 2)[1].trim() : ''"
+    around = f"{field}.split('; {own}', 2)"
+    later = (
+        f"{around}[1].contains('; ') ? [{around}[0], {around}[1].split('; ', 2)[1]].join('; ') : {around}[0]"
+    )
+    return (
+        f"{field}.contains('{BEGIN_COOKIE}') ? ({_rest_of_any(field)})"
+        f" : {field}.startsWith('{own}') ? ({first})"
+        f" : {field}.contains('; {own}') ? ({later}) : ({_rest_of_any(field)})"
+    )
+
+
+def _rest_of_any(field: str) -> str:
+    """Return the expression for every field: each cookie gets a line of its own, ours are cut out to their ends."""
+    lines = rf"['\n', {field}.replace('; ', '\n').replace(';', '\n'), '\n'].join('')"
     parts = rf"{lines}.split('\n{COOKIE_PREFIX}')"
 
     def after(part: int) -> str:
@@ -77,12 +95,8 @@ def _rest_of_field() -> str:
         return rf"[{', '.join(pieces)}].join('\n').trim().replace('\n\n', '\n').replace('\n', '; ')"
 
     one, two = whole(f"{parts}[0]", after(1)), whole(f"{parts}[0]", after(1), after(2))
-    # Each use of the parts makes them again: the usual case, a session's cookie alone, asks first without them. A name
-    # that only ends like ours makes no part.
-    usual = f"request.headers['cookie'].startsWith('{SESSION_COOKIE}') || request.headers['cookie'].contains('; {SESSION_COOKIE}')"
-    alone = f"({usual}) && !request.headers['cookie'].contains('{BEGIN_COOKIE}')"
-    other = f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : request.headers['cookie']"
-    return f"{alone} ? {one} : {other}"
+    # A name that only ends like ours makes no part.
+    return f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : {field}"
 
 
 def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:
