@@ -6,8 +6,10 @@ Tokens are signed by hand, with the keys that the door trusts and with others.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +33,10 @@ Kept = Callable[..., OpenDoor]
 FRESH = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
 SEND = allow("fresh passkey", "tellers", "/vault/**", methods=("GET", "POST"), require=[FRESH])
 LEVEL = allow("any factor", "tellers", "/desk/**", require=[Requirement(level=2)])
-RULES = {**APPS, "pay": (*APPS["pay"], SEND, LEVEL)}
-FACTS = facts_of(TELLER, CLEARED, id_of("pay", SEND), id_of("pay", LEVEL), id_of("pay", READ))
+ALL = allow("all by passkey", "tellers", require=[FRESH])
+RULES = {"pay": (*APPS["pay"], SEND, LEVEL), "other": (ALL,)}
+ALLOWED = (id_of("pay", SEND), id_of("pay", LEVEL), id_of("pay", READ), id_of("other", ALL))
+FACTS = facts_of(TELLER, CLEARED, *ALLOWED)
 MINT = Mint()
 PATH = "/vault/7"
 
@@ -267,6 +271,40 @@ class TestFreshness:
         assert ask(closed, MINT.token(own, webauthn=10)) == 403
 
 
+TARGETS = (
+    b"/a?x=1&y=2",
+    b"//evil.example/x",
+    b"///evil.example",
+    b"/\\evil.example",
+    b"/\\/evil.example",
+    b"/a/../b",
+    b"/../evil.example",
+    b"/.//evil.example",
+    b"/a?//evil.example",
+    b"/@evil.example",
+    b"/:pw@evil.example/?next=https://evil.example",
+    b"/a#b",
+    b"/a b",
+    b"/a\tb",
+    b"/a\x00b",
+    b"/a\x01b",
+    b"/a\r\nX: y",
+    b"/a%0d%0aX:%20y",
+    b"/a%2f%2fevil.example",
+    b"/%2f%2fevil.example",
+    b"/a?x=%0d%0aX:%20y",
+    b'/a?"><script>',
+    b"/a?\xc3\xa9",
+    b"*",
+    b"",
+    b"a",
+    b"https://evil.example/x",
+    b"https://other.test/x",
+    b"/a?" + b"x" * 20_000,
+)
+"""Targets that must not become another place (ENVOY.md section 11)."""
+
+
 class TestStepUp:
     """Only navigations that a factor would help are sent to the portal; nothing in an address changes where."""
 
@@ -305,6 +343,39 @@ class TestStepUp:
             f"__Host-doorward-begin={request}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=300"
         )
         assert answer.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+    def test_no_target_leads_elsewhere(self, door: OpenDoor, *, h2: bool) -> None:
+        """Of a rule for every path: each target comes behind the constant as a path of its own, or is refused."""
+        for target in TARGETS:
+            status, location = self.sent(door, target, h2=h2)
+            assert status in {302, 400, 404, 421, 426, 0}, target
+            if status != 302:
+                continue
+            place, mark, back = location.partition("?")
+            assert place.rpartition("/")[0] == f"{PORTAL}/step-up/app_other/other.test", target
+            assert mark
+            assert re.fullmatch(r"/(?![/\\])[!-~\x80-\xff]*", back), target
+
+    @staticmethod
+    def sent(door: OpenDoor, target: bytes, *, h2: bool) -> tuple[int, str]:
+        """Send a target as it is; status 0 if the connection or the stream ended."""
+        with door.connect("other.test", h2=h2) as connection:
+            if h2:
+                answer = H2Client(connection).ask(
+                    target.decode("latin-1"), ("sec-fetch-dest", "document"), authority="other.test"
+                )
+                return answer.status, answer.headers.get("location", "")
+            head = b"GET %s HTTP/1.1\r\nHost: other.test\r\nSec-Fetch-Dest: document\r\nConnection: close\r\n\r\n"
+            connection.sendall(head % target)
+            connection.settimeout(10)
+            text = b""
+            with suppress(OSError):
+                while b"\r\n\r\n" not in text and (data := connection.recv(65536)):
+                    text += data
+        lines = text.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
+        fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        return int(lines[0].split(" ")[1]) if text else 0, fields.get("location", "")
 
     @pytest.mark.parametrize(
         "headers",
