@@ -11,10 +11,13 @@ import pytest
 
 from doorward.gateway.connections.cutter import Mechanism
 from tests.posture.witness import Witness, standing_witness
+from tests.support import session_doors
 from tests.support.attacks import Edit, Grounds, OpenDoor
 from tests.support.door_site import CLEARED, TELLER, DoorSite
 from tests.support.doorway import Doorway, open_doorway
 from tests.support.envoy_process import facts_of
+from tests.support.session_doors import Give
+from tests.support.session_tokens import fingerprint
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +67,32 @@ def door(kept: Callable[..., OpenDoor]) -> OpenDoor:
     one.authorizer.answers, one.authorizer.delay_seconds = {}, 0.0
     one.authorizer.facts = facts_of(TELLER, CLEARED)
     return one
+
+
+@pytest.fixture
+def give(kept: Callable[..., OpenDoor], grounds: Grounds) -> Give:
+    """Open doors of which some rules ask for a factor."""
+
+    def with_sessions(*edits: Edit, name: str, **options: Any) -> OpenDoor:
+        plan = session_doors.MINT.plan(grounds.folder)
+        chosen = {"apps": session_doors.RULES, "sessions": plan, **options}
+        door = kept(*edits, name=f"sessions {name}", **chosen)
+        door.authorizer.answers, door.authorizer.facts = {}, session_doors.FACTS
+        return door
+
+    return with_sessions
+
+
+@pytest.fixture
+def asking(give: Give) -> OpenDoor:
+    """Such a door as compiled."""
+    return give(name="as compiled")
+
+
+@pytest.fixture
+def own(grounds: Grounds) -> str:
+    """The certificate with which requests come, as tokens name it."""
+    return fingerprint(grounds.site.folder, "p256")
 
 
 RULES = """
