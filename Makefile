@@ -4,11 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo up test lint prove bench docs setup clean
+.PHONY: help demo example up test lint prove bench docs setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   set up, then play the story of the little bank once"
+	@echo "make example NAME=bank-portal"
+	@echo "            set up, then play one of the examples; without NAME it lists them"
 	@echo "make up     set up, then run a door of your own in ./data"
 	@echo "make test   set up, then run the whole test suite"
 	@echo "make lint   style, types, import contracts, file sizes"
@@ -26,6 +28,15 @@ setup: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/doorward demo --once
+
+# Only a name that is listed is played; each example is one folder with its own day.py.
+EXAMPLES := $(patsubst examples/%/day.py,%,$(wildcard examples/*/day.py))
+
+example: $(if $(filter $(EXAMPLES),$(NAME)),$(STAMP))
+	@case " $(EXAMPLES) " in *" $(NAME) "*) [ -n "$(NAME)" ] ;; *) false ;; esac || { \
+		echo "there is no example named '$(NAME)'; name one with NAME=:" >&2; \
+		for one in $(EXAMPLES); do echo "  make example NAME=$$one" >&2; done; exit 2; }
+	$(BIN)/python examples/$(NAME)/day.py
 
 up: $(STAMP)
 	$(BIN)/doorward up --data data

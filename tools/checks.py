@@ -118,10 +118,16 @@ def lint() -> bool:
             "ruff": run("ruff", "check", "."),
             "format": run("ruff", "format", "--check", "."),
             "types": run("mypy"),
+            "types of the examples": all(run("mypy", f"examples/{one}") for one in examples()),
             "contracts": run("lint-imports"),
             "file sizes": sizes(),
         }
     )
+
+
+def examples() -> list[str]:
+    """Return the names of the examples; each is checked alone, since each has its own `app` and `day`."""
+    return sorted(one.parent.name for one in (ROOT / "examples").glob("*/day.py"))
 
 
 def prove() -> bool:

@@ -20,12 +20,12 @@ ROOTS = (
     "constraints.txt",
     ".importlinter",
 )
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*/*.md")])
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
-_PATH = re.compile(r"(?:src/doorward|tests|tools|docs|bench|\.ci)/[A-Za-z0-9_./{},*-]+")
+_PATH = re.compile(r"(?:src/doorward|tests|tools|docs|bench|examples|\.ci)/[A-Za-z0-9_./{},*-]+")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 TICK_SECONDS = 0.05
@@ -85,13 +86,20 @@ def _name(request: Request) -> str:
 def open_bank() -> Iterator[tuple[Bank, int]]:
     """Serve a bank on a free loopback port as long as the block runs; yields it and its port."""
     bank = Bank()
+    with serving(bank.app) as port:
+        yield bank, port
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp) -> Iterator[int]:
+    """Serve an application on a free loopback port as long as the block runs; yields the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "websockets-sansio"}
-    server = uvicorn.Server(uvicorn.Config(bank.app, timeout_graceful_shutdown=1, **config))
+    server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, **config))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="bank", daemon=True)
     thread.start()
     try:
-        yield bank, int(listener.getsockname()[1])
+        yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(5)

@@ -6,6 +6,7 @@ page goes on by itself. Not here: plain requests of programs (`clients`).
 
 from __future__ import annotations
 
+import base64
 import html
 import http.client
 import json
@@ -13,11 +14,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doorward.core.ports import KeyKind
 from doorward.demo.clients import TIMEOUT_SECONDS, Visitor, words_of
 from doorward.demo.passkey import SoftPasskey
+from doorward.pki.csr import build_csr
+from doorward.runtime.world import SoftwareKeys
 
 MOST_STEPS = 12
 """Pages and redirects that are followed for one visit."""
@@ -28,6 +35,7 @@ _NAVIGATION = {
     "Sec-Fetch-Mode": "navigate",
     "User-Agent": "Little browser/1.0",
 }
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 _REDIRECTS = frozenset({302, 303})
 
 
@@ -59,6 +67,7 @@ class Browser:
     visitor: Visitor
     passkey: SoftPasskey | None = None
     cookies: dict[str, dict[str, str]] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list, init=False)
 
     def open(self, url: str) -> Page:
         """Open an address, follow it to the portal and back, and show the passkey if a page asks for it."""
@@ -76,17 +85,27 @@ class Browser:
         url: str,
         *,
         form: Mapping[str, str] | None = None,
+        value: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Page:
-        """Send one request, with the cookies of its host; keep what is set, follow nothing."""
+        """Send one request, with the cookies of its host; keep what is set, follow nothing.
+
+        Args:
+            method: HTTP method.
+            url: absolute.
+            form: fields of a form, to be sent.
+            value: an object, to be sent as JSON by a script of the page.
+            headers: further header fields.
+        """
         place = urlsplit(url)
+        self.history.append(url)
         jar = self.cookies.setdefault(place.netloc, {})
         sent = {**_NAVIGATION, "Host": place.netloc}
         if jar:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
-        if form is not None:
-            sent |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://{place.netloc}"}
-        body = urlencode(form).encode() if form is not None else None
+        if form is not None or value is not None:
+            sent |= {"Content-Type": _FORM if value is None else _JSON, "Origin": f"https://{place.netloc}"}
+        body = json.dumps(value) if value is not None else urlencode(form) if form is not None else None
         path = url.removeprefix(f"https://{place.netloc}") or "/"
         connection = http.client.HTTPSConnection(place.netloc, timeout=TIMEOUT_SECONDS)
         try:
@@ -110,6 +129,32 @@ class Browser:
         page = self.ask("GET", f"{portal}/factors/webauthn")
         answer = {"credential": self.passkey.create(passkey_question(page.text)), "name": "laptop"}
         return self.ask("POST", page.url, form=hidden_fields(page.text, urlsplit(page.url).path) | answer)
+
+    def come_back(self, portal: str, folder: Path, *, lost: bool = False) -> Page:
+        """Get a new certificate by the passkey, as the portal's page and its script do; its files are in the folder.
+
+        The key is made here, and does not leave it. With `lost`, certificates that are still valid are withdrawn.
+        """
+        if self.passkey is None:
+            raise ValueError("this browser has no passkey")
+        key = SoftwareKeys().generate(KeyKind.P256)
+        asked = self.ask("POST", f"{portal}/renew/challenge", value={})
+        answer = {
+            "credential": json.loads(self.passkey.get(json.loads(asked.text))),
+            "request": base64.b64encode(build_csr(key, "new device")).decode(),
+            "lost": lost,
+        }
+        page = self.ask("POST", f"{portal}/renew/certificates", value=answer)
+        if page.status == http.HTTPStatus.CREATED:
+            got = json.loads(page.text)
+            folder.mkdir(parents=True)
+            self.visitor.certificate, self.visitor.key = folder / "chain.pem", folder / "key.pem"
+            self.visitor.certificate.write_text(
+                "".join([got["certificate"], *got["chain"]]), encoding="ascii"
+            )
+            self.visitor.key.touch(mode=0o600)
+            self.visitor.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return page
 
     def _further(self, page: Page) -> Page | None:
         """Return what a page leads to by itself or by the passkey; None if a person would have to choose."""

@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,11 +44,15 @@ class Door:
 
 @dataclass(slots=True, kw_only=True)
 class Visitor:
-    """One client; `certificate` and `key` are PEM files, None for a visitor without."""
+    """One client; `certificate` and `key` are PEM files, None for a visitor without.
+
+    `source` is the loopback address that it comes from; empty if that does not matter.
+    """
 
     door: Door
     certificate: Path | None = None
     key: Path | None = None
+    source: str = ""
     _kept: http.client.HTTPSConnection | None = field(default=None, init=False)
 
     def context(self) -> ssl.SSLContext:
@@ -59,7 +64,8 @@ class Visitor:
 
     def socket(self, host: str = "") -> ssl.SSLSocket:
         """Open TCP to loopback and finish the TLS handshake under the door's name, or another of its hosts."""
-        plain = socket.create_connection(("127.0.0.1", self.door.port), TIMEOUT_SECONDS)
+        source = (self.source, 0) if self.source else None
+        plain = socket.create_connection(("127.0.0.1", self.door.port), TIMEOUT_SECONDS, source)
         # Without it the request waits for the acknowledgement of the handshake's end: 40 ms.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -103,11 +109,12 @@ class Visitor:
             raise ConnectionError("no connection is kept open")
         return self._kept.sock
 
-    def live(self, path: str) -> ClientConnection:
+    def live(self, path: str, headers: Mapping[str, str] | None = None) -> ClientConnection:
         """Open a WebSocket, on a TLS connection of our own making."""
         return connect(
             f"ws://{self.door.host}:{self.door.port}{path}",
             sock=self.socket(),
+            additional_headers=headers,
             ping_interval=None,
             open_timeout=TIMEOUT_SECONDS,
             close_timeout=0.2,

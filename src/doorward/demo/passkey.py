@@ -21,6 +21,8 @@ from fido2 import cbor
 from fido2.cose import ES256, CoseKey
 from fido2.webauthn import AttestedCredentialData, AuthenticatorData
 
+from doorward.core.ports import KeyKind
+from doorward.runtime.world import SoftwareKeys
 from doorward.wire.base64url import parse_base64url, render_base64url
 
 _FLAG = AuthenticatorData.FLAG
@@ -94,6 +96,14 @@ class SoftPasskey:
                 "clientExtensionResults": extensions,
             }
         )
+
+
+def make_passkey(origin: str) -> SoftPasskey:
+    """Return a passkey with a new key, for the portal with that origin."""
+    key = SoftwareKeys().generate(KeyKind.P256)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise TypeError("a key on P-256 was asked for")
+    return SoftPasskey(origin=origin, key=key)
 
 
 def _digest(text: str) -> bytes:

@@ -1,6 +1,6 @@
-"""The scenery: a complete Doorward of its own, a bank behind it, and three people with certificates.
+"""The scenery: a complete Doorward of its own, an application behind it, and people with certificates.
 
-Everything is real: the same programs, the same database, the same links that any installation uses.
+A plot says what is played; the little bank of `doorward demo` is one, and each of the examples. Everything is real: the same programs, the same database, the same links that any installation uses.
 Data are temporary and ports free unless told otherwise; nothing outside the given folder is touched.
 """
 
@@ -10,11 +10,12 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from doorward.access.policies import apply_document
 from doorward.agent.client import enroll
@@ -23,7 +24,7 @@ from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
-from doorward.demo.bank import Bank, open_bank
+from doorward.demo.bank import open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.demo.ports import free_port
 from doorward.directory.inviting import invite
@@ -68,12 +69,46 @@ DENY = """\
 PEOPLE = {"alice": "customers", "carol": "customers", "bob": "visitors"}
 
 
+class Reached(Protocol):
+    """An application behind the door, as the story looks at it."""
+
+    @property
+    def calls(self) -> int:
+        """How many requests reached it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """What is played.
+
+    Args:
+        host: where the application is opened.
+        people: names, and the group of each.
+        document: the policy, for the port on which the application listens.
+        application: serves it as long as the block runs; yields it and its port.
+    """
+
+    host: str
+    people: Mapping[str, str]
+    document: Callable[[int], str]
+    application: Callable[[Settings], AbstractContextManager[tuple[Reached, int]]]
+
+
+LITTLE_BANK = Plot(
+    host=HOST,
+    people=PEOPLE,
+    document=lambda port: DOCUMENT.format(domain=DOMAIN, host=HOST, port=port),
+    application=lambda _settings: open_bank(),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenery:
     """What the story plays on."""
 
     installation: Installation
-    bank: Bank
+    bank: Reached
     door: Door
     folder: Path
     document: str
@@ -83,6 +118,10 @@ class Scenery:
     def credential(self, name: str) -> Path:
         """Return the folder with a person's key and certificate."""
         return self.folder / "people" / name
+
+    def enrol(self, name: str, device: str) -> Visitor:
+        """Invite a person, and enrol them on one more device."""
+        return _enrol(self.installation, self.door, name, self.credential(device))
 
 
 @contextmanager
@@ -112,7 +151,14 @@ def workplace(data: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = False) -> Iterator[Scenery]:
+def scenery(
+    folder: Path,
+    *,
+    port: int | None,
+    database: str = "",
+    keep: bool = False,
+    plot: Plot = LITTLE_BANK,
+) -> Iterator[Scenery]:
     """Build everything, and take it down at the end.
 
     Args:
@@ -120,6 +166,7 @@ def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = 
         port: of the door; None for a free one.
         database: the address of an empty PostgreSQL database; empty for SQLite.
         keep: leave the tables in that database.
+        plot: what is played.
     """
     _check_address(database)
     door_port = port or free_port()
@@ -133,7 +180,7 @@ def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = 
         passphrase_file=folder / "passphrase",
         log_level="error",
     )
-    with open_bank() as (bank, bank_port):
+    with plot.application(settings) as served:
         settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
         installation = Installation(settings)
         # The programs of the story trust the root, as browsers do once it is deployed: passkeys are offered.
@@ -141,8 +188,7 @@ def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = 
         up = Up(settings, environment=environment)
         try:
             up.start()
-            document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)
-            scene = _furnish(installation, folder, bank, document, up)
+            scene = _furnish(installation, folder, plot, served, up)
             with contextlib.ExitStack() as leaving:
                 for visitor in scene.visitors.values():
                     leaving.callback(visitor.close)
@@ -162,26 +208,21 @@ def _check_address(database: str) -> None:
         raise ConfigurationError([fault]) from None
 
 
-def _furnish(installation: Installation, folder: Path, bank: Bank, document: str, up: Up) -> Scenery:
-    services = installation.services
+def _furnish(
+    installation: Installation, folder: Path, plot: Plot, served: tuple[Reached, int], up: Up
+) -> Scenery:
+    bank, bank_port = served
+    services, document = installation.services, plot.document(bank_port)
     applied = apply_document(services, document, file="the demo's document", actor=ACTOR)
-    for group in sorted(set(PEOPLE.values())):
+    for group in sorted(set(plot.people.values())):
         create_group(services, group, actor=ACTOR)
     root = folder / "root.pem"
     root.write_text(as_pem(root_certificate(services).der), encoding="ascii")
-    door = Door(host=HOST, port=installation.settings.public_port, root=root)
+    door = Door(host=plot.host, port=installation.settings.public_port, root=root)
     visitors = {}
-    for name, group in PEOPLE.items():
+    for name, group in plot.people.items():
         add_principal(services, PrincipalKind.PERSON, name, groups=[group], actor=ACTOR)
-        token = invite(services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
-        done = enroll(
-            parse_link(installation.enrolment_link(token)),
-            out=folder / "people" / name,
-            clock=SystemClock(),
-            random=SystemRandom(),
-            factory=SoftwareKeys(),
-        )
-        visitors[name] = Visitor(door=door, certificate=done.chain, key=done.key)
+        visitors[name] = _enrol(installation, door, name, folder / "people" / name)
     await_confirmations(services, applied.seq, sleep=time.sleep)
     return Scenery(
         installation=installation,
@@ -192,3 +233,15 @@ def _furnish(installation: Installation, folder: Path, bank: Bank, document: str
         visitors=visitors,
         up=up,
     )
+
+
+def _enrol(installation: Installation, door: Door, name: str, out: Path) -> Visitor:
+    token = invite(installation.services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
+    done = enroll(
+        parse_link(installation.enrolment_link(token)),
+        out=out,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        factory=SoftwareKeys(),
+    )
+    return Visitor(door=door, certificate=done.chain, key=done.key)

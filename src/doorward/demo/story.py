@@ -1,21 +1,15 @@
 """The story: what a door must do, done for real and compared with what had to happen.
 
 Each scene is one function; a scene that goes wrong is told as wrong and the story goes on, so that
-one look shows everything. Times are from the moment of commit, as the database has it, to the moment
-in which the client saw the end.
+one look shows everything.
 """
 
 from __future__ import annotations
 
-import select
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
-
-from websockets.sync.client import ClientConnection
 
 from doorward.access.explanation import explain
 from doorward.access.policies import apply_document
@@ -24,6 +18,7 @@ from doorward.authority.inventory import list_certificates
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.demo.clients import Outcome, Visitor, ended_within
+from doorward.demo.endings import WITHIN_SECONDS, Ending, SocketEnding, judge_end
 from doorward.demo.scenery import ACTOR, DENY, Scenery
 from doorward.demo.strangers import make_stranger
 from doorward.demo.tampering import alter_one_byte
@@ -32,12 +27,9 @@ from doorward.demo.transfer import transfer_by_passkey
 from doorward.runtime.evidence import Evidence
 from doorward.stores.records import CertificateFilter
 
-WITHIN_SECONDS = 5.0
-"""So long the story watches a connection for its end."""
-AT_ONCE_MS = 1000
-"""The latest end that is as told. 30 ms are usual, and a small machine that is busy needs some hundreds.
-Where a cut was missed, nothing else ends a connection so soon: the gateway looks for such ones each
-second, and ends one that it does not know after 10 s."""
+Scene = tuple[str, str, Callable[[Scenery, Teller], None]]
+"""A scene: its title, in a sentence what makes it come out as it must, and the function that plays it."""
+
 SPOOFED = {
     "Doorward-Principal": "person/root",
     "Doorward-Assertion": "eyJhbGciOiJub25lIn0.e30.",
@@ -46,9 +38,9 @@ SPOOFED = {
 }
 
 
-def play(scene: Scenery, tell: Teller) -> None:
-    """Play every scene in order."""
-    for number, (title, why, run) in enumerate(SCENES, start=1):
+def play(scene: Scenery, tell: Teller, scenes: Sequence[Scene] | None = None) -> None:
+    """Play every scene in order: those of the little bank, or others."""
+    for number, (title, why, run) in enumerate(SCENES if scenes is None else scenes, start=1):
         tell.begin(number, title, why)
         try:
             run(scene, tell)
@@ -111,9 +103,9 @@ def _spoofing(scene: Scenery, tell: Teller) -> None:
 def _deny_added(scene: Scenery, tell: Teller) -> None:
     alice, services = scene.visitors["alice"], scene.installation.services
     tell.compare("GET /accounts/8 on an open connection", "200", _status(alice.get("/accounts/8", keep=True)))
-    ended = _Ending(alice)
+    ended = Ending(alice)
     applied = apply_document(services, scene.document + DENY, file="the demo's document", actor=ACTOR)
-    committed = _committed(scene, applied.seq)
+    committed = committed_at(scene, applied.seq)
     judge_end(tell, "her open connection ends", ended.moment(), committed)
     await_confirmations(services, applied.seq, sleep=time.sleep)
     tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
@@ -127,12 +119,12 @@ def _revoked(scene: Scenery, tell: Teller) -> None:
     with scene.visitors["carol"].live("/accounts/live") as carols, alice.live("/accounts/live") as hers:
         carols.recv(timeout=WITHIN_SECONDS)
         hers.recv(timeout=WITHIN_SECONDS)
-        on_request, on_socket = _Ending(alice), _SocketEnding(hers)
+        on_request, on_socket = Ending(alice), SocketEnding(hers)
         scene.installation.unlock()
         principal = list_certificates(services, CertificateFilter(state=CertificateState.VALID))
         certificate = next(one for one in principal if one.subject_name == "alice")
         seq = revoke(scene.installation.services, certificate.id, RevocationReason.KEY_COMPROMISE, ACTOR)
-        committed = _committed(scene, seq)
+        committed = committed_at(scene, seq)
         refused = alice.get("/accounts")
         refused_at = time.time()
         judge_end(tell, "her open request connection ends", on_request.moment(), committed)
@@ -171,61 +163,8 @@ def _evidence(scene: Scenery, tell: Teller) -> None:
     )
 
 
-class _Ending:
-    """Watches a kept connection from another thread and notes when its peer ends it."""
-
-    def __init__(self, visitor: Visitor) -> None:
-        self._socket = visitor.kept_socket()
-        self._moment: float | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        with suppress(OSError, ValueError):
-            ready, _, _ = select.select([self._socket], [], [], WITHIN_SECONDS)
-            if ready:
-                self._moment = time.time()
-
-    def moment(self) -> float | None:
-        """Return the wall-clock time of the end, None where there was none in time."""
-        self._thread.join()
-        return self._moment
-
-
-class _SocketEnding(_Ending):
-    """The same for a WebSocket that is being read."""
-
-    def __init__(self, live: ClientConnection) -> None:
-        self._live = live
-        self._moment = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        self._moment = ended_within(self._live, WITHIN_SECONDS)
-
-
-def judge_end(tell: Teller, what: str, moment: float | None, committed: datetime) -> None:
-    """Compare the end of a connection with the commit that had to cause it.
-
-    Args:
-        tell: who tells it.
-        what: which connection.
-        moment: wall-clock time of the end, in seconds since 1970; None where it did not come.
-        committed: when the change was made.
-    """
-    expected = f"within {AT_ONCE_MS} ms of the commit"
-    if moment is None:
-        tell.judge(what, expected, f"not within {WITHIN_SECONDS:g} s", good=False)
-        return
-    late = (moment - committed.timestamp()) * 1000
-    if late < 0:  # whatever ended it, the change did not
-        tell.judge(what, expected, f"{-late:.0f} ms before the commit", good=False)
-        return
-    tell.judge(what, expected, f"{late:.0f} ms after the commit", good=late <= AT_ONCE_MS)
-
-
-def _committed(scene: Scenery, seq: int) -> datetime:
+def committed_at(scene: Scenery, seq: int) -> datetime:
+    """Return when the change with that number was made."""
     with scene.installation.services.work.read() as stores:
         return stores.changes.since(seq - 1, 1)[0].at
 
@@ -234,7 +173,7 @@ def _status(outcome: Outcome) -> str:
     return str(outcome.status) if outcome.status else outcome.failure
 
 
-SCENES: tuple[tuple[str, str, Callable[[Scenery, Teller], None]], ...] = (
+SCENES: tuple[Scene, ...] = (
     (
         "Nobody enters without a certificate",
         "The TLS handshake asks for one; without it there is no connection to send on.",

@@ -9,17 +9,13 @@ import http.client
 import json
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
 from doorward.core.errors import DoorwardError
-from doorward.core.ports import KeyKind
 from doorward.demo.browser import Browser
 from doorward.demo.clients import TIMEOUT_SECONDS
-from doorward.demo.passkey import SoftPasskey
+from doorward.demo.passkey import make_passkey
 from doorward.demo.scenery import HOST, Scenery
 from doorward.demo.teller import Teller
 from doorward.runtime.settings import split_listen
-from doorward.runtime.world import SoftwareKeys
 from doorward.wire.jose import parse_jwks, verify_assertion
 
 _FORM = {"to": "12", "amount": "1500"}
@@ -30,10 +26,7 @@ def transfer_by_passkey(scene: Scenery, tell: Teller) -> None:
     before = scene.bank.calls
     bank = f"https://{HOST}:{scene.door.port}"
     portal = scene.installation.portal_origin()
-    alice = Browser(
-        visitor=scene.visitors["alice"],
-        passkey=SoftPasskey(origin=portal, key=_new_key()),
-    )
+    alice = Browser(visitor=scene.visitors["alice"], passkey=make_passkey(portal))
     refused = alice.ask("POST", f"{bank}/transfers", form=_FORM)
     tell.compare("POST /transfers with her certificate alone", "401", refused.told)
     tell.aside(refused.headers.get("www-authenticate", ""))
@@ -48,13 +41,6 @@ def transfer_by_passkey(scene: Scenery, tell: Teller) -> None:
     thief = Browser(visitor=scene.visitors["carol"], cookies=alice.cookies)
     stolen = thief.ask("POST", f"{bank}/transfers", form=_FORM)
     tell.compare("her cookie, with Carol's certificate", "401", stolen.told)
-
-
-def _new_key() -> EllipticCurvePrivateKey:
-    key = SoftwareKeys().generate(KeyKind.P256)
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise TypeError("a key on P-256 was asked for")
-    return key
 
 
 def _shown(scene: Scenery, answer: str) -> str:

@@ -22,6 +22,7 @@ def commands_to_try(scene: Scenery) -> list[tuple[str, str]]:
         ("Alice reads her accounts", f"{as_person('alice')} {url}/accounts"),
         ("Bob may not", f"{as_person('bob')} {url}/accounts"),
         ("why not", f"doorward policy explain --data {data} --principal bob --app bank GET /accounts"),
+        ("Alice's second factors", f"doorward factor list --data {data} alice"),
         ("let Bob in, at once", f"doorward group add --data {data} customers bob"),
         ("suspend Alice: her connections end", f"doorward person suspend --data {data} alice"),
         ("is everything well?", f"doorward status --data {data}"),

@@ -1,4 +1,4 @@
-"""What the story judges beyond equality."""
+"""When connections end, as the story judges it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from doorward.demo.story import AT_ONCE_MS, judge_end
+from doorward.demo.endings import AT_ONCE_MS, judge_end
 from doorward.demo.teller import Teller
 
 COMMITTED = datetime(2026, 1, 1, tzinfo=UTC)

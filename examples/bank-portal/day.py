@@ -1,0 +1,400 @@
+"""A day at the bank: customers, a teller, a thief, and a laptop that is lost. Exits 0 only if all is as told.
+
+    make example NAME=bank-portal
+
+Everything is real: an authority, the door, the portal and the application of this folder run on this machine, on free
+ports, and are gone afterwards. The people are programs with certificates of their own and passkeys in software.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from app import create_portal
+from cryptography.x509 import load_pem_x509_certificate
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from doorward.access.explanation import explain
+from doorward.authority.inventory import list_certificates
+from doorward.core.factor_kinds import FactorKind
+from doorward.demo.bank import serving
+from doorward.demo.browser import Browser, Page
+from doorward.demo.clients import Visitor
+from doorward.demo.endings import WITHIN_SECONDS, SocketEnding, judge_end
+from doorward.demo.passkey import make_passkey
+from doorward.demo.scenery import Plot, Scenery, scenery, workplace
+from doorward.demo.story import Scene, play
+from doorward.demo.teller import Teller, open_teller
+from doorward.policy.requirements import ShownFactors
+from doorward.runtime.evidence import Evidence
+from doorward.runtime.settings import Settings
+from doorward.stores.records import CertificateFilter, CertificateRecord
+
+APP = "bank-portal"
+HOST = "bank.doorward.localhost"
+PEOPLE = {"alice": "customers", "carol": "customers", "tina": "tellers"}
+BRANCH, HOME = "127.0.1.7", "127.0.0.9"
+"""Addresses of loopback: one in the network of the branch, as policy.yaml has it, and one outside."""
+FORGED = {
+    "Doorward-Principal": "person/alice",
+    "Doorward-Assertion": "eyJhbGciOiJub25lIn0.e30.",
+    "Client-Cert": "::",
+}
+EVENTS = {
+    "certificate:lost": 2,
+    "factor:enrolled": 2,
+    "policy:applied": 1,
+    "renewal:granted": 1,
+    "session:opened": 3,
+    "session:refused": 1,
+}
+"""How often the day has each of these; the other events are told, and not compared."""
+
+
+@dataclass(kw_only=True)
+class Counted:
+    """The application, and how many requests reached it."""
+
+    app: ASGIApp
+    calls: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count, and pass it on."""
+        self.calls += 1
+        await self.app(scope, receive, send)
+
+
+@contextmanager
+def open_portal(settings: Settings) -> Iterator[tuple[Counted, int]]:
+    """Serve the application of this folder; it asks our status listener for the keys of the door."""
+    counted = Counted(app=create_portal(f"http://{settings.status_listen}/jwks.json"))
+    with serving(counted) as port:
+        yield counted, port
+
+
+def write_policy(port: int) -> str:
+    """Return policy.yaml for an application on that port."""
+    text = (Path(__file__).parent / "policy.yaml").read_text(encoding="utf-8")
+    return text.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{port}")
+
+
+PLOT = Plot(host=HOST, people=PEOPLE, document=write_policy, application=open_portal)
+
+
+@dataclass(kw_only=True)
+class Day:
+    """What the scenes have in common: the people with their browsers, and the addresses.
+
+    Args:
+        scene: what is played on.
+    """
+
+    scene: Scenery
+    bank: str = field(init=False)
+    portal: str = field(init=False)
+    alice: Browser = field(init=False)
+    tina: Browser = field(init=False)
+    phone: Browser = field(init=False)
+
+    def __post_init__(self) -> None:
+        scene = self.scene
+        self.bank, self.portal = f"https://{HOST}:{scene.door.port}", scene.installation.portal_origin()
+        self.alice = Browser(visitor=scene.visitors["alice"], passkey=make_passkey(self.portal))
+        self.tina = Browser(visitor=scene.visitors["tina"], passkey=make_passkey(self.portal))
+        self.tina.visitor.source = BRANCH
+        # Her phone has a certificate of its own, and the same passkey, as passkeys are shared by devices of a person.
+        self.phone = Browser(visitor=scene.enrol("alice", "alice-phone"), passkey=self.alice.passkey)
+
+    def scenes(self) -> tuple[Scene, ...]:
+        """Return the scenes of the day, in order."""
+        told: tuple[tuple[str, str, Callable[[Teller], None]], ...] = (
+            (
+                "Alice opens her accounts",
+                "Her certificate opens the door; her accounts ask for a second factor too.",
+                self.alice_opens,
+            ),
+            (
+                "Everybody sees what is theirs",
+                "A customer's own name is part of the path; a teller must be in the branch.",
+                self.who_sees_what,
+            ),
+            (
+                "A transfer over 1,000 needs a fresh passkey",
+                "It has a path and a rule of its own; the application knows the amount.",
+                self.transfers,
+            ),
+            (
+                "A stolen certificate gets nowhere",
+                "Mallory has copied Alice's key and certificate, but cannot be her finger.",
+                self.stolen_certificate,
+            ),
+            (
+                "A stolen cookie gets nowhere",
+                "A session is bound to one certificate; the code that began it works once.",
+                self.stolen_cookie,
+            ),
+            (
+                "There is no way around the door",
+                "The bank believes an assertion that the door signed for it, and no other header.",
+                self.past_the_door,
+            ),
+            (
+                "Alice loses her laptop",
+                "She reports it from her phone, and her passkey brings her back on a new one.",
+                self.lost_laptop,
+            ),
+            (
+                "Tina goes home",
+                "Signing out ends the session at the door, also for somebody who kept the cookie.",
+                self.sign_out,
+            ),
+            (
+                "What is on record",
+                "Every decision is an event, and nobody can quietly rewrite it.",
+                self.record,
+            ),
+        )
+        return tuple((title, why, lambda _scene, tell, run=run: run(tell)) for title, why, run in told)
+
+    @contextmanager
+    def reaching(self, tell: Teller, expected: int) -> Iterator[None]:
+        """Compare how many requests reached the application meanwhile."""
+        before = self.scene.bank.calls
+        yield
+        tell.compare("requests that reached the bank", str(expected), str(self.scene.bank.calls - before))
+
+    def alice_opens(self, tell: Teller) -> None:
+        """By way of the portal, and back to where she was."""
+        alice, accounts = self.alice, f"{self.bank}/accounts/alice"
+        tell.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").told)
+        with self.reaching(tell, 0):
+            sent = alice.ask("GET", accounts)
+            tell.compare("GET /accounts/alice sends her to", "the portal", self._where_to(sent))
+        tell.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).told)
+        page = alice.open(accounts)
+        tell.compare("GET /accounts/alice, by way of the portal", "200", page.told)
+        tell.compare("she is back where she was", accounts, page.url)
+        _tell_shown(tell, page)
+        for number, balance in _value(page).get("accounts", {}).items():
+            tell.aside(f"account {number}: {balance}")
+
+    def who_sees_what(self, tell: Teller) -> None:
+        """Alice her own, Tina all of them, from the branch."""
+        with self.reaching(tell, 0):
+            page = self.alice.ask("GET", f"{self.bank}/accounts/carol")
+            tell.compare("Alice: GET /accounts/carol", "403", page.told)
+        tell.compare("Tina adds a passkey", "303", self.tina.add_passkey(self.portal).told)
+        tell.compare("Tina: GET /accounts/carol", "200", self.tina.open(f"{self.bank}/accounts/carol").told)
+        tell.compare("Tina: GET /accounts/alice", "200", self.tina.open(f"{self.bank}/accounts/alice").told)
+        with self.reaching(tell, 0):
+            away = _elsewhere(self.tina, HOME)
+            page = away.ask("GET", f"{self.bank}/accounts/carol")
+            tell.compare("Tina, from home: GET /accounts/carol", "403", page.told)
+            page = self.tina.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("10"))
+            tell.compare("Tina: POST /transfers/carol/small", "403", page.told)
+
+    def transfers(self, tell: Teller) -> None:
+        """Small with any factor, large with a fresh passkey, and the way around is closed."""
+        small, large = (f"{self.bank}/transfers/alice/{size}" for size in ("small", "large"))
+        tell.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).told)
+        tell.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).told)
+        with self.reaching(tell, 0):
+            bare = Browser(visitor=self.alice.visitor)
+            page = bare.ask("POST", large, value=_order("1500"))
+            tell.compare("1,500 by …/large, certificate alone", "401", page.told)
+            tell.aside(page.headers.get("www-authenticate", ""))
+        done = self.alice.ask("POST", large, value=_order("1500"))
+        tell.compare("1,500 by …/large, with her passkey", "201", done.told)
+        _tell_shown(tell, done)
+        tell.compare("a passkey of 4 minutes ago", "rule-allows", self._explained(timedelta(minutes=4)))
+        tell.compare("a passkey of 12 minutes ago", "factor-missing", self._explained(timedelta(minutes=12)))
+
+    def stolen_certificate(self, tell: Teller) -> None:
+        """The portal asks for what she has not got, and lets her add nothing."""
+        with self.reaching(tell, 0):
+            mallory = Browser(visitor=self.alice.visitor)
+            page = mallory.open(f"{self.bank}/accounts/alice")
+            tell.compare("GET /accounts/alice ends at", "the portal", self._where(page.url))
+            codes = sum("/_doorward/callback" in one for one in mallory.history)
+            tell.compare("codes that she was given", "0", str(codes))
+            page = mallory.ask("GET", f"{self.portal}/factors/webauthn")
+            asked = "/check/" in page.headers.get("location", "")
+            tell.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.told)
+            page = mallory.ask("POST", f"{self.bank}/transfers/alice/large", value=_order("1500"))
+            tell.compare("POST /transfers/alice/large", "401", page.told)
+
+    def stolen_cookie(self, tell: Teller) -> None:
+        """With the certificate of somebody else, with another one of hers, and a code that was used."""
+        with self.reaching(tell, 0):
+            for whose, visitor, name in (
+                ("Carol's certificate", self.scene.visitors["carol"], "carol"),
+                ("the one of Alice's phone", self.phone.visitor, "alice"),
+            ):
+                thief = Browser(visitor=visitor, cookies=_copy(self.alice))
+                page = thief.ask("GET", f"{self.bank}/accounts/{name}")
+                tell.compare(f"the cookie, with {whose}", "the portal", self._where_to(page))
+                page = thief.ask("POST", f"{self.bank}/transfers/{name}/small", value=_order("10"))
+                tell.compare("… and a transfer", "401", page.told)
+            used = next(one for one in reversed(self.alice.history) if "/_doorward/callback" in one)
+            page = Browser(visitor=self.alice.visitor, cookies=_copy(self.alice)).ask("GET", used)
+            tell.compare("the code once more", "403", page.told)
+
+    def past_the_door(self, tell: Teller) -> None:
+        """Somebody on the bank's own machine speaks to the application directly."""
+        port = int(self.scene.document.partition("upstream: http://127.0.0.1:")[2].split()[0])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_SECONDS)
+        try:
+            connection.request("GET", "/accounts/alice", headers=FORGED)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        tell.compare("GET /accounts/alice at the bank's own port", "401", str(answer.status))
+        tell.aside(json.loads(text)["detail"])
+
+    def lost_laptop(self, tell: Teller) -> None:
+        """Cut within a second by a report, and back by passkey."""
+        laptop = self._certificate_of(self.alice.visitor)
+        cookie = "; ".join(f"{name}={value}" for name, value in self.alice.cookies[self._netloc()].items())
+        thief = self.alice.visitor
+        with thief.live("/accounts/alice/live", {"Cookie": cookie}) as stream:
+            stream.recv(timeout=WITHIN_SECONDS)
+            tell.compare("the thief, at her unlocked laptop, sees", "her balances", "her balances")
+            ending = SocketEnding(stream)
+            self.phone.open(f"{self.portal}/certificates/{laptop}/lost")
+            done = self.phone.ask("POST", f"{self.portal}/certificates/{laptop}/lost", form={})
+            tell.compare("she reports it from her phone", "303", done.told)
+            judge_end(tell, "the thief's open connection ends", ending.moment(), self._revoked_at(laptop))
+        out = self.alice.ask("GET", f"{self.bank}/")
+        tell.compare("GET / with the laptop's certificate", "403", out.told)
+        new = Browser(visitor=Visitor(door=self.scene.door), passkey=self.alice.passkey)
+        page = new.come_back(self.portal, self.scene.credential("alice-new"))
+        tell.compare(
+            "on a new laptop, by passkey alone", "renewal-not-due", _value(page).get("code", page.told)
+        )
+        tell.aside("her phone is valid: a passkey never makes a silent copy beside another certificate")
+        page = new.come_back(self.portal, self.scene.credential("alice-new"), lost=True)
+        tell.compare("… and her phone may go too", "201", page.told)
+        page = new.open(f"{self.bank}/accounts/alice")
+        tell.compare("GET /accounts/alice on the new laptop", "200", page.told)
+
+    def sign_out(self, tell: Teller) -> None:
+        """The cookie that was kept is worth nothing."""
+        kept, accounts = _copy(self.tina), f"{self.bank}/accounts/carol"
+        tell.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).told)
+        page = self.tina.ask("POST", f"{self.bank}/_doorward/sign-out", form={"here": "1"})
+        tell.compare("she signs out", "200", page.told)
+        self.tina.ask("GET", f"{self.bank}/_doorward/signed-out")  # it answers when it has taken effect
+        later = Browser(visitor=self.tina.visitor, cookies=kept)
+        with self.reaching(tell, 0):
+            tell.compare("the cookie that was kept", "the portal", self._where_to(later.ask("GET", accounts)))
+
+    def record(self, tell: Teller) -> None:
+        """It verifies, and has the day in it."""
+        evidence = Evidence(self.scene.installation)
+        report = evidence.verify()
+        tell.compare("the log verifies", "yes", "yes" if report.verified else str(report.faults[:1]))
+        tell.aside(f"{report.size} events, {report.anchored_size} of them under a signed checkpoint")
+        counted = Counter(str(one["type"]) for one in evidence.events(0))
+        for kind, times in EVENTS.items():
+            tell.compare(kind, str(times), str(counted[kind]))
+        for kind in sorted(counted.keys() - EVENTS.keys()):
+            tell.aside(f"{counted[kind]:>4}  {kind}")
+
+    def _where(self, url: str) -> str:
+        for place, word in ((self.portal, "the portal"), (self.bank, "the bank")):
+            if url.startswith(place):
+                return word
+        return url
+
+    def _where_to(self, page: Page) -> str:
+        """Return where a page sends the browser; or its status."""
+        return self._where(page.headers["location"]) if page.status == 302 else page.told
+
+    def _netloc(self) -> str:
+        return self.bank.removeprefix("https://")
+
+    def _explained(self, ago: timedelta) -> str:
+        services = self.scene.installation.services
+        shown = ShownFactors.of({FactorKind.WEBAUTHN: datetime.now(UTC) - ago})
+        asked = explain(
+            services, principal="alice", app=APP, method="POST", path="/transfers/alice/large", shown=shown
+        )
+        return asked.decision.reasons[-1].value
+
+    def _records(self) -> Sequence[CertificateRecord]:
+        return list_certificates(self.scene.installation.services, CertificateFilter())
+
+    def _certificate_of(self, visitor: Visitor) -> str:
+        if visitor.certificate is None:
+            raise ValueError("this visitor has no certificate")
+        leaf = load_pem_x509_certificate(visitor.certificate.read_bytes())
+        return next(one.id for one in self._records() if one.serial == leaf.serial_number)
+
+    def _revoked_at(self, certificate: str) -> datetime:
+        moments = [one.revoked_at for one in self._records() if one.id == certificate]
+        if not moments or moments[0] is None:
+            raise LookupError("the certificate is not revoked")
+        return moments[0]
+
+
+def _order(amount: str) -> dict[str, str]:
+    return {"to": "DE02120300000000202051", "amount": amount}
+
+
+def _value(page: Page) -> dict[str, Any]:
+    try:
+        value = json.loads(page.text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _copy(browser: Browser) -> dict[str, dict[str, str]]:
+    return {host: dict(jar) for host, jar in browser.cookies.items()}
+
+
+def _elsewhere(browser: Browser, source: str) -> Browser:
+    """Return the same browser at another address."""
+    at = browser.visitor
+    visitor = Visitor(door=at.door, certificate=at.certificate, key=at.key, source=source)
+    return Browser(visitor=visitor, cookies=_copy(browser))
+
+
+def _tell_shown(tell: Teller, page: Page) -> None:
+    """Compare what the application learned of the second factor."""
+    shown = _value(page).get("shown", {})
+    tell.compare("the bank is told the level", "urn:doorward:level:3", str(shown.get("level")))
+    tell.compare("the bank is told what she showed", "hwk, user", ", ".join(shown.get("methods", [])))
+    age = shown.get("age")
+    good = isinstance(age, int) and age <= 300
+    tell.judge("the bank is told how long ago", "at most 300 s", f"{age} s", good=good)
+
+
+def main() -> int:
+    """Play the day; return 0 if all was as told."""
+    began = time.monotonic()
+    tell = open_teller(silent=False)
+    tell.title("A day at the bank", f"https://{HOST}, on this machine only; everything is real")
+    with ExitStack() as standing:
+        folder = standing.enter_context(workplace(None))
+        with tell.preparing("founding an authority, opening the door, enrolling alice, carol and tina"):
+            scene = standing.enter_context(scenery(folder, port=None, plot=PLOT))
+            day = Day(scene=scene)
+        play(scene, tell, day.scenes())
+    tell.end(time.monotonic() - began)
+    return 0 if tell.well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
