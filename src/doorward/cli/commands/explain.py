@@ -1,4 +1,4 @@
-"""`doorward explain`: what is known of one request, decision, certificate, event or incident."""
+"""`doorward explain`: what is known of one incident, request, decision, certificate or event."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from doorward.cli.state import State
 @click.argument("what", metavar="ID")
 @click.pass_obj
 def explain(state: State, what: str) -> None:
-    """Tell what happened to one request, connection, decision, certificate, session, factor or event, or what an incident was.
+    """Tell what happened to one request, connection, decision, session, factor, certificate or event, and what to do.
 
-    The id of a request is on the page of a refusal, the number of an incident on that of an internal error.
+    Every page of a refusal shows an incident id, such as 3f2a-9c1b; so do problem documents and the log. It may be
+    typed in capitals, with a space or without the sign. If several requests have the same, all are listed.
     """
     told = parts.explaining.explain_id(state.installation(), what.strip())
     lines = [f"[bold]{escape(told.title)}[/bold]"]
