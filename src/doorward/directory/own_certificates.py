@@ -3,7 +3,7 @@
     list_own      every certificate of a principal, newest first, with its note
     name_own      give the device of one a name
     renew_own     a successor of the certificate with which its holder comes
-    report_lost   the device is lost: its certificate is revoked now, and so its sessions end
+    report_lost   the device is lost: its certificate and its line of renewals are revoked now, and so their sessions end
 
 Each function takes the principal of whom it is: what belongs to another is unknown to it. That the person is really
 there (a fresh factor) is looked at by whoever calls `report_lost`.
@@ -185,17 +185,50 @@ def renew_own(services: Services, certificate_id: str, request: bytes, *, actor:
     return issue(services, request, RenewalClaim(actor=actor, certificate=record))
 
 
-def report_lost(services: Services, principal_id: str, certificate_id: str) -> Done[CertificateRecord]:
+def report_lost(
+    services: Services, principal_id: str, certificate_id: str, *, present: str = ""
+) -> Done[CertificateRecord]:
     """Revoke a certificate whose device its holder lost, end its sessions, and note the loss.
+
+    What it was renewed from, and what was renewed from it, is of the same device and goes too: otherwise a thief who
+    renewed it in time would keep the successor.
+
+    Args:
+        services: the ports of this process.
+        principal_id: whose certificate it must be.
+        certificate_id: which one.
+        present: the certificate with which its holder comes; it stays, unless it is the lost one.
 
     Raises:
         NotFound: `certificate-unknown`, also for another's.
         RequestRefused: `transition-refused`: it is revoked already.
     """
+    now = services.clock.now()
     with services.work.change() as stores:
         record = _require_own(stores, principal_id, certificate_id)
-        seq = lose_within(services, stores, signer_if_any(services, stores), record, now=services.clock.now())
+        signer = signer_if_any(services, stores)
+        seq = lose_within(services, stores, signer, record, now=now)
+        for other in _line_of(stores, record):
+            usable = other.state is CertificateState.VALID and not has_ended(other.not_after, now)
+            if usable and other.id not in (present, record.id):
+                seq = lose_within(services, stores, signer, other, now=now)
     return Done(value=record, seq=seq)
+
+
+def _line_of(stores: Stores, record: CertificateRecord) -> list[CertificateRecord]:
+    """Return the certificates that are joined to one by renewals, itself among them."""
+    records = {one.id: one for one in own_records(stores, record.principal_id)}
+    joined: dict[str, set[str]] = {one: set() for one in records}
+    for one in records.values():
+        if one.replaces in joined:
+            joined[one.id].add(one.replaces)
+            joined[one.replaces].add(one.id)
+    line, next_ones = {record.id}, [record.id]
+    while next_ones:
+        found = joined[next_ones.pop()] - line
+        line |= found
+        next_ones += found
+    return [records[one] for one in sorted(line)]
 
 
 def lose_within(

@@ -16,6 +16,7 @@ from doorward.directory.own_certificates import (
     find_own,
     list_own,
     name_own,
+    renew_own,
     report_lost,
 )
 from tests.support.factor_records import session
@@ -99,6 +100,19 @@ def test_a_lost_device_is_out(world: World) -> None:
     assert [one.actor for one in world.events(EventType.CERTIFICATE_LOST)] == [alice]
     with pytest.raises(RequestRefused):
         report_lost(world.services, alice, lost)
+
+
+def test_what_a_lost_certificate_was_renewed_to_is_out_too(world: World) -> None:
+    """A thief who renewed it in time keeps nothing; the certificate with which Alice comes, and others, stay."""
+    alice, first, other = world.principal("alice").id, newest(world), newest(world)
+    second, third, present = (
+        renew_own(world.services, of, world.csr(), actor=alice).record.id for of in (first, first, other)
+    )
+    fourth = renew_own(world.services, second, world.csr(), actor=alice).record.id
+    report_lost(world.services, alice, second, present=third)
+    usable = {one.record.id for one in list_own(world.services, alice) if one.is_usable}
+    assert usable == {third, other, present}
+    assert all(find_own(world.services, alice, one).lost_at for one in (first, second, fourth))
 
 
 def test_the_certificate_of_another_is_unknown(world: World) -> None:

@@ -183,6 +183,18 @@ def test_a_certificate_is_renewed_by_itself(portal: Portal, alice: Held) -> None
     assert standings == [Standing.GOOD, Standing.GOOD]
 
 
+def test_a_renewal_is_confirmed_by_the_passkey(portal: Portal, alice: Held) -> None:
+    """Who has one shows it first: a thief of the unlocked device makes no certificate for a device of the thief's."""
+    key = enrol_passkey(portal.world, "alice")
+    asked = portal.ask("GET", "/certificates/renew", alice)
+    sent = {"content": portal.world.csr(), "headers": CSR | {"Accept": "*/*"}}
+    refused = portal.ask("POST", "/certificates/renew", alice, **sent)
+    assert (refused.status_code, refused.json()["code"]) == (403, "factor-check-needed")
+    assert len(list_own(portal.world.services, alice.record.principal_id)) == 1
+    assert show_passkey(portal, alice, key, asked.headers["location"]) == "/certificates/renew"
+    assert portal.ask("POST", "/certificates/renew", alice, **sent).status_code == 201
+
+
 def test_renewals_have_an_end(portal: Portal, alice: Held) -> None:
     """A script on a forgotten page cannot fill the inventory."""
     for _ in range(19):

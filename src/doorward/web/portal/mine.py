@@ -9,7 +9,8 @@
     POST /sessions/{id}/end          sign out of one application, or of the portal
     POST /sign-out                   sign out everywhere
 
-Each is about the caller alone. To report a loss, a person who has a second factor shows it first.
+Each is about the caller alone. To renew, and to report a loss, a person who has a second factor shows it first: a thief
+of the unlocked device would otherwise make a certificate for a device of the thief's own.
 Not here: what a certificate is allowed (access), the use cases (directory.own_certificates, directory.sessions).
 """
 
@@ -24,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.access.own_applications import OwnApplication, list_own_applications
+from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
@@ -137,6 +139,8 @@ class Mine:
         return redirect("/#certificates")
 
     async def _renewal(self, request: Request, caller: Caller) -> Response:
+        if not await self._has_shown(request, caller):
+            return await self._to_check(caller, "/certificates/renew")
         context = {
             "offered": self._place.terms.is_trusted,
             "devices": list_devices(language_of(request)),
@@ -145,6 +149,12 @@ class Mine:
 
     async def _renew(self, request: Request, caller: Caller) -> Response:
         csr, services = await read_request(request), self._place.services
+        if not await self._has_shown(request, caller):
+            raise RequestRefused(
+                "factor-check-needed",
+                "for this, show your strongest factor once more",
+                hint="load the page again",
+            )
         issued = await self._place.run(
             lambda: renew_own(services, caller.certificate_id, csr, actor=caller.principal_id)
         )
@@ -166,7 +176,8 @@ class Mine:
             return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
 
         def lose() -> object:
-            return report_lost(services, caller.principal_id, found.record.id)
+            present = caller.certificate_id
+            return report_lost(services, caller.principal_id, found.record.id, present=present)
 
         if found.record.id != caller.certificate_id:
             await place.run(lose)
