@@ -66,7 +66,7 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
         *build_own_routes(door, sessions),
         *build_page_parts(door, sessions),
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
-        *build_public_routes(door),
+        *_with_second_path(door, build_public_routes(door), sessions),
         *build_pages(door, sessions),
     ]
     action = {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)}
@@ -130,6 +130,25 @@ def _first_segment(pattern: PathPattern) -> str | None:
     return segment if segment and _ONE_SPELLING.fullmatch(segment) else None
 
 
+def _with_second_path(
+    door: HttpDoor, routes: list[dict[str, Any]], sessions: SessionPlan | None
+) -> list[dict[str, Any]]:
+    """Return public routes that verify sessions if a judged `Destination` may lead to where a factor is asked for."""
+    if sessions is None or not door.headers.destination or not requirements_of(door.rules):
+        return routes
+    verifying = build_session_slice(door.id, door.rules)
+    return [
+        {
+            **one,
+            "typed_per_filter_config": {**one["typed_per_filter_config"], **verifying},
+            **build_session_headers(),
+        }
+        if "filter_state" in one["match"]  # that of judged connections
+        else one
+        for one in routes
+    ]
+
+
 def _judge(
     door: HttpDoor,
     match: dict[str, Any],
@@ -141,9 +160,11 @@ def _judge(
     """Return a route with its slice of the rules; if one of them asks for a factor, with the session's part."""
     echoing = ECHOING_METHODS - methods_left(door.rules)
     slices = build_slice(rules, echoing)
-    if sessions is None or not requirements_of(rules):
+    # A second path is held against every rule, wherever the first one is.
+    judged = door.rules if door.headers.destination else rules
+    if sessions is None or not requirements_of(judged):
         return _forward(match, action, slices)
-    slices |= build_session_slice(door.id, rules)
+    slices |= build_session_slice(door.id, judged)
     slices |= build_step_up_slice(rules, echoing, destination=door.headers.destination)
     route = _forward(match, {**action, **stream_limit(sessions, rules)}, slices)
     return {**route, **build_session_headers()}

@@ -180,7 +180,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
     data: dict[str, Any] = {
         "gateway": gateway_id,
         "method": _token(value.get("method")) or "UNREADABLE",
-        "status": _status(value, refusal),
+        "status": (status := _status(value, refusal)),
     }
     application = value.get("application")
     _put(data, "application", _id(application))
@@ -193,7 +193,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
     _put(data, "attempts", attempts if (attempts := _number(value.get("attempts")) or 0) > 1 else None)
     rule = _token(value.get("rule"))
     _put(data, "rules", [rule] if rule else None)
-    _put(data, "reason", _refused_by(value) or (refusal.word if refusal else None))
+    _put(data, "reason", _refused_by(value, status) or (refusal.word if refusal else None))
     _put(data, "detail", _text(value.get("detail")))
     _put(data, "response_flags", _token(value.get("flags")))
     _put(data, "started_at", _moment(value.get("time")))
@@ -204,7 +204,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
     return AccessLine(type=EventType.REQUEST_ANSWERED, data=data, personal=_filled(personal), actor=actor)
 
 
-def _refused_by(value: dict[str, Any]) -> str | None:
+def _refused_by(value: dict[str, Any], status: int) -> str | None:
     """Tell the door's refusal from the application's own, and which half of the rules it came from."""
     if value.get("route") in (FOREIGN_ORIGIN, PREFLIGHT_REFUSED):
         return str(value["route"])
@@ -216,7 +216,7 @@ def _refused_by(value: dict[str, Any]) -> str | None:
         return "destination-not-allowed"
     if value.get("allowed") != "denied":
         return None
-    return FACTOR_MISSING if _number(value.get("status")) in _ASKED_FOR_A_FACTOR else "no-allow-rule"
+    return FACTOR_MISSING if status in _ASKED_FOR_A_FACTOR else "no-allow-rule"
 
 
 def _status(value: dict[str, Any], refusal: Refusal | None) -> int:

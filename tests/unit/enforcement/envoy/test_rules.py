@@ -70,8 +70,9 @@ def session_of(request: Request, time: datetime) -> BoundSession | None:
 def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Factors of a bound session, none without one; and a factor would help exactly if the judge says so."""
     path = normalise(request.raw_path)
-    if isinstance(path, PathRefused) or request.destination is not None:
+    if isinstance(path, PathRefused):
         return
+    headers = {} if request.destination is None else {"destination": request.destination}
     time = (subject.time or NOON).replace(microsecond=0)
     request = replace(
         request,
@@ -82,11 +83,13 @@ def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, req
     owner = owner_segment(subject.principal.name)
     state = state_of(*grants, owner=owner or NOBODY)
     for session, shown in ((session_of(request, time), request.shown), (None, NOTHING_SHOWN)):
-        status, _ = answer_of(table, "app.test", request.method, path.text, state, session=session)
+        status, _ = answer_of(
+            table, "app.test", request.method, path.text, state, headers=headers, session=session
+        )
         asked = replace(request, shown=shown)
         expected = decide_by_grants(app, TENANT, APP_ID, grants, asked, owner=owner, time=time)
         assert (status == FORWARDED) is (expected is Outcome.GOOD)
-        if status == FORWARDED:
+        if status == FORWARDED or request.destination is not None:
             continue
         decision = decide(app, TENANT, APP_ID, replace(subject, time=time), asked)
         helps = bool(challenge_of(table, "app.test", request.method, path.text, state))
