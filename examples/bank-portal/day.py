@@ -52,10 +52,10 @@ FORGED = {
 }
 EVENTS = {
     "certificate:lost": 2,
-    "factor:enrolled": 2,
+    "factor:enrolled": 3,
     "policy:applied": 1,
     "renewal:granted": 1,
-    "session:opened": 3,
+    "session:opened": 4,
     "session:refused": 1,
 }
 """How often the day has each of these; the other events are told, and not compared."""
@@ -103,6 +103,7 @@ class Day:
     bank: str = field(init=False)
     portal: str = field(init=False)
     alice: Browser = field(init=False)
+    carol: Browser = field(init=False)
     tina: Browser = field(init=False)
     phone: Browser = field(init=False)
 
@@ -110,6 +111,7 @@ class Day:
         scene = self.scene
         self.bank, self.portal = f"https://{HOST}:{scene.door.port}", scene.installation.portal_origin()
         self.alice = Browser(visitor=scene.visitors["alice"], passkey=make_passkey(self.portal))
+        self.carol = Browser(visitor=scene.visitors["carol"])
         self.tina = Browser(visitor=scene.visitors["tina"], passkey=make_passkey(self.portal))
         self.tina.visitor.source = BRANCH
         # Her phone has a certificate of its own, and the same passkey, as passkeys are shared by devices of a person.
@@ -132,6 +134,11 @@ class Day:
                 "A transfer over 1,000 needs a fresh passkey",
                 "It has a path and a rule of its own; the application knows the amount.",
                 self.transfers,
+            ),
+            (
+                "Carol has a password, and no passkey",
+                "A password is enough for her accounts, and not for a transfer over 1,000.",
+                self.password_only,
             ),
             (
                 "A stolen certificate gets nowhere",
@@ -218,6 +225,20 @@ class Day:
         _tell_shown(tell, done)
         tell.compare("a passkey of 4 minutes ago", "rule-allows", self._explained(timedelta(minutes=4)))
         tell.compare("a passkey of 12 minutes ago", "factor-missing", self._explained(timedelta(minutes=12)))
+
+    def password_only(self, tell: Teller) -> None:
+        """Carol has no passkey yet, and a password is a second factor too."""
+        carol, large = self.carol, f"{self.bank}/transfers/carol/large"
+        added = carol.add_password(self.portal, "four marmots carry umbrellas")
+        tell.compare("she chooses a password at the portal", "303", added.told)
+        page = carol.open(f"{self.bank}/accounts/carol")
+        tell.compare("GET /accounts/carol, by way of the portal", "200", page.told)
+        _tell_shown(tell, page, level=2, methods="pwd")
+        page = carol.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("250"))
+        tell.compare("250 by …/small", "201", page.told)
+        with self.reaching(tell, 0):
+            tell.compare("1,500 by …/large", "401", carol.ask("POST", large, value=_order("1500")).told)
+            tell.compare("GET …/large ends at", "the portal", self._where(carol.open(large).url))
 
     def stolen_certificate(self, tell: Teller) -> None:
         """The portal asks for what she has not got, and lets her add nothing."""
@@ -371,11 +392,11 @@ def _elsewhere(browser: Browser, source: str) -> Browser:
     return Browser(visitor=visitor, cookies=_copy(browser))
 
 
-def _tell_shown(tell: Teller, page: Page) -> None:
+def _tell_shown(tell: Teller, page: Page, *, level: int = 3, methods: str = "hwk, user") -> None:
     """Compare what the application learned of the second factor."""
     shown = _value(page).get("shown", {})
-    tell.compare("the bank is told the level", "urn:doorward:level:3", str(shown.get("level")))
-    tell.compare("the bank is told what she showed", "hwk, user", ", ".join(shown.get("methods", [])))
+    tell.compare("the bank is told the level", f"urn:doorward:level:{level}", str(shown.get("level")))
+    tell.compare("the bank is told what she showed", methods, ", ".join(shown.get("methods", [])))
     age = shown.get("age")
     good = isinstance(age, int) and age <= 300
     tell.judge("the bank is told how long ago", "at most 300 s", f"{age} s", good=good)

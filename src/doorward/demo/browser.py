@@ -130,6 +130,12 @@ class Browser:
         answer = {"credential": self.passkey.create(passkey_question(page.text)), "name": "laptop"}
         return self.ask("POST", page.url, form=hidden_fields(page.text, urlsplit(page.url).path) | answer)
 
+    def add_password(self, portal: str, password: str) -> Page:
+        """Choose a password on the portal's own page."""
+        page = self.ask("GET", f"{portal}/factors/password")
+        fields = hidden_fields(page.text, urlsplit(page.url).path) | {"password": password}
+        return self.ask("POST", page.url, form=fields)
+
     def come_back(self, portal: str, folder: Path, *, lost: bool = False) -> Page:
         """Get a new certificate by the passkey, as the portal's page and its script do; its files are in the folder.
 
