@@ -295,3 +295,18 @@ def test_browsers_have_names(said: str, name: str) -> None:
 def test_no_page_is_larger_than_a_phone_should_load() -> None:
     """The script, the style and the pages together stay below 150 kB."""
     assert sum(len(one.body) for one in Look().assets.values()) < 110_000
+
+
+def test_a_language_is_chosen_and_kept(portal: Portal, alice: Held) -> None:
+    """The link at the foot sets a cookie that holds a language and nothing else; an unknown one is passed over."""
+    english = portal.ask("GET", "/", alice)
+    assert 'href="?lang=de"' in english.text
+    chosen = portal.ask("GET", "/?lang=de", alice)
+    assert '<html lang="de">' in chosen.text
+    (cookie,) = [one for one in chosen.headers.get_list("set-cookie") if "language" in one]
+    assert cookie.startswith("__Host-doorward-language=de;")
+    for word in ("Secure", "HttpOnly", "Path=/", "SameSite=lax"):
+        assert word in cookie
+    kept = portal.ask("GET", "/", alice, headers={"Cookie": "__Host-doorward-language=de"})
+    assert '<html lang="de">' in kept.text
+    assert "__Host-doorward-language" not in str(portal.ask("GET", "/?lang=xx", alice).headers)
