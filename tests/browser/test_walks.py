@@ -25,6 +25,7 @@ from doorward.factors.totp import render_totp, step_at
 from tests.support.browser import Chromium, chromium
 from tests.support.browser_passkeys import give_passkey
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.nss import chosen_by_itself
 
 pytestmark = pytest.mark.needs("certutil", "pk12util", "chromium")
 
@@ -246,6 +247,25 @@ def test_another_certificate(door: Doorway) -> None:
         expect(browser.page.get_by_role("heading", level=1)).to_contain_text("withdrawn")
         browser.page.get_by_role("link", name="Use another").first.click()
         expect(browser.page.get_by_text("person/ida")).to_be_visible()
+
+
+def test_two_certificates_are_told_apart(door: Doorway) -> None:
+    """Kim at the bank and Leo at the portal, in one browser: the way back says so, and opens nothing."""
+    kim, leo = door.person("kim"), door.person("leo")
+    with chosen_by_itself(portal(door)) as at_portal, chromium(door, kim) as browser:
+        browser.store.add(leo)
+        at_portal.take("leo")
+        browser.select("kim")
+        browser.restart()
+        authenticator = browser.authenticator()
+        give_passkey(door, "kim", authenticator)
+        give_passkey(door, "leo", authenticator)
+        browser.open(bank(door, "/transfers/1"))
+        expect(browser.page.get_by_role("heading", level=1)).to_have_text("Two different certificates")
+        browser.shoot("two-certificates")
+        assert browser.barriers() == []
+        browser.open(bank(door, "/transfers/1"))
+        assert "person/kim" not in browser.text()
 
 
 def test_password_and_code(door: Doorway) -> None:
