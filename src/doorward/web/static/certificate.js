@@ -67,6 +67,7 @@ function showFault(fault) {
   const chosen = words.find((note) => note.dataset.code === code) ?? words.find((note) => note.dataset.code === "other");
   for (const note of words) note.hidden = note !== chosen;
   for (const place of chosen.querySelectorAll("[data-hint]")) place.textContent = fault.hint ?? "";
+  chosen.scrollIntoView({ block: "center" });
 }
 
 const hideFaults = () => all("[data-code]").forEach((note) => { note.hidden = true; });
