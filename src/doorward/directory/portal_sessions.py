@@ -16,6 +16,7 @@ import re
 from datetime import datetime, timedelta
 
 from doorward.core.entities import TENANT
+from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
@@ -38,7 +39,13 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def note_factor(
-    services: Services, caller: Caller, kind: FactorKind, *, former: str, idle: timedelta = IDLE
+    services: Services,
+    caller: Caller,
+    kind: FactorKind,
+    *,
+    former: str,
+    idle: timedelta = IDLE,
+    factor_id: str | None = None,
 ) -> tuple[SessionRecord, str]:
     """Begin a session that has shown this factor now, and whatever the former one had shown.
 
@@ -48,12 +55,20 @@ def note_factor(
         kind: what was shown; the caller of this function checked it.
         former: the cookie that came with the request; empty for none.
         idle: how long a session may be without a request.
+        factor_id: which factor was shown; None if the caller has just added it.
 
     Returns:
         The session, and its cookie.
+
+    Raises:
+        RequestRefused: `factor-refused` if the factor was removed, replaced or reset since it was checked.
     """
     token, now = render_base64url(services.random.token(TOKEN_BYTES)), services.clock.now()
     with services.work.change(traffic=True) as stores:
+        if factor_id is not None and stores.factors.get(factor_id) is None:
+            raise RequestRefused(
+                "factor-refused", "this factor was removed just now", hint="take another one"
+            )
         before = _find(stores, caller, former, now=now, idle=idle)
         session = SessionRecord(
             id=services.new_id("ses"),

@@ -29,15 +29,15 @@ def end_sessions(
 ) -> int:
     """End them within a transaction that notes the change of the principal itself; return how many were open.
 
-    The portal's sessions of the principal end as well: otherwise the next person at the same browser would be let in
-    without a factor.
+    The portal's sessions of the principal end as well, and codes that are on their way: otherwise the next person at
+    the same browser would be let in without a factor.
     """
     ended = stores.sessions.end_all(principal_id, now, application_id or None)
     if application_id:
         stores.sessions.end_all(principal_id, now, PORTAL_APPLICATION)
     stores.epochs.raise_for(principal_id, application_id)
+    stores.session_codes.remove_all(principal_id)
     if not application_id:
-        stores.session_codes.remove_all(principal_id)
         stores.step_ups.remove_all(principal_id)
     if ended:
         event = write_event(

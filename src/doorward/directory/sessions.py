@@ -209,6 +209,7 @@ def end_session(services: Services, session_id: str, *, of: str = "", actor: str
             raise RequestRefused("session-over", "this session is over already")
         if found.application_id == PORTAL_APPLICATION:
             stores.sessions.end(found.id, now)
+            stores.session_codes.remove_all(found.principal_id)
             stores.outbox.add(_portal_ended(services, found, actor, now))
             return Done(value=found, seq=stores.changes.head())
         end_sessions(

@@ -139,7 +139,7 @@ def make_code(
         services: the ports of this process.
         caller: who was asked.
         step_up_id: of `begin_step_up`, at an application.
-        session: the person's session at the portal, with the factors that were shown.
+        session: the person's session at the portal, with the factors that were shown; it must be open still.
 
     Returns:
         The step-up, which is over now, and the code.
@@ -150,7 +150,10 @@ def make_code(
     code, now = render_base64url(services.random.token(CODE_BYTES)), services.clock.now()
     with services.work.change(traffic=True) as stores:
         step_up = _require(stores, caller, step_up_id, now)
-        if not stores.step_ups.remove(step_up_id):
+        # A sign-out or a reset may have come since the session was looked up.
+        found = stores.sessions.get(session.id)
+        is_open = found is not None and found.ended_at is None
+        if not is_open or not stores.step_ups.remove(step_up_id):
             raise _unknown_step_up()
         stores.session_codes.add(
             SessionCodeRecord(

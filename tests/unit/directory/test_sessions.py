@@ -323,6 +323,12 @@ class TestPortalSession:
         session, _ = note_factor(world.services, other, WEBAUTHN, former=token)
         assert set(session.factors) == {WEBAUTHN}
 
+    def test_a_factor_that_is_gone_is_not_noted(self, world: World, alice: Caller) -> None:
+        """A reset that comes between the check and the session wins."""
+        with pytest.raises(RequestRefused, match="removed just now"):
+            note_factor(world.services, alice, TOTP, former="", factor_id="fct_gone")
+        assert list_sessions(world.services) == []
+
     def test_it_ends_after_fifteen_idle_minutes(self, world: World, alice: Caller) -> None:
         """A request in between prolongs it."""
         _, token = note_factor(world.services, alice, TOTP, former="")
@@ -385,6 +391,35 @@ class TestSigningOut:
         with pytest.raises(RequestRefused) as refused:
             end_session(world.services, opened.session.id, actor=OPERATOR)
         assert refused.value.code == "session-over"
+
+    @pytest.mark.parametrize("application", ["payments", "sensors", "", PORTAL_APPLICATION])
+    def test_it_takes_codes_that_are_on_their_way(
+        self, world: World, alice: Caller, application: str
+    ) -> None:
+        """Of an application, everywhere, or of the portal: no code from before opens a session after it."""
+        code = code_for(world, alice)
+        if application == PORTAL_APPLICATION:
+            (portal,) = list_sessions(world.services)
+            end_session(world.services, portal.id, actor=OPERATOR)
+        else:
+            there = world.application_id(application) if application else ""
+            sign_out(world.services, alice.principal_id, application_id=there, actor=OPERATOR)
+        with pytest.raises(RequestRefused):
+            redeem(world, alice, code)
+        assert refusals(world) == ["code-unknown"]
+
+    def test_no_code_is_made_after_it(self, world: World, alice: Caller) -> None:
+        """The portal's session was looked up before, and has ended since."""
+        step_up = begin(world, alice)
+        session, _ = note_factor(world.services, alice, WEBAUTHN, former="")
+        sign_out(
+            world.services,
+            alice.principal_id,
+            application_id=world.application_id("payments"),
+            actor=OPERATOR,
+        )
+        with pytest.raises(NotFound):
+            make_code(world.services, alice, step_up.id, session)
 
     def test_the_portals_session_alone(self, world: World, alice: Caller) -> None:
         """Ends without a change for gateways."""

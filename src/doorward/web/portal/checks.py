@@ -62,7 +62,7 @@ class Checks:
         step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
         fields = await form_of(request)
         try:
-            await self._desk.check(caller, kind, fields)
+            factor = await self._desk.check(caller, kind, fields)
         except RequestRefused as refusal:
             told = tell_fault_line(refusal, language_of(request))
             return await self._form(request, caller, step_up, fault=told, status=403)
@@ -74,7 +74,9 @@ class Checks:
             )
         former = cookie_of(request, PORTAL_COOKIE)
         session, token = await place.run(
-            lambda: note_factor(place.services, caller, kind, former=former, idle=place.terms.idle)
+            lambda: note_factor(
+                place.services, caller, kind, former=former, idle=place.terms.idle, factor_id=factor.id
+            )
         )
         return await self._go_on(request, caller, step_up, session, portal_cookie(token))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.factor_kinds import FactorKind
@@ -20,6 +19,7 @@ from doorward.directory.factors.removing import FactorView, list_own
 from doorward.directory.factors.rights import find_right
 from doorward.factors.webauthn import RelyingParty
 from doorward.policy.group_factors import RequiredFactors
+from doorward.stores.factor_records import FactorRecord
 from doorward.web.portal.place import PortalPlace
 
 Fields = Mapping[str, str]
@@ -84,8 +84,8 @@ class FactorDesk:
         context = await self.context()
         return await self._place.run(lambda: begin_check(context, caller))
 
-    async def check(self, caller: Caller, kind: FactorKind, fields: Fields) -> datetime:
-        """Return when the factor was shown: now.
+    async def check(self, caller: Caller, kind: FactorKind, fields: Fields) -> FactorRecord:
+        """Return the factor that was shown.
 
         Raises:
             RequestRefused: `factor-refused`, with the same words for every fault; `factor-locked`.
@@ -111,7 +111,7 @@ class FactorDesk:
         except MalformedInput:
             raise _refused() from None
         if checked.good:
-            return checked.at
+            return checked.require()
         if checked.locked:
             raise RequestRefused(
                 "factor-locked",
