@@ -61,6 +61,7 @@ def door_page(name: str, language: str) -> str:
         at=NOW,
         facts=facts,
         targets=build_targets(PORTAL),
+        until=NOW + timedelta(days=26) if name == "certificate-not-yet-valid" else None,
     )
     return LOOK.render("door.html", build_context(LOOK, message), language)
 
@@ -123,6 +124,16 @@ def test_the_incident_id_can_be_copied(browser: Chromium) -> None:
     browser.open(f"{ORIGIN}/door/certificate-missing/en")
     browser.page.get_by_text("For the help desk").click()
     assert browser.page.get_by_role("button", name="Copy").is_visible()
+
+
+def test_a_wrong_clock_is_named(browser: Chromium) -> None:
+    """A certificate may seem to begin later only because the device's clock is wrong."""
+    browser.page.clock.set_fixed_time("2026-11-28T08:00:00Z")
+    browser.open(f"{ORIGIN}/door/certificate-not-yet-valid/en")
+    assert "The clock of this device says" in browser.text()
+    browser.page.clock.set_fixed_time("2026-11-29T10:00:20Z")
+    browser.open(f"{ORIGIN}/door/certificate-not-yet-valid/en")
+    assert "The clock of this device says" not in browser.text()
 
 
 def test_replies_are_compiled_from_these_pages() -> None:

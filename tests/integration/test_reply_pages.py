@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from doorward.demo.ports import free_port
 from doorward.enforcement.plan import SessionPlan
+from doorward.policy.model import HttpUpstream
 from doorward.web.look.brand import Brand
 from doorward.web.look.rendering import Look
 from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.surface import STATIC_BASE
 from tests.posture.witness import standing_witness
-from tests.support.door_site import APPS, CLEARED, TELLER, Answer, Door, standing_door
+from tests.support.door_site import APPS, CLEARED, TELLER, Answer, Door, id_of, standing_door
 from tests.support.envoy_process import facts_of
 
 PORTAL = "https://portal.test"
@@ -36,9 +38,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         sessions_socket=str(folder / "sessions.sock"),
     )
     pages = build_reply_pages(Look(BRAND, base=STATIC_BASE), portal_origin=PORTAL)
+    silent = HttpUpstream(host="127.0.0.1", port=free_port())
     with (
         standing_witness(folder / "sessions.sock"),
-        standing_door(folder, APPS, sessions=sessions, pages=pages) as door,
+        standing_door(folder, APPS, sessions=sessions, pages=pages, upstreams={"other": silent}) as door,
     ):
         yield door
 
@@ -130,6 +133,16 @@ def test_too_many_cookies_are_told_as_a_page(door: Door) -> None:
         came = _spoken(connection, head.encode())
     assert came.startswith(b"HTTP/1.1 431")
     assert b"<h1>Too many cookies for this site</h1>" in came
+
+
+def test_an_application_that_does_not_answer_is_told(door: Door) -> None:
+    """The page loads itself again, by script or without; it says that the fault is not the person's."""
+    door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]))
+    answer = door.site.ask("GET", "/", host="other.test", headers=GERMAN)
+    assert answer.status == 503
+    assert "<h1>other antwortet nicht</h1>" in answer.body
+    assert 'data-reloads="10,20,40"' in answer.body
+    assert '<meta http-equiv="refresh"' in answer.body
 
 
 def test_style_is_there_for_everybody_and_nothing_else_is(door: Door) -> None:

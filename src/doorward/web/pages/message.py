@@ -117,6 +117,7 @@ def build_context(look: Look, message: Message) -> dict[str, Any]:
         "links": [shown(one) for one in links[:2]],
         "facts": facts,
         "reloads": ",".join(map(str, state.reloads)),
+        "now": f"{message.at:%Y-%m-%dT%H:%M:%SZ}" if message.at and message.until else "",
         "until": f"{message.until:%Y-%m-%dT%H:%M:%SZ}" if message.until else "",
         "explains_certificates": message.state == "certificate-missing",
         "explains_another": any(one.to is Target.ANOTHER for one in (*button, *links[:2])),

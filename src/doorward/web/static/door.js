@@ -32,6 +32,15 @@ if (navigator.clipboard) {
   }
 }
 
+// The clock of this device, if it is more than a minute away from ours.
+const clocked = document.querySelector("[data-now]");
+if (clocked && Math.abs(Date.now() - new Date(clocked.dataset.now).valueOf()) > 60_000) {
+  const line = document.createElement("p");
+  const says = language === "de" ? "Die Uhr dieses Geräts zeigt" : "The clock of this device says";
+  line.textContent = `${says} ${written.format(new Date())}.`;
+  clocked.querySelector(".lead").after(line);
+}
+
 // Loading again: after the seconds that the page names, longer each time; or when a moment has come.
 const message = document.querySelector("[data-reloads], [data-until]");
 if (message) {
