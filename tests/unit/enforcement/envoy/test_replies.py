@@ -74,6 +74,22 @@ def test_a_problem_document_has_type_title_detail_and_incident() -> None:
     }
 
 
+def test_nothing_of_the_request_but_its_id_is_in_a_reply() -> None:
+    """What a client sends does not come back: no path, no header but the id that the door gave, no metadata."""
+    allowed = ("%RESPONSE_CODE%", "%REQ(X-REQUEST-ID):64%", INCIDENT, "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%")
+    allowed += ("%FILTER_STATE(doorward.principal:PLAIN)%",)
+    for one in mappers("100 % pay"):
+        body = one["body_format_override"]
+        texts = [
+            *body.get("json_format", {}).values(),
+            body.get("text_format_source", {}).get("inline_string", ""),
+        ]
+        for text in texts:
+            for formatter in allowed:
+                text = text.replace(formatter, "")  # noqa: PLW2901
+            assert "%" not in text.replace("%%", "")
+
+
 def test_without_pages_browsers_read_sentences() -> None:
     """A plan without pages has none of them."""
     assert pages_of(build_local_replies("pay")["mappers"]) == []
