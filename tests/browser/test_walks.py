@@ -51,6 +51,14 @@ apps:
 """
 
 
+SIGN_OUT = """() => {
+  const form = document.createElement("form");
+  Object.assign(form, {method: "post", action: "/_doorward/sign-out"});
+  document.body.append(form);
+  form.submit();
+}"""
+
+
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """A bank for people."""
@@ -228,6 +236,29 @@ def test_signing_out_asks_for_the_factor_again(door: Doorway) -> None:
         authenticator.verify_user(succeeds=True)
         browser.page.get_by_role("button", name="Use my passkey").click()
         expect(browser.page).to_have_url(bank(door, "/transfers/2"))
+
+
+def test_signing_out_of_one_application(door: Doorway) -> None:
+    """By its row at the portal, and by the form that the bank itself may send to its own host."""
+    hugo = door.person("hugo")
+    with chromium(door, hugo) as browser:
+        authenticator = browser.authenticator()
+        give_passkey(door, "hugo", authenticator)
+        browser.open(bank(door, "/transfers/1"))
+        expect(browser.page).to_have_url(bank(door, "/transfers/1"))
+        authenticator.verify_user(succeeds=False)
+        browser.open(portal(door))
+        browser.page.get_by_role("button", name="Sign out of bank").click()
+        expect(browser.page.get_by_role("button", name="Sign out of bank")).to_have_count(0)
+        browser.open(bank(door, "/transfers/2"))
+        expect(browser.page).to_have_url(re.compile("/check/"))
+        authenticator.verify_user(succeeds=True)
+        browser.page.get_by_role("button", name="Use my passkey").click()
+        expect(browser.page).to_have_url(bank(door, "/transfers/2"))
+        browser.page.evaluate(SIGN_OUT)
+        expect(browser.page.get_by_role("heading", name="You are signed out")).to_be_visible()
+        browser.shoot("signed-out")
+        assert browser.barriers() == []
 
 
 def test_another_certificate(door: Doorway) -> None:

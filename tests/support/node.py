@@ -16,8 +16,10 @@ STATIC = Path(__file__).parents[2] / "src/doorward/web/static"
 SECONDS = 120.0
 
 _FRAME = """
-import * as keys from %(module)s;
-import { encryptTripleDes } from %(des3)s;
+// Before Node 20 WebCrypto is no global.
+globalThis.crypto ??= (await import("node:crypto")).webcrypto;
+const keys = await import(%(module)s);
+const { encryptTripleDes } = await import(%(des3)s);
 const input = JSON.parse(await new Response(process.stdin).text());
 const bytes = text => Uint8Array.from(Buffer.from(text, "base64"));
 const text = data => Buffer.from(data).toString("base64");

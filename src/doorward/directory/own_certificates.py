@@ -140,7 +140,7 @@ def name_own(services: Services, principal_id: str, certificate_id: str, name: s
             f"the name of a device has at most {MAX_NAME_CHARACTERS} printable characters",
             hint="choose a shorter one, on one line",
         )
-    with services.work.change() as stores:
+    with services.work.change(traffic=True) as stores:
         record = _require_own(stores, principal_id, certificate_id)
         before = stores.holder_notes.of([record.id]).get(record.id) or _empty(record.id)
         stores.holder_notes.save(replace(before, name=kept))
