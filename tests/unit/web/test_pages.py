@@ -253,6 +253,7 @@ def test_envoys_own_replies_are_made_of_the_same_table() -> None:
     assert Token.INCIDENT.value in page
     assert Token.MOMENT.value in page
     assert f'href="{PORTAL}/"' in page
+    assert '<p lang="de"><strong>Zu viele Cookies' in pages.html["cookies-too-large", "en"]
     assert pages.words["other-address"][0] == "Please load this page again"
 
 

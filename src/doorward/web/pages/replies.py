@@ -12,6 +12,7 @@ from doorward.enforcement.plan import ReplyPages, Token
 from doorward.web.look.catalogues import CATALOGUES, SOURCE
 from doorward.web.look.rendering import Look, page_policy, translate
 from doorward.web.pages.message import PROBLEMS_PATH, Message, build_context, describe_problem
+from doorward.web.pages.states import STATES
 from doorward.web.pages.surface import build_targets
 
 _VALUES = {
@@ -20,6 +21,10 @@ _VALUES = {
     "organisation": "",
     "issuer": "",
 }
+
+
+_IN_EVERY_LANGUAGE = frozenset({"cookies-too-large"})
+"""Envoy cannot read the head of such a request, and so not which language is asked for."""
 
 
 def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
@@ -46,7 +51,15 @@ def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
             context = build_context(look, message)
             moment = Markup('<time datetime="{0}">{0}</time>').format(Token.MOMENT.value)
             context["facts"].insert(1, (translate("Time", language), moment))
+            context["also"] = []
+            if state in _IN_EVERY_LANGUAGE and language == languages[0]:
+                context["also"] = [(one, *_words(state, one)) for one in languages[1:]]
             html[state, language] = look.render("reply.html", context, language)
     return ReplyPages(
         languages=languages, html=html, words=words, policy=page_policy(), problems=PROBLEMS_PATH
     )
+
+
+def _words(state: str, language: str) -> tuple[str, str]:
+    found = STATES[state]
+    return translate(found.title, language, **_VALUES), translate(found.why, language, **_VALUES)
