@@ -1,10 +1,11 @@
 """Requests with a bound session against a bare Envoy: CPU for each request, and the ratio, in one run.
 
-The route has 20 rules of 100, the last one matches and asks for a passkey. Bare is an Envoy with the same TLS, client certificate
-asked, one route, and the same access log. Both pass requests on to an application that answers at once (one more Envoy, not counted).
-One worker each; what is counted is the CPU of the process, so that the speed of the client does not matter and a busy machine
-matters little. *With evidence*: a whole installation in this process (gateway and serve), which takes every request into
-the record; its CPU is added until the record has caught up.
+The route has 20 rules of 100, the last one matches and asks for a passkey. Bare is an Envoy with the same TLS, client
+certificate asked, one route, and the same access log; it gets the same requests, cookie included. Both pass requests on to
+an application that answers at once (one more Envoy, not counted). One worker each; what is counted is the CPU of the
+process, so that the speed of the client does not matter and a busy machine matters little. *With evidence*: a whole
+installation in this process (gateway and serve), which takes every request into the record; its CPU is added until the
+record has caught up.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> None:
     with short_folder() as folder, _application(folder) as port, ExitStack() as stack:
         asked = _rules([FRESH])
         sides: dict[str, Callable[[int], float]] = {
-            "bare Envoy": stack.enter_context(_door(folder / "bare", port, _rules([]), strip=True)),
+            "bare Envoy": stack.enter_context(
+                _door(folder / "bare", port, _rules([]), strip=True, asks=True)
+            ),
             "door, no factor asked": stack.enter_context(_door(folder / "free", port, _rules([]))),
             "door, bound session": stack.enter_context(_door(folder / "asks", port, asked, asks=True)),
             "door, bound session, with evidence": stack.enter_context(_whole_door(port)),
