@@ -45,6 +45,7 @@ enrolment_rights = Table(
     Column("principal_id", Text, nullable=False),
     Column("certificate_id", Text, nullable=False),  # empty: any of the principal
     Column("token_sha256", Text, nullable=False),  # empty: none is needed
+    Column("strongest", Text, nullable=False),  # kind of factor
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Column("used_at", Moment),

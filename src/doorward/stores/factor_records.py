@@ -55,6 +55,7 @@ class EnrolmentRight:
         id: `enr_…`.
         certificate_id: the only certificate that may use it; empty for any of the principal.
         token_sha256: of the token that must be shown; empty where none is needed.
+        strongest: no stronger kind may be enrolled by it.
     """
 
     id: str
@@ -62,6 +63,7 @@ class EnrolmentRight:
     principal_id: str
     certificate_id: str = ""
     token_sha256: str = ""
+    strongest: FactorKind = FactorKind.WEBAUTHN
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None = None

@@ -205,7 +205,7 @@ def check(
                 attempts.clear_account(stores, caller.principal_id, caller.certificate_sha256)
             stores.outbox.add(_describe_good(context, caller, used, now))
             if kind is FactorKind.RECOVERY:
-                open_after_recovery(services, stores, caller, now)
+                open_after_recovery(services, stores, caller, used, now)
             return CheckedFactor(kind=kind, at=now, factor=used)
         # Of two uses of one code, or of one counter, this one lost.
         faults = judged.faults or (FactorFault.REPLAYED,)

@@ -232,7 +232,8 @@ def finish_passkey(
 def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: SessionFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; the former ones are void.
 
-    A right is no ground for them: they come after the first factor.
+    A right is no ground for them: they come after the first factor. A code keeps, as its counter, how strong the person's
+    strongest factor was: it gives back no stronger one.
 
     Raises:
         RequestRefused: `enrolment-closed`, `factor-check-needed`, as `grounds.require_fresh`.
@@ -240,15 +241,23 @@ def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: Sessio
     services = context.services
     now = services.clock.now()
     codes = recovery.build_recovery_codes(services.random.token(recovery.COUNT * recovery.CODE_BYTES))
-    records = [
-        _new(context, caller, FactorKind.RECOVERY, recovery.hash_recovery_code(code) or b"", now)
-        for code in codes
-    ]
     with services.work.change() as stores:
         enrolled = kinds_of(stores, require_owner(stores, caller).id)
         if not enrolled:
             raise refuse_closed()
         require_fresh(enrolled, shown, now)
+        strength = max(kind.strength for kind in enrolled)
+        records = [
+            _new(
+                context,
+                caller,
+                FactorKind.RECOVERY,
+                recovery.hash_recovery_code(code) or b"",
+                now,
+                counter=strength,
+            )
+            for code in codes
+        ]
         for former in _of_kind(stores, caller, FactorKind.RECOVERY):
             stores.factors.remove(former.id)
         _add(context, stores, caller, records, None)

@@ -21,6 +21,7 @@ from doorward.stores.factor_records import EnrolmentRight
 from doorward.stores.protocols import Stores
 
 FRESH = timedelta(minutes=5)
+_INVITE = "ask an administrator for a link: `doorward factor invite NAME`"
 
 
 def find_ground(
@@ -43,6 +44,8 @@ def find_ground(
     require_owner(stores, caller)
     right = find_right(stores, caller, token, now)
     if right is not None:
+        if not is_as_strong(right.strongest, kind):
+            raise _refuse_weak(right.strongest, kind)
         return right
     enrolled = kinds_of(stores, caller.principal_id)
     if token or not enrolled:
@@ -91,7 +94,7 @@ def require_fresh(
         raise RequestRefused(
             "factor-too-weak",
             f"none of your factors is as strong as a {needed.value} to vouch for it",
-            hint="ask an administrator for a link: `doorward factor invite NAME`",
+            hint=_INVITE,
             needed=needed.value,
         )
     raise RequestRefused(
@@ -99,4 +102,13 @@ def require_fresh(
         "for this, show your strongest factor once more",
         hint=f"it is good for {FRESH.seconds // 60} minutes then",
         needed=needed.value,
+    )
+
+
+def _refuse_weak(strongest: FactorKind, kind: FactorKind) -> RequestRefused:
+    return RequestRefused(
+        "factor-too-weak",
+        f"a recovery code gives back a {strongest.value} at most, and no {kind.value}",
+        hint=_INVITE,
+        needed=kind.value,
     )

@@ -14,16 +14,19 @@ from doorward.directory.callers import Caller
 from doorward.directory.factors.rights import FIRST_LIFETIME, add_right, describe_right
 from doorward.directory.session_ending import end_sessions
 from doorward.stores.events import write_event
-from doorward.stores.factor_records import EnrolmentRight
+from doorward.stores.factor_records import EnrolmentRight, FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
 
-def open_after_recovery(services: Services, stores: Stores, caller: Caller, now: datetime) -> EnrolmentRight:
+def open_after_recovery(
+    services: Services, stores: Stores, caller: Caller, code: FactorRecord, now: datetime
+) -> EnrolmentRight:
     """Remove a person's other factors, end all sessions, and let this certificate enrol one; within the transaction.
 
-    The codes that are left stay.
+    The codes that are left stay. The new factor may be as strong as what was shown to make the code, and no stronger:
+    otherwise a stolen password would become a passkey by way of a code.
     """
     for factor in stores.factors.of_principal(caller.principal_id):
         if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
@@ -54,6 +57,12 @@ def open_after_recovery(services: Services, stores: Stores, caller: Caller, now:
         now=now,
         lifetime=FIRST_LIFETIME,
         certificate_id=caller.certificate_id,
+        strongest=vouched_by(code),
     )
     stores.outbox.add(describe_right(services, right, caller.name, caller.principal_id))
     return right
+
+
+def vouched_by(code: FactorRecord) -> FactorKind:
+    """Return the strongest kind of factor that a recovery code gives back: the counter of a code is its strength."""
+    return next(kind for kind in FactorKind if kind.strength == code.counter)

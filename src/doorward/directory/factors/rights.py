@@ -5,6 +5,7 @@
   a recovery code                     the certificate it came with 15 minutes
   `doorward factor invite`            the person, with a link      24 hours, 7 days at most
 
+A right by a recovery code goes no further than what was lost: a code that was made with a password gives no passkey.
 The first factor that is enrolled ends all of them. A right without a token is good only while the person has no
 factor; an administrator's link also adds one to others, for example a passkey where there is a password only.
 
@@ -183,6 +184,7 @@ def add_right(
     lifetime: timedelta,
     certificate_id: str = "",
     token: str = "",
+    strongest: FactorKind = FactorKind.WEBAUTHN,
 ) -> EnrolmentRight:
     """Keep a right, within the caller's transaction."""
     right = EnrolmentRight(
@@ -191,6 +193,7 @@ def add_right(
         principal_id=principal_id,
         certificate_id=certificate_id,
         token_sha256=hash_token(token) if token else "",
+        strongest=strongest,
         created_at=now,
         expires_at=now + lifetime,
     )

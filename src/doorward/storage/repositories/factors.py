@@ -49,12 +49,14 @@ _REMOVE = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND id = :of
 _REMOVE_ALL = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND principal_id = :principal_id")
 _REMOVE_PARTNER = Prepared(f"DELETE FROM factors WHERE tenant = :this_tenant AND {OF_PARTNER}")
 
-_RIGHTS = """SELECT id, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at, used_at
+_RIGHTS = """SELECT id, tenant, principal_id, certificate_id, token_sha256, strongest, created_at, expires_at,
+        used_at
     FROM enrolment_rights WHERE tenant = :this_tenant"""
 _ADD_RIGHT = Prepared(
-    """INSERT INTO enrolment_rights (id, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at,
-        used_at)
-    VALUES (:id, :this_tenant, :principal_id, :certificate_id, :token_sha256, :created_at, :expires_at, :used_at)
+    """INSERT INTO enrolment_rights (id, tenant, principal_id, certificate_id, token_sha256, strongest, created_at,
+        expires_at, used_at)
+    VALUES (:id, :this_tenant, :principal_id, :certificate_id, :token_sha256, :strongest, :created_at, :expires_at,
+        :used_at)
     ON CONFLICT DO NOTHING"""
 )
 _IS_OPEN = "used_at IS NULL AND expires_at > :at"
@@ -166,6 +168,7 @@ class SqlEnrolmentRights:
             principal_id=right.principal_id,
             certificate_id=right.certificate_id,
             token_sha256=right.token_sha256,
+            strongest=right.strongest.value,
             created_at=to_microseconds(right.created_at),
             expires_at=to_microseconds(right.expires_at),
             used_at=to_optional_microseconds(right.used_at),
@@ -255,13 +258,14 @@ def _factor(row: DriverRow) -> FactorRecord:
 
 
 def _right(row: DriverRow) -> EnrolmentRight:
-    id_, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at, used_at = row
+    id_, tenant, principal_id, certificate_id, token_sha256, strongest, created_at, expires_at, used_at = row
     return EnrolmentRight(
         id=id_,
         tenant=tenant,
         principal_id=principal_id,
         certificate_id=certificate_id,
         token_sha256=token_sha256,
+        strongest=from_word(FactorKind, strongest),
         created_at=from_microseconds(created_at),
         expires_at=from_microseconds(expires_at),
         used_at=from_optional_microseconds(used_at),

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "c370d98a93a03900dc3aaa5b20fd5452fdaabe3f3e879831a8cfd3032f22ec77"
+SCHEMA_SHA256 = "50d64ed44ba68b0d659dc4b16fb85e3975a2920a3f64167f9e43c3df3ac4f57a"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

@@ -14,11 +14,13 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors import checking, enrolling, passkeys
 from doorward.directory.factors.budget import HashBudget
+from doorward.directory.factors.rights import invite_to_enrol
 from doorward.directory.factors.tally import write_counts
 from doorward.factors.password import PasswordCost, parse_password_cost
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
 from doorward.factors.verdict import FactorFault
 from tests.support.factor_world import FactorWorld, factor_world
+from tests.support.world import OPERATOR
 
 PASSWORD, TOTP, WEBAUTHN = FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN
 RECOVERY = FactorKind.RECOVERY
@@ -295,6 +297,23 @@ def test_a_recovery_code_opens_enrolment_once_and_ends_the_rest(people: FactorWo
     assert checking.check_recovery(people.context, alice, codes[3]).faults == (FactorFault.WRONG,)
     people.passkey(alice)
     assert people.kinds(alice) == [WEBAUTHN] + [RECOVERY] * 9
+
+
+def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> None:
+    """A stolen password makes codes, and no passkey comes of them; also not of those that were made before a passkey."""
+    carol = people.comes("carol")
+    people.set_password(carol)
+    codes = enrolling.make_recovery_codes(people.context, carol, shown=people.shown(PASSWORD))
+    link = invite_to_enrol(people.world.services, "carol", actor=OPERATOR)
+    people.passkey(carol, token=link.token)
+    for code in codes[:2]:  # also if nothing is enrolled between two of them
+        assert checking.check_recovery(people.context, carol, code).good
+        for stronger in (people.passkey, people.app):
+            with pytest.raises(RequestRefused) as refused:
+                stronger(carol)
+            assert refused.value.code == "factor-too-weak"
+    people.set_password(carol)
+    assert people.kinds(carol) == [PASSWORD] + [RECOVERY] * 8
 
 
 def test_a_recovery_code_is_the_certificates_own_chance(people: FactorWorld, alice: Caller) -> None:

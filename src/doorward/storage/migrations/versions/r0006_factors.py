@@ -60,6 +60,7 @@ def _create_enrolment_rights() -> None:
         sa.Column("principal_id", sa.Text(), nullable=False),
         sa.Column("certificate_id", sa.Text(), nullable=False),
         sa.Column("token_sha256", sa.Text(), nullable=False),
+        sa.Column("strongest", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
