@@ -22,6 +22,9 @@ from doorward.wire.cookies import parse_cookie
 from doorward.wire.forms import FORM_TYPE, MAX_FORM_BYTES, parse_form
 
 MESSAGE = "portal/message.html"
+ANSWER_FIRST_SECONDS = 0.2
+"""Between an answer and what cuts its connection; a device is out within a second all the same."""
+
 PAGE_KINDS = (MalformedInput, RequestRefused, AccessDenied, Unavailable)
 """Errors that a person is told on a page; any other is an incident."""
 

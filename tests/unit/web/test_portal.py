@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.stores.policy_snapshot import PolicySnapshots
-from doorward.web.answers import Pages
+from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages
 from doorward.web.app import build_surface
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
@@ -287,6 +288,19 @@ class TestSigningOut:
         assert "signed out" in alice.at_app("GET", "/_doorward/signed-out").text
         assert self.epoch(alice) == "0.0.1"
         assert alice.begin().status_code == 303
+
+    def test_the_answer_comes_first(self, alice: PortalBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The sessions end a moment after it: what cuts the connection would cut the answer off."""
+        waited = []
+
+        async def note(seconds: float) -> None:
+            waited.append((seconds, self.epoch(alice)))
+
+        monkeypatch.setattr(asyncio, "sleep", note)
+        alice.at_app("GET", code_path(alice))
+        alice.at_app("POST", "/_doorward/sign-out", data={"here": "1"})
+        assert waited == [(ANSWER_FIRST_SECONDS, "0.0.0")]
+        assert self.epoch(alice) == "0.0.1"
 
     def test_everywhere(self, alice: PortalBrowser) -> None:
         """The principal's own epoch grows."""

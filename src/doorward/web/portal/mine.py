@@ -41,7 +41,7 @@ from doorward.directory.own_certificates import (
 from doorward.directory.sessions import end_session, list_sessions, sign_out
 from doorward.directory.step_ups import begin_own_check, with_port
 from doorward.stores.factor_records import SessionRecord
-from doorward.web.answers import form_of, redirect
+from doorward.web.answers import ANSWER_FIRST_SECONDS, form_of, redirect
 from doorward.web.guard import Way
 from doorward.web.look.dates import tell_when
 from doorward.web.look.languages import language_of
@@ -55,9 +55,6 @@ from doorward.web.token_exchange import read_request, render_issued
 
 FRESH = timedelta(minutes=5)
 """How long ago a factor may have been shown for an act that takes something away."""
-
-ANSWER_FIRST_SECONDS = 0.2
-"""Between an answer and what cuts its connection; a device is out within a second all the same."""
 
 NEW = timedelta(days=7)
 """So long a certificate of another device is shown as news."""
