@@ -17,7 +17,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.challenges import LIFETIME, MOST_USED, Challenges
 from doorward.directory.own_certificates import list_own, report_lost
-from doorward.directory.passkey_renewal import PasskeyDoor
+from doorward.directory.passkey_renewal import PasskeyDoor, PasskeyRenewal
 from doorward.directory.principals import suspend
 from doorward.factors.webauthn import (
     RelyingParty,
@@ -242,6 +242,34 @@ def test_a_removed_passkey_is_unknown(setting: Setting) -> None:
         stores.factors.add(replace(mine, kind=FactorKind.TOTP))
     assert setting.refused() == "passkey-refused"
     assert setting.reasons() == ["passkey-unknown"]
+
+
+def claim_of(setting: Setting) -> PasskeyRenewal:
+    """Return the claim that Alice's checked passkey is."""
+    with setting.world.services.work.read() as stores:
+        (mine,) = stores.factors.of_principal(setting.alice)
+    return PasskeyRenewal(factor_id=mine.id, holder=setting.alice, name="alice", within=timedelta(days=30))
+
+
+def test_of_two_renewals_at_once_one_wins(setting: Setting) -> None:
+    """Another certificate became valid between the intent and the signature: this one is not handed out."""
+    setting.end()
+    claim, services = claim_of(setting), setting.world.services
+    issued = setting.renew()
+    with pytest.raises(RequestRefused) as error, services.work.change() as stores:
+        claim.settle(services, stores, issued.record)
+    assert error.value.code == "renewal-not-due"
+
+
+def test_a_passkey_that_was_removed_meanwhile_gives_nothing(setting: Setting) -> None:
+    """The claim looks again in the transaction of the intent."""
+    setting.end()
+    claim = claim_of(setting)
+    with setting.world.services.work.change() as stores:
+        stores.factors.remove(claim.factor_id)
+        with pytest.raises(RequestRefused) as error:
+            claim.examine(stores, setting.world.clock.now())
+    assert error.value.code == "passkey-refused"
 
 
 @pytest.mark.parametrize("text", ["hunter2", '{"password": "hunter2"}', '{"code": "123456"}', "{}"])
