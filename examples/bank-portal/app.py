@@ -1,4 +1,4 @@
-"""The bank's portal: accounts of customers, and transfers. It stands behind the door, and knows nobody by itself.
+"""The bank's portal: accounts of customers, and transfers. It stands behind the door, and has no login of its own.
 
     GET  /                          a greeting
     GET  /accounts/{customer}       a customer's accounts
@@ -46,7 +46,7 @@ SMALL = Decimal(1000)
 
 TICK_SECONDS = 0.05
 MOST_FETCHES, FETCHES_IN_SECONDS = 20, 60.0
-"""A token with an unknown key makes us fetch the keys again; a stranger cannot make us do nothing else."""
+"""A token with an unknown key makes us fetch the keys again, but not more often than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,7 @@ class Day:
             ),
             (
                 "A stolen certificate gets nowhere",
-                "Mallory has copied Alice's key and certificate, but cannot be her finger.",
+                "Mallory has a copy of Alice's key and certificate, and not her passkey.",
                 self.stolen_certificate,
             ),
             (
@@ -167,7 +167,7 @@ class Day:
             ),
             (
                 "What is on record",
-                "Every decision is an event, and nobody can quietly rewrite it.",
+                "Every decision is an event, in a log in which a change is found.",
                 self.record,
             ),
         )
@@ -257,13 +257,13 @@ class Day:
     def stolen_cookie(self, tell: Teller) -> None:
         """With the certificate of somebody else, with another one of hers, and a code that was used."""
         with self.reaching(tell, 0):
-            for whose, visitor, name in (
+            for certificate, visitor, name in (
                 ("Carol's certificate", self.scene.visitors["carol"], "carol"),
                 ("the one of Alice's phone", self.phone.visitor, "alice"),
             ):
                 thief = Browser(visitor=visitor, cookies=_copy(self.alice))
                 page = thief.ask("GET", f"{self.bank}/accounts/{name}")
-                tell.compare(f"the cookie, with {whose}", "the portal", self._where_to(page))
+                tell.compare(f"the cookie, with {certificate}", "the portal", self._where_to(page))
                 page = thief.ask("POST", f"{self.bank}/transfers/{name}/small", value=_order("10"))
                 tell.compare("… and a transfer", "401", page.told)
             used = next(one for one in reversed(self.alice.history) if "/_doorward/callback" in one)
