@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from doorward.enforcement.envoy.names import SESSION_COOKIE
+from doorward.web.look.languages import LANGUAGE_COOKIE
 from tests.posture.witness import Witness
 from tests.support.attacks import H2Client, OpenDoor, without
 from tests.support.session_doors import FACTS, MANAGER, Give
@@ -19,6 +20,7 @@ class TestCookies:
 
     TOKEN = f"{SESSION_COOKIE}=a.b.c"
     BEGIN = "__Host-doorward-begin=1-2"
+    LANGUAGE = f"{LANGUAGE_COOKIE}=de"
 
     @pytest.mark.parametrize(
         ("sent", "left"),
@@ -42,6 +44,7 @@ class TestCookies:
             (["a=1; b=2"], ["a=1; b=2"]),
             (["a=1", "b=2"], ["a=1", "b=2"]),
             ([f"{SESSION_COOKIE}=; a=1"], ["a=1"]),
+            ([f"{TOKEN}; {LANGUAGE}; {BEGIN}"], [LANGUAGE]),
         ],
     )
     @pytest.mark.parametrize("path", ["/accounts/7", "/share/x"])
@@ -71,6 +74,9 @@ class TestCookies:
             [f"{BEGIN}; {BEGIN}"],
             [BEGIN, f"a=1; {BEGIN}"],
             [f"{TOKEN}; {BEGIN}; __Host-doorward-x=1"],
+            [f"a=1;  {TOKEN}"],
+            [f"a=1;\t{TOKEN}"],
+            [f"{BEGIN}; \t{TOKEN}"],
         ],
     )
     def test_two_of_a_name_are_refused(self, asking: OpenDoor, witness: Witness, sent: Sequence[str]) -> None:

@@ -304,9 +304,9 @@ def test_a_language_is_chosen_and_kept(portal: Portal, alice: Held) -> None:
     chosen = portal.ask("GET", "/?lang=de", alice)
     assert '<html lang="de">' in chosen.text
     (cookie,) = [one for one in chosen.headers.get_list("set-cookie") if "language" in one]
-    assert cookie.startswith("__Host-doorward-language=de;")
+    assert cookie.startswith("__Host-doorward.language=de;")
     for word in ("Secure", "HttpOnly", "Path=/", "SameSite=lax"):
         assert word in cookie
-    kept = portal.ask("GET", "/", alice, headers={"Cookie": "__Host-doorward-language=de"})
+    kept = portal.ask("GET", "/", alice, headers={"Cookie": "__Host-doorward.language=de"})
     assert '<html lang="de">' in kept.text
-    assert "__Host-doorward-language" not in str(portal.ask("GET", "/?lang=xx", alice).headers)
+    assert "__Host-doorward.language" not in str(portal.ask("GET", "/?lang=xx", alice).headers)

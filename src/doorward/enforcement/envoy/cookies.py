@@ -28,9 +28,11 @@ REFUSED = "|".join(
         f"(?s).*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*",
         rf"(?s).*,[ \t]*{COOKIE_PREFIX}.*",
         f"(?s).*{COOKIE_PREFIX}[a-z]+=[^;]*,.*",
+        rf"(?s).*;(?:[ \t]{{2,}}|\t){COOKIE_PREFIX}.*",
     )
 )
-"""A field with one of our cookies twice, with more of them than we set, or with one in a line of its own."""
+"""A field with one of our cookies twice, with more of them than we set, with one in a line of its own, or with one behind other
+white space than one space: Envoy would read it, and it would not be taken out."""
 
 _CEL = build_extension(
     "envoy.formatter.cel",

@@ -12,8 +12,12 @@ from starlette.responses import Response
 
 from doorward.web.look.catalogues import CATALOGUES, SOURCE
 
-LANGUAGE_COOKIE = "__Host-doorward-language"
-"""Holds a language that we have, and nothing of a person; a year."""
+LANGUAGE_COOKIE = "__Host-doorward.language"
+"""Holds a language that we have, and nothing of a person; a year.
+
+Its name does not begin with `__Host-doorward-`: the door refuses a request with three of those, and people come back from
+the portal with two.
+"""
 
 _YEAR = 365 * 24 * 3600
 _MOST_CHARACTERS, _MOST_RANGES = 400, 16
