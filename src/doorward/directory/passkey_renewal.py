@@ -27,6 +27,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.challenges import Challenges
 from doorward.directory.own_certificates import lose_within, own_records
+from doorward.factors.verdict import FactorFault
 from doorward.factors.webauthn import (
     AuthenticationAnswer,
     RelyingParty,
@@ -202,6 +203,10 @@ class PasskeyDoor:
         faults = [] if factor is not None else ["passkey-unknown"]
         if not self._challenges.is_open(parsed.client_data.challenge, now):
             faults.append("challenge-wrong")
+        if (
+            not parsed.user_handle
+        ):  # without a caller the passkey itself has to say whose it is (section 7.2, step 6)
+            faults.append(FactorFault.USER.value)
         if factor is None or principal is None or faults:
             raise if_wrong or self._refuse(faults, factor, principal, source)
         # 2. checked

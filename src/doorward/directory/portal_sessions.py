@@ -55,7 +55,7 @@ def note_factor(
         kind: what was shown; the caller of this function checked it.
         former: the cookie that came with the request; empty for none.
         idle: how long a session may be without a request.
-        factor_id: which factor was shown; None if the caller has just added it.
+        factor_id: which factor was shown; None if the caller knows that it is there.
 
     Returns:
         The session, and its cookie.

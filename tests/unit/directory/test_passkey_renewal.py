@@ -19,6 +19,7 @@ from doorward.directory.challenges import LIFETIME, MOST_USED, Challenges
 from doorward.directory.own_certificates import list_own, report_lost
 from doorward.directory.passkey_renewal import PasskeyDoor, PasskeyRenewal
 from doorward.directory.principals import suspend
+from doorward.factors.verdict import FactorFault
 from doorward.factors.webauthn import (
     RelyingParty,
     build_registration_options,
@@ -120,6 +121,13 @@ def test_a_valid_certificate_is_not_doubled(setting: Setting) -> None:
     assert setting.valid() == 1
 
 
+def test_a_passkey_that_names_no_person_is_refused(setting: Setting) -> None:
+    """Nobody is known here, so the passkey has to say whose it is (WebAuthn section 7.2, step 6)."""
+    setting.end()
+    assert setting.refused(setting.answer(named=False)) == "passkey-refused"
+    assert setting.reasons() == [FactorFault.USER.value]
+
+
 def test_it_is_too_late_after_some_days(setting: Setting) -> None:
     """The door's own number of days counts, from the end of the certificate."""
     setting.end(timedelta(days=30, seconds=1))
@@ -178,10 +186,8 @@ def test_who_never_had_a_certificate_gets_none(setting: Setting) -> None:
         (mine,) = stores.factors.of_principal(setting.alice)
         stores.factors.remove(mine.id)
         stores.factors.add(replace(mine, principal_id=setting.world.principal("bob").id))
-    with pytest.raises(RequestRefused) as error:
-        # Without a user handle the answer does not contradict the passkey's new owner.
-        setting.renew(setting.answer(named=False))
-    assert error.value.code == "renewal-without-certificate"
+    setting.authenticator.keys[0].user_handle = setting.world.principal("bob").id.encode()
+    assert setting.refused() == "renewal-without-certificate"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from doorward.directory.factors.removing import FactorView, remove_factor, renam
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.step_ups import begin_own_check
 from doorward.factors.shown import SessionFactors
+from doorward.stores.factor_records import FactorRecord
 from doorward.stores.services import Services
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import tell_moment
@@ -123,7 +124,7 @@ class Enrolling:
         try:
             if kind is FactorKind.RECOVERY:
                 return await self._show_codes(request, caller, shown)
-            await self._add(caller, kind, fields, shown, token)
+            added = await self._add(caller, kind, fields, shown, token)
         except RequestRefused as refusal:
             if refusal.code in SAID_ON_THE_PAGE:
                 told = tell_fault_line(refusal, language_of(request))
@@ -132,7 +133,9 @@ class Enrolling:
         # What was added was shown by that.
         former, place = cookie_of(request, PORTAL_COOKIE), self._place
         _, cookie = await place.run(
-            lambda: note_factor(place.services, caller, kind, former=former, idle=place.terms.idle)
+            lambda: note_factor(
+                place.services, caller, kind, former=former, idle=place.terms.idle, factor_id=added.id
+            )
         )
         return redirect("/factors", (portal_cookie(cookie),))
 
@@ -182,21 +185,22 @@ class Enrolling:
 
     async def _add(
         self, caller: Caller, kind: FactorKind, fields: Fields, shown: SessionFactors, token: str
-    ) -> None:
+    ) -> FactorRecord:
         context, name = await self._desk.context(), fields.get("name", "")
         if kind is FactorKind.WEBAUTHN:
             question, answer = fields.get("question", ""), fields.get("credential", "")
-            await self._run(
+            return await self._run(
                 lambda: finish_passkey(context, caller, question, answer, name=name, shown=shown, token=token)
             )
-        elif kind is FactorKind.TOTP:
+        if kind is FactorKind.TOTP:
             offer, code = fields.get("offer", ""), fields.get("code", "")
-            await self._run(
+            return await self._run(
                 lambda: finish_totp(context, caller, offer, code, name=name, shown=shown, token=token)
             )
-        else:
-            text = fields.get("password", "")
-            await self._place.run_slow(lambda: set_password(context, caller, text, shown=shown, token=token))
+        text = fields.get("password", "")
+        return await self._place.run_slow(
+            lambda: set_password(context, caller, text, shown=shown, token=token)
+        )
 
     async def _show_codes(self, request: Request, caller: Caller, shown: SessionFactors) -> Response:
         context = await self._desk.context()
