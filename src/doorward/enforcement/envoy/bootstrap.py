@@ -54,8 +54,8 @@ def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     # expression, so that this bounds memory, not attacks.
     runtime: dict[str, Any] = {
         "re2.max_program_size.error_level": RE2_PROGRAM_LIMIT,
-        # Envoy 1.40 holds each line of a field against a matcher by itself, and one that fits is enough: two Origin
-        # lines, of which one is ours, passed (measured). As one text, joined by commas, they equal none.
+        # Envoy 1.40 holds each line of a field that it does not join itself (Cookie, Sec-Fetch-Site) against a matcher alone,
+        # and one that fits is enough. As one text, joined by commas, two lines of which one is good equal no good one.
         "envoy.reloadable_features.match_headers_individually": False,
     }
     watchdog = {"kill_timeout": HUNG, "max_kill_timeout_jitter": "1s"}
