@@ -7,8 +7,6 @@ import re
 
 import pytest
 
-from doorward.core.factor_kinds import FactorKind
-from doorward.factors.missing import missing_factors
 from doorward.factors.recovery import build_recovery_codes, hash_recovery_code
 
 CODES = build_recovery_codes(hashlib.shake_256(b"seed").digest(160))
@@ -39,10 +37,3 @@ def test_codes_take_their_randomness() -> None:
     """Too few random bytes are a fault of the caller."""
     with pytest.raises(ValueError, match="160 random bytes"):
         build_recovery_codes(b"")
-
-
-def test_missing_factors_are_named_the_strongest_first() -> None:
-    """What is required and not enrolled; what is more does no harm."""
-    required = [FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.TOTP]
-    assert missing_factors(required, []) == (FactorKind.WEBAUTHN, FactorKind.TOTP, FactorKind.PASSWORD)
-    assert missing_factors([FactorKind.TOTP], [FactorKind.TOTP, FactorKind.PASSWORD]) == ()
