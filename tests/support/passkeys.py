@@ -17,6 +17,17 @@ from fido2 import cbor
 from fido2.cose import ES256, RS256, EdDSA
 from fido2.webauthn import AttestedCredentialData, AuthenticatorData
 
+from doorward.core.entities import TENANT, Principal
+from doorward.core.factor_kinds import FactorKind
+from doorward.factors.webauthn import (
+    RelyingParty,
+    build_registration_options,
+    check_registration,
+    parse_registration,
+    render_passkey,
+)
+from doorward.stores.factor_records import FactorRecord
+from doorward.stores.services import Services
 from doorward.wire.base64url import parse_base64url, render_base64url
 
 PRESENT, VERIFIED, ELIGIBLE, BACKED_UP = 1, 4, 8, 16
@@ -153,3 +164,39 @@ def _render(credential_id: bytes, response: Mapping[str, Any], extensions: Mappi
             "clientExtensionResults": extensions,
         }
     )
+
+
+def enrol_passkey(
+    services: Services,
+    principal: Principal,
+    party: RelyingParty,
+    authenticator: SoftAuthenticator,
+    *,
+    name: str = "key",
+) -> FactorRecord:
+    """Make a passkey and put it into the directory, without the portal's pages."""
+    challenge = b"c" * 32
+    asked = build_registration_options(
+        party,
+        user_handle=principal.id.encode(),
+        user_name=principal.name,
+        display_name="",
+        challenge=challenge,
+    )
+    answer = parse_registration(authenticator.create(asked))
+    passkey, counter = check_registration(answer, party, challenge).require()
+    record = FactorRecord(
+        id=services.new_id("fct"),
+        tenant=TENANT,
+        principal_id=principal.id,
+        kind=FactorKind.WEBAUTHN,
+        name=name,
+        secret=render_passkey(passkey),
+        credential_id=render_base64url(passkey.credential_id),
+        counter=counter,
+        rp_id=party.id,
+        created_at=services.clock.now(),
+    )
+    with services.work.change() as stores:
+        stores.factors.add(record)
+    return record

@@ -13,21 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from doorward.core.entities import TENANT
-from doorward.core.factor_kinds import FactorKind
 from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
 from doorward.directory.principals import find_principal
 from doorward.factors.webauthn import (
     RelyingParty,
-    build_registration_options,
-    check_registration,
-    parse_registration,
-    render_passkey,
 )
-from doorward.stores.factor_records import FactorRecord
-from doorward.wire.base64url import render_base64url
 from tests.support.doorway import Doorway, Identity, Reply
-from tests.support.passkeys import SoftAuthenticator
+from tests.support.passkeys import SoftAuthenticator, enrol_passkey
 
 NAVIGATION = {
     "Accept": "text/html,application/xhtml+xml",
@@ -129,29 +121,5 @@ class Person:
         services = self.doorway.services
         principal = find_principal(services, self.name)
         party = RelyingParty(id=self.doorway.host("portal"), origin=self.portal, name="Doorward")
-        challenge = services.random.token(32)
-        options = build_registration_options(
-            party,
-            user_handle=principal.id.encode(),
-            user_name=principal.name,
-            display_name="",
-            challenge=challenge,
-        )
         self.authenticator.made = int.from_bytes(services.random.token(4), "big")
-        answer = parse_registration(self.authenticator.create(options))
-        passkey, counter = check_registration(answer, party, challenge).require()
-        with services.work.change() as stores:
-            stores.factors.add(
-                FactorRecord(
-                    id=services.new_id("fct"),
-                    tenant=TENANT,
-                    principal_id=principal.id,
-                    kind=FactorKind.WEBAUTHN,
-                    name="laptop",
-                    secret=render_passkey(passkey),
-                    credential_id=render_base64url(passkey.credential_id),
-                    counter=counter,
-                    rp_id=party.id,
-                    created_at=services.clock.now(),
-                )
-            )
+        enrol_passkey(services, principal, party, self.authenticator, name="laptop")

@@ -14,29 +14,23 @@ from typing import Any
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from doorward.core.entities import TENANT
-from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
 from doorward.directory.factors.context import FactorContext
 from doorward.factors.password import PasswordCost
 from doorward.factors.webauthn import (
     RelyingParty,
-    build_registration_options,
-    check_registration,
-    parse_registration,
-    render_passkey,
 )
-from doorward.stores.factor_records import FactorRecord
 from doorward.web.app import build_portal_app, build_sessions_app
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
-from doorward.wire.base64url import render_base64url
+from tests.support import passkeys
 from tests.support.assertions import AssertedDoor
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.world import Held, World
 
 ORIGIN = "https://portal.corp.example:8443"
+PARTY = RelyingParty(id="portal.corp.example", origin=ORIGIN, name="Doorward")
 HOST = "payments.corp.example:8443"
 REQUEST = "c0ffee00-0000-4000-8000-000000000000"
 DOCUMENT = """\
@@ -67,7 +61,7 @@ class PortalBrowser:
         self.world, self.door, self.held = world, door, held
         factors = FactorContext(
             services=world.services,
-            party=RelyingParty(id="portal.corp.example", origin=ORIGIN, name="Doorward"),
+            party=PARTY,
             cost=PasswordCost(memory_kibibytes=8, passes=1),
         )
         self.portal = TestClient(
@@ -125,29 +119,4 @@ class PortalBrowser:
 def enrol_passkey(browser: PortalBrowser) -> None:
     """Put a passkey of the browser's person into the directory."""
     principal = browser.world.principal(browser.held.record.subject_name)
-    party = RelyingParty(id="portal.corp.example", origin=ORIGIN, name="Doorward")
-    challenge = b"c" * 32
-    options = build_registration_options(
-        party,
-        user_handle=principal.id.encode(),
-        user_name=principal.name,
-        display_name="",
-        challenge=challenge,
-    )
-    answer = parse_registration(browser.authenticator.create(options))
-    passkey, counter = check_registration(answer, party, challenge).require()
-    with browser.world.work.change() as stores:
-        stores.factors.add(
-            FactorRecord(
-                id=browser.world.services.new_id("fct"),
-                tenant=TENANT,
-                principal_id=principal.id,
-                kind=FactorKind.WEBAUTHN,
-                name="laptop",
-                secret=render_passkey(passkey),
-                credential_id=render_base64url(passkey.credential_id),
-                counter=counter,
-                rp_id=party.id,
-                created_at=browser.world.clock.now(),
-            )
-        )
+    passkeys.enrol_passkey(browser.world.services, principal, PARTY, browser.authenticator, name="laptop")

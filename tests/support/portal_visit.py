@@ -8,21 +8,15 @@ from typing import Any
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.factors.webauthn import (
     RelyingParty,
-    build_registration_options,
-    check_registration,
-    parse_registration,
-    render_passkey,
 )
 from doorward.web.app import build_portal_app
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
-from doorward.wire.base64url import render_base64url
+from tests.support import passkeys
 from tests.support.assertions import AssertedDoor
-from tests.support.factor_records import factor
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.world import Held, World
 
@@ -58,21 +52,6 @@ class Portal:
 
 def enrol_passkey(world: World, name: str) -> SoftAuthenticator:
     """Put a passkey into the directory; return the authenticator that has it."""
-    principal, authenticator = world.principal(name).id, SoftAuthenticator(origin=ORIGIN)
-    asked = build_registration_options(
-        PARTY, user_handle=principal.encode(), user_name=name, display_name="", challenge=b"c" * 32
-    )
-    answer = parse_registration(authenticator.create(asked))
-    passkey, counter = check_registration(answer, PARTY, b"c" * 32).require()
-    record = factor(
-        f"key of {name}",
-        FactorKind.WEBAUTHN,
-        principal_id=principal,
-        secret=render_passkey(passkey),
-        credential_id=render_base64url(passkey.credential_id),
-        counter=counter,
-        rp_id=HOST,
-    )
-    with world.services.work.change() as stores:
-        stores.factors.add(record)
+    authenticator = SoftAuthenticator(origin=ORIGIN)
+    passkeys.enrol_passkey(world.services, world.principal(name), PARTY, authenticator)
     return authenticator

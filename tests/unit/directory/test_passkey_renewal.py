@@ -22,14 +22,9 @@ from doorward.directory.principals import suspend
 from doorward.factors.verdict import FactorFault
 from doorward.factors.webauthn import (
     RelyingParty,
-    build_registration_options,
-    check_registration,
-    parse_registration,
-    render_passkey,
 )
 from doorward.wire.base64url import render_base64url
-from tests.support.factor_records import factor
-from tests.support.passkeys import PRESENT, SoftAuthenticator
+from tests.support.passkeys import PRESENT, SoftAuthenticator, enrol_passkey
 from tests.support.ports import NOON, FakeRandom
 from tests.support.world import OPERATOR, World, found_world
 
@@ -83,24 +78,8 @@ def setting() -> Setting:
     """Alice with a certificate and a passkey."""
     world = found_world()
     world.issue("alice")
-    alice, authenticator = world.principal("alice").id, SoftAuthenticator(origin=PARTY.origin)
-    asked = build_registration_options(
-        PARTY, user_handle=alice.encode(), user_name="alice", display_name="", challenge=b"c" * 32
-    )
-    verdict = check_registration(parse_registration(authenticator.create(asked)), PARTY, b"c" * 32)
-    assert verdict.found is not None
-    passkey, counter = verdict.found
-    record = factor(
-        "alice's key",
-        FactorKind.WEBAUTHN,
-        principal_id=alice,
-        secret=render_passkey(passkey),
-        credential_id=render_base64url(passkey.credential_id),
-        counter=counter,
-        rp_id=HOST,
-    )
-    with world.services.work.change() as stores:
-        stores.factors.add(record)
+    authenticator = SoftAuthenticator(origin=PARTY.origin)
+    enrol_passkey(world.services, world.principal("alice"), PARTY, authenticator)
     return Setting(world=world, door=PasskeyDoor(world.services), authenticator=authenticator)
 
 
