@@ -316,7 +316,7 @@ def test_password_and_code(door: Doorway) -> None:
         browser.page.get_by_label("New password").fill("otter umbrella gravel piano")
         browser.shoot("factors-password")
         assert browser.barriers() == []
-        browser.page.get_by_role("button", name="Keep it").click()
+        browser.page.get_by_role("button", name="Save password").click()
         expect(browser.page.get_by_role("heading", name="Password", exact=True)).to_be_visible()
         browser.context.clear_cookies()
         browser.open(bank(door, "/accounts/7"))

@@ -26,7 +26,7 @@ PORTAL_APPLICATION = "app_portal"
 """The id under which connections to the portal are judged; no application of a document has it."""
 
 PORTAL_AUDIENCE = "portal"
-"""Whom assertions for the portal are for; no application of a document is called so."""
+"""The audience of assertions for the portal; no application of a document may have this name."""
 
 COMMON_NAME_LIMIT = 64
 """RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""

@@ -72,7 +72,7 @@ def judge_end(tell: Teller, what: str, moment: float | None, committed: datetime
         tell.judge(what, expected, f"not within {WITHIN_SECONDS:g} s", good=False)
         return
     late = (moment - committed.timestamp()) * 1000
-    if late < 0:  # whatever ended it, the change did not
+    if late < 0:  # something else ended it, before the change
         tell.judge(what, expected, f"{-late:.0f} ms before the commit", good=False)
         return
     tell.judge(what, expected, f"{late:.0f} ms after the commit", good=late <= AT_ONCE_MS)

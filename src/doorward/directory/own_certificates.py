@@ -5,8 +5,8 @@
     renew_own     a successor of the certificate with which its holder comes
     report_lost   the device is lost: its certificate and its line of renewals are revoked now, and so their sessions end
 
-Each function takes the principal of whom it is: what belongs to another is unknown to it. That the person is really
-there (a fresh factor) is looked at by whoever calls `report_lost`.
+Each function takes the id of a principal, and finds nothing of another one. The caller of `report_lost` checks first that
+the person is there (a fresh factor).
 Not here: what an administrator may do (authority.revocation), and a new certificate (passkey_renewal, issuing).
 """
 
@@ -125,7 +125,7 @@ def name_own(services: Services, principal_id: str, certificate_id: str, name: s
 
     Args:
         services: the ports of this process.
-        principal_id: whose certificate it must be.
+        principal_id: the holder; a certificate of another principal is not found.
         certificate_id: which one.
         name: at most 64 printable characters; white space around it is removed, an empty one takes the name away.
 
@@ -195,7 +195,7 @@ def report_lost(
 
     Args:
         services: the ports of this process.
-        principal_id: whose certificate it must be.
+        principal_id: the holder; a certificate of another principal is not found.
         certificate_id: which one.
         present: the certificate with which its holder comes; it stays, unless it is the lost one.
 

@@ -1,4 +1,4 @@
-"""A new certificate by passkey, for a person who has no usable one: it ended, or its device was lost.
+"""A new certificate by passkey, for a person without a usable one: it ended, or the device was lost.
 
 Browsers do not send a certificate that has ended, so the door cannot know who stands there: the passkey says it.
 1. The answer of the browser is parsed, and belongs to a passkey that we know and to a challenge that is ours. 2. The

@@ -47,7 +47,7 @@ def note_factor(
     idle: timedelta = IDLE,
     factor_id: str | None = None,
 ) -> tuple[SessionRecord, str]:
-    """Begin a session that has shown this factor now, and whatever the former one had shown.
+    """Begin a session that has shown this factor now, and keeps what the former one had shown.
 
     Args:
         services: the ports of this process.

@@ -1,6 +1,6 @@
 """Ending the sessions of a principal, and all else that lets a second factor count: within another change.
 
-Not here: signing out (`sessions`) and whom it concerns besides (`principals`, `removal`).
+Not here: signing out (`sessions`), suspending and removing a principal (`principals`, `removal`).
 """
 
 from __future__ import annotations

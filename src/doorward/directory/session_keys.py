@@ -38,7 +38,7 @@ from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk, thumbprint
 
 LEAD = timedelta(minutes=1)
-"""Between announcing a key and signing with it; a gateway that is further behind admits nobody."""
+"""Between announcing a key and signing with it; a gateway that is further behind admits no connection."""
 
 SYSTEM = "system"
 

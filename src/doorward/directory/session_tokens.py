@@ -27,7 +27,7 @@ def sign_session_token(
 
     Args:
         services: with keys.
-        caller: to whom it was opened.
+        caller: the person and the certificate that it was opened for.
         opened: the session.
         trust_domain: of the tenant.
         application: name of the application, the audience of the assertion within.

@@ -60,7 +60,7 @@ def redeem_code(
         services: the ports of this process.
         caller: who has the code, as the application's own door says.
         code: as it came; it is used up, also if it is not good here.
-        application_id: whose door it came through.
+        application_id: the application that was asked.
         host: the host that was asked, with its port if that is not 443.
         begin: the cookie of the request that began the step-up; empty for none.
         lifetime: of the session; the certificate's end may come first.

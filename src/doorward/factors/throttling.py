@@ -10,8 +10,8 @@ A try is counted before it is judged, so that a thousand at once are a thousand;
   total    all                                   1000 tries, and five more every second; then all accounts are tight
 
 A tight account has one free try instead of five. Address and total never stop an account by themselves: an honest
-person, who has no failure behind him, is let try at once, whatever others do, and after a mistake waits for as long as
-his own count says, at most `LONGEST`. Nothing from outside locks an account: its key holds the certificate, and only
+person without a failed try is let try at once, independent of others, and after a mistake waits for as long as the
+count of this account says, at most `LONGEST`. Nothing from outside locks an account: its key holds the certificate, and only
 who has the private key comes this far.
 
 Kinds are counted apart: otherwise one that a thief can show would clear the count of one that he guesses. A passkey is

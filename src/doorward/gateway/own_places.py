@@ -51,7 +51,7 @@ class OwnPlaces:
     Args:
         folder: the data directory: every socket below it is ours.
         listeners: the door, and the status listener.
-        names: further names that lead to the door, whatever the document says.
+        names: further names that lead to the door, besides those of the document.
         hosts_file: names of this machine and others, hosts(5).
     """
 

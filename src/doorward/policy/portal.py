@@ -1,7 +1,7 @@
 """The portal as an application: a policy of its own that no document writes.
 
-Whoever any application would let in by its authority is let in: people see there what is theirs, and check their
-factors. A connection that is not judged good lives on for a page.
+It lets in the certificates that any application accepts by their authority: people see there what is theirs, and
+check their factors. A connection that is not judged good lives on for a page.
 
 Not here: what the portal answers (web), and that no application of a document takes its place (`access.policies`).
 """

@@ -104,7 +104,7 @@ class ShownFactors:
 
     @property
     def level(self) -> int:
-        """The level that was reached, whatever the age: 1, 2 or 3."""
+        """The level that was reached, without regard to age: 1, 2 or 3."""
         return level_of(kind for kind, _ in self.times)
 
 

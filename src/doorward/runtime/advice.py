@@ -49,7 +49,7 @@ def advise(
         status: of the answer.
         name: of the person, empty if it is not known.
         certificate: its id, empty if it is not known.
-        explained: the command that judges the same request by the rules of now; empty if nobody was known.
+        explained: the command that judges the same request by the rules of now; empty if the person is not known.
     """
     if status in _STEP_UP_STATUS:
         return ("only a second factor was missing, and the answer led to the portal; " + explained,)

@@ -1,4 +1,4 @@
-"""The settings of a brand: whose name, logo and colour pages show, and where help is.
+"""The settings of a brand: name, logo and colour of pages, and where people find help.
 
 Not here: what is made of them (`web.look`).
 """

@@ -1,4 +1,4 @@
-"""The operator's file of passwords that were stolen elsewhere, asked when somebody chooses one.
+"""The operator's file of stolen passwords: it is searched when a person chooses a password.
 
 Two forms, told apart by the first line:
 - SHA-1 in hex, a line each, sorted, perhaps with `:count` behind: the form of Have I Been Pwned's download

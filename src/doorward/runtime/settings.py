@@ -301,7 +301,7 @@ class Settings(BrandSettings):
     )
     breached_passwords: Path | None = Field(
         default=None,
-        description="File with passwords that nobody may choose: SHA-1 in hex, sorted, a line each (as Have I Been Pwned has it), or at most 64 MiB of plain passwords.",
+        description="File with passwords that are refused when a person chooses one: SHA-1 in hex, sorted, a line each (as Have I Been Pwned has it), or at most 64 MiB of plain passwords.",
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."

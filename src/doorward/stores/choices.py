@@ -30,7 +30,7 @@ class Choice:
 
     @classmethod
     def of(cls, application_id: str, sha256: str, source: str) -> Choice:
-        """Return the choice of whoever showed this.
+        """Return the choice of a peer by what it showed.
 
         Args:
             application_id: of the application, or of the portal.

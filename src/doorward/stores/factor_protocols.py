@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 MAX_STEP_UPS = 20
-"""Step-ups that one certificate may have begun; the oldest make room."""
+"""Step-ups that one certificate may have open; beyond that the oldest is removed."""
 
 
 class FactorStore(Protocol):

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from doorward.core.factor_kinds import FactorKind
 
 LONGEST_SESSION = timedelta(days=7)
-"""No session of an application lives longer, whatever the settings say."""
+"""No session of an application lives longer; the setting can only be shorter."""
 
 MAX_CLIENT_CHARACTERS = 200
 """Of what a browser says about itself, kept to show a session to its person."""

@@ -36,7 +36,7 @@ class ChoosingSurface:
         choosing: notes choices; both sockets of a process share one.
         pool: where use cases run.
         identities: reads who is calling.
-        audience: of whom an assertion must be here.
+        audience: the audience that an assertion must have here.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class Guard:
 
     Args:
         identities: reads the caller out of a request.
-        audience: of whom the assertion of a request must be.
+        audience: the audience that the assertion of a request must have.
         origin: from which page an unsafe request must come.
         refusal: makes a page of an error, or raises it again; None leaves it to the edge.
         stranger: answers a person's request that comes without an assertion; None refuses it as any other.

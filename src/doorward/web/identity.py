@@ -5,7 +5,7 @@ issuer is the gateway of that key, its moments hold, and it names a certificate.
 inventory and belongs to the principal of the assertion, who is active. No other header field is believed.
 
 A request that may change something also says which page sent it: `check_origin`.
-Not here: which route asks for whom (guard), and second factors (directory).
+Not here: which route needs a caller (guard), and second factors (directory).
 Standard: RFC 7519; RFC 8705 section 3.1 (`cnf`); RFC 6454 section 7.3 (Origin); W3C Fetch Metadata (Sec-Fetch-Site).
 """
 
@@ -66,7 +66,7 @@ class Identities:
 
         Args:
             request: as the door passed it on.
-            audience: of whom the assertion must be; no other is taken.
+            audience: the only one that is accepted.
 
         Raises:
             RequestRefused: `certificate-needed` if there is no assertion; `identity-refused` if it is not good,

@@ -146,11 +146,11 @@ class StatusSurface:
             told = [(gateway.id, gateway.assertion_jwk) for gateway in stores.gateways.list()]
             told += [(key.id, key.public_jwk) for key in stores.session_keys.list()]
         keys = []
-        for whose, jwk in told:
+        for owner, jwk in told:
             try:
                 keys.append(parse_jwk(jwk))
             except MalformedInput:
-                _log.warning("assertion-key-malformed", key_of=whose)
+                _log.warning("assertion-key-malformed", key_of=owner)
         return render_jwks(keys)
 
     async def health(self, _request: Request) -> Response:

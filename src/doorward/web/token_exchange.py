@@ -119,6 +119,6 @@ def source_of(request: Request) -> str:
     """Return the visitor's address: the last entry of X-Forwarded-For.
 
     Only the gateway reaches this socket, and it appends the address of the peer as the kernel sees
-    it; whatever stands before the last comma was sent by the visitor.
+    it; the visitor sent all that stands before the last comma.
     """
     return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]

@@ -259,7 +259,7 @@ def test_alice_signs_out_of_one_and_of_all(portal: Portal, alice: Held) -> None:
 def test_the_device_in_use_is_withdrawn_after_its_answer(portal: Portal, alice: Held) -> None:
     """The answer would not arrive on a connection that is cut; the certificate is out all the same."""
     answer = portal.ask("POST", f"/certificates/{alice.record.id}/lost", alice)
-    assert "This device is out" in answer.text
+    assert "This device has no access any more" in answer.text
     assert eventually(lambda: not list_own(portal.world.services, alice.record.principal_id)[0].is_usable)
 
 

@@ -28,7 +28,7 @@ ALPN = click.option(
 )
 
 AUDIENCE = {"people": "page", "machines": "alert"}
-"""Whom an application is for, and how one without a good certificate learns of it."""
+"""`--for` to `on_refusal`: who uses the application, and how it refuses a connection without a good certificate."""
 
 FACTORS = ["any", *(kind.value for kind in SESSION_FACTORS)]
 

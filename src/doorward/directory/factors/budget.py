@@ -40,7 +40,7 @@ class HashBudget:
         """Run the work in one of the places, and wait for one if need be.
 
         Args:
-            source: whose turn it counts as; an address.
+            source: the address that the turn is counted for.
             work: makes one hash.
 
         Raises:

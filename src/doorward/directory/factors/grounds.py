@@ -1,7 +1,7 @@
 """On what ground a person may change their factors: a right, or a factor that was shown just now.
 
-A fresh check has to be at least as strong as the strongest factor that the person has, or that is added. So who has a
-certificate and a stolen password can neither remove the passkey nor add one of their own.
+A fresh check has to be at least as strong as the strongest factor that the person has, or that is added. So a thief with a
+certificate and a stolen password can neither remove the passkey nor add another one.
 
 Standard: NIST SP 800-63B-4 section 4.1.2 (binding an additional authenticator).
 """

@@ -108,7 +108,7 @@ def _take(context: FactorContext, question_id: str, holder: str, purpose: Purpos
 
 
 def refuse_over() -> RequestRefused:
-    """Return the refusal of an answer to a question that nobody asked, or too long ago."""
+    """Return the refusal of an answer to an unknown question, or to one that is too old."""
     return RequestRefused(
         "question-over", "this page was open for too long, or was answered before", hint="load it again"
     )

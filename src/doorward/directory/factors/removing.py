@@ -32,7 +32,7 @@ from doorward.stores.standing import require_principal
 
 MAX_NAME_CHARACTERS = 64
 _CERTIFICATES = 500
-"""Newest are not first: counts of failed tries of more certificates than these end by themselves."""
+"""Certificates for which failed tries are forgotten at a reset; the counts of further ones expire by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ def use_right(stores: Stores, right: EnrolmentRight, now: datetime) -> None:
 
 
 def refuse_closed() -> RequestRefused:
-    """Return the refusal of who has no right, and no factor to show."""
+    """Return the refusal of a person without a right to enrol and without a factor to show."""
     return RequestRefused(
         "enrolment-closed",
         "the time to enrol a first factor is over, or this certificate has no right to it",

@@ -2,8 +2,8 @@
 
 Style, script and the meaning of problems are for everybody who gets through the handshake. The page itself is for connections
 that the authorizer found not good, where `on_refusal` is `page`: it hears the application, the reason, and what the peer
-showed. No other request of theirs is passed on, and none of them reaches the application. If the authorizer was away, so
-that nobody knows who comes, the door answers by itself.
+showed. No other request of theirs is passed on, and none of them reaches the application. If the authorizer was away and
+the caller is not known, the door answers by itself.
 
 Another certificate is chosen by a request of the page's own: `POST /_doorward/choose`, of a judged connection or another.
 
@@ -77,7 +77,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
 
 
 def build_pages(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
-    """Return the route of the page that a refused connection gets for whatever it asks for."""
+    """Return the route of the page that a refused connection gets for every request."""
     if sessions is None or not door.explains_refusal:
         return []
     match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(UNJUDGED)]}

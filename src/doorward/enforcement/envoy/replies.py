@@ -1,6 +1,6 @@
 """What a refused person or program reads if Envoy itself answers: in plain words, naming the application and no rule.
 
-A browser gets a page in its language if the plan has pages; whoever asks for JSON a problem document; any other a
+A browser gets a page in its language if the plan has pages, a client that asks for JSON a problem document, any other a
 sentence. All have the incident id, by which `doorward explain` finds the request.
 
 Not here: which sentence or state (`sentences`), and how pages are made (the plan has them).
@@ -71,7 +71,7 @@ def build_case(
         name: of the application.
         pages: as in `build_local_replies`.
         changes: status and header fields that the answers have besides.
-        has_text: whether there is a sentence; otherwise whoever gets no page gets the problem document.
+        has_text: whether there is a sentence; without one, a client that gets no page gets the problem document.
     """
     sentence = case.sentence.format(name=name)
     mappers = []

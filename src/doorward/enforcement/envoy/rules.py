@@ -178,7 +178,7 @@ def build_open_destination() -> dict[str, Any]:
 
 
 def _granted(rule: RuleTerm, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
-    """Rules with one id differ in what they allow, not in whom: one policy, several principals.
+    """Return one policy for rules with one id: they select the same connections and differ in what they allow.
 
     `met` takes the rule's requirements for met.
     """

@@ -82,7 +82,7 @@ def build_session_extension(plan: GatewayPlan) -> dict[str, Any] | None:
 def _verification(sessions: SessionPlan, ids: Sequence[str]) -> dict[str, Any]:
     keys = sessions.good_jwks
     if not keys:
-        # Envoy refuses an empty set and would keep the former keys. Without a provider nobody has a session.
+        # Envoy refuses an empty set and would keep the former keys. Without a provider no request has a session.
         return {"requirement_map": {one: {"allow_missing_or_failed": {}} for one in ids}}
     key_set = f'{{"keys":[{",".join(keys)}]}}'
     return {
@@ -170,8 +170,8 @@ def requirements_of(rules: Iterable[RuleTerm]) -> list[Requirement]:
 def _comparison(asked: Sequence[Requirement]) -> str:
     """Return the expression of the one word of a request: `,key,key,` of what is met, or `no` without a bound session.
 
-    One expression for all of a route, because each costs a microsecond or more, whatever it says. If a claim is missing that
-    binds the session, the expression fails, and the word is `-`.
+    One expression for all of a route, because each costs a microsecond or more, a short one too. If a claim that binds
+    the session is missing, the expression fails, and the word is `-`.
     """
     all_met = " && ".join(map(_is_shown, asked))
     every = f"',{','.join(map(_key, asked))},'"

@@ -26,7 +26,7 @@ class SessionPlan:
 
     Args:
         issuer: `iss` of the tokens.
-        jwks: the public keys as JWK (RFC 7517) in JSON, newest first; without one nobody has a session.
+        jwks: the public keys as JWK (RFC 7517) in JSON, newest first; without one no request has a session.
         portal_origin: where a browser is sent to show a factor; a constant of every redirect.
         sessions_socket: where the callback and the sign-out of each application are answered.
         lifetime: of a session, at most.

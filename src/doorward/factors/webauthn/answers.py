@@ -132,7 +132,7 @@ def parse_client_data(raw: bytes) -> ClientData:
         type=_text(members, "type", MAX_ORIGIN_CHARACTERS),
         challenge=_bytes(members, "challenge", MAX_CLIENT_DATA_BYTES),
         origin=_text(members, "origin", MAX_ORIGIN_CHARACTERS),
-        # A page in a frame of another origin names the page around it, whatever it says of crossOrigin.
+        # A page in a frame of another origin names the page around it, also if it denies crossOrigin.
         cross_origin=cross_origin or "topOrigin" in members,
         raw=raw,
     )

@@ -95,7 +95,7 @@ def check_authentication(
     """
     data = answer.authenticated.data
     faults = []
-    # 1. whose passkey
+    # 1. the passkey and its person
     if not hmac.compare_digest(answer.credential_id, passkey.credential_id):
         faults.append(FactorFault.CREDENTIAL)
     if answer.user_handle and not hmac.compare_digest(answer.user_handle, user_handle):

@@ -26,7 +26,7 @@ ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
 """What Envoy is told of such a connection; always the same, but for the reason."""
 
 UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, Fact.JUDGED.value: ""})
-"""What Envoy is told where nothing could be found out, as if nobody had answered it: the door says so itself.
+"""What Envoy is told if nothing could be found out: the same as without an answer, so the door explains it itself.
 
 Only where a refusal is explained by a page. Such a connection is in no registry, so that it is cut within seconds."""
 

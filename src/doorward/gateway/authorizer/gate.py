@@ -57,7 +57,7 @@ class PolicyGate:
             return self._lately.get(application_id, ())
 
     def explains_refusal(self, application_id: str) -> bool:
-        """Return whether Envoy answers a connection of this application by a page, whatever is found of it."""
+        """Return whether Envoy answers every refused connection of this application with a page."""
         with self._condition:
             known = self._enforced.get(application_id)
             return known is not None and known.explains_refusal

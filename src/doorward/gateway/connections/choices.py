@@ -15,7 +15,7 @@ from doorward.core.ports import Clock
 from doorward.stores.choices import CHOICE_LIFETIME, Choice
 
 MOST_CHOICES = 1_000
-"""The oldest make room: then somebody presses the button once more."""
+"""Beyond that the oldest is dropped: that person presses the button once more."""
 
 
 class Choices:

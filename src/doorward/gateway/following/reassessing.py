@@ -83,7 +83,7 @@ class Reassessor:
     def release(self, connections: Sequence[LiveConnection]) -> None:
         """End anonymous connections that showed a certificate which is good enough for more by now.
 
-        Their peers come back and are judged anew. Those that are not are left: they hold nothing that could be lost.
+        Their peers come back and are judged again. Those with no better certificate stay: they have nothing to lose.
 
         Raises:
             DoorwardError, MemoryError, OSError: as `judge`.

@@ -93,7 +93,7 @@ class PortalCertificate:
         certificates = x509.load_pem_x509_certificates(chain)
         leaf = certificates[0]
         hosts = _check(leaf, key, self._host, now, chain_file)
-        # Only certificates: whatever else stands in the file is not for Envoy.
+        # Only certificates: anything else in the file is not for Envoy.
         pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
         digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
         place = self._folder / digest

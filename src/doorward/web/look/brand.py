@@ -1,4 +1,4 @@
-"""Whose door it is: the name, the logo, the accent and the help address that pages show.
+"""An organisation's brand: the name, the logo, the accent colour and the help address that pages show.
 
 Not here: reading it from settings (`runtime`).
 """

@@ -19,7 +19,7 @@ FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Open it on the device that has it."),
         ),
         "identity-refused": (
-            mark("It could not be told who you are"),
+            mark("The door could not tell who you are"),
             mark("Load the page again. If it stays so, tell the help desk."),
         ),
         "origin-wrong": (
@@ -28,7 +28,7 @@ FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "factor-refused": (mark("That was not right"), mark("Try again.")),
         "factor-locked": (
-            mark("This way is locked after too many wrong tries"),
+            mark("This factor is locked after too many wrong tries"),
             mark("Use your passkey, or ask the help desk."),
         ),
         "factor-throttled": (mark("Too many tries came just now"), mark("Wait a little, then try again.")),
@@ -108,7 +108,7 @@ FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "password-long": (mark("This password is too long"), mark("Take fewer words.")),
         "password-guessable": (
             mark("This password is easy to guess"),
-            mark("Take a few words that come to your mind, and to no other."),
+            mark("Take four or five words that have nothing to do with each other."),
         ),
         "password-breached": (
             mark("This password was stolen somewhere else"),

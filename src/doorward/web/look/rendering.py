@@ -39,7 +39,7 @@ def page_policy(*, form_action: str = "'self'", connect: str = "'self'") -> str:
 
     Args:
         form_action: where its forms may lead.
-        connect: whom its script may ask.
+        connect: where its script may send requests.
     """
     return (
         "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
@@ -99,7 +99,7 @@ class Look:
     """The pages of one installation.
 
     Args:
-        brand: whose they are.
+        brand: of the organisation.
         base: the path below which the static files are, no slash at its end.
         chooses_language: whether pages offer the other languages (`?lang=`), and lead to the portal's first page.
     """

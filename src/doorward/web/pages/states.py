@@ -2,7 +2,7 @@
 
 One table for all places where it is said: pages of the door (`surface`), Envoy's own replies (`replies`), the portal,
 and problem documents for programs. A title has at most eight words. No page says which rule refused, whether an
-account exists, or why exactly somebody is paused.
+account exists, or why exactly a person is suspended.
 
 Texts are English; `%(name)s` are values, and the translations stand in `web/locale`.
 Standard: RFC 9457 (the name of a state is the last segment of `type`).

@@ -1,4 +1,4 @@
-"""The pages of the door: what a person reads whose connection was not judged good, on the application's own host.
+"""The pages of the door on an application's own host: what a person reads if the connection was not judged good.
 
     GET  /_doorward/static/<name>     style and script of every page there, Envoy's own replies included
     GET  /_doorward/problems/<state>  what a state means: the `type` of a problem document

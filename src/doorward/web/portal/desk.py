@@ -1,4 +1,4 @@
-"""Where the portal has factors judged: what its routes share of second factors.
+"""Second factors at the portal: what its routes share to list, ask for and check them.
 
 Not here: the judging (directory.factors), pages (checks, enrolling).
 """

@@ -38,7 +38,6 @@ from doorward.directory.factors.enrolling import (
 from doorward.directory.factors.grounds import find_ground
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
-from doorward.directory.step_ups import begin_own_check
 from doorward.factors.shown import SessionFactors
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.services import Services
@@ -130,7 +129,7 @@ class Enrolling:
                 told = tell_fault_line(refusal, language_of(request))
                 return await self._form(request, caller, kind, token=token, fault=told)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
-        # What was added was shown by that.
+        # Adding a factor is also a check of it.
         former, place = cookie_of(request, PORTAL_COOKIE), self._place
         _, cookie = await place.run(
             lambda: note_factor(
@@ -211,9 +210,7 @@ class Enrolling:
         """Lead to the check that a change asks for, and from there back; any other refusal is a page."""
         if refusal.code != "factor-check-needed":
             raise refusal
-        services = self._place.services
-        step_up = await self._run(lambda: begin_own_check(services, caller, return_path=back))
-        return redirect(f"/check/{step_up.id}")
+        return await self._place.lead_to_check(caller, back)
 
     async def _shown(self, request: Request, caller: Caller) -> SessionFactors:
         session = await self._place.session(request, caller)

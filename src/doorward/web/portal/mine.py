@@ -39,7 +39,7 @@ from doorward.directory.own_certificates import (
     report_lost,
 )
 from doorward.directory.sessions import end_session, list_sessions, sign_out
-from doorward.directory.step_ups import begin_own_check, with_port
+from doorward.directory.step_ups import with_port
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.answers import ANSWER_FIRST_SECONDS, form_of, redirect
 from doorward.web.guard import Way
@@ -57,7 +57,7 @@ FRESH = timedelta(minutes=5)
 """How long ago a factor may have been shown for an act that takes something away."""
 
 NEW = timedelta(days=7)
-"""So long a certificate of another device is shown as news."""
+"""How long a certificate of another device is shown as news."""
 
 _STANDINGS = {
     Standing.GOOD: ("good", mark("good")),
@@ -137,7 +137,7 @@ class Mine:
 
     async def _renewal(self, request: Request, caller: Caller) -> Response:
         if not await self._has_shown(request, caller):
-            return await self._to_check(caller, "/certificates/renew")
+            return await self._place.lead_to_check(caller, "/certificates/renew")
         context = {
             "offered": self._place.terms.is_trusted,
             "devices": list_devices(language_of(request)),
@@ -162,7 +162,7 @@ class Mine:
         services, certificate = place.services, request.path_params["id"]
         found = await place.run(lambda: find_own(services, caller.principal_id, certificate))
         if not await self._has_shown(request, caller):
-            return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._place.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
         context = {"certificate": _show_certificate(found, caller, services.clock.now(), language)}
         return place.page(request, caller, "lost", context)
 
@@ -170,7 +170,7 @@ class Mine:
         place, services = self._place, self._place.services
         found = await place.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
         if not await self._has_shown(request, caller):
-            return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._place.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
 
         def lose() -> object:
             present = caller.certificate_id
@@ -182,7 +182,7 @@ class Mine:
         self._soon(lose)
         return place.pages.message(
             request,
-            title=mark("This device is out"),
+            title=mark("This device has no access any more"),
             text=mark("Its certificate is withdrawn, and its connections are being closed."),
             hint=mark("With your passkey you get a new certificate, here or on another device."),
             action=("/renew", mark("Get a new one")),
@@ -219,14 +219,9 @@ class Mine:
             return True
         session = await self._place.session(request, caller)
         now = self._place.services.clock.now()
-        # The strongest one: it is what a thief of the unlocked device has not got.
+        # The strongest one: a thief of the unlocked device does not have it.
         shown = session.factors.get(useful[0]) if session is not None else None
         return shown is not None and now - shown <= FRESH
-
-    async def _to_check(self, caller: Caller, path: str) -> Response:
-        services = self._place.services
-        step_up = await self._place.run(lambda: begin_own_check(services, caller, return_path=path))
-        return redirect(f"/check/{step_up.id}")
 
 
 def _today(

@@ -1,6 +1,6 @@
 """The portal of one installation: what its routes have in common.
 
-Not here: the routes (step_up, checks, enrolling, overview).
+Not here: the routes (step_up, checks, enrolling, mine and others).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from starlette.responses import Response
 from doorward.directory.callers import Caller
 from doorward.directory.passkey_renewal import WITHIN
 from doorward.directory.portal_sessions import IDLE, find_portal_session
-from doorward.directory.step_ups import HTTPS_PORT
+from doorward.directory.step_ups import HTTPS_PORT, begin_own_check
 from doorward.stores.factor_records import SessionRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
-from doorward.web.answers import Pages, cookie_of
+from doorward.web.answers import Pages, cookie_of, redirect
 from doorward.web.pool import UseCasePool
 from doorward.wire.cookies import render_cookie
 
@@ -98,6 +98,11 @@ class PortalPlace:
         if not token:
             return None
         return await self.run(lambda: find_portal_session(self.services, caller, token, idle=self.terms.idle))
+
+    async def lead_to_check(self, caller: Caller, back: str) -> Response:
+        """Lead to a check of a factor, and from there back to a path of the portal."""
+        step_up = await self.run(lambda: begin_own_check(self.services, caller, return_path=back))
+        return redirect(f"/check/{step_up.id}")
 
     def page(
         self,

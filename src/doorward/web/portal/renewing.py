@@ -7,7 +7,7 @@
 No caller is known here: the passkey says who it is, and nothing else does. Offered only if browsers trust the portal's
 server certificate, since they use passkeys on no other page. Wrong answers are counted by address; a right one is never
 refused for the wrong ones.
-Not here: the checks, and for whom (directory.passkey_renewal).
+Not here: the checks, and who may renew (directory.passkey_renewal).
 """
 
 from __future__ import annotations

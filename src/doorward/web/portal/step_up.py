@@ -27,7 +27,7 @@ CALLBACK = "/_doorward/callback"
 
 LOOPS_SECONDS = 30.0
 LOOPS_MOST = 3
-"""Times that a person is sent straight back within half a minute: a browser that keeps no cookies would go on for ever."""
+"""How often a person is sent straight back within half a minute: a browser without cookies would go on for ever."""
 
 _KEPT = 10_000
 
@@ -65,7 +65,7 @@ class StepUp:
         if self._is_loop(caller, step_up):
             return place.pages.message(
                 request,
-                title=mark("This does not come to an end"),
+                title=mark("The check goes round in circles"),
                 text=mark("You have shown what the application asks for, and it asks again."),
                 hint=mark(
                     "Your browser may be set to keep no cookies. If it keeps them, tell the help desk."

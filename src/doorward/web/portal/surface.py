@@ -1,6 +1,6 @@
 """The portal's routes in one table: each is guarded, or says why not.
 
-Not here: what they answer (step_up, checks, enrolling, overview).
+Not here: what they answer (step_up, checks, enrolling, mine and others).
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ class PortalSurface:
             Way(method="GET", path="/enrol", answer=self._enrolling.link),
             Way(method="GET", path="/recover", answer=self._recovering.form),
             Way(method="POST", path="/recover", answer=self._recovering.recover),
-            self._choosing.way(),
             *self._joining.ways(),
             *self._renewing.ways(),
             *self._welcome.ways(),

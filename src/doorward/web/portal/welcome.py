@@ -1,4 +1,4 @@
-"""Is the certificate in? The page to which everything that gives one leads.
+"""The page after a certificate was installed: does the browser send it?
 
     GET /welcome   says whether a good certificate came, and what comes next
 

@@ -224,7 +224,7 @@ class SessionSurface:
         )
 
     async def _application(self, request: Request) -> tuple[AppPolicy, str]:
-        """Return the application at whose door the request came, and its id.
+        """Return the application that the request was sent to, and its id.
 
         Raises:
             NotFound: `application-unknown`.
