@@ -214,7 +214,7 @@ def test_a_lost_device_is_withdrawn_after_a_question(portal: Portal, alice: Held
         if one.record.id != alice.record.id
     )
     path = f"/certificates/{lost.record.id}/lost"
-    assert "out of all applications within a second" in portal.ask("GET", path, alice).text
+    assert "loses access to all applications within a second" in portal.ask("GET", path, alice).text
     assert portal.ask("POST", path, alice).status_code == 303
     page = portal.ask("GET", "/", alice).text
     assert "Reported lost" in page

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from doorward.audit.events import EventType
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
+from doorward.directory.factors.removing import describe_removal
 from doorward.directory.factors.rights import FIRST_LIFETIME, add_right, describe_right
 from doorward.directory.session_ending import end_sessions
-from doorward.stores.events import write_event
 from doorward.stores.factor_records import EnrolmentRight, FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -30,21 +29,9 @@ def open_after_recovery(
     """
     for factor in stores.factors.of_principal(caller.principal_id):
         if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
-            event = write_event(
-                services,
-                EventType.FACTOR_REMOVED,
-                actor=caller.principal_id,
-                data={
-                    "principal": caller.principal_id,
-                    "factor": factor.id,
-                    "kind": factor.kind.value,
-                    "certificate": caller.certificate_id,
-                    "reason": "recovery-code-used",
-                },
-                personal={"name": caller.name, "source": caller.source},
-                at=now,
+            stores.outbox.add(
+                describe_removal(services, caller, factor, reason="recovery-code-used", now=now)
             )
-            stores.outbox.add(event)
     end_sessions(
         services, stores, caller.principal_id, reason="factor-lost", actor=caller.principal_id, now=now
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.audit.events import EventType
+from doorward.audit.events import Event, EventType
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
@@ -110,11 +110,8 @@ def remove_factor(
     now = services.clock.now()
     with services.work.change() as stores:
         found = _require(stores, caller, factor_id)
-        kept = [
-            one
-            for one in stores.factors.of_principal(caller.principal_id)
-            if one.kind is not FactorKind.RECOVERY
-        ]
+        factors = stores.factors.of_principal(caller.principal_id)
+        kept = [one for one in factors if one.kind is not FactorKind.RECOVERY]
         require_owner(stores, caller)
         require_fresh({one.kind for one in kept}, shown, now)
         if kept == [found]:
@@ -124,30 +121,10 @@ def remove_factor(
                 hint="add another one first",
             )
         refuse_owed(stores, caller, [one for one in kept if one != found], found.kind)
-        gone = [found]
-        if found.kind is FactorKind.RECOVERY:
-            gone = [
-                one
-                for one in stores.factors.of_principal(caller.principal_id)
-                if one.kind is FactorKind.RECOVERY
-            ]
-        for one in gone:
+        codes = [one for one in factors if one.kind is FactorKind.RECOVERY]
+        for one in codes if found.kind is FactorKind.RECOVERY else [found]:
             stores.factors.remove(one.id)
-        event = write_event(
-            services,
-            EventType.FACTOR_REMOVED,
-            actor=caller.principal_id,
-            data={
-                "principal": caller.principal_id,
-                "factor": found.id,
-                "kind": found.kind.value,
-                "certificate": caller.certificate_id,
-                "reason": "removed-by-its-person",
-            },
-            personal={"name": caller.name, "source": caller.source},
-            at=now,
-        )
-        stores.outbox.add(event)
+        stores.outbox.add(describe_removal(services, caller, found, reason="removed-by-its-person", now=now))
         end_sessions(
             services,
             stores,
@@ -158,6 +135,26 @@ def remove_factor(
         )
         seq = stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
     return Done(value=found.kind, seq=seq)
+
+
+def describe_removal(
+    services: Services, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
+) -> Event:
+    """Return the event of a factor that the caller removed, or lost."""
+    return write_event(
+        services,
+        EventType.FACTOR_REMOVED,
+        actor=caller.principal_id,
+        data={
+            "principal": caller.principal_id,
+            "factor": factor.id,
+            "kind": factor.kind.value,
+            "certificate": caller.certificate_id,
+            "reason": reason,
+        },
+        personal={"name": caller.name, "source": caller.source},
+        at=now,
+    )
 
 
 def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:
