@@ -49,6 +49,17 @@ def test_a_passkey_is_found_by_its_credential_and_enrolled_once(work: UnitOfWork
         assert stores.factors.by_credential("unknown") is None
 
 
+def test_passkeys_of_another_portal_are_counted(work: UnitOfWork) -> None:
+    """Passkeys of this relying party and other kinds of factors are not."""
+    with work.change() as stores:
+        stores.factors.add(factor("old", rp_id="old.corp.example"))
+        stores.factors.add(factor("new", rp_id="portal.corp.example"))
+        stores.factors.add(factor("password", FactorKind.PASSWORD, rp_id=""))
+        assert stores.factors.count_foreign("portal.corp.example") == 1
+        assert stores.factors.count_foreign("old.corp.example") == 1
+        assert stores.factors.count_foreign("third.corp.example") == 2
+
+
 def test_a_counter_moves_from_where_it_was(work: UnitOfWork) -> None:
     """Two uses that saw the same counter: the first wins, the second changes nothing."""
     key = factor("key", counter=7)

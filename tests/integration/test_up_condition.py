@@ -27,6 +27,7 @@ from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.storage import keystore
 from tests.support.doorway import open_doorway, short_folder
+from tests.support.factor_records import factor
 from tests.support.ports import FakeRandom
 
 ACTOR = "os:0"
@@ -264,3 +265,13 @@ def test_links_name_the_port_of_the_door_that_runs(installation: Installation) -
     confirm(installation.services, gateway.id, 1, '{"listen": ["[::1]:9443"]}')
     named = installation.settings.model_copy(update={"gateway_public_port": 444})
     assert Installation(named).enrolment_origin() == "https://enroll.corp.example:444"
+
+
+def test_passkeys_of_another_portal_host_are_told(installation: Installation) -> None:
+    """If the portal's host changed, its people's passkeys are lost; how many, and what to do."""
+    assert "portal" not in {one.name for one in examine(installation, datetime.now(UTC))}
+    with installation.services.work.change() as stores:
+        stores.factors.add(factor("laptop", rp_id="old.corp.example"))
+    told = part(installation, "portal")
+    assert told.facts["lost_passkeys"] == 1
+    assert "portal.corp.example" in told.trouble[0]

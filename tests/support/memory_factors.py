@@ -61,6 +61,9 @@ class MemoryFactors(Store):
         every = self.state.factors.values()
         return next((one for one in every if credential_id and one.credential_id == credential_id), None)
 
+    def count_foreign(self, rp_id: str) -> int:
+        return sum(one.rp_id not in {"", rp_id} for one in self.state.factors.values())
+
     def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
         kept = self.writable().factors.get(factor_id)
         if kept is None or kept.counter != expected:

@@ -77,6 +77,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         *_keys(installation),
         _serve(installation),
         *_gateways(installation),
+        *_portal(installation),
         *_silent(installation),
         *_database(installation),
         _disk(installation),
@@ -268,6 +269,24 @@ def _gateways(installation: Installation) -> list[Part]:
             text="no gateway is running",
             trouble=("there is no door",),
             hints=("start it: doorward up",),
+        )
+    ]
+
+
+def _portal(installation: Installation) -> list[Part]:
+    """Return a part if passkeys were made for another host of the portal: no browser uses them at this one."""
+    host = installation.portal_host()
+    with installation.services.work.read() as stores:
+        lost = stores.factors.count_foreign(host)
+    if not lost:
+        return []
+    return [
+        Part(
+            name="portal",
+            text=host,
+            trouble=(f"{lost} passkeys were made for another host of the portal, and are lost at {host}",),
+            hints=("put portal_host back, or let these people add new ones: doorward factor invite NAME",),
+            facts={"host": host, "lost_passkeys": lost},
         )
     ]
 

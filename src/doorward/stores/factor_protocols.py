@@ -47,6 +47,10 @@ class FactorStore(Protocol):
         """Return the passkey with that credential id; None for the empty id."""
         ...
 
+    def count_foreign(self, rp_id: str) -> int:
+        """Return how many passkeys were made for another relying party than this one."""
+        ...
+
     def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
         """Move the counter from `expected` to `counter` and note the use; False if another use was first."""
         ...

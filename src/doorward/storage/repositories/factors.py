@@ -40,6 +40,9 @@ _ADD = Prepared(
 _BY_ID = Prepared(f"{_FACTORS} AND id = :of")
 _OF_PRINCIPAL = Prepared(f"{_FACTORS} AND principal_id = :principal_id ORDER BY created_at, id")
 _BY_CREDENTIAL = Prepared(f"{_FACTORS} AND credential_id = :credential_id AND credential_id <> ''")
+_COUNT_FOREIGN = Prepared(
+    "SELECT count(*) FROM factors WHERE tenant = :this_tenant AND rp_id <> '' AND rp_id <> :rp_id"
+)
 _USE = Prepared(
     """UPDATE factors SET counter = :counter, last_used_at = :at
     WHERE tenant = :this_tenant AND id = :of AND counter = :expected"""
@@ -128,6 +131,10 @@ class SqlFactors:
         """Return the passkey with that credential id."""
         row = self._transaction.driver_row(_BY_CREDENTIAL, credential_id=credential_id)
         return None if row is None else _factor(row)
+
+    def count_foreign(self, rp_id: str) -> int:
+        """Return how many passkeys were made for another relying party."""
+        return int(self._transaction.driver_value(_COUNT_FOREIGN, rp_id=rp_id) or 0)
 
     def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
         """Move the counter and note the use: compare and set."""
