@@ -25,8 +25,12 @@ from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateRecord, ChangeKind
+from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
+from doorward.verification.validity import has_ended
+
+_SUCCESSORS = 500
+"""Certificates of the holder that are looked at."""
 
 _EVENTS = {
     LifecycleStep.REVOKE: EventType.CERTIFICATE_REVOKED,
@@ -93,7 +97,8 @@ def bring_to(
         actor: who acts.
 
     Returns:
-        The certificate as it is now. If nothing was to be done, the newest change and a note that says so.
+        The certificate as it is now. If nothing was to be done, the newest change and a note that says so; a note for
+        each certificate that was renewed from one that is revoked now, and is still valid.
 
     Raises:
         NotFound, RequestRefused: as `find_certificate` and `revoke`.
@@ -108,7 +113,22 @@ def bring_to(
         signer, now = signer_if_any(services, stores), services.clock.now()
         step = _STEPS[wanted]
         seq = _take_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
-        return Done(value=require_certificate(stores, found.id), seq=seq)
+        notes = _note_successors(stores, found, now) if wanted is CertificateState.REVOKED else ()
+        return Done(value=require_certificate(stores, found.id), seq=seq, notes=notes)
+
+
+def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -> tuple[str, ...]:
+    """Return what to tell of what was renewed from a certificate: who stole it may hold that too."""
+    if not record.principal_id:
+        return ()
+    wanted = CertificateFilter(principal_id=record.principal_id, after_id=record.id, limit=_SUCCESSORS)
+    line, notes = {record.id}, []
+    for one in stores.certificates.list(wanted):  # by id, which is by time
+        if one.replaces in line:
+            line.add(one.id)
+            if one.state is CertificateState.VALID and not has_ended(one.not_after, now):
+                notes.append(f"{one.id} was renewed from it and is valid: doorward cert revoke {one.id}")
+    return tuple(notes)
 
 
 def revoke_within(

@@ -11,6 +11,7 @@ from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
 from doorward.authority import revocation
+from doorward.authority.issuing import RenewalClaim, issue
 from doorward.authority.status.answers import signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
@@ -37,6 +38,28 @@ def told(world, held, hash_name="sha1"):
 def listed(crl):
     """The serial numbers on a list."""
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
+
+
+def test_what_was_renewed_from_it_is_told(world):
+    """Who stole the certificate may have renewed it: each successor that is valid is named, over several renewals."""
+
+    def renewed(record):
+        world.clock.turn(seconds=1)
+        claim = RenewalClaim(actor=OPERATOR, certificate=record)
+        return issue(world.services, world.csr(), claim).record
+
+    def revoke(record):
+        wanted = CertificateState.REVOKED
+        return revocation.bring_to(world.services, record.id, wanted, reason=COMPROMISE, actor=OPERATOR).notes
+
+    first = world.issue("alice").record
+    second = renewed(first)
+    third = renewed(second)
+    renewed(world.issue("alice").record)
+    told = f"{third.id} was renewed from it and is valid: doorward cert revoke {third.id}"
+    assert revoke(second) == (told,)
+    assert revoke(first) == (told,)
+    assert revoke(third) == ()
 
 
 def test_revocation_is_state_answer_event_and_change_at_once(world):
