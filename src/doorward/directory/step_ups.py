@@ -75,7 +75,9 @@ def begin_step_up(
     with services.work.change(traffic=True) as stores:
         snapshot, _ = snapshots.current(stores)
         app = snapshot.policies.get(application_id)
-        if app is None:
+        # The portal is judged as an application and is none: its own checks lead back without a host (`begin_own_check`),
+        # and a path of a stranger's link, such as `//evil.example/`, would lead away from it.
+        if app is None or application_id == PORTAL_APPLICATION:
             raise NotFound("application-unknown", "there is no such application here", hint="go back to it")
         if authority not in {with_port(host, port) for host in app.hosts}:
             raise _refused_step_up()

@@ -154,6 +154,21 @@ class TestStepUp:
         with pytest.raises(NotFound, match="no such application"):
             begin(world, alice, application_id="app_nothing")
 
+    def test_nobody_is_sent_from_the_portal_to_itself(self, world: World, alice: Caller) -> None:
+        """Its own checks lead back to addresses of ours; a link of a stranger would lead to one of theirs."""
+        with world.services.work.read() as stores:
+            hosts = PolicySnapshots().current(stores)[0].policies[PORTAL_APPLICATION].hosts
+        assert hosts
+        for host in hosts:
+            with pytest.raises(NotFound, match="no such application"):
+                begin(
+                    world,
+                    alice,
+                    application_id=PORTAL_APPLICATION,
+                    authority=f"{host}:8443",
+                    return_path="//evil.example/",
+                )
+
     def test_it_is_one_certificates(self, world: World, alice: Caller) -> None:
         """Another certificate of the same person does not find it."""
         step_up = begin(world, alice)
