@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from doorward.authority.inventory import require_certificate
 from doorward.core.addresses import Address, parse_address
 from doorward.core.certificate import CertificateState, VerifiedCertificate
-from doorward.core.entities import TENANT, Principal
+from doorward.core.entities import TENANT, Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.partners.trust import load_partners
@@ -127,11 +127,13 @@ def explain(
     decision = decide_connection(*judged) if request is None else decide(*judged, request)
     wanted = decision.missing_for(enrolled)
     lacking = [str(one) for one in wanted if one.kinds.isdisjoint(enrolled)]
-    if lacking:
+    if lacking and who.kind is PrincipalKind.PERSON:
         notes.append(
             f"{who.name} has enrolled nothing that meets {' and '.join(sorted(lacking))}: "
             f"doorward factor invite {who.name}"
         )
+    elif lacking:
+        notes.append(f"{who.name} is a {who.kind.value}, and only a person has second factors")
     return Explanation(
         decision=decision,
         wanted=wanted,

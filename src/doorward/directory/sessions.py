@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from doorward.audit.events import Event, EventType
+from doorward.audit.events import Event, EventType, printable
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
@@ -204,7 +204,7 @@ def end_session(services: Services, session_id: str, *, of: str = "", actor: str
         found = stores.sessions.get(session_id)
         if found is None or (of and found.principal_id != of):
             hint = "`doorward session list` shows the open ones"
-            raise NotFound("session-unknown", "there is no such session", hint=hint)
+            raise NotFound("session-unknown", f"there is no session {printable(session_id)[:64]}", hint=hint)
         if found.ended_at is not None or found.ends_at <= now:
             raise RequestRefused("session-over", "this session is over already")
         if found.application_id == PORTAL_APPLICATION:

@@ -14,7 +14,7 @@ from doorward.policy.faults import FaultList
 from doorward.policy.model import AppPolicy, OnRefusal
 from doorward.policy.yaml_tree import Node
 
-TOLD = "page: people without a good certificate get a page that says what to do, and no longer a TLS alert"
+TOLD = "page: people without a good certificate get a page that says what to do, in place of a TLS alert"
 """What `diff` says of an application with pages."""
 
 

@@ -64,7 +64,7 @@ class Continuity:
             if put_back:
                 ended = withdraw_after_restore(self._services, actor=SYSTEM)
                 say = _log.warning if ended else _log.info
-                say("this database is new here: no session of before is open in it", ended=ended)
+                say("the database is new, or was put back: no session of before is open in it", ended=ended)
             mark = json.dumps({"founded": changed_at, "head": self._head()}).encode()
             if mark != text:
                 os.ftruncate(descriptor, 0)

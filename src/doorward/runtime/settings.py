@@ -418,7 +418,9 @@ def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
     return Fault(
         code="setting-invalid",
         message=str(error["msg"]).removeprefix("Value error, "),
-        hint="" if key in _UNTOLD else f"the value was {str(error['input'])[:80]!r}",
+        hint=""
+        if key in _UNTOLD or error["input"] is None
+        else f"the value was {str(error['input'])[:80]!r}",
         file=place,
         key=key,
     )

@@ -9,9 +9,10 @@ from doorward.access.explanation import Explanation, explain
 from doorward.access.policies import apply_document, check_document
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
-from doorward.core.entities import Outcome, Reason
+from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.directory.principals import add_principal
 from doorward.policy.requirement_text import parse_shown
 from doorward.policy.requirements import NOTHING_SHOWN
 from doorward.stores.records import AuthorityKind
@@ -89,6 +90,14 @@ def test_a_missing_factor_is_explained(world: World, shown: str, why: str) -> No
     assert found.notes == ((note,) if is_missing else ())
     enrol(world, "alice", FactorKind.WEBAUTHN)
     assert explain(world.services, **request).notes == ()  # type: ignore[arg-type]  # texts
+
+
+def test_what_has_no_second_factor_is_invited_to_none(world: World) -> None:
+    """A service gets no hint to a command that refuses it."""
+    add_principal(world.services, PrincipalKind.SERVICE, "billing", groups=("tellers",), actor=OPERATOR)
+    put(world, TRANSFER)
+    (note,) = ask(world, "billing").notes
+    assert note == "billing is a service, and only a person has second factors"
 
 
 def enrol(world: World, name: str, kind: FactorKind) -> None:

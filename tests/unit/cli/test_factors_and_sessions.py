@@ -129,6 +129,15 @@ def test_only_a_person_enrols(site: Site) -> None:
     assert site.do("factor", "invite", "sensor-1", code=1)["code"] == "factors-for-persons"
 
 
+def test_an_invitation_says_what_it_lacks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link is of no use to who has no certificate, and of little where browsers do not trust the portal."""
+    without_certificate, without_trust = site.do("factor", "invite", "alice")["notes"]
+    assert "doorward invite alice" in without_certificate
+    assert "root_is_deployed" in without_trust
+    monkeypatch.setenv("DOORWARD_ROOT_IS_DEPLOYED", "true")
+    assert site.do("factor", "invite", "alice")["notes"] == [without_certificate]
+
+
 def test_a_link_is_shown_once_and_kept_nowhere(site: Site) -> None:
     """The token stands behind the #, works for the hours that were named, and is not in the database."""
     invited = site.do("factor", "invite", "alice", "--hours", "2")

@@ -142,6 +142,7 @@ def test_certificate_and_key_of_the_portal_are_named_together(tmp_path: Path, na
     (fault,) = faults_of(tmp_path, {f"DOORWARD_{named.upper()}": "/etc/doorward/portal.pem"})
     assert fault.key == "portal_key"
     assert "together" in fault.message
+    assert "None" not in fault.hint
 
 
 @pytest.mark.parametrize("host", ["Portal.corp.example", "portal corp", "127.0.0.1", "*.corp.example"])

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
+from doorward.core.entities import Reason
 from doorward.directory.own_certificates import list_own
+from doorward.enforcement.envoy.names import REFUSAL
 from doorward.web.pool import UseCasePool
 from tests.support.passkeys import PRESENT, SoftAuthenticator
 from tests.support.portal_visit import Portal, enrol_passkey
@@ -93,6 +95,17 @@ def test_wrong_answers_are_counted_and_a_right_one_still_works(
     codes = [send(portal, key, wrong={"flags": PRESENT}).json()["code"] for _ in range(12)]
     assert codes == ["passkey-refused"] * 10 + ["too-many-attempts"] * 2
     assert send(portal, key).status_code == 201
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_comes_without_a_certificate_is_led_here(
+    world: World, pool: UseCasePool, *, trusted: bool
+) -> None:
+    """The portal's own page of refusal leads to the way back, if browsers trust the portal."""
+    told = {REFUSAL: Reason.CERTIFICATE_MISSING.value}
+    page = Portal(world=world, pool=pool, trusted=trusted).ask("GET", "/", headers=told)
+    assert page.status_code == 403
+    assert ('class="button" href="/renew"' in page.text) is trusted
 
 
 def test_without_a_trusted_certificate_nothing_is_offered(world: World, pool: UseCasePool) -> None:

@@ -62,14 +62,21 @@ def invite(state: State, name: str, hours: int) -> None:
     # Behind the #: no browser sends it, so no log on the way has it (docs/design/0003).
     link = f"{installation.portal_origin()}/enrol#token={invitation.token}"
     until = invitation.right.expires_at
+    notes = [] if invitation.has_certificate else [f"{name} has no valid certificate: doorward invite {name}"]
+    if not installation.is_portal_trusted():
+        notes.append(
+            "browsers do not trust the portal's certificate, and make no passkey there: "
+            "set portal_certificate and portal_key, or root_is_deployed"
+        )
     state.output.result(
         {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
         f"A one-time link for [bold]{escape(name)}[/bold], good until {until:%Y-%m-%d %H:%M}Z:",
         "",
         f"  {escape(link)}",
         "",
-        "[dim]It works with a certificate of theirs only. To take it back: "
+        f"[dim]It works only with a certificate of {escape(name)}. To take it back: "
         f"doorward factor invite {escape(name)} (a new link voids it).[/dim]",
+        notes=notes,
     )
 
 

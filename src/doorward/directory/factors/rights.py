@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType
+from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
@@ -26,6 +27,7 @@ from doorward.directory.callers import Caller
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import EnrolmentRight
 from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 from doorward.stores.standing import require_principal
 from doorward.wire.base64url import render_base64url
@@ -43,10 +45,14 @@ MAX_TOKEN_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorInvitation:
-    """`token` (base64url, 43 characters) is shown once and kept nowhere."""
+    """`token` (base64url, 43 characters) is shown once and kept nowhere.
+
+    `has_certificate`: whether the person has a valid one; without it the link opens nothing.
+    """
 
     token: str
     right: EnrolmentRight
+    has_certificate: bool
 
     def __repr__(self) -> str:
         # What is printed ends in logs; the token must not.
@@ -81,7 +87,9 @@ def invite_to_enrol(
         stores.enrolment_rights.void_all(person.id, now)
         right = add_right(services, stores, person.id, now=now, lifetime=lifetime, token=token)
         stores.outbox.add(describe_right(services, right, person.name, actor))
-    return FactorInvitation(token=token, right=right)
+        valid = CertificateFilter(principal_id=person.id, state=CertificateState.VALID)
+        has_certificate = any(one.not_after > now for one in stores.certificates.list(valid))
+    return FactorInvitation(token=token, right=right, has_certificate=has_certificate)
 
 
 def require_person(principal: Principal) -> Principal:

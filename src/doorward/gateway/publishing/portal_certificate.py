@@ -32,6 +32,7 @@ from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.verification.validity import has_begun, has_ended
 
 MOST_BYTES = 1 << 20
+_HINT = "replace portal_certificate and portal_key: they are read again by themselves"
 """A chain of three with 4096-bit keys has 6 KiB."""
 
 Stamp = tuple[int, int, int] | None
@@ -82,7 +83,7 @@ class PortalCertificate:
             if kept is not None and has_ended(kept[1], now):
                 kept = self._last = None
             outcome = "the one before is shown" if kept else "the portal is shut"
-            said = f"the portal's certificate cannot be used, and {outcome}: {_why(error)}"
+            said = f"the portal's certificate cannot be used, and {outcome}: {_why(error)} ({_HINT})"
             if said != self._said:
                 _log.error("the portal's certificate cannot be used", why=_why(error), outcome=outcome)
             self._said = said

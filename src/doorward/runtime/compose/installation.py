@@ -365,12 +365,16 @@ class Installation:
         """Return the address of the portal as people see it, which is the origin of its pages (RFC 6454)."""
         return origin_of(self.portal_host(), self._public_port())
 
+    def is_portal_trusted(self) -> bool:
+        """Return whether the settings say that browsers trust the portal's server certificate."""
+        return self.settings.portal_certificate is not None or self.settings.root_is_deployed
+
     def joining_link(self, token: str) -> str:
         """Return the one-time link of an invitation for a browser; empty if browsers do not trust the portal.
 
         The token stands behind the `#`, which no browser sends (docs/design/0003); no pin helps a browser.
         """
-        if self.settings.portal_certificate is None and not self.settings.root_is_deployed:
+        if not self.is_portal_trusted():
             return ""
         return f"{self.portal_origin()}{late.link.JOIN_PATH}#{token}"
 

@@ -79,13 +79,24 @@ class PagesSurface:
         pool: where use cases run.
         look: with `STATIC_BASE`.
         portal_origin: of the portal; empty if browsers are not led there.
+        renews_here: whether this is the portal itself, and gives new certificates.
     """
 
-    def __init__(self, services: Services, pool: UseCasePool, look: Look, *, portal_origin: str = "") -> None:
+    def __init__(
+        self,
+        services: Services,
+        pool: UseCasePool,
+        look: Look,
+        *,
+        portal_origin: str = "",
+        renews_here: bool = False,
+    ) -> None:
         self._services = services
         self._pool = pool
         self._look = look
         self._targets = build_targets(portal_origin)
+        if renews_here:
+            self._targets[Target.RENEW] = RENEW_PATH
 
     def routes(self) -> list[Route]:
         """Return the routes; the last one takes every path and method."""

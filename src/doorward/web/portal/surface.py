@@ -76,7 +76,7 @@ class PortalSurface:
             audience=_audience,
             origin=self._place.origin,
             refusal=pages.refusal,
-            stranger=PagesSurface(services, pool, pages.look, portal_origin="").refused,
+            stranger=PagesSurface(services, pool, pages.look, renews_here=terms.is_trusted).refused,
         )
 
     def ways(self) -> Sequence[Way | OpenWay]:
