@@ -96,6 +96,7 @@ PAGES = {
     "codes": ("alice", "/factors/recovery-code"),
     "check": ("asked", "CHECK"),
     "lost": ("alice", "/certificates/CERTIFICATE/lost"),
+    "not-me": ("alice", "/lately/certificate-issued.CERTIFICATE.ISSUED"),
     "renew-here": ("alice", "/certificates/renew"),
     "recover": ("alice", "/recover"),
     "welcome": ("alice", "/welcome"),
@@ -120,6 +121,7 @@ def test_a_page_of_the_portal_has_no_barrier(
     visit.as_who, path = PAGES[name]
     visit.language = language
     path = path.replace("CHECK", visit.check).replace("CERTIFICATE", visit.alice.held.record.id)
+    path = path.replace("ISSUED", str(int(visit.alice.held.record.created_at.timestamp())))
     sizes: list[int] = []
     browser.page.on("response", lambda answer: sizes.append(len(answer.body())))
     browser.faults.clear()

@@ -54,6 +54,21 @@ def test_open_sessions_are_listed(work: UnitOfWork) -> None:
         assert [one.principal_id for one in stores.sessions.open_at(NOON + HOUR)] == [BOB, ALICE, ALICE]
 
 
+def test_sessions_that_began_since_are_listed(work: UnitOfWork) -> None:
+    """Ended ones too, newest first and at most so many; neither older ones nor those of another person."""
+    second = session("second", created_at=NOON + SECOND, ended_at=NOON + HOUR)
+    with work.change() as stores:
+        for one in (
+            second,
+            session("first"),
+            session("of bob", principal_id=BOB),
+            session("older", created_at=NOON - SECOND),
+        ):
+            stores.sessions.add(one)
+        assert stores.sessions.begun_since(ALICE, NOON, most=9) == [second, session("first")]
+        assert stores.sessions.begun_since(ALICE, NOON, most=1) == [second]
+
+
 def test_a_session_is_touched_until_it_is_ended(work: UnitOfWork) -> None:
     """What was shown takes the place of what was shown before; an ended session stays as it was."""
     shown = {FactorKind.WEBAUTHN: NOON + HOUR, FactorKind.PASSWORD: NOON}

@@ -162,6 +162,11 @@ class MemorySessions(Store):
         ]
         return sorted(found, key=lambda one: (one.created_at, one.id))
 
+    def begun_since(self, principal_id: str, since: datetime, *, most: int) -> list[SessionRecord]:
+        every = self.state.sessions.values()
+        found = [one for one in every if one.principal_id == principal_id and one.created_at >= since]
+        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:most]
+
     def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:
         kept = self.writable().sessions.get(session_id)
         if kept is None or kept.ended_at is not None:

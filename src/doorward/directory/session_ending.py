@@ -10,6 +10,7 @@ from datetime import datetime
 from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.stores.done import Done
 from doorward.stores.events import Public, write_event
 from doorward.stores.protocols import Stores
@@ -118,4 +119,5 @@ def remove_factors(
             at=now,
         )
         stores.outbox.add(event)
+        note_loss(stores, principal.id, FactorLoss(at=now, event_id=event.id, by_self=actor == principal.id))
     return removed

@@ -127,6 +127,10 @@ class SessionStore(Protocol):
         """Return the open ones of one principal or all, oldest first."""
         ...
 
+    def begun_since(self, principal_id: str, since: datetime, *, most: int) -> list[SessionRecord]:
+        """Return at most so many of a principal's sessions that began since then, ended ones too, newest first."""
+        ...
+
     def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:
         """Note that it was seen, with these factors in the place of the former; False if it was ended."""
         ...

@@ -2,6 +2,7 @@
 
 Names are for people and decide nothing. That a device was reported lost by its own holder lets a passkey bring the
 holder back (`directory.passkey_renewal`); a certificate that an administrator revoked has no such note.
+A note may also be about what was taken from a person (`directory.factor_losses`); its id is then made for it.
 Not here: SQL (storage), and who may write a note (`directory.own_certificates`).
 """
 

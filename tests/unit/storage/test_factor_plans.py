@@ -27,6 +27,7 @@ LOOK_UPS: dict[str, Callable[[Stores], object]] = {
     "a right by its token": lambda stores: stores.enrolment_rights.by_token("x"),
     "voiding": lambda stores: stores.enrolment_rights.void_all(ALICE, NOON),
     "sessions of a person": lambda stores: stores.sessions.open_at(NOON, ALICE),
+    "sessions that a person began": lambda stores: stores.sessions.begun_since(ALICE, NOON, most=9),
     "a session by its token": lambda stores: stores.sessions.by_token("x"),
     "sessions of a certificate": lambda stores: stores.sessions.end_certificate(LAPTOP, NOON),
     "the latest end": lambda stores: stores.sessions.latest_end(LAPTOP, BANK, NOON),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from doorward.access.policies import apply_document, export_revision
 from doorward.demo.browser import hidden_fields, passkey_question
+from doorward.directory.factors.removing import reset_factors
+from doorward.directory.happenings import LATELY
 from doorward.directory.own_certificates import Standing, list_own
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
@@ -146,6 +150,7 @@ def test_a_new_certificate_of_another_device_is_news(portal: Portal, alice: Held
         ("POST", "/certificates/{id}/name"),
         ("GET", "/certificates/{id}/lost"),
         ("POST", "/certificates/{id}/lost"),
+        ("GET", "/lately/{id}"),
         ("POST", "/sessions/{id}/end"),
         ("POST", "/sign-out"),
     ],
@@ -272,7 +277,74 @@ def test_welcome_says_whether_the_certificate_came(portal: Portal, alice: Held) 
 def test_every_page_is_there_in_german(portal: Portal, alice: Held) -> None:
     """No word of the person's own pages is left in English."""
     german = {"Accept-Language": "de"}
-    assert "Willkommen, alice" in portal.ask("GET", "/", alice, headers=german).text
+    page = portal.ask("GET", "/", alice, headers=german).text
+    assert "Willkommen, alice" in page
+    assert "Was zuletzt geschah" in page
+    (path, *_) = lately_of(portal, alice)
+    assert "Waren Sie das nicht?" in portal.ask("GET", path, alice, headers=german).text
+
+
+def lately_of(portal: Portal, held: Held) -> list[str]:
+    """Return the addresses behind "It was not me" in the list of what happened."""
+    page = portal.ask("GET", "/", held).text
+    return re.findall(r'href="(/lately/[^"]+)" aria-label', page)
+
+
+def test_what_happened_lately_leads_to_what_mends_it(portal: Portal, alice: Held) -> None:
+    """A session leads to the report of its device, and to signing out, with the id that the help desk can explain."""
+    made = open_session(portal.world, alice, "one")
+    found = [one for one in lately_of(portal, alice) if made.id in one]
+    assert len(found) == 1
+    page = portal.ask("GET", found[0], alice).text
+    assert "Sign-in: payments" in page
+    assert f'href="/certificates/{alice.record.id}/lost"' in page
+    assert 'action="/sign-out"' in page
+    assert f"data-copyable>{made.id}<" in page
+
+
+def test_an_added_factor_can_be_removed_from_there(portal: Portal, alice: Held) -> None:
+    """The page behind "It was not me" has the form that removes it."""
+    enrol_passkey(portal.world, "alice")
+    (path,) = [one for one in lately_of(portal, alice) if "factor-added" in one]
+    factor_id = path.split(".")[1]
+    assert f'action="/factors/{factor_id}/remove"' in portal.ask("GET", path, alice).text
+
+
+def test_a_reset_is_told_with_who_did_it(portal: Portal, alice: Held) -> None:
+    """On the next visit, and it leads to adding one again."""
+    enrol_passkey(portal.world, "alice")
+    reset_factors(portal.world.services, "alice", actor=OPERATOR)
+    (path,) = [one for one in lately_of(portal, alice) if "factors-reset" in one]
+    page = portal.ask("GET", path, alice).text
+    assert "All your ways to sign in were removed" in page
+    assert "by an administrator" in page
+    assert 'href="/factors"' in page
+
+
+def test_a_sign_in_from_an_unknown_place_needs_alice_today(portal: Portal, alice: Held) -> None:
+    """Above everything else, until a week is over."""
+    open_session(portal.world, alice, "one")
+    portal.world.clock.turn(seconds=1)
+    with portal.world.services.work.change() as stores:
+        known = stores.sessions.begun_since(
+            alice.record.principal_id, portal.world.clock.now() - LATELY, most=1
+        )
+        elsewhere = {"client": "curl/8.5", "source": "198.51.100.9", "created_at": portal.world.clock.now()}
+        stores.sessions.add(replace(known[0], id=session("elsewhere").id, **elsewhere))
+    page = portal.ask("GET", "/", alice).text
+    assert page.index("a place and a browser that you never used") < page.index("My applications")
+    portal.world.clock.turn(seconds=8 * 86400)
+    assert "a place and a browser that you never used" not in portal.ask("GET", "/", alice).text
+
+
+def test_what_is_not_in_the_list_is_said_kindly(portal: Portal, alice: Held) -> None:
+    """An old address, or one of another person, answers that it is not there."""
+    made = open_session(portal.world, portal.world.issue("bob"), "bob's")
+    path = f"/lately/signed-in.{made.id}.{int(made.created_at.timestamp())}"
+    answer = portal.ask("GET", path, alice)
+    assert answer.status_code == 404
+    assert "not in the list any more" in answer.text
+    assert made.id not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
-from doorward.directory.factors.removing import describe_removal
+from doorward.directory.factors.removing import tell_removal
 from doorward.directory.factors.rights import FIRST_LIFETIME, add_right, describe_right
 from doorward.directory.session_ending import end_sessions
 from doorward.stores.factor_records import EnrolmentRight, FactorRecord
@@ -29,9 +29,7 @@ def open_after_recovery(
     """
     for factor in stores.factors.of_principal(caller.principal_id):
         if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
-            stores.outbox.add(
-                describe_removal(services, caller, factor, reason="recovery-code-used", now=now)
-            )
+            tell_removal(services, stores, caller, factor, reason="recovery-code-used", now=now)
     end_sessions(
         services, stores, caller.principal_id, reason="factor-lost", actor=caller.principal_id, now=now
     )

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.audit.events import Event, EventType
+from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
+from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.directory.factors.attempts import clear_account
 from doorward.directory.factors.duties import refuse_owed
 from doorward.directory.factors.grounds import require_fresh, require_owner
@@ -124,7 +125,7 @@ def remove_factor(
         codes = [one for one in factors if one.kind is FactorKind.RECOVERY]
         for one in codes if found.kind is FactorKind.RECOVERY else [found]:
             stores.factors.remove(one.id)
-        stores.outbox.add(describe_removal(services, caller, found, reason="removed-by-its-person", now=now))
+        tell_removal(services, stores, caller, found, reason="removed-by-its-person", now=now)
         end_sessions(
             services,
             stores,
@@ -137,11 +138,11 @@ def remove_factor(
     return Done(value=found.kind, seq=seq)
 
 
-def describe_removal(
-    services: Services, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
-) -> Event:
-    """Return the event of a factor that the caller removed, or lost."""
-    return write_event(
+def tell_removal(
+    services: Services, stores: Stores, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
+) -> None:
+    """Write the event of a factor that the caller removed or lost, and note it for the person's next visit."""
+    event = write_event(
         services,
         EventType.FACTOR_REMOVED,
         actor=caller.principal_id,
@@ -155,6 +156,9 @@ def describe_removal(
         personal={"name": caller.name, "source": caller.source},
         at=now,
     )
+    stores.outbox.add(event)
+    loss = FactorLoss(at=now, kind=factor.kind, event_id=event.id, by_self=True)
+    note_loss(stores, caller.principal_id, loss)
 
 
 def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:

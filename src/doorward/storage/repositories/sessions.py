@@ -38,6 +38,10 @@ _BY_TOKEN = Prepared(f"{_SESSIONS} AND token_sha256 = :token AND token_sha256 <>
 _IS_OPEN = "ended_at IS NULL AND ends_at > :at"
 _OPEN_AT = Prepared(f"{_SESSIONS} AND {_IS_OPEN} ORDER BY created_at, id")
 _OPEN_OF = Prepared(f"{_SESSIONS} AND {_IS_OPEN} AND principal_id = :principal_id ORDER BY created_at, id")
+_BEGUN = Prepared(  # no session ends before it begins: the end is what the index has
+    f"""{_SESSIONS} AND principal_id = :principal_id AND ends_at >= :since AND created_at >= :since
+    ORDER BY created_at DESC, id DESC LIMIT :most"""
+)
 _TOUCH = Prepared(
     """UPDATE sessions SET seen_at = :seen_at, factors = :factors
     WHERE tenant = :this_tenant AND id = :of AND ended_at IS NULL"""
@@ -119,6 +123,13 @@ class SqlSessions:
             rows = self._transaction.driver_rows(_OPEN_AT, at=at)
         else:
             rows = self._transaction.driver_rows(_OPEN_OF, at=at, principal_id=principal_id)
+        return [_session(row) for row in rows]
+
+    def begun_since(self, principal_id: str, since: datetime, *, most: int) -> list[SessionRecord]:
+        """Return the newest of a principal, ended ones too."""
+        rows = self._transaction.driver_rows(
+            _BEGUN, principal_id=principal_id, since=to_microseconds(since), most=most
+        )
         return [_session(row) for row in rows]
 
     def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:

@@ -1,4 +1,4 @@
-"""My portal: what needs me today, my applications, my certificates, my ways to sign in, and where I am signed in.
+"""My portal: what needs me today, my applications, certificates, ways to sign in and sessions, and what happened lately.
 
     GET  /                           all of it on one page
     POST /certificates/{id}/name     the name of a device
@@ -8,6 +8,7 @@
     POST /certificates/{id}/lost     the certificate is revoked now
     POST /sessions/{id}/end          sign out of one application, or of the portal
     POST /sign-out                   sign out everywhere
+    GET  /lately/{key}               as in `lately`
 
 Each is about the caller alone. To renew, and to report a loss, a person who has a second factor shows it first: a thief
 of the unlocked device would otherwise make a certificate for a device of the thief's own.
@@ -29,6 +30,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
+from doorward.directory.happenings import list_happenings
 from doorward.directory.own_certificates import (
     OwnCertificate,
     Standing,
@@ -50,6 +52,7 @@ from doorward.web.portal.clients import name_client
 from doorward.web.portal.desk import FactorDesk
 from doorward.web.portal.devices import list_devices
 from doorward.web.portal.duties import tell_owed
+from doorward.web.portal.lately import Lately, Telling, list_shown, tell_strange
 from doorward.web.portal.place import PortalPlace, no_portal_cookie
 from doorward.web.token_exchange import read_request, render_issued
 
@@ -79,6 +82,7 @@ class Mine:
     def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
         self._place = place
         self._desk = desk
+        self._lately = Lately(place)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ways(self) -> Sequence[Way]:
@@ -92,6 +96,7 @@ class Mine:
             Way(method="POST", path="/certificates/{id}/lost", answer=self._lose),
             Way(method="POST", path="/sessions/{id}/end", answer=self._end_session),
             Way(method="POST", path="/sign-out", answer=self._sign_out),
+            *self._lately.ways(),
         )
 
     async def _overview(self, request: Request, caller: Caller) -> Response:
@@ -112,9 +117,17 @@ class Mine:
         here = await place.session(request, caller)
         names = {one.id: one.name for one in applications}
         port = await place.port()
+        lately = await place.run(lambda: list_happenings(services, caller.principal_id))
+        telling = Telling(
+            applications=names,
+            certificates={one.record.id: one for one in certificates},
+            now=now,
+            language=language,
+        )
         owed = tell_owed(await self._desk.owed(caller, factors), language)
         context = {
             "today": [
+                *tell_strange(lately, caller, telling),
                 *owed,
                 *_today(certificates, caller, now, language, has_factors=bool(factors or owed)),
             ],
@@ -124,6 +137,7 @@ class Mine:
             "certificates": [_show_certificate(one, caller, now, language) for one in certificates],
             "factors": len(factors),
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
+            "lately": list_shown(lately, telling),
             "renewable": place.terms.is_trusted,
         }
         return place.page(request, caller, "mine", context)

@@ -1,0 +1,201 @@
+"""What happened to a person's account lately."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.directory.factor_losses import KEPT, FactorLoss, list_losses, note_loss
+from doorward.directory.factors import checking, enrolling, removing
+from doorward.directory.happenings import (
+    LATELY,
+    MOST_SHOWN,
+    Happening,
+    What,
+    choose_shown,
+    find_happening,
+    list_happenings,
+)
+from doorward.directory.own_certificates import renew_own
+from doorward.stores.factor_records import SessionRecord
+from tests.support.factor_records import session
+from tests.support.factor_world import GOOD_PASSWORD, FactorWorld, factor_world
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR
+
+PASSWORD, WEBAUTHN = FactorKind.PASSWORD, FactorKind.WEBAUTHN
+
+
+@pytest.fixture
+def people() -> FactorWorld:
+    """A founded authority whose persons may have second factors."""
+    return factor_world()
+
+
+@pytest.fixture
+def alice(people: FactorWorld) -> Caller:
+    """Alice with a passkey, a password and recovery codes."""
+    found = people.comes("alice")
+    people.passkey(found, name="laptop")
+    people.clock.turn(seconds=1)
+    people.set_password(found, shown=people.shown(WEBAUTHN))
+    return found
+
+
+def told(people: FactorWorld, caller: Caller, *kinds: What) -> list[Happening]:
+    """Return what is told of these kinds."""
+    found = list_happenings(people.world.services, caller.principal_id)
+    return [one for one in found if one.what in kinds]
+
+
+def last_event(people: FactorWorld, kind: EventType) -> str:
+    """Return the id of the newest event of that type."""
+    return people.world.events(kind)[-1].id
+
+
+def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client: str) -> SessionRecord:
+    """Begin a session a minute later."""
+    people.clock.turn(seconds=60)
+    now = people.clock.now()
+    made = session(
+        name,
+        principal_id=caller.principal_id,
+        certificate_id=caller.certificate_id,
+        source=source,
+        client=client,
+        created_at=now,
+        ends_at=now + timedelta(hours=8),
+    )
+    with people.world.services.work.change() as stores:
+        stores.sessions.add(made)
+    return made
+
+
+def test_added_factors_are_told(people: FactorWorld, alice: Caller) -> None:
+    """Newest first; the recovery codes that were made at once are told once."""
+    enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
+    found = told(people, alice, What.FACTOR_ADDED)
+    assert {one.kind for one in found} == {FactorKind.RECOVERY, PASSWORD, WEBAUTHN}
+    assert len(found) == 3
+    assert found[-1].name == "laptop"
+
+
+def test_the_last_use_of_a_factor_is_told(people: FactorWorld, alice: Caller) -> None:
+    """With its time."""
+    people.clock.turn(seconds=60)
+    assert checking.check_password(people.context, alice, GOOD_PASSWORD).good
+    (used,) = (one for one in told(people, alice, What.FACTOR_USED) if one.kind is PASSWORD)
+    assert used.at == people.clock.now()
+
+
+def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
+    """Although its row is gone: the kind, the event for the help desk, and that it was done in the person's name."""
+    key = next(one for one in removing.list_own(people.world.services, alice) if one.kind is PASSWORD)
+    removing.remove_factor(people.world.services, alice, key.id, shown=people.shown(WEBAUTHN))
+    (removed,) = told(people, alice, What.FACTOR_REMOVED)
+    assert (removed.kind, removed.about, removed.by_self) == (
+        PASSWORD,
+        last_event(people, EventType.FACTOR_REMOVED),
+        True,
+    )
+    assert told(people, people.comes("bob"), What.FACTOR_REMOVED) == []
+
+
+def test_what_a_recovery_code_takes_is_told(people: FactorWorld, alice: Caller) -> None:
+    """Every factor that it removed."""
+    codes = enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
+    assert checking.check_recovery(people.context, alice, codes[0]).good
+    assert {one.kind for one in told(people, alice, What.FACTOR_REMOVED)} == {PASSWORD, WEBAUTHN}
+
+
+def test_a_reset_is_told_as_an_administrators(people: FactorWorld, alice: Caller) -> None:
+    """Once, for all factors; a reset that removed nothing is nothing."""
+    removing.reset_factors(people.world.services, "alice", actor=OPERATOR)
+    removing.reset_factors(people.world.services, "alice", actor=OPERATOR)
+    (reset,) = told(people, alice, What.FACTORS_RESET)
+    assert (reset.kind, reset.by_self, reset.about) == (
+        None,
+        False,
+        last_event(people, EventType.FACTOR_RESET),
+    )
+
+
+def test_a_removal_that_is_refused_is_not_told(people: FactorWorld) -> None:
+    """The note is part of the transaction that takes the factor."""
+    bob = people.comes("bob")
+    key = people.set_password(bob)
+    with pytest.raises(RequestRefused):
+        removing.remove_factor(people.world.services, bob, key.id, shown=people.shown(PASSWORD))
+    assert told(people, bob, What.FACTOR_REMOVED) == []
+
+
+def test_the_newest_losses_are_kept(people: FactorWorld, alice: Caller) -> None:
+    """A ring: the oldest makes room, and older ones than asked for are left out."""
+    moments = [NOON + timedelta(seconds=number) for number in range(KEPT + 3)]
+    with people.world.services.work.change() as stores:
+        for at in moments:
+            note_loss(stores, alice.principal_id, FactorLoss(at=at, event_id="evt_x", by_self=True))
+        assert sorted(one.at for one in list_losses(stores, alice.principal_id, NOON)) == moments[3:]
+        assert len(list_losses(stores, alice.principal_id, moments[-1])) == 1
+
+
+def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
+    """Made, renewed from another, and withdrawn."""
+    services, certificate = people.world.services, alice.certificate_id
+    renewed = renew_own(services, certificate, people.world.csr(), actor=alice.principal_id).record
+    revoke(services, certificate, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+    found = told(people, alice, What.CERTIFICATE_ISSUED, What.CERTIFICATE_RENEWED, What.CERTIFICATE_WITHDRAWN)
+    assert {(one.what, one.about, one.is_over) for one in found} == {
+        (What.CERTIFICATE_ISSUED, alice.certificate_id, True),
+        (What.CERTIFICATE_RENEWED, renewed.id, False),
+        (What.CERTIFICATE_WITHDRAWN, alice.certificate_id, True),
+    }
+
+
+def test_a_sign_in_from_nowhere_known_is_strange(people: FactorWorld, alice: Caller) -> None:
+    """Neither the first, nor one from a known address or a known browser; an ended one is told as over."""
+    services = people.world.services
+    first = sign_in(people, alice, "first", "192.0.2.7", "Firefox")
+    sign_in(people, alice, "travelling", "198.51.100.1", "Firefox")
+    sign_in(people, alice, "another browser", "192.0.2.7", "Chrome")
+    strange = sign_in(people, alice, "strange", "203.0.113.9", "curl")
+    sign_in(people, alice, "strange again", "203.0.113.9", "curl")
+    with services.work.change() as stores:
+        stores.sessions.end(first.id, people.clock.now())
+    found = told(people, alice, What.SIGNED_IN)
+    assert len(found) == 5
+    assert [one.about for one in found if one.is_strange] == [strange.id]
+    assert [one.about for one in found if one.is_over] == [first.id]
+
+
+def test_two_weeks_are_told(people: FactorWorld, alice: Caller) -> None:
+    """Older things are gone from the list, and from the page of each."""
+    services = people.world.services
+    sign_in(people, alice, "one", "192.0.2.7", "Firefox")
+    (found,) = told(people, alice, What.SIGNED_IN)
+    assert find_happening(services, alice.principal_id, found.key) == found
+    assert find_happening(services, people.comes("bob").principal_id, found.key) is None
+    people.clock.turn(seconds=LATELY.total_seconds() + 1)
+    assert list_happenings(services, alice.principal_id) == []
+
+
+def test_many_sign_ins_hide_no_change() -> None:
+    """Ten are shown, newest first: changes of factors and certificates before strange sign-ins, before the others."""
+
+    def happening(what: What, second: int, *, is_strange: bool = False) -> Happening:
+        at = NOON + timedelta(seconds=second)
+        return Happening(what=what, at=at, about=f"x{second}", is_strange=is_strange)
+
+    removed, odd = happening(What.FACTOR_REMOVED, 0), happening(What.SIGNED_IN, 1, is_strange=True)
+    many = [happening(What.SIGNED_IN, number) for number in range(2, 40)]
+    shown = choose_shown([removed, odd, *many])
+    assert len(shown) == MOST_SHOWN
+    assert shown[-2:] == [odd, removed]
+    assert shown[0] == many[-1]
