@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from doorward.access.explanation import explain
 from doorward.authority.inventory import list_certificates
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.demo.bank import serving
 from doorward.demo.browser import Browser, Page
 from doorward.demo.clients import Visitor
@@ -35,7 +36,6 @@ from doorward.demo.passkey import make_passkey
 from doorward.demo.scenery import Plot, Scenery, scenery, workplace
 from doorward.demo.story import Scene, play
 from doorward.demo.teller import Teller, open_teller
-from doorward.policy.requirements import ShownFactors
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.settings import Settings
 from doorward.stores.records import CertificateFilter, CertificateRecord

@@ -12,10 +12,10 @@ import pytest
 
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.policy.analysis import lint_document
 from doorward.policy.decision import Request, decide
 from doorward.policy.document import parse_document
-from doorward.policy.requirements import ShownFactors
 from doorward.policy.subject import Subject
 from tests.support.ports import NOON
 from tests.support.walkthrough import ROOT

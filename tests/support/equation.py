@@ -26,14 +26,14 @@ from cryptography.hazmat.primitives import hashes
 
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import ConfigurationError
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.directory.session_keys import current_session_key
 from doorward.enforcement.envoy.names import SESSION_COOKIE
 from doorward.factors.session import SessionClaims, sign_session
-from doorward.factors.shown import SessionFactors
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
-from doorward.policy.requirements import NOTHING_SHOWN, SECOND_FACTORS, ShownFactors
+from doorward.policy.requirements import SECOND_FACTORS
 from doorward.policy.subject import Subject
 from doorward.policy.time_windows import DAYS
 from doorward.stores.policy_snapshot import current_document
@@ -298,7 +298,7 @@ class _Sessions:
             ends_at=now + timedelta(hours=1),
             certificate_sha256=caller.sha256 or "0" * 64,
             epoch=epoch,
-            shown=SessionFactors(at=times),
+            shown=ShownFactors.of(times),
             assertion="a.b.c",
         )
         changed: dict[str, dict[str, Any]] = {

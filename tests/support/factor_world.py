@@ -17,6 +17,7 @@ from datetime import timedelta
 from doorward.authority import issuing
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.ports import KeyKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors import checking, enrolling, passkeys
 from doorward.directory.factors.context import FactorContext
@@ -24,7 +25,6 @@ from doorward.directory.invitations import hash_token
 from doorward.directory.inviting import InvitationClaim, invite
 from doorward.factors import totp
 from doorward.factors.password import PasswordCost
-from doorward.factors.shown import SessionFactors
 from doorward.factors.webauthn import RelyingParty
 from doorward.pki.csr import build_csr
 from doorward.stores.factor_records import FactorRecord
@@ -36,7 +36,7 @@ from tests.support.world import OPERATOR, World, found_world
 PARTY = RelyingParty(id="portal.corp.example", origin="https://portal.corp.example:8443", name="Corp")
 CHEAP = PasswordCost(memory_kibibytes=8, passes=1)
 GOOD_PASSWORD = "gravel otter lantern quilt"
-NOTHING = SessionFactors()
+NOTHING = ShownFactors()
 
 
 @dataclass(kw_only=True)
@@ -79,18 +79,18 @@ class FactorWorld:
             source=source,
         )
 
-    def shown(self, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> SessionFactors:
+    def shown(self, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> ShownFactors:
         """A session that has shown these factors so long ago."""
-        return SessionFactors(at=dict.fromkeys(kinds, self.clock.now() - ago))
+        return ShownFactors.of(dict.fromkeys(kinds, self.clock.now() - ago))
 
     def set_password(
-        self, who: Caller, text: str = GOOD_PASSWORD, *, shown: SessionFactors = NOTHING, token: str = ""
+        self, who: Caller, text: str = GOOD_PASSWORD, *, shown: ShownFactors = NOTHING, token: str = ""
     ) -> FactorRecord:
         """Enrol a password."""
         return enrolling.set_password(self.context, who, text, shown=shown, token=token)
 
     def passkey(
-        self, who: Caller, *, shown: SessionFactors = NOTHING, token: str = "", name: str = ""
+        self, who: Caller, *, shown: ShownFactors = NOTHING, token: str = "", name: str = ""
     ) -> FactorRecord:
         """Enrol a passkey in the person's browser."""
         browser = self.browsers.setdefault(who.name, SoftAuthenticator(origin=PARTY.origin))
@@ -100,7 +100,7 @@ class FactorWorld:
             self.context, who, asked.id, answer, name=name, shown=shown, token=token
         )
 
-    def app(self, who: Caller, *, shown: SessionFactors = NOTHING, token: str = "") -> FactorRecord:
+    def app(self, who: Caller, *, shown: ShownFactors = NOTHING, token: str = "") -> FactorRecord:
         """Enrol an authenticator app."""
         offer = enrolling.begin_totp(self.context, who, shown=shown, token=token)
         self.apps[who.name] = base64.b32decode(offer.secret)

@@ -14,6 +14,7 @@ from doorward.core.addresses import Network
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.policy.decision import Request
 from doorward.policy.group_factors import GroupFactors, RequiredFactors
 from doorward.policy.model import (
@@ -33,7 +34,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
-from doorward.policy.requirements import SECOND_FACTORS, Requirement, ShownFactors
+from doorward.policy.requirements import SECOND_FACTORS, Requirement
 from doorward.policy.selectors.sources import parse_network
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject

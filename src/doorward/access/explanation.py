@@ -19,6 +19,7 @@ from doorward.core.certificate import CertificateState, VerifiedCertificate
 from doorward.core.entities import TENANT, Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.partners.trust import load_partners
 from doorward.policy.decision import (
     Decision,
@@ -30,7 +31,7 @@ from doorward.policy.decision import (
 )
 from doorward.policy.model import AppPolicy
 from doorward.policy.portal import build_portal_policy
-from doorward.policy.requirements import NOTHING_SHOWN, Requirement, ShownFactors
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups

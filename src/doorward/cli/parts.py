@@ -51,7 +51,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.partners import showing as showing
     from doorward.partners import terms as terms
     from doorward.policy import requirement_text as requirement_text
-    from doorward.policy import requirements as requirements
     from doorward.runtime import certificate_files as certificate_files
     from doorward.runtime import compose as compose
     from doorward.runtime import condition as condition
@@ -123,7 +122,6 @@ else:
             "removal": "doorward.directory.removal",
             "renewed_files": "doorward.runtime.renewed_files",
             "requirement_text": "doorward.policy.requirement_text",
-            "requirements": "doorward.policy.requirements",
             "revocation": "doorward.authority.revocation",
             "roles": "doorward.runtime.roles",
             "removing": "doorward.directory.factors.removing",

@@ -6,11 +6,11 @@ Standard: RFC 7519, RFC 8705 section 3.1 (`cnf`), RFC 9470 (`acr`, `auth_time`).
 
 from __future__ import annotations
 
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.session_keys import current_session_key
 from doorward.directory.sessions import OpenedSession
 from doorward.factors.session import SessionClaims, render_authentication, render_confirmation, sign_session
-from doorward.factors.shown import SessionFactors
 from doorward.stores.services import Services
 from doorward.wire.jose import sign_assertion
 
@@ -39,7 +39,7 @@ def sign_session_token(
     session, issuer, shown = (
         opened.session,
         session_issuer(trust_domain),
-        SessionFactors(at=opened.session.factors),
+        ShownFactors.of(opened.session.factors),
     )
     assertion = {
         "iss": issuer,

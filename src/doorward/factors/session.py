@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from doorward.core.errors import MalformedInput
-from doorward.core.factor_kinds import SESSION_FACTORS
-from doorward.factors.shown import SessionFactors
+from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.wire.base64url import render_base64url
 from doorward.wire.jose import KeySet, sign_token, verify_token
 
@@ -58,13 +58,15 @@ class SessionClaims:
     ends_at: datetime
     certificate_sha256: str
     epoch: str
-    shown: SessionFactors
+    shown: ShownFactors
     assertion: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.certificate_sha256):
             raise ValueError("a session is bound to a SHA-256 in lower-case hex")
-        if self.shown.latest is None:
+        if FactorKind.RECOVERY in self.shown.kinds:
+            raise ValueError("a recovery code is no factor of a session")
+        if not self.shown.kinds:
             raise ValueError("a session without a factor says nothing that the certificate does not")
         if self.ends_at <= self.issued_at:
             raise ValueError("a session ends after it begins")
@@ -78,11 +80,12 @@ def render_confirmation(certificate_sha256: str) -> dict[str, str]:
     return {"x5t#S256": render_base64url(bytes.fromhex(certificate_sha256))}
 
 
-def render_authentication(shown: SessionFactors) -> dict[str, object]:
+def render_authentication(shown: ShownFactors) -> dict[str, object]:
     """Return `acr`, `amr` and `auth_time` of the factors that were shown: for a session and for an assertion."""
     claims: dict[str, object] = {"acr": shown.acr, "amr": list(shown.amr)}
-    if shown.latest is not None:
-        claims["auth_time"] = int(shown.latest.timestamp())
+    latest = shown.latest()
+    if latest is not None:
+        claims["auth_time"] = int(latest.timestamp())
     return claims
 
 
@@ -158,11 +161,11 @@ def parse_session(claims: Mapping[str, Any]) -> SessionClaims:
     return found
 
 
-def _shown(value: object) -> SessionFactors:
+def _shown(value: object) -> ShownFactors:
     if not isinstance(value, dict):
         _malformed("the factors of a session are not an object")
-    return SessionFactors(
-        at={kind: _moment(value, kind.value) for kind in SESSION_FACTORS if kind.value in value}
+    return ShownFactors.of(
+        {kind: _moment(value, kind.value) for kind in SESSION_FACTORS if kind.value in value}
     )
 
 

@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.policy.findings import (
     RuleFinding,
     find_for_connection,
@@ -41,7 +42,7 @@ from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Te
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import owner_segment, pattern_of
 from doorward.policy.request_paths import find_open_path, name_paths
-from doorward.policy.requirements import NOTHING_SHOWN, Requirement, ShownFactors, all_met_with, effort
+from doorward.policy.requirements import Requirement, all_met_with, effort
 from doorward.policy.subject import Subject
 
 FORESIGHT = timedelta(days=1)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from doorward.core.entities import Reason
+from doorward.core.shown_factors import ShownFactors
 from doorward.policy.model import Effect, Rule
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import owner_segment
-from doorward.policy.requirements import Requirement, ShownFactors, find_missing, tell_missing
+from doorward.policy.requirements import Requirement, find_missing, tell_missing
 from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 

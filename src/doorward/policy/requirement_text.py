@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 
 from doorward.core.errors import MalformedInput
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.requirements import (
     ANY_FACTOR,
     KINDS_OF_LEVEL,
     SECOND_FACTORS,
     Requirement,
-    ShownFactors,
     is_good_age,
 )
 from doorward.policy.spans import parse_span, render_span

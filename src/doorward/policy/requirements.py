@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, level_of
+from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
+from doorward.core.shown_factors import ShownFactors
 
 SECOND_FACTORS = frozenset(SESSION_FACTORS)
 
@@ -70,45 +71,13 @@ class Requirement:
 
     def is_met(self, shown: ShownFactors, time: datetime | None) -> bool:
         """Say whether what was shown is enough at a moment; an unknown moment is not, if the age matters."""
-        latest = shown.latest(self.kinds)
-        if latest is None or self.within is None:
-            return latest is not None
-        return time is not None and time - latest <= self.within
+        if time is None:
+            return self.within is None and shown.latest(self.kinds) is not None
+        return shown.is_fresh(self.kinds, self.within, time)
 
     def __str__(self) -> str:
         what = f"level {self.level}" if self.level else self.factor.value if self.factor else "any factor"
         return what if self.within is None else f"{what} within {render_age(self.within)}"
-
-
-@dataclass(frozen=True, slots=True)
-class ShownFactors:
-    """When each kind of factor was last shown: pairs in the order of the kinds' words, moments aware, UTC."""
-
-    times: tuple[tuple[FactorKind, datetime], ...] = ()
-
-    def __post_init__(self) -> None:
-        words = [kind.value for kind, _ in self.times]
-        if words != sorted(set(words)):
-            raise ValueError("the shown factors are sorted, each once")
-        if any(at.tzinfo is None for _, at in self.times):
-            raise ValueError("the moment at which a factor was shown has a time zone")
-
-    @classmethod
-    def of(cls, times: Mapping[FactorKind, datetime]) -> ShownFactors:
-        """Return the value of a mapping."""
-        return cls(tuple(sorted(times.items(), key=lambda item: item[0].value)))
-
-    def latest(self, kinds: Collection[FactorKind]) -> datetime | None:
-        """Return when one of these kinds was last shown; None if never."""
-        return max((at for kind, at in self.times if kind in kinds), default=None)
-
-    @property
-    def level(self) -> int:
-        """The level that was reached, without regard to age: 1, 2 or 3."""
-        return level_of(kind for kind, _ in self.times)
-
-
-NOTHING_SHOWN = ShownFactors()
 
 
 def find_missing(

@@ -10,9 +10,9 @@ from datetime import timedelta
 from fido2 import cbor
 
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.factors import session, webauthn
 from doorward.factors.password import PasswordCost, hash_password, parse_password_cost
-from doorward.factors.shown import SessionFactors
 from doorward.factors.verdict import FactorVerdict
 from doorward.factors.webauthn import answers
 from doorward.wire.base64url import parse_base64url, render_base64url
@@ -151,7 +151,7 @@ def _session() -> Harness:
         ends_at=NOON + timedelta(hours=1),
         certificate_sha256=hashlib.sha256(b"a").hexdigest(),
         epoch="0.0.0",
-        shown=SessionFactors(at={FactorKind.WEBAUTHN: NOON, FactorKind.TOTP: NOON}),
+        shown=ShownFactors.of({FactorKind.WEBAUTHN: NOON, FactorKind.TOTP: NOON}),
         assertion="a.b.c",
     )
 

@@ -12,9 +12,9 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import NOTHING_SHOWN
 from doorward.directory.principals import add_principal
 from doorward.policy.requirement_text import parse_shown
-from doorward.policy.requirements import NOTHING_SHOWN
 from doorward.stores.records import AuthorityKind
 from tests.support import factor_records
 from tests.support.partner_site import PartnerSite, partner_site

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.factors.session import (
     SESSION_TYPE,
     SessionClaims,
@@ -20,7 +21,6 @@ from doorward.factors.session import (
     sign_session,
     verify_session,
 )
-from doorward.factors.shown import SessionFactors
 from doorward.wire import jose
 from tests.support.ports import NOON
 
@@ -28,7 +28,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = jose.parse_jwks(json.dumps(jose.render_jwks([KEY.public_key()])))
 MINUTE = timedelta(minutes=1)
 SECONDS = int(NOON.timestamp())
-SHOWN = SessionFactors(at={FactorKind.PASSWORD: NOON - MINUTE, FactorKind.WEBAUTHN: NOON})
+SHOWN = ShownFactors.of({FactorKind.PASSWORD: NOON - MINUTE, FactorKind.WEBAUTHN: NOON})
 DIGEST = "ab" * 32
 
 
@@ -102,7 +102,7 @@ def test_a_session_of_another_application_or_time_is_refused() -> None:
     "change",
     [
         {"certificate_sha256": DIGEST.upper()},
-        {"shown": SessionFactors()},
+        {"shown": ShownFactors()},
         {"ends_at": NOON},
     ],
 )
@@ -137,18 +137,12 @@ def test_claims_that_are_no_session_are_malformed(change: dict[str, Any]) -> Non
 
 def test_levels_and_words_of_the_factors() -> None:
     """Nothing is level 1, a password or a code level 2, a passkey level 3."""
-    nothing = SessionFactors()
-    assert (nothing.level, nothing.amr, nothing.latest, nothing.render_seconds()) == (1, (), None, {})
+    nothing = ShownFactors()
+    assert (nothing.level, nothing.amr, nothing.latest(), nothing.render_seconds()) == (1, (), None, {})
     assert render_authentication(nothing) == {"acr": "urn:doorward:level:1", "amr": []}
-    code = nothing.with_shown(FactorKind.TOTP, NOON)
+    code = ShownFactors.of({FactorKind.TOTP: NOON})
     assert (code.level, code.acr, code.amr) == (2, "urn:doorward:level:2", ("otp",))
-    assert code.with_shown(FactorKind.WEBAUTHN, NOON).level == 3
-
-
-def test_a_moment_never_goes_back() -> None:
-    """An older check of a kind does not hide the newer one."""
-    shown = SHOWN.with_shown(FactorKind.WEBAUTHN, NOON - MINUTE)
-    assert shown.at[FactorKind.WEBAUTHN] == NOON
+    assert ShownFactors.of({FactorKind.TOTP: NOON, FactorKind.WEBAUTHN: NOON}).level == 3
 
 
 def test_a_factor_is_fresh_within_its_time() -> None:
@@ -163,4 +157,4 @@ def test_a_factor_is_fresh_within_its_time() -> None:
 def test_a_recovery_code_is_no_factor_of_a_session() -> None:
     """It opens enrolment and nothing else."""
     with pytest.raises(ValueError, match="recovery"):
-        SessionFactors(at={FactorKind.RECOVERY: NOON})
+        session(shown=ShownFactors.of({FactorKind.RECOVERY: NOON}))

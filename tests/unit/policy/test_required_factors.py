@@ -10,12 +10,13 @@ import pytest
 
 from doorward.core.entities import Outcome, Reason
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.policy.analysis import lint_document
 from doorward.policy.decision import Request, decide, lost_authority
 from doorward.policy.model import AppPolicy, Document, Effect, Residual
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderTerms
-from doorward.policy.requirements import Requirement, ShownFactors
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.grants import decide_by_grants
 from tests.support.ports import NOON

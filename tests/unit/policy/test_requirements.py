@@ -9,13 +9,12 @@ import pytest
 
 from doorward.core.errors import ConfigurationError, MalformedInput
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.requirement_text import parse_shown
 from doorward.policy.requirements import (
-    NOTHING_SHOWN,
     SECOND_FACTORS,
     Requirement,
-    ShownFactors,
     find_missing,
     render_age,
     tell_missing,

@@ -9,7 +9,7 @@ import pytest
 from doorward.access.policies import apply_document
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.policy.requirements import NOTHING_SHOWN, ShownFactors
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.stores.factor_records import StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.web.portal.needs import find_needs

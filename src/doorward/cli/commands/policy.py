@@ -19,6 +19,7 @@ from doorward.cli.state import State, actor
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import show
+from doorward.core.shown_factors import NOTHING_SHOWN
 from doorward.runtime.pem import read_bounded
 
 if TYPE_CHECKING:
@@ -248,9 +249,7 @@ def explain(
         certificate=certificate,
         source=source,
         at=moment,
-        shown=parts.requirement_text.parse_shown(shown, moment)
-        if shown
-        else parts.requirements.NOTHING_SHOWN,
+        shown=parts.requirement_text.parse_shown(shown, moment) if shown else NOTHING_SHOWN,
     )
     decision = explained.decision
     for note in explained.notes:

@@ -19,6 +19,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import totp_place
 from doorward.directory.factors.context import FactorContext
@@ -30,7 +31,6 @@ from doorward.directory.factors.rights import refuse_closed, use_right
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
 from doorward.factors import password, recovery, totp, webauthn
-from doorward.factors.shown import SessionFactors
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import EnrolmentRight, FactorRecord
 from doorward.stores.protocols import Stores
@@ -50,7 +50,7 @@ class TotpOffer:
 
 
 def set_password(
-    context: FactorContext, caller: Caller, text: str, *, shown: SessionFactors, token: str = ""
+    context: FactorContext, caller: Caller, text: str, *, shown: ShownFactors, token: str = ""
 ) -> FactorRecord:
     """Enrol a password, or put it in the place of the one that there is.
 
@@ -96,9 +96,7 @@ def set_password(
     return record
 
 
-def begin_totp(
-    context: FactorContext, caller: Caller, *, shown: SessionFactors, token: str = ""
-) -> TotpOffer:
+def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, token: str = "") -> TotpOffer:
     """Offer a secret for an authenticator app; it is enrolled by `finish_totp`.
 
     Raises:
@@ -122,7 +120,7 @@ def finish_totp(
     code: str,
     *,
     name: str,
-    shown: SessionFactors,
+    shown: ShownFactors,
     token: str = "",
 ) -> FactorRecord:
     """Enrol the app of an offer, if its code is right; a wrong one may be followed by another within five minutes.
@@ -155,7 +153,7 @@ def finish_totp(
 
 
 def begin_passkey(
-    context: FactorContext, caller: Caller, *, shown: SessionFactors, token: str = ""
+    context: FactorContext, caller: Caller, *, shown: ShownFactors, token: str = ""
 ) -> Question:
     """Ask the browser to make a passkey; it is enrolled by `finish_passkey`.
 
@@ -189,7 +187,7 @@ def finish_passkey(
     answer: str,
     *,
     name: str,
-    shown: SessionFactors,
+    shown: ShownFactors,
     token: str = "",
 ) -> FactorRecord:
     """Enrol the passkey that the browser made.
@@ -229,7 +227,7 @@ def finish_passkey(
     return record
 
 
-def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: SessionFactors) -> tuple[str, ...]:
+def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; the former ones are void.
 
     A right is no ground for them: they come after the first factor. A code keeps, as its counter, how strong the person's

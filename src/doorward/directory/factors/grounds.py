@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, is_as_strong, strongest_of
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.rights import find_right, refuse_closed, require_person
-from doorward.factors.shown import SessionFactors
 from doorward.stores.factor_records import EnrolmentRight
 from doorward.stores.protocols import Stores
 
@@ -25,7 +25,7 @@ _INVITE = "ask an administrator for a link: `doorward factor invite NAME`"
 
 
 def find_ground(
-    stores: Stores, caller: Caller, kind: FactorKind, *, shown: SessionFactors, token: str, now: datetime
+    stores: Stores, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str, now: datetime
 ) -> EnrolmentRight | None:
     """Return the right by which a factor of that kind may be added; None if a fresh check is the ground.
 
@@ -69,7 +69,7 @@ def kinds_of(stores: Stores, principal_id: str) -> set[FactorKind]:
 
 def require_fresh(
     enrolled: Collection[FactorKind],
-    shown: SessionFactors,
+    shown: ShownFactors,
     now: datetime,
     *,
     added: FactorKind = FactorKind.RECOVERY,

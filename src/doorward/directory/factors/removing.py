@@ -16,13 +16,13 @@ from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.directory.factors.attempts import clear_account
 from doorward.directory.factors.duties import refuse_owed
 from doorward.directory.factors.grounds import require_fresh, require_owner
 from doorward.directory.session_ending import end_sessions, remove_factors
-from doorward.factors.shown import SessionFactors
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import FactorRecord
@@ -100,7 +100,7 @@ def fit_name(name: str) -> str:
 
 
 def remove_factor(
-    services: Services, caller: Caller, factor_id: str, *, shown: SessionFactors
+    services: Services, caller: Caller, factor_id: str, *, shown: ShownFactors
 ) -> Done[FactorKind]:
     """Remove a factor of the caller; all sessions end, the portal's too. The id of any recovery code removes all.
 

@@ -19,10 +19,11 @@ from starlette.responses import Response
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.step_ups import end_own_check, find_step_up
-from doorward.policy.requirements import Requirement, ShownFactors
+from doorward.policy.requirements import Requirement
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.faults import tell_fault_line

@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.enrolling import (
     begin_passkey,
@@ -38,7 +39,6 @@ from doorward.directory.factors.enrolling import (
 from doorward.directory.factors.grounds import find_ground
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
-from doorward.factors.shown import SessionFactors
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.services import Services
 from doorward.web.answers import cookie_of, form_of, redirect
@@ -168,7 +168,7 @@ class Enrolling:
         return self._place.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
 
     async def _begin(
-        self, caller: Caller, kind: FactorKind, shown: SessionFactors, token: str
+        self, caller: Caller, kind: FactorKind, shown: ShownFactors, token: str
     ) -> dict[str, Any]:
         """Return what the page of that kind needs."""
         context = await self._desk.context()
@@ -183,7 +183,7 @@ class Enrolling:
         return {}
 
     async def _add(
-        self, caller: Caller, kind: FactorKind, fields: Fields, shown: SessionFactors, token: str
+        self, caller: Caller, kind: FactorKind, fields: Fields, shown: ShownFactors, token: str
     ) -> FactorRecord:
         context, name = await self._desk.context(), fields.get("name", "")
         if kind is FactorKind.WEBAUTHN:
@@ -201,7 +201,7 @@ class Enrolling:
             lambda: set_password(context, caller, text, shown=shown, token=token)
         )
 
-    async def _show_codes(self, request: Request, caller: Caller, shown: SessionFactors) -> Response:
+    async def _show_codes(self, request: Request, caller: Caller, shown: ShownFactors) -> Response:
         context = await self._desk.context()
         codes = await self._run(lambda: make_recovery_codes(context, caller, shown=shown))
         return self._place.page(request, caller, "enrol_recovery", {"codes": codes, "fault": "", "token": ""})
@@ -212,16 +212,16 @@ class Enrolling:
             raise refusal
         return await self._place.lead_to_check(caller, back)
 
-    async def _shown(self, request: Request, caller: Caller) -> SessionFactors:
+    async def _shown(self, request: Request, caller: Caller) -> ShownFactors:
         session = await self._place.session(request, caller)
-        return SessionFactors(at=session.factors if session else {})
+        return ShownFactors.of(session.factors if session else {})
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await self._place.run(call)
 
 
 def require_ground(
-    services: Services, caller: Caller, kind: FactorKind, *, shown: SessionFactors, token: str
+    services: Services, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str
 ) -> None:
     """Return if the caller may add a factor of that kind now; raises as `find_ground`."""
     with services.work.read() as stores:

@@ -9,8 +9,9 @@ from doorward.access.explanation import explain
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
-from doorward.policy.requirements import Requirement, ShownFactors
+from doorward.policy.requirements import Requirement
 from doorward.stores.factor_records import StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services

@@ -14,9 +14,9 @@ from collections import OrderedDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.step_ups import begin_step_up, make_code
-from doorward.policy.requirements import ShownFactors
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import redirect
 from doorward.web.look.rendering import mark

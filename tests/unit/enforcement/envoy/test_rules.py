@@ -8,6 +8,7 @@ from datetime import datetime
 from hypothesis import given, settings
 
 from doorward.core.entities import Outcome, Reason
+from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, NOBODY, OWNER_FILTER, Fact
 from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
@@ -18,7 +19,7 @@ from doorward.policy.grants import render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import owner_segment
-from doorward.policy.requirements import ANY_FACTOR, NOTHING_SHOWN, SECOND_FACTORS, ShownFactors
+from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS
 from doorward.policy.subject import Subject
 from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
