@@ -114,8 +114,12 @@ class TestFirst:
 
     def test_not_after_fifteen_minutes(self, newcomer: PortalBrowser) -> None:
         """Then an administrator's link is needed."""
+        assert 'href="/factors/totp"' in newcomer.at_portal("GET", "/factors").text
         newcomer.world.clock.turn(minutes=15)
         assert newcomer.at_portal("GET", "/factors/webauthn").status_code == 403
+        overview = newcomer.at_portal("GET", "/factors").text
+        assert 'href="/factors/totp"' not in overview
+        assert "Ask your administrator for a link to add one." in overview
 
     def test_not_by_another_certificate(self, newcomer: PortalBrowser) -> None:
         """Also not by another one of the same person."""
