@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,22 @@ def test_an_application_that_does_not_answer_is_told(door: Door) -> None:
     assert "<h1>other antwortet nicht</h1>" in answer.body
     assert 'data-reloads="10,20,40"' in answer.body
     assert '<meta http-equiv="refresh"' in answer.body
+
+
+def test_a_part_of_ours_that_is_away_is_not_the_application(tmp_path: Path) -> None:
+    """A stranger is told that the door is starting, and nothing of the application."""
+    away = SessionPlan(
+        issuer="https://corp.example/portal",
+        jwks=(),
+        portal_origin=PORTAL,
+        sessions_socket=str(tmp_path / "away.sock"),
+    )
+    pages = build_reply_pages(Look(BRAND, base=STATIC_BASE), portal_origin=PORTAL)
+    with standing_door(tmp_path, APPS, sessions=away, pages=pages) as door:
+        door.authorizer.facts = facts_of(TELLER, CLEARED)
+        answer = door.site.ask("GET", f"{STATIC_BASE}/look.css", headers=BROWSER)
+    assert answer.status == 503
+    assert "<h1>One moment</h1>" in answer.body
 
 
 def test_style_is_there_for_everybody_and_nothing_else_is(door: Door) -> None:

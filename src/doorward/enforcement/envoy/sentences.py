@@ -8,8 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, JUDGED, PREFLIGHT_REFUSED, Fact, Refusal
+from doorward.enforcement.envoy.names import (
+    FOREIGN_ORIGIN,
+    JUDGED,
+    PREFLIGHT_REFUSED,
+    SESSIONS_CLUSTER,
+    Fact,
+    Refusal,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,12 @@ CASES = (
     Case(
         holds=f"response.code == 503 && xds.route_name == '{Refusal.AUTHORIZER_AWAY.word}'",
         sentence="The door of {name} is starting, or very busy. Try again in a few seconds.",
+        state="door-starting",
+    ),
+    # Pages and the portal are our own: the application is not what is away.
+    Case(
+        holds=f"response.code == 503 && xds.cluster_name in ['{SESSIONS_CLUSTER}', '{PORTAL_APPLICATION}']",
+        sentence="A part of the door of {name} is starting, or very busy. Try again in a few seconds.",
         state="door-starting",
     ),
 )
