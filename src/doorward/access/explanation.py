@@ -9,6 +9,7 @@ Not here: the judge (policy.decision), and what was decided at the door (`doorwa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from doorward.core.addresses import Address, parse_address
 from doorward.core.certificate import CertificateState, VerifiedCertificate
 from doorward.core.entities import TENANT, Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.partners.trust import load_partners
@@ -117,6 +119,26 @@ def explain(
         facts = None if record is None else describe_certificate(stores, record, who, now)
         enrolled = {factor.kind for factor in stores.factors.of_principal(who.id)}
     subject = Subject(principal=who, certificate=facts, source=_read_source(source), time=time)
+    notes = _note_unknown(policy, source, who, record, facts)
+    judged = policy, TENANT, ids[app], subject
+    decision = decide_connection(*judged) if request is None else decide(*judged, request)
+    wanted = decision.missing_for(enrolled)
+    return Explanation(
+        decision=decision,
+        wanted=wanted,
+        certificate=record.id if record is not None else "",
+        notes=(*notes, *_note_lacking(who, wanted, enrolled)),
+    )
+
+
+def _note_unknown(
+    policy: AppPolicy,
+    source: str | None,
+    who: Principal,
+    record: CertificateRecord | None,
+    facts: VerifiedCertificate | None,
+) -> list[str]:
+    """Return what the rules ask about and cannot be determined here."""
     notes = []
     if source is None and _asks(policy, SOURCE.word):
         notes.append("where it comes from is not known, and is not determined: say --from ADDRESS")
@@ -124,23 +146,18 @@ def explain(
         notes.append(f"{who.name} has no valid certificate: what rules ask about it cannot be determined")
     elif record is not None and facts is None:
         notes.append(f"{record.id} has no good path now: what rules ask about it cannot be determined")
-    judged = policy, TENANT, ids[app], subject
-    decision = decide_connection(*judged) if request is None else decide(*judged, request)
-    wanted = decision.missing_for(enrolled)
+    return notes
+
+
+def _note_lacking(who: Principal, wanted: Iterable[Requirement], enrolled: set[FactorKind]) -> list[str]:
+    """Return what the principal would have to enrol first."""
     lacking = [str(one) for one in wanted if one.kinds.isdisjoint(enrolled)]
-    if lacking and who.kind is PrincipalKind.PERSON:
-        notes.append(
-            f"{who.name} has enrolled nothing that meets {' and '.join(sorted(lacking))}: "
-            f"doorward factor invite {who.name}"
-        )
-    elif lacking:
-        notes.append(f"{who.name} is a {who.kind.value}, and only a person has second factors")
-    return Explanation(
-        decision=decision,
-        wanted=wanted,
-        certificate=record.id if record is not None else "",
-        notes=tuple(notes),
-    )
+    if not lacking:
+        return []
+    if who.kind is not PrincipalKind.PERSON:
+        return [f"{who.name} is a {who.kind.value}, and only a person has second factors"]
+    met = " and ".join(sorted(lacking))
+    return [f"{who.name} has enrolled nothing that meets {met}: doorward factor invite {who.name}"]
 
 
 def _read_request(

@@ -134,14 +134,7 @@ class Gateway:
         self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
-        self.connections = Connections(
-            Journal(options.folder / "connections.journal", boot_id=options.boot_id),
-            sequence=self._head(),
-            max_total=options.door.limits.connections,
-            max_per_source=options.door.limits.connections_per_source,
-            anonymous=Share(*options.door.limits.anonymous_share),
-            max_per_principal=options.door.limits.share_of_principal,
-        )
+        self.connections = build_connections(options, self._head())
         self.cutter = Cutter(
             lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made below
             clock=services.clock,
@@ -175,26 +168,45 @@ class Gateway:
             on_failed=self._envoy_failed,
         )
         tally = Tally(services.clock)
-        self._ending = ending = Ending(
+        self._ending = Ending(
             services, self.id, self.connections, self.cutter, later=self._confirming.wake, tally=tally
         )
         self._choices = Choices(services.clock)
         gate = PolicyGate()
-        certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
         self._portal = PortalCertificate(
             options.door.portal_files, options.door.portal_host, options.folder / "keys" / "portal"
         )
         self._upstream_watch = UpstreamWatch(self._upstreams.watched)
         snapshots = PolicySnapshots()
-        self.publishing = PolicyPublisher(
+        self.publishing = self._build_publisher(snapshots, gate)
+        evidence_cache = EvidenceCache(services.work)
+        self._evidence = EvidenceLoader(services, evidence_cache)
+        self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
+        self.follower = self._build_follower(snapshots)
+        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
+        self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
+        self._reconciler = self._build_reconciler()
+        authorizer = Authorizer(
+            self._authorizer_ports(tally),
+            self._decider,
+            connections=self.connections,
+            gate=gate,
+            signer=AssertionSigner(key, issuer=options.issuer),
+            clock=services.clock,
+        )
+        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
+
+    def _build_publisher(self, snapshots: PolicySnapshots, gate: PolicyGate) -> PolicyPublisher:
+        services, options = self._services, self._options
+        return PolicyPublisher(
             services,
             self.id,
             options.door,
             snapshots=snapshots,
             connections=self.connections,
-            ending=ending,
-            certificates=certificates,
+            ending=self._ending,
+            certificates=ServerCertificates(services, self.id, options.folder / "keys" / "server"),
             gate=gate,
             validator=Validator(options.envoy.binary, folder=options.folder),
             last_published=LastPublished(options.folder / "published"),
@@ -205,52 +217,35 @@ class Gateway:
             upstreams=self._upstreams.read,
             portal=self._portal,
         )
-        evidence_cache = EvidenceCache(services.work)
-        self._evidence = EvidenceLoader(services, evidence_cache)
-        self._decider = decider = AccessDecider(
-            services,
-            evidence_cache,
-            snapshots,
-            gateway_id=self.id,
-            lifetime=options.lifetime,
-            anonymous_lifetime=options.door.limits.anonymous_lifetime,
-            refused_lifetime=options.door.limits.refused_lifetime,
-        )
-        self.follower = Follower(
-            services,
-            decider,
+
+    def _build_follower(self, snapshots: PolicySnapshots) -> Follower:
+        requests = self.publishing.requests
+        return Follower(
+            self._services,
+            self._decider,
             snapshots,
             self.connections,
-            ending,
-            publish=self.publishing.requests.request,
-            order_changed=self.publishing.requests.order_changed,
-            regrant=self.publishing.requests.refresh,
+            self._ending,
+            publish=requests.request,
+            order_changed=requests.order_changed,
+            regrant=requests.refresh,
             evidence=self._evidence,
             confirm=self._confirming.wake,
-            max_staleness=options.max_staleness,
-            lifetime=options.lifetime,
+            max_staleness=self._options.max_staleness,
+            lifetime=self._options.lifetime,
             choices=self._choices,
         )
-        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
-        self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
-        self._reconciler = Reconciler(
+
+    def _build_reconciler(self) -> Reconciler:
+        return Reconciler(
             self.connections,
             self.cutter,
-            listeners=lambda: options.listeners,
-            clock=services.clock,
-            end_due=lambda due: ending.end(due, EndReason.DEADLINE),
-            on_stranger=ending.note_stranger,
-            most_undecided=options.door.limits.undecided_per_source,
+            listeners=lambda: self._options.listeners,
+            clock=self._services.clock,
+            end_due=lambda due: self._ending.end(due, EndReason.DEADLINE),
+            on_stranger=self._ending.note_stranger,
+            most_undecided=self._options.door.limits.undecided_per_source,
         )
-        authorizer = Authorizer(
-            self._authorizer_ports(tally),
-            decider,
-            connections=self.connections,
-            gate=gate,
-            signer=AssertionSigner(key, issuer=options.issuer),
-            clock=services.clock,
-        )
-        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
 
     def _authorizer_ports(self, tally: Tally) -> AuthorizerPorts:
         limits = self._options.door.limits
@@ -449,3 +444,35 @@ class Gateway:
 
     def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])
+
+
+def build_connections(options: GatewayOptions, sequence: int) -> Connections:
+    """Return the registry of connections, with what its journal holds of an Envoy that went on."""
+    limits = options.door.limits
+    return Connections(
+        Journal(options.folder / "connections.journal", boot_id=options.boot_id),
+        sequence=sequence,
+        max_total=limits.connections,
+        max_per_source=limits.connections_per_source,
+        anonymous=Share(*limits.anonymous_share),
+        max_per_principal=limits.share_of_principal,
+    )
+
+
+def build_decider(
+    services: Services,
+    gateway_id: str,
+    options: GatewayOptions,
+    snapshots: PolicySnapshots,
+    evidence_cache: EvidenceCache,
+) -> AccessDecider:
+    """Return what decides about connections, within this gateway's limits."""
+    return AccessDecider(
+        services,
+        evidence_cache,
+        snapshots,
+        gateway_id=gateway_id,
+        lifetime=options.lifetime,
+        anonymous_lifetime=options.door.limits.anonymous_lifetime,
+        refused_lifetime=options.door.limits.refused_lifetime,
+    )
