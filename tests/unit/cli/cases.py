@@ -103,7 +103,7 @@ SUCCESSES: dict[str, Success] = {
     ),
     "app list": Success(
         says=("name", "hosts", "upstream", "payments", "wiki", "unknown: no gateway runs"),
-        members="name hosts upstream answers rules id",
+        members="name hosts upstream answers rules on_refusal id",
     ),
     "app set": Success(
         words="wiki --upstream http://127.0.0.1:9002",
@@ -170,7 +170,7 @@ SUCCESSES: dict[str, Success] = {
             "/enrol#token=",
             "doorward factor invite alice",
         ),
-        members="id name link expires_at",
+        members="id name link expires_at notes",
     ),
     "session list": Success(
         words="alice",

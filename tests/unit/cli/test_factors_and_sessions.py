@@ -138,6 +138,13 @@ def test_an_invitation_says_what_it_lacks(site: Site, monkeypatch: pytest.Monkey
     assert site.do("factor", "invite", "alice")["notes"] == [without_certificate]
 
 
+def test_a_rule_that_asks_for_what_no_one_can_enrol_says_so(site: Site) -> None:
+    """Nothing else would tell before the first person stands in front of the portal."""
+    site.do("app", "add", "bank", "--host", "bank.corp.example", "--upstream", "http://127.0.0.1:9000")
+    words = ["rule", "add", "bank", "--kind", "person", "--require", "webauthn"]
+    assert "root_is_deployed" in site.ask(*words, answer="").output
+
+
 def test_a_link_is_shown_once_and_kept_nowhere(site: Site) -> None:
     """The token stands behind the #, works for the hours that were named, and is not in the database."""
     invited = site.do("factor", "invite", "alice", "--hours", "2")

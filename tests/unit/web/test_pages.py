@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Reason
+from doorward.directory.own_certificates import report_lost
 from doorward.enforcement.envoy.sentences import PAGE_STATES, STATUS_CASES
 from doorward.enforcement.plan import Token
 from doorward.web.edge import Edge
@@ -194,6 +195,18 @@ def test_a_withdrawn_certificate_is_told_when_and_why(world: World, client: Test
     answer = client.get("/", headers=told("certificate-revoked", pem))
     assert "It was reported lost on" in answer.text
     assert "Valid until" in answer.text
+
+
+def test_a_lost_certificate_leads_to_another_and_a_withdrawn_one_to_the_help_desk(
+    world: World, client: TestClient
+) -> None:
+    """A passkey brings another only if the holder reported the loss (docs/design/0072)."""
+    withdrawn, pem = pem_of(world, "alice")
+    revoke(world.services, withdrawn, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+    assert f"{PORTAL}/renew" not in client.get("/", headers=told("certificate-revoked", pem)).text
+    lost, pem = pem_of(world, "alice")
+    report_lost(world.services, world.principal("alice").id, lost)
+    assert f"{PORTAL}/renew" in client.get("/", headers=told("certificate-revoked", pem)).text
 
 
 def test_an_ended_certificate_is_told_its_end(world: World, client: TestClient) -> None:

@@ -15,7 +15,7 @@ from doorward.cli.completing import (
     complete_principal,
     complete_profile,
 )
-from doorward.cli.confirming import YES, ask, may_ask
+from doorward.cli.confirming import PORTAL_UNTRUSTED, YES, ask, may_ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.factor_kinds import SESSION_FACTORS
@@ -103,6 +103,7 @@ def app_list(state: State) -> None:
             "upstream": one.upstream.url,
             "answers": _answers(one.name, silent),
             "rules": len(one.rules),
+            "on_refusal": one.on_refusal.value,
             "id": application_id,
         }
         for one, application_id in parts.applications.list_applications(installation.services)
@@ -292,6 +293,8 @@ def rule_add(
         require={"factor": factor or "", "level": level or "", "within": within},
     )
     installation = state.installation()
+    if (factor or level) and not installation.is_portal_trusted():
+        state.output.note(f"note: {PORTAL_UNTRUSTED}")
     report_applied(
         state,
         installation.services,

@@ -9,7 +9,7 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
-from doorward.cli.confirming import YES, ask, confirmed
+from doorward.cli.confirming import PORTAL_UNTRUSTED, YES, ask, confirmed
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
@@ -64,10 +64,7 @@ def invite(state: State, name: str, hours: int) -> None:
     until = invitation.right.expires_at
     notes = [] if invitation.has_certificate else [f"{name} has no valid certificate: doorward invite {name}"]
     if not installation.is_portal_trusted():
-        notes.append(
-            "browsers do not trust the portal's certificate, and make no passkey there: "
-            "set portal_certificate and portal_key, or root_is_deployed"
-        )
+        notes.append(PORTAL_UNTRUSTED)
     state.output.result(
         {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
         f"A one-time link for [bold]{escape(name)}[/bold], good until {until:%Y-%m-%d %H:%M}Z:",

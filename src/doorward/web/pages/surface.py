@@ -65,10 +65,14 @@ _WITHDRAWN = mark("On %(at)s. It opens nothing any more. If that was not you, te
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the inventory knows: the application's name, and the certificate if it is one of ours."""
+    """What the inventory knows: the application's name, and the certificate if it is one of ours.
+
+    `is_lost`: whether its own holder reported it lost; only then a passkey brings another after a revocation.
+    """
 
     application: str
     certificate: CertificateRecord | None
+    is_lost: bool
 
 
 class PagesSurface:
@@ -135,7 +139,9 @@ class PagesSurface:
         with self._services.work.read() as stores:
             found = stores.certificates.by_sha256(claimed.sha256) if claimed else None
             named = [one.name for one in stores.applications.list() if one.id == application]
-        return _Known(application=named[0] if named else "", certificate=found)
+            note = stores.holder_notes.of([found.id]).get(found.id) if found else None
+        is_lost = note is not None and note.lost_at is not None
+        return _Known(application=named[0] if named else "", certificate=found, is_lost=is_lost)
 
     def _message(self, request: Request, state: str, claimed: Claimed | None, known: _Known) -> Message:
         language, now = language_of(request), self._services.clock.now()
@@ -156,6 +162,11 @@ class PagesSurface:
         if state == "certificate-withdrawn" and record and record.revoked_at:
             values["at"] = tell_when(record.revoked_at, now, language)
             why = _WITHDRAWN_BECAUSE.get(record.reason or RevocationReason.UNSPECIFIED, _WITHDRAWN)
+        targets = dict(self._targets)
+        if state == "certificate-withdrawn" and not known.is_lost:
+            targets.pop(
+                Target.RENEW, None
+            )  # an administrator withdrew it, and decides whether there is another
         return Message(
             state=state,
             language=language,
@@ -164,7 +175,7 @@ class PagesSurface:
             incident=incident_of(request.headers.get("x-request-id", "")),
             at=now,
             facts=_facts(language, known, claimed),
-            targets=self._targets,
+            targets=targets,
             until=claimed.not_before if claimed and state == "certificate-not-yet-valid" else None,
         )
 
