@@ -23,6 +23,7 @@ from doorward.directory.principals import resume, suspend
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.runtime.evidence import Evidence
 from doorward.stores.choices import Choice
+from doorward.web.choosing import CHOOSE_PATH
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 from tests.support.toy_ca import ToyCA
 
@@ -165,17 +166,18 @@ class TestAnotherCertificate:
             doorway.get(alice, "/", app=app)
         assert doorway.get(alice, "/", app=app, headers={"Accept": "text/html"}).status == 200
 
-    def test_without_a_certificate_the_source_is_asked_again(self, doorway: Doorway) -> None:
-        """Who pressed “Cancel” may want to choose after all."""
-        with doorway.session(None) as session:
+    @pytest.mark.parametrize("app", ["app", "portal"])
+    def test_without_a_certificate_the_source_is_asked_again(self, doorway: Doorway, app: str) -> None:
+        """A person who pressed “Cancel” asks on the page, and the answer arrives before the connection is cut."""
+        host = f"{doorway.host(app)}:{doorway.port}"
+        with doorway.session(None, app=app) as session:
             session.request("GET", "/", headers={"Accept": "text/html"})
-            live = newest(doorway)
-            choice = Choice.of(live.application_id, "", live.source_address)
-            doorway.settle(Choosing(doorway.services).choose(choice, good=False).seq)
+            asked = session.request("POST", CHOOSE_PATH, headers={"Host": host, "Origin": f"https://{host}"})
+            assert asked.status == 204
             assert is_closed(session.socket)
         with pytest.raises(OSError):
-            doorway.get(None, "/")
-        assert doorway.get(None, "/", headers={"Accept": "text/html"}).status >= 400
+            doorway.get(None, "/", app=app)
+        assert doorway.get(None, "/", app=app, headers={"Accept": "text/html"}).status >= 400
 
 
 def is_closed(connection: ssl.SSLSocket) -> bool:

@@ -21,6 +21,7 @@ from doorward.enforcement.envoy.names import (
     IDENTITY_HEADERS,
     PAGE,
     REFUSAL,
+    SOURCE,
     SURFACE_HEADERS,
     Refusal,
 )
@@ -44,6 +45,7 @@ SPOOFED = [
     ("client-cert", ":AAAA:"),
     ("doorward-refusal", "none"),
     ("doorward-claimed-certificate", "alice"),
+    ("doorward-source", "192.0.2.66"),
     ("doorward-application", "app_other"),
     ("x-forwarded-client-cert", "By=x;Subject=alice"),
 ]
@@ -116,7 +118,7 @@ class TestRefused:
         seen = surface.since(before)
         assert len(seen) == len(PATHS)
         for one in seen:
-            assert said_of(one) <= {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE}
+            assert said_of(one) <= {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
             assert one.all_of(APPLICATION) == ["app_pay"]
             assert one.all_of(REFUSAL) == [Reason.CERTIFICATE_REVOKED.value]
             (claimed,) = one.all_of(CLAIMED_CERTIFICATE) or [""]
@@ -139,7 +141,7 @@ class TestRefused:
         paged.authorizer.facts = facts_of(TELLER, CLEARED, judged="0")
         assert ask(paged, peer, "/accounts/7", h2=h2) == 200
         assert witness.since(mark) == []
-        assert said_of(surface.requests[-1]) <= {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE}
+        assert said_of(surface.requests[-1]) <= {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
 
     def test_parts_of_pages_say_nothing_of_anybody(
         self, paged: OpenDoor, surface: Witness, peer: str | None, *, h2: bool
@@ -275,7 +277,7 @@ class TestChoosing:
         port = paged.site.port
         own = ("Origin", f"https://pay.test:{port}")
         assert ask(paged, "stranger", "/_doorward/choose", own, method="POST") == 200
-        assert said_of(surface.requests[-1]) == {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE}
+        assert said_of(surface.requests[-1]) == {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
         paged.authorizer.facts = facts_of(TELLER, CLEARED)
         assert ask(paged, "p256", "/_doorward/choose", own, method="POST") == 200
         assert said_of(surface.requests[-1]) == {APPLICATION, *IDENTITY_HEADERS}

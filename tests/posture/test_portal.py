@@ -19,6 +19,7 @@ from doorward.enforcement.envoy.names import (
     IDENTITY_HEADERS,
     JUDGED,
     REFUSAL,
+    SOURCE,
     SURFACE_HEADERS,
     Refusal,
 )
@@ -41,6 +42,7 @@ SPOOFED = [
     ("client-cert", ":AAAA:"),
     ("doorward-refusal", "none"),
     ("doorward-claimed-certificate", "alice"),
+    ("doorward-source", "192.0.2.66"),
     ("doorward-application", "app_pay"),
     ("x-forwarded-client-cert", "By=x;Subject=alice"),
 ]
@@ -101,7 +103,7 @@ class TestUnjudged:
         """The handshake ends well, no identity header arrives, and what the client wrote under our names is gone."""
         assert ask(portal, peer, *SPOOFED, h2=h2) == 200
         seen = surface.requests[-1]
-        assert said_of(seen) <= {REFUSAL, CLAIMED_CERTIFICATE}
+        assert said_of(seen) <= {REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
         assert seen.all_of(REFUSAL) == [Reason.CERTIFICATE_MISSING.value]
         (claimed,) = seen.all_of(CLAIMED_CERTIFICATE) or [""]
         assert unquote(claimed).startswith("-----BEGIN CERTIFICATE-----") is (peer is not None)
@@ -112,7 +114,7 @@ class TestUnjudged:
         """Every fact of alice and `judged=0`: still nobody."""
         portal.authorizer.facts = facts_of(judged="0")
         assert ask(portal, peer, h2=h2) == 200
-        assert said_of(surface.requests[-1]) <= {REFUSAL, CLAIMED_CERTIFICATE}
+        assert said_of(surface.requests[-1]) <= {REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
 
 
 def test_a_judged_connection_says_who_comes(portal: OpenDoor, surface: Witness) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from playwright.sync_api import BrowserContext, CDPSession, Page, expect, sync_p
 
 from tests.support.doorway import DOMAIN, Doorway, Identity
 from tests.support.nss import NssStore, Selection, chosen_by_itself
+from tests.support.screen import Screen, screenshot_folder
 
 MILLISECONDS = 60_000
 """For each step: a machine under load is slow, and a step that waits for nothing takes no time."""
@@ -39,16 +40,6 @@ FLAGS = (
 RELOADS, RELOAD_MILLISECONDS = 100, 100
 SERIOUS = {"serious", "critical"}
 DESKTOP, PHONE = (1280, 800), (390, 844)
-
-
-def screenshot_folder() -> Path | None:
-    """Return where screenshots go, or None if none are wanted."""
-    named = os.environ.get("DOORWARD_SCREENSHOTS")
-    if not named:
-        return None
-    folder = Path(named)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +109,10 @@ class Chromium:
     def open(self, url: str) -> None:
         """Open a page and wait for its load event."""
         self.page.goto(url)
+
+    def begin(self, url: str) -> None:
+        """Begin to open a page, and wait for nothing: the browser may ask something first."""
+        self.page.evaluate("url => { setTimeout(() => { location.href = url; }); }", url)
 
     def text(self) -> str:
         """Return what a person reads."""
@@ -201,27 +196,32 @@ def _network(*, offline: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
+def chromium(
+    door: Doorway, who: Identity | None = None, *, also: Sequence[Identity] = (), on: Screen | None = None
+) -> Iterator[Chromium]:
     """Start Chromium; the browser and its store end with the block.
 
     Args:
         door: its root is trusted, and a certificate is chosen without a dialog on its hosts.
         who: the certificate in the store; None leaves the store without one.
+        also: further ones.
+        on: a screen to appear on; then the browser asks which certificate to show, as a person's does.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         store = NssStore(home / ".pki" / "nssdb", door.root)
-        if who is not None:
-            store.add(who)
-        selection = stack.enter_context(chosen_by_itself(f"https://[*.]{DOMAIN}:{door.port}"))
+        for one in (*([who] if who else []), *also):
+            store.add(one)
+        pattern = f"https://[*.]{DOMAIN}:{door.port}"
+        selection = stack.enter_context(chosen_by_itself(pattern)) if on is None else Selection(pattern)
         playwright = stack.enter_context(sync_playwright())
         launch = partial(
             playwright.chromium.launch_persistent_context,
             home / "profile",
             executable_path="/usr/bin/chromium",
-            headless=True,
+            headless=on is None,
             args=FLAGS,
-            env={**os.environ, "HOME": str(home)},
+            env={**(os.environ if on is None else on.environment), "HOME": str(home)},
             viewport={"width": DESKTOP[0], "height": DESKTOP[1]},
             timeout=MILLISECONDS,
             accept_downloads=True,

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from doorward.demo.ports import free_port
-from tests.support.browser import screenshot_folder
 from tests.support.doorway import Doorway, Identity
 from tests.support.nss import NssStore
+from tests.support.screen import screenshot_folder
 
 SECONDS = 120.0
 PREFERENCES: dict[str, object] = {

@@ -9,6 +9,7 @@ Not here: what gateways do about it (gateway.connections.choices), and the scrip
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -19,10 +20,11 @@ from starlette.responses import Response
 from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.choosing import Choosing
-from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
+from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, SOURCE
 from doorward.stores.choices import Choice
+from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.guard import OpenWay
-from doorward.web.identity import ASSERTION, Identities, source_of
+from doorward.web.identity import ASSERTION, Identities
 from doorward.web.pages.claimed import parse_claimed
 from doorward.web.pool import UseCasePool
 
@@ -66,9 +68,10 @@ class ChoosingSurface:
         else:
             claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
             sha256 = claimed.sha256 if claimed else ""
-        choice = Choice.of(application, sha256, source_of(request))
+        choice = Choice.of(application, sha256, request.headers.get(SOURCE, ""))
 
         async def note() -> None:
+            await asyncio.sleep(ANSWER_FIRST_SECONDS)
             with suppress(RequestRefused):  # too many: the person presses once more, or closes the browser
                 await self._pool.run(lambda: self._choosing.choose(choice, good=good))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.parse
 from collections.abc import Iterator
 
@@ -10,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
+from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, SOURCE
 from doorward.stores.choices import Choice
 from doorward.stores.records import ChangeKind
+from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
 from tests.support.path_ca import certify
@@ -20,7 +22,7 @@ from tests.support.portal import DOCUMENT, HOST, ORIGIN, PortalBrowser
 from tests.support.world import found_world
 
 PATH = "/_doorward/choose"
-SOURCE = "192.0.2.7"
+ADDRESS = "192.0.2.7"
 
 
 @pytest.fixture
@@ -47,16 +49,34 @@ def test_a_good_certificate_is_known_by_its_assertion(alice: PortalBrowser) -> N
     assert noted(alice) == [Choice.of(one, sha256, "").subject for one in (payments, PORTAL_APPLICATION)]
 
 
+def test_the_answer_comes_first(alice: PortalBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice is noted a moment after it: what cuts the connection would cut the answer off."""
+    waited = []
+
+    async def note(seconds: float) -> None:
+        waited.append((seconds, noted(alice)))
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    assert alice.at_app("POST", PATH).status_code == 204
+    assert waited == [(ANSWER_FIRST_SECONDS, [])]
+    assert len(noted(alice)) == 1
+
+
 def test_any_other_is_known_by_what_it_showed(alice: PortalBrowser) -> None:
     """A certificate of somewhere else, or none: then by the source."""
     payments, shown = alice.world.application_id("payments"), certify("alice", ca=False)
-    base = {"Origin": f"https://{HOST}", APPLICATION: payments, "X-Forwarded-For": f"10.0.0.1,{SOURCE}"}
+    base = {
+        "Origin": f"https://{HOST}",
+        APPLICATION: payments,
+        SOURCE: ADDRESS,
+        "X-Forwarded-For": "10.0.0.1",
+    }
     for claim in ({CLAIMED_CERTIFICATE: pem(shown.certificate)}, {CLAIMED_CERTIFICATE: "-"}, {}):
         assert alice.app.post(PATH, headers=base | claim).status_code == 204
     sha256 = shown.certificate.fingerprint(shown.certificate.signature_hash_algorithm)  # type: ignore[arg-type]
     assert noted(alice) == [
         Choice.of(payments, sha256.hex(), "").subject,
-        Choice.of(payments, "", SOURCE).subject,
+        Choice.of(payments, "", ADDRESS).subject,
     ]
 
 

@@ -65,9 +65,11 @@ CLAIMED_CERTIFICATE = "doorward-claimed-certificate"
 """URL-encoded PEM of what the peer of an unjudged connection showed: for a page that explains, never believed."""
 REFUSAL = "doorward-refusal"
 """Why such a connection is not judged good: `Fact.REASON`."""
+SOURCE = "doorward-source"
+"""The peer's address as the authorizer hears it; in X-Forwarded-For Envoy writes its own for peers on loopback."""
 APPLICATION = "doorward-application"
 """The id of the application at which our own surface is asked."""
-SURFACE_HEADERS = (APPLICATION, CLAIMED_CERTIFICATE, REFUSAL)
+SURFACE_HEADERS = (APPLICATION, CLAIMED_CERTIFICATE, REFUSAL, SOURCE)
 """What only our own surfaces hear of a request, and no application."""
 
 

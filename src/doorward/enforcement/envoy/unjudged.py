@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.headers import overwrite_header
-from doorward.enforcement.envoy.names import CLAIMED_CERTIFICATE, REFUSAL, Fact
+from doorward.enforcement.envoy.names import CLAIMED_CERTIFICATE, REFUSAL, SOURCE, Fact
 
 
 def match_judged(value: str) -> dict[str, Any]:
@@ -18,8 +18,9 @@ def match_judged(value: str) -> dict[str, Any]:
 
 
 def build_claims() -> list[dict[str, Any]]:
-    """Return the headers that say what the peer showed and why it is not enough."""
+    """Return the headers that say what the peer showed, why it is not enough, and where it comes from."""
     return [
         overwrite_header(CLAIMED_CERTIFICATE, "%DOWNSTREAM_PEER_CERT%"),
         overwrite_header(REFUSAL, f"%FILTER_STATE({Fact.REASON.state_key}:PLAIN)%"),
+        overwrite_header(SOURCE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),
     ]
