@@ -23,7 +23,7 @@ from doorward.factors.webauthn import (
 )
 from doorward.web.app import build_portal_app, build_sessions_app
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms
+from doorward.web.portal.context import PortalTerms
 from tests.support import passkeys
 from tests.support.assertions import AssertedDoor
 from tests.support.passkeys import SoftAuthenticator

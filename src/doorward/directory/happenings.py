@@ -25,7 +25,7 @@ LATELY = timedelta(days=14)
 """How far back is told."""
 
 KNOWN_FOR = timedelta(days=30)
-"""So long an address and a browser are known after a session from there; ended sessions are kept as long (`pruning`)."""
+"""How long an address and a browser are known after a session from there; ended sessions are kept as long (`pruning`)."""
 
 MOST_SESSIONS = 1000
 """Newest sessions of one person that are looked at."""

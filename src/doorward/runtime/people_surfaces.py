@@ -19,7 +19,7 @@ from doorward.web.app import build_enrolment_app, build_portal_app, build_sessio
 from doorward.web.look.rendering import Look
 from doorward.web.pages.surface import STATIC_BASE
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms
+from doorward.web.portal.context import PortalTerms
 
 
 class PeopleSurfaces:

@@ -25,7 +25,7 @@ from doorward.web.look.rendering import Look
 from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms
+from doorward.web.portal.context import PortalTerms
 from doorward.web.portal.surface import PortalSurface
 from doorward.web.sessions.surface import SessionSurface
 from doorward.web.status import StatusSurface

@@ -23,7 +23,7 @@ from doorward.directory.choosing import Choosing
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, SOURCE
 from doorward.stores.choices import Choice
 from doorward.web.answers import ANSWER_FIRST_SECONDS
-from doorward.web.guard import OpenWay
+from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import ASSERTION, Identities
 from doorward.web.pages.claimed import parse_claimed
 from doorward.web.pool import UseCasePool
@@ -53,10 +53,10 @@ class ChoosingSurface:
         self._identities = identities
         self._audience = audience
 
-    def way(self) -> OpenWay:
+    def route(self) -> UnguardedRoute:
         """Return the route; it comes from our own pages only."""
         why = "who has no good certificate may choose another one too"
-        return OpenWay(method="POST", path=CHOOSE_PATH, answer=self.choose, why=why)
+        return UnguardedRoute(method="POST", path=CHOOSE_PATH, answer=self.choose, why=why)
 
     async def choose(self, request: Request) -> Response:
         """Answer, and then have the browser ask again."""

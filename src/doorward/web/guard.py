@@ -27,7 +27,7 @@ Refusal = Callable[[Request, DoorwardError], Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class GuardedRoute:
     """One guarded route: a method and a path template, and what answers the caller who was identified."""
 
     method: str
@@ -36,7 +36,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenWay:
+class UnguardedRoute:
     """One route without a caller; `why` is the reason that it may be. An unsafe method comes from our own pages only."""
 
     path: str
@@ -46,7 +46,7 @@ class OpenWay:
 
 
 class Guard:
-    """Makes routes of ways.
+    """Puts routes behind the two questions.
 
     Args:
         identities: reads the caller out of a request.
@@ -71,33 +71,33 @@ class Guard:
         self._refusal = refusal
         self._stranger = stranger
 
-    def routes(self, ways: Sequence[Way | OpenWay]) -> list[Route]:
+    def routes(self, table: Sequence[GuardedRoute | UnguardedRoute]) -> list[Route]:
         """Return the routes in their order; every GET answers HEAD too."""
         return [
             Route(
                 one.path,
-                self._open(one) if isinstance(one, OpenWay) else self._guarded(one),
+                self._open(one) if isinstance(one, UnguardedRoute) else self._guarded(one),
                 methods=[one.method],
             )
-            for one in ways
+            for one in table
         ]
 
-    def _open(self, way: OpenWay) -> OpenHandler:
-        if way.method in SAFE_METHODS:
-            return way.answer
+    def _open(self, route: UnguardedRoute) -> OpenHandler:
+        if route.method in SAFE_METHODS:
+            return route.answer
 
         async def answer(request: Request) -> Response:
             check_origin(request, await self._origin(request))
-            return await way.answer(request)
+            return await route.answer(request)
 
         return answer
 
-    def _guarded(self, way: Way) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, route: GuardedRoute) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 check_origin(request, await self._origin(request))
                 caller = await self._identities.identify(request, await self._audience(request))
-                return await way.answer(request, caller)
+                return await route.answer(request, caller)
             except DoorwardError as error:
                 if error.code == "certificate-needed" and self._stranger is not None and wants_page(request):
                     return await self._stranger(request)

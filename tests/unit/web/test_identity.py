@@ -19,7 +19,7 @@ from doorward.core.names import PORTAL_AUDIENCE
 from doorward.directory import principals as directory
 from doorward.directory.callers import Caller
 from doorward.web.app import build_surface
-from doorward.web.guard import Guard, OpenWay, Way
+from doorward.web.guard import Guard, GuardedRoute, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
@@ -65,9 +65,9 @@ def client(world: World) -> Iterator[TestClient]:
 
     guard = Guard(Identities(world.services, pool), audience=audience, origin=origin)
     ways = [
-        Way(method="GET", path="/me", answer=tell),
-        Way(method="POST", path="/me", answer=tell),
-        OpenWay(path="/free", answer=free, why="a test"),
+        GuardedRoute(method="GET", path="/me", answer=tell),
+        GuardedRoute(method="POST", path="/me", answer=tell),
+        UnguardedRoute(path="/free", answer=free, why="a test"),
     ]
     app: Starlette = build_surface(guard.routes(ways))
     yield TestClient(app)

@@ -18,7 +18,7 @@ from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages
 from doorward.web.app import build_surface
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms
+from doorward.web.portal.context import PortalTerms
 from doorward.web.sessions.surface import SessionSurface
 from tests.support.assertions import AssertedDoor
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser, enrol_passkey

@@ -1,6 +1,6 @@
 """A person adds a factor, or puts another in the place of one.
 
-The ground (`grounds`) is looked at when it begins and again in the transaction that adds the factor. What is added is
+The permission (`permission`) is looked at when it begins and again in the transaction that adds the factor. What is added is
 shown by that: a passkey verifies its user, a code proves the app, a password is typed. The caller may note it as shown
 (`directory.portal_sessions.note_factor`).
 A password in the place of another ends all sessions of the person, the portal's too.
@@ -23,9 +23,14 @@ from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import totp_place
 from doorward.directory.factors.context import FactorContext
-from doorward.directory.factors.grounds import find_ground, kinds_of, require_fresh, require_owner
 from doorward.directory.factors.passkeys import Question, refuse_over, user_handle
 from doorward.directory.factors.pending import Purpose
+from doorward.directory.factors.permission import (
+    kinds_of,
+    require_fresh,
+    require_owner,
+    require_right_or_check,
+)
 from doorward.directory.factors.removing import fit_name
 from doorward.directory.factors.rights import refuse_closed, use_right
 from doorward.directory.sealing import seal
@@ -62,13 +67,13 @@ def set_password(
         token: of an administrator's link; empty where there is none.
 
     Raises:
-        RequestRefused: as `grounds.find_ground` and `factors.password.require_choosable`.
+        RequestRefused: as `permission.require_right_or_check` and `factors.password.require_choosable`.
         Unavailable: `too-busy`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        find_ground(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
+        require_right_or_check(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
         applications = [one.name for one in stores.applications.list()]
     known = (person.name, *person.display_name.split(), *context.known_words, *applications)
@@ -82,7 +87,7 @@ def set_password(
     hashed = context.budget.run(caller.source, choose)
     record = _new(context, caller, FactorKind.PASSWORD, hashed.encode("ascii"), now)
     with services.work.change() as stores:
-        right = find_ground(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
+        right = require_right_or_check(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
         former = _of_kind(stores, caller, FactorKind.PASSWORD)
         for one in former:
             stores.factors.remove(one.id)
@@ -100,12 +105,12 @@ def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, t
     """Offer a secret for an authenticator app; it is enrolled by `finish_totp`.
 
     Raises:
-        RequestRefused: as `grounds.find_ground`; `factors-full`.
+        RequestRefused: as `permission.require_right_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        find_ground(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
+        require_right_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
         _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
     secret = services.random.token(totp.SECRET_BYTES)
     name = context.pending.put(services.random, caller.certificate_id, Purpose.ENROL_TOTP, secret, now)
@@ -144,7 +149,7 @@ def finish_totp(
         context, caller, FactorKind.TOTP, secret, now, name=name, counter=verdict.require(), sealed=True
     )
     with services.work.change() as stores:
-        right = find_ground(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
+        right = require_right_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
         _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
         if context.pending.take(offer_id, caller.certificate_id, Purpose.ENROL_TOTP, now) is None:
             raise refuse_over()  # the form was sent twice at once
@@ -158,12 +163,12 @@ def begin_passkey(
     """Ask the browser to make a passkey; it is enrolled by `finish_passkey`.
 
     Raises:
-        RequestRefused: as `grounds.find_ground`; `factors-full`.
+        RequestRefused: as `permission.require_right_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        find_ground(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
+        require_right_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
         kept = _of_kind(stores, caller, FactorKind.WEBAUTHN)
         _require_room(kept, MAX_PASSKEYS)
@@ -221,7 +226,7 @@ def finish_passkey(
         credential_id=render_base64url(passkey.credential_id),
     )
     with services.work.change() as stores:
-        right = find_ground(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
+        right = require_right_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
         _require_room(_of_kind(stores, caller, FactorKind.WEBAUTHN), MAX_PASSKEYS)
         _add(context, stores, caller, [record], right)
     return record
@@ -230,7 +235,7 @@ def finish_passkey(
 def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; the former ones are void.
 
-    A right is no ground for them: they come after the first factor. A code keeps, as its counter, how strong the person's
+    A right does not permit them: they come after the first factor. A code keeps, as its counter, how strong the person's
     strongest factor was: it gives back no stronger one.
 
     Raises:

@@ -20,8 +20,8 @@ from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.directory.factors.attempts import clear_account
-from doorward.directory.factors.duties import refuse_owed
-from doorward.directory.factors.grounds import require_fresh, require_owner
+from doorward.directory.factors.permission import require_fresh, require_owner
+from doorward.directory.factors.required import refuse_if_required
 from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
@@ -121,7 +121,7 @@ def remove_factor(
                 "this is your only factor, and without one you could not come back here",
                 hint="add another one first",
             )
-        refuse_owed(stores, caller, [one for one in kept if one != found], found.kind)
+        refuse_if_required(stores, caller, [one for one in kept if one != found], found.kind)
         codes = [one for one in factors if one.kind is FactorKind.RECOVERY]
         for one in codes if found.kind is FactorKind.RECOVERY else [found]:
             stores.factors.remove(one.id)

@@ -28,9 +28,9 @@ from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
-from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, portal_cookie
+from doorward.web.portal.factors import PortalFactors
 from doorward.web.portal.needs import find_needs
-from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, portal_cookie
 from doorward.web.portal.step_up import send_back
 
 _KINDS = {kind.value: kind for kind in SESSION_FACTORS}
@@ -40,30 +40,30 @@ class Checks:
     """The routes of checking.
 
     Args:
-        place: the portal.
-        desk: judges factors.
+        portal: the portal.
+        factors: judges factors.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
-        self._place = place
-        self._desk = desk
+    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+        self._portal = portal
+        self._factors = factors
 
     async def ask(self, request: Request, caller: Caller) -> Response:
         """Show the ways that this person has."""
-        place, step_up_id = self._place, request.path_params["id"]
-        step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
+        portal, step_up_id = self._portal, request.path_params["id"]
+        step_up = await portal.run(lambda: find_step_up(portal.services, caller, step_up_id))
         return await self._form(request, caller, step_up)
 
     async def check(self, request: Request, caller: Caller) -> Response:
         """Judge what was shown, and go on."""
-        place, step_up_id = self._place, request.path_params["id"]
+        portal, step_up_id = self._portal, request.path_params["id"]
         kind = _KINDS.get(request.path_params["kind"])
         if kind is None:
             raise NotFound("path-unknown", "there is no such page here")
-        step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
+        step_up = await portal.run(lambda: find_step_up(portal.services, caller, step_up_id))
         fields = await form_of(request)
         try:
-            factor = await self._desk.check(caller, kind, fields)
+            factor = await self._factors.check(caller, kind, fields)
         except RequestRefused as refusal:
             told = tell_fault_line(refusal, language_of(request))
             return await self._form(request, caller, step_up, fault=told, status=403)
@@ -74,9 +74,9 @@ class Checks:
                 request, caller, step_up, fault=tell_fault_line(away, language_of(request)), status=429
             )
         former = cookie_of(request, PORTAL_COOKIE)
-        session, token = await place.run(
+        session, token = await portal.run(
             lambda: note_factor(
-                place.services, caller, kind, former=former, idle=place.terms.idle, factor_id=factor.id
+                portal.services, caller, kind, former=former, idle=portal.terms.idle, factor_id=factor.id
             )
         )
         return await self._go_on(request, caller, step_up, session, portal_cookie(token))
@@ -85,49 +85,51 @@ class Checks:
         self, request: Request, caller: Caller, step_up: StepUpRecord, session: SessionRecord, cookie: str
     ) -> Response:
         """Lead to where the check was begun, or back to the check if more is asked for."""
-        place = self._place
+        portal = self._portal
         if step_up.application_id == PORTAL_APPLICATION:
-            done = await place.run(lambda: end_own_check(place.services, caller, step_up.id))
+            done = await portal.run(lambda: end_own_check(portal.services, caller, step_up.id))
             return redirect(done.return_path, (cookie,))
         shown = ShownFactors.of(session.factors)
-        if await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown)):
+        if await portal.run(lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)):
             return redirect(f"/check/{step_up.id}", (cookie,))
-        return await send_back(place, request, caller, step_up, session, cookies=(cookie,))
+        return await send_back(portal, request, caller, step_up, session, cookies=(cookie,))
 
     async def _form(
         self, request: Request, caller: Caller, step_up: StepUpRecord, *, fault: str = "", status: int = 200
     ) -> Response:
-        place = self._place
-        session = await place.session(request, caller)
+        portal = self._portal
+        session = await portal.session(request, caller)
         shown = ShownFactors.of(session.factors if session else {})
-        missing = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown))
-        kinds = await self._desk.kinds(caller)
+        missing = await portal.run(
+            lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)
+        )
+        kinds = await self._factors.kinds(caller)
         ways = [await self._way(caller, kind) for kind in _useful(kinds, missing or frozenset())]
         context = {
             "id": step_up.id,
             "application": await self._name(step_up),
             "ways": ways,
             "fault": fault,
-            "usable": place.terms.is_trusted,
-            "can_enrol": await self._desk.has_right(caller),
+            "usable": portal.terms.is_trusted,
+            "can_enrol": await self._factors.has_right(caller),
         }
-        return place.page(request, caller, "check", context, status=status)
+        return portal.page(request, caller, "check", context, status=status)
 
     async def _way(self, caller: Caller, kind: FactorKind) -> dict[str, Any]:
         if kind is not FactorKind.WEBAUTHN:
             return {"kind": kind.value}
-        question = await self._desk.ask_passkey(caller)
+        question = await self._factors.ask_passkey(caller)
         return {"kind": kind.value, "options": json.dumps(question.options), "question": question.id}
 
     async def _name(self, step_up: StepUpRecord) -> str:
         """Return the name of the application; empty for the portal itself."""
-        place = self._place
+        portal = self._portal
 
         def find() -> str:
-            with place.services.work.read() as stores:
-                return place.snapshots.current(stores)[0].names.get(step_up.application_id, "")
+            with portal.services.work.read() as stores:
+                return portal.snapshots.current(stores)[0].names.get(step_up.application_id, "")
 
-        return await place.run(find)
+        return await portal.run(find)
 
 
 def _useful(kinds: frozenset[FactorKind], missing: frozenset[Requirement]) -> list[FactorKind]:

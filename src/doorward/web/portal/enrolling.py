@@ -10,7 +10,7 @@
 
 What needs a fresh check leads to the check and comes back to the page. A token of an administrator's link is kept in
 the form and never in an address.
-Not here: on what ground a factor may be changed, and changing it (directory.factors).
+Not here: when a factor may be changed, and changing it (directory.factors).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from doorward.directory.factors.enrolling import (
     make_recovery_codes,
     set_password,
 )
-from doorward.directory.factors.grounds import find_ground
+from doorward.directory.factors.permission import require_right_or_check
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
 from doorward.stores.factor_records import FactorRecord
@@ -45,9 +45,9 @@ from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import tell_moment
 from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
-from doorward.web.portal.desk import FactorDesk, Fields
-from doorward.web.portal.duties import tell_owed
-from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, no_portal_cookie, portal_cookie
+from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, no_portal_cookie, portal_cookie
+from doorward.web.portal.factors import Fields, PortalFactors
+from doorward.web.portal.required import tell_missing_factors
 
 T = TypeVar("T")
 
@@ -78,28 +78,28 @@ class Enrolling:
     """The routes of a person's factors.
 
     Args:
-        place: the portal.
-        desk: what is shared of factors.
+        portal: the portal.
+        factors: what is shared of factors.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
-        self._place = place
-        self._desk = desk
+    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+        self._portal = portal
+        self._factors = factors
 
     async def overview(self, request: Request, caller: Caller) -> Response:
         """Show what the person has."""
-        kept, language = await self._desk.factors(caller), language_of(request)
-        has_right = await self._desk.has_right(caller)
+        kept, language = await self._factors.own(caller), language_of(request)
+        has_right = await self._factors.has_right(caller)
         has_factor = any(one.kind is not FactorKind.RECOVERY for one in kept)
         context = {
             "factors": [_row(one, language) for one in kept],
             "has_right": has_right,
             "has_factor": has_factor,
             "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
-            "usable": self._place.terms.is_trusted,
-            "owed": tell_owed(await self._desk.owed(caller, kept), language),
+            "usable": self._portal.terms.is_trusted,
+            "missing": tell_missing_factors(await self._factors.missing(caller, kept), language),
         }
-        return self._place.page(request, caller, "factors", context)
+        return self._portal.page(request, caller, "factors", context)
 
     async def form(self, request: Request, caller: Caller) -> Response:
         """Show the page that adds a factor of that kind."""
@@ -112,8 +112,8 @@ class Enrolling:
 
     async def link(self, request: Request, caller: Caller) -> Response:
         """Show where an administrator's link leads: its token stands behind the `#`, which no browser sends."""
-        context = {"usable": self._place.terms.is_trusted}
-        return self._place.page(request, caller, "enrol_link", context)
+        context = {"usable": self._portal.terms.is_trusted}
+        return self._portal.page(request, caller, "enrol_link", context)
 
     async def add(self, request: Request, caller: Caller) -> Response:
         """Add a factor."""
@@ -130,28 +130,28 @@ class Enrolling:
                 return await self._form(request, caller, kind, token=token, fault=told)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
         # Adding a factor is also a check of it.
-        former, place = cookie_of(request, PORTAL_COOKIE), self._place
-        _, cookie = await place.run(
+        former, portal = cookie_of(request, PORTAL_COOKIE), self._portal
+        _, cookie = await portal.run(
             lambda: note_factor(
-                place.services, caller, kind, former=former, idle=place.terms.idle, factor_id=added.id
+                portal.services, caller, kind, former=former, idle=portal.terms.idle, factor_id=added.id
             )
         )
         return redirect("/factors", (portal_cookie(cookie),))
 
     async def rename(self, request: Request, caller: Caller) -> Response:
         """Give a factor another name."""
-        services, factor_id = self._place.services, request.path_params["id"]
+        services, factor_id = self._portal.services, request.path_params["id"]
         name = (await form_of(request)).get("name", "")
-        await self._place.run(lambda: rename_factor(services, caller, factor_id, name))
+        await self._portal.run(lambda: rename_factor(services, caller, factor_id, name))
         return redirect("/factors")
 
     async def remove(self, request: Request, caller: Caller) -> Response:
         """Take a factor away."""
-        services, factor_id = self._place.services, request.path_params["id"]
+        services, factor_id = self._portal.services, request.path_params["id"]
         await form_of(request)
         shown = await self._shown(request, caller)
         try:
-            await self._place.run(lambda: remove_factor(services, caller, factor_id, shown=shown))
+            await self._portal.run(lambda: remove_factor(services, caller, factor_id, shown=shown))
         except RequestRefused as refusal:
             return await self._check_first(caller, refusal, "/factors")
         return redirect("/factors", (no_portal_cookie(),))
@@ -164,14 +164,14 @@ class Enrolling:
             more = await self._begin(caller, kind, shown, token)
         except RequestRefused as refusal:
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
-        context = {"fault": fault, "token": token, "usable": self._place.terms.is_trusted, **more}
-        return self._place.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
+        context = {"fault": fault, "token": token, "usable": self._portal.terms.is_trusted, **more}
+        return self._portal.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
 
     async def _begin(
         self, caller: Caller, kind: FactorKind, shown: ShownFactors, token: str
     ) -> dict[str, Any]:
         """Return what the page of that kind needs."""
-        context = await self._desk.context()
+        context = await self._factors.context()
         if kind is FactorKind.WEBAUTHN:
             asked = await self._run(lambda: begin_passkey(context, caller, shown=shown, token=token))
             return {"question": asked.id, "options": json.dumps(asked.options)}
@@ -179,13 +179,13 @@ class Enrolling:
             offer = await self._run(lambda: begin_totp(context, caller, shown=shown, token=token))
             return {"offer": offer.id, "secret": offer.secret, "qr": draw(offer.uri)}
         if kind is FactorKind.PASSWORD:
-            await self._run(lambda: require_ground(context.services, caller, kind, shown=shown, token=token))
+            await self._run(lambda: require_may_add(context.services, caller, kind, shown=shown, token=token))
         return {}
 
     async def _add(
         self, caller: Caller, kind: FactorKind, fields: Fields, shown: ShownFactors, token: str
     ) -> FactorRecord:
-        context, name = await self._desk.context(), fields.get("name", "")
+        context, name = await self._factors.context(), fields.get("name", "")
         if kind is FactorKind.WEBAUTHN:
             question, answer = fields.get("question", ""), fields.get("credential", "")
             return await self._run(
@@ -197,35 +197,37 @@ class Enrolling:
                 lambda: finish_totp(context, caller, offer, code, name=name, shown=shown, token=token)
             )
         text = fields.get("password", "")
-        return await self._place.run_slow(
+        return await self._portal.run_slow(
             lambda: set_password(context, caller, text, shown=shown, token=token)
         )
 
     async def _show_codes(self, request: Request, caller: Caller, shown: ShownFactors) -> Response:
-        context = await self._desk.context()
+        context = await self._factors.context()
         codes = await self._run(lambda: make_recovery_codes(context, caller, shown=shown))
-        return self._place.page(request, caller, "enrol_recovery", {"codes": codes, "fault": "", "token": ""})
+        return self._portal.page(
+            request, caller, "enrol_recovery", {"codes": codes, "fault": "", "token": ""}
+        )
 
     async def _check_first(self, caller: Caller, refusal: RequestRefused, back: str) -> Response:
         """Lead to the check that a change asks for, and from there back; any other refusal is a page."""
         if refusal.code != "factor-check-needed":
             raise refusal
-        return await self._place.lead_to_check(caller, back)
+        return await self._portal.lead_to_check(caller, back)
 
     async def _shown(self, request: Request, caller: Caller) -> ShownFactors:
-        session = await self._place.session(request, caller)
+        session = await self._portal.session(request, caller)
         return ShownFactors.of(session.factors if session else {})
 
     async def _run(self, call: Callable[[], T]) -> T:
-        return await self._place.run(call)
+        return await self._portal.run(call)
 
 
-def require_ground(
+def require_may_add(
     services: Services, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str
 ) -> None:
-    """Return if the caller may add a factor of that kind now; raises as `find_ground`."""
+    """Return if the caller may add a factor of that kind now; raises as `require_right_or_check`."""
     with services.work.read() as stores:
-        find_ground(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
+        require_right_or_check(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
 
 
 def draw(uri: str) -> Markup:

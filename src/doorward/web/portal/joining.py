@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.core.errors import NotFound
-from doorward.web.guard import OpenWay
+from doorward.web.guard import UnguardedRoute
 from doorward.web.look.languages import language_of
 from doorward.web.pool import UseCasePool
+from doorward.web.portal.context import PortalContext
 from doorward.web.portal.devices import list_devices
-from doorward.web.portal.place import PortalPlace
 from doorward.web.token_exchange import TokenExchange
 
 
@@ -29,27 +29,27 @@ class Joining:
     """The routes of joining.
 
     Args:
-        place: the portal.
+        portal: the portal.
         pool: where the exchange runs.
     """
 
-    def __init__(self, place: PortalPlace, pool: UseCasePool) -> None:
-        self._place = place
-        self._exchange = TokenExchange(place.services, pool)
+    def __init__(self, portal: PortalContext, pool: UseCasePool) -> None:
+        self._portal = portal
+        self._exchange = TokenExchange(portal.services, pool)
 
-    def ways(self) -> Sequence[OpenWay]:
+    def route_table(self) -> Sequence[UnguardedRoute]:
         """Return the routes."""
         why = "who joins has no certificate yet: the link's token is the right"
         return (
-            OpenWay(path="/join", answer=self._page, why=why),
-            OpenWay(method="POST", path="/join/certificates", answer=self._certificates, why=why),
+            UnguardedRoute(path="/join", answer=self._page, why=why),
+            UnguardedRoute(method="POST", path="/join/certificates", answer=self._certificates, why=why),
         )
 
     async def _page(self, request: Request) -> Response:
-        context = {"offered": self._place.terms.is_trusted, "devices": list_devices(language_of(request))}
-        return self._place.pages.page(request, "portal/join.html", context)
+        context = {"offered": self._portal.terms.is_trusted, "devices": list_devices(language_of(request))}
+        return self._portal.pages.page(request, "portal/join.html", context)
 
     async def _certificates(self, request: Request) -> Response:
-        if not self._place.terms.is_trusted:
+        if not self._portal.terms.is_trusted:
             raise NotFound("path-unknown", "joining in the browser is not offered here")
         return await self._exchange.answer(request)

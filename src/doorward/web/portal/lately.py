@@ -22,15 +22,15 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.happenings import Happening, What, choose_shown, find_happening
 from doorward.directory.own_certificates import OwnCertificate, list_own
-from doorward.web.guard import Way
+from doorward.web.guard import GuardedRoute
 from doorward.web.look.dates import tell_when
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
-from doorward.web.portal.place import PortalPlace
+from doorward.web.portal.context import PortalContext
 
 NEW = timedelta(days=7)
-"""So long a sign-in from an unknown place is among what needs a person today."""
+"""How long a sign-in from an unknown place is shown among what needs a person today."""
 
 _FACTORS = {
     FactorKind.WEBAUTHN: mark("Passkey"),
@@ -98,34 +98,34 @@ class Lately:
     """The page of one thing that happened.
 
     Args:
-        place: the portal.
+        portal: the portal.
     """
 
-    def __init__(self, place: PortalPlace) -> None:
-        self._place = place
+    def __init__(self, portal: PortalContext) -> None:
+        self._portal = portal
 
-    def ways(self) -> Sequence[Way]:
+    def route_table(self) -> Sequence[GuardedRoute]:
         """Return the routes."""
-        return (Way(method="GET", path="/lately/{key}", answer=self._not_me),)
+        return (GuardedRoute(method="GET", path="/lately/{key}", answer=self._not_me),)
 
     async def _not_me(self, request: Request, caller: Caller) -> Response:
-        place, services = self._place, self._place.services
-        found = await place.run(
+        portal, services = self._portal, self._portal.services
+        found = await portal.run(
             lambda: find_happening(services, caller.principal_id, request.path_params["key"])
         )
         if found is None:
-            return place.pages.message(
+            return portal.pages.message(
                 request,
                 title=mark("This is not in the list any more"),
                 text=mark("The list goes back two weeks, and tells of what is yours."),
                 action=("/", mark("Back to my portal")),
                 status=404,
             )
-        certificates = await place.run(lambda: list_own(services, caller.principal_id))
-        applications = await place.run(
+        certificates = await portal.run(lambda: list_own(services, caller.principal_id))
+        applications = await portal.run(
             lambda: list_own_applications(
                 services,
-                place.snapshots,
+                portal.snapshots,
                 principal=caller.name,
                 certificate_id=caller.certificate_id,
                 source=caller.source,
@@ -145,7 +145,7 @@ class Lately:
             "remove": found.about if found.what in _REMOVABLE else "",
             "look": found.what in _LOST_FACTOR,
         }
-        return place.page(request, caller, "not_me", context)
+        return portal.page(request, caller, "not_me", context)
 
 
 def list_shown(happenings: Sequence[Happening], telling: Telling) -> list[dict[str, Any]]:

@@ -44,16 +44,16 @@ from doorward.directory.sessions import end_session, list_sessions, sign_out
 from doorward.directory.step_ups import with_port
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.answers import ANSWER_FIRST_SECONDS, form_of, redirect
-from doorward.web.guard import Way
+from doorward.web.guard import GuardedRoute
 from doorward.web.look.dates import tell_when
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
-from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.context import PortalContext, no_portal_cookie
 from doorward.web.portal.devices import list_devices
-from doorward.web.portal.duties import tell_owed
+from doorward.web.portal.factors import PortalFactors
 from doorward.web.portal.lately import Lately, Telling, list_shown, tell_strange
-from doorward.web.portal.place import PortalPlace, no_portal_cookie
+from doorward.web.portal.required import tell_missing_factors
 from doorward.web.token_exchange import read_request, render_issued
 
 FRESH = timedelta(minutes=5)
@@ -75,61 +75,61 @@ class Mine:
     """The routes of a person's own portal.
 
     Args:
-        place: the portal.
-        desk: knows the factors of a caller.
+        portal: the portal.
+        factors: knows the factors of a caller.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
-        self._place = place
-        self._desk = desk
-        self._lately = Lately(place)
+    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+        self._portal = portal
+        self._factors = factors
+        self._lately = Lately(portal)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ways(self) -> Sequence[Way]:
+    def route_table(self) -> Sequence[GuardedRoute]:
         """Return the routes."""
         return (
-            Way(method="GET", path="/", answer=self._overview),
-            Way(method="GET", path="/certificates/renew", answer=self._renewal),
-            Way(method="POST", path="/certificates/renew", answer=self._renew),
-            Way(method="POST", path="/certificates/{id}/name", answer=self._name),
-            Way(method="GET", path="/certificates/{id}/lost", answer=self._ask_lost),
-            Way(method="POST", path="/certificates/{id}/lost", answer=self._lose),
-            Way(method="POST", path="/sessions/{id}/end", answer=self._end_session),
-            Way(method="POST", path="/sign-out", answer=self._sign_out),
-            *self._lately.ways(),
+            GuardedRoute(method="GET", path="/", answer=self._overview),
+            GuardedRoute(method="GET", path="/certificates/renew", answer=self._renewal),
+            GuardedRoute(method="POST", path="/certificates/renew", answer=self._renew),
+            GuardedRoute(method="POST", path="/certificates/{id}/name", answer=self._name),
+            GuardedRoute(method="GET", path="/certificates/{id}/lost", answer=self._ask_lost),
+            GuardedRoute(method="POST", path="/certificates/{id}/lost", answer=self._lose),
+            GuardedRoute(method="POST", path="/sessions/{id}/end", answer=self._end_session),
+            GuardedRoute(method="POST", path="/sign-out", answer=self._sign_out),
+            *self._lately.route_table(),
         )
 
     async def _overview(self, request: Request, caller: Caller) -> Response:
-        place, language = self._place, language_of(request)
-        services, now = place.services, place.services.clock.now()
-        applications = await place.run(
+        portal, language = self._portal, language_of(request)
+        services, now = portal.services, portal.services.clock.now()
+        applications = await portal.run(
             lambda: list_own_applications(
                 services,
-                place.snapshots,
+                portal.snapshots,
                 principal=caller.name,
                 certificate_id=caller.certificate_id,
                 source=caller.source,
             )
         )
-        certificates = await place.run(lambda: list_own(services, caller.principal_id))
-        sessions = await place.run(lambda: list_sessions(services, caller.principal_id))
-        factors = await self._desk.factors(caller)
-        here = await place.session(request, caller)
+        certificates = await portal.run(lambda: list_own(services, caller.principal_id))
+        sessions = await portal.run(lambda: list_sessions(services, caller.principal_id))
+        factors = await self._factors.own(caller)
+        here = await portal.session(request, caller)
         names = {one.id: one.name for one in applications}
-        port = await place.port()
-        lately = await place.run(lambda: list_happenings(services, caller.principal_id))
+        port = await portal.port()
+        lately = await portal.run(lambda: list_happenings(services, caller.principal_id))
         telling = Telling(
             applications=names,
             certificates={one.record.id: one for one in certificates},
             now=now,
             language=language,
         )
-        owed = tell_owed(await self._desk.owed(caller, factors), language)
+        missing = tell_missing_factors(await self._factors.missing(caller, factors), language)
         context = {
             "today": [
                 *tell_strange(lately, caller, telling),
-                *owed,
-                *_today(certificates, caller, now, language, has_factors=bool(factors or owed)),
+                *missing,
+                *_today(certificates, caller, now, language, has_factors=bool(factors or missing)),
             ],
             "applications": [
                 _show_application(one, port) for one in applications if one.id != PORTAL_APPLICATION
@@ -138,63 +138,63 @@ class Mine:
             "factors": len(factors),
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
             "lately": list_shown(lately, telling),
-            "renewable": place.terms.is_trusted,
+            "renewable": portal.terms.is_trusted,
         }
-        return place.page(request, caller, "mine", context)
+        return portal.page(request, caller, "mine", context)
 
     async def _name(self, request: Request, caller: Caller) -> Response:
         fields, certificate = await form_of(request), request.path_params["id"]
         name = fields.get("name", "")
-        services = self._place.services
-        await self._place.run(lambda: name_own(services, caller.principal_id, certificate, name))
+        services = self._portal.services
+        await self._portal.run(lambda: name_own(services, caller.principal_id, certificate, name))
         return redirect("/#certificates")
 
     async def _renewal(self, request: Request, caller: Caller) -> Response:
         if not await self._has_shown(request, caller):
-            return await self._place.lead_to_check(caller, "/certificates/renew")
+            return await self._portal.lead_to_check(caller, "/certificates/renew")
         context = {
-            "offered": self._place.terms.is_trusted,
+            "offered": self._portal.terms.is_trusted,
             "devices": list_devices(language_of(request)),
         }
-        return self._place.page(request, caller, "renew_here", context)
+        return self._portal.page(request, caller, "renew_here", context)
 
     async def _renew(self, request: Request, caller: Caller) -> Response:
-        csr, services = await read_request(request), self._place.services
+        csr, services = await read_request(request), self._portal.services
         if not await self._has_shown(request, caller):
             raise RequestRefused(
                 "factor-check-needed",
                 "for this, show your strongest factor once more",
                 hint="load the page again",
             )
-        issued = await self._place.run(
+        issued = await self._portal.run(
             lambda: renew_own(services, caller.certificate_id, csr, actor=caller.principal_id)
         )
         return render_issued(issued, wants_json=True)
 
     async def _ask_lost(self, request: Request, caller: Caller) -> Response:
-        place, language = self._place, language_of(request)
-        services, certificate = place.services, request.path_params["id"]
-        found = await place.run(lambda: find_own(services, caller.principal_id, certificate))
+        portal, language = self._portal, language_of(request)
+        services, certificate = portal.services, request.path_params["id"]
+        found = await portal.run(lambda: find_own(services, caller.principal_id, certificate))
         if not await self._has_shown(request, caller):
-            return await self._place.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
         context = {"certificate": _show_certificate(found, caller, services.clock.now(), language)}
-        return place.page(request, caller, "lost", context)
+        return portal.page(request, caller, "lost", context)
 
     async def _lose(self, request: Request, caller: Caller) -> Response:
-        place, services = self._place, self._place.services
-        found = await place.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
+        portal, services = self._portal, self._portal.services
+        found = await portal.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
         if not await self._has_shown(request, caller):
-            return await self._place.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
 
         def lose() -> object:
             present = caller.certificate_id
             return report_lost(services, caller.principal_id, found.record.id, present=present)
 
         if found.record.id != caller.certificate_id:
-            await place.run(lose)
+            await portal.run(lose)
             return redirect("/#certificates")
         self._soon(lose)
-        return place.pages.message(
+        return portal.pages.message(
             request,
             title=mark("This device has no access any more"),
             text=mark("Its certificate is withdrawn, and its connections are being closed."),
@@ -203,23 +203,23 @@ class Mine:
         )
 
     async def _end_session(self, request: Request, caller: Caller) -> Response:
-        services, session = self._place.services, request.path_params["id"]
-        await self._place.run(
+        services, session = self._portal.services, request.path_params["id"]
+        await self._portal.run(
             lambda: end_session(services, session, of=caller.principal_id, actor=caller.principal_id)
         )
         return redirect("/#sessions")
 
     async def _sign_out(self, request: Request, caller: Caller) -> Response:
-        services = self._place.services
+        services = self._portal.services
         self._soon(lambda: sign_out(services, caller.principal_id, actor=caller.principal_id))
-        return self._place.page(request, caller, "signing_out", {"to": "/"}, cookies=(no_portal_cookie(),))
+        return self._portal.page(request, caller, "signing_out", {"to": "/"}, cookies=(no_portal_cookie(),))
 
     def _soon(self, work: Callable[[], object]) -> None:
         """Do what cuts this very connection a moment after the answer; also if the person does not wait for it."""
 
         async def do() -> None:
             await asyncio.sleep(ANSWER_FIRST_SECONDS)
-            await self._place.run(work)
+            await self._portal.run(work)
 
         task = asyncio.create_task(do())
         self._tasks.add(task)
@@ -227,12 +227,12 @@ class Mine:
 
     async def _has_shown(self, request: Request, caller: Caller) -> bool:
         """Say whether the caller showed a second factor just now, or has none to show."""
-        kinds = await self._desk.kinds(caller)
+        kinds = await self._factors.kinds(caller)
         useful = [kind for kind in SESSION_FACTORS if kind in kinds]
         if not useful:
             return True
-        session = await self._place.session(request, caller)
-        now = self._place.services.clock.now()
+        session = await self._portal.session(request, caller)
+        now = self._portal.services.clock.now()
         # The strongest one: a thief of the unlocked device does not have it.
         shown = session.factors.get(useful[0]) if session is not None else None
         return shown is not None and now - shown <= FRESH

@@ -17,35 +17,35 @@ from doorward.directory.callers import Caller
 from doorward.web.answers import form_of, redirect
 from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
-from doorward.web.portal.desk import FactorDesk
-from doorward.web.portal.place import PortalPlace, no_portal_cookie
+from doorward.web.portal.context import PortalContext, no_portal_cookie
+from doorward.web.portal.factors import PortalFactors
 
 
 class Recovering:
     """The routes of recovery codes.
 
     Args:
-        place: the portal.
-        desk: judges them.
+        portal: the portal.
+        factors: judges them.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
-        self._place = place
-        self._desk = desk
+    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+        self._portal = portal
+        self._factors = factors
 
     async def form(self, request: Request, caller: Caller) -> Response:
         """Ask for a code."""
-        return self._place.page(request, caller, "recover", {"fault": ""})
+        return self._portal.page(request, caller, "recover", {"fault": ""})
 
     async def recover(self, request: Request, caller: Caller) -> Response:
         """Judge a code."""
         fields = await form_of(request)
         try:
-            await self._desk.check(caller, FactorKind.RECOVERY, fields)
+            await self._factors.check(caller, FactorKind.RECOVERY, fields)
         except (RequestRefused, Unavailable) as error:
             known = {"factor-refused": 403, "factor-locked": 403, "factor-throttled": 429}
             if error.code not in known:
                 raise
             told = tell_fault_line(error, language_of(request))
-            return self._place.page(request, caller, "recover", {"fault": told}, status=known[error.code])
+            return self._portal.page(request, caller, "recover", {"fault": told}, status=known[error.code])
         return redirect("/factors", (no_portal_cookie(),))

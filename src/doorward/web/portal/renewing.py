@@ -25,11 +25,11 @@ from doorward.audit.counting import source_key
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory.passkey_renewal import PasskeyDoor
 from doorward.web.edge import read_body
-from doorward.web.guard import OpenWay
+from doorward.web.guard import UnguardedRoute
 from doorward.web.look.languages import language_of
-from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.context import PortalContext
 from doorward.web.portal.devices import list_devices
-from doorward.web.portal.place import PortalPlace
+from doorward.web.portal.factors import PortalFactors
 from doorward.web.throttle import AttemptThrottle
 from doorward.web.token_exchange import render_issued, source_of
 from doorward.wire.json_object import parse_json_object
@@ -51,49 +51,49 @@ class Renewing:
     """The routes of coming back.
 
     Args:
-        place: the portal.
-        desk: knows the portal as WebAuthn names it.
+        portal: the portal.
+        factors: knows the portal as WebAuthn names it.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
-        self._place = place
-        self._desk = desk
-        self._door = PasskeyDoor(place.services, within=place.terms.renewal)
+    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+        self._portal = portal
+        self._factors = factors
+        self._door = PasskeyDoor(portal.services, within=portal.terms.renewal)
         self._throttle = AttemptThrottle()
 
-    def ways(self) -> Sequence[OpenWay]:
+    def route_table(self) -> Sequence[UnguardedRoute]:
         """Return the routes."""
         why = "who comes back has no certificate: the passkey says who it is"
         return (
-            OpenWay(path="/renew", answer=self._page, why=why),
-            OpenWay(method="POST", path="/renew/challenge", answer=self._challenge, why=why),
-            OpenWay(method="POST", path="/renew/certificates", answer=self._certificates, why=why),
+            UnguardedRoute(path="/renew", answer=self._page, why=why),
+            UnguardedRoute(method="POST", path="/renew/challenge", answer=self._challenge, why=why),
+            UnguardedRoute(method="POST", path="/renew/certificates", answer=self._certificates, why=why),
         )
 
     async def _page(self, request: Request) -> Response:
         context = {
-            "offered": self._place.terms.is_trusted,
+            "offered": self._portal.terms.is_trusted,
             "devices": list_devices(language_of(request)),
-            "days": self._place.terms.renewal.days,
+            "days": self._portal.terms.renewal.days,
         }
-        return self._place.pages.page(request, "portal/renew.html", context)
+        return self._portal.pages.page(request, "portal/renew.html", context)
 
     async def _challenge(self, request: Request) -> Response:
         self._require_offered()
         await read_body(request, MAX_BODY_BYTES)
-        party = await self._desk.party()
+        party = await self._factors.party()
         return JSONResponse(self._door.ask(party), headers={"Cache-Control": "no-store"})
 
     async def _certificates(self, request: Request) -> Response:
         self._require_offered()
-        source, now = source_of(request), self._place.services.clock.monotonic()
+        source, now = source_of(request), self._portal.services.clock.monotonic()
         too_many = self._throttle.refusal(source_key(source), now)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise MalformedInput("media-type-wrong", "send the request as application/json")
         body = parse_renewal(await read_body(request, MAX_BODY_BYTES))
-        party = await self._desk.party()
+        party = await self._factors.party()
         try:
-            issued = await self._place.run(
+            issued = await self._portal.run(
                 lambda: self._door.renew(
                     body.answer, body.request, party=party, lost=body.lost, source=source, if_wrong=too_many
                 )
@@ -105,7 +105,7 @@ class Renewing:
         return render_issued(issued, wants_json=True)
 
     def _require_offered(self) -> None:
-        if not self._place.terms.is_trusted:
+        if not self._portal.terms.is_trusted:
             raise NotFound("path-unknown", "passkeys cannot be used here")
 
 

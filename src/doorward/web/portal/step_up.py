@@ -20,8 +20,8 @@ from doorward.directory.step_ups import begin_step_up, make_code
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import redirect
 from doorward.web.look.rendering import mark
+from doorward.web.portal.context import PortalContext
 from doorward.web.portal.needs import find_needs
-from doorward.web.portal.place import PortalPlace
 
 CALLBACK = "/_doorward/callback"
 
@@ -36,21 +36,21 @@ class StepUp:
     """The route to which applications send people.
 
     Args:
-        place: the portal.
+        portal: the portal.
     """
 
-    def __init__(self, place: PortalPlace) -> None:
-        self._place = place
+    def __init__(self, portal: PortalContext) -> None:
+        self._portal = portal
         self._sent: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
     async def arrive(self, request: Request, caller: Caller) -> Response:
         """Keep where the person came from; ask for a factor, or send the person straight back."""
-        place, path = self._place, request.scope["query_string"].decode("latin-1")
-        names, port = request.path_params, await self._place.port()
-        step_up = await place.run(
+        portal, path = self._portal, request.scope["query_string"].decode("latin-1")
+        names, port = request.path_params, await self._portal.port()
+        step_up = await portal.run(
             lambda: begin_step_up(
-                place.services,
-                place.snapshots,
+                portal.services,
+                portal.snapshots,
                 caller,
                 application_id=names["application"],
                 authority=names["authority"],
@@ -59,11 +59,11 @@ class StepUp:
                 port=port,
             )
         )
-        session = await place.session(request, caller)
+        session = await portal.session(request, caller)
         if session is None or not await self._is_enough(step_up, caller, session):
             return redirect(f"/check/{step_up.id}")
         if self._is_loop(caller, step_up):
-            return place.pages.message(
+            return portal.pages.message(
                 request,
                 title=mark("The check goes round in circles"),
                 text=mark("You have shown what the application asks for, and it asks again."),
@@ -73,17 +73,22 @@ class StepUp:
                 action=(f"/check/{step_up.id}", mark("Try once more")),
                 status=409,
             )
-        return await send_back(place, request, caller, step_up, session)
+        return await send_back(portal, request, caller, step_up, session)
 
     async def _is_enough(self, step_up: StepUpRecord, caller: Caller, session: SessionRecord) -> bool:
-        place = self._place
+        portal = self._portal
         shown = ShownFactors.of(session.factors)
-        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown))
+        needs = await portal.run(
+            lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)
+        )
         return needs is not None and not needs
 
     def _is_loop(self, caller: Caller, step_up: StepUpRecord) -> bool:
         """Note that the person is sent straight back; say whether that has happened too often just now."""
-        key, now = (caller.certificate_sha256, step_up.application_id), self._place.services.clock.monotonic()
+        key, now = (
+            (caller.certificate_sha256, step_up.application_id),
+            self._portal.services.clock.monotonic(),
+        )
         recent = [at for at in self._sent.get(key, []) if now - at < LOOPS_SECONDS]
         self._sent[key] = [*recent, now][-LOOPS_MOST:]
         self._sent.move_to_end(key)
@@ -93,7 +98,7 @@ class StepUp:
 
 
 async def send_back(
-    place: PortalPlace,
+    portal: PortalContext,
     request: Request,
     caller: Caller,
     step_up: StepUpRecord,
@@ -106,8 +111,8 @@ async def send_back(
     It is a page and no redirect: a form may only lead where the page's policy (`form-action`) lets it, and that is
     our own origin. Its address is followed without a referrer (RFC 9110 section 10.1.3).
     """
-    _, code = await place.run(lambda: make_code(place.services, caller, step_up.id, session))
+    _, code = await portal.run(lambda: make_code(portal.services, caller, step_up.id, session))
     to = f"https://{step_up.host}{CALLBACK}?code={code}"
-    answer = place.page(request, caller, "continue", {"to": to, "host": step_up.host}, cookies=cookies)
+    answer = portal.page(request, caller, "continue", {"to": to, "host": step_up.host}, cookies=cookies)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer

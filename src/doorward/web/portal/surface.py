@@ -18,17 +18,17 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
 from doorward.web.choosing import ChoosingSurface
-from doorward.web.guard import Guard, OpenWay, Way
+from doorward.web.guard import Guard, GuardedRoute, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.checks import Checks
-from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.context import PortalContext, PortalTerms
 from doorward.web.portal.enrolling import Enrolling
+from doorward.web.portal.factors import PortalFactors
 from doorward.web.portal.joining import Joining
 from doorward.web.portal.mine import Mine
-from doorward.web.portal.place import PortalPlace, PortalTerms
 from doorward.web.portal.recovering import Recovering
 from doorward.web.portal.renewing import Renewing
 from doorward.web.portal.step_up import StepUp
@@ -60,60 +60,60 @@ class PortalSurface:
         choosing: Choosing | None = None,
     ) -> None:
         self._pages = pages
-        self._place = PortalPlace(services, pool, pages, terms, snapshots)
-        desk, identities = FactorDesk(self._place, factors), Identities(services, pool)
-        self._step_up = StepUp(self._place)
-        self._checks = Checks(self._place, desk)
-        self._enrolling = Enrolling(self._place, desk)
-        self._recovering = Recovering(self._place, desk)
-        self._joining = Joining(self._place, pool)
-        self._renewing = Renewing(self._place, desk)
-        self._welcome = Welcome(self._place, desk, identities)
-        self._mine = Mine(self._place, desk)
+        self._portal = PortalContext(services, pool, pages, terms, snapshots)
+        portal_factors, identities = PortalFactors(self._portal, factors), Identities(services, pool)
+        self._step_up = StepUp(self._portal)
+        self._checks = Checks(self._portal, portal_factors)
+        self._enrolling = Enrolling(self._portal, portal_factors)
+        self._recovering = Recovering(self._portal, portal_factors)
+        self._joining = Joining(self._portal, pool)
+        self._renewing = Renewing(self._portal, portal_factors)
+        self._welcome = Welcome(self._portal, portal_factors, identities)
+        self._mine = Mine(self._portal, portal_factors)
         self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
         self._guard = Guard(
             identities,
             audience=_audience,
-            origin=self._place.origin,
+            origin=self._portal.origin,
             refusal=pages.refusal,
             stranger=PagesSurface(services, pool, pages.look, renews_here=terms.is_trusted).refused,
         )
 
-    def ways(self) -> Sequence[Way | OpenWay]:
+    def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:
         """Return what there is."""
         return (
-            OpenWay(
+            UnguardedRoute(
                 path="/static/{name}", answer=self._static, why="style, scripts and signs; nothing of anybody"
             ),
-            OpenWay(
+            UnguardedRoute(
                 path=f"{STATIC_BASE}/{{name}}", answer=self._static, why="the same for Envoy's own replies"
             ),
-            Way(
+            GuardedRoute(
                 method="GET",
                 path="/step-up/{application}/{authority}/{request}",
                 answer=self._step_up.arrive,
             ),
-            Way(method="GET", path="/check/{id}", answer=self._checks.ask),
-            Way(method="POST", path="/check/{id}/{kind}", answer=self._checks.check),
-            Way(method="GET", path="/factors", answer=self._enrolling.overview),
-            Way(method="GET", path="/factors/{kind}", answer=self._enrolling.form),
-            Way(method="POST", path="/factors/{kind}", answer=self._enrolling.add),
-            Way(method="POST", path="/factors/{kind}/begin", answer=self._enrolling.begin),
-            Way(method="POST", path="/factors/{id}/rename", answer=self._enrolling.rename),
-            Way(method="POST", path="/factors/{id}/remove", answer=self._enrolling.remove),
-            Way(method="GET", path="/enrol", answer=self._enrolling.link),
-            Way(method="GET", path="/recover", answer=self._recovering.form),
-            Way(method="POST", path="/recover", answer=self._recovering.recover),
-            *self._joining.ways(),
-            *self._renewing.ways(),
-            *self._welcome.ways(),
-            *self._mine.ways(),
-            self._choosing.way(),
+            GuardedRoute(method="GET", path="/check/{id}", answer=self._checks.ask),
+            GuardedRoute(method="POST", path="/check/{id}/{kind}", answer=self._checks.check),
+            GuardedRoute(method="GET", path="/factors", answer=self._enrolling.overview),
+            GuardedRoute(method="GET", path="/factors/{kind}", answer=self._enrolling.form),
+            GuardedRoute(method="POST", path="/factors/{kind}", answer=self._enrolling.add),
+            GuardedRoute(method="POST", path="/factors/{kind}/begin", answer=self._enrolling.begin),
+            GuardedRoute(method="POST", path="/factors/{id}/rename", answer=self._enrolling.rename),
+            GuardedRoute(method="POST", path="/factors/{id}/remove", answer=self._enrolling.remove),
+            GuardedRoute(method="GET", path="/enrol", answer=self._enrolling.link),
+            GuardedRoute(method="GET", path="/recover", answer=self._recovering.form),
+            GuardedRoute(method="POST", path="/recover", answer=self._recovering.recover),
+            *self._joining.route_table(),
+            *self._renewing.route_table(),
+            *self._welcome.route_table(),
+            *self._mine.route_table(),
+            self._choosing.route(),
         )
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        return self._guard.routes(self.ways())
+        return self._guard.routes(self.route_table())
 
     async def _static(self, request: Request) -> Response:
         return answer_asset(self._pages.look.assets, request.path_params["name"])

@@ -16,38 +16,40 @@ from starlette.responses import Response
 from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.directory.callers import Caller
-from doorward.web.guard import OpenWay
+from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import Identities
-from doorward.web.portal.desk import FactorDesk
-from doorward.web.portal.place import PortalPlace
+from doorward.web.portal.context import PortalContext
+from doorward.web.portal.factors import PortalFactors
 
 
 class Welcome:
     """The route that tests a certificate.
 
     Args:
-        place: the portal.
-        desk: knows the factors of a caller.
+        portal: the portal.
+        factors: knows the factors of a caller.
         identities: reads the caller out of a request.
     """
 
-    def __init__(self, place: PortalPlace, desk: FactorDesk, identities: Identities) -> None:
-        self._place = place
-        self._desk = desk
+    def __init__(self, portal: PortalContext, factors: PortalFactors, identities: Identities) -> None:
+        self._portal = portal
+        self._factors = factors
         self._identities = identities
 
-    def ways(self) -> Sequence[OpenWay]:
+    def route_table(self) -> Sequence[UnguardedRoute]:
         """Return the route."""
         return (
-            OpenWay(path="/welcome", answer=self._welcome, why="it says what to do if no certificate came"),
+            UnguardedRoute(
+                path="/welcome", answer=self._welcome, why="it says what to do if no certificate came"
+            ),
         )
 
     async def _welcome(self, request: Request) -> Response:
         caller = await self._caller(request)
         if caller is None:
-            return self._place.pages.page(request, "portal/welcome.html", {"who": "", "first": False})
-        first = await self._desk.has_right(caller) and not await self._desk.factors(caller)
-        return self._place.page(request, caller, "welcome", {"first": first})
+            return self._portal.pages.page(request, "portal/welcome.html", {"who": "", "first": False})
+        first = await self._factors.has_right(caller) and not await self._factors.own(caller)
+        return self._portal.page(request, caller, "welcome", {"first": first})
 
     async def _caller(self, request: Request) -> Caller | None:
         try:

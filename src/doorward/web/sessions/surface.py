@@ -35,14 +35,14 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages, cookie_of, form_of, redirect, wants_page
 from doorward.web.choosing import ChoosingSurface
-from doorward.web.guard import Guard, OpenHandler, OpenWay, Way
+from doorward.web.guard import Guard, GuardedRoute, OpenHandler, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark
 from doorward.web.pages.message import Message, answer_message
 from doorward.web.pages.surface import build_targets
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms, port_of
+from doorward.web.portal.context import PortalTerms, port_of
 from doorward.web.problems import incident_of
 from doorward.wire.cookies import render_cookie
 
@@ -100,18 +100,18 @@ class SessionSurface:
             stranger=stranger,
         )
 
-    def ways(self) -> Sequence[Way | OpenWay]:
+    def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:
         """Return what there is."""
         return (
-            Way(method="GET", path="/_doorward/callback", answer=self.callback),
-            Way(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
-            Way(method="GET", path=SIGNED_OUT, answer=self.signed_out),
-            self._choosing.way(),
+            GuardedRoute(method="GET", path="/_doorward/callback", answer=self.callback),
+            GuardedRoute(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
+            GuardedRoute(method="GET", path=SIGNED_OUT, answer=self.signed_out),
+            self._choosing.route(),
         )
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        return self._guard.routes(self.ways())
+        return self._guard.routes(self.route_table())
 
     async def callback(self, request: Request, caller: Caller) -> Response:
         """Trade the code for a cookie, and send the person back to where they were."""

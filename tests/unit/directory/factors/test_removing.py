@@ -13,7 +13,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.factors import enrolling, removing
-from doorward.directory.factors.duties import find_owed
+from doorward.directory.factors.required import find_missing_factors
 from doorward.directory.factors.rights import invite_to_enrol
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.sessions import list_sessions
@@ -116,7 +116,7 @@ def test_a_required_factor_is_removed_only_if_there_is_another(people: FactorWor
     """Of its kind: a group of Alice's must have passkeys; what is not required goes as before."""
     services, shown = people.world.services, people.shown(WEBAUTHN)
     require(people, "{tellers: [webauthn]}")
-    assert find_owed(services, alice, {PASSWORD}).words == ("webauthn",)
+    assert find_missing_factors(services, alice, {PASSWORD}).words == ("webauthn",)
     key, password, _ = removing.list_own(services, alice)
     with pytest.raises(RequestRefused) as refused:
         removing.remove_factor(services, alice, key.id, shown=shown)
@@ -131,15 +131,15 @@ def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld
     """And nothing is required of who is not there."""
     services = people.world.services
     require(people, "{staff: [any]}")
-    assert not find_owed(services, alice, set())
+    assert not find_missing_factors(services, alice, set())
     nobody = replace(alice, principal_id="per_" + "z" * 20)
-    assert not find_owed(services, nobody, set())
+    assert not find_missing_factors(services, nobody, set())
     with people.world.services.work.change() as stores:
         clinic = records.partner("clinic", groups=("staff",))
         stores.partners.add(clinic)
         bob = records.principal("clinic/bob@clinic.example", partner=clinic.id)
         stores.directory.add(bob, NOON)
-    assert find_owed(services, replace(alice, principal_id=bob.id), set()).words == ("any",)
+    assert find_missing_factors(services, replace(alice, principal_id=bob.id), set()).words == ("any",)
 
 
 def test_an_administrator_resets_all_factors(people: FactorWorld, alice: Caller) -> None:

@@ -13,35 +13,35 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
 from doorward.directory.factors.context import FactorContext
-from doorward.directory.factors.duties import find_owed
 from doorward.directory.factors.passkeys import Question, begin_check, check_passkey
 from doorward.directory.factors.removing import FactorView, list_own
+from doorward.directory.factors.required import find_missing_factors
 from doorward.directory.factors.rights import find_right
 from doorward.factors.webauthn import RelyingParty
 from doorward.policy.group_factors import RequiredFactors
 from doorward.stores.factor_records import FactorRecord
-from doorward.web.portal.place import PortalPlace
+from doorward.web.portal.context import PortalContext
 
 Fields = Mapping[str, str]
 
 
-class FactorDesk:
+class PortalFactors:
     """Judges factors for the routes of the portal.
 
     Args:
-        place: the portal.
+        portal: the portal.
         context: figures of factors in this process; its `party` is taken from the portal's origin at each request.
     """
 
-    def __init__(self, place: PortalPlace, context: FactorContext | None) -> None:
-        self._place = place
+    def __init__(self, portal: PortalContext, context: FactorContext | None) -> None:
+        self._portal = portal
         self._context = context
 
     async def party(self) -> RelyingParty:
         """Return the portal as WebAuthn names it now."""
-        origin = await self._place.origin()
+        origin = await self._portal.origin()
         host = origin.removeprefix("https://").partition(":")[0]
-        return RelyingParty(id=host, origin=origin, name=self._place.pages.look.brand.name)
+        return RelyingParty(id=host, origin=origin, name=self._portal.pages.look.brand.name)
 
     async def context(self) -> FactorContext:
         """Return the context with the portal as it is named now."""
@@ -49,40 +49,40 @@ class FactorDesk:
         if self._context is None or self._context.party != party:
             kept = self._context
             self._context = (
-                FactorContext(services=self._place.services, party=party)
+                FactorContext(services=self._portal.services, party=party)
                 if kept is None
                 else replace(kept, party=party)
             )
         return self._context
 
-    async def factors(self, caller: Caller) -> list[FactorView]:
+    async def own(self, caller: Caller) -> list[FactorView]:
         """Return the caller's factors."""
         rp_id = (await self.context()).party.id
-        return await self._place.run(lambda: list_own(self._place.services, caller, rp_id=rp_id))
+        return await self._portal.run(lambda: list_own(self._portal.services, caller, rp_id=rp_id))
 
     async def kinds(self, caller: Caller) -> frozenset[FactorKind]:
         """Return the kinds of factors that the caller has and can use."""
-        return frozenset(one.kind for one in await self.factors(caller) if not one.lost)
+        return frozenset(one.kind for one in await self.own(caller) if not one.lost)
 
-    async def owed(self, caller: Caller, kept: Sequence[FactorView]) -> RequiredFactors:
+    async def missing(self, caller: Caller, kept: Sequence[FactorView]) -> RequiredFactors:
         """Return what the policy requires the caller to have besides these factors."""
         kinds = {one.kind for one in kept if not one.lost}
-        return await self._place.run(lambda: find_owed(self._place.services, caller, kinds))
+        return await self._portal.run(lambda: find_missing_factors(self._portal.services, caller, kinds))
 
     async def has_right(self, caller: Caller, token: str = "") -> bool:
         """Say whether the caller may add a factor without showing one."""
-        services = self._place.services
+        services = self._portal.services
 
         def find() -> bool:
             with services.work.read() as stores:
                 return find_right(stores, caller, token, services.clock.now()) is not None
 
-        return await self._place.run(find)
+        return await self._portal.run(find)
 
     async def ask_passkey(self, caller: Caller) -> Question:
         """Return what the browser is asked to use a passkey."""
         context = await self.context()
-        return await self._place.run(lambda: begin_check(context, caller))
+        return await self._portal.run(lambda: begin_check(context, caller))
 
     async def check(self, caller: Caller, kind: FactorKind, fields: Fields) -> FactorRecord:
         """Return the factor that was shown.
@@ -105,7 +105,7 @@ class FactorDesk:
                 case FactorKind.RECOVERY:
                     return check_recovery(context, caller, fields.get("code", ""))
 
-        run = self._place.run_slow if kind is FactorKind.PASSWORD else self._place.run
+        run = self._portal.run_slow if kind is FactorKind.PASSWORD else self._portal.run
         try:
             checked = await run(judge)
         except MalformedInput:

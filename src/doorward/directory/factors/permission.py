@@ -1,4 +1,4 @@
-"""On what ground a person may change their factors: a right, or a factor that was shown just now.
+"""When a person may change their factors: with a right to enrol, or after a fresh check of a factor.
 
 A fresh check has to be at least as strong as the strongest factor that the person has, or that is added. So a thief with a
 certificate and a stolen password can neither remove the passkey nor add another one.
@@ -24,10 +24,10 @@ FRESH = timedelta(minutes=5)
 _INVITE = "ask an administrator for a link: `doorward factor invite NAME`"
 
 
-def find_ground(
+def require_right_or_check(
     stores: Stores, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str, now: datetime
 ) -> EnrolmentRight | None:
-    """Return the right by which a factor of that kind may be added; None if a fresh check is the ground.
+    """Return the right by which a factor of that kind may be added; None if a fresh check permits it.
 
     Args:
         stores: of a transaction.

@@ -33,13 +33,17 @@ def find_required(stores: Stores, principal_id: str) -> RequiredFactors:
     return required_factors(document, who)
 
 
-def find_owed(services: Services, caller: Caller, kinds: Collection[FactorKind]) -> RequiredFactors:
+def find_missing_factors(
+    services: Services, caller: Caller, kinds: Collection[FactorKind]
+) -> RequiredFactors:
     """Return what the caller must have and does not have among these kinds."""
     with services.work.read() as stores:
         return find_required(stores, caller.principal_id).find_missing(kinds)
 
 
-def refuse_owed(stores: Stores, caller: Caller, left: Sequence[FactorRecord], kind: FactorKind) -> None:
+def refuse_if_required(
+    stores: Stores, caller: Caller, left: Sequence[FactorRecord], kind: FactorKind
+) -> None:
     """Refuse to remove a factor of a kind if the caller would then lack one that is required.
 
     Args:
@@ -51,8 +55,8 @@ def refuse_owed(stores: Stores, caller: Caller, left: Sequence[FactorRecord], ki
     Raises:
         RequestRefused: `factor-required`.
     """
-    owed = find_required(stores, caller.principal_id).find_missing({one.kind for one in left})
-    if kind in owed.kinds:
+    missing = find_required(stores, caller.principal_id).find_missing({one.kind for one in left})
+    if kind in missing.kinds:
         raise RequestRefused(
             "factor-required",
             f"a group that you are in requires a factor of this kind ({kind.value}), and this is your only one",

@@ -47,7 +47,7 @@ class PortalTerms:
     renewal: timedelta = WITHIN
 
 
-class PortalPlace:
+class PortalContext:
     """What the routes of the portal share.
 
     Args:
