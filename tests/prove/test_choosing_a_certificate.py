@@ -58,14 +58,14 @@ def browser(door: Doorway, hand: Screen) -> Iterator[Chromium]:
         yield running
 
 
-def address(door: Doorway, path: str) -> str:
-    """An address at the application."""
-    return f"https://{door.host('app')}:{door.port}{path}"
+def at(door: Doorway, name: str, path: str = "/") -> str:
+    """An address at the application or at the portal."""
+    return f"https://{door.host(name)}:{door.port}{path}"
 
 
 def known_as(browser: Chromium) -> str:
-    """Whom the application knows, or the door's page names; empty on any other page."""
-    found = re.search(r"person/(\w+)", browser.text())
+    """Whom the application knows, or the door's or the portal's page names; empty on any other page."""
+    found = re.search(r"(?:person/|Welcome, )(\w+)", browser.text())
     return found.group(1) if found else ""
 
 
@@ -79,22 +79,35 @@ def test_a_person_chooses_another_certificate_on_a_page_of_the_door(
     door: Doorway, browser: Chromium, hand: Screen
 ) -> None:
     """The first visit asks; the link has the browser ask again, and the door knows the other person."""
-    browser.begin(address(door, "/closed"))
+    browser.begin(at(door, "app", "/closed"))
     hand.answer("Return")
     first = see_another(browser, hand, "")
     browser.page.get_by_role("link", name="Use another certificate").click()
     hand.answer("Down", "Return")
     second = see_another(browser, hand, first)
     assert {first, second} == PEOPLE
-    browser.open(address(door, "/"))
+    browser.open(at(door, "app"))
     assert known_as(browser) == second
     assert not door.gateway.connections.showing(door.certificate_of(first))
 
 
-def test_a_person_who_showed_none_chooses_after_all(door: Doorway, browser: Chromium, hand: Screen) -> None:
+@pytest.mark.parametrize("name", ["app", "portal"])
+def test_a_person_who_showed_none_chooses_after_all(
+    door: Doorway, browser: Chromium, hand: Screen, name: str
+) -> None:
     """“Cancel” leads to the page that asks for a certificate, and its link to the dialog again."""
-    browser.begin(address(door, "/"))
+    browser.begin(at(door, name))
     hand.answer("Escape")
     browser.page.get_by_role("link", name="Choose again").click()
     hand.answer("Return")
     assert see_another(browser, hand, "") in PEOPLE
+
+
+def test_a_person_becomes_another_at_the_portal(door: Doorway, browser: Chromium, hand: Screen) -> None:
+    """The portal's first page has the same link."""
+    browser.begin(at(door, "portal"))
+    hand.answer("Return")
+    first = see_another(browser, hand, "")
+    browser.page.get_by_role("link", name="Use another certificate").click()
+    hand.answer("Down", "Return")
+    assert {first, see_another(browser, hand, first)} == PEOPLE
