@@ -20,6 +20,7 @@ from doorward.audit.events import EventType, printable
 from doorward.authority.inventory import find_within, require_certificate
 from doorward.authority.status.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
@@ -173,6 +174,8 @@ def _take_step(
     )
     if after.state is CertificateState.REVOKED:
         stores.sessions.end_certificate(certificate_id, now)  # for good: none can be gone on with
+    elif after.state is CertificateState.ON_HOLD:
+        _end_sessions(services, stores, after, actor=actor, now=now)
     if before.profile != PARTNER_PROFILE:  # of a partner's its own authority answers
         replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(
@@ -192,3 +195,35 @@ def _take_step(
     )
     stores.outbox.add(event)
     return stores.changes.note(ChangeKind.CERTIFICATE, certificate_id, now)
+
+
+def _end_sessions(
+    services: Services, stores: Stores, held: CertificateRecord, *, actor: str, now: datetime
+) -> None:
+    """End what second factors opened with a certificate that is on hold, so that a release gives none of it back.
+
+    Sessions of one principal at one application share an epoch: the principal's others there end as well.
+    """
+    if not held.principal_id:
+        return
+    own = [one for one in stores.sessions.open_at(now, held.principal_id) if one.certificate_id == held.id]
+    stores.session_codes.remove_all(held.principal_id)
+    number = stores.sessions.end_certificate(held.id, now)
+    for application_id in sorted({one.application_id for one in own} - {PORTAL_APPLICATION}):
+        number += stores.sessions.end_all(held.principal_id, now, application_id)
+        stores.epochs.raise_for(held.principal_id, application_id)
+    if own:
+        event = write_event(
+            services,
+            EventType.SESSION_ENDED,
+            actor=actor,
+            at=now,
+            data={
+                "reason": "certificate-held",
+                "principal": held.principal_id,
+                "certificate": held.id,
+                "number": number,
+            },
+        )
+        stores.outbox.add(event)
+        stores.changes.note(ChangeKind.PRINCIPAL, held.principal_id, now)

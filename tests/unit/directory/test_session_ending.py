@@ -13,6 +13,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from doorward.stores.records import ChangeKind
 from tests.support.factor_records import BANK, enrolment_right, factor, session, session_code, step_up
 from tests.support.ports import NOON
 from tests.support.records import digest
@@ -91,16 +92,47 @@ def test_removing_takes_everything(world, verb):
 
 
 def test_a_revoked_certificate_ends_its_sessions(world):
-    """What was opened with a lost certificate ends with it; a hold may be taken back and ends none."""
+    """What was opened with a lost certificate ends with it, and nothing else."""
     held = world.issue("alice")
     with world.work.change() as stores:
         stores.sessions.add(
             session("laptop", principal_id=id_of(world, "alice"), certificate_id=held.record.id)
         )
-    revocation.hold(world.services, held.record.id, OPERATOR)
-    assert left(world, "alice")[2] == 3
     revocation.revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     assert left(world, "alice")[2] == 2
+
+
+def test_a_release_gives_no_session_back(world):
+    """A hold ends what the certificate opened, and raises the epoch there, so that its tokens are worthless later."""
+    held, alice = world.issue("alice"), id_of(world, "alice")
+    with world.work.change() as stores:
+        of = {"principal_id": alice, "certificate_id": held.record.id}
+        stores.sessions.add(session("laptop", **of))
+        stores.sessions.add(session("laptop portal", application_id=PORTAL_APPLICATION, **of))
+    done = revocation.hold(world.services, held.record.id, OPERATOR)
+    revocation.release(world.services, held.record.id, OPERATOR)
+    with world.work.change() as stores:
+        (other,) = stores.sessions.open_at(NOON, alice)
+        changes = [one.kind for one in stores.changes.since(done - 2) if one.seq <= done]
+        assert stores.session_codes.take(digest("alice")) is None
+    assert other.application_id == PORTAL_APPLICATION
+    assert epoch(world, alice) == "0.0.1"
+    assert changes == [ChangeKind.PRINCIPAL, ChangeKind.CERTIFICATE]
+    (event,) = world.events(EventType.SESSION_ENDED)
+    assert event.data == {
+        "principal": alice,
+        "certificate": held.record.id,
+        "reason": "certificate-held",
+        "number": 3,
+    }
+
+
+def test_a_hold_without_sessions_ends_none(world):
+    """What the same person opened with another certificate stays open."""
+    revocation.hold(world.services, world.issue("alice").record.id, OPERATOR)
+    assert left(world, "alice")[2] == 2
+    assert epoch(world, id_of(world, "alice")) == "0.0.0"
+    assert world.events(EventType.SESSION_ENDED) == []
 
 
 def test_nothing_is_told_where_there_was_nothing(world):

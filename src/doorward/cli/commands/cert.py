@@ -93,7 +93,7 @@ def revoke(state: State, certificate: str, reason: str) -> None:
 @click.argument("certificate")
 @click.pass_obj
 def hold(state: State, certificate: str) -> None:
-    """Suspend a certificate until it is released or revoked; its live connections end at once."""
+    """Suspend a certificate until it is released or revoked; its live connections and sessions end at once."""
     _bring_to(state, certificate, CertificateState.ON_HOLD)
 
 
