@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from doorward.authority.revocation import hold
 from doorward.core.errors import NotFound
 from doorward.runtime.explaining import Explained, explain_id
-from tests.support.doorway import DOMAIN, Doorway, Identity, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
 INCIDENT = re.compile(r"data-copyable>([0-9a-f]{4}-[0-9a-f]{4})<")
@@ -41,9 +42,9 @@ def alice(door: Doorway) -> Identity:
     return door.person("alice")
 
 
-def explained(door: Doorway, who: Identity | None, path: str) -> Explained:
+def explained(door: Doorway, who: Identity | None, path: str, app: str = "bank") -> Explained:
     """Ask, and explain the incident id on the page as soon as it is on record."""
-    answer = door.get(who, path, app="bank", headers=BROWSER)
+    answer = door.get(who, path, app=app, headers=BROWSER)
     assert answer.status == 403
     page = answer.body.decode()
     assert "Meridian Bank" in page
@@ -88,3 +89,14 @@ def test_the_pages_find_their_style(door: Doorway) -> None:
     assert {name.partition("?")[0].rpartition(".")[2] for name in names} == {"css", "js", "svg"}
     for name in names:
         assert door.get(None, name, app="bank").status == 200
+
+
+def test_a_refusal_of_the_portal_is_explained(door: Doorway) -> None:
+    """As at an application: refused, why the certificate was not good, and what to do about it."""
+    bob = door.person("bob")
+    door.settle(hold(door.services, door.certificate_of("bob"), ACTOR))
+    told = explained(door, bob, "/", app="portal")
+    facts = dict(told.facts)
+    assert facts["result"] == "refused 403"
+    assert "certificate-on-hold" in facts["decided"]
+    assert any("doorward cert release" in hint for hint in told.hints)

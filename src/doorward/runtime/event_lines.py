@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.rules import NO_RULE
 
 _NO_RULE_NEEDED = "no rule was needed"
@@ -55,6 +56,8 @@ _FAILED = (
 _NO_UPSTREAM = frozenset({"UF", "UH", "UO"})
 """Envoy's flags of a connection for which the application could not be reached."""
 _WORST_ANSWER, _CLIENT_ERROR = 500, 400
+_OUR_REFUSALS = frozenset({401, 403})
+"""Statuses with which the portal refuses; Envoy records no reason, as it only passed the request on."""
 _SHOWN_ID = 24
 
 
@@ -117,7 +120,8 @@ def result_of(event: Mapping[str, Any]) -> str:
         return "refused"
     if kind == "request:answered":
         status = data.get("status", 0)
-        if data.get("reason") or (isinstance(status, int) and status == 429):  # noqa: PLR2004  too many
+        ours = data.get("application") == PORTAL_APPLICATION and status in _OUR_REFUSALS
+        if ours or data.get("reason") or (isinstance(status, int) and status == 429):  # noqa: PLR2004  too many
             return "refused"
         return "failed" if not isinstance(status, int) or not 0 < status < _WORST_ANSWER else "ok"
     if kind == "connection:closed":

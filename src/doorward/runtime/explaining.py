@@ -14,6 +14,7 @@ from typing import Any
 
 from doorward.authority.inventory import require_certificate
 from doorward.core.errors import NotFound
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.runtime.advice import advise
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import describe_event, result_of
@@ -207,14 +208,17 @@ def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader:
         known = {**(decision or {}).get("data", {}), **data}
         who = reader.principal(str(known["principal"])).partition("/")[2] if "principal" in known else ""
         explained = ""
-        if who and "application" in data:
+        at_portal = (
+            data.get("application") == PORTAL_APPLICATION
+        )  # it has no rules, and asks no one to step up
+        if who and "application" in data and not at_portal:
             asked = [str(data.get("method", "GET")), str(event.get("personal", {}).get("path", "/"))]
             words = ["--principal", who, "--app", reader.application(str(data["application"])), *asked]
             explained = f"doorward policy explain {shlex.join(words)}"
         status = data.get("status")
         hints = advise(
             [*known.get("reasons", ()), str(data.get("reason", ""))],
-            status=status if isinstance(status, int) else 0,
+            status=status if isinstance(status, int) and not at_portal else 0,
             name=who,
             certificate=str(known.get("certificate", "")),
             explained=explained,

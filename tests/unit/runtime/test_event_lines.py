@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.runtime.event_lines import describe_event, result_of
 
 AT = "2026-11-29T10:00:00.123456Z"
@@ -50,6 +51,10 @@ def event(
                 reason="no-allow-rule",
             ),
             "person/alice from 192.0.2.7  request:answered GET /a at pay  refused 403 because no-allow-rule",
+        ),
+        (
+            event("request:answered", application=PORTAL_APPLICATION, method="GET", status=403),
+            "system  request:answered GET at app_portal  refused 403",
         ),
         (
             event("request:answered", PERSON, principal=PERSON, method="GET", status=200, rules=["rul_1"]),
