@@ -33,7 +33,7 @@ KNOWN = {
     Token.APPLICATION: "payments",
     Token.INCIDENT: "3f2a-9c1b",
     Token.MOMENT: "2026-11-29T10:00:00Z",
-    Token.WHO: "person/alice",
+    Token.WHO: "alice",
 }
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, COOKIE_FILTERS, COOKIE_PREFIX, SESSION_COOKIE
 
 _REST = "doorward.cookies"
@@ -34,16 +34,10 @@ REFUSED = "|".join(
 """A field with one of our cookies twice, with more of them than we set, with one in a line of its own, or with one behind other
 white space than one space: Envoy would read it, and it would not be taken out."""
 
-_CEL = build_extension(
-    "envoy.formatter.cel",
-    "extensions.formatter.cel.v3.Cel",
-    cel_config={"enable_string_conversion": True, "enable_string_functions": True},
-)
-
 
 def build_cookie_filters() -> list[dict[str, Any]]:
     """Return the filters that remove our cookies; they stand behind the rules."""
-    source = {"text_format_source": {"inline_string": f"%CEL({_rest_of_field()})%"}, "formatters": [_CEL]}
+    source = {"text_format_source": {"inline_string": f"%CEL({_rest_of_field()})%"}, "formatters": [CEL]}
     kept = {"object_key": _REST, "factory_key": "envoy.string", "format_string": source}
     put = {
         "header": {"key": "cookie", "value": f"%FILTER_STATE({_REST}:PLAIN)%"},

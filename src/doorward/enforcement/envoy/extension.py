@@ -24,3 +24,11 @@ def render_duration(span: timedelta) -> str:
     micros = span // timedelta(microseconds=1)
     text = f"{micros // 1_000_000}.{micros % 1_000_000:06d}".rstrip("0").rstrip(".")
     return f"{text}s"
+
+
+CEL = build_extension(
+    "envoy.formatter.cel",
+    "extensions.formatter.cel.v3.Cel",
+    cel_config={"enable_string_conversion": True, "enable_string_functions": True},
+)
+"""The formatter of `%CEL(...)%` whose expressions may use `string(...)`; Envoy's built-in one knows no conversion."""

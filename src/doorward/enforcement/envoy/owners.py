@@ -16,15 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed
 from doorward.enforcement.envoy.names import OWNER_FILTER, Fact
 
 _KIND = "extensions.filters.http.set_filter_state.v3.Config"
-_CEL = build_extension(
-    "envoy.formatter.cel",
-    "extensions.formatter.cel.v3.Cel",
-    cel_config={"enable_string_conversion": True, "enable_string_functions": True},
-)
 
 
 def build_owner_filter() -> dict[str, Any]:
@@ -60,7 +55,7 @@ def _compare(place: int) -> dict[str, Any]:
     # The path begins with a slash: what stands before that is the first part.
     segment = f"request.url_path.split('/')[{place + 1}]"
     text = f"%CEL({segment} == string(filter_state['{Fact.OWNER.state_key}']) ? 'yes' : 'no')%"
-    source = {"text_format_source": {"inline_string": text}, "formatters": [_CEL]}
+    source = {"text_format_source": {"inline_string": text}, "formatters": [CEL]}
     return {"object_key": _key(place), "factory_key": "envoy.string", "format_string": source}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from doorward.enforcement.envoy.extension import CEL
 from doorward.enforcement.envoy.names import Fact
 from doorward.enforcement.envoy.sentences import CASES, OTHERWISE, STATUS_CASES, Case, build_filter
 from doorward.enforcement.plan.pages import ReplyPages, Token
@@ -22,12 +23,15 @@ from doorward.enforcement.plan.pages import ReplyPages, Token
 INCIDENT = r"%CEL(re.extract(request.id, '^(.{4})(.{4}).*$', r'\1-\2'))%"
 """The first eight hexadecimal digits of the request's id in two groups; `-` if there is no id (a head that was not read)."""
 
+WHO = rf"%CEL(re.extract(string(filter_state['{Fact.PRINCIPAL.state_key}']), '^[^/]*/(.*)$', r'\1'))%"
+"""The name of the principal without its kind; `-` if there is none."""
+
 _REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
 _VALUES = {
     Token.INCIDENT: INCIDENT,
     Token.MOMENT: "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%",
     # Percent-encoded (wire.header_text): no `<`, no quotation mark.
-    Token.WHO: f"%FILTER_STATE({Fact.PRINCIPAL.state_key}:PLAIN)%",
+    Token.WHO: WHO,
 }
 _HEADERS_TOO_LARGE = 431
 _DOCUMENT = {"name": "sec-fetch-dest", "string_match": {"exact": "document"}}
@@ -106,6 +110,7 @@ def _page(filters: list[dict[str, Any]], page: str, name: str, pages: ReplyPages
     body = {
         "text_format_source": {"inline_string": _filled(page, html.escape(name))},
         "content_type": "text/html; charset=utf-8",
+        "formatters": [CEL],
     }
     fields = {"cache-control": "no-store", "content-security-policy": pages.policy}
     added = [
@@ -159,7 +164,7 @@ def _problem(sentence: str, state: str, name: str, pages: ReplyPages | None) -> 
         title, detail = (_filled(one, name) for one in pages.words[state])
         fields |= {"type": _escaped(f"{pages.problems}{state}"), "title": title, "detail": detail}
     fields |= {"incident": INCIDENT, "request": _REQUEST_ID}
-    return {"json_format": fields, "content_type": "application/problem+json"}
+    return {"json_format": fields, "content_type": "application/problem+json", "formatters": [CEL]}
 
 
 def _text(sentence: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
+from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, Fact
 from doorward.enforcement.plan import GatewayPlan, HttpDoor, RuleTerm, SessionPlan
@@ -46,11 +46,6 @@ _JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _STATE = "extensions.filters.http.set_filter_state.v3.Config"
 _BOUND = "doorward.session"
 _ASSERTION = "doorward.session.assertion"
-_CEL = build_extension(
-    "envoy.formatter.cel",
-    "extensions.formatter.cel.v3.Cel",
-    cel_config={"enable_string_conversion": True, "enable_string_functions": True},
-)
 
 
 def build_session_filters(xds: str) -> list[dict[str, Any]]:
@@ -211,5 +206,5 @@ def _seconds(span: timedelta) -> int:
 
 
 def _told(key: str, expression: str) -> dict[str, Any]:
-    source = {"text_format_source": {"inline_string": f"%CEL({expression})%"}, "formatters": [_CEL]}
+    source = {"text_format_source": {"inline_string": f"%CEL({expression})%"}, "formatters": [CEL]}
     return {"object_key": key, "factory_key": "envoy.string", "format_string": source}

@@ -23,7 +23,7 @@ class Token(Enum):
     APPLICATION = "\ue000a\ue001"  # the application's name
     INCIDENT = "\ue000i\ue001"  # the first digits of the request's id, in groups
     MOMENT = "\ue000m\ue001"  # UTC, as `time datetime` has it
-    WHO = "\ue000w\ue001"  # kind and name of the principal, percent-encoded
+    WHO = "\ue000w\ue001"  # name of the principal, percent-encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

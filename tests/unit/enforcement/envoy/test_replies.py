@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.replies import INCIDENT, build_local_replies
+from doorward.enforcement.envoy.replies import INCIDENT, WHO, build_local_replies
 from doorward.enforcement.envoy.sentences import CASES, PAGE_STATES, STATUS_CASES
 from doorward.enforcement.plan import ReplyPages, Token
 
@@ -49,7 +49,7 @@ def test_a_page_is_text_and_only_our_tokens_are_formatters() -> None:
     ]
     assert "100 %% of &lt;b&gt;&amp;&quot;%%REQ(COOKIE)%%" in body
     assert INCIDENT in body
-    assert "%FILTER_STATE(doorward.principal:PLAIN)%" in body
+    assert WHO in body
     assert not re.search("[\ue000\ue001]", body)
 
 
@@ -77,7 +77,7 @@ def test_a_problem_document_has_type_title_detail_and_incident() -> None:
 def test_nothing_of_the_request_but_its_id_is_in_a_reply() -> None:
     """What a client sends does not come back: no path, no header but the id that the door gave, no metadata."""
     allowed = ("%RESPONSE_CODE%", "%REQ(X-REQUEST-ID):64%", INCIDENT, "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%")
-    allowed += ("%FILTER_STATE(doorward.principal:PLAIN)%",)
+    allowed += (WHO,)
     for one in mappers("100 % pay"):
         body = one["body_format_override"]
         texts = [
