@@ -280,7 +280,7 @@ class TestChoosing:
         assert said_of(surface.requests[-1]) == {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
         paged.authorizer.facts = facts_of(TELLER, CLEARED)
         assert ask(paged, "p256", "/_doorward/choose", own, method="POST") == 200
-        assert said_of(surface.requests[-1]) == {APPLICATION, *IDENTITY_HEADERS}
+        assert said_of(surface.requests[-1]) == {APPLICATION, SOURCE, *IDENTITY_HEADERS}
 
     def test_another_sites_page_may_not(self, paged: OpenDoor, surface: Witness) -> None:
         """It could have people choose again and again."""

@@ -122,7 +122,8 @@ def test_a_judged_connection_says_who_comes(portal: OpenDoor, surface: Witness) 
     portal.authorizer.facts = facts_of()
     assert ask(portal, "p256", *SPOOFED) == 200
     seen = surface.requests[-1]
-    assert said_of(seen) == set(IDENTITY_HEADERS)
+    assert said_of(seen) == {*IDENTITY_HEADERS, SOURCE}
+    assert seen.all_of(SOURCE) == ["127.0.0.1"]
     assert seen.all_of("doorward-principal") == ["person/alice"]
     assert seen.all_of("doorward-assertion") == ["aaa.bbb.ccc"]
 

@@ -148,13 +148,14 @@ class TestEnrolmentDoor:
             assert one.site.ask("GET", "/i/a/b", host="enroll.test", certificate=None).status == status
 
     def test_a_visitors_address_is_the_doors_word(self, living: Doorway) -> None:
-        """The throttle counts the kernel's address: a forged X-Forwarded-For does not change who fails."""
+        """The throttle counts the kernel's address: no header of the visitor's changes who fails."""
         statuses = []
         for number in range(40):
             headers = {
                 "Content-Type": "application/pkcs10",
                 "Authorization": f"Bearer {number:043d}",
                 "X-Forwarded-For": f"203.0.113.{number}",
+                "Doorward-Source": f"203.0.113.{number}",
             }
             statuses.append(ask(living, "POST", "/v1/certificates", headers=headers, body=_CSR)[0])
             if statuses[-1] == 429:

@@ -52,7 +52,8 @@ class AssertedDoor:
         """Return the header fields that the door adds to a request of this connection."""
         return {
             "Doorward-Assertion": self.sign(held, audience, **claims),
-            "X-Forwarded-For": "203.0.113.9, 192.0.2.7",
+            "Doorward-Source": "192.0.2.7",
+            "X-Forwarded-For": "203.0.113.9, 127.0.0.1",
         }
 
 

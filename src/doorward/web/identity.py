@@ -25,6 +25,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.directory.callers import MAX_CLIENT_CHARACTERS, Caller
+from doorward.enforcement.envoy.names import SOURCE
 from doorward.stores.services import Services
 from doorward.stores.standing import require_tenant
 from doorward.web.pool import UseCasePool
@@ -175,8 +176,8 @@ def check_origin(request: Request, origin: str) -> None:
 
 
 def source_of(request: Request) -> str:
-    """Return the caller's address: the last entry of X-Forwarded-For, which the door appended itself."""
-    return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]
+    """Return the caller's address, as the door says it: no client can send a header of this name."""
+    return request.headers.get(SOURCE, "")[:64]
 
 
 def client_of(request: Request) -> str:

@@ -22,6 +22,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.enrolment.invitation import redeem
 from doorward.stores.services import Services
 from doorward.web.edge import read_body
+from doorward.web.identity import source_of
 from doorward.web.pool import UseCasePool
 from doorward.web.throttle import AttemptThrottle
 
@@ -113,12 +114,3 @@ def wants_json(request: Request) -> bool:
         part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")
     ]
     return "application/json" in accepted and CHAIN_TYPE not in accepted
-
-
-def source_of(request: Request) -> str:
-    """Return the visitor's address: the last entry of X-Forwarded-For.
-
-    Only the gateway reaches this socket, and it appends the address of the peer as the kernel sees
-    it; the visitor sent all that stands before the last comma.
-    """
-    return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]

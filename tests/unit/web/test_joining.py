@@ -100,7 +100,7 @@ def test_without_a_trusted_certificate_the_page_names_the_command(world: World, 
 def test_wrong_tokens_are_counted(world: World, pool: UseCasePool) -> None:
     """Beyond some, an address hears that it is too many; a right token is still good."""
     door = client(world, pool)
-    source = {"x-forwarded-for": "198.51.100.7"}
+    source = {"doorward-source": "198.51.100.7"}
     statuses = [
         door.post("/join/certificates", content=request(), headers=headers("x" * 43, **source)).status_code
         for _ in range(12)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SURFACE_HEADERS
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SOURCE, SURFACE_HEADERS
 from doorward.policy.request_headers import DESTINATION, OVERRIDES, PLAIN, HeaderTerms
 
 CLAIMING_HEADERS = (
@@ -165,6 +165,11 @@ def build_identity() -> list[dict[str, Any]]:
     ]
 
 
+def build_source() -> dict[str, Any]:
+    """Return the header that says to our own surfaces where a connection comes from."""
+    return overwrite_header(SOURCE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%")
+
+
 def build_portal_headers() -> dict[str, Any]:
     """Return the header part of the portal's route table: no request says who comes, unless its route adds it."""
     every = (*IDENTITY_HEADERS, *SURFACE_HEADERS, *ENVOYS_OWN_HEADERS)
@@ -173,7 +178,11 @@ def build_portal_headers() -> dict[str, Any]:
 
 def build_open_headers() -> dict[str, Any]:
     """Return the header part of the enrolment door's route table."""
-    return {"request_headers_to_remove": list(ENVOYS_OWN_HEADERS), **_response_headers()}
+    return {
+        "request_headers_to_remove": list(ENVOYS_OWN_HEADERS),
+        "request_headers_to_add": [build_source()],
+        **_response_headers(),
+    }
 
 
 def _response_headers() -> dict[str, Any]:

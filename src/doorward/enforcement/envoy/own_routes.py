@@ -13,7 +13,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.cookies import build_kept_cookies
 from doorward.enforcement.envoy.forwarding import build_forwarding
-from doorward.enforcement.envoy.headers import overwrite_header
+from doorward.enforcement.envoy.headers import build_source, overwrite_header
 from doorward.enforcement.envoy.names import (
     APPLICATION,
     JUDGED,
@@ -58,7 +58,7 @@ def build_own_routes(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
             },
             "route": action,
             "typed_per_filter_config": slices,
-            "request_headers_to_add": [overwrite_header(APPLICATION, door.id)],
+            "request_headers_to_add": [overwrite_header(APPLICATION, door.id), build_source()],
         }
         for method, path in OWN_PATHS
     ]

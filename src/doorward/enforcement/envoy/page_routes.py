@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.cookies import build_kept_cookies
 from doorward.enforcement.envoy.forwarding import build_forwarding
-from doorward.enforcement.envoy.headers import overwrite_header
+from doorward.enforcement.envoy.headers import build_source, overwrite_header
 from doorward.enforcement.envoy.names import (
     APPLICATION,
     IDENTITY_HEADERS,
@@ -67,7 +67,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
     parts.append(
         {
             **_to_surface(door, sessions, PAGE, judged),
-            "request_headers_to_add": [overwrite_header(APPLICATION, door.id)],
+            "request_headers_to_add": [overwrite_header(APPLICATION, door.id), build_source()],
         }
     )
     if door.certificate_optional:

@@ -22,7 +22,7 @@ from doorward.enforcement.envoy.door_compiler import (
     lead_to,
 )
 from doorward.enforcement.envoy.forwarding import build_forwarding
-from doorward.enforcement.envoy.headers import build_identity, build_portal_headers
+from doorward.enforcement.envoy.headers import build_identity, build_portal_headers, build_source
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_portal_http
 from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Refusal
 from doorward.enforcement.envoy.refusals import build_message_refusals, build_protocol_refusals, build_refusal
@@ -78,7 +78,7 @@ def build_portal_table(door: PortalDoor) -> dict[str, Any]:
         *build_message_refusals(ECHOING_METHODS),
         *build_site_routes(door),
         *build_embedding_refusals(),
-        _forward(door, JUDGED, build_identity()),
+        _forward(door, JUDGED, [*build_identity(), build_source()]),
         _forward(door, UNJUDGED, build_claims()),
         build_refusal({"prefix": "/"}, Refusal.AUTHORIZER_AWAY),
     ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from doorward.enforcement.envoy.headers import overwrite_header
-from doorward.enforcement.envoy.names import CLAIMED_CERTIFICATE, REFUSAL, SOURCE, Fact
+from doorward.enforcement.envoy.headers import build_source, overwrite_header
+from doorward.enforcement.envoy.names import CLAIMED_CERTIFICATE, REFUSAL, Fact
 
 
 def match_judged(value: str) -> dict[str, Any]:
@@ -22,5 +22,5 @@ def build_claims() -> list[dict[str, Any]]:
     return [
         overwrite_header(CLAIMED_CERTIFICATE, "%DOWNSTREAM_PEER_CERT%"),
         overwrite_header(REFUSAL, f"%FILTER_STATE({Fact.REASON.state_key}:PLAIN)%"),
-        overwrite_header(SOURCE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        build_source(),
     ]

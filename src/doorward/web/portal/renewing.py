@@ -26,12 +26,13 @@ from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory.passkey_renewal import PasskeyDoor
 from doorward.web.edge import read_body
 from doorward.web.guard import UnguardedRoute
+from doorward.web.identity import source_of
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PortalContext
 from doorward.web.portal.devices import list_devices
 from doorward.web.portal.factors import PortalFactors
 from doorward.web.throttle import AttemptThrottle
-from doorward.web.token_exchange import render_issued, source_of
+from doorward.web.token_exchange import render_issued
 from doorward.wire.json_object import parse_json_object
 
 MAX_BODY_BYTES = 64 * 1024
