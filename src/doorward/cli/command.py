@@ -29,6 +29,17 @@ class Command(click.Command):
             )
         )
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line; an option without its value is answered with how it is written."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadOptionUsage as error:
+            name, told = error.option_name, error.message
+            for one in self.params:
+                if isinstance(one, click.Option) and name in one.opts and not one.is_flag:
+                    told += f" Write {name} {one.make_metavar(ctx)}: {one.help}"
+            raise click.BadOptionUsage(name, told, ctx) from None  # click's parser names no command
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn every error into words and an exit code."""
         state = ctx.obj = read_state(ctx)

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 PATIENCE_SECONDS = 5.0
 """How long a command waits for gateways that are alive."""
-PORTAL_UNTRUSTED = (
-    "browsers do not trust the portal's certificate, and make no passkey there: "
-    "set portal_certificate and portal_key, or root_is_deployed"
-)
-"""What is said where somebody counts on second factors, and no setting says that browsers trust the portal."""
 
 
 def may_ask(state: State) -> bool:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.runtime import logging as logging
     from doorward.runtime import own_places as own_places
     from doorward.runtime import pem as pem
+    from doorward.runtime import portal_trust as portal_trust
     from doorward.runtime import private_files as private_files
     from doorward.runtime import reading as reading
     from doorward.runtime import renewed_files as renewed_files
@@ -116,6 +117,7 @@ else:
             "pem": "doorward.runtime.pem",
             "pkcs12": "doorward.agent.pkcs12",
             "policies": "doorward.access.policies",
+            "portal_trust": "doorward.runtime.portal_trust",
             "principals": "doorward.directory.principals",
             "private_files": "doorward.runtime.private_files",
             "reading": "doorward.runtime.reading",

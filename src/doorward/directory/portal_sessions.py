@@ -43,9 +43,9 @@ def note_factor(
     caller: Caller,
     kind: FactorKind,
     *,
+    factor_id: str,
     former: str,
     idle: timedelta = IDLE,
-    factor_id: str | None = None,
 ) -> tuple[SessionRecord, str]:
     """Begin a session that has shown this factor now, and keeps what the former one had shown.
 
@@ -53,9 +53,9 @@ def note_factor(
         services: the ports of this process.
         caller: who showed it.
         kind: what was shown; the caller of this function checked it.
+        factor_id: which factor was shown.
         former: the cookie that came with the request; empty for none.
         idle: how long a session may be without a request.
-        factor_id: which factor was shown; None if the caller knows that it is there.
 
     Returns:
         The session, and its cookie.
@@ -65,7 +65,7 @@ def note_factor(
     """
     token, now = render_base64url(services.random.token(TOKEN_BYTES)), services.clock.now()
     with services.work.change(traffic=True) as stores:
-        if factor_id is not None and stores.factors.get(factor_id) is None:
+        if stores.factors.get(factor_id) is None:
             raise RequestRefused(
                 "factor-refused", "this factor was removed just now", hint="take another one"
             )

@@ -206,7 +206,8 @@ def end_session(services: Services, session_id: str, *, of: str = "", actor: str
             hint = "`doorward session list` shows the open ones"
             raise NotFound("session-unknown", f"there is no session {printable(session_id)[:64]}", hint=hint)
         if found.ended_at is not None or found.ends_at <= now:
-            raise RequestRefused("session-over", "this session is over already")
+            hint = "nothing is left to end; `doorward session list` shows the open ones"
+            raise RequestRefused("session-over", "this session is over already", hint=hint)
         if found.application_id == PORTAL_APPLICATION:
             stores.sessions.end(found.id, now)
             stores.session_codes.remove_all(found.principal_id)

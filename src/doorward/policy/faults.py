@@ -43,7 +43,13 @@ class FaultList:
         self.add(node, error.code, error.detail, key=key, hint=error.hint)
 
     def mapping(
-        self, node: Node, key: str, known: Collection[str], unbuilt: dict[str, str] | None = None
+        self,
+        node: Node,
+        key: str,
+        known: Collection[str],
+        unbuilt: dict[str, str] | None = None,
+        *,
+        example: str = "",
     ) -> dict[str, Node]:
         """Return the entries of a mapping whose keys are known.
 
@@ -52,8 +58,9 @@ class FaultList:
             key: its path.
             known: the keys that mean something.
             unbuilt: keys that will mean something one day, each with the mend until then.
+            example: what to write in the place of any other node.
         """
-        entries = self.entries(node, key)
+        entries = self.entries(node, key, example=example)
         found = {}
         for name, value in entries:
             path = f"{key}.{name.value}" if key else name.value
@@ -67,10 +74,11 @@ class FaultList:
                 self.add(name, "unknown-key", message, key=path, hint=suggest(name.value, known))
         return found
 
-    def entries(self, node: Node, key: str) -> list[tuple[Scalar, Node]]:
+    def entries(self, node: Node, key: str, *, example: str = "") -> list[tuple[Scalar, Node]]:
         """Return the entries of a mapping, the first of each key; any other node is a fault."""
         if not isinstance(node, Mapping):
-            self.add(node, "wrong-type", "a mapping (`key: value`) belongs here", key=key)
+            hint = f"write {example}" if example else ""
+            self.add(node, "wrong-type", "a mapping (`key: value`) belongs here", key=key, hint=hint)
             return []
         first: dict[str, tuple[Scalar, Node]] = {}
         for name, value in node.entries:
@@ -82,11 +90,11 @@ class FaultList:
                 first[name.value] = name, value
         return list(first.values())
 
-    def text(self, node: Node, key: str) -> Scalar | None:
-        """Return a scalar that says something; None, with a fault, for any other node."""
+    def text(self, node: Node, key: str, *, hint: str = "") -> Scalar | None:
+        """Return a scalar that says something; None, with a fault and this hint, for any other node."""
         if isinstance(node, Scalar) and node.value:
             return node
-        self.add(node, "wrong-type", "a plain word or text belongs here", key=key)
+        self.add(node, "wrong-type", "a plain word or text belongs here", key=key, hint=hint)
         return None
 
     def texts(self, node: Node, key: str) -> list[Scalar]:

@@ -87,7 +87,7 @@ def read_group_factors(faults: FaultList, node: Node) -> GroupFactors:
     if isinstance(node, Scalar) and not node.given:
         return ()
     found = {}
-    for group, value in faults.entries(node, "factors"):
+    for group, value in faults.entries(node, "factors", example="{tellers: [webauthn], staff: [any]}"):
         key = f"factors.{group.value}"
         try:
             name = parse_principal_name(group.value)

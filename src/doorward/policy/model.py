@@ -334,6 +334,12 @@ class Document:
         if any(is_at_or_below(host, portal_host(self.trust_domain)) for host in hosts):
             raise ValueError("an application below the portal's host could ask for the passkeys of people")
 
+    @property
+    def requires_factors(self) -> bool:
+        """Whether a rule asks for a second factor, or a group must have one."""
+        rules = (rule for app in self.apps for rule in app.rules)
+        return bool(self.factors) or any(rule.residual.requirements for rule in rules)
+
     def app(self, name: str) -> AppPolicy | None:
         """Return the application of that name, or None."""
         return next((app for app in self.apps if app.name == name), None)

@@ -17,6 +17,8 @@ from doorward.policy.yaml_tree import Node
 TOLD = "page: people without a good certificate get a page that says what to do, in place of a TLS alert"
 """What `diff` says of an application with pages."""
 
+_MEND = "write page (for people with browsers) or alert (for machines)"
+
 
 def read_on_refusal(faults: FaultList, found: dict[str, Node], key: str) -> OnRefusal:
     """Return how an application refuses; what is wrong goes to `faults`.
@@ -26,15 +28,16 @@ def read_on_refusal(faults: FaultList, found: dict[str, Node], key: str) -> OnRe
         found: the entries of the application.
         key: its path in the document.
     """
-    text = faults.text(found["on_refusal"], f"{key}.on_refusal") if "on_refusal" in found else None
+    if "on_refusal" not in found:
+        return OnRefusal.ALERT
+    text = faults.text(found["on_refusal"], f"{key}.on_refusal", hint=_MEND)
     if text is None:
         return OnRefusal.ALERT
     for one in OnRefusal:
         if text.value == one.value:
             return one
     message = f"{text.value[:64]!r} is no way to refuse"
-    hint = "write page (for people with browsers) or alert (for machines)"
-    faults.add(text, "unknown-value", message, key=f"{key}.on_refusal", hint=hint)
+    faults.add(text, "unknown-value", message, key=f"{key}.on_refusal", hint=_MEND)
     return OnRefusal.ALERT
 
 

@@ -29,6 +29,8 @@ from doorward.policy.yaml_tree import Node, Sequence
 MOST_REQUIREMENTS = 4
 """Of one rule: each factor that there is, and one more."""
 
+_EXAMPLES = "{factor: any}, {factor: webauthn, within: 5m} or {level: 2}"
+
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 FACTOR_WORDS = (ANY_FACTOR, *sorted(kind.value for kind in SECOND_FACTORS))
@@ -63,11 +65,10 @@ def read_requirements(faults: FaultList, node: Node, key: str) -> frozenset[Requ
 
 def _read_requirement(faults: FaultList, node: Node, key: str) -> Requirement | None:
     before = len(faults.faults)
-    found = faults.mapping(node, key, ("factor", "level", "within"))
+    found = faults.mapping(node, key, ("factor", "level", "within"), example=_EXAMPLES)
     if len(faults.faults) == before and ("factor" in found) is ("level" in found):
         message = "a requirement says either `factor` or `level`"
-        hint = "write {factor: any}, {factor: webauthn, within: 5m} or {level: 2}"
-        faults.add(node, "requirement-malformed", message, key=key, hint=hint)
+        faults.add(node, "requirement-malformed", message, key=key, hint=f"write {_EXAMPLES}")
     factor = read_factor(faults, found["factor"], f"{key}.factor") if "factor" in found else None
     level = _read_level(faults, found["level"], f"{key}.level") if "level" in found else 0
     within = _read_within(faults, found["within"], f"{key}.within") if "within" in found else None

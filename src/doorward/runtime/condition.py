@@ -24,6 +24,7 @@ from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import as_pem
+from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.records import AuthorityKind
 
@@ -53,11 +54,15 @@ _ROOT_LIST_HINT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part: a line for people, what is wrong (sentences), what to do, and facts for `--json`."""
+    """One part: a line for people, what is wrong (sentences), what to do, and facts for `--json`.
+
+    `warnings` are what to look at although the part is well.
+    """
 
     name: str
     text: str
     trouble: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -274,21 +279,27 @@ def _gateways(installation: Installation) -> list[Part]:
 
 
 def _portal(installation: Installation) -> list[Part]:
-    """Return a part if passkeys were made for another host of the portal: no browser uses them at this one."""
+    """Return a part if passkeys were made for another host of the portal, or rules ask for some that no browser makes."""
     host = installation.portal_host()
     with installation.services.work.read() as stores:
         lost = stores.factors.count_foreign(host)
-    if not lost:
-        return []
-    return [
-        Part(
-            name="portal",
-            text=host,
-            trouble=(f"{lost} passkeys were made for another host of the portal, and are lost at {host}",),
-            hints=("put portal_host back, or let these people add new ones: doorward factor invite NAME",),
-            facts={"host": host, "lost_passkeys": lost},
-        )
-    ]
+        document, _ = current_document(stores)
+    untrusted = is_trust_missing(installation, document)
+    trouble, hints = [], []
+    if lost:
+        trouble.append(f"{lost} passkeys were made for another host of the portal, and are lost at {host}")
+        hints.append("put portal_host back, or let these people add new ones: doorward factor invite NAME")
+    if untrusted:
+        hints.append(MEND)
+    part = Part(
+        name="portal",
+        text=host,
+        trouble=tuple(trouble),
+        warnings=(f"rules ask for second factors, and {TROUBLE}",) if untrusted else (),
+        hints=tuple(hints),
+        facts={"host": host, "lost_passkeys": lost},
+    )
+    return [part] if hints else []
 
 
 def _silent(installation: Installation) -> list[Part]:

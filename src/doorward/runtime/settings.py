@@ -410,7 +410,8 @@ def _misspelt(environ: Mapping[str, str]) -> list[Fault]:
 
 def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
     key = ".".join(str(part) for part in error["loc"])
-    place = origin.get(key, "arguments")
+    # A default that does not fit has no place of its own; the key names the setting.
+    place = origin.get(key, "arguments" if key == "data" else "")
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Settings.model_fields, n=1)
         known = ", ".join(sorted(one for one in Settings.model_fields if one != "data"))

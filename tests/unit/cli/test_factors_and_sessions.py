@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.shell_completion import BashComplete
@@ -12,7 +15,7 @@ from click.shell_completion import BashComplete
 from doorward.cli.__main__ import main
 from doorward.core.names import PORTAL_APPLICATION
 from tests.support.factor_records import factor, session
-from tests.unit.cli.conftest import Site
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 
 class Furnishing:
@@ -62,6 +65,12 @@ def open_sessions(site: Site) -> list[tuple[str, str]]:
     return [(one["name"], one["application"]) for one in site.do("session", "list")]
 
 
+def parts_of(site: Site) -> list[dict[str, Any]]:
+    """What `status` says of each part."""
+    parts: list[dict[str, Any]] = json.loads(site.run("status", "--json").stdout)["parts"]
+    return parts
+
+
 def test_every_session_of_one_person_is_ended(site: Site, give: Furnishing) -> None:
     """`--all NAME` ends hers everywhere; others go on; a second time there is nothing to end."""
     for name in ("alice", "bob", "alice"):
@@ -94,7 +103,16 @@ def test_an_ended_session_is_ended_no_more(site: Site, give: Furnishing) -> None
 @pytest.mark.parametrize("words", [[], ["ses_x", "--everyone"], ["--all", "alice", "--everyone"]])
 def test_one_thing_is_ended(site: Site, words: list[str]) -> None:
     """A session, a person or all: exactly one of them is named."""
-    assert site.do("session", "end", *words, code=2)["code"] == "usage-error"
+    refused = site.do("session", "end", *words, code=2)
+    assert refused["code"] == "usage-error"
+    assert "doorward session list" in refused["detail"]
+
+
+def test_an_option_without_its_value_says_how_it_is_written(site: Site) -> None:
+    """With what it does; an option that takes none is answered without."""
+    wanted = "requires an argument. Write --all NAME: End every session of NAME."
+    assert wanted in site.say("session", "end", "--all", code=2)
+    assert "Write" not in site.do("session", "end", "--everyone=x", code=2)["detail"]
 
 
 def test_a_person_without_factors(site: Site) -> None:
@@ -135,7 +153,7 @@ def test_an_invitation_says_what_it_lacks(site: Site, monkeypatch: pytest.Monkey
     assert "doorward invite alice" in without_certificate
     assert "root_is_deployed" in without_trust
     monkeypatch.setenv("DOORWARD_ROOT_IS_DEPLOYED", "true")
-    assert site.do("factor", "invite", "alice")["notes"] == [without_certificate]
+    assert without_trust not in site.do("factor", "invite", "alice")["notes"]
 
 
 def test_a_rule_that_asks_for_what_no_one_can_enrol_says_so(site: Site) -> None:
@@ -143,6 +161,49 @@ def test_a_rule_that_asks_for_what_no_one_can_enrol_says_so(site: Site) -> None:
     site.do("app", "add", "bank", "--host", "bank.corp.example", "--upstream", "http://127.0.0.1:9000")
     words = ["rule", "add", "bank", "--kind", "person", "--require", "webauthn"]
     assert "root_is_deployed" in site.ask(*words, answer="").output
+    assert "root_is_deployed" in " ".join(site.do("rule", "add", "bank", *words[3:])["findings"])
+
+
+def test_a_document_that_asks_for_what_no_one_can_enrol_says_so(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`apply`, `policy check` and `status` warn, with the exit codes of before; a portal that is trusted is no matter."""
+    plain, asking = tmp_path / "plain.yaml", tmp_path / "asking.yaml"
+    plain.write_text(DOCUMENT)
+    asking.write_text(DOCUMENT + "        require: {factor: webauthn}\n")
+    assert (
+        site.do("policy", "check", "-f", str(plain))["findings"]
+        == site.do("apply", "-f", str(plain))["findings"]
+    )
+    assert "portal" not in [one["name"] for one in parts_of(site)]
+    for words in (["policy", "check"], ["apply"]):
+        assert "root_is_deployed" in " ".join(site.do(*words, "-f", str(asking))["findings"])
+    said = site.say("status", code=3)
+    assert "! portal" in said
+    assert "→ set portal_certificate" in said
+    (part,) = [one for one in parts_of(site) if one["name"] == "portal"]
+    assert (part["trouble"], len(part["warnings"])) == ([], 1)
+    monkeypatch.setenv("DOORWARD_ROOT_IS_DEPLOYED", "true")
+    assert "root_is_deployed" not in " ".join(site.do("policy", "check", "-f", str(asking))["findings"])
+    assert "portal" not in [one["name"] for one in parts_of(site)]
+
+
+def test_an_invitation_says_why_it_has_no_link_for_a_browser(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To people only, of a person only, and not where there is one."""
+    site.do("device", "add", "sensor-1")
+    assert "No link for a browser: browsers do not trust" in site.say("invite", "alice")
+    assert "No link for a browser" not in site.say("invite", "sensor-1")
+    monkeypatch.setenv("DOORWARD_ROOT_IS_DEPLOYED", "true")
+    assert "No link for a browser" not in site.say("invite", "alice")
+
+
+def test_a_second_link_says_that_it_ends_the_first(site: Site) -> None:
+    """The first person to use the former one would wonder."""
+    assert not any("earlier links" in one for one in site.do("factor", "invite", "alice")["notes"])
+    assert any("earlier links" in one for one in site.do("factor", "invite", "alice")["notes"])
+    assert "earlier links" in site.say("factor", "invite", "alice")
 
 
 def test_a_link_is_shown_once_and_kept_nowhere(site: Site) -> None:

@@ -272,6 +272,16 @@ def test_init_does_not_ignore_an_option(site: Site) -> None:
     assert "doorward.toml" in error["hint"]
 
 
+def test_a_setting_that_was_forgotten_is_named_as_a_setting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No option gives the portal's key, so none is named."""
+    monkeypatch.setenv("DOORWARD_PORTAL_CERTIFICATE", "/etc/doorward/portal.pem")
+    said = site.say("status", code=2)
+    assert "error portal_certificate and portal_key are named together" in said
+    assert "--portal-key" not in said
+
+
 def test_a_setting_that_an_option_gave_is_named_by_it() -> None:
     """The option is named, not the arguments in general; what a password is part of is not shown."""
     words = [

@@ -31,9 +31,10 @@ from doorward.directory.step_ups import (
     find_step_up,
     make_code,
 )
-from doorward.stores.factor_records import StepUpRecord
+from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.records import ChangeKind
+from tests.support.factor_records import factor
 from tests.support.world import OPERATOR, World, found_world
 
 HOST = "payments.corp.example:8443"
@@ -84,10 +85,22 @@ def begin(world: World, caller: Caller, app: str = "payments", **changed: object
     return begin_step_up(world.services, PolicySnapshots(), caller, **fields)  # type: ignore[arg-type]
 
 
+def show(world: World, caller: Caller, kind: FactorKind, *, former: str) -> tuple[SessionRecord, str]:
+    """Have a factor of this kind, and show it at the portal."""
+    with world.work.change() as stores:
+        had = [one for one in stores.factors.of_principal(caller.principal_id) if one.kind is kind]
+        held = (
+            had[0] if had else factor(f"{caller.name}-{kind.value}", kind, principal_id=caller.principal_id)
+        )
+        if not had:
+            stores.factors.add(held)
+    return note_factor(world.services, caller, kind, factor_id=held.id, former=former)
+
+
 def code_for(world: World, caller: Caller, kind: FactorKind = WEBAUTHN) -> str:
     """Show a factor at the portal, and get a code for payments."""
     step_up = begin(world, caller)
-    session, _ = note_factor(world.services, caller, kind, former="")
+    session, _ = show(world, caller, kind, former="")
     return make_code(world.services, caller, step_up.id, session)[1]
 
 
@@ -185,7 +198,7 @@ class TestStepUp:
     def test_it_gives_one_code(self, world: World, alice: Caller) -> None:
         """A second code needs another step-up."""
         step_up = begin(world, alice)
-        session, _ = note_factor(world.services, alice, WEBAUTHN, former="")
+        session, _ = show(world, alice, WEBAUTHN, former="")
         make_code(world.services, alice, step_up.id, session)
         with pytest.raises(NotFound):
             make_code(world.services, alice, step_up.id, session)
@@ -321,10 +334,10 @@ class TestPortalSession:
 
     def test_it_gathers_what_was_shown(self, world: World, alice: Caller) -> None:
         """A second factor adds to the first, under another cookie, and the first cookie is worth nothing."""
-        _, first = note_factor(world.services, alice, TOTP, former="")
+        _, first = show(world, alice, TOTP, former="")
         shown = world.clock.now()
         world.clock.turn(minutes=1)
-        session, second = note_factor(world.services, alice, WEBAUTHN, former=first)
+        session, second = show(world, alice, WEBAUTHN, former=first)
         assert session.factors == {TOTP: shown, WEBAUTHN: world.clock.now()}
         assert find_portal_session(world.services, alice, first) is None
         assert find_portal_session(world.services, alice, second) is not None
@@ -332,21 +345,21 @@ class TestPortalSession:
     @pytest.mark.parametrize("name", ["alice", "bob"])
     def test_another_certificate_does_not_have_it(self, world: World, alice: Caller, name: str) -> None:
         """Neither another one of the same person, nor another person's; nor does it add to theirs."""
-        _, token = note_factor(world.services, alice, TOTP, former="")
+        _, token = show(world, alice, TOTP, former="")
         other = caller_of(world, name)
         assert find_portal_session(world.services, other, token) is None
-        session, _ = note_factor(world.services, other, WEBAUTHN, former=token)
+        session, _ = show(world, other, WEBAUTHN, former=token)
         assert set(session.factors) == {WEBAUTHN}
 
     def test_a_factor_that_is_gone_is_not_noted(self, world: World, alice: Caller) -> None:
         """A reset that comes between the check and the session wins."""
         with pytest.raises(RequestRefused, match="removed just now"):
-            note_factor(world.services, alice, TOTP, former="", factor_id="fct_gone")
+            note_factor(world.services, alice, TOTP, factor_id="fct_gone", former="")
         assert list_sessions(world.services) == []
 
     def test_it_ends_after_fifteen_idle_minutes(self, world: World, alice: Caller) -> None:
         """A request in between prolongs it."""
-        _, token = note_factor(world.services, alice, TOTP, former="")
+        _, token = show(world, alice, TOTP, former="")
         for _ in range(3):
             world.clock.turn(minutes=14)
             assert find_portal_session(world.services, alice, token) is not None
@@ -355,7 +368,7 @@ class TestPortalSession:
 
     def test_it_ends_after_eight_hours(self, world: World, alice: Caller) -> None:
         """However busy it is, and however often a factor is shown."""
-        _, token = note_factor(world.services, alice, TOTP, former="")
+        _, token = show(world, alice, TOTP, former="")
         for _ in range(LONGEST // timedelta(minutes=10)):
             assert find_portal_session(world.services, alice, token) is not None
             world.clock.turn(minutes=10)
@@ -373,7 +386,7 @@ class TestSigningOut:
     def test_of_one_application(self, world: World, alice: Caller) -> None:
         """Its sessions end and its tokens are worthless; those of others are not; the portal asks again."""
         first = redeem(world, alice, code_for(world, alice))
-        _, token = note_factor(world.services, alice, TOTP, former="")
+        _, token = show(world, alice, TOTP, former="")
         done = sign_out(
             world.services,
             alice.principal_id,
@@ -406,6 +419,7 @@ class TestSigningOut:
         with pytest.raises(RequestRefused) as refused:
             end_session(world.services, opened.session.id, actor=OPERATOR)
         assert refused.value.code == "session-over"
+        assert "doorward session list" in refused.value.hint
 
     @pytest.mark.parametrize("application", ["payments", "sensors", "", PORTAL_APPLICATION])
     def test_it_takes_codes_that_are_on_their_way(
@@ -426,7 +440,7 @@ class TestSigningOut:
     def test_no_code_is_made_after_it(self, world: World, alice: Caller) -> None:
         """The portal's session was looked up before, and has ended since."""
         step_up = begin(world, alice)
-        session, _ = note_factor(world.services, alice, WEBAUTHN, former="")
+        session, _ = show(world, alice, WEBAUTHN, former="")
         sign_out(
             world.services,
             alice.principal_id,
@@ -438,7 +452,7 @@ class TestSigningOut:
 
     def test_the_portals_session_alone(self, world: World, alice: Caller) -> None:
         """Ends without a change for gateways."""
-        session, token = note_factor(world.services, alice, TOTP, former="")
+        session, token = show(world, alice, TOTP, former="")
         before = world.head()
         end_session(world.services, session.id, actor=OPERATOR)
         assert find_portal_session(world.services, alice, token) is None

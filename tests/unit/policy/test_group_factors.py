@@ -41,6 +41,25 @@ def test_groups_are_read_and_rendered() -> None:
     assert parse_document("trust_domain: a.b\nfactors: {a: [any, totp]}\n").factors[0][1].words == ("totp",)
 
 
+def test_a_list_without_groups_is_answered_with_an_example() -> None:
+    """Which group must have it is what was forgotten."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_document("trust_domain: a.b\nfactors: [webauthn]\n")
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.hint) == ("wrong-type", "write {tellers: [webauthn], staff: [any]}")
+
+
+def test_a_document_says_whether_it_asks_for_factors() -> None:
+    """By a rule, or of a group."""
+    plain = DOCUMENT.replace("factors: {tellers: [webauthn], staff: any, board: [totp, webauthn]}\n", "")
+    rule = "    rules: [{allow: {kind: person}, require: {level: 2}}]\n"
+    assert [parse_document(text).requires_factors for text in (plain, plain + rule, DOCUMENT)] == [
+        False,
+        True,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     ("groups", "words"),
     [

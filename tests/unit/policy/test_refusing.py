@@ -55,6 +55,14 @@ def test_a_difference_says_what_people_see() -> None:
     assert [str(one).partition(",")[0] for one in diff_documents(document, without)] == [f"- {told}"]
 
 
+def test_another_node_is_answered_with_what_to_write() -> None:
+    """A mapping is no word."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_document(APP + "    on_refusal: {page: true}\n")
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.hint[:10]) == ("wrong-type", "write page")
+
+
 def test_a_page_admits_a_connection_to_nothing() -> None:
     """A connection without a good certificate may live there, and no request of it is allowed."""
     (app,) = parse_document(PAGE).apps

@@ -79,14 +79,14 @@ def test_a_rule_says_what_it_requires(text: str, requirements: list[dict[str, An
         ("{}", "requirement-malformed", "write {factor: any}"),
         ("[]", "requirement-malformed", "leave `require` out"),
         ("[{level: 2}, {level: 2}]", "duplicate-value", "keep one"),
-        ("[{level: 2}, webauthn]", "wrong-type", ""),
+        ("[{level: 2}, webauthn]", "wrong-type", "{level: 2}"),
         (f"[{', '.join(['{level: 2}'] * 5)}]", "requirement-malformed", "leave `require` out"),
         ("{factor: any, within: 5}", "requirement-malformed", "such as 5m; 30s to 24h"),
         ("{factor: any, within: 29s}", "requirement-malformed", "such as 5m; 30s to 24h"),
         ("{factor: any, within: 25h}", "requirement-malformed", "such as 5m; 30s to 24h"),
         ("{factor: any, within: []}", "wrong-type", ""),
         ("{factors: any}", "unknown-key", "did you mean factor?"),
-        ("webauthn", "wrong-type", ""),
+        ("webauthn", "wrong-type", "write {factor: any}, {factor: webauthn, within: 5m} or {level: 2}"),
     ],
 )
 def test_a_fault_says_what_to_write(text: str, code: str, hint: str) -> None:

@@ -143,6 +143,7 @@ def test_certificate_and_key_of_the_portal_are_named_together(tmp_path: Path, na
     assert fault.key == "portal_key"
     assert "together" in fault.message
     assert "None" not in fault.hint
+    assert fault.file == ("DOORWARD_PORTAL_KEY" if named == "portal_key" else "")
 
 
 @pytest.mark.parametrize("host", ["Portal.corp.example", "portal corp", "127.0.0.1", "*.corp.example"])

@@ -15,7 +15,7 @@ from doorward.cli.completing import (
     complete_principal,
     complete_profile,
 )
-from doorward.cli.confirming import PORTAL_UNTRUSTED, YES, ask, may_ask
+from doorward.cli.confirming import YES, ask, may_ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.factor_kinds import SESSION_FACTORS
@@ -110,7 +110,7 @@ def app_list(state: State) -> None:
     ]
     state.output.table(
         rows,
-        ["name", "hosts", "upstream", "answers", "rules"],
+        ["name", "hosts", "upstream", "answers", "rules", "on_refusal"],
         empty="no applications; add one: doorward app add",
     )
 
@@ -293,14 +293,15 @@ def rule_add(
         require={"factor": factor or "", "level": level or "", "within": within},
     )
     installation = state.installation()
-    if (factor or level) and not installation.is_portal_trusted():
-        state.output.note(f"note: {PORTAL_UNTRUSTED}")
     report_applied(
         state,
         installation.services,
         parts.shortcuts.add_rule(
             installation.services, app, lines, actor=actor(), check=parts.own_places.publishable(installation)
         ),
+        further=[parts.portal_trust.UNTRUSTED]
+        if (factor or level) and not installation.is_portal_trusted()
+        else [],
     )
 
 

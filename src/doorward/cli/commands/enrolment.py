@@ -56,6 +56,11 @@ def invite(state: State, name: str, hours: int) -> None:
         *(in_browser if browser else (f"  {link}", "", "On the machine that shall hold the key:", "")),
         f"  doorward enroll '{link}'",
         "",
+        *(
+            [f"[dim]No link for a browser: {parts.portal_trust.UNTRUSTED}.[/dim]"]
+            if person and not browser
+            else []
+        ),
         "[dim]Whoever has the link first gets the certificate: send it on a way that only they read.[/dim]",
         f"[dim]To take it back: doorward invitation revoke {invitation.record.id}[/dim]",
         notes=invitation.notes,

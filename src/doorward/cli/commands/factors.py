@@ -9,12 +9,14 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
-from doorward.cli.confirming import PORTAL_UNTRUSTED, YES, ask, confirmed
+from doorward.cli.confirming import YES, ask, confirmed
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 
 _PERSON = complete_principal(PrincipalKind.PERSON)
+
+_ENDED = "this link ends what was open before: earlier links, and the 15 minutes of a new certificate to add a factor without one"
 
 
 @click.command("list", cls=Command)
@@ -64,7 +66,9 @@ def invite(state: State, name: str, hours: int) -> None:
     until = invitation.right.expires_at
     notes = [] if invitation.has_certificate else [f"{name} has no valid certificate: doorward invite {name}"]
     if not installation.is_portal_trusted():
-        notes.append(PORTAL_UNTRUSTED)
+        notes.append(parts.portal_trust.UNTRUSTED)
+    if invitation.ended:
+        notes.append(_ENDED)
     state.output.result(
         {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
         f"A one-time link for [bold]{escape(name)}[/bold], good until {until:%Y-%m-%d %H:%M}Z:",

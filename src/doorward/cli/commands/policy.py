@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ def _put_into_force(state: State, text: str, name: str, *, expect: int | None = 
         parts.policies.apply_document(
             services, text, file=name, actor=actor(), expected_number=expect, check=check
         ),
+        further=parts.portal_trust.tell_missing_trust(installation, text, file=name),
     )
 
 
@@ -83,10 +85,12 @@ def note_ending(state: State, ending: list[str]) -> None:
         state.output.note(f"note: {said}")
 
 
-def report_applied(state: State, services: Services, done: Applied, *, unchanged: str = "") -> None:
-    """Say what a change of the document did; `unchanged` says why it did nothing."""
+def report_applied(
+    state: State, services: Services, done: Applied, *, unchanged: str = "", further: Sequence[str] = ()
+) -> None:
+    """Say what a change of the document did; `unchanged` says why it did nothing, `further` are more findings."""
     differences = [str(one) for one in done.differences]
-    findings = [str(one) for one in done.findings]
+    findings = [*(str(one) for one in done.findings), *further]
     for text in findings:
         state.output.note(f"note: {text}")
     value: dict[str, Any] = {
@@ -175,6 +179,7 @@ def check(state: State, path: Path) -> None:
             installation.services, text, file=name, check=parts.own_places.publishable(installation)
         )
     ]
+    findings += parts.portal_trust.tell_missing_trust(installation, text, file=name)
     state.output.result(
         {"valid": True, "findings": findings},
         *(f"note: {escape(one)}" for one in findings),

@@ -57,7 +57,9 @@ def end(state: State, session_id: str | None, name: str | None, everyone: bool, 
     A session at an application takes all of that person there with it, because they share one epoch.
     """
     if sum((session_id is not None, name is not None, everyone)) != 1:
-        raise click.UsageError("name a SESSION, or give --all NAME, or --everyone")
+        raise click.UsageError(
+            "Name one SESSION (`doorward session list` shows the open ones), or say --all NAME or --everyone."
+        )
     services = state.installation().services
     if everyone:
         ask(state, "end the sessions of all?", yes=yes)

@@ -28,9 +28,11 @@ def status(state: State) -> None:
     value = {"well": all(not one.trouble for one in found), "parts": [_value(one) for one in found]}
     lines = []
     for part in found:
-        mark = "[red]✗[/red]" if part.trouble else "[green]✓[/green]"
+        good = "[yellow]![/yellow]" if part.warnings else "[green]✓[/green]"
+        mark = "[red]✗[/red]" if part.trouble else good
         lines.append(f"{mark} [bold]{part.name:<12}[/bold] {escape(part.text)}")
         lines += [f"    [red]{escape(text)}[/red]" for text in part.trouble]
+        lines += [f"    [yellow]{escape(text)}[/yellow]" for text in part.warnings]
         lines += [f"    [dim]→ {escape(text)}[/dim]" for text in part.hints]
     state.output.result(value, *lines)
     if not value["well"]:
@@ -42,6 +44,7 @@ def _value(part: Part) -> dict[str, Any]:
         "name": part.name,
         "text": part.text,
         "trouble": list(part.trouble),
+        "warnings": list(part.warnings),
         "hints": list(part.hints),
         **json.loads(json.dumps(part.facts, default=str)),
     }

@@ -48,11 +48,13 @@ class FactorInvitation:
     """`token` (base64url, 43 characters) is shown once and kept nowhere.
 
     `has_certificate`: whether the person has a valid one; without it the link opens nothing.
+    `ended`: how many rights and links were open, and are void now.
     """
 
     token: str
     right: EnrolmentRight
     has_certificate: bool
+    ended: int
 
     def __repr__(self) -> str:
         # What is printed ends in logs; the token must not.
@@ -84,12 +86,13 @@ def invite_to_enrol(
     token = render_base64url(services.random.token(TOKEN_BYTES))
     with services.work.change() as stores:
         person = require_person(require_principal(stores, name))
+        ended = len(stores.enrolment_rights.open_for(person.id, now))
         stores.enrolment_rights.void_all(person.id, now)
         right = add_right(services, stores, person.id, now=now, lifetime=lifetime, token=token)
         stores.outbox.add(describe_right(services, right, person.name, actor))
         valid = CertificateFilter(principal_id=person.id, state=CertificateState.VALID)
         has_certificate = any(one.not_after > now for one in stores.certificates.list(valid))
-    return FactorInvitation(token=token, right=right, has_certificate=has_certificate)
+    return FactorInvitation(token=token, right=right, has_certificate=has_certificate, ended=ended)
 
 
 def require_person(principal: Principal) -> Principal:

@@ -127,6 +127,19 @@ def test_a_right_is_used_by_one_of_two(people: FactorWorld, alice: Caller) -> No
     assert code_of(refused) == "enrolment-closed"
 
 
+@pytest.mark.parametrize(("invited", "ended"), [(True, 1), (False, 0)])
+def test_a_link_tells_how_many_rights_it_ends(people: FactorWorld, *, invited: bool, ended: int) -> None:
+    """That of a new certificate, and then the link before it; used or over ones do not count."""
+    services, carol = people.world.services, people.comes("carol", invited=invited)
+    assert invite_to_enrol(services, "carol", actor=OPERATOR).ended == ended
+    second = invite_to_enrol(services, "carol", actor=OPERATOR)
+    assert second.ended == 1
+    people.set_password(carol, token=second.token)
+    assert invite_to_enrol(services, "carol", actor=OPERATOR).ended == 0
+    people.clock.turn(hours=24)
+    assert invite_to_enrol(services, "carol", actor=OPERATOR).ended == 0
+
+
 def test_a_link_that_was_used_or_is_over_asks_for_nothing(people: FactorWorld) -> None:
     """No passkey is made in vain."""
     services, carol = people.world.services, people.comes("carol", invited=False)

@@ -87,9 +87,9 @@ def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice
 def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, alice: Caller) -> None:
     """The portal's own too; the epoch grows, and the change has a number for gateways."""
     services = people.world.services
-    note_factor(services, alice, WEBAUTHN, former="")
+    key, password, _ = removing.list_own(services, alice)
+    note_factor(services, alice, WEBAUTHN, factor_id=key.id, former="")
     before = people.epoch(alice)
-    password = removing.list_own(services, alice)[1]
     done = removing.remove_factor(services, alice, password.id, shown=people.shown(WEBAUTHN))
     assert done.value is PASSWORD
     assert done.seq == people.world.head()

@@ -1,0 +1,25 @@
+"""Whether a document counts on second factors that no browser can add, because it does not trust the portal.
+
+Not here: the portal's certificate itself (`gateway.publishing`).
+"""
+
+from __future__ import annotations
+
+from doorward.policy.document import parse_document
+from doorward.policy.model import Document
+from doorward.runtime.compose import Installation
+
+TROUBLE = "browsers do not trust the portal's certificate, and make no passkey there"
+MEND = "set portal_certificate and portal_key, or root_is_deployed"
+UNTRUSTED = f"{TROUBLE}: {MEND}"
+"""What is said where somebody counts on second factors, and no setting says that browsers trust the portal."""
+
+
+def is_trust_missing(installation: Installation, document: Document) -> bool:
+    """Return whether a document asks for second factors, and no setting says that browsers trust the portal."""
+    return document.requires_factors and not installation.is_portal_trusted()
+
+
+def tell_missing_trust(installation: Installation, text: str, *, file: str) -> list[str]:
+    """Return what to say of a document before it is in force; raise as `parse_document` does."""
+    return [UNTRUSTED] if is_trust_missing(installation, parse_document(text, file=file)) else []
