@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.revocation import hold
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
@@ -288,7 +289,7 @@ class TestRedeeming:
     def test_a_withdrawal_in_between_wins(self, world: World, alice: Caller) -> None:
         """Certificate and account are looked at in the same transaction."""
         code = code_for(world, alice)
-        hold(world.services, alice.certificate_id, OPERATOR)
+        revoke(world.services, alice.certificate_id, RevocationReason.KEY_COMPROMISE, OPERATOR)
         with pytest.raises(RequestRefused):
             redeem(world, alice, code)
         bob = caller_of(world, "bob")
