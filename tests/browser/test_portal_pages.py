@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Request
 
 from doorward.directory.factors.rights import open_first_enrolment
+from doorward.directory.help_desk import Explained, HelpDesk
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
 from tests.support.browser import PHONE, Chromium
@@ -20,6 +22,19 @@ pytestmark = pytest.mark.needs("chromium", "certutil", "pk12util")
 
 BROWSERS = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
 MOST_BYTES = 150_000
+TOLD = Explained(
+    title="request:answered GET /books at payments",
+    facts=(
+        ("incident", "3f2a-9c1b"),
+        ("who", "person/bob from 192.0.2.7"),
+        ("result", "refused 403"),
+        ("method", "GET"),
+    ),
+    lines=("2026-11-29 10:00:00.123Z  person/bob  connection:admitted  ok  evt_3oc66hzk2fnubz36ibgo",),
+    hints=("what the rules say now: doorward policy explain --principal bob --app payments GET /books",),
+    application="payments",
+    reasons=("no-allow-rule",),
+)
 
 
 class Visit:
@@ -43,7 +58,8 @@ class Visit:
     @staticmethod
     def _person(pool: UseCasePool) -> PortalBrowser:
         world = found_world(document=DOCUMENT)
-        browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
+        desk = HelpDesk(world.services, "tellers", lambda _text: TOLD)
+        browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"), desk)
         world.issue("alice")
         return browser
 
@@ -63,7 +79,11 @@ class Visit:
 
     def answer(self, method: str, path: str, request: Request) -> Shown:
         """Answer as the portal behind the door."""
-        more = {"headers": {"Accept-Language": self.language, "Accept": request.headers.get("accept", "*/*")}}
+        headers = {"Accept-Language": self.language, "Accept": request.headers.get("accept", "*/*")}
+        more: dict[str, Any] = {"headers": headers}
+        if request.post_data is not None:
+            headers["Content-Type"] = request.headers.get("content-type", "")
+            more["content"] = request.post_data
         if self.as_who == "nobody":
             came = self.new.portal.request(method, path, **more)
         else:
@@ -108,6 +128,7 @@ PAGES = {
     "renew": ("nobody", "/renew"),
     "nobody": ("nobody", "/"),
     "enrol": ("alice", "/enrol"),
+    "help-desk": ("alice", "/help-desk"),
     "unknown": ("alice", "/check/stp_unknown"),
 }
 
@@ -132,4 +153,18 @@ def test_a_page_of_the_portal_has_no_barrier(
     browser.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     assert browser.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert sum(sizes) <= MOST_BYTES
+    assert browser.faults == []
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_what_the_help_desk_is_told_has_no_barrier(browser: Chromium, visit: Visit, language: str) -> None:
+    """The answer to an incident id, as the form brings it."""
+    visit.as_who, visit.language = "alice", language
+    browser.faults.clear()
+    browser.open(f"{ORIGIN}/help-desk")
+    browser.page.fill("#id", "3f2a-9c1b")
+    browser.page.click("main form button")
+    browser.page.wait_for_selector("#found", timeout=20_000)
+    browser.shoot(f"portal-help-desk-told-{language}")
+    assert browser.barriers() == []
     assert browser.faults == []

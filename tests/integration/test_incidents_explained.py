@@ -9,7 +9,8 @@ import pytest
 
 from doorward.authority.revocation import hold
 from doorward.core.errors import NotFound
-from doorward.runtime.explaining import Explained, explain_id
+from doorward.directory.help_desk import Explained
+from doorward.runtime.explaining import explain_id
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}

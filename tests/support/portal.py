@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.help_desk import HelpDesk
 from doorward.factors.password import PasswordCost
 from doorward.factors.webauthn import (
     RelyingParty,
@@ -56,7 +57,14 @@ apps:
 class PortalBrowser:
     """A person's browser at both surfaces: it keeps cookies by host, and comes through the door."""
 
-    def __init__(self, world: World, pool: UseCasePool, door: AssertedDoor, held: Held) -> None:
+    def __init__(
+        self,
+        world: World,
+        pool: UseCasePool,
+        door: AssertedDoor,
+        held: Held,
+        help_desk: HelpDesk | None = None,
+    ) -> None:
         terms = PortalTerms(origin=lambda: ORIGIN, is_trusted=True)
         self.world, self.door, self.held = world, door, held
         factors = FactorContext(
@@ -65,7 +73,7 @@ class PortalBrowser:
             cost=PasswordCost(memory_kibibytes=8, passes=1),
         )
         self.portal = TestClient(
-            build_portal_app(world.services, pool, terms, factors=factors),
+            build_portal_app(world.services, pool, terms, factors=factors, help_desk=help_desk),
             base_url=ORIGIN,
             follow_redirects=False,
         )

@@ -93,6 +93,7 @@ class EventType(Enum):
     FACTOR_CHECKED = "factor:checked"
     FACTOR_FAILED = "factor:failed"
     SESSION_KEY_ROTATED = "session-key:rotated"
+    INCIDENT_EXPLAINED = "incident:explained"
 
 
 class FieldKind(Enum):
@@ -173,6 +174,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "crl_number",
             "domain",
             "identity",
+            "incident",
             "key_kind",
             "kind",
             "means",
@@ -420,6 +422,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _DECISION, "reason", "principal kind factor certificate application number from_at to_at", "name"
         ),
         EventType.SESSION_KEY_ROTATED: _spec(_OPERATION, "session_key", "reason"),
+        EventType.INCIDENT_EXPLAINED: _spec(_IDENTITY, "principal", "incident certificate reason", "name"),
     }
 )
 """Every event type with its row; total over `EventType`, which the tests hold."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from doorward.authority.inventory import require_certificate
 from doorward.core.errors import NotFound
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.help_desk import Explained
 from doorward.runtime.advice import advise
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import describe_event, result_of
@@ -30,17 +30,6 @@ LONGEST_CONNECTION = timedelta(hours=12)
 """How far back the decision about a request's connection is looked for, if the request does not name it."""
 
 _CONNECTION = ("gateway", "connection", "application")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """One id in words: a title, facts by name, lines of events, what to do, and the same for `--json`."""
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-    lines: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    value: Mapping[str, Any] = field(default_factory=dict)
 
 
 def explain_id(installation: Installation, text: str) -> Explained:
@@ -140,6 +129,8 @@ def _event(
         facts=tuple(facts),
         lines=tuple(describe_event(one, reader).line() for one in around[-MOST_LINES:]),
         hints=_hints(event, decision, reader),
+        application=reader.application(str(data["application"])) if "application" in data else "",
+        reasons=_reasons(event, decision) if result_of(event) == "refused" else (),
         value={"event": event, "decision": decision, "around": around[-MOST_LINES:]},
     )
 
@@ -217,7 +208,7 @@ def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader:
             explained = f"doorward policy explain {shlex.join(words)}"
         status = data.get("status")
         hints = advise(
-            [*known.get("reasons", ()), str(data.get("reason", ""))],
+            _reasons(event, decision),
             status=status if isinstance(status, int) and not at_portal else 0,
             name=who,
             certificate=str(known.get("certificate", "")),
@@ -226,6 +217,13 @@ def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader:
     if certificate := data.get("certificate"):
         hints = (*hints, f"doorward explain {certificate}")
     return hints
+
+
+def _reasons(event: Mapping[str, Any], decision: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The words of a refusal and of the decision about its connection."""
+    data = event.get("data", {})
+    known = {**(decision or {}).get("data", {}), **data}
+    return tuple(filter(None, [*known.get("reasons", ()), str(data.get("reason", ""))]))
 
 
 def _shown(value: object) -> str:

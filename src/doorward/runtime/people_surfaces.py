@@ -11,8 +11,10 @@ from starlette.applications import Starlette
 
 from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.help_desk import HelpDesk
 from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.compose import Installation
+from doorward.runtime.explaining import explain_id
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app
@@ -66,7 +68,14 @@ class PeopleSurfaces:
             snapshots=self._snapshots,
             factors=self._factors,
             choosing=self._choosing,
+            help_desk=self._help_desk(),
         )
+
+    def _help_desk(self) -> HelpDesk | None:
+        installation, group = self._installation, self._installation.settings.help_desk_group
+        if not group:
+            return None
+        return HelpDesk(self._services, group, lambda text: explain_id(installation, text))
 
     def sessions(self) -> Starlette:
         """Return the application of the door's own paths on hosts of applications."""

@@ -299,6 +299,10 @@ class Settings(BrandSettings):
         le=365,
         description="How many days after the end of their last certificate people get a new one by passkey at the portal.",
     )
+    help_desk_group: Annotated[str, _checked(parse_principal_name)] = Field(
+        default="",
+        description="Group of the directory that may look up incident ids at the portal, on the page /help-desk; empty: there is no such page.",
+    )
     breached_passwords: Path | None = Field(
         default=None,
         description="File with passwords that are refused when a person chooses one: SHA-1 in hex, sorted, a line each (as Have I Been Pwned has it), or at most 64 MiB of plain passwords.",

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.help_desk import HelpDesk
 from doorward.directory.sessions import LIFETIME
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
@@ -58,6 +59,7 @@ def build_portal_app(
     snapshots: PolicySnapshots | None = None,
     factors: FactorContext | None = None,
     choosing: Choosing | None = None,
+    help_desk: HelpDesk | None = None,
 ) -> Starlette:
     """Return the application behind `portal.<domain>`.
 
@@ -69,6 +71,7 @@ def build_portal_app(
         snapshots: the policy in force.
         factors: figures of second factors; None takes the usual ones.
         choosing: notes who wants to show another certificate; shared with the sessions' application.
+        help_desk: who may look up incident ids; None if there is no such page.
     """
     pages = Pages(look or Look(chooses_language=True))
     surface = PortalSurface(
@@ -79,6 +82,7 @@ def build_portal_app(
         snapshots or PolicySnapshots(),
         factors=factors,
         choosing=choosing,
+        help_desk=help_desk,
     )
     return build_surface(surface.routes(), pages.look)
 

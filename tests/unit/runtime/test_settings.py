@@ -80,6 +80,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
         "crl_partitions": "16",
+        "help_desk_group": "help-desk",
         "portal_host": "me.corp.example",
         "portal_certificate": "/etc/doorward/portal.pem",
         "portal_key": "/etc/doorward/portal.key",

@@ -64,6 +64,7 @@ FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("This is your only factor: without it you could not come back"),
             mark("Add another one first."),
         ),
+        "lookups-too-many": (mark("Too many ids were looked up just now"), mark("Wait a minute.")),
         "certificates-too-many": (
             mark("You have as many certificates as you may have"),
             mark("Report those lost that you do not use any more."),

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+
+from starlette.requests import Request
 
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
-from doorward.core.factor_kinds import FactorKind
+from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
 from doorward.directory.factors.context import FactorContext
@@ -63,6 +66,17 @@ class PortalFactors:
     async def kinds(self, caller: Caller) -> frozenset[FactorKind]:
         """Return the kinds of factors that the caller has and can use."""
         return frozenset(one.kind for one in await self.own(caller) if not one.lost)
+
+    async def has_shown(self, request: Request, caller: Caller, *, within: timedelta) -> bool:
+        """Say whether the caller showed the strongest second factor within that time, or has none to show."""
+        kinds = await self.kinds(caller)
+        useful = [kind for kind in SESSION_FACTORS if kind in kinds]
+        if not useful:
+            return True
+        session = await self._portal.session(request, caller)
+        # The strongest one: a thief of the unlocked device does not have it.
+        shown = session.factors.get(useful[0]) if session is not None else None
+        return shown is not None and self._portal.services.clock.now() - shown <= within
 
     async def missing(self, caller: Caller, kept: Sequence[FactorView]) -> RequiredFactors:
         """Return what the policy requires the caller to have besides these factors."""

@@ -27,7 +27,6 @@ from starlette.responses import Response
 
 from doorward.access.own_applications import OwnApplication, list_own_applications
 from doorward.core.errors import RequestRefused
-from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.happenings import list_happenings
@@ -226,16 +225,7 @@ class Mine:
         task.add_done_callback(self._tasks.discard)
 
     async def _has_shown(self, request: Request, caller: Caller) -> bool:
-        """Say whether the caller showed a second factor just now, or has none to show."""
-        kinds = await self._factors.kinds(caller)
-        useful = [kind for kind in SESSION_FACTORS if kind in kinds]
-        if not useful:
-            return True
-        session = await self._portal.session(request, caller)
-        now = self._portal.services.clock.now()
-        # The strongest one: a thief of the unlocked device does not have it.
-        shown = session.factors.get(useful[0]) if session is not None else None
-        return shown is not None and now - shown <= FRESH
+        return await self._factors.has_shown(request, caller, within=FRESH)
 
 
 def _today(

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from doorward.core.names import PORTAL_AUDIENCE
 from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.help_desk import HelpDesk
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
@@ -27,6 +28,7 @@ from doorward.web.portal.checks import Checks
 from doorward.web.portal.context import PortalContext, PortalTerms
 from doorward.web.portal.enrolling import Enrolling
 from doorward.web.portal.factors import PortalFactors
+from doorward.web.portal.help_desk import HelpDeskPage
 from doorward.web.portal.joining import Joining
 from doorward.web.portal.mine import Mine
 from doorward.web.portal.recovering import Recovering
@@ -46,6 +48,7 @@ class PortalSurface:
         snapshots: the policy in force.
         factors: figures of second factors in this process; None takes the usual ones.
         choosing: notes who wants to show another certificate; shared with the hosts of applications.
+        help_desk: who may look up incident ids, and what looks them up; None if there is no such page.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class PortalSurface:
         *,
         factors: FactorContext | None = None,
         choosing: Choosing | None = None,
+        help_desk: HelpDesk | None = None,
     ) -> None:
         self._pages = pages
         self._portal = PortalContext(services, pool, pages, terms, snapshots)
@@ -70,6 +74,7 @@ class PortalSurface:
         self._renewing = Renewing(self._portal, portal_factors)
         self._welcome = Welcome(self._portal, portal_factors, identities)
         self._mine = Mine(self._portal, portal_factors)
+        self._help_desk = HelpDeskPage(self._portal, portal_factors, help_desk)
         self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
         self._guard = Guard(
             identities,
@@ -108,6 +113,7 @@ class PortalSurface:
             *self._renewing.route_table(),
             *self._welcome.route_table(),
             *self._mine.route_table(),
+            *self._help_desk.route_table(),
             self._choosing.route(),
         )
 
