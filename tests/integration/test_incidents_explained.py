@@ -10,6 +10,7 @@ import pytest
 from doorward.authority.revocation import hold
 from doorward.core.errors import NotFound
 from doorward.directory.help_desk import Explained
+from doorward.directory.principals import add_member
 from doorward.runtime.explaining import explain_id
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
@@ -32,7 +33,9 @@ apps:
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """A bank for people, of an organisation with a name."""
-    with open_doorway(settings={"brand_name": "Meridian Bank", "brand_help": "tel:+49301234"}) as running:
+    with open_doorway(
+        settings={"brand_name": "Meridian Bank", "brand_help": "tel:+49301234", "help_desk_group": "desk"}
+    ) as running:
         running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
         yield running
 
@@ -101,3 +104,28 @@ def test_a_refusal_of_the_portal_is_explained(door: Doorway) -> None:
     assert facts["result"] == "refused 403"
     assert "certificate-on-hold" in facts["decided"]
     assert any("doorward cert release" in hint for hint in told.hints)
+
+
+def test_the_help_desk_reads_the_same(door: Doorway, alice: Identity) -> None:
+    """At the portal, as a member of the group; to another person there is no such page."""
+    incident = dict(explained(door, alice, "/closed").facts)["incident"]
+    host = f"{door.host('portal')}:{door.port}"
+    form = {
+        "Host": host,
+        "Origin": f"https://{host}",
+        "Content-Type": "application/x-www-form-urlencoded",
+        **BROWSER,
+    }
+
+    def look_up(who: Identity) -> tuple[int, str]:
+        with door.session(who, app="portal") as session:
+            answer = session.request("POST", "/help-desk", headers=form, body=f"id={incident}".encode())
+            return answer.status, answer.body.decode()
+
+    carol = door.person("carol")
+    assert look_up(carol)[0] == 404
+    door.settle(add_member(door.services, "desk", "carol", actor=ACTOR).seq)
+    status, page = look_up(carol)
+    assert status == 200
+    assert "person/alice" in page
+    assert "/closed" in page

@@ -163,6 +163,7 @@ def show_explained(found: Explained, language: str) -> Mapping[str, object]:
         title = translate(STATES[state].title, language, application=application)
         act = translate(_TO_DO[state], language) if state in _TO_DO else ""
     return {
+        "shown": bool(title),
         "title": title or found.title,
         "act": act,
         "facts": [
