@@ -36,7 +36,7 @@ def published(door: Doorway) -> dict[str, Path]:
 def test_garbage_in_each_published_file(door: Doorway, garbage: bytes) -> None:
     """Envoy keeps what it has when a file turns to garbage, and the next look puts every file back."""
     before = {name: path.read_bytes() for name, path in published(door).items()}
-    assert {name.partition("/")[0] for name in before} == {"cds.json", "lds.json", "rds", "sds"}
+    assert {name.partition("/")[0] for name in before} == {"cds.json", "ecds", "lds.json", "rds", "sds"}
     with door.session(door.identities["alice"]) as session:
         for path in published(door).values():
             draft = path.with_suffix(".garbage")

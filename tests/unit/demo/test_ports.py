@@ -29,6 +29,15 @@ def test_one_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> No
         assert free_port() > LOWEST + begin
 
 
+def test_one_that_another_process_was_given_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although nothing listens there yet."""
+    begin = free_port() + 1
+    with socket.socket(socket.AF_UNIX) as claim:
+        claim.bind(f"\0doorward-port-{begin}")
+        monkeypatch.setattr(ports, "_turn", count(begin - LOWEST))
+        assert free_port() != begin
+
+
 @pytest.mark.parametrize("said", ["1024\t65535\n", "", None])
 def test_the_kernel_chooses_where_it_has_them_all(
     said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

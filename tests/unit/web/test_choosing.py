@@ -51,10 +51,13 @@ def test_a_good_certificate_is_known_by_its_assertion(alice: PortalBrowser) -> N
 
 def test_the_answer_comes_first(alice: PortalBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The choice is noted a moment after it: what cuts the connection would cut the answer off."""
-    waited = []
+    waited, real = [], asyncio.sleep
 
     async def note(seconds: float) -> None:
-        waited.append((seconds, noted(alice)))
+        if seconds != ANSWER_FIRST_SECONDS:  # of another loop in this process
+            await real(seconds)
+        else:
+            waited.append((seconds, noted(alice)))
 
     monkeypatch.setattr(asyncio, "sleep", note)
     assert alice.at_app("POST", PATH).status_code == 204
