@@ -15,7 +15,7 @@ from doorward.authority.inventory import certificate_counts
 from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
-from tests.support.doorway import Doorway, log_apart, open_doorway
+from tests.support.doorway import Doorway, eventually, log_apart, open_doorway
 from tests.support.ports import PlainKeys
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
@@ -44,7 +44,7 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     assert export_revision(door.services)[0] == policy
     assert certificate_counts(door.services) == counts
     assert door.get(door.identities["alice"], "/reports/1").status == 200
-    assert door.gateway.trouble() == []
+    assert eventually(lambda: door.gateway.trouble() == []), door.gateway.trouble()
 
 
 def command(door: Doorway, *words: str) -> Result:
