@@ -80,8 +80,8 @@ def make(names: list[str]) -> list[Made]:
 
 @pytest.fixture(scope="module")
 def generated() -> list[Made]:
-    """Files and requests for names of many lengths and scripts, another choice in every run; the seed is shown."""
-    seed = int.from_bytes(os.urandom(4))
+    """Files and requests for names of many lengths and scripts, the same in every run unless DOORWARD_SEED names another seed."""
+    seed = int(os.environ.get("DOORWARD_SEED", "7"))
     print(f"seed {seed}")
     chance = random.Random(seed)
     lengths = [1, 54, 55, 63, 64, *(chance.randrange(2, 64) for _ in range(CASES))]
@@ -144,7 +144,10 @@ def test_openssl_reads_it(tmp_path: Path, generated: list[Made], form: str, ciph
     path = tmp_path / "one.p12"
     path.write_bytes(one.file)
     command = ["openssl", "pkcs12", "-in", str(path), "-passin", f"pass:{one.password}", "-noenc", "-info"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # OpenSSL prints names byte by byte, and not always as UTF-8.
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("BEGIN CERTIFICATE") == 2
     assert done.stdout.count("BEGIN PRIVATE KEY") == 1
