@@ -1,6 +1,6 @@
 """Challenges for strangers: nothing is kept for one until it was answered well.
 
-A challenge is random bytes with the moment at which it ends, under a MAC whose key lives and ends with this process.
+A challenge holds random bytes, the moment at which it ends, and a MAC over both. The key of the MAC is in memory only.
 So asking for a million costs no memory. It is used up by a good answer (which needs a passkey), so a recorded answer
 is worth nothing; a wrong answer uses nothing up, or a stranger could spend what another is about to answer.
 Standard: WebAuthn Level 3 section 13.4.3 (challenges); RFC 2104.

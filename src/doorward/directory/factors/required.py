@@ -22,7 +22,7 @@ from doorward.stores.services import Services
 
 
 def find_required(stores: Stores, principal_id: str) -> RequiredFactors:
-    """Return what the document in force requires a principal to have; nothing of one that is not there."""
+    """Return what the document in force requires a principal to have; nothing if the directory has no such principal."""
     who = stores.directory.get(principal_id)
     document, _ = current_document(stores)
     if who is None or not document.factors:
