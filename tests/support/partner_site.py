@@ -24,7 +24,7 @@ from doorward.core.entities import TENANT
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.importing import Imported, find_replaced, import_partner
 from doorward.partners.terms import Terms
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
@@ -78,7 +78,7 @@ class PartnerSite:
         intermediates: Sequence[Node] | None = None,
         replacing: bool = False,
         **terms: Any,
-    ) -> Done[Imported]:
+    ) -> ChangeResult[Imported]:
         """Import it; what is given replaces its first authorities and terms."""
         return import_partner(
             self.services,

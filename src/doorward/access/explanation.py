@@ -38,10 +38,10 @@ from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.policy_snapshot import current_document
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode, judge_partner_certificate
 from doorward.verification.steps import GOOD_REASONS, Presented, judge_dates

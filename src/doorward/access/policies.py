@@ -26,10 +26,10 @@ from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
 from doorward.stores.events import write_event
 from doorward.stores.policy_snapshot import current_document, empty_document
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

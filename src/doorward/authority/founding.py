@@ -32,12 +32,12 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
 from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
+from doorward.stores.prerequisites import load_key, require_authority, require_keys, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import load_key, require_authority, require_keys, require_tenant
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:
@@ -77,7 +77,7 @@ def responder_due(services: Services) -> bool:
         return _is_due(require_authority(stores, AuthorityKind.OCSP_RESPONDER), services.clock.now())
 
 
-def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
+def renew_responder(services: Services, *, actor: str) -> ChangeResult[AuthorityRecord]:
     """Make a new key and certificate for the OCSP responder where they are due; drop the keys of expired ones.
 
     Answers signed by the old responder stay good until their nextUpdate: they carry its certificate.
@@ -95,7 +95,9 @@ def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
         tenant = require_tenant(stores)
         present = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
         if not _is_due(present, now):
-            return Done(value=present, seq=stores.changes.head(), notes=("the responder is not due yet",))
+            return ChangeResult(
+                value=present, seq=stores.changes.head(), notes=("the responder is not due yet",)
+            )
         issuing = require_authority(stores, AuthorityKind.ISSUING)
         responder = _add_responder(
             services,
@@ -113,7 +115,7 @@ def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
     for one in expired:
         if one.key_name in held:
             keys.remove(one.key_name)
-    return Done(value=responder, seq=seq)
+    return ChangeResult(value=responder, seq=seq)
 
 
 def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:

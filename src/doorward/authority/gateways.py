@@ -13,9 +13,9 @@ from datetime import timedelta
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.records import GatewayRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 
 FRESH_WITHIN = timedelta(seconds=15)
 """A gateway that was not heard of for three times its longest staleness (5 s) counts as away."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.prerequisites import issuing_chain, require_authority
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import issuing_chain, require_authority
 
 SHORTEST_PREFIX = 6
 """Characters; git's default short hash has 7, and what is shorter is a typing error more often."""

@@ -24,10 +24,10 @@ from doorward.core.names import own_hosts, parse_dns_name
 from doorward.pki.csr import parse_csr
 from doorward.pki.profiles import SERVER
 from doorward.stores.policy_snapshot import current_document
+from doorward.stores.prerequisites import issuing_chain, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, ChangeKind, OrderRecord, OrderState
 from doorward.stores.services import Services
-from doorward.stores.standing import issuing_chain, require_tenant
 
 HOSTS_LIMIT = 100
 """Host names of one certificate; the precedent is the public CAs' limit."""

@@ -22,7 +22,7 @@ from doorward.authority.status.answers import AnswerSigner, replace_answers, sig
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
@@ -87,7 +87,7 @@ def bring_to(
     *,
     reason: RevocationReason | None = None,
     actor: str,
-) -> Done[CertificateRecord]:
+) -> ChangeResult[CertificateRecord]:
     """Revoke, hold or release the certificate that a person means; one that is in that state already is left so.
 
     Args:
@@ -108,14 +108,14 @@ def bring_to(
         found = find_within(stores, text)
         if found.state is wanted:
             why = f": {found.reason.value}" if found.reason else ""
-            return Done(
+            return ChangeResult(
                 value=found, seq=stores.changes.head(), notes=(f"it was {wanted.value} already{why}",)
             )
         signer, now = signer_if_any(services, stores), services.clock.now()
         step = _STEPS[wanted]
         seq = _take_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
         notes = _note_successors(stores, found, now) if wanted is CertificateState.REVOKED else ()
-        return Done(value=require_certificate(stores, found.id), seq=seq, notes=notes)
+        return ChangeResult(value=require_certificate(stores, found.id), seq=seq, notes=notes)
 
 
 def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal, PrincipalKind
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 
 def list_certificates(

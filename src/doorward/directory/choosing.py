@@ -12,8 +12,8 @@ import threading
 from collections import deque
 
 from doorward.core.errors import RequestRefused
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.choices import CHOICE_LIFETIME, Choice
-from doorward.stores.done import Done
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
@@ -34,7 +34,7 @@ class Choosing:
         self._lock = threading.Lock()
         self._noted: dict[bool, deque[tuple[float, Choice]]] = {True: deque(), False: deque()}
 
-    def choose(self, choice: Choice, *, good: bool) -> Done[None]:
+    def choose(self, choice: Choice, *, good: bool) -> ChangeResult[None]:
         """Note a choice.
 
         Args:
@@ -49,10 +49,10 @@ class Choosing:
         """
         if not self._admits(choice, good=good):
             with self._services.work.read() as stores:
-                return Done(value=None, seq=stores.changes.head())
+                return ChangeResult(value=None, seq=stores.changes.head())
         with self._services.work.change(traffic=True) as stores:
             seq = stores.changes.note(ChangeKind.CHOICE, choice.subject, self._services.clock.now())
-        return Done(value=None, seq=seq)
+        return ChangeResult(value=None, seq=seq)
 
     def _admits(self, choice: Choice, *, good: bool) -> bool:
         now = self._services.clock.monotonic()

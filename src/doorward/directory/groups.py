@@ -15,16 +15,16 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import NotFound
 from doorward.core.names import parse_principal_name
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_group_in_use
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 
 
-def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
+def remove_group(services: Services, group: str, *, actor: str) -> ChangeResult[str]:
     """Remove a group that no rule and no partner names; its members stay. One that is not there is said to be so.
 
     What lay in it, and what it lay in, lose it.
@@ -43,13 +43,15 @@ def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
                 unnest_within(services, stores, outer, inner, actor=actor, now=now)
         members = stores.directory.members(group)
         if not stores.directory.remove_group(group):
-            return Done(value=group, seq=stores.changes.head(), notes=(f"there is no group named {group}",))
+            return ChangeResult(
+                value=group, seq=stores.changes.head(), notes=(f"there is no group named {group}",)
+            )
         data = {"group": group_id(group), "group_name": group}
         stores.outbox.add(write_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
         for one in members:
             stores.changes.note(ChangeKind.PRINCIPAL, one.id, now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
-    return Done(value=group, seq=seq)
+    return ChangeResult(value=group, seq=seq)
 
 
 @lru_cache(maxsize=4096)

@@ -27,10 +27,10 @@ from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.stores.events import write_event
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 if TYPE_CHECKING:
     pass

@@ -17,10 +17,10 @@ from doorward.directory.factors.rights import open_first_enrolment
 from doorward.directory.invitations import VoidReason, hash_token, void_open
 from doorward.pki.profiles import profile_for
 from doorward.stores.events import write_event
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, InvitationRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=7)

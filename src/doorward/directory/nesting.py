@@ -17,12 +17,12 @@ from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.groups import create_within, group_id, nesting_event, unnest_within
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.nestings import Nestings
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 
 DEPTH_LIMIT = 8
 """Groups in a chain; deeper ones cannot be understood by those who review them."""
@@ -60,7 +60,7 @@ class GroupSummary:
     inherited: int
 
 
-def nest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]:
+def nest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeResult[str]:
     """Put a group into a group; the outer one is created where it does not exist.
 
     Raises:
@@ -75,7 +75,7 @@ def nest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]
         nestings = Nestings(stores.directory.nestings())
         if outer in nestings.directly_around(inner):
             note = f"{inner} was in {outer} already"
-            return Done(value=inner, seq=stores.changes.head(), notes=(note,))
+            return ChangeResult(value=inner, seq=stores.changes.head(), notes=(note,))
         groups = stores.directory.groups()
         _require_group(groups, inner)
         _refuse_circle(nestings, inner, outer)
@@ -88,10 +88,10 @@ def nest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]
         nested = EventType.GROUP_NESTED
         stores.outbox.add(nesting_event(services, nested, outer, inner, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.GROUP, group_id(inner), now)
-    return Done(value=inner, seq=seq, notes=notes)
+    return ChangeResult(value=inner, seq=seq, notes=notes)
 
 
-def unnest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]:
+def unnest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeResult[str]:
     """Take a group out of a group; whoever was in the outer one through it alone is in it no more.
 
     Raises:
@@ -105,8 +105,8 @@ def unnest(services: Services, outer: str, inner: str, *, actor: str) -> Done[st
         seq = unnest_within(services, stores, outer, inner, actor=actor, now=now)
         if seq is None:
             note = f"{inner} was not in {outer}"
-            return Done(value=inner, seq=stores.changes.head(), notes=(note,))
-    return Done(value=inner, seq=seq)
+            return ChangeResult(value=inner, seq=stores.changes.head(), notes=(note,))
+    return ChangeResult(value=inner, seq=seq)
 
 
 def is_group(services: Services, name: str, kind: str | None = None) -> bool:

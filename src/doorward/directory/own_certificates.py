@@ -25,7 +25,7 @@ from doorward.authority.status.answers import AnswerSigner, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.holder_notes import MAX_NAME_CHARACTERS, HolderNote
 from doorward.stores.protocols import Stores
@@ -187,7 +187,7 @@ def renew_own(services: Services, certificate_id: str, request: bytes, *, actor:
 
 def report_lost(
     services: Services, principal_id: str, certificate_id: str, *, present: str = ""
-) -> Done[CertificateRecord]:
+) -> ChangeResult[CertificateRecord]:
     """Revoke a certificate whose device its holder lost, end its sessions, and note the loss.
 
     What it was renewed from, and what was renewed from it, is of the same device and goes too: otherwise a thief who
@@ -212,7 +212,7 @@ def report_lost(
             usable = other.state is CertificateState.VALID and not has_ended(other.not_after, now)
             if usable and other.id not in (present, record.id):
                 seq = lose_within(services, stores, signer, other, now=now)
-    return Done(value=record, seq=seq)
+    return ChangeResult(value=record, seq=seq)
 
 
 def _line_of(stores: Stores, record: CertificateRecord) -> list[CertificateRecord]:

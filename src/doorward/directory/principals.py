@@ -28,13 +28,13 @@ from doorward.core.names import parse_principal_name
 from doorward.directory.groups import create_within, group_id, member_event, put_into_group
 from doorward.directory.invitations import VoidReason, void_open
 from doorward.directory.session_ending import end_sessions
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_freed_name
+from doorward.stores.prerequisites import require_partner, require_principal, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_partner, require_principal, require_tenant
 
 if TYPE_CHECKING:
     from doorward.stores.partner_records import PartnerRecord
@@ -55,7 +55,7 @@ def add_principal(
     groups: Sequence[str] = (),
     keep_rules: bool = False,
     actor: str,
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Add a principal to the directory, active, and to groups; if it is there just so, say so in `.notes`.
 
     Args:
@@ -89,7 +89,7 @@ def add_principal(
         there = stores.directory.by_name(name)
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
             notes.append(f"{name} was there already")
-            return Done(value=there, seq=stores.changes.head(), notes=tuple(notes))
+            return ChangeResult(value=there, seq=stores.changes.head(), notes=tuple(notes))
         refuse_taken_name(stores, name)
         if not keep_rules:
             refuse_freed_name(stores, kind, name, partner.id if partner else "")
@@ -107,12 +107,12 @@ def add_principal(
             notes += put_into_group(services, stores, group, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         added = require_principal(stores, name)  # with the groups that its groups lie in
-    return Done(value=added, seq=seq, notes=tuple(notes))
+    return ChangeResult(value=added, seq=seq, notes=tuple(notes))
 
 
 def set_display_name(
     services: Services, name: str, display_name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Set the name on screens.
 
     Raises:
@@ -126,7 +126,7 @@ def set_display_name(
         principal = require_principal(stores, name, kind)
         if principal.display_name == display_name:
             note = f"the display name of {name} was that already"
-            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+            return ChangeResult(value=principal, seq=stores.changes.head(), notes=(note,))
         stores.directory.set_display_name(principal.id, display_name)
         event = write_event(
             services,
@@ -138,12 +138,12 @@ def set_display_name(
         )
         stores.outbox.add(event)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, display_name=display_name), seq=seq)
+    return ChangeResult(value=replace(principal, display_name=display_name), seq=seq)
 
 
 def suspend(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
 
     Its open invitations are voided and its sessions are ended for good, in the same transaction.
@@ -159,29 +159,29 @@ def suspend(
 
 def resume(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Give back what suspending took; raises as `suspend` does."""
     return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor=actor)
 
 
-def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
+def create_group(services: Services, group: str, *, actor: str) -> ChangeResult[str]:
     """Create an empty group; one that exists is left as it is, which `.notes` say."""
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as stores:
         require_tenant(stores)
         if group in stores.directory.groups():
-            return Done(
+            return ChangeResult(
                 value=group, seq=stores.changes.head(), notes=(f"the group {group} was there already",)
             )
         create_within(services, stores, group, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
-    return Done(value=group, seq=seq)
+    return ChangeResult(value=group, seq=seq)
 
 
 def add_member(
     services: Services, group: str, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Put a principal into a group, which is created where it does not exist.
 
     Raises:
@@ -195,16 +195,16 @@ def add_member(
         principal = require_principal(stores, name, kind)
         if group in principal.direct_groups:
             note = f"{name} was in {group} already"
-            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+            return ChangeResult(value=principal, seq=stores.changes.head(), notes=(note,))
         notes = put_into_group(services, stores, group, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         joined = require_principal(stores, name)
-    return Done(value=joined, seq=seq, notes=tuple(notes))
+    return ChangeResult(value=joined, seq=seq, notes=tuple(notes))
 
 
 def remove_member(
     services: Services, group: str, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Take a principal out of a group.
 
     Raises:
@@ -218,12 +218,12 @@ def remove_member(
         principal = require_principal(stores, name, kind)
         if not stores.directory.remove_member(group, principal.id):
             notes = _note_still_in(principal, group) or (f"{name} was not in {group}",)
-            return Done(value=principal, seq=stores.changes.head(), notes=notes)
+            return ChangeResult(value=principal, seq=stores.changes.head(), notes=notes)
         removed = EventType.GROUP_MEMBER_REMOVED
         stores.outbox.add(member_event(services, removed, group, principal, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         left = require_principal(stores, name)
-    return Done(value=left, seq=seq, notes=_note_still_in(left, group))
+    return ChangeResult(value=left, seq=seq, notes=_note_still_in(left, group))
 
 
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
@@ -335,14 +335,14 @@ def _set_state(
     happened: EventType,
     *,
     actor: str,
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""
     now = services.clock.now()
     with services.work.change() as stores:
         principal = require_principal(stores, name, kind)
         if principal.state is state:
             note = f"{name} was {state.value} already"
-            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+            return ChangeResult(value=principal, seq=stores.changes.head(), notes=(note,))
         stores.directory.set_state(principal.id, state)
         stores.outbox.add(state_event(services, happened, principal, actor, now))
         notes: tuple[str, ...] = ()
@@ -351,7 +351,7 @@ def _set_state(
             notes = void_open(services, stores, principal, why, actor=actor, now=now)
             end_sessions(services, stores, principal.id, reason=why.value, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, state=state), seq=seq, notes=notes)
+    return ChangeResult(value=replace(principal, state=state), seq=seq, notes=notes)
 
 
 def state_event(

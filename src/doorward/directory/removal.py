@@ -23,12 +23,12 @@ from doorward.directory.groups import put_into_group
 from doorward.directory.invitations import VoidReason, void_open
 from doorward.directory.principals import create_principal, refuse_taken_name, state_event
 from doorward.directory.session_ending import end_sessions, remove_factors
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.freed_names import note_rules_left, refuse_freed_name
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 _PAGE = 500
 
@@ -41,7 +41,7 @@ def rename(
     kind: PrincipalKind | None = None,
     keep_rules: bool = False,
     actor: str,
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Give a principal another name: it is another identity, with another id, in the same groups.
 
     The name is what its certificates say: they are revoked and its open invitations are withdrawn, in
@@ -64,7 +64,9 @@ def rename(
                 hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
             )
         if name == new_name:
-            return Done(value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",))
+            return ChangeResult(
+                value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",)
+            )
         refuse_taken_name(stores, new_name)
         if not keep_rules:
             refuse_freed_name(stores, former.kind, new_name, "")
@@ -77,12 +79,12 @@ def rename(
         stores.changes.note(ChangeKind.PRINCIPAL, former.id, now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         renamed = require_principal(stores, new_name)
-    return Done(value=renamed, seq=seq, notes=notes)
+    return ChangeResult(value=renamed, seq=seq, notes=notes)
 
 
 def remove(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
+) -> ChangeResult[Principal]:
     """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
 
     Raises:
@@ -94,7 +96,7 @@ def remove(
         principal = require_principal(stores, name, kind)
         notes = _remove(services, stores, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
+    return ChangeResult(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
 
 
 def was_removed(services: Services, name: str) -> bool:

@@ -11,7 +11,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.factor_losses import FactorLoss, note_loss
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import Public, write_event
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -79,13 +79,13 @@ def end_every_session(
     return ended
 
 
-def end_everyone(services: Services, *, reason: str, actor: str) -> Done[int]:
+def end_everyone(services: Services, *, reason: str, actor: str) -> ChangeResult[int]:
     """End all sessions of all principals; return how many were open."""
     now = services.clock.now()
     with services.work.change() as stores:
         ended = end_every_session(services, stores, reason=reason, actor=actor, now=now)
         seq = stores.changes.head()
-    return Done(value=sum(ended.values()), seq=seq)
+    return ChangeResult(value=sum(ended.values()), seq=seq)
 
 
 def withdraw_after_restore(services: Services, *, actor: str) -> int:

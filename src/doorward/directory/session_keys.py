@@ -29,7 +29,7 @@ from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
 from doorward.directory.sealing import open_sealed, seal
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import LONGEST_SESSION, SessionKeyRecord
 from doorward.stores.protocols import Stores
@@ -66,7 +66,7 @@ def current_session_key(services: Services) -> tuple[str, EllipticCurvePrivateKe
     return signing.id, key
 
 
-def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> Done[str]:
+def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> ChangeResult[str]:
     """Announce another key, which signs after `LEAD`; sessions that were signed before stay good.
 
     Returns:
@@ -78,7 +78,7 @@ def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> D
     record = _make(services)
     with services.work.change() as stores:
         seq = _add(services, stores, record, actor=actor, reason=reason)
-    return Done(value=record.id, seq=seq)
+    return ChangeResult(value=record.id, seq=seq)
 
 
 def tend_session_keys(services: Services, lifetime: timedelta) -> bool:

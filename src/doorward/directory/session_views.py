@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.stores.factor_records import SessionRecord
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 PORTAL_NAME = "portal"
 """What the portal is called among applications; `app_portal` is its id."""

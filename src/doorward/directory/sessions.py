@@ -23,7 +23,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.session_ending import end_sessions
 from doorward.directory.step_ups import find_code_fault, hash_code
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import SessionCodeRecord, SessionRecord
 from doorward.stores.protocols import Stores
@@ -171,7 +171,7 @@ def _find_known(
 
 def sign_out(
     services: Services, principal_id: str, *, application_id: str = "", reason: str = "signed-out", actor: str
-) -> Done[int]:
+) -> ChangeResult[int]:
     """End the sessions of a principal at one application, or everywhere if none is named; the portal's then too.
 
     Returns:
@@ -183,10 +183,12 @@ def sign_out(
             services, stores, principal_id, application_id=application_id, reason=reason, actor=actor, now=now
         )
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
-    return Done(value=ended, seq=seq)
+    return ChangeResult(value=ended, seq=seq)
 
 
-def end_session(services: Services, session_id: str, *, of: str = "", actor: str) -> Done[SessionRecord]:
+def end_session(
+    services: Services, session_id: str, *, of: str = "", actor: str
+) -> ChangeResult[SessionRecord]:
     """End one session. One at an application takes all of that principal there with it: they share an epoch.
 
     Args:
@@ -212,7 +214,7 @@ def end_session(services: Services, session_id: str, *, of: str = "", actor: str
             stores.sessions.end(found.id, now)
             stores.session_codes.remove_all(found.principal_id)
             stores.outbox.add(_portal_ended(services, found, actor, now))
-            return Done(value=found, seq=stores.changes.head())
+            return ChangeResult(value=found, seq=stores.changes.head())
         end_sessions(
             services,
             stores,
@@ -223,7 +225,7 @@ def end_session(services: Services, session_id: str, *, of: str = "", actor: str
             now=now,
         )
         seq = stores.changes.note(ChangeKind.PRINCIPAL, found.principal_id, now)
-    return Done(value=found, seq=seq)
+    return ChangeResult(value=found, seq=seq)
 
 
 def list_sessions(services: Services, principal_id: str | None = None) -> list[SessionRecord]:

@@ -20,9 +20,9 @@ from doorward.partners.terms import Terms
 from doorward.partners.told_names import check_told_import
 from doorward.partners.trust import read_inputs
 from doorward.stores.policy_snapshot import current_document
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 from doorward.verification.identity import IdentityRule
 from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate

@@ -22,15 +22,15 @@ from doorward.core.names import OWN_AUTHORITY, parse_principal_name
 from doorward.partners.examining import check_names, lint, load_known, refuse_errors, require_same_own
 from doorward.partners.terms import Terms
 from doorward.partners.trust import build_partner_trust
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_freed_partner
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.policy_snapshot import current_document
+from doorward.stores.prerequisites import require_partner, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_partner, require_tenant
 from doorward.verification.import_lint import LintFinding
 from doorward.verification.path.certificate import parse_path_certificate
 
@@ -85,7 +85,7 @@ def import_partner(
     intermediates: Sequence[bytes] = (),
     replacing: PartnerState | None = None,
     actor: str,
-) -> Done[Imported]:
+) -> ChangeResult[Imported]:
     """Trust a partner's authorities, at the applications that name it (`trust:` in the document).
 
     Args:
@@ -140,10 +140,10 @@ def import_partner(
     value = Imported(
         partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
     )
-    return Done(value=value, seq=seq, notes=notes)
+    return ChangeResult(value=value, seq=seq, notes=notes)
 
 
-def remove_partner(services: Services, name: str, *, actor: str) -> Done[PartnerRecord]:
+def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult[PartnerRecord]:
     """Trust a partner no more: its principals are removed and lose everything at once, factors and sessions too.
 
     Raises:
@@ -176,7 +176,7 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         notes.append(
             f"still named in `trust` of {', '.join(hearing)}: a partner that is imported as {name} later is heard there"
         )
-    return Done(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
+    return ChangeResult(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
 
 
 def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerAuthorityRecord]]]:

@@ -8,8 +8,8 @@ from doorward.partners.examining import describe_subject
 from doorward.partners.importing import heard_by, list_partners
 from doorward.partners.trust import find_unread
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.prerequisites import require_partner
 from doorward.stores.services import Services
-from doorward.stores.standing import require_partner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

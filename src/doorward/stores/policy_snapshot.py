@@ -16,9 +16,9 @@ from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy, Document
 from doorward.policy.portal import build_portal_policy
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, RevisionRecord, TenantRecord
-from doorward.stores.standing import require_tenant
 
 SNAPSHOT_CHANGES = frozenset(
     {

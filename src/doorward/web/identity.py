@@ -26,8 +26,8 @@ from doorward.core.entities import PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.directory.callers import MAX_CLIENT_CHARACTERS, Caller
 from doorward.enforcement.envoy.names import SOURCE
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 from doorward.web.pool import UseCasePool
 from doorward.wire.jose import KeySet, parse_jwk, thumbprint, verify_assertion
 

@@ -26,10 +26,10 @@ from cryptography import x509
 from doorward.authority.issuing.registration import require_active, require_renewable
 from doorward.core.names import render_principal_uri
 from doorward.pki.profiles import CertificateProfile, profile_for
+from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

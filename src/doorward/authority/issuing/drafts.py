@@ -26,10 +26,10 @@ from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import choose_validity
 from doorward.stores.events import write_event
+from doorward.stores.prerequisites import load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, TenantRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import load_key, require_authority, require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,10 @@ from doorward.pki.ocsp import (
     describe_status,
     presign_responses,
 )
+from doorward.stores.prerequisites import load_key, require_authority
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, OcspRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import load_key, require_authority
 
 HASH_NAMES = ("sha1", "sha256")
 """How clients name an issuer (CertID): OpenSSL and most others with SHA-1, on which no secret rests here."""

@@ -35,6 +35,7 @@ from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
 from doorward.stores.events import write_event
+from doorward.stores.prerequisites import load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
@@ -44,7 +45,6 @@ from doorward.stores.records import (
     CrlRecord,
 )
 from doorward.stores.services import Services
-from doorward.stores.standing import load_key, require_authority, require_tenant
 
 CRL_PAUSE = timedelta(seconds=10)
 """The shortest time between two CRLs: a list of 1,000,000 entries takes 1 to 2 seconds of one core."""

@@ -35,6 +35,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from doorward.stores.prerequisites import require_authority
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
@@ -43,7 +44,6 @@ from doorward.stores.records import (
     CrlRecord,
 )
 from doorward.stores.services import Services
-from doorward.stores.standing import require_authority
 from doorward.verification.validity import has_ended
 
 

@@ -24,10 +24,10 @@ from doorward.authority.status.partitions import FULL
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import build_crl, sign_crl
+from doorward.stores.prerequisites import load_key, require_authority, require_keys
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import load_key, require_authority, require_keys
 
 ROOT_LIST_LIFETIME = timedelta(days=365)
 """A key in a safe is fetched once a year and no oftener; the CA/Browser Forum allows twelve months for the

@@ -17,7 +17,7 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import RequestRefused
 
 if TYPE_CHECKING:
-    from doorward.stores.done import Done
+    from doorward.stores.change_result import ChangeResult
     from doorward.stores.services import Services
 
 GROUP_KIND = "group"
@@ -104,7 +104,7 @@ def _kind(word: str | None) -> PrincipalKind | None:
     return None if word is None else PrincipalKind(word)
 
 
-def _tell_nesting(state: State, services: Services, group: str, done: Done[str], what: str) -> None:
+def _tell_nesting(state: State, services: Services, group: str, done: ChangeResult[str], what: str) -> None:
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {"name": done.value, "kind": GROUP_KIND, "group": group, "seq": done.seq, **value},
@@ -114,7 +114,9 @@ def _tell_nesting(state: State, services: Services, group: str, done: Done[str],
     )
 
 
-def _tell_membership(state: State, services: Services, group: str, done: Done[Principal], what: str) -> None:
+def _tell_membership(
+    state: State, services: Services, group: str, done: ChangeResult[Principal], what: str
+) -> None:
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {**principal_row(done.value), "group": group, "seq": done.seq, **value},

@@ -16,7 +16,7 @@ from doorward.cli.state import State, actor
 from doorward.core.entities import Principal, PrincipalKind
 
 if TYPE_CHECKING:
-    from doorward.stores.done import Done
+    from doorward.stores.change_result import ChangeResult
     from doorward.stores.services import Services
 
 KEEP_RULES = click.option(
@@ -234,7 +234,7 @@ def remove_command(word: str) -> click.Command:
 
 
 def _say_changed(
-    state: State, services: Services, done: Done[Principal], past: str, notes: tuple[str, ...] = ()
+    state: State, services: Services, done: ChangeResult[Principal], past: str, notes: tuple[str, ...] = ()
 ) -> None:
     """Wait for the gateways, and say what was done."""
     notes = (*done.notes, *notes)

@@ -23,13 +23,13 @@ from doorward.directory.factors.attempts import clear_account
 from doorward.directory.factors.permission import require_fresh, require_owner
 from doorward.directory.factors.required import refuse_if_required
 from doorward.directory.session_ending import end_sessions, remove_factors
-from doorward.stores.done import Done
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import FactorRecord
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 
 MAX_NAME_CHARACTERS = 64
 _CERTIFICATES = 500
@@ -101,7 +101,7 @@ def fit_name(name: str) -> str:
 
 def remove_factor(
     services: Services, caller: Caller, factor_id: str, *, shown: ShownFactors
-) -> Done[FactorKind]:
+) -> ChangeResult[FactorKind]:
     """Remove a factor of the caller; all sessions end, the portal's too. The id of any recovery code removes all.
 
     Raises:
@@ -135,7 +135,7 @@ def remove_factor(
             now=now,
         )
         seq = stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
-    return Done(value=found.kind, seq=seq)
+    return ChangeResult(value=found.kind, seq=seq)
 
 
 def tell_removal(
@@ -161,7 +161,7 @@ def tell_removal(
     note_loss(stores, caller.principal_id, loss)
 
 
-def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:
+def reset_factors(services: Services, name: str, *, actor: str) -> ChangeResult[int]:
     """Remove every factor of a principal, end all its sessions and forget its failed tries.
 
     Rights to enrol that were open are void; `rights.invite_to_enrol` opens a new one.
@@ -182,7 +182,7 @@ def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:
             clear_account(stores, principal.id, record.sha256)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     notes = () if removed else (f"{principal.name} had no factor",)
-    return Done(value=removed, seq=seq, notes=notes)
+    return ChangeResult(value=removed, seq=seq, notes=notes)
 
 
 def _require(stores: Stores, caller: Caller, factor_id: str) -> FactorRecord:

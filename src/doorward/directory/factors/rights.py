@@ -26,10 +26,10 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import EnrolmentRight
+from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal
 from doorward.wire.base64url import render_base64url
 
 FIRST_LIFETIME = timedelta(minutes=15)

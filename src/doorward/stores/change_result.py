@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done(Generic[T]):
+class ChangeResult(Generic[T]):
     """A durable change; `notes` are sentences for the person who asked for it.
 
     `seq` is the number of the change sequence at which it took effect; where nothing had to change

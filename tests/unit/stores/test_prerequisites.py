@@ -6,8 +6,8 @@ import pytest
 
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound
+from doorward.stores.prerequisites import require_authority
 from doorward.stores.records import AuthorityKind, TenantRecord
-from doorward.stores.standing import require_authority
 from tests.support.ports import NOON
 from tests.support.world import empty_world
 
