@@ -20,7 +20,7 @@ from doorward.audit.events import Event
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import Bell
-from doorward.stores.nestings import Nestings
+from doorward.stores.group_graph import GroupGraph
 from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -156,8 +156,8 @@ class MemoryDirectory(Store):
         return sorted(self.state.nestings)
 
     def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
-        nestings = Nestings(self.state.nestings)
-        return tuple(sorted(frozenset[str]().union(*map(nestings.around, groups))))
+        graph = GroupGraph(self.state.nestings)
+        return tuple(sorted(frozenset[str]().union(*map(graph.with_ancestors, groups))))
 
     def nest(self, inner: str, outer: str) -> bool:
         self._known_groups(inner, outer)

@@ -18,7 +18,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.groups import create_within, group_id, nesting_event, unnest_within
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.nestings import Nestings
+from doorward.stores.group_graph import GroupGraph
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -72,14 +72,14 @@ def nest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeRes
     now = services.clock.now()
     with services.work.change() as stores:
         require_tenant(stores)
-        nestings = Nestings(stores.directory.nestings())
-        if outer in nestings.directly_around(inner):
+        graph = GroupGraph(stores.directory.nestings())
+        if outer in graph.parents(inner):
             note = f"{inner} was in {outer} already"
             return ChangeResult(value=inner, seq=stores.changes.head(), notes=(note,))
         groups = stores.directory.groups()
         _require_group(groups, inner)
-        _refuse_circle(nestings, inner, outer)
-        _refuse_beyond_limits(nestings, inner, outer)
+        _refuse_circle(graph, inner, outer)
+        _refuse_beyond_limits(graph, inner, outer)
         notes: tuple[str, ...] = ()
         if outer not in groups:
             create_within(services, stores, outer, actor=actor, now=now)
@@ -138,28 +138,26 @@ def show_group(services: Services, group: str) -> GroupView:
     """Return a group with its members; raise `NotFound` (`group-unknown`)."""
     with services.work.read() as stores:
         _require_group(stores.directory.groups(), group)
-        nestings = Nestings(stores.directory.nestings())
+        graph = GroupGraph(stores.directory.nestings())
         members = tuple(stores.directory.members(group))
     return GroupView(
         name=group,
-        groups=nestings.directly_in(group),
+        groups=graph.children(group),
         members=members,
-        ways={
-            one.name: _way(nestings, one.direct_groups, group) for one in members if group in one.inherited
-        },
+        ways={one.name: _way(graph, one.direct_groups, group) for one in members if group in one.inherited},
     )
 
 
 def list_nested_groups(services: Services) -> list[GroupSummary]:
     """Return every group with what is in it, sorted by name."""
     with services.work.read() as stores:
-        nestings = Nestings(stores.directory.nestings())
+        graph = GroupGraph(stores.directory.nestings())
         return [
             GroupSummary(
                 name=name,
                 members=count,
-                groups=nestings.directly_in(name),
-                inherited=_count_inherited(stores, name) if nestings.directly_in(name) else 0,
+                groups=graph.children(name),
+                inherited=_count_inherited(stores, name) if graph.children(name) else 0,
             )
             for name, count in stores.directory.groups().items()
         ]
@@ -168,7 +166,7 @@ def list_nested_groups(services: Services) -> list[GroupSummary]:
 def count_members(services: Services, group: str) -> int:
     """Return how many members a group has: groups, and principals that were put into it; 0 if there is none."""
     with services.work.read() as stores:
-        nested = len(Nestings(stores.directory.nestings()).directly_in(group))
+        nested = len(GroupGraph(stores.directory.nestings()).children(group))
         return nested + stores.directory.groups().get(group, 0)
 
 
@@ -177,13 +175,13 @@ def find_ways(services: Services, principal: Principal) -> dict[str, tuple[str, 
     if not principal.inherited:
         return {}
     with services.work.read() as stores:
-        nestings = Nestings(stores.directory.nestings())
-    return {group: _way(nestings, principal.direct_groups, group) for group in principal.inherited}
+        graph = GroupGraph(stores.directory.nestings())
+    return {group: _way(graph, principal.direct_groups, group) for group in principal.inherited}
 
 
-def _way(nestings: Nestings, begins: Sequence[str], group: str) -> tuple[str, ...]:
+def _way(graph: GroupGraph, begins: Sequence[str], group: str) -> tuple[str, ...]:
     """Return the shortest way to a group, without the group itself."""
-    ways = [way for one in begins if (way := nestings.path(one, group))]
+    ways = [way for one in begins if (way := graph.path(one, group))]
     return min(ways, key=len, default=())[:-1]
 
 
@@ -200,8 +198,8 @@ def _require_group(groups: Mapping[str, int], name: str) -> None:
         )
 
 
-def _refuse_circle(nestings: Nestings, inner: str, outer: str) -> None:
-    way = nestings.path(outer, inner)
+def _refuse_circle(graph: GroupGraph, inner: str, outer: str) -> None:
+    way = graph.path(outer, inner)
     if way:
         circle = " in ".join((inner, *way))
         raise RequestRefused(
@@ -213,17 +211,17 @@ def _refuse_circle(nestings: Nestings, inner: str, outer: str) -> None:
         )
 
 
-def _refuse_beyond_limits(nestings: Nestings, inner: str, outer: str) -> None:
-    depth = nestings.depth_inside(inner) + nestings.depth_around(outer)
-    new = nestings.around(outer)
-    widest = max(len((nestings.around(one) | new) - {one}) for one in nestings.inside(inner))
+def _refuse_beyond_limits(graph: GroupGraph, inner: str, outer: str) -> None:
+    depth = graph.depth_below(inner) + graph.depth_above(outer)
+    new = graph.with_ancestors(outer)
+    widest = max(len((graph.with_ancestors(one) | new) - {one}) for one in graph.with_descendants(inner))
     problem = ""
     if depth > DEPTH_LIMIT:
         problem = f"a chain of {depth} groups would come of it, and {DEPTH_LIMIT} is the most"
     elif widest > ENCLOSING_LIMIT:
         problem = f"a group would lie in {widest} groups, and {ENCLOSING_LIMIT} is the most"
-    elif nestings.count >= NESTINGS_LIMIT:
-        problem = f"groups lie in groups {nestings.count} times already, which is the most"
+    elif graph.count >= NESTINGS_LIMIT:
+        problem = f"groups lie in groups {graph.count} times already, which is the most"
     if problem:
         raise RequestRefused(
             "group-nesting-limit",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
-from doorward.stores.live_answers import LiveAnswers
+from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.protocols import UnitOfWork
 
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
@@ -22,7 +22,7 @@ class Services:
     `crl_lifetime` and `ocsp_lifetime` lie between thisUpdate and nextUpdate of what is published:
     how long a relying party may rely on what it has (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: into how many lists the certificates issued from now on are divided, 1 to 256.
-    `live_answers`: how many OCSP answers this process signs while somebody waits.
+    `ocsp_signing_limiter`: how many OCSP answers this process signs while somebody waits.
     """
 
     work: UnitOfWork
@@ -33,7 +33,7 @@ class Services:
     crl_lifetime: timedelta = timedelta(hours=24)
     ocsp_lifetime: timedelta = timedelta(hours=12)
     crl_partitions: int = 1
-    live_answers: LiveAnswers = field(default_factory=LiveAnswers)
+    ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.

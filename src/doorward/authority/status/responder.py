@@ -8,7 +8,7 @@ The steps of an OCSP answer:
 5. otherwise one is signed now: good, revoked, or unknown for a serial that we never issued. A process
    without the responder's key gives the answer made ahead even for a nonce (RFC 9654 section 2.1
    lets a responder leave it out), and `unauthorized` where there is none. So does one that has signed
-   as much as it may for strangers (live_answers), and says `tryLater` where there is none.
+   as much as it may for strangers (ocsp_signing_limiter), and says `tryLater` where there is none.
 
 Not here: HTTP and caching headers (web.status).
 Standard: RFC 6960 section 2; RFC 5019 section 2.2.
@@ -177,7 +177,7 @@ def _answer(services: Services, stores: Stores, question: OcspQuestion, now: dat
     if ready and question.nonce is None:
         return ready
     # 5. now
-    with services.live_answers.place(services.clock.monotonic()) as granted:
+    with services.ocsp_signing_limiter.slot(services.clock.monotonic()) as granted:
         if not granted:
             return ready or render_failure(OcspFailure.TRY_LATER)
         signer = _find_signer(services, stores, issuer)

@@ -15,7 +15,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
-from doorward.stores.nestings import Nestings
+from doorward.stores.group_graph import GroupGraph
 from doorward.stores.records import TenantRecord
 
 _REMOVED = PrincipalState.REMOVED
@@ -268,11 +268,11 @@ class SqlDirectory:
         return found[0] if found else None
 
     def _many(self, statement: Prepared, **values: str) -> builtins.list[Principal]:
-        nestings = Nestings(self.nestings())
+        graph = GroupGraph(self.nestings())
 
         @cache
         def enclosing(groups: frozenset[str]) -> tuple[str, ...]:
-            return tuple(frozenset[str]().union(*map(nestings.around, groups)))
+            return tuple(frozenset[str]().union(*map(graph.with_ancestors, groups)))
 
         return _principals(self._transaction.driver_rows(statement, **values), enclosing)
 

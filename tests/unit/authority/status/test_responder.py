@@ -19,7 +19,7 @@ from doorward.authority.status.responder import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from doorward.directory import removal
-from doorward.stores.live_answers import LiveAnswers
+from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
@@ -207,7 +207,7 @@ def test_older_issuing_authority_is_not_answered_live(world):
 def test_signatures_for_strangers_are_bounded(world):
     """Beyond the bound a nonce is left out, a made-up serial is told to try later, and the rest goes on as ever."""
     held = world.issue("alice")
-    services = replace(world.services, live_answers=LiveAnswers(per_second=2))
+    services = replace(world.services, ocsp_signing_limiter=OcspSigningLimiter(per_second=2))
 
     def has_nonce():
         return len(list(ask(world, held, services=services, nonce=NONCE).extensions)) == 1

@@ -22,7 +22,7 @@ AT_ONCE = 4
 """Half of the threads in which the web surfaces call use cases (`web.pool`)."""
 
 
-class LiveAnswers:
+class OcspSigningLimiter:
     """The places of one process."""
 
     def __init__(self, *, per_second: int = PER_SECOND, at_once: int = AT_ONCE) -> None:
@@ -33,7 +33,7 @@ class LiveAnswers:
         self._taken = 0
 
     @contextmanager
-    def place(self, monotonic_seconds: float) -> Iterator[bool]:
+    def slot(self, monotonic_seconds: float) -> Iterator[bool]:
         """Take a place for as long as the block lasts; yields False where there is none.
 
         Args:

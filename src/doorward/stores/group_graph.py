@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 
-class Nestings:
+class GroupGraph:
     """Which group lies directly in which, as the store has it; free of circles.
 
     Args:
@@ -25,11 +25,11 @@ class Nestings:
             self._inner[outer].append(inner)
             self.count += 1
 
-    def directly_in(self, group: str) -> tuple[str, ...]:
+    def children(self, group: str) -> tuple[str, ...]:
         """Return the groups that were put into a group, sorted."""
         return tuple(self._inner.get(group, ()))
 
-    def directly_around(self, group: str) -> tuple[str, ...]:
+    def parents(self, group: str) -> tuple[str, ...]:
         """Return the groups that a group was put into, sorted."""
         return tuple(self._outer.get(group, ()))
 
@@ -48,19 +48,19 @@ class Nestings:
                     waiting.append(after)
         return ()
 
-    def inside(self, group: str) -> frozenset[str]:
+    def with_descendants(self, group: str) -> frozenset[str]:
         """Return a group and all that lie in it."""
         return _reach(self._inner, group)
 
-    def around(self, group: str) -> frozenset[str]:
+    def with_ancestors(self, group: str) -> frozenset[str]:
         """Return a group and all that it lies in."""
         return _reach(self._outer, group)
 
-    def depth_inside(self, group: str) -> int:
+    def depth_below(self, group: str) -> int:
         """Return how many groups the longest chain has that ends at a group, itself included."""
         return _longest(self._inner, group, {})
 
-    def depth_around(self, group: str) -> int:
+    def depth_above(self, group: str) -> int:
         """Return how many groups the longest chain has that begins at a group, itself included."""
         return _longest(self._outer, group, {})
 
