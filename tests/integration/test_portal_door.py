@@ -22,7 +22,7 @@ from doorward.directory.choosing import Choosing
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.runtime.evidence import Evidence
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.choosing import CHOOSE_PATH
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 from tests.support.toy_ca import ToyCA
@@ -158,7 +158,7 @@ class TestAnotherCertificate:
             assert mine.request("GET", "/", headers={"Accept": "text/html"}).status == 200
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
             live = newest(doorway, doorway.certificate_of("alice"))
-            choice = Choice.of(live.application_id, live.sha256, live.source_address)
+            choice = CertificateChoice.of(live.application_id, live.sha256, live.source_address)
             doorway.settle(Choosing(doorway.services).choose(choice, good=True).seq)
             assert is_closed(mine.socket)
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200

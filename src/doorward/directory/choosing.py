@@ -12,8 +12,8 @@ import threading
 from collections import deque
 
 from doorward.core.errors import RequestRefused
+from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.choices import CHOICE_LIFETIME, Choice
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
@@ -32,9 +32,9 @@ class Choosing:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._lock = threading.Lock()
-        self._noted: dict[bool, deque[tuple[float, Choice]]] = {True: deque(), False: deque()}
+        self._noted: dict[bool, deque[tuple[float, CertificateChoice]]] = {True: deque(), False: deque()}
 
-    def choose(self, choice: Choice, *, good: bool) -> ChangeResult[None]:
+    def choose(self, choice: CertificateChoice, *, good: bool) -> ChangeResult[None]:
         """Note a choice.
 
         Args:
@@ -54,7 +54,7 @@ class Choosing:
             seq = stores.changes.note(ChangeKind.CHOICE, choice.subject, self._services.clock.now())
         return ChangeResult(value=None, seq=seq)
 
-    def _admits(self, choice: Choice, *, good: bool) -> bool:
+    def _admits(self, choice: CertificateChoice, *, good: bool) -> bool:
         now = self._services.clock.monotonic()
         with self._lock:
             noted = self._noted[good]

@@ -39,7 +39,7 @@ class ChangeKind(Enum):
     EVIDENCE = "evidence"
     GROUP = "group"  # what it lies in; everybody in it is concerned
     SESSION_KEY = "session-key"
-    CHOICE = "choice"  # the subject is that of `stores.choices.Choice`
+    CHOICE = "choice"  # the subject is that of `stores.certificate_choice.CertificateChoice`
 
 
 class OrderState(Enum):

@@ -21,7 +21,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.choosing import Choosing
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import ASSERTION, Identities, source_of
@@ -68,7 +68,7 @@ class ChoosingSurface:
         else:
             claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
             sha256 = claimed.sha256 if claimed else ""
-        choice = Choice.of(application, sha256, source_of(request))
+        choice = CertificateChoice.of(application, sha256, source_of(request))
 
         async def note() -> None:
             await asyncio.sleep(ANSWER_FIRST_SECONDS)

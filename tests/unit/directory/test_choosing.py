@@ -6,7 +6,7 @@ import pytest
 
 from doorward.core.errors import RequestRefused
 from doorward.directory.choosing import MOST_OF_STRANGERS, Choosing
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
 from tests.support.world import World, found_world
 
@@ -17,9 +17,9 @@ def world() -> World:
     return found_world()
 
 
-def choice(number: int = 0) -> Choice:
+def choice(number: int = 0) -> CertificateChoice:
     """One of many."""
-    return Choice.of("app_pay", f"{number:064x}", "192.0.2.7")
+    return CertificateChoice.of("app_pay", f"{number:064x}", "192.0.2.7")
 
 
 def noted(world: World) -> list[str]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, SOURCE
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
 from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.pool import UseCasePool
@@ -46,7 +46,9 @@ def test_a_good_certificate_is_known_by_its_assertion(alice: PortalBrowser) -> N
     assert alice.at_app("POST", PATH, headers=claim).status_code == 204
     assert alice.at_portal("POST", PATH).status_code == 204
     sha256 = alice.held.record.sha256
-    assert noted(alice) == [Choice.of(one, sha256, "").subject for one in (payments, PORTAL_APPLICATION)]
+    assert noted(alice) == [
+        CertificateChoice.of(one, sha256, "").subject for one in (payments, PORTAL_APPLICATION)
+    ]
 
 
 def test_the_answer_comes_first(alice: PortalBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +80,8 @@ def test_any_other_is_known_by_what_it_showed(alice: PortalBrowser) -> None:
         assert alice.app.post(PATH, headers=base | claim).status_code == 204
     sha256 = shown.certificate.fingerprint(shown.certificate.signature_hash_algorithm)  # type: ignore[arg-type]
     assert noted(alice) == [
-        Choice.of(payments, sha256.hex(), "").subject,
-        Choice.of(payments, "", ADDRESS).subject,
+        CertificateChoice.of(payments, sha256.hex(), "").subject,
+        CertificateChoice.of(payments, "", ADDRESS).subject,
     ]
 
 

@@ -55,7 +55,7 @@ from doorward.policy.decision import authority_of
 from doorward.policy.grants import GRANTS_LIMIT_BYTES, grants_fit, render_grants
 from doorward.policy.model import AppPolicy
 from doorward.policy.paths import owner_segment
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
@@ -103,7 +103,7 @@ class AuthorizerPorts:
     tally: Tally
     rate: CertificateRate
     note_overfull: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
-    chosen: Callable[[Choice], bool] = lambda _: False
+    chosen: Callable[[CertificateChoice], bool] = lambda _: False
 
 
 class Authorizer:
@@ -220,7 +220,7 @@ class Authorizer:
     def _check_choice(self, pending: PendingConnection, presented: bytes | None) -> None:
         """Refuse once what the person wants to show no more: the alert makes the browser ask again."""
         digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
-        if self._ports.chosen(Choice.of(pending.application_id, digest, pending.source_address)):
+        if self._ports.chosen(CertificateChoice.of(pending.application_id, digest, pending.source_address)):
             raise RequestRefused(
                 "another-certificate-wanted",
                 "the person wants to show another certificate, and is asked again",

@@ -12,7 +12,7 @@ import threading
 from datetime import datetime
 
 from doorward.core.ports import Clock
-from doorward.stores.choices import CHOICE_LIFETIME, Choice
+from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 
 MOST_CHOICES = 1_000
 """Beyond that the oldest is dropped: that person presses the button once more."""
@@ -38,7 +38,7 @@ class Choices:
             self._until[subject] = until
         return True
 
-    def take(self, choice: Choice) -> bool:
+    def take(self, choice: CertificateChoice) -> bool:
         """Return whether a connection that shows this is to be refused; True once for each note."""
         if not self._until:
             return False

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from doorward.directory.groups import group_id
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.registry import Connections
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
@@ -71,11 +71,11 @@ class Concerned:
         return list({one.cookie: one for some in found for one in some}.values())
 
     def choosing(self, subjects: Collection[str]) -> list[LiveConnection]:
-        """Return the connections of which the peers want to show another certificate (`stores.choices`)."""
+        """Return the connections of which the peers want to show another certificate (`stores.certificate_choice`)."""
         return [
             one
             for one in self._connections.all()
-            if Choice.of(one.application_id, one.sha256, one.source_address).subject in subjects
+            if CertificateChoice.of(one.application_id, one.sha256, one.source_address).subject in subjects
         ]
 
     def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:

@@ -28,7 +28,7 @@ from doorward.gateway.authorizer.judging import (
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL
@@ -76,7 +76,7 @@ class Place:
     tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
     rate: CertificateRate = field(default_factory=lambda: CertificateRate(FakeClock(), 1000))
     overfull: list[AccessDecision] = field(default_factory=list)
-    chosen: set[Choice] = field(default_factory=set)
+    chosen: set[CertificateChoice] = field(default_factory=set)
 
     def authorizer(self) -> Authorizer:
         ports = AuthorizerPorts(

@@ -16,7 +16,7 @@ from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import suspend
 from doorward.enforcement.envoy.names import NOT_REFUSED, Fact
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts, is_whole
-from doorward.stores.choices import Choice
+from doorward.stores.certificate_choice import CertificateChoice
 from tests.support.path_ca import certify
 from tests.support.world import OPERATOR
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused, url_pem
@@ -102,7 +102,9 @@ def test_its_places_are_those_of_strangers(place: Place) -> None:
 def test_who_wants_another_certificate_is_refused_by_an_alert(place: Place, *, known: bool) -> None:
     """Also where refusals are explained by a page: only an alert makes the browser ask again."""
     held = place.world.issue("alice") if known else None
-    place.chosen = {Choice.of(PORTAL_APPLICATION, held.record.sha256 if held else "", "198.51.100.7")}
+    place.chosen = {
+        CertificateChoice.of(PORTAL_APPLICATION, held.record.sha256 if held else "", "198.51.100.7")
+    }
     refused(place, place.check(held, APPLICATION=PORTAL_APPLICATION), "another-certificate-wanted")
     place.chosen = set()
     assert place.check(held, APPLICATION=PORTAL_APPLICATION).facts is not None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from doorward.gateway.connections.choices import MOST_CHOICES, Choices
-from doorward.stores.choices import CHOICE_LIFETIME, Choice
+from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 from tests.support.ports import NOON, FakeClock
 
-SHOWN = Choice.of("app_pay", "ab" * 32, "192.0.2.7")
+SHOWN = CertificateChoice.of("app_pay", "ab" * 32, "192.0.2.7")
 
 
 def test_the_next_one_is_refused_and_no_other() -> None:
@@ -16,8 +16,8 @@ def test_the_next_one_is_refused_and_no_other() -> None:
     choices = Choices(FakeClock())
     assert not choices.take(SHOWN)
     assert choices.note(SHOWN.subject, NOON)
-    assert not choices.take(Choice.of("app_other", "ab" * 32, "192.0.2.7"))
-    assert not choices.take(Choice.of("app_pay", "cd" * 32, "192.0.2.7"))
+    assert not choices.take(CertificateChoice.of("app_other", "ab" * 32, "192.0.2.7"))
+    assert not choices.take(CertificateChoice.of("app_pay", "cd" * 32, "192.0.2.7"))
     assert choices.take(SHOWN)
     assert not choices.take(SHOWN)
 
@@ -37,11 +37,11 @@ def test_it_ends_by_itself() -> None:
 
 def test_without_a_certificate_the_source_is_meant() -> None:
     """By a digest, an IPv6 /64 as one; the sequence holds no address."""
-    here = Choice.of("app_pay", "", "2001:db8::1")
-    assert here == Choice.of("app_pay", "", "2001:db8::2")
-    assert here != Choice.of("app_pay", "", "2001:db8:1::1")
+    here = CertificateChoice.of("app_pay", "", "2001:db8::1")
+    assert here == CertificateChoice.of("app_pay", "", "2001:db8::2")
+    assert here != CertificateChoice.of("app_pay", "", "2001:db8:1::1")
     assert "2001" not in here.subject
-    assert here.subject != Choice.of("app_web", "", "2001:db8::1").subject
+    assert here.subject != CertificateChoice.of("app_web", "", "2001:db8::1").subject
 
 
 def test_notes_are_few() -> None:
@@ -49,5 +49,5 @@ def test_notes_are_few() -> None:
     choices = Choices(FakeClock())
     for number in range(MOST_CHOICES + 1):
         choices.note(f"app_pay/{number}", NOON)
-    assert not choices.take(Choice(application_id="app_pay", shown="0"))
-    assert choices.take(Choice(application_id="app_pay", shown="1"))
+    assert not choices.take(CertificateChoice(application_id="app_pay", shown="0"))
+    assert choices.take(CertificateChoice(application_id="app_pay", shown="1"))

@@ -22,14 +22,14 @@ _DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class CertificateChoice:
     """What is to be shown no more: at which application, and what it was."""
 
     application_id: str
     shown: str
 
     @classmethod
-    def of(cls, application_id: str, sha256: str, source: str) -> Choice:
+    def of(cls, application_id: str, sha256: str, source: str) -> CertificateChoice:
         """Return the choice of a peer by what it showed.
 
         Args:
