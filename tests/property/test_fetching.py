@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.core.addresses import Reach, judge_address
+from doorward.core.addresses import AddressClass, classify_address
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
 from doorward.runtime.fetching.addresses import parse_place
@@ -55,12 +55,12 @@ def test_any_address(number: int) -> None:
 
     Standard: RFC 4291 section 2.5.5.2; RFC 6052 section 3.1.
     """
-    assert judge_address(ip_address(number.to_bytes(16))) in Reach
+    assert classify_address(ip_address(number.to_bytes(16))) in AddressClass
     plain = ip_address((number & 0xFFFFFFFF).to_bytes(4))
-    reach = judge_address(plain)
-    assert judge_address(ip_address(int(ip_address("::ffff:0:0")) | int(plain))) is reach
-    translated = judge_address(ip_address(int(ip_address("64:ff9b::")) | int(plain)))
-    assert translated is (reach if reach is Reach.GLOBAL else Reach.NEVER)
+    kind = classify_address(plain)
+    assert classify_address(ip_address(int(ip_address("::ffff:0:0")) | int(plain))) is kind
+    translated = classify_address(ip_address(int(ip_address("64:ff9b::")) | int(plain)))
+    assert translated is (kind if kind is AddressClass.GLOBAL else AddressClass.NEVER)
 
 
 @given(st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=12).map(b"".join)))

@@ -70,7 +70,7 @@ _NEVER: tuple[Network, ...] = tuple(
 )
 
 
-class Reach(Enum):
+class AddressClass(Enum):
     """Where an address lies."""
 
     GLOBAL = "global"
@@ -78,7 +78,7 @@ class Reach(Enum):
     NEVER = "never"
 
 
-def unmap(address: Address) -> Address:
+def unmap_ipv4(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address maps (RFC 4291 section 2.5.5.2), or the address itself."""
     return _embedded(address) if isinstance(address, IPv6Address) and address in _MAPPED else address
 
@@ -86,36 +86,36 @@ def unmap(address: Address) -> Address:
 def parse_address(text: str) -> Address | None:
     """Return the address that a text is, mapped ones as IPv4 and without a zone; None for any other text."""
     try:
-        return unmap(ip_address(text[:_LONGEST_TEXT].partition("%")[0]))
+        return unmap_ipv4(ip_address(text[:_LONGEST_TEXT].partition("%")[0]))
     except ValueError:
         return None
 
 
-def judge_address(address: Address) -> Reach:
+def classify_address(address: Address) -> AddressClass:
     """Return where an address lies."""
-    address = unmap(address)
+    address = unmap_ipv4(address)
     if isinstance(address, IPv6Address) and address in _TRANSLATED:
-        inner = judge_address(_embedded(address))
-        return inner if inner is Reach.GLOBAL else Reach.NEVER
+        inner = classify_address(_embedded(address))
+        return inner if inner is AddressClass.GLOBAL else AddressClass.NEVER
     if any(address in network for network in _NEVER):
-        return Reach.NEVER
+        return AddressClass.NEVER
     if any(address in network for network in PRIVATE_NETWORKS):
-        return Reach.PRIVATE
+        return AddressClass.PRIVATE
     if isinstance(address, IPv6Address) and address not in _UNICAST:
-        return Reach.NEVER
-    return Reach.GLOBAL
+        return AddressClass.NEVER
+    return AddressClass.GLOBAL
 
 
 def _embedded(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
-def may_ask(address: Address, allowed: Sequence[Network] = ()) -> bool:
+def may_fetch_from(address: Address, allowed: Sequence[Network] = ()) -> bool:
     """Return whether an address may be asked: a global one, or a private one within a network that is allowed."""
-    reach = judge_address(address)
-    if reach is Reach.PRIVATE:
-        return any(unmap(address) in network for network in allowed)
-    return reach is Reach.GLOBAL
+    kind = classify_address(address)
+    if kind is AddressClass.PRIVATE:
+        return any(unmap_ipv4(address) in network for network in allowed)
+    return kind is AddressClass.GLOBAL
 
 
 def parse_private_networks(texts: Iterable[str]) -> tuple[Network, ...]:

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from doorward.core.addresses import Address, unmap
+from doorward.core.addresses import Address, unmap_ipv4
 from doorward.runtime.settings import Settings, split_listen
 
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
@@ -56,7 +56,7 @@ class OwnListeners:
 
     def has(self, address: Address, port: int) -> bool:
         """Return whether a connection to this address and port could end at a listener of ours."""
-        return port in self._ports and is_local(unmap(address))
+        return port in self._ports and is_local(unmap_ipv4(address))
 
 
 def is_local(address: Address) -> bool:

@@ -8,7 +8,7 @@ import socket
 from ipaddress import ip_address
 from typing import cast
 
-from doorward.core.addresses import PRIVATE_NETWORKS, Reach, judge_address, may_ask
+from doorward.core.addresses import PRIVATE_NETWORKS, AddressClass, classify_address, may_fetch_from
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.runtime.certificate_files import read_certificates
@@ -78,9 +78,9 @@ def _address() -> Harness:
 
     def judge(data: bytes) -> object:
         address = ip_address(data if len(data) in (4, 16) else data.decode("latin-1"))
-        reach = judge_address(address)
-        assert may_ask(address) is (reach is Reach.GLOBAL)
-        assert may_ask(address, PRIVATE_NETWORKS) is (reach is not Reach.NEVER)
+        reach = classify_address(address)
+        assert may_fetch_from(address) is (reach is AddressClass.GLOBAL)
+        assert may_fetch_from(address, PRIVATE_NETWORKS) is (reach is not AddressClass.NEVER)
         return reach
 
     seeds = (b"192.0.2.7", b"::ffff:169.254.169.254", b"64:ff9b::7f00:1", b"\x0a\0\0\1", b"fd00:ec2::254")
@@ -146,7 +146,7 @@ FETCHING_TARGETS = (
         prepare=_place,
     ),
     Target(
-        name="fetch-address", covers=("core.addresses.judge_address",), shape=Shape.TEXT, prepare=_address
+        name="fetch-address", covers=("core.addresses.classify_address",), shape=Shape.TEXT, prepare=_address
     ),
     Target(
         name="fetch-answer", covers=("runtime.fetching.fetcher._exchange",), shape=Shape.TEXT, prepare=_answer

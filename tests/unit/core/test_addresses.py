@@ -9,9 +9,9 @@ import pytest
 from doorward.core.addresses import (
     NETWORKS_LIMIT,
     PRIVATE_NETWORKS,
-    Reach,
-    judge_address,
-    may_ask,
+    AddressClass,
+    classify_address,
+    may_fetch_from,
     parse_private_networks,
 )
 from doorward.core.errors import MalformedInput
@@ -34,24 +34,24 @@ NEVER = (
 @pytest.mark.parametrize("text", GLOBAL)
 def test_global_addresses_may_be_asked(text):
     """A global unicast address may be asked, whatever is allowed."""
-    assert judge_address(ip_address(text)) is Reach.GLOBAL
-    assert may_ask(ip_address(text))
-    assert may_ask(ip_address(text), PRIVATE_NETWORKS)
+    assert classify_address(ip_address(text)) is AddressClass.GLOBAL
+    assert may_fetch_from(ip_address(text))
+    assert may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
 
 @pytest.mark.parametrize("text", PRIVATE)
 def test_private_addresses_need_leave(text):
     """A private, shared or loopback address may be asked only where the operator allowed it."""
-    assert judge_address(ip_address(text)) is Reach.PRIVATE
-    assert not may_ask(ip_address(text))
-    assert may_ask(ip_address(text), PRIVATE_NETWORKS)
+    assert classify_address(ip_address(text)) is AddressClass.PRIVATE
+    assert not may_fetch_from(ip_address(text))
+    assert may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
 
 @pytest.mark.parametrize("text", NEVER)
 def test_some_addresses_are_never_asked(text):
     """Link-local, multicast, reserved addresses, tunnels and clouds' credentials are asked by no leave."""
-    assert judge_address(ip_address(text)) is Reach.NEVER
-    assert not may_ask(ip_address(text), PRIVATE_NETWORKS)
+    assert classify_address(ip_address(text)) is AddressClass.NEVER
+    assert not may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_only_the_networks_that_were_named(
     may: bool,  # noqa: FBT001
 ) -> None:
     """A leave for one private network opens no other; a mapped address is the IPv4 address (RFC 4291 section 2.5.5.2)."""
-    assert may_ask(ip_address(address), parse_private_networks(allowed)) is may
+    assert may_fetch_from(ip_address(address), parse_private_networks(allowed)) is may
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueError, ip_address, ip_network
 
-from doorward.core.addresses import Network, unmap
+from doorward.core.addresses import Network, unmap_ipv4
 from doorward.core.errors import MalformedInput
 from doorward.policy.faults import FaultList
 from doorward.policy.scalars import render_list
@@ -58,7 +58,7 @@ class SourceKey(SelectorKey[Networks]):
         """Compare the peer's address with each network."""
         if subject.source is None:
             return UNDETERMINED
-        source = unmap(subject.source)
+        source = unmap_ipv4(subject.source)
         found = any(source.version == one.version and source in one for one in value)
         return TRUE if found else FALSE
 
@@ -67,7 +67,7 @@ class SourceKey(SelectorKey[Networks]):
         wanted = either([str(one) for one in value])
         if subject.source is None:
             return f"source: the peer's address is not known (give --from ADDRESS), wants {wanted}"
-        return f"source: {unmap(subject.source)} is not in {wanted}"
+        return f"source: {unmap_ipv4(subject.source)} is not in {wanted}"
 
     def alternatives(self, value: Networks) -> frozenset[str]:
         """Each network."""

@@ -25,7 +25,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from doorward.core.addresses import Address, Network, Reach, judge_address, may_ask, unmap
+from doorward.core.addresses import (
+    Address,
+    AddressClass,
+    Network,
+    classify_address,
+    may_fetch_from,
+    unmap_ipv4,
+)
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.runtime.fetching.addresses import Place, parse_place
@@ -112,14 +119,14 @@ class HttpFetcher:
                 return answer
             place = answer
             # Step 4: a page of the open network must not send us into our own.
-            if any(judge_address(one) is not Reach.PRIVATE for one in addresses):
+            if any(classify_address(one) is not AddressClass.PRIVATE for one in addresses):
                 allow_private = ()
         raise Unavailable("fetch-redirects", f"more than {REDIRECT_LIMIT} redirects")
 
     def _look_up(self, place: Place, until: _Deadline, *, allow_private: Sequence[Network]) -> list[Address]:
         """Step 1."""
         addresses = self._resolve(place.host, until.left())
-        refused = [str(one) for one in addresses if not may_ask(one, allow_private)]
+        refused = [str(one) for one in addresses if not may_fetch_from(one, allow_private)]
         if refused:
             raise RequestRefused(
                 "fetch-address-refused",
@@ -152,7 +159,7 @@ class HttpFetcher:
         fault: OSError | None = None
         for address in addresses[:ADDRESS_LIMIT]:
             try:
-                return self._connect(unmap(address), place.port, min(until.left(), CONNECT_SECONDS))
+                return self._connect(unmap_ipv4(address), place.port, min(until.left(), CONNECT_SECONDS))
             except OSError as error:
                 fault = fault or error
         raise fault or TimeoutError
