@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-MOST_NAMES = 64
+NAMES_LIMIT = 64
 """Subject alternative names of one kind that rules are asked about; honest clients have a handful."""
 
 
@@ -79,7 +79,7 @@ class CertificateContent:
     """What rules may ask of a certificate; None stands for what cannot be determined, and an empty value for none.
 
     Names are spelled as `core.alternative_names` does. A single name of a kind that has no plain spelling leaves all
-    of that kind undetermined: a rule must not pass over it. The same with more than `MOST_NAMES` of a kind.
+    of that kind undetermined: a rule must not pass over it. The same with more than `NAMES_LIMIT` of a kind.
 
     Args:
         dns, mailboxes, uris: the subject alternative names of these kinds.

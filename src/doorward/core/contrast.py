@@ -9,7 +9,7 @@ import colorsys
 import re
 from dataclasses import dataclass
 
-LEAST_CONTRAST = 7.0
+MIN_CONTRAST = 7.0
 """Of text on its ground, in both themes."""
 
 LIGHT_GROUNDS = ("#ffffff", "#fbfaf8")
@@ -24,7 +24,7 @@ _SOFT_LIGHT, _SOFT_DARK = 0.88, 0.80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shades:
+class AccentColours:
     """An accent in one theme: itself, text on it, one for text on `soft`, and a tint of the ground."""
 
     accent: str
@@ -51,7 +51,7 @@ def check_accent(text: str) -> None:
     if nearest != text:
         ratio = min(measure_contrast(text, ground) for ground in LIGHT_GROUNDS)
         raise ValueError(
-            f"text in this colour has a contrast of {ratio:.1f} on white, and {LEAST_CONTRAST:.0f} are needed; "
+            f"text in this colour has a contrast of {ratio:.1f} on white, and {MIN_CONTRAST:.0f} are needed; "
             f"the nearest that passes is {nearest}"
         )
 
@@ -62,19 +62,19 @@ def find_readable(text: str, grounds: tuple[str, ...], *, darker: bool) -> str:
     for step in range(_STEPS + 1):
         shade = lightness * (1 - step / _STEPS) if darker else lightness + (1 - lightness) * step / _STEPS
         colour = text if step == 0 else _spell(colorsys.hls_to_rgb(hue, shade, saturation))
-        if all(measure_contrast(colour, ground) >= LEAST_CONTRAST for ground in grounds):
+        if all(measure_contrast(colour, ground) >= MIN_CONTRAST for ground in grounds):
             return colour
     return _BLACK if darker else _WHITE
 
 
-def build_shades(accent: str, *, dark: bool) -> Shades:
+def build_accent_colours(accent: str, *, dark: bool) -> AccentColours:
     """Return what pages need of a good accent in one theme."""
     grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
     shown = find_readable(accent, grounds, darker=not dark)
     soft = _mix(shown, grounds[0], _SOFT_DARK if dark else _SOFT_LIGHT)
     on_accent = max((_WHITE, _BLACK), key=lambda one: measure_contrast(one, shown))
     deep = find_readable(shown, (*grounds, soft), darker=not dark)
-    return Shades(accent=shown, on_accent=on_accent, deep=deep, soft=soft)
+    return AccentColours(accent=shown, on_accent=on_accent, deep=deep, soft=soft)
 
 
 def _mix(colour: str, ground: str, share: float) -> str:

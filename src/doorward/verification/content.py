@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 
 from doorward.core.alternative_names import spell_dns, spell_mailbox, spell_uri
-from doorward.core.certificate import MOST_NAMES, CertificateContent
+from doorward.core.certificate import NAMES_LIMIT, CertificateContent
 from doorward.core.errors import MalformedInput
 from doorward.core.opaque_names import OpaqueName
 from doorward.verification.path.certificate import ANY_POLICY
@@ -64,7 +64,7 @@ def _spell(
     undecoded: bool,
 ) -> tuple[str, ...] | None:
     found = [one.value for one in names if isinstance(one, kind)]
-    if undecoded or len(found) > MOST_NAMES:
+    if undecoded or len(found) > NAMES_LIMIT:
         return None
     try:
         return tuple(dict.fromkeys(map(spell, found)))

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
-from doorward.core.certificate import MOST_NAMES, CertificateContent
+from doorward.core.certificate import NAMES_LIMIT, CertificateContent
 from doorward.core.entities import Outcome
 from doorward.verification.content import read_content
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
@@ -86,9 +86,9 @@ def test_a_name_that_cannot_be_decoded_does_so_too(tag: int, field: str) -> None
 
 def test_too_many_names_are_not_looked_at() -> None:
     """What a certificate may cost each judgement is bounded."""
-    every = [DNS(f"a{at}.corp.example") for at in range(MOST_NAMES + 1)]
+    every = [DNS(f"a{at}.corp.example") for at in range(NAMES_LIMIT + 1)]
     assert content_of(*every).dns is None
-    assert len(content_of(*every[1:]).dns or ()) == MOST_NAMES
+    assert len(content_of(*every[1:]).dns or ()) == NAMES_LIMIT
 
 
 @pytest.mark.parametrize(

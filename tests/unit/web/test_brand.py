@@ -6,9 +6,9 @@ import pytest
 
 from doorward.core.contrast import (
     DARK_GROUNDS,
-    LEAST_CONTRAST,
     LIGHT_GROUNDS,
-    build_shades,
+    MIN_CONTRAST,
+    build_accent_colours,
     check_accent,
     find_readable,
     measure_contrast,
@@ -41,7 +41,7 @@ def test_a_pale_accent_is_refused_with_the_nearest_that_passes() -> None:
         check_accent("#ff8800")
     nearest = str(refused.value)[-7:]
     check_accent(nearest)
-    assert measure_contrast(nearest, "#ffffff") < LEAST_CONTRAST + 0.5
+    assert measure_contrast(nearest, "#ffffff") < MIN_CONTRAST + 0.5
 
 
 @pytest.mark.parametrize("text", ["", "green", "#FFF", "#12345", "#0F5E56", "#0f5e56;x"])
@@ -55,10 +55,10 @@ def test_what_is_no_colour_is_refused(text: str) -> None:
 def test_every_shade_can_be_read_in_both_themes(accent: str) -> None:
     """Links on paper and card, words on buttons, words on the tint."""
     for dark, grounds in ((False, LIGHT_GROUNDS), (True, DARK_GROUNDS)):
-        shades = build_shades(accent, dark=dark)
-        assert all(measure_contrast(shades.accent, ground) >= LEAST_CONTRAST for ground in grounds)
-        assert measure_contrast(shades.on_accent, shades.accent) >= LEAST_CONTRAST
-        assert measure_contrast(shades.deep, shades.soft) >= LEAST_CONTRAST
+        shades = build_accent_colours(accent, dark=dark)
+        assert all(measure_contrast(shades.accent, ground) >= MIN_CONTRAST for ground in grounds)
+        assert measure_contrast(shades.on_accent, shades.accent) >= MIN_CONTRAST
+        assert measure_contrast(shades.deep, shades.soft) >= MIN_CONTRAST
 
 
 def test_a_colour_that_no_shade_saves_becomes_black_or_white() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from doorward.core.contrast import Shades, build_shades
+from doorward.core.contrast import AccentColours, build_accent_colours
 from doorward.core.errors import NotFound
 from doorward.web.look.brand import Brand
 
@@ -69,11 +69,11 @@ def build_assets(brand: Brand) -> dict[str, Asset]:
 
 
 def _render_accent(accent: str) -> str:
-    light, dark = (_render_shades(build_shades(accent, dark=dark)) for dark in (False, True))
+    light, dark = (_render_shades(build_accent_colours(accent, dark=dark)) for dark in (False, True))
     return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"
 
 
-def _render_shades(shades: Shades) -> str:
+def _render_shades(shades: AccentColours) -> str:
     values = {
         "accent": shades.accent,
         "on-accent": shades.on_accent,
