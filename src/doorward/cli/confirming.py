@@ -11,7 +11,7 @@ import click
 
 from doorward.cli import parts
 from doorward.core.errors import RequestRefused, Unavailable
-from doorward.core.foreign_text import show
+from doorward.core.untrusted_text import escape_unprintable
 
 if TYPE_CHECKING:
     from doorward.cli.state import State
@@ -38,7 +38,7 @@ def ask(state: State, question: str, *, yes: bool) -> None:
     """
     if yes or not may_ask(state):
         return
-    if not click.confirm(show(question), err=True):
+    if not click.confirm(escape_unprintable(question), err=True):
         raise RequestRefused("not-confirmed", "nothing was changed", hint="answer y, or add --yes")
 
 

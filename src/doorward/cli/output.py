@@ -31,7 +31,7 @@ from doorward.core.errors import (
     RequestRefused,
     Unavailable,
 )
-from doorward.core.foreign_text import escape_in_json, show
+from doorward.core.untrusted_text import escape_in_json, escape_unprintable
 
 DONE, REFUSED, USAGE, UNAVAILABLE, INTEGRITY, INTERNAL = 0, 1, 2, 3, 4, 70
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
@@ -141,7 +141,7 @@ class Output:
             if done < total and time.monotonic() - last < _PROGRESS_SECONDS:
                 return
             last = time.monotonic()
-            self.err.write(f"\r\x1b[K{show(what)} {done}/{total}")
+            self.err.write(f"\r\x1b[K{escape_unprintable(what)} {done}/{total}")
 
         try:
             yield show_progress
@@ -173,7 +173,7 @@ class Output:
         if os.environ.get("DOORWARD_DEBUG"):
             import traceback  # noqa: PLC0415  only here
 
-            self.err.write(show("".join(traceback.format_exception(error)), keep_lines=True))
+            self.err.write(escape_unprintable("".join(traceback.format_exception(error)), keep_lines=True))
         detail = f"an internal error happened ({type(error).__name__}), incident {incident}"
         hint = "run it again with DOORWARD_DEBUG=1 to see the details, and report them"
         if self.as_json:

@@ -15,7 +15,7 @@ from click.shell_completion import add_completion_class
 from doorward.cli.bash_words import BashWords
 from doorward.cli.groups import Group
 from doorward.cli.output import DONE, INTERRUPTED, REFUSED, Output
-from doorward.core.foreign_text import show
+from doorward.core.untrusted_text import escape_unprintable
 
 add_completion_class(BashWords, "bash")
 
@@ -66,7 +66,7 @@ def _answer_usage(output: Output, error: click.ClickException) -> int:
         said = io.StringIO()  # it may hold words that came from elsewhere
         error.show(file=said)
         # Click lists what an argument may be with tabs of its own.
-        output.err.write(show(said.getvalue().replace("\t", "  "), keep_lines=True))
+        output.err.write(escape_unprintable(said.getvalue().replace("\t", "  "), keep_lines=True))
     return error.exit_code
 
 

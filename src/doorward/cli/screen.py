@@ -2,7 +2,7 @@
 
 Lines are written in a markup of few words: `[bold]`, `[dim]`, `[red]`, `[green]`, `[yellow]`, each closed
 by `[/word]`. Text that is not ours goes through `escape`, so that it is no markup. And every line goes
-through `core.foreign_text.show` here, so that a forgotten text still cannot command a terminal.
+through `core.untrusted_text.escape_unprintable` here, so that a forgotten text still cannot command a terminal.
 
 Colours are used on a terminal only, and not if NO_COLOR is set (https://no-color.org) or TERM is `dumb`.
 """
@@ -16,11 +16,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-from doorward.core.foreign_text import show
+from doorward.core.untrusted_text import escape_unprintable
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _TAG = re.compile(r"\[(/?)(" + "|".join(_STYLES) + r")\]")
-_QUOTED = "\0["  # NUL never is in a text that went through `show`
+_QUOTED = "\0["  # NUL never is in a text that went through `escape_unprintable`
 _GAP = "  "
 _NARROW = 20
 """Columns: a terminal that says that it is narrower is taken for this wide."""
@@ -29,7 +29,7 @@ _DEFAULT_WIDTH = 80
 
 def escape(text: object) -> str:
     """Return a text from outside for use within a line: printable, in one line, and no markup."""
-    return show(str(text)).replace("[", _QUOTED)
+    return escape_unprintable(str(text)).replace("[", _QUOTED)
 
 
 def render(line: str, *, colour: bool) -> str:
@@ -55,7 +55,7 @@ def render(line: str, *, colour: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    return show(text.replace(_QUOTED, "["), keep_lines=True)
+    return escape_unprintable(text.replace(_QUOTED, "["), keep_lines=True)
 
 
 class Screen:
@@ -113,7 +113,7 @@ def lay_out(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
         row still does not fit, each row becomes a block, a line for each cell. A word, such as an id, is
         never divided, at any width: it is there to be copied.
     """
-    cells = [[show(cell) for cell in row] for row in rows]
+    cells = [[escape_unprintable(cell) for cell in row] for row in rows]
     widths = [max(map(measure, column)) for column in zip(header, *cells, strict=True)]
     if width is not None:
         longest = [

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from doorward.core.foreign_text import show
+from doorward.core.untrusted_text import escape_unprintable
 from doorward.runtime.incidents import IncidentFile
 
 
@@ -55,9 +55,11 @@ def configure_logging(level: str, *, role: str, incidents: Path | None = None) -
 
 def _show_texts(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Let no value command the terminal; JSON lines are ASCII by themselves."""
-    return {name: show(value) if isinstance(value, str) else value for name, value in line.items()}
+    return {
+        name: escape_unprintable(value) if isinstance(value, str) else value for name, value in line.items()
+    }
 
 
 def _write_trace(stream: TextIO, error: Any) -> None:
     structlog.dev.plain_traceback(text := StringIO(), error)
-    stream.write(show(text.getvalue(), keep_lines=True))
+    stream.write(escape_unprintable(text.getvalue(), keep_lines=True))

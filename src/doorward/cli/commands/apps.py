@@ -19,7 +19,7 @@ from doorward.cli.confirming import YES, ask, may_ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.factor_kinds import SESSION_FACTORS
-from doorward.core.foreign_text import show
+from doorward.core.untrusted_text import escape_unprintable
 
 ALPN = click.option(
     "--alpn",
@@ -72,7 +72,9 @@ def app_add(
         state.output.note(f"note: {SERVER_FIRST}")
     if audience is None and not is_tcp and may_ask(state):
         question = f"Who uses {name}: people with browsers, or machines?"
-        audience = click.prompt(show(question), type=click.Choice(list(AUDIENCE)), default="people", err=True)
+        audience = click.prompt(
+            escape_unprintable(question), type=click.Choice(list(AUDIENCE)), default="people", err=True
+        )
     installation = state.installation()
     report_applied(
         state,

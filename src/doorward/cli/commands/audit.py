@@ -18,7 +18,7 @@ from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.cli.state import State
 from doorward.core.errors import MalformedInput
-from doorward.core.foreign_text import escape_in_json
+from doorward.core.untrusted_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -19,8 +19,8 @@ from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
-from doorward.core.foreign_text import show
 from doorward.core.shown_factors import NOTHING_SHOWN
+from doorward.core.untrusted_text import escape_unprintable
 from doorward.runtime.pem import read_bounded
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _print_document(state: State, text: str, number: int) -> None:
     if state.output.as_json:
         state.output.document({"document": text, "revision": number})
     elif state.output.out.is_terminal:
-        state.output.out.write(show(text, keep_lines=True))
+        state.output.out.write(escape_unprintable(text, keep_lines=True))
     else:
         click.echo(text, nl=False)  # a file or a pipe gets the document as it is, for `apply`
 

@@ -2,7 +2,7 @@
 
 A terminal obeys control characters: ESC (C0) and U+009B (C1) start commands that rewrite the screen or
 the clipboard (ECMA-48 section 5.4). Bidirectional controls (UAX #9 section 2) show a text in another
-order than it has. Line separators begin a line that looks like ours. `show` writes each of them as its
+order than it has. Line separators begin a line that looks like ours. `escape_unprintable` writes each of them as its
 code point, so that it is seen and does nothing.
 
 The rule is one of admission, not a list of bad characters: what Unicode calls printable passes
@@ -18,7 +18,7 @@ _TWO_DIGITS, _FOUR_DIGITS = 0xFF, 0xFFFF
 _SURROGATES_BEGIN = 0x10000
 
 
-def show(text: str, *, keep_lines: bool = False) -> str:
+def escape_unprintable(text: str, *, keep_lines: bool = False) -> str:
     r"""Return a text in which every character is printable.
 
     Args:

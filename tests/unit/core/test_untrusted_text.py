@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from doorward.core.foreign_text import escape_in_json, show
+from doorward.core.untrusted_text import escape_in_json, escape_unprintable
 
 HOSTILE = (
     "\x00\x07\x08\x1b[2J\x7f"  # C0 and DEL (ECMA-48 section 5.2)
@@ -20,14 +20,14 @@ HOSTILE = (
 def test_what_is_printable_stays() -> None:
     """Letters of every script, signs, wide characters and U+0020 pass as they are."""
     text = "Zoë O'Brien, 佐藤 🦉 [bold] \\ ع ־"
-    assert show(text) is text
+    assert escape_unprintable(text) is text
     assert escape_in_json(text) is text
 
 
 @pytest.mark.parametrize("keep_lines", [False, True])
 def test_what_commands_a_terminal_is_written_out(*, keep_lines: bool) -> None:
     """No control, bidirectional, separating or invisible character is left."""
-    shown = show(f"a{HOSTILE}b", keep_lines=keep_lines)
+    shown = escape_unprintable(f"a{HOSTILE}b", keep_lines=keep_lines)
     assert shown.replace("\n", "").isprintable()
     assert ("\n" in shown) is keep_lines
     assert "\\x1b[2J" in shown
@@ -42,7 +42,7 @@ def test_every_code_point_of_the_forbidden_categories() -> None:
     for number in range(0x110000):
         one = chr(number)
         if unicodedata.category(one) in forbidden:
-            assert show(one) != one
+            assert escape_unprintable(one) != one
 
 
 def test_json_stays_the_same_value() -> None:
