@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to it
     from doorward import files as files
@@ -78,7 +78,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.verification import identity as identity
     from doorward.verification import partner as partner
 else:
-    __getattr__ = import_later(
+    __getattr__ = import_lazily(
         __name__,
         {
             "applications": "doorward.access.applications",

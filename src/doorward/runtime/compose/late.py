@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519 as ed25519
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from doorward.storage import keystore as keystore
     from doorward.storage import passphrase as passphrase
 else:
-    __getattr__ = import_later(
+    __getattr__ = import_lazily(
         __name__,
         {
             "ed25519": "cryptography.hazmat.primitives.asymmetric.ed25519",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from doorward.storage.postgresql import core_view as core_view
 else:
-    __getattr__ = import_later(__name__, {"core_view": "doorward.storage.postgresql.core_view"})
+    __getattr__ = import_lazily(__name__, {"core_view": "doorward.storage.postgresql.core_view"})

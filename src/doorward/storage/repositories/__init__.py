@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from doorward.storage.repositories import authorities as authorities
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from doorward.storage.repositories import gateways as gateways
     from doorward.storage.repositories import partners as partners
 else:
-    __getattr__ = import_later(
+    __getattr__ = import_lazily(
         __name__,
         {name: f"{__name__}.{name}" for name in ("authorities", "certificates", "gateways", "partners")},
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from doorward.storage.sqlite import core_view as core_view
     from doorward.storage.sqlite import schema_check as schema_check
 else:
-    __getattr__ = import_later(
+    __getattr__ = import_lazily(
         __name__,
         {
             "core_view": "doorward.storage.sqlite.core_view",

@@ -1,6 +1,6 @@
 """Modules that a module names and imports when they are first used (PEP 562, docs/design/0060).
 
-A package `parts` that says `__getattr__ = import_later(__name__, {"csr": "doorward.pki.csr"})` has an attribute
+A package `parts` that says `__getattr__ = import_lazily(__name__, {"csr": "doorward.pki.csr"})` has an attribute
 `parts.csr`, and imports `doorward.pki.csr` when that is first read. For mypy and import-linter it imports the same
 modules below `if TYPE_CHECKING:`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 
 
-def import_later(module: str, where: Mapping[str, str]) -> Callable[[str], ModuleType]:
+def import_lazily(module: str, where: Mapping[str, str]) -> Callable[[str], ModuleType]:
     """Return the `__getattr__` of a module.
 
     Args:

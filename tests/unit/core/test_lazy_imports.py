@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import doorward
-from doorward.core.late_imports import import_later
+from doorward.core.lazy_imports import import_lazily
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module of that kind."""
     made = ModuleType("parts_of_a_test")
     monkeypatch.setitem(sys.modules, made.__name__, made)
-    made.__getattr__ = import_later(made.__name__, {"sums": "statistics"})  # type: ignore[method-assign]
+    made.__getattr__ = import_lazily(made.__name__, {"sums": "statistics"})  # type: ignore[method-assign]
     return made
 
 
@@ -41,7 +41,7 @@ SOURCE = Path(doorward.__path__[0])
 LATE = sorted(
     ".".join(("doorward", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
     for path in SOURCE.rglob("*.py")
-    if "= import_later(" in path.read_text(encoding="utf-8") and path.stem != "late_imports"
+    if "= import_lazily(" in path.read_text(encoding="utf-8") and path.stem != "lazy_imports"
 )
 
 
