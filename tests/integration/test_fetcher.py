@@ -14,7 +14,7 @@ import pytest
 
 from doorward.core.addresses import PRIVATE_NETWORKS
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
-from doorward.core.ports import Fetched, FetchRequest
+from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.runtime.fetching.fetcher import HttpFetcher, connect_to
 from doorward.runtime.own_listeners import OwnListeners, is_local, own_ports
 from doorward.runtime.settings import load_settings
@@ -28,7 +28,7 @@ LONG = 20.0
 """Seconds that a request would take if its own deadline did not hold: half a second."""
 
 
-def fetch(url: str, *, fetcher: HttpFetcher | None = None, **options) -> Fetched:
+def fetch(url: str, *, fetcher: HttpFetcher | None = None, **options) -> FetchResponse:
     """Fetch with short limits; private addresses are allowed."""
     words = {"limit": 10_000, "seconds": 10.0, "allow_private": PRIVATE_NETWORKS, **options}
     return (fetcher or HttpFetcher(ssl.create_default_context())).fetch(FetchRequest(url=url, **words))
@@ -45,7 +45,7 @@ def test_a_body_is_fetched():
     """The body comes whole, and the request names nobody and carries nothing else."""
     with served(say(answer(b"abc", etag='"1"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT"))) as place:
         got = fetch(f"{place.url}a.crl?x=1#y", accept="application/pkix-crl")
-    assert got == Fetched(body=b"abc", etag='"1"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    assert got == FetchResponse(body=b"abc", etag='"1"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
     lines = place.requests[0].decode().splitlines()
     assert lines[0] == "GET /a.crl?x=1 HTTP/1.1"
     names = {line.partition(":")[0] for line in lines[1:] if line}

@@ -22,7 +22,7 @@ from doorward.audit.events import Event, EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
-from doorward.core.ports import Fetched
+from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import Room, Survey, claim_due, take_outcome
 from doorward.stores.partner_records import (
     EvidenceKind,
@@ -111,7 +111,7 @@ class PartnerWorld:
         self.look()
         tasks = claim_due(self.services, self.room)
         for task in tasks:
-            outcome: Fetched | DoorwardError
+            outcome: FetchResponse | DoorwardError
             try:
                 outcome = self.fetcher.fetch(task.request)
             except DoorwardError as error:

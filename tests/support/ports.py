@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
-from doorward.core.ports import Fetched, FetchRequest, KeyKind, PrivateKey
+from doorward.core.ports import FetchRequest, FetchResponse, KeyKind, PrivateKey
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -101,16 +101,18 @@ class SilentBell:
 class FakeFetcher:
     """A network of a few URLs: bytes that are served, or a function that makes or refuses an answer."""
 
-    def __init__(self, pages: dict[str, bytes | Callable[[FetchRequest], Fetched]] | None = None) -> None:
+    def __init__(
+        self, pages: dict[str, bytes | Callable[[FetchRequest], FetchResponse]] | None = None
+    ) -> None:
         self.pages = pages or {}
         self.requests: list[FetchRequest] = []
 
-    def fetch(self, request: FetchRequest) -> Fetched:
+    def fetch(self, request: FetchRequest) -> FetchResponse:
         self.requests.append(request)
         page = self.pages.get(request.url)
         if page is None:
             raise Unavailable("fetch-unreachable", "nobody listens there")
-        return Fetched(body=page) if isinstance(page, bytes) else page(request)
+        return FetchResponse(body=page) if isinstance(page, bytes) else page(request)
 
 
 class Impatient(threading.Event):

@@ -132,7 +132,7 @@ class FetchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class FetchResponse:
     """What came: `body` is None where nothing changed since (304). Nobody has looked at it yet."""
 
     body: bytes | None = field(repr=False)
@@ -143,7 +143,7 @@ class Fetched:
 class Fetcher(Protocol):
     """HTTP to hosts that somebody else named: nothing that comes of it may be believed unseen."""
 
-    def fetch(self, request: FetchRequest) -> Fetched:
+    def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch one thing.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import cast
 
 from doorward.core.addresses import PRIVATE_NETWORKS, AddressClass, classify_address, may_fetch_from
 from doorward.core.errors import MalformedInput
-from doorward.core.ports import Fetched, FetchRequest
+from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.runtime.certificate_files import read_certificates
 from doorward.runtime.fetching.addresses import Place, parse_place
 from doorward.runtime.fetching.fetcher import _Deadline, _exchange
@@ -94,7 +94,7 @@ def _answer() -> Harness:
         found = _exchange(cast("socket.socket", _Socket(data)), _BASE, _REQUEST, _Deadline(_SECONDS))
         if isinstance(found, Place):
             return "elsewhere"
-        assert isinstance(found, Fetched)
+        assert isinstance(found, FetchResponse)
         assert len(found.body or b"") <= _LIMIT
         return found.body is None, bool(found.etag), bool(found.last_modified)
 

@@ -23,7 +23,7 @@ from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
-from doorward.core.ports import Fetched
+from doorward.core.ports import FetchResponse
 from doorward.partners.evidence.claiming import FetchTask, certificate_and_issuer
 from doorward.partners.evidence.failing import (
     after_find,
@@ -83,7 +83,7 @@ class _Case:
 
 
 def take_outcome(
-    services: Services, task: FetchTask, outcome: Fetched | DoorwardError
+    services: Services, task: FetchTask, outcome: FetchResponse | DoorwardError
 ) -> DoorwardError | None:
     """Take what came of one task, or the error that came of it.
 
@@ -96,7 +96,7 @@ def take_outcome(
     case = _open(services, task, now)
     if case is None:
         return None
-    if isinstance(outcome, Fetched) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
+    if isinstance(outcome, FetchResponse) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
         outcome = replace(outcome, body=decode_pem_list(outcome.body))
     if isinstance(outcome, DoorwardError):
         came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read

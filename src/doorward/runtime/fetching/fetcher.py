@@ -34,7 +34,7 @@ from doorward.core.addresses import (
     unmap_ipv4,
 )
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
-from doorward.core.ports import Fetched, FetchRequest
+from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.runtime.fetching.addresses import Place, parse_place
 from doorward.runtime.fetching.resolving import Resolver
 
@@ -94,7 +94,7 @@ class HttpFetcher:
         self._resolve = resolve or Resolver().resolve
         self._connect, self._is_ours = connect, is_ours
 
-    def fetch(self, request: FetchRequest) -> Fetched:
+    def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch one thing; see `core.ports.Fetcher`."""
         until = _Deadline(request.seconds)
         place, allow_private = parse_place(request.url), request.allow_private
@@ -115,7 +115,7 @@ class HttpFetcher:
             except (http.client.HTTPException, ValueError) as error:
                 why = f"{place.authority} broke off, or does not speak HTTP"
                 raise MalformedInput("fetch-answer-malformed", why, error=type(error).__name__) from None
-            if isinstance(answer, Fetched):
+            if isinstance(answer, FetchResponse):
                 return answer
             place = answer
             # Step 4: a page of the open network must not send us into our own.
@@ -144,7 +144,7 @@ class HttpFetcher:
 
     def _ask(
         self, place: Place, addresses: list[Address], request: FetchRequest, until: _Deadline
-    ) -> Fetched | Place:
+    ) -> FetchResponse | Place:
         """Make one request; return what came, or where it was moved to."""
         with self._dial(place, addresses, until) as raw:
             if not place.secure:
@@ -209,7 +209,7 @@ class _TooMuch(http.client.HTTPException):
 
 def _exchange(
     connection: socket.socket, place: Place, request: FetchRequest, until: _Deadline
-) -> Fetched | Place:
+) -> FetchResponse | Place:
     connection.settimeout(until.left())
     connection.sendall(_render(place, request))
     wire = _Wire(connection, until)
@@ -245,7 +245,7 @@ def _render(place: Place, request: FetchRequest) -> bytes:
 
 def _take(
     response: http.client.HTTPResponse, wire: _Wire, place: Place, request: FetchRequest
-) -> Fetched | Place:
+) -> FetchResponse | Place:
     followed = _MOVED if request.body is None else _MOVED_AS_IT_IS
     if response.status in followed:
         return parse_place(response.getheader("Location") or "", place)
@@ -254,14 +254,14 @@ def _take(
         "last_modified": _keep(response.getheader("Last-Modified")),
     }
     if response.status == _NOT_MODIFIED and (request.etag or request.last_modified):
-        return Fetched(body=None, **validators)
+        return FetchResponse(body=None, **validators)
     if response.status != _OK:
         why = f"{place.authority} answered with status {response.status}"
         raise Unavailable("fetch-answer-refused", why, status=response.status)
     if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
         why = f"{place.authority} compressed what it was not to"
         raise MalformedInput("fetch-answer-malformed", why, came=True)
-    return Fetched(body=_read(response, wire, request.limit), **validators)
+    return FetchResponse(body=_read(response, wire, request.limit), **validators)
 
 
 def _read(response: http.client.HTTPResponse, wire: _Wire, limit: int) -> bytes:

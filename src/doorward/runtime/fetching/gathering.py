@@ -14,7 +14,7 @@ import time
 import structlog
 
 from doorward.core.errors import DoorwardError, Unavailable
-from doorward.core.ports import Fetched, Fetcher
+from doorward.core.ports import Fetcher, FetchResponse
 from doorward.partners.evidence import FetchTask, Room, Survey, claim_due, take_outcome, tell_failure
 from doorward.stores.services import Services
 
@@ -76,7 +76,7 @@ class Gathering:
         came = False
         try:
             outcome = self._fetch(task)
-            came = isinstance(outcome, Fetched)
+            came = isinstance(outcome, FetchResponse)
             self._room.tell(
                 task.evidence.partner_id,
                 task.host,
@@ -107,13 +107,13 @@ class Gathering:
     def _leave(self, task: FetchTask) -> None:
         self._room.leave(task.evidence.partner_id, task.host, task.evidence.kind)
 
-    def _fetch(self, task: FetchTask) -> Fetched | DoorwardError:
+    def _fetch(self, task: FetchTask) -> FetchResponse | DoorwardError:
         try:
             return self._fetcher.fetch(task.request)
         except DoorwardError as error:
             return error
 
-    def _take(self, task: FetchTask, outcome: Fetched | DoorwardError) -> None:
+    def _take(self, task: FetchTask, outcome: FetchResponse | DoorwardError) -> None:
         failure = take_outcome(self._services, task, outcome)
         if failure is not None:
             _log.warning(

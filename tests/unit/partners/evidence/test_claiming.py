@@ -10,7 +10,7 @@ import pytest
 
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
-from doorward.core.ports import Fetched
+from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import Room, claim_due
 from doorward.partners.evidence.claiming import BEHIND, CLAIM
 from doorward.pki.ocsp import parse_ocsp_request
@@ -72,7 +72,7 @@ def test_a_responder_is_asked_about_one_certificate():
 def test_a_list_is_asked_for_anew_only_if_it_changed():
     """While the list at hand may be used the server is told which it is; after its end it is not."""
     west = partner_world(refresh=timedelta(days=9))
-    west.pages[ROOT_CRL] = lambda request: Fetched(body=crl_of(west.root), etag='"1"')
+    west.pages[ROOT_CRL] = lambda request: FetchResponse(body=crl_of(west.root), etag='"1"')
     west.run()
     west.world.clock.turn(minutes=40)
     assert claim_due(west.services, Room())[0].request.etag == '"1"'

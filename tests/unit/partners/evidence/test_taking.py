@@ -10,7 +10,7 @@ from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
-from doorward.core.ports import Fetched
+from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import claim_due, take_outcome, taking
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
@@ -97,7 +97,7 @@ def test_the_same_list_is_no_news():
     """The same bytes, or a server that says that nothing changed, only move the next look."""
     west = partner_world()
     der = crl(west)
-    west.pages[ROOT_CRL] = lambda request: Fetched(body=None if request.etag else der, etag='"1"')
+    west.pages[ROOT_CRL] = lambda request: FetchResponse(body=None if request.etag else der, etag='"1"')
     west.run()
     first = west.row(ROOT_CRL)
     for _ in range(2):
@@ -334,7 +334,7 @@ class TestOcsp:
         west.look()
         task = next(one for one in claim_due(west.services, west.room) if one.evidence.about)
         west.trust([west.root])
-        take_outcome(west.services, task, Fetched(body=self.answer(west)))
+        take_outcome(west.services, task, FetchResponse(body=self.answer(west)))
         row = west.row(RESPONDER, west.alice)
         assert (row.der, row.failures) == (b"", 1)
 
@@ -362,7 +362,7 @@ def test_what_is_gone_meanwhile_stays_gone():
                 other = crl(west, number=9)
                 stores.evidence.store(type(row)(**{**fields_of(row), "der": other, "sha256": "9" * 64}))
         before = west.rows()
-        take_outcome(west.services, task, Fetched(body=crl(west)))
+        take_outcome(west.services, task, FetchResponse(body=crl(west)))
         assert west.rows() == before
         assert changes(west) == []
 
@@ -380,7 +380,7 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
         return change()
 
     monkeypatch.setattr(west.world.work, "change", overtaken)
-    take_outcome(west.services, task, Fetched(body=crl(west)))
+    take_outcome(west.services, task, FetchResponse(body=crl(west)))
     assert west.row(ROOT_CRL).der == b"other"
     assert changes(west) == []
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from doorward.core.ports import Fetched, FetchRequest
+from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.partners.evidence import sources
 from doorward.runtime.fetching.gathering import Gathering
 from tests.support.partner_world import (
@@ -105,9 +105,9 @@ def test_what_comes_after_the_end_is_left() -> None:
     """Nothing is written once `stop` is set; the claim ends by itself."""
     west, stop = partner_world(), threading.Event()
 
-    def late(request: FetchRequest) -> Fetched:
+    def late(request: FetchRequest) -> FetchResponse:
         stop.set()
-        return Fetched(body=crl_of(west.root))
+        return FetchResponse(body=crl_of(west.root))
 
     west.pages[ROOT_CRL] = late
     look(west, stop)
