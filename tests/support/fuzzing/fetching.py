@@ -15,7 +15,7 @@ from doorward.runtime.certificate_files import read_certificates
 from doorward.runtime.fetching.addresses import Place, parse_place
 from doorward.runtime.fetching.fetcher import _Deadline, _exchange
 from doorward.verification.path.certificate import parse_path_certificate
-from doorward.wire.pem_list import decode_pem_list
+from doorward.wire.pem_crl import decode_pem_crl
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.toy_ca import ToyCA
@@ -112,7 +112,7 @@ def _pem_list() -> Harness:
     """A list in PEM is its bytes; anything else is left as it is."""
 
     def judge(data: bytes) -> object:
-        return decode_pem_list(data) == data
+        return decode_pem_crl(data) == data
 
     block = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"
     return Harness(seeds=(block, b"text\n" + block, b"\x30\x00"), judge=judge)
@@ -132,7 +132,7 @@ def _file() -> Harness:
 
 
 FETCHING_TARGETS = (
-    Target(name="pem-list", covers=("wire.pem_list.decode_pem_list",), shape=Shape.TEXT, prepare=_pem_list),
+    Target(name="pem-list", covers=("wire.pem_crl.decode_pem_crl",), shape=Shape.TEXT, prepare=_pem_list),
     Target(
         name="import-file",
         covers=("runtime.certificate_files.read_certificates",),

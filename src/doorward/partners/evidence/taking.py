@@ -51,7 +51,7 @@ from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.sources import may_serve
 from doorward.verification.revocation.status import Status, StatusFinding
-from doorward.wire.pem_list import decode_pem_list
+from doorward.wire.pem_crl import decode_pem_crl
 
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
@@ -97,7 +97,7 @@ def take_outcome(
     if case is None:
         return None
     if isinstance(outcome, FetchResponse) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
-        outcome = replace(outcome, body=decode_pem_list(outcome.body))
+        outcome = replace(outcome, body=decode_pem_crl(outcome.body))
     if isinstance(outcome, DoorwardError):
         came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read
         note_failure(services, case.kept, case.partner, outcome, now, unusable=came)

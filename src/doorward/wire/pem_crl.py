@@ -16,7 +16,7 @@ _LOOK = 64 * 1024
 """Octets before the block: `openssl crl -text` writes the list for people first, of a short one."""
 
 
-def decode_pem_list(data: bytes) -> bytes:
+def decode_pem_crl(data: bytes) -> bytes:
     """Return the DER of the one CRL that stands in PEM; the same bytes if it is no such text."""
     start = data.find(_BEGIN, 0, _LOOK)
     end = data.find(_END, start)

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from doorward.wire.pem_list import decode_pem_list
+from doorward.wire.pem_crl import decode_pem_crl
 
 DER = bytes(range(256)) * 3
 BLOCK = b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(DER) + b"-----END X509 CRL-----\n"
@@ -18,7 +18,7 @@ BLOCK = b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(DER) + b"-----END X50
 )
 def test_one_block_is_the_list(data: bytes) -> None:
     """RFC 7468 section 6: with any line ends, and with text before."""
-    assert decode_pem_list(data) == DER
+    assert decode_pem_crl(data) == DER
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_one_block_is_the_list(data: bytes) -> None:
 )
 def test_anything_else_is_left_as_it_is(data: bytes) -> None:
     """The reader of lists refuses it; of two lists neither is chosen."""
-    assert decode_pem_list(data) == data
+    assert decode_pem_crl(data) == data
