@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput
 from doorward.pki.ocsp import (
+    CertStatus,
     OcspStatus,
-    OcspWord,
     UpdateWindow,
     build_responder,
     parse_ocsp_request,
@@ -36,10 +36,10 @@ REQUEST = (
     .public_bytes(serialization.Encoding.DER)
 )
 STATUSES = st.one_of(
-    st.sampled_from([OcspStatus(word=OcspWord.GOOD), OcspStatus(word=OcspWord.UNKNOWN)]),
+    st.sampled_from([OcspStatus(cert_status=CertStatus.GOOD), OcspStatus(cert_status=CertStatus.UNKNOWN)]),
     st.builds(
         OcspStatus,
-        word=st.just(OcspWord.REVOKED),
+        word=st.just(CertStatus.REVOKED),
         revoked_at=st.integers(0, 10**8).map(lambda seconds: NOON - timedelta(seconds=seconds)),
         reason=st.sampled_from(RevocationReason),
     ),
@@ -76,7 +76,7 @@ def test_answers_come_back_equal(status, serial):
     for der in (ready.sha1, ready.sha256):
         response = ocsp.load_der_ocsp_response(der)
         assert response.serial_number == serial
-        assert response.certificate_status.name == status.word.name
+        assert response.certificate_status.name == status.cert_status.name
         assert response.revocation_time_utc == status.revoked_at
         said = response.revocation_reason
         silent = status.reason in {None, RevocationReason.UNSPECIFIED}
@@ -89,7 +89,7 @@ def test_every_nonce_is_echoed(nonce):
     builder = ocsp.OCSPRequestBuilder().add_certificate(LEAF.certificate, CA.certificate, hashes.SHA256())
     request = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
     question = parse_ocsp_request(request.public_bytes(serialization.Encoding.DER))
-    status = OcspStatus(word=OcspWord.GOOD)
+    status = OcspStatus(cert_status=CertStatus.GOOD)
     response = ocsp.load_der_ocsp_response(
         sign_response(question, status, responder=RESPONDER, window=WINDOW)
     )

@@ -11,9 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.ocsp import (
+    CertStatus,
     OcspFailure,
     OcspStatus,
-    OcspWord,
     UpdateWindow,
     build_responder,
     parse_ocsp_request,
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.needs("openssl")
 NOW = datetime.now(UTC).replace(microsecond=0)  # openssl ocsp judges freshness by the real clock
 WINDOW = UpdateWindow(produced_at=NOW, this_update=NOW, next_update=NOW + timedelta(hours=1))
 REVOKED = OcspStatus(
-    word=OcspWord.REVOKED, revoked_at=NOW - timedelta(days=1), reason=RevocationReason.KEY_COMPROMISE
+    cert_status=CertStatus.REVOKED, revoked_at=NOW - timedelta(days=1), reason=RevocationReason.KEY_COMPROMISE
 )
 STATUSES = [
-    (OcspStatus(word=OcspWord.GOOD), "good"),
-    (OcspStatus(word=OcspWord.UNKNOWN), "unknown"),
+    (OcspStatus(cert_status=CertStatus.GOOD), "good"),
+    (OcspStatus(cert_status=CertStatus.UNKNOWN), "unknown"),
     (REVOKED, "revoked"),
 ]
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]

@@ -53,7 +53,7 @@ _HASH_ALGORITHMS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OcspQuestion:
+class OcspRequest:
     """What a request asks: one certificate by its issuer's hashes and its serial, and a nonce."""
 
     hash_name: str
@@ -72,7 +72,7 @@ class OcspFailure(Enum):
     UNAUTHORIZED = 6
 
 
-class OcspWord(Enum):
+class CertStatus(Enum):
     """RFC 6960 section 2.2: what an answer can say of a certificate."""
 
     GOOD = "good"
@@ -84,14 +84,14 @@ class OcspWord(Enum):
 class OcspStatus:
     """The status of one certificate; a revoked one, and only that, has a time and a reason."""
 
-    word: OcspWord
+    cert_status: CertStatus
     revoked_at: datetime | None = None
     reason: RevocationReason | None = None
 
     def __post_init__(self) -> None:
         complete = self.revoked_at is not None and self.reason is not None
         empty = self.revoked_at is None and self.reason is None
-        if not (complete if self.word is OcspWord.REVOKED else empty):
+        if not (complete if self.cert_status is CertStatus.REVOKED else empty):
             raise ValueError("a revoked certificate, and no other, has a time and a reason")
 
 
@@ -105,11 +105,11 @@ def describe_status(
     """
     match state:
         case CertificateState.VALID:
-            return OcspStatus(word=OcspWord.GOOD)
+            return OcspStatus(cert_status=CertStatus.GOOD)
         case CertificateState.REVOKED | CertificateState.ON_HOLD:
-            return OcspStatus(word=OcspWord.REVOKED, revoked_at=revoked_at, reason=reason)
+            return OcspStatus(cert_status=CertStatus.REVOKED, revoked_at=revoked_at, reason=reason)
         case _:
-            return OcspStatus(word=OcspWord.UNKNOWN)
+            return OcspStatus(cert_status=CertStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ def build_responder(
     )
 
 
-def parse_ocsp_request(data: bytes) -> OcspQuestion:
+def parse_ocsp_request(data: bytes) -> OcspRequest:
     """Return what a request asks.
 
     Args:
@@ -203,7 +203,7 @@ def parse_ocsp_request(data: bytes) -> OcspQuestion:
         )
     try:
         request = ocsp.load_der_ocsp_request(data)
-        question = OcspQuestion(
+        question = OcspRequest(
             hash_name=request.hash_algorithm.name,
             issuer_name_hash=request.issuer_name_hash,
             issuer_key_hash=request.issuer_key_hash,
@@ -221,7 +221,7 @@ def parse_ocsp_request(data: bytes) -> OcspQuestion:
 
 
 def sign_response(
-    question: OcspQuestion, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
+    question: OcspRequest, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
 ) -> bytes:
     """Return a signed answer in DER, with the request's nonce where it had one.
 
@@ -243,7 +243,7 @@ def presign_responses(
     """Return the answers for one certificate to clients that send no nonce, in DER."""
     signed: dict[str, bytes] = {}
     for word, name_hash, key_hash in responder.ids:
-        question = OcspQuestion(
+        question = OcspRequest(
             hash_name=word, issuer_name_hash=name_hash, issuer_key_hash=key_hash, serial=serial, nonce=None
         )
         signed[word] = _sign(question, status, responder, window)
@@ -286,9 +286,7 @@ def _read_nonce(extensions: list[x509.Extension[x509.ExtensionType]]) -> bytes |
     return nonce
 
 
-def _sign(
-    question: OcspQuestion, status: OcspStatus, responder: OcspResponder, window: UpdateWindow
-) -> bytes:
+def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, window: UpdateWindow) -> bytes:
     """Return OCSPResponse { successful, BasicOCSPResponse }."""
     certificate_id = encode_sequence(
         _HASH_ALGORITHMS[question.hash_name],
@@ -315,7 +313,7 @@ def _sign(
 def _encode_status(status: OcspStatus) -> bytes:
     """Return CertStatus; `unspecified` is said by silence, as in a CRL."""
     if status.revoked_at is None or status.reason is None:
-        return encode(0x80 if status.word is OcspWord.GOOD else 0x82)
+        return encode(0x80 if status.cert_status is CertStatus.GOOD else 0x82)
     reason = b""
     if status.reason is not RevocationReason.UNSPECIFIED:
         reason = encode_explicit(0, encode_enumerated(status.reason.code))

@@ -17,9 +17,9 @@ from doorward.core.ports import KeyKind
 from doorward.pki.der import encode_explicit, encode_integer, encode_octets, encode_oid, encode_sequence
 from doorward.pki.ocsp import (
     REQUEST_LIMIT,
+    CertStatus,
     OcspFailure,
     OcspStatus,
-    OcspWord,
     UpdateWindow,
     build_responder,
     describe_status,
@@ -35,15 +35,15 @@ CA = ToyCA.create("Ocsp Root").issuing("Ocsp Issuing")
 LEAF = CA.leaf("alice")
 DELEGATE = CA.leaf("ocsp", uris=(), extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,))
 WINDOW = UpdateWindow(produced_at=NOON, this_update=NOON, next_update=NOON + timedelta(hours=1))
-GOOD = OcspStatus(word=OcspWord.GOOD)
-UNKNOWN = OcspStatus(word=OcspWord.UNKNOWN)
+GOOD = OcspStatus(cert_status=CertStatus.GOOD)
+UNKNOWN = OcspStatus(cert_status=CertStatus.UNKNOWN)
 RESPONDER = build_responder(CA.certificate, DELEGATE.key, DELEGATE.certificate)
 SHA1 = hashes.SHA1()  # what clients send
 
 
 def revoked(reason: RevocationReason = RevocationReason.KEY_COMPROMISE) -> OcspStatus:
     """Revoked a day ago."""
-    return OcspStatus(word=OcspWord.REVOKED, revoked_at=NOON - timedelta(days=1), reason=reason)
+    return OcspStatus(cert_status=CertStatus.REVOKED, revoked_at=NOON - timedelta(days=1), reason=reason)
 
 
 def ask(digest=SHA1, *, nonce: bytes | None = None, critical: bool = False, ca: ToyCA = CA) -> bytes:
@@ -101,7 +101,7 @@ def test_states_of_the_inventory_in_ocsp_words():
     assert describe_status(CertificateState.VALID, None, None) == GOOD
     for state in (CertificateState.REVOKED, CertificateState.ON_HOLD):
         held = describe_status(state, at, reason)
-        assert (held.word, held.revoked_at, held.reason) == (OcspWord.REVOKED, at, reason)
+        assert (held.cert_status, held.revoked_at, held.reason) == (CertStatus.REVOKED, at, reason)
     for state in (CertificateState.INTENDED, None):
         assert describe_status(state, None, None) == UNKNOWN
 
@@ -109,10 +109,10 @@ def test_states_of_the_inventory_in_ocsp_words():
 @pytest.mark.parametrize(
     ("word", "at", "reason"),
     [
-        (OcspWord.GOOD, NOON, RevocationReason.SUPERSEDED),
-        (OcspWord.UNKNOWN, NOON, None),
-        (OcspWord.REVOKED, None, None),
-        (OcspWord.REVOKED, NOON, None),
+        (CertStatus.GOOD, NOON, RevocationReason.SUPERSEDED),
+        (CertStatus.UNKNOWN, NOON, None),
+        (CertStatus.REVOKED, None, None),
+        (CertStatus.REVOKED, NOON, None),
     ],
 )
 def test_impossible_statuses_cannot_be_made(word, at, reason):

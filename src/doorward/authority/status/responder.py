@@ -29,7 +29,7 @@ from doorward.authority.status.answers import (
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
 from doorward.pki.ocsp import (
     OcspFailure,
-    OcspQuestion,
+    OcspRequest,
     describe_status,
     parse_ocsp_request,
     render_failure,
@@ -164,7 +164,7 @@ def _refresh(stores: Stores, signer: AnswerSigner, certificate_id: str, now: dat
     return bool(answers)
 
 
-def _answer(services: Services, stores: Stores, question: OcspQuestion, now: datetime) -> bytes:
+def _answer(services: Services, stores: Stores, question: OcspRequest, now: datetime) -> bytes:
     """Steps 2 to 5."""
     # 2. the issuer
     issuer = find_issuer(stores, question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
