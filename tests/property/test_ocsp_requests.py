@@ -39,7 +39,7 @@ STATUSES = st.one_of(
     st.sampled_from([OcspStatus(cert_status=CertStatus.GOOD), OcspStatus(cert_status=CertStatus.UNKNOWN)]),
     st.builds(
         OcspStatus,
-        word=st.just(CertStatus.REVOKED),
+        cert_status=st.just(CertStatus.REVOKED),
         revoked_at=st.integers(0, 10**8).map(lambda seconds: NOON - timedelta(seconds=seconds)),
         reason=st.sampled_from(RevocationReason),
     ),

@@ -132,7 +132,7 @@ def _lint_dates(linted: LintedCertificate) -> _Faults:
     """Begins before it ends, no longer than the profile's longest, within the issuer's dates."""
     certificate, issuer = linted.certificate, linted.issuer
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if begin >= end or end - begin > linted.profile.longest + BACKDATE:
+    if begin >= end or end - begin > linted.profile.max_lifetime + BACKDATE:
         yield _fault("lifetime", "4.1.2.5", "the certificate must begin before it ends, within its profile")
     if issuer is not None and not issuer.not_valid_before_utc <= begin <= end <= issuer.not_valid_after_utc:
         yield _fault("outlives-issuer", "4.1.2.5", "the dates must lie within the issuer's")

@@ -56,7 +56,7 @@ class CertificateProfile:
     """One kind of certificate.
 
     `kind` is the kind of principal that it names, None where it names none; `path_length` matters
-    for CAs only, None is no limit; `lifetime` is the default and `longest` the limit for askers.
+    for CAs only, None is no limit; `lifetime` is the default and `max_lifetime` the limit for askers.
     """
 
     name: str
@@ -64,15 +64,15 @@ class CertificateProfile:
     extended_key_usage: tuple[ObjectIdentifier, ...]
     names: SanRule
     lifetime: timedelta
-    longest: timedelta
+    max_lifetime: timedelta
     kind: PrincipalKind | None = None
     is_ca: bool = False
     path_length: int | None = None
     no_check: bool = False
 
     def __post_init__(self) -> None:
-        if not timedelta(0) < self.lifetime <= self.longest:
-            raise ValueError("a profile's default lifetime must lie within its longest")
+        if not timedelta(0) < self.lifetime <= self.max_lifetime:
+            raise ValueError("a profile's default lifetime must lie within its max_lifetime")
 
 
 _SIGN = frozenset({KeyUse.DIGITAL_SIGNATURE})
@@ -85,7 +85,7 @@ PERSON = CertificateProfile(
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL_AND_EMAIL,
     lifetime=90 * _DAY,
-    longest=398 * _DAY,
+    max_lifetime=398 * _DAY,
 )
 DEVICE = CertificateProfile(
     name="device",
@@ -94,7 +94,7 @@ DEVICE = CertificateProfile(
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL,
     lifetime=365 * _DAY,
-    longest=825 * _DAY,
+    max_lifetime=825 * _DAY,
 )
 SERVICE = CertificateProfile(
     name="service",
@@ -103,7 +103,7 @@ SERVICE = CertificateProfile(
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL,
     lifetime=90 * _DAY,
-    longest=398 * _DAY,
+    max_lifetime=398 * _DAY,
 )
 SERVER = CertificateProfile(
     name="server",
@@ -111,7 +111,7 @@ SERVER = CertificateProfile(
     extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
     names=SanRule.HOSTS,
     lifetime=30 * _DAY,
-    longest=398 * _DAY,
+    max_lifetime=398 * _DAY,
 )
 OCSP_RESPONDER = CertificateProfile(
     name="ocsp-responder",
@@ -119,7 +119,7 @@ OCSP_RESPONDER = CertificateProfile(
     extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,),
     names=SanRule.NONE,
     lifetime=30 * _DAY,  # short, because id-pkix-ocsp-nocheck means that it cannot be revoked
-    longest=90 * _DAY,
+    max_lifetime=90 * _DAY,
     no_check=True,
 )
 ROOT = CertificateProfile(
@@ -128,7 +128,7 @@ ROOT = CertificateProfile(
     extended_key_usage=(),
     names=SanRule.NONE,
     lifetime=3652 * _DAY,
-    longest=9131 * _DAY,
+    max_lifetime=9131 * _DAY,
     is_ca=True,
 )
 ISSUING = CertificateProfile(
@@ -137,7 +137,7 @@ ISSUING = CertificateProfile(
     extended_key_usage=(),
     names=SanRule.NONE,
     lifetime=1826 * _DAY,
-    longest=3652 * _DAY,
+    max_lifetime=3652 * _DAY,
     is_ca=True,
     path_length=0,
 )
@@ -178,18 +178,18 @@ def choose_validity(
     """Return the dates of a new certificate: from five minutes ago, never beyond its issuer's.
 
     Args:
-        profile: gives the default and the longest lifetime.
+        profile: gives the default lifetime and the longest.
         now: aware, UTC.
         issuer: the CA that will sign; None for a root.
         lifetime: how long from now; the profile's default where None.
 
     Raises:
-        RequestRefused: `lifetime-refused` (not positive, or above the profile's longest),
+        RequestRefused: `lifetime-refused` (not positive, or longer than the profile allows),
             `issuer-expired`, `issuer-not-yet-valid`.
     """
     wanted = profile.lifetime if lifetime is None else lifetime
-    if not timedelta(seconds=1) <= wanted <= profile.longest:
-        hint = f"ask for at most {profile.longest.days} days"
+    if not timedelta(seconds=1) <= wanted <= profile.max_lifetime:
+        hint = f"ask for at most {profile.max_lifetime.days} days"
         code = "lifetime-refused"
         raise RequestRefused(code, f"a {profile.name} certificate cannot last that long or short", hint=hint)
     present = now.astimezone(UTC).replace(microsecond=0)

@@ -235,8 +235,8 @@ def test_a_ca_with_path_length_zero_certifies_no_ca():
 
 def test_lifetimes_stay_within_the_profile_and_the_issuer():
     """Longer than the longest, before or beyond the issuer: each is a fault."""
-    assert replace(person(), end=NOON + PERSON.longest).lint() == []
-    assert replace(person(), end=NOON + PERSON.longest + timedelta(seconds=1)).lint() == ["lifetime"]
+    assert replace(person(), end=NOON + PERSON.max_lifetime).lint() == []
+    assert replace(person(), end=NOON + PERSON.max_lifetime + timedelta(seconds=1)).lint() == ["lifetime"]
     assert replace(person(), end=NOON - BACKDATE).lint() == ["lifetime"]
     assert replace(person(), begin=NOON - timedelta(days=2)).lint() == ["outlives-issuer"]
     short = CA.issuing("Lint Issuing", not_after=NOON + timedelta(days=1))

@@ -107,7 +107,7 @@ def test_states_of_the_inventory_in_ocsp_words():
 
 
 @pytest.mark.parametrize(
-    ("word", "at", "reason"),
+    ("cert_status", "at", "reason"),
     [
         (CertStatus.GOOD, NOON, RevocationReason.SUPERSEDED),
         (CertStatus.UNKNOWN, NOON, None),
@@ -115,10 +115,10 @@ def test_states_of_the_inventory_in_ocsp_words():
         (CertStatus.REVOKED, NOON, None),
     ],
 )
-def test_impossible_statuses_cannot_be_made(word, at, reason):
+def test_impossible_statuses_cannot_be_made(cert_status, at, reason):
     """Time and reason belong to revoked, and to nothing else."""
     with pytest.raises(ValueError, match="revoked"):
-        OcspStatus(word=word, revoked_at=at, reason=reason)
+        OcspStatus(cert_status=cert_status, revoked_at=at, reason=reason)
 
 
 def test_an_answer_is_produced_within_its_window():

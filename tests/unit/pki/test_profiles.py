@@ -54,7 +54,7 @@ def test_a_profile_cannot_default_beyond_its_longest():
             extended_key_usage=(),
             names=SanRule.NONE,
             lifetime=timedelta(days=2),
-            longest=timedelta(days=1),
+            max_lifetime=timedelta(days=1),
         )
 
 
@@ -87,9 +87,9 @@ def test_an_issuer_out_of_its_dates_issues_nothing():
 
 def test_a_lifetime_lies_within_the_profile():
     """From one second to the longest."""
-    for lifetime in (timedelta(0), timedelta(days=-1), PERSON.longest + timedelta(seconds=1)):
+    for lifetime in (timedelta(0), timedelta(days=-1), PERSON.max_lifetime + timedelta(seconds=1)):
         assert code_of(choose_validity, PERSON, NOON, lifetime=lifetime) == "lifetime-refused"
-    assert choose_validity(PERSON, NOON, lifetime=PERSON.longest).not_after == NOON + PERSON.longest
+    assert choose_validity(PERSON, NOON, lifetime=PERSON.max_lifetime).not_after == NOON + PERSON.max_lifetime
 
 
 @pytest.mark.parametrize(
