@@ -17,7 +17,7 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.authority.inventory import require_certificate
-from doorward.authority.issuing import Issued, Right, issue
+from doorward.authority.issuing import Entitlement, Issued, issue
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import own_hosts, parse_dns_name
@@ -67,7 +67,7 @@ class OrderClaim:
         """The first of the hosts."""
         return self.order.hosts[0]
 
-    def examine(self, stores: Stores, now: datetime) -> Right:  # noqa: ARG002  as the claim has it
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
         """Return a server certificate's right to the hosts of the order.
 
         Raises:
@@ -79,7 +79,7 @@ class OrderClaim:
         order = _require_open(stores, self.order.id)
         _require_hosts(stores, trust_domain, order.hosts, self.own)
         # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
-        return Right(
+        return Entitlement(
             profile=SERVER,
             subject=order.hosts[0],
             names=tuple(x509.DNSName(host) for host in order.hosts),

@@ -68,19 +68,19 @@ def hold(services: Services, certificate_id: str, actor: str) -> int:
     """Suspend a certificate until it is released; returns and raises as `revoke` does."""
     with services.work.change() as stores:
         signer, now = signer_if_any(services, stores), services.clock.now()
-        return _take_step(services, stores, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
+        return _apply_step(services, stores, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
 
 
 def release(services: Services, certificate_id: str, actor: str) -> int:
     """Make a held certificate valid again; returns and raises as `revoke` does."""
     with services.work.change() as stores:
         signer, now = signer_if_any(services, stores), services.clock.now()
-        return _take_step(
+        return _apply_step(
             services, stores, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now
         )
 
 
-def bring_to(
+def ensure_state(
     services: Services,
     text: str,
     wanted: CertificateState,
@@ -113,7 +113,7 @@ def bring_to(
             )
         signer, now = signer_if_any(services, stores), services.clock.now()
         step = _STEPS[wanted]
-        seq = _take_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
+        seq = _apply_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
         notes = _note_successors(stores, found, now) if wanted is CertificateState.REVOKED else ()
         return ChangeResult(value=require_certificate(stores, found.id), seq=seq, notes=notes)
 
@@ -144,10 +144,10 @@ def revoke_within(
 ) -> int:
     """Revoke in the caller's transaction; `signer` is what `signer_if_any` returned for it."""
     step = LifecycleStep.REVOKE
-    return _take_step(services, stores, signer, certificate_id, step, reason=reason, actor=actor, now=now)
+    return _apply_step(services, stores, signer, certificate_id, step, reason=reason, actor=actor, now=now)
 
 
-def _take_step(
+def _apply_step(
     services: Services,
     stores: Stores,
     signer: AnswerSigner | None,

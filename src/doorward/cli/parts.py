@@ -23,11 +23,11 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.agent import link as link
     from doorward.agent import pkcs12 as pkcs12
     from doorward.audit import catalogue as catalogue
+    from doorward.authority import authority_certificates as authority_certificates
     from doorward.authority import founding as founding
     from doorward.authority import gateways as gateways
     from doorward.authority import inventory as inventory
     from doorward.authority import issuing as issuing
-    from doorward.authority import own_certificates as own_certificates
     from doorward.authority import revocation as revocation
     from doorward.authority.status import root_crl as root_crl
     from doorward.demo import scenery as scenery
@@ -111,7 +111,7 @@ else:
             "logging": "doorward.runtime.logging",
             "names": "doorward.access.names",
             "nesting": "doorward.directory.nesting",
-            "own_certificates": "doorward.authority.own_certificates",
+            "authority_certificates": "doorward.authority.authority_certificates",
             "own_places": "doorward.runtime.own_places",
             "partner": "doorward.verification.partner",
             "pem": "doorward.runtime.pem",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from doorward.core.entities import Principal
 
 if TYPE_CHECKING:
-    from doorward.authority.own_certificates import OwnCertificate
+    from doorward.authority.authority_certificates import AuthorityCertificate
     from doorward.partners.showing import AuthorityView
     from doorward.stores.records import CertificateRecord
 
@@ -42,7 +42,7 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
     }
 
 
-def own_authority_row(own: OwnCertificate) -> dict[str, Any]:
+def own_authority_row(own: AuthorityCertificate) -> dict[str, Any]:
     """Return what is shown of a certificate of our own authority."""
     return {
         "kind": own.record.kind.value,

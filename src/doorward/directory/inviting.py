@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType
-from doorward.authority.issuing import Right, right_of
+from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.directory.factors.rights import open_first_enrolment
@@ -64,9 +64,9 @@ class InvitationClaim:
         """The principal's id."""
         return self.invitation.principal_id
 
-    def examine(self, stores: Stores, now: datetime) -> Right:  # noqa: ARG002  as the claim has it
-        """Return the principal's right; raises as `authority.issuing.right_of`."""
-        return right_of(stores, self.holder)
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
+        """Return the principal's right; raises as `authority.issuing.entitlement_of`."""
+        return entitlement_of(stores, self.holder)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Use the invitation up; raise `RequestRefused` (`invitation-invalid`) if it is not open any more."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.issuing import Issued, Right, issue, right_of
+from doorward.authority.issuing import Entitlement, Issued, entitlement_of, issue
 from doorward.authority.status.answers import signer_if_any
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
@@ -70,16 +70,16 @@ class PasskeyRenewal:
         """The person: the passkey said who it is."""
         return self.holder
 
-    def examine(self, stores: Stores, now: datetime) -> Right:
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:
         """Return the person's right.
 
         Raises:
             RequestRefused: `passkey-refused` if the passkey was removed meanwhile; as `require_lately_ended`, and
-                as `authority.issuing.right_of`.
+                as `authority.issuing.entitlement_of`.
         """
         if stores.factors.get(self.factor_id) is None:
             raise _refused()
-        return right_of(
+        return entitlement_of(
             stores, self.holder, replaces=require_lately_ended(stores, self.holder, now, self.within).id
         )
 
@@ -249,11 +249,11 @@ class PasskeyDoor:
         """Revoke what is still valid, and note that its holder lost it; nothing for who gets no other certificate.
 
         Raises:
-            RequestRefused: `renewal-held`, and as `authority.issuing.right_of`.
+            RequestRefused: `renewal-held`, and as `authority.issuing.entitlement_of`.
         """
         services, now = self._services, self._services.clock.now()
         with services.work.change() as stores:
-            right_of(stores, principal_id)
+            entitlement_of(stores, principal_id)
             _require_no_hold(list(own_records(stores, principal_id)))
             signer = signer_if_any(services, stores)
             valid = [

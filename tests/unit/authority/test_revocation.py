@@ -50,7 +50,9 @@ def test_what_was_renewed_from_it_is_told(world):
 
     def revoke(record):
         wanted = CertificateState.REVOKED
-        return revocation.bring_to(world.services, record.id, wanted, reason=COMPROMISE, actor=OPERATOR).notes
+        return revocation.ensure_state(
+            world.services, record.id, wanted, reason=COMPROMISE, actor=OPERATOR
+        ).notes
 
     first = world.issue("alice").record
     second = renewed(first)
@@ -181,7 +183,9 @@ def test_a_person_names_a_certificate_and_a_state(world):
         (CertificateState.VALID, None, None),
         (CertificateState.REVOKED, COMPROMISE, COMPROMISE),
     ):
-        done = revocation.bring_to(world.services, held.record.id[:16], wanted, reason=given, actor=OPERATOR)
+        done = revocation.ensure_state(
+            world.services, held.record.id[:16], wanted, reason=given, actor=OPERATOR
+        )
         assert (done.value.id, done.value.state, done.value.reason) == (held.record.id, wanted, why)
         assert (done.seq, done.notes) == (world.head(), ())
 
@@ -191,7 +195,7 @@ def test_what_was_brought_about_before_is_left_so(world):
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
     before = world.head(), len(world.events(EventType.CERTIFICATE_REVOKED))
-    done = revocation.bring_to(
+    done = revocation.ensure_state(
         world.services,
         held.record.id,
         CertificateState.REVOKED,
@@ -207,8 +211,8 @@ def test_a_certificate_that_is_none(world):
     """An unknown certificate, and a step that the table does not have, are refused."""
     held = world.issue("alice")
     with pytest.raises(NotFound):
-        revocation.bring_to(world.services, "crt_unknown", CertificateState.REVOKED, actor=OPERATOR)
+        revocation.ensure_state(world.services, "crt_unknown", CertificateState.REVOKED, actor=OPERATOR)
     revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
     with pytest.raises(RequestRefused) as refused:
-        revocation.bring_to(world.services, held.record.id, CertificateState.ON_HOLD, actor=OPERATOR)
+        revocation.ensure_state(world.services, held.record.id, CertificateState.ON_HOLD, actor=OPERATOR)
     assert refused.value.code == "transition-refused"

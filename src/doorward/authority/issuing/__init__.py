@@ -27,17 +27,17 @@ from __future__ import annotations
 
 from doorward.authority.issuing.authorities import certify_issuing, certify_responder, certify_root
 from doorward.authority.issuing.certificates import Issued, issue
-from doorward.authority.issuing.claims import Claim, OperatorClaim, RenewalClaim, Right, right_of
+from doorward.authority.issuing.claims import Claim, Entitlement, OperatorClaim, RenewalClaim, entitlement_of
 
 __all__ = [
     "Claim",
+    "Entitlement",
     "Issued",
     "OperatorClaim",
     "RenewalClaim",
-    "Right",
     "certify_issuing",
     "certify_responder",
     "certify_root",
+    "entitlement_of",
     "issue",
-    "right_of",
 ]

@@ -8,8 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from doorward.audit.events import EventType
-from doorward.authority.issuing.claims import Claim, Right
-from doorward.authority.issuing.drafts import draft, load_press, write_draft_event, write_refusal_event
+from doorward.authority.issuing.claims import Claim, Entitlement
+from doorward.authority.issuing.preparation import (
+    load_signing_context,
+    prepare_certificate,
+    write_certificate_event,
+    write_refusal_event,
+)
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.status.answers import replace_answers
 from doorward.core.certificate import CertificateState
@@ -51,45 +56,45 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         # 1. the rules, 2. prepare
         parsed = parse_csr(request)
         with services.work.read() as stores:
-            right = claim.examine(stores, services.clock.now())
-            press = load_press(services, stores)
-        drafted = draft(services, press, right, parsed, claim)
+            entitlement = claim.examine(stores, services.clock.now())
+            context = load_signing_context(services, stores)
+        intended = prepare_certificate(services, context, entitlement, parsed, claim)
         # 3. the intent
         with services.work.change() as stores:
-            _require_same(claim.examine(stores, services.clock.now()), right)
-            claim.redeem(services, stores, drafted.record)
-            stores.certificates.add_intended(drafted.record)
-            stores.outbox.add(write_draft_event(services, EventType.CERTIFICATE_INTENDED, drafted))
+            _require_same(claim.examine(stores, services.clock.now()), entitlement)
+            claim.redeem(services, stores, intended.record)
+            stores.certificates.add_intended(intended.record)
+            stores.outbox.add(write_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
         # 4. sign
-        minted = sign(drafted.prepared, press.key)
+        minted = sign(intended.prepared, context.key)
         # 5. the record
         record = replace(
-            drafted.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
+            intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
         )
-        answers = press.signer.sign(record, record.created_at) if press.signer else ()
+        answers = context.signer.sign(record, record.created_at) if context.signer else ()
         with services.work.change() as stores:
-            if right.principal_id:
+            if entitlement.principal_id:
                 # It may have been removed since the intent: its certificates were revoked then, and this
                 # one was not among them yet.
-                require_active(stores, right.principal_id)
+                require_active(stores, entitlement.principal_id)
             claim.settle(services, stores, record)
-            if right.replaces:
-                stores.outbox.add(write_draft_event(services, EventType.CERTIFICATE_RENEWED, drafted))
+            if entitlement.replaces:
+                stores.outbox.add(write_certificate_event(services, EventType.CERTIFICATE_RENEWED, intended))
             stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
             replace_answers(stores, record.id, answers, record.created_at)
             issued = EventType.CERTIFICATE_ISSUED
-            stores.outbox.add(write_draft_event(services, issued, drafted, facts=minted.facts))
+            stores.outbox.add(write_certificate_event(services, issued, intended, facts=minted.facts))
             seq = stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
     except (MalformedInput, RequestRefused) as refusal:
         services.work.record([write_refusal_event(services, refusal, claim)])
         raise
     # 6. hand out
-    return Issued(record=record, chain_der=(record.der, press.authority.der), seq=seq)
+    return Issued(record=record, chain_der=(record.der, context.authority.der), seq=seq)
 
 
-def _require_same(now: Right, drafted: Right) -> None:
-    """Refuse to sign what another right was drafted for: part of it may have been withdrawn meanwhile."""
-    if now != drafted:
+def _require_same(now: Entitlement, intended: Entitlement) -> None:
+    """Refuse to sign what another right was intended for: part of it may have been withdrawn meanwhile."""
+    if now != intended:
         raise RequestRefused(
             "certificate-refused",
             "what the certificate may say changed while it was made",

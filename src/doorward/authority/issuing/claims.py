@@ -33,7 +33,7 @@ from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Right:
+class Entitlement:
     """What a claim gives as of one snapshot; the certificate says this and no more.
 
     Args:
@@ -71,7 +71,7 @@ class Claim(Protocol):
         """The holder's name, for the event of a refusal."""
         ...
 
-    def examine(self, stores: Stores, now: datetime) -> Right:
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:
         """Return what the right gives.
 
         Raises:
@@ -97,7 +97,7 @@ class Claim(Protocol):
         ...
 
 
-def right_of(stores: Stores, principal_id: str, *, replaces: str = "") -> Right:
+def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> Entitlement:
     """Return what an active principal may have: its own name, by the profile of its kind.
 
     Raises:
@@ -107,7 +107,7 @@ def right_of(stores: Stores, principal_id: str, *, replaces: str = "") -> Right:
     principal = require_active(stores, principal_id)
     profile = profile_for(principal.kind)
     uri = render_principal_uri(require_tenant(stores).trust_domain, principal.kind, principal.name)
-    return Right(
+    return Entitlement(
         profile=profile,
         subject=principal.name,
         names=(x509.UniformResourceIdentifier(uri),),
@@ -117,7 +117,7 @@ def right_of(stores: Stores, principal_id: str, *, replaces: str = "") -> Right:
     )
 
 
-class _Lasting:
+class _ReusableClaim:
     """A right that is not used up."""
 
     __slots__ = ()
@@ -130,7 +130,7 @@ class _Lasting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorClaim(_Lasting):
+class OperatorClaim(_ReusableClaim):
     """An operator, who may write the directory, asks for a principal's certificate.
 
     Args:
@@ -143,13 +143,13 @@ class OperatorClaim(_Lasting):
     holder: str
     name: str
 
-    def examine(self, stores: Stores, now: datetime) -> Right:  # noqa: ARG002  as the claim has it
-        """Return the principal's right; raises as `right_of`."""
-        return right_of(stores, self.holder)
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
+        """Return the principal's right; raises as `entitlement_of`."""
+        return entitlement_of(stores, self.holder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewalClaim(_Lasting):
+class RenewalClaim(_ReusableClaim):
     """A valid certificate may have a successor of the same principal; it stays valid beside it.
 
     Args:
@@ -170,10 +170,10 @@ class RenewalClaim(_Lasting):
         """The principal's name."""
         return self.certificate.subject_name
 
-    def examine(self, stores: Stores, now: datetime) -> Right:
-        """Return the principal's right; raises as `registration.require_renewable` and `right_of`."""
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:
+        """Return the principal's right; raises as `registration.require_renewable` and `entitlement_of`."""
         record = require_renewable(stores, self.certificate.id, now)
-        return right_of(stores, record.principal_id, replaces=record.id)
+        return entitlement_of(stores, record.principal_id, replaces=record.id)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
         """Refuse if the predecessor was revoked or held, or ended, since the intent.

@@ -101,7 +101,7 @@ def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
         return None
 
 
-def half_time(services: Services, stores: Stores, now: datetime) -> datetime:
+def refresh_horizon(services: Services, stores: Stores, now: datetime) -> datetime:
     """Return until when an answer must be good that needs no new one yet.
 
     Half of the time that one signed now would have: an answer just signed is never due, also where the

@@ -53,7 +53,7 @@ _LOOK_BACK = 200
 """Changes that are looked through for a revocation before every list is simply made."""
 
 
-class _Stand(NamedTuple):
+class _CrlInputs(NamedTuple):
     """What a batch of lists is made from, of one snapshot; `numbers` and `entries` by the lists' names."""
 
     issuing: AuthorityRecord
@@ -99,21 +99,21 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
         Unavailable: `keys-unavailable`.
     """
     now = services.clock.now()
-    stand = _take_stand(services, partitions)
-    issuer = x509.load_der_x509_certificate(stand.issuing.der)
+    inputs = _load_inputs(services, partitions)
+    issuer = x509.load_der_x509_certificate(inputs.issuing.der)
     made = []
-    for name, entries in stand.entries.items():
+    for name, entries in inputs.entries.items():
         record = CrlRecord(
-            authority_id=stand.issuing.id,
+            authority_id=inputs.issuing.id,
             partition=name,
             tenant=TENANT,
-            number=stand.numbers[name],
+            number=inputs.numbers[name],
             der=b"",
             this_update=now,
             next_update=now + services.crl_lifetime,
-            through_seq=stand.through,
+            through_seq=inputs.through,
         )
-        address = publication_addresses(stand.status_url, record.authority_id, name).crl
+        address = publication_addresses(inputs.status_url, record.authority_id, name).crl
         unsigned = build_crl(
             issuer,
             entries,
@@ -122,9 +122,9 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
             next_update=record.next_update,
             distribution_point="" if name == FULL else address,
         )
-        made.append((replace(record, der=sign_crl(unsigned, stand.key)), len(entries)))
+        made.append((replace(record, der=sign_crl(unsigned, inputs.key)), len(entries)))
     with services.work.change() as stores:
-        newest = {one.partition: one.number for one in stores.status.crl_heads(stand.issuing.id)}
+        newest = {one.partition: one.number for one in stores.status.crl_heads(inputs.issuing.id)}
         stored = {}
         for record, size in made:
             name = record.partition
@@ -162,7 +162,7 @@ def _is_news(record: CertificateRecord, full: CrlRecord) -> bool:
     )
 
 
-def _take_stand(services: Services, partitions: Collection[str]) -> _Stand:
+def _load_inputs(services: Services, partitions: Collection[str]) -> _CrlInputs:
     """Read once what all of these lists are made from."""
     with services.work.read() as stores:
         issuing = require_authority(stores, AuthorityKind.ISSUING)
@@ -172,7 +172,7 @@ def _take_stand(services: Services, partitions: Collection[str]) -> _Stand:
         since = {
             name: heads[name].this_update if name in heads else issuing.created_at for name in partitions
         }
-        return _Stand(
+        return _CrlInputs(
             issuing=issuing,
             key=key,
             status_url=require_tenant(stores).status_url,

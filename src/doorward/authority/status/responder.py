@@ -22,8 +22,8 @@ from datetime import datetime
 from doorward.authority.status.answers import (
     AnswerSigner,
     find_issuer,
-    half_time,
     load_signer,
+    refresh_horizon,
     replace_answers,
 )
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
@@ -48,7 +48,7 @@ from doorward.verification.validity import has_ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refreshed:
+class OcspRefreshResult:
     """One page of the refresh job; `more` where another page may be due."""
 
     looked_at: int
@@ -127,7 +127,7 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
     return tuple(code for code, holds in found.items() if holds)
 
 
-def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
+def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
     """Sign anew one page of answers whose time is more than half over, or that are still to be signed.
 
     Everything of a page is signed or dropped, so that calling until there is no more comes to an end.
@@ -142,13 +142,13 @@ def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
     """
     now = services.clock.now()
     with services.work.read() as stores:
-        due = stores.status.due_ocsp(half_time(services, stores, now), limit)
+        due = stores.status.due_ocsp(refresh_horizon(services, stores, now), limit)
         signer = load_signer(services, stores) if due else None
     if signer is None:
-        return Refreshed(looked_at=0, signed=0, more=False)
+        return OcspRefreshResult(looked_at=0, signed=0, more=False)
     with services.work.change() as stores:
         signed = sum(_refresh(stores, signer, certificate_id, now) for certificate_id in due)
-    return Refreshed(looked_at=len(due), signed=signed, more=len(due) == limit)
+    return OcspRefreshResult(looked_at=len(due), signed=signed, more=len(due) == limit)
 
 
 def _refresh(stores: Stores, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:

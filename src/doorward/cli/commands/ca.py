@@ -18,7 +18,9 @@ from doorward.cli.state import State, actor
 def list_(state: State) -> None:
     """List the certificates of our own authority, and of partners'."""
     services = state.installation().services
-    rows = [own_authority_row(one) for one in parts.own_certificates.list_own_certificates(services)]
+    rows = [
+        own_authority_row(one) for one in parts.authority_certificates.list_authority_certificates(services)
+    ]
     rows += [authority_row(one) for one in parts.showing.list_partner_authorities(services)]
     columns = ["kind", "partner", "subject", "not_after", "key", "id"]
     state.output.table(rows, columns, empty="no authority yet: doorward init")
@@ -44,7 +46,9 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
     else:
-        text = parts.pem.as_pem(*parts.own_certificates.current_certificates(state.installation().services))
+        text = parts.pem.as_pem(
+            *parts.authority_certificates.current_authority_certificates(state.installation().services)
+        )
     if out:
         parts.private_files.create_private(out, text.encode("ascii"))
         state.output.result({"written": str(out)}, f"written to {escape(str(out))}")

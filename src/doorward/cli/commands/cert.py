@@ -183,7 +183,7 @@ def _bring_to(
     """Take a step; also where it was taken before, wait until the gateways enforce it."""
     installation, notes = state.withdrawal()
     services = installation.services
-    done = parts.revocation.bring_to(services, certificate, wanted, reason=reason, actor=actor())
+    done = parts.revocation.ensure_state(services, certificate, wanted, reason=reason, actor=actor())
     notes = (*notes, *done.notes)
     value, line = confirmed(services, done.seq, notes)
     row = certificate_row(done.value)

@@ -40,7 +40,9 @@ class OrderClaim:
 
     def examine(self, stores, now):
         name = x509.DNSName(self.order.name)
-        return issuing.Right(profile=SERVER, subject=self.name, names=(name,), lifetime=self.order.lifetime)
+        return issuing.Entitlement(
+            profile=SERVER, subject=self.name, names=(name,), lifetime=self.order.lifetime
+        )
 
     def redeem(self, services, stores, record):
         with self.order.lock:  # stands for the conditional UPDATE

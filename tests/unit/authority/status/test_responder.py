@@ -15,7 +15,7 @@ from doorward.authority import founding, issuing, revocation
 from doorward.authority.status import answers, crls
 from doorward.authority.status import responder as status
 from doorward.authority.status.answers import replace_answers
-from doorward.authority.status.responder import Refreshed
+from doorward.authority.status.responder import OcspRefreshResult
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from doorward.directory import removal
@@ -227,10 +227,12 @@ def test_signatures_for_strangers_are_bounded(world):
 def test_refresh_signs_what_is_half_over(world):
     """Answers are signed anew after half their time, in pages, each certificate once."""
     held = [world.issue(name) for name in ("alice", "bob", "carol")]
-    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=0, signed=0, more=False)
+    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=0, signed=0, more=False)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services, limit=2) == Refreshed(looked_at=2, signed=2, more=True)
-    assert status.refresh_ocsp(world.services, limit=2) == Refreshed(looked_at=1, signed=1, more=False)
+    assert status.refresh_ocsp(world.services, limit=2) == OcspRefreshResult(looked_at=2, signed=2, more=True)
+    assert status.refresh_ocsp(world.services, limit=2) == OcspRefreshResult(
+        looked_at=1, signed=1, more=False
+    )
     assert all(ask(world, one).this_update_utc == NOON + timedelta(hours=6) for one in held)
     assert status.refresh_ocsp(world.services).looked_at == 0
 
@@ -244,7 +246,7 @@ def test_refresh_signs_what_was_left_unsigned(world):
     world.keys.remove(responder.key_name)
     removal.remove(world.services, "alice", actor=OPERATOR)
     world.keys.store(responder.key_name, key)
-    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
+    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
     services = replace(world.services, keys=None)
     assert ask(world, held, services=services).certificate_status is REVOKED
 
@@ -257,9 +259,9 @@ def test_refresh_drops_what_nobody_asks_about(world):
             stores.certificates.state.certificates[one.record.id] = replace(one.record, **changes)
         stores.status.await_ocsp("crt_nobody", NOON)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=4, signed=1, more=False)
+    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=4, signed=1, more=False)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
+    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
     with world.work.read() as stores:
         assert {key[0] for key in stores.status.state.ocsp} == {kept.record.id}
 

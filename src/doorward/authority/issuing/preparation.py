@@ -11,7 +11,7 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.issuing.claims import Claim, Right
+from doorward.authority.issuing.claims import Claim, Entitlement
 from doorward.authority.status.answers import AnswerSigner, signer_if_any
 from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.authority.status.publication import publication_addresses
@@ -33,7 +33,7 @@ from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Press:
+class SigningContext:
     """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
 
     `signer` is None while no OCSP answers can be signed; certificates do not wait for that. `partitions`
@@ -50,7 +50,7 @@ class Press:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class IntendedCertificate:
     """One certificate on its way: `holder` is the principal or gateway that events name."""
 
     prepared: PreparedCertificate
@@ -60,12 +60,12 @@ class Draft:
     actor: str
 
 
-def load_press(services: Services, stores: Stores) -> Press:
+def load_signing_context(services: Services, stores: Stores) -> SigningContext:
     """Return what signing needs; raise `NotFound` (`not-founded`) or `Unavailable` (`keys-unavailable`)."""
     tenant = require_tenant(stores)
     authority = require_authority(stores, AuthorityKind.ISSUING)
     key = load_key(services, authority)
-    return Press(
+    return SigningContext(
         tenant=tenant,
         authority=authority,
         certificate=x509.load_der_x509_certificate(authority.der),
@@ -88,67 +88,78 @@ def _find_division(services: Services, stores: Stores, authority_id: str) -> int
     return count
 
 
-def draft(
-    services: Services, press: Press, right: Right, request: CertificationRequest, claim: Claim
-) -> Draft:
+def prepare_certificate(
+    services: Services,
+    context: SigningContext,
+    entitlement: Entitlement,
+    request: CertificationRequest,
+    claim: Claim,
+) -> IntendedCertificate:
     """Step 2: the names and dates of the right, the request's key.
 
     The row of an intent holds the bytes that will be signed, and their digest.
     """
     now = services.clock.now()
     validity = choose_validity(
-        right.profile, now, issuer=press.certificate, lifetime=min(right.lifetime, right.profile.lifetime)
+        entitlement.profile,
+        now,
+        issuer=context.certificate,
+        lifetime=min(entitlement.lifetime, entitlement.profile.lifetime),
     )
     serial = new_serial(services.random)
-    partition = partition_of(serial, press.partitions)
-    addresses = publication_addresses(press.tenant.status_url, press.authority.id, partition)
-    common_name = right.subject[:COMMON_NAME_LIMIT]
+    partition = partition_of(serial, context.partitions)
+    addresses = publication_addresses(context.tenant.status_url, context.authority.id, partition)
+    common_name = entitlement.subject[:COMMON_NAME_LIMIT]
     prepared = prepare(
         MintingRequest(
-            profile=right.profile,
+            profile=entitlement.profile,
             subject=build_subject(common_name),
             public_key=request.public_key,
             validity=validity,
             serial=serial,
-            issuer=press.certificate,
-            san=right.names,
+            issuer=context.certificate,
+            san=entitlement.names,
             urls=PublicationUrls(crl=addresses.crl, ocsp=addresses.ocsp, ca_issuers=addresses.certificate),
         ),
-        press.lint_key,
+        context.lint_key,
     )
     record = CertificateRecord(
         id=services.new_id("crt"),
         tenant=TENANT,
-        authority_id=press.authority.id,
+        authority_id=context.authority.id,
         serial=serial,
         sha256=prepared.tbs_sha256,
-        profile=right.profile.name,
+        profile=entitlement.profile.name,
         state=CertificateState.INTENDED,
         not_before=validity.not_before,
         not_after=validity.not_after,
         der=prepared.tbs,
         created_at=now,
-        principal_id=right.principal_id,
+        principal_id=entitlement.principal_id,
         subject_name=common_name,
-        replaces=right.replaces,
+        replaces=entitlement.replaces,
     )
-    return Draft(
+    return IntendedCertificate(
         prepared=prepared, record=record, holder=claim.holder, key_kind=request.key_kind, actor=claim.actor
     )
 
 
-def write_draft_event(
-    services: Services, kind: EventType, drafted: Draft, *, facts: CertificateFacts | None = None
+def write_certificate_event(
+    services: Services,
+    kind: EventType,
+    intended: IntendedCertificate,
+    *,
+    facts: CertificateFacts | None = None,
 ) -> Event:
     """Return an event about a certificate on its way; `facts` are there once it is signed."""
-    record = drafted.record
+    record = intended.record
     data: dict[str, str | datetime] = {
         "certificate": record.id,
-        "principal": drafted.holder,
+        "principal": intended.holder,
         "authority": record.authority_id,
         "serial": f"{record.serial:x}",
         "profile": record.profile,
-        "key_kind": drafted.key_kind,
+        "key_kind": intended.key_kind,
         "not_before": record.not_before,
         "not_after": record.not_after,
     }
@@ -159,7 +170,7 @@ def write_draft_event(
         personal["san"] = printable(", ".join(facts.san))
     if kind is EventType.CERTIFICATE_RENEWED:
         data["replaces"] = record.replaces
-    return write_event(services, kind, actor=drafted.actor, data=data, personal=personal)
+    return write_event(services, kind, actor=intended.actor, data=data, personal=personal)
 
 
 def write_refusal_event(services: Services, refusal: DoorwardError, claim: Claim) -> Event:

@@ -15,7 +15,7 @@ from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnCertificate:
+class AuthorityCertificate:
     """One certificate of our authority.
 
     Args:
@@ -29,12 +29,12 @@ class OwnCertificate:
     sha256: str
 
 
-def list_own_certificates(services: Services) -> list[OwnCertificate]:
+def list_authority_certificates(services: Services) -> list[AuthorityCertificate]:
     """Return all of them, newest first."""
     with services.work.read() as stores:
         records = stores.authorities.list()
     return [
-        OwnCertificate(
+        AuthorityCertificate(
             record=one,
             subject=x509.load_der_x509_certificate(one.der).subject.rfc4514_string(),
             sha256=hashlib.sha256(one.der).hexdigest(),
@@ -43,7 +43,7 @@ def list_own_certificates(services: Services) -> list[OwnCertificate]:
     ]
 
 
-def current_certificates(services: Services) -> tuple[bytes, ...]:
+def current_authority_certificates(services: Services) -> tuple[bytes, ...]:
     """Return the DER of the current root and of the current issuing authority; empty before the founding."""
     with services.work.read() as stores:
         found = [stores.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
