@@ -11,7 +11,7 @@ import pytest
 from doorward.storage.backend import Database
 from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
-from tests.support.ports import SilentBell
+from tests.support.ports import CountingNotifier
 from tests.support.sql_store import (
     one_shot_database,
     one_shot_postgresql,
@@ -22,9 +22,9 @@ from tests.support.sql_store import (
 
 
 @pytest.fixture
-def bell() -> SilentBell:
-    """A bell that counts."""
-    return SilentBell()
+def notifier() -> CountingNotifier:
+    """A notifier that counts."""
+    return CountingNotifier()
 
 
 @pytest.fixture(params=["sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
@@ -35,13 +35,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture(params=["memory", "sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
-def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> Iterator[UnitOfWork]:
+def work(request: pytest.FixtureRequest, tmp_path: Path, notifier: CountingNotifier) -> Iterator[UnitOfWork]:
     """An empty unit of work of each kind."""
     if request.param == "memory":
-        yield MemoryUnitOfWork(bell)
+        yield MemoryUnitOfWork(notifier)
         return
     with closing(open_empty(request, tmp_path)) as database:
-        yield sql_work(database, bell=bell)
+        yield sql_work(database, notifier=notifier)
 
 
 def open_empty(request: pytest.FixtureRequest, folder: Path) -> Database:

@@ -12,7 +12,7 @@ from doorward.core.errors import IntegrityError
 from doorward.stores.protocols import UnitOfWork
 from doorward.stores.records import ChangeKind
 from tests.support.events import request_answered
-from tests.support.ports import NOON, SilentBell
+from tests.support.ports import NOON, CountingNotifier
 from tests.support.records import (
     authority,
     certificate,
@@ -53,15 +53,15 @@ def test_a_snapshot_stands_still(work: UnitOfWork) -> None:
 
 @pytest.mark.parametrize("fault", [KeyError, KeyboardInterrupt, GeneratorExit])
 def test_any_exception_undoes_the_whole(
-    work: UnitOfWork, bell: SilentBell, fault: type[BaseException]
+    work: UnitOfWork, notifier: CountingNotifier, fault: type[BaseException]
 ) -> None:
-    """State, number and event are undone together, the bell stays silent, and the next change works."""
+    """State, number and event are undone together, no notification is sent, and the next change works."""
     with pytest.raises(fault), work.change() as stores:  # noqa: PT012  # the block is the point
         stores.directory.add(ALICE, NOON)
         stores.changes.note(ChangeKind.PRINCIPAL, ALICE.id, NOON)
         stores.outbox.add(request_answered(1))
         raise fault
-    assert bell.rings == 0
+    assert notifier.count == 0
     with work.change() as stores:
         assert stores.directory.list() == []
         assert stores.changes.head() == 0
@@ -69,15 +69,15 @@ def test_any_exception_undoes_the_whole(
         stores.directory.add(ALICE, NOON)
 
 
-def test_the_bell_rings_after_the_commit(work: UnitOfWork, bell: SilentBell) -> None:
+def test_the_notification_follows_the_commit(work: UnitOfWork, notifier: CountingNotifier) -> None:
     """Followers are woken once per change that moved the sequence, and find it moved."""
     heads: list[int] = []
 
-    def ring() -> None:
+    def read_head() -> None:
         with work.read() as stores:
             heads.append(stores.changes.head())
 
-    bell.ring = ring  # type: ignore[method-assign]
+    notifier.notify = read_head  # type: ignore[method-assign]
     with work.change() as stores:
         stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
         stores.changes.note(ChangeKind.PRINCIPAL, "per_two", NOON)
@@ -85,14 +85,14 @@ def test_the_bell_rings_after_the_commit(work: UnitOfWork, bell: SilentBell) -> 
     assert heads == [2]
 
 
-def test_nobody_is_woken_for_nothing(work: UnitOfWork, bell: SilentBell) -> None:
-    """Reading, recording events and changes without a number leave the bell alone."""
+def test_no_notification_without_a_change(work: UnitOfWork, notifier: CountingNotifier) -> None:
+    """Reading, recording events and changes without a number send no notification."""
     with work.read():
         pass
     work.record([request_answered(1)])
     with work.change() as stores:
         stores.ingest.advance("gtw_one", "access.log", 0, 1)
-    assert bell.rings == 0
+    assert notifier.count == 0
 
 
 def test_a_reader_cannot_write(work: UnitOfWork) -> None:

@@ -12,7 +12,7 @@ import pytest
 from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.publishing.validation import Validator
-from doorward.runtime.doorbell import HungBell
+from doorward.runtime.change_notification import DatagramListener
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway
 
 SLOW_SECONDS = 0.3
@@ -29,7 +29,7 @@ def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatc
     """While publishing is slow, changes that came after a policy are acted on at once and confirmed with it."""
     check = Validator.check
     # A follower that is called seldom takes several changes at once, a policy among others.
-    monkeypatch.setattr(HungBell, "wait", lambda _self, _seconds: time.sleep(0.1))
+    monkeypatch.setattr(DatagramListener, "wait", lambda _self, _seconds: time.sleep(0.1))
 
     def slowly(self: Validator, rendering: Mapping[str, Any]) -> None:
         time.sleep(SLOW_SECONDS)

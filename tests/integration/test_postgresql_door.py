@@ -74,18 +74,18 @@ def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Do
 
 
 def test_a_change_of_another_machine_is_heard(postgresql: Server) -> None:
-    """Each commit that moved the sequence rings once it is visible; others do not, nor one that is undone."""
+    """Each commit that moved the sequence sends a notification once it is visible; other commits and a rollback send none."""
     address = postgresql.cleared()
-    rung, heads = threading.Semaphore(0), []
+    notified, heads = threading.Semaphore(0), []
     with closing(postgresql_database(address)) as here, closing(postgresql_database(address)) as there:
 
-        def ring() -> None:
+        def read_head() -> None:
             with sql_work(here).read() as stores:
                 heads.append(stores.changes.head())
-            rung.release()
+            notified.release()
 
-        with here.listening(ring):
-            assert rung.acquire(timeout=20)  # once it listens: what was before is not known
+        with here.listening(read_head):
+            assert notified.acquire(timeout=20)  # once it listens: what was before is not known
             work = sql_work(there)
             with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
                 stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
@@ -94,18 +94,18 @@ def test_a_change_of_another_machine_is_heard(postgresql: Server) -> None:
                 stores.ingest.advance("gtw_one", "access.log", 0, 1)
             with work.change() as stores:
                 stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
-            assert rung.acquire(timeout=20)
+            assert notified.acquire(timeout=20)
     assert heads == [0, 1]
 
 
 def test_a_listener_that_was_cut_off_listens_again(postgresql: Server) -> None:
-    """A lost connection is made again, and rings, because what came meanwhile is not known."""
-    rung = threading.Semaphore(0)
-    listener = Listener(postgresql.cleared(), rung.release)
+    """A lost connection is made again and notifies, because notifications may have been missed."""
+    notified = threading.Semaphore(0)
+    listener = Listener(postgresql.cleared(), notified.release)
     listener.start()
     try:
-        assert rung.acquire(timeout=20)
+        assert notified.acquire(timeout=20)
         postgresql.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
-        assert rung.acquire(timeout=20)
+        assert notified.acquire(timeout=20)
     finally:
         listener.stop()

@@ -63,21 +63,21 @@ def test_a_lock_that_every_user_can_take_holds_up_no_change(postgresql: Server) 
         postgresql.run("DROP ROLE locked_out")
 
 
-def test_a_flood_of_notifications_rings_rarely(postgresql: Server) -> None:
-    """Every user may notify; what has arrived rings once."""
+def test_a_flood_of_notifications_wakes_rarely(postgresql: Server) -> None:
+    """Every user may send NOTIFY; all that have arrived wake the followers once."""
     address = postgresql.cleared()
-    rung: list[int] = []
+    calls: list[int] = []
     heard, flooded = threading.Event(), threading.Event()
 
-    def ring() -> None:
-        rung.append(1)
+    def notify() -> None:
+        calls.append(1)
         heard.set()
         flooded.wait(20)
 
-    listener = Listener(address, ring)
+    listener = Listener(address, notify)
     listener.start()
     try:
-        assert heard.wait(20)  # the first ring comes with the connection
+        assert heard.wait(20)  # the first call comes with the connection
         with closing(psycopg.connect(address)) as other:
             for number in range(1000):
                 other.execute(f"NOTIFY {CHANNEL}, '{number}'")
@@ -87,7 +87,7 @@ def test_a_flood_of_notifications_rings_rarely(postgresql: Server) -> None:
         assert heard.wait(20)
     finally:
         listener.stop()
-    assert len(rung) <= 20
+    assert len(calls) <= 20
 
 
 def test_names_are_looked_up_in_our_schema_and_the_servers_own(postgresql: Server) -> None:

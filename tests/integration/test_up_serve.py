@@ -96,7 +96,7 @@ def test_serving_and_its_end(installation: Installation) -> None:
     with pytest.raises(OSError, match="refused"):
         get(installation, "/healthz")
     assert not installation.layout.enrol_socket.exists()
-    assert list(installation.layout.run.glob("*.bell")) == []
+    assert list(installation.layout.run.glob("*.notify")) == []
     evidence = Evidence(installation)
     assert evidence.checkpoint() is not None
     report = evidence.verify()

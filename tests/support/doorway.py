@@ -38,8 +38,8 @@ from doorward.directory.principals import add_member, add_principal, create_grou
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
 from doorward.gateway.publishing import compiling
+from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
-from doorward.runtime.doorbell import HungBell
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
@@ -299,12 +299,12 @@ def _running_gateway(
     wrap_resources: Callable[[Any], Any] | None,
     turn_clock: Callable[[Clock], Clock] | None,
 ) -> Iterator[Gateway]:
-    bell = HungBell(installation.layout.run, "gateway-1")
+    listener = DatagramListener(installation.layout.run, "gateway-1")
     options = build_options(installation, envoy_binary(), mechanism=mechanism)
     services = installation.services
     if turn_clock is not None:
         services = replace(services, clock=turn_clock(services.clock))
-    gateway = Gateway(services, options, wait=bell.wait)
+    gateway = Gateway(services, options, wait=listener.wait)
     compile_plan = compiling.build_resources
     if wrap_resources is not None:
         compiling.build_resources = lambda plan: wrap_resources(compile_plan(plan))
@@ -314,7 +314,7 @@ def _running_gateway(
     finally:
         compiling.build_resources = compile_plan
         gateway.stop()
-        bell.close()
+        listener.close()
 
 
 def enroll_by(link: str, *, out: Path, key: KeyKind = KeyKind.P256) -> Enrolled:

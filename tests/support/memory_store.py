@@ -19,7 +19,7 @@ from datetime import datetime
 from doorward.audit.events import Event
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
-from doorward.core.ports import Bell
+from doorward.core.ports import ChangeNotifier
 from doorward.stores.group_graph import GroupGraph
 from doorward.stores.records import (
     AuthorityKind,
@@ -48,7 +48,7 @@ from tests.support.memory_factors import (
 )
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
-from tests.support.ports import SilentBell
+from tests.support.ports import CountingNotifier
 
 
 class MemoryTenants(Store):
@@ -447,8 +447,8 @@ class MemoryStores:
 class MemoryUnitOfWork:
     """The fake of `UnitOfWork`, for one tenant; one writer at a time."""
 
-    def __init__(self, bell: Bell | None = None, tenant: str = TENANT) -> None:
-        self.bell = bell if bell is not None else SilentBell()
+    def __init__(self, notifier: ChangeNotifier | None = None, tenant: str = TENANT) -> None:
+        self.notifier = notifier if notifier is not None else CountingNotifier()
         self.tenant = tenant
         self.broken: DoorwardError | None = None
         self.full = False
@@ -483,7 +483,7 @@ class MemoryUnitOfWork:
             finally:
                 self._inside.change = False
         if moved:
-            self.bell.ring()
+            self.notifier.notify()
 
     def record(self, events: Sequence[Event]) -> None:
         with self.change(traffic=True) as stores:

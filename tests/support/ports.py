@@ -88,14 +88,14 @@ class MemoryKeyStore:
         return sorted(self.keys)
 
 
-class SilentBell:
-    """A bell that only counts."""
+class CountingNotifier:
+    """A notifier that only counts."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.count = 0
 
-    def ring(self) -> None:
-        self.rings += 1
+    def notify(self) -> None:
+        self.count += 1
 
 
 class FakeFetcher:

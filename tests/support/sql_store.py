@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doorward.core.ports import Bell
+from doorward.core.ports import ChangeNotifier
 from doorward.storage.backend import Database
 from doorward.storage.schema_versions import migrate
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
-from tests.support.ports import FakeRandom, SilentBell
+from tests.support.ports import CountingNotifier, FakeRandom
 
 if TYPE_CHECKING:
     from doorward.storage.postgresql.database import PostgresqlDatabase
@@ -57,9 +57,13 @@ def one_shot_database(folder: Path) -> OneShotDatabase:
     return OneShotDatabase(folder / "doorward.db", busy_timeout=PATIENCE)
 
 
-def sql_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
+def sql_work(
+    database: Database, *, notifier: ChangeNotifier | None = None, seed: str = "seed"
+) -> SqlUnitOfWork:
     """Return the unit of work over it, with repeatable salts."""
-    return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
+    return SqlUnitOfWork(
+        database, random=FakeRandom(seed), notifier=notifier if notifier is not None else CountingNotifier()
+    )
 
 
 def postgresql_database(

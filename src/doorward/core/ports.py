@@ -96,11 +96,11 @@ class KeyStore(Protocol):
         ...
 
 
-class Bell(Protocol):
-    """Tells followers of the change sequence that it moved, so that they need not wait for a poll."""
+class ChangeNotifier(Protocol):
+    """Tells the followers of the change sequence that it moved, so that they need not wait for their next poll."""
 
-    def ring(self) -> None:
-        """Wake the followers on this machine; never blocks, never raises, may be lost."""
+    def notify(self) -> None:
+        """Wake the followers on this machine. The call never blocks and never raises; a notification may be lost."""
         ...
 
 

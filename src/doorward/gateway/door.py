@@ -115,7 +115,7 @@ class Gateway:
     Args:
         services: the use cases' ports, without keys.
         options: what it is told.
-        wait: sleeps at most some seconds, less when the doorbell rings.
+        wait: sleeps at most some seconds, less if a change notification arrives.
         stop: ends the start as well where it is set, which may wait for a certificate; one of its own
             where None.
     """

@@ -13,11 +13,11 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.process import boot_id
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.runtime.brand_settings import build_brand
+from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
 from doorward.runtime.compose.installation import origin_of
 from doorward.runtime.continuity import Continuity
 from doorward.runtime.door_port import check_door_port, door_listeners
-from doorward.runtime.doorbell import HungBell
 from doorward.runtime.memory import heap_bytes
 from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
@@ -42,23 +42,23 @@ def run_gateway(
     become_ordinary(installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
     installation.tenant()  # only now: the database belongs to the ordinary user
     raise_file_limit()
-    bell = HungBell(layout.run, "gateway")
+    listener = DatagramListener(layout.run, "gateway")
     services = installation.services
     Continuity(services, layout.continuity, layout.founded).look()
     gateway = Gateway(
         services,
         build_options(installation, binary),
-        wait=bell.wait,
+        wait=listener.wait,
         stop=stop,
     )
-    with installation.database.listening(installation.bell.ring):
+    with installation.database.listening(installation.notifier.notify):
         try:
             gateway.start()
             started(gateway)
             stop.wait()
         finally:
             gateway.stop()
-            bell.close()
+            listener.close()
 
 
 def build_options(

@@ -25,7 +25,7 @@ class Job:
     """One kind of work.
 
     `work` returns True where there is more to do at once; `wait` sleeps between two looks, at most
-    that many seconds, and may return early (a doorbell). After a failure it pauses for a second,
+    that many seconds, and may return early (a change notification). After a failure it pauses for a second,
     and twice as long after each further one in a row, at most `longest_pause_seconds`.
     """
 

@@ -6,7 +6,7 @@
     DATA/db/               the database
     DATA/founded           an authority was founded here; it is never founded twice
     DATA/*.lock            which roles run
-    DATA/run/              sockets, bells
+    DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
     DATA/gateway/envoy/    a folder for each run of Envoy: its configuration, admin socket, messages
     DATA/gateway/log/      Envoy's access log, until it is in the record
@@ -71,7 +71,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """Sockets and bells."""
+        """Sockets."""
         return self.data / "run"
 
     @property

@@ -26,9 +26,9 @@ from doorward.directory.session_keys import tend_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
 from doorward.runtime.breached_passwords import open_breached
+from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
-from doorward.runtime.doorbell import HungBell
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
@@ -72,7 +72,7 @@ class Serve:
                 surfaces.sessions(), SocketPath(path=layout.sessions_socket), name="sessions", wide=True
             ),
         ]
-        self._bell = HungBell(layout.run, "serve")
+        self._listener = DatagramListener(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
         )
@@ -99,13 +99,13 @@ class Serve:
     def stop(self) -> None:
         """Stop listening, finish the jobs, sequence and sign what is left."""
         self._stop.set()
-        self._installation.bell.ring()
+        self._installation.notifier.notify()
         for server in (*self._behind_the_door, self.status):
             server.stop()
         self._jobs.join(5.0)
         self._gathering.join(1.0)
         self._pool.close()
-        self._bell.close()
+        self._listener.close()
         try:
             write_counts(self._services, self._factors.tally, whole=True)
             while self._sequence():
@@ -127,7 +127,7 @@ class Serve:
                 name="orders",
                 work=self._fill_orders,
                 seconds=0.05,
-                wait=self._bell.wait,
+                wait=self._listener.wait,
                 longest_pause_seconds=ORDER_PAUSE_SECONDS,
             ),
             Job(
@@ -245,7 +245,7 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
     installation.unlock()
     become_ordinary(installation.account(), keep=frozenset(), hand_down=frozenset())
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
-    with installation.database.listening(installation.bell.ring):
+    with installation.database.listening(installation.notifier.notify):
         serve = Serve(installation)
         serve.start()
         started()

@@ -116,8 +116,8 @@ class Database(Protocol):
         """Wake the followers on other machines, if and when the transaction commits."""
         ...
 
-    def listening(self, ring: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call `ring` for each change that another machine commits, as long as the block runs."""
+    def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `notify` for each change that another machine commits, as long as the block runs."""
         ...
 
     def tend(self) -> bool:

@@ -1,4 +1,4 @@
-"""`stores.protocols.UnitOfWork` over SQL: one transaction, all stores, and the bell after the commit.
+"""`stores.protocols.UnitOfWork` over SQL: one transaction, all stores, and the change notification after the commit.
 
 Not here: the stores (`repositories`, `event_store`), the database's ways (`database`).
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, seal_event
 from doorward.core.entities import TENANT
-from doorward.core.ports import Bell, RandomSource
+from doorward.core.ports import ChangeNotifier, RandomSource
 from doorward.storage import repositories
 from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
@@ -192,14 +192,16 @@ class SqlUnitOfWork:
     Args:
         database: migrated to this version's schema.
         random: where the salts of events come from.
-        bell: rung after each commit that moved the change sequence.
+        notifier: called after each commit that moved the change sequence.
         tenant: the id of the tenant.
     """
 
-    def __init__(self, database: Database, *, random: RandomSource, bell: Bell, tenant: str = TENANT) -> None:
+    def __init__(
+        self, database: Database, *, random: RandomSource, notifier: ChangeNotifier, tenant: str = TENANT
+    ) -> None:
         self._database = database
         self._random = random
-        self._bell = bell
+        self._notifier = notifier
         self._tenant = tenant
         self._inside = threading.local()
 
@@ -233,7 +235,7 @@ class SqlUnitOfWork:
         finally:
             self._inside.change = False
         if transaction.moved:
-            self._bell.ring()
+            self._notifier.notify()
 
     def record(self, events: Sequence[Event]) -> None:
         """Make events durable that change no state, in one transaction; nobody is woken."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from doorward.core import ports
-from tests.support.ports import FakeClock, FakeFetcher, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
+from tests.support.ports import (
+    CountingNotifier,
+    FakeClock,
+    FakeFetcher,
+    FakeRandom,
+    MemoryKeyStore,
+    PlainKeys,
+)
 
 
 def test_the_fakes_satisfy_the_protocols():
@@ -12,10 +19,10 @@ def test_the_fakes_satisfy_the_protocols():
     random: ports.RandomSource = FakeRandom()
     keys: ports.KeyFactory = PlainKeys()
     store: ports.KeyStore = MemoryKeyStore()
-    bell: ports.Bell = SilentBell()
+    notifier: ports.ChangeNotifier = CountingNotifier()
     fetcher: ports.Fetcher = FakeFetcher({"http://a.example/": b"a"})
     store.store("a", keys.generate(ports.KeyKind.P256))
-    bell.ring()
+    notifier.notify()
     assert store.names() == ["a"]
     assert clock.now().tzinfo is not None
     assert len(random.token(16)) == 16

@@ -64,7 +64,7 @@ def test_a_job_survives_what_goes_wrong() -> None:
 
 
 def test_a_job_survives_a_waiting_that_fails() -> None:
-    """A doorbell that breaks ends no job: without it the job goes on, a second later each time."""
+    """A failing wait for a change notification ends no job: it runs again, a second later each time."""
     stop, worked = Impatient(), []
 
     def work() -> bool:

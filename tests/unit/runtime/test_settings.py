@@ -251,7 +251,7 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("max_connections_per_source", "0"),
         ("max_connections_per_principal", "0"),
         ("gateway_public_port", "65536"),
-        ("gateway_name", "../bell"),
+        ("gateway_name", "../other"),
         ("gateway_name", "G"),
         ("trust_domain", "Corp.Example"),
         ("trust_domain", "corp example"),

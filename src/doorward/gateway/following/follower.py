@@ -46,9 +46,10 @@ from doorward.stores.services import Services
 POLL_SECONDS = 0.05
 SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
-DEAF_SECONDS = 60.0
-"""How often a doorbell that stays away is told of; it is tried at each poll."""
+LISTEN_ERROR_SECONDS = 60.0
+"""How often a notification socket that keeps failing is logged; it is tried at each poll."""
 
+_NO_NOTIFICATIONS = "the gateway cannot listen for change notifications"
 _TIME = "connections cannot be compared with what the time allows"
 _SEQUENCE = "the change sequence cannot be followed"
 _PEOPLE = "a partner's people cannot be judged anew"
@@ -117,8 +118,8 @@ class Follower:
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge a partner's people failed
         self._rewound = False  # whether the sequence lacked what was acted on when it was last read
-        self._deaf = False  # whether the doorbell broke when it was last listened for
-        self._deaf_told: float | None = None
+        self._listening_failed = False  # whether the last wait for a change notification failed
+        self._listening_logged_at: float | None = None
         self._doing = _SEQUENCE  # what has failed if it fails now
         self._complaints = Complaints(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
@@ -152,10 +153,10 @@ class Follower:
         if not self.fresh():
             what = _PEOPLE if self._unjudged else "the change sequence is not readable"
             return f"{what}: new connections are refused"
-        return "the doorbell cannot be heard: changes are found by polling" if self._deaf else ""
+        return f"{_NO_NOTIFICATIONS}: changes are found by polling" if self._listening_failed else ""
 
     def run(self, wait: Callable[[float], bool], stop: threading.Event) -> None:
-        """Step until `stop` is set; `wait` returns early when the doorbell rang."""
+        """Step until `stop` is set; `wait` returns early if a change notification arrives."""
         while not stop.is_set():
             try:
                 while self.step():
@@ -164,9 +165,9 @@ class Follower:
                 self._complaints.note(self._doing, error)
             try:
                 wait(self._patience())
-                self._deaf = False
-            except Exception as error:  # noqa: BLE001  as above; a change without a ring is found by polling
-                self._note_deaf(error)
+                self._listening_failed = False
+            except Exception as error:  # noqa: BLE001  as above; a change without a notification is found by polling
+                self._note_listening_failed(error)
                 stop.wait(POLL_SECONDS)
 
     def _patience(self) -> float:
@@ -177,14 +178,14 @@ class Follower:
         left = (turn - self._services.clock.now()).total_seconds()
         return min(POLL_SECONDS, max(SHORTEST_WAIT_SECONDS, left))
 
-    def _note_deaf(self, error: Exception) -> None:
-        """Log the first in full and then one in a minute, also where it is heard now and then in between."""
-        self._deaf = True
-        told, now = self._deaf_told, self._services.clock.monotonic()
-        if told is None or now - told >= DEAF_SECONDS:
-            self._deaf_told = now
+    def _note_listening_failed(self, error: Exception) -> None:
+        """Log the first failure in full and then one a minute, also if some waits in between succeed."""
+        self._listening_failed = True
+        told, now = self._listening_logged_at, self._services.clock.monotonic()
+        if told is None or now - told >= LISTEN_ERROR_SECONDS:
+            self._listening_logged_at = now
             _log.error(
-                "the doorbell cannot be heard; changes are found by polling",
+                f"{_NO_NOTIFICATIONS}; changes are found by polling",
                 error=repr(error),
                 exc_info=error if told is None else None,
             )

@@ -24,8 +24,8 @@ from doorward.core.errors import (
 from doorward.core.names import enrolment_host, portal_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
+from doorward.runtime.change_notification import DatagramNotifier
 from doorward.runtime.compose import late
-from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
@@ -63,7 +63,7 @@ class Installation:
         self._prompt = passphrase_prompt
         self._one_shot = one_shot
         self._keys: KeyStore | None = None
-        self.bell = FolderBell(self.layout.run)
+        self.notifier = DatagramNotifier(self.layout.run)
 
     @cached_property
     def database(self) -> Database:
@@ -124,7 +124,7 @@ class Installation:
 
     @cached_property
     def _work(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self.database, random=SystemRandom(), bell=self.bell)
+        return SqlUnitOfWork(self.database, random=SystemRandom(), notifier=self.notifier)
 
     # founding
 
@@ -141,7 +141,7 @@ class Installation:
         with closing(self._open()) as database:
             if not database.exists():
                 return None
-            work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
+            work = SqlUnitOfWork(database, random=SystemRandom(), notifier=self.notifier)
             with database.read() as connection:
                 begun = database.catalogue.has_table(connection, "tenants")
             if begun:

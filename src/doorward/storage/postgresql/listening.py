@@ -1,7 +1,7 @@
-"""LISTEN: rings the local bells when any machine has committed a change.
+"""LISTEN: wakes the local followers when any machine has committed a change.
 
-Not here: what changed. A notification carries nothing and may be lost; followers poll the sequence of
-changes as the net, so a listener that is cut off only makes them later.
+Not here: what changed. A notification carries no data and may be lost. Followers also poll the sequence of
+changes, so without notifications they are only later.
 Standard: https://www.postgresql.org/docs/current/sql-notify.html.
 """
 
@@ -19,9 +19,9 @@ from doorward.storage.postgresql.place import connect
 
 CHANNEL = "doorward_changes"
 _LOOK_SECONDS = 0.5
-"""How long a listener takes to see that it is to stop."""
+"""How often a listener looks whether it must stop."""
 _LEAST_SECONDS = 0.005
-"""Between two rings: every user of the database may notify, and each ring makes the followers look."""
+"""Between two calls of `notify`: every user of the database may send NOTIFY, and each call makes the followers read."""
 _PAUSE_SECONDS = 1.0
 """Between two tries to connect again."""
 
@@ -33,12 +33,12 @@ class Listener:
 
     Args:
         url: of the database.
-        ring: called at each notification, and after each connect: what was missed is not known.
+        notify: called at each notification, and after each connect, because notifications may have been missed before.
     """
 
-    def __init__(self, url: str, ring: Callable[[], None]) -> None:
+    def __init__(self, url: str, notify: Callable[[], None]) -> None:
         self._url = url
-        self._ring = ring
+        self._notify = notify
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listen", daemon=True)
 
@@ -60,7 +60,7 @@ class Listener:
                     if lost:
                         _log.info("the database is listened to again")
                     lost = False
-                    self._ring()
+                    self._notify()
                     self._listen(connection)
             except (psycopg.Error, DoorwardError) as error:
                 if not lost:
@@ -74,5 +74,5 @@ class Listener:
     def _listen(self, connection: psycopg.Connection) -> None:
         while not self._stop.is_set():
             if list(connection.notifies(timeout=_LOOK_SECONDS, stop_after=1)):  # all that have arrived
-                self._ring()
+                self._notify()
                 self._stop.wait(_LEAST_SECONDS)

@@ -71,9 +71,9 @@ class DatabaseServer(ABC):
         driver_of(connection).execute(f"NOTIFY {CHANNEL}")
 
     @contextmanager
-    def listening(self, ring: Callable[[], None]) -> Iterator[None]:
-        """Call `ring` for each change that any machine commits, as long as the block runs."""
-        listener = Listener(self.url, ring)
+    def listening(self, notify: Callable[[], None]) -> Iterator[None]:
+        """Call `notify` for each change that any machine commits, as long as the block runs."""
+        listener = Listener(self.url, notify)
         listener.start()
         try:
             yield

@@ -62,7 +62,7 @@ class DatabaseFile:
     def announce(self, connection: Any) -> None:
         """Do nothing: every follower is on this machine, and is woken after the commit."""
 
-    def listening(self, ring: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
+    def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
         """Return a context in which nothing is listened to, for the same reason."""
         return nullcontext()
 

@@ -244,8 +244,8 @@ def test_the_thread_survives_what_goes_wrong(scene: Scene) -> None:
     assert 2 in scene.cutter.cut
 
 
-def test_the_thread_survives_a_doorbell_that_breaks(scene: Scene) -> None:
-    """What nobody can be heard ringing for is found by polling."""
+def test_the_thread_survives_a_failing_notification_socket(scene: Scene) -> None:
+    """A change without a notification is found by polling."""
     stop = threading.Event()
     tries: list[float] = []
 
@@ -255,15 +255,15 @@ def test_the_thread_survives_a_doorbell_that_breaks(scene: Scene) -> None:
             directory.suspend(scene.world.services, "alice", actor=ACTOR)
         if len(tries) == 4:
             stop.set()
-        raise OSError("the doorbell broke")
+        raise OSError("the socket broke")
 
     scene.follower.run(wait, stop)
     assert scene.follower.seq == scene.world.head()
     assert 1 in scene.cutter.cut
 
 
-def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> None:
-    """The log has the first with its traceback and one a minute; each poll listens again; status names it."""
+def test_a_socket_that_keeps_failing_is_logged_once_a_minute(scene: Scene) -> None:
+    """The log has the first failure with its traceback, then one a minute; each poll listens again; status names it."""
     stop = Impatient()
     rounds = 0
     troubles: list[str] = []
@@ -277,17 +277,17 @@ def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> 
         if rounds == 125:
             stop.set()
             return True
-        if rounds == 30:  # heard once in between
+        if rounds == 30:  # one wait succeeds in between
             return True
-        raise OSError("the doorbell broke")
+        raise OSError("the socket broke")
 
     with capture_logs() as logs:
         scene.follower.run(wait, stop)
     assert [line["log_level"] for line in logs] == ["error"] * 3
-    assert all("the doorbell broke" in line["error"] for line in logs)
+    assert all("the socket broke" in line["error"] for line in logs)
     assert [bool(line["exc_info"]) for line in logs] == [True, False, False]
     assert [bool(one) for one in troubles] == [at not in (0, 30) for at in range(125)]
-    assert troubles[1] == "the doorbell cannot be heard: changes are found by polling"
+    assert troubles[1] == "the gateway cannot listen for change notifications: changes are found by polling"
     assert scene.follower.trouble() == ""
     assert stop.waited == [POLL_SECONDS] * 123
 

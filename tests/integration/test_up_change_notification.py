@@ -1,0 +1,110 @@
+"""A change notification wakes every listener in the folder, and never blocks its sender."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doorward.runtime import change_notification
+from doorward.runtime.change_notification import DatagramListener, DatagramNotifier
+from tests.support.doorway import short_folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path."""
+    with short_folder() as made:
+        yield made
+
+
+def test_every_listener_wakes(folder: Path) -> None:
+    """Each listener in the folder gets the notification, once."""
+    listeners = [DatagramListener(folder, name) for name in ("serve", "gateway")]
+    DatagramNotifier(folder).notify()
+    assert [listener.wait(5) for listener in listeners] == [True, True]
+    assert [listener.wait(0) for listener in listeners] == [False, False]
+    for listener in listeners:
+        listener.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_waiting_listener_wakes_at_once(folder: Path) -> None:
+    """A notification ends a wait long before its timeout."""
+    listener = DatagramListener(folder, "serve")
+    woken: list[bool] = []
+    waiter = threading.Thread(target=lambda: woken.append(listener.wait(60)))
+    waiter.start()
+    DatagramNotifier(folder).notify()
+    waiter.join(10)
+    assert woken == [True]
+    listener.close()
+
+
+def test_it_works_with_thousands_of_open_files(folder: Path) -> None:
+    """A descriptor above 1,023, which select(2) refuses, is waited on too."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(1100):
+            opened.enter_context(Path(os.devnull).open("rb"))
+        listener = DatagramListener(folder, "serve")
+        opened.callback(listener.close)
+        assert not listener.wait(0)
+        DatagramNotifier(folder).notify()
+        assert listener.wait(5)
+
+
+def test_many_notifications_wake_once(folder: Path) -> None:
+    """Notifications that arrived together are taken together."""
+    listener, notifier = DatagramListener(folder, "serve"), DatagramNotifier(folder)
+    for _ in range(5):
+        notifier.notify()
+    assert listener.wait(5)
+    assert not listener.wait(0)
+    listener.close()
+
+
+def test_sending_never_fails(folder: Path) -> None:
+    """Sending never blocks and never fails: no folder, the socket of a dead process, a queue that is full."""
+    DatagramNotifier(folder / "missing").notify()
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    left.bind(str(folder / f"dead{change_notification.SUFFIX}"))
+    left.close()
+    (folder / f"odd{change_notification.SUFFIX}").mkdir()
+    (folder / "other.sock").touch()
+    listener = DatagramListener(folder, "serve")
+    for _ in range(10_000):
+        DatagramNotifier(folder).notify()
+    assert listener.wait(0)
+    listener.close()
+
+
+def test_without_descriptors_nothing_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has no descriptors left still commits: the followers poll."""
+
+    def none_left(*_: object) -> None:
+        raise OSError(24, os.strerror(24))
+
+    listener = DatagramListener(folder, "serve")
+    monkeypatch.setattr(change_notification.socket, "socket", none_left)
+    DatagramNotifier(folder).notify()
+    assert not listener.wait(0)
+    listener.close()
+
+
+def test_a_socket_is_for_its_own_user(folder: Path) -> None:
+    """No other user may send, and the socket that an earlier run left is replaced."""
+    first = DatagramListener(folder, "serve")
+    second = DatagramListener(folder, "serve")
+    path = folder / f"serve{change_notification.SUFFIX}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    DatagramNotifier(folder).notify()
+    assert second.wait(5)
+    assert not first.wait(0)
+    second.close()
+    first.close()
