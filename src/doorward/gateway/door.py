@@ -32,9 +32,9 @@ from doorward.authority.gateways import (
     withdraw_registration,
 )
 from doorward.core.errors import ConfigurationError, DoorwardError
-from doorward.gateway.access_log.counting import CertificateRate, Tally
+from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.access_log.ingest import Ingest
-from doorward.gateway.access_log.watch import Counting, LogWatch
+from doorward.gateway.access_log.watch import EnvoyStatistics, LogWatch
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
@@ -167,9 +167,14 @@ class Gateway:
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made below
             on_failed=self._envoy_failed,
         )
-        tally = Tally(services.clock)
+        event_limiter = ConnectionEventLimiter(services.clock)
         self._ending = Ending(
-            services, self.id, self.connections, self.cutter, later=self._confirming.wake, tally=tally
+            services,
+            self.id,
+            self.connections,
+            self.cutter,
+            later=self._confirming.wake,
+            event_limiter=event_limiter,
         )
         self._choices = Choices(services.clock)
         gate = PolicyGate()
@@ -184,11 +189,11 @@ class Gateway:
         self._evidence = EvidenceLoader(services, evidence_cache)
         self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
         self.follower = self._build_follower(snapshots)
-        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
+        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, event_limiter)
         self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         authorizer = Authorizer(
-            self._authorizer_ports(tally),
+            self._authorizer_ports(event_limiter),
             self._decider,
             connections=self.connections,
             gate=gate,
@@ -247,7 +252,7 @@ class Gateway:
             most_undecided=self._options.door.limits.undecided_per_source,
         )
 
-    def _authorizer_ports(self, tally: Tally) -> AuthorizerPorts:
+    def _authorizer_ports(self, event_limiter: ConnectionEventLimiter) -> AuthorizerPorts:
         limits = self._options.door.limits
         return AuthorizerPorts(
             find=find,
@@ -255,8 +260,8 @@ class Gateway:
             fresh=self.follower.fresh,
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
-            tally=tally,
-            rate=CertificateRate(self._services.clock, limits.openings_per_certificate),
+            event_limiter=event_limiter,
+            rate_limiter=CertificateRateLimiter(self._services.clock, limits.openings_per_certificate),
             chosen=self._choices.take,
             note_overfull=OverfullRecord(self._services, self.id, self._make_durable).note,
         )
@@ -424,7 +429,7 @@ class Gateway:
         # Envoy writes its log every 50 ms: what it answered in its last moment may be missing.
         self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
 
-    def _counting(self) -> tuple[Counting, int] | None:
+    def _counting(self) -> tuple[EnvoyStatistics, int] | None:
         running = self.supervisor.running
         return (running.admin, running.epoch) if running is not None else None
 

@@ -1,4 +1,4 @@
-"""What a gateway only counts: the tally of its connections, and the event that tells of a count.
+"""What a gateway only counts: the limiter of its connection events, and the event that tells of a count.
 
 Not here: the limits and windows (`audit.counting`). Two streams of a gateway are counted: lines of the access
 log (by `ingest`, in the transaction that moves its position), and connections that were refused or cut (here;
@@ -43,7 +43,7 @@ def describe_count(count: Count, gateway_id: str) -> AccessLine:
     )
 
 
-class Tally:
+class ConnectionEventLimiter:
     """Which refused connections are recorded singly; safe between threads.
 
     Args:
@@ -100,7 +100,7 @@ class Tally:
             return self._limiter.render() if changed else None
 
 
-class Spoken:
+class LogLimiter:
     """Which refusals are told in the log of the process: a few of each cause in a minute; safe between threads.
 
     The record has all of them; the log is for a person who looks on, and lies on a disk too.
@@ -128,7 +128,7 @@ class Spoken:
             return self._limiter.admit("line", key or UNKNOWN_SOURCE, now)
 
 
-class CertificateRate:
+class CertificateRateLimiter:
     """How many connections each certificate may open in a minute; safe between threads.
 
     Memory is bounded by the inventory: only certificates that are in it are asked about.
@@ -152,7 +152,7 @@ class CertificateRate:
             return self._limiter.admit(EventType.CONNECTION_ADMITTED.value, certificate_id, now)
 
 
-def restored(state: str) -> EventLimiter:
+def parse_stored_limiter(state: str) -> EventLimiter:
     """Return a limiter with what was stored; an empty one if that cannot be read."""
     try:
         return parse_limiter(state)

@@ -28,7 +28,14 @@ import structlog
 from doorward.audit.counting import EventLimiter
 from doorward.audit.events import EventType
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
-from doorward.gateway.access_log.counting import CONNECTIONS, LINES, Spoken, Tally, describe_count, restored
+from doorward.gateway.access_log.counting import (
+    CONNECTIONS,
+    LINES,
+    ConnectionEventLimiter,
+    LogLimiter,
+    describe_count,
+    parse_stored_limiter,
+)
 from doorward.gateway.access_log.lines import (
     LONGEST_LINE,
     AccessLine,
@@ -71,7 +78,7 @@ class Ingest:
         gateway_id: whose log it is.
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` again.
-        tally: what is counted of refused connections, to be stored here as well.
+        event_limiter: what is counted of refused connections, to be stored here as well.
     """
 
     def __init__(
@@ -80,7 +87,7 @@ class Ingest:
         gateway_id: str,
         folder: Path,
         reopen: Callable[[], None],
-        tally: Tally | None = None,
+        event_limiter: ConnectionEventLimiter | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -90,9 +97,9 @@ class Ingest:
         self._renamed_at = -SETTLE_SECONDS
         self._reopen_due = False
         self._trouble = ""
-        self._tally = tally or Tally(services.clock)
+        self._event_limiter = event_limiter or ConnectionEventLimiter(services.clock)
         self._limiter: EventLimiter | None = None
-        self._spoken = Spoken(services.clock)
+        self._log_limiter = LogLimiter(services.clock)
         self._room = True
         self._stored_at = -STORE_SECONDS
         self._backlog = 0
@@ -161,11 +168,11 @@ class Ingest:
         with self._lock:
             limiter, now = self._limiting().copy(), self._services.clock.now()
             counts = limiter.close() if final or limiter.is_over(now) else ()
-            due = self._tally.due(final=final)
+            due = self._event_limiter.due(final=final)
             monotonic = self._services.clock.monotonic()
             state = None
             if due or monotonic - self._stored_at >= STORE_SECONDS:
-                state, self._stored_at = self._tally.changed_state(), monotonic
+                state, self._stored_at = self._event_limiter.changed_state(), monotonic
             if not counts and not due and state is None:
                 self._limiter = limiter
                 return
@@ -177,15 +184,15 @@ class Ingest:
                 if state is not None:
                     stores.ingest.store_counts(self._gateway_id, CONNECTIONS, state)
             self._limiter = limiter
-            self._tally.settle()
+            self._event_limiter.settle()
 
     def _limiting(self) -> EventLimiter:
         if self._limiter is None:  # only now: while a gateway is being made, nothing may fail
             with self._services.work.read() as stores:
-                self._limiter = restored(stores.ingest.counts(self._gateway_id, LINES))
+                self._limiter = parse_stored_limiter(stores.ingest.counts(self._gateway_id, LINES))
                 former = stores.ingest.counts(self._gateway_id, CONNECTIONS)
             with suppress(MalformedInput):
-                self._tally.restore(former)
+                self._event_limiter.restore(former)
         return self._limiter
 
     def rotate(self) -> None:
@@ -347,7 +354,7 @@ class Ingest:
                 self._queue(stores, line)
         self._limiter = after or self._limiter
         for line in lines:
-            if self._spoken.is_due(line):
+            if self._log_limiter.is_due(line):
                 _log.warning(f"refused: {line.type.value}", **_told(line))
 
     def _queue(self, stores: Stores, line: AccessLine) -> None:

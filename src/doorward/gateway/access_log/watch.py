@@ -19,7 +19,7 @@ GAP_REASON = "log-write-failed"
 EVERY = timedelta(minutes=1)
 
 
-class Counting(Protocol):
+class EnvoyStatistics(Protocol):
     """The admin interface of an Envoy, as far as counters go."""
 
     def statistics(self, pattern: str = "") -> dict[str, int]:
@@ -38,7 +38,7 @@ class LogWatch:
 
     def __init__(
         self,
-        running: Callable[[], tuple[Counting, int] | None],
+        running: Callable[[], tuple[EnvoyStatistics, int] | None],
         note_gap: Callable[[datetime, datetime, str], None],
         clock: Clock,
     ) -> None:

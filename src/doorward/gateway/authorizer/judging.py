@@ -42,7 +42,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, 
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, Asked, Fact
 from doorward.enforcement.transition import class_token
-from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
+from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter, LogLimiter
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -89,8 +89,8 @@ class AuthorizerPorts:
 
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
-    `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly;
-    `rate` says how many connections a certificate may still open; `note_overfull` is called if one was
+    `application_name` gives the audience of assertions; `event_limiter` says which refusals are recorded singly;
+    `rate_limiter` says how many connections a certificate may still open; `note_overfull` is called if one was
     refused because of the number of connections of its holder, with the reason; `chosen` says whether what a
     connection shows is to be refused once, because the person wants to show something else.
     """
@@ -100,8 +100,8 @@ class AuthorizerPorts:
     fresh: Callable[[], bool]
     epoch: Callable[[], int]
     application_name: Callable[[str], str]
-    tally: Tally
-    rate: CertificateRate
+    event_limiter: ConnectionEventLimiter
+    rate_limiter: CertificateRateLimiter
     note_overfull: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
     chosen: Callable[[CertificateChoice], bool] = lambda _: False
 
@@ -125,7 +125,7 @@ class Authorizer:
         self._gate = gate
         self._signer = signer
         self._clock = clock
-        self._spoken = Spoken(clock)
+        self._log_limiter = LogLimiter(clock)
         self._budget = JudgementBudget(clock)
 
     def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
@@ -157,8 +157,8 @@ class Authorizer:
     def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
         """What was refused without a judgement has no event of its own: it is counted, and told at times."""
         source = source_key(pending.remote.host) if pending is not None else UNKNOWN_SOURCE
-        self._ports.tally.count(EventType.CONNECTION_REFUSED, source, error.code)
-        if self._spoken.allows(f"{error.code} {source}"):
+        self._ports.event_limiter.count(EventType.CONNECTION_REFUSED, source, error.code)
+        if self._log_limiter.allows(f"{error.code} {source}"):
             _log.warning("connection refused", code=error.code, detail=error.detail)
 
     def _identify(self, metadata: Mapping[str, str]) -> PendingConnection:
@@ -230,12 +230,12 @@ class Authorizer:
         """What no good certificate stands behind is counted beyond a limit (docs/design/0045)."""
         key = decision.accounted_to(source_key(pending.remote.host))
         good = decision.verdict.outcome is Outcome.GOOD
-        if good or self._ports.tally.admit(decision.event.type, key):
+        if good or self._ports.event_limiter.admit(decision.event.type, key):
             try:
                 self._ports.record(decision.event)
             except DoorwardError as error:
                 if not good:
-                    self._ports.tally.count(decision.event.type, key, error.code)
+                    self._ports.event_limiter.count(decision.event.type, key, error.code)
                 raise
             if decision.event.type is EventType.CONNECTION_REFUSED:
                 _log.warning(
@@ -263,7 +263,7 @@ class Authorizer:
 
     def _admit(self, live: LiveConnection, decision: AccessDecision) -> bool:
         """Step 6."""
-        if live.certificate_id and not self._ports.rate.allows(live.certificate_id):
+        if live.certificate_id and not self._ports.rate_limiter.allows(live.certificate_id):
             self._ports.note_overfull(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
             raise RequestRefused(
                 Reason.CERTIFICATE_RATE_EXCEEDED.value, "the certificate opens too many connections a minute"

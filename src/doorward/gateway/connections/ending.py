@@ -17,7 +17,7 @@ import structlog
 from doorward.audit.counting import source_key
 from doorward.audit.events import Event, EventType
 from doorward.core.errors import DoorwardError, Unavailable
-from doorward.gateway.access_log.counting import Tally
+from doorward.gateway.access_log.counting import ConnectionEventLimiter
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.registry import Connections
@@ -52,7 +52,7 @@ class Ending:
         cutter: ends sockets.
         later: called when there is something to `record`, which another thread does then; None
             records before `end` returns.
-        tally: says which cuts of strangers are recorded singly.
+        event_limiter: says which cuts of strangers are recorded singly.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class Ending:
         cutter: Cutter,
         *,
         later: Callable[[], None] | None = None,
-        tally: Tally | None = None,
+        event_limiter: ConnectionEventLimiter | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
         self._connections = connections
         self._cutter = cutter
         self._later = later or self.record
-        self._tally = tally or Tally(services.clock)
+        self._event_limiter = event_limiter or ConnectionEventLimiter(services.clock)
         self._recording = threading.Lock()
         self._unrecorded: deque[Event] = deque()
 
@@ -95,7 +95,7 @@ class Ending:
 
     def note_stranger(self, facts: SocketFacts, result: CutResult) -> None:
         """Put on record that a socket which belongs to no admitted connection was cut, or could not be."""
-        if not self._tally.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
+        if not self._event_limiter.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
             return
         self._unrecorded.append(
             write_event(

@@ -7,7 +7,7 @@ import pytest
 from doorward.audit.counting import OTHERS, WINDOW, Count, Limits
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput
-from doorward.gateway.access_log.counting import Tally, describe_count, restored
+from doorward.gateway.access_log.counting import ConnectionEventLimiter, describe_count, parse_stored_limiter
 from tests.support.ports import NOON, FakeClock
 
 GATEWAY = "gtw_" + "a" * 20
@@ -49,47 +49,47 @@ def test_a_count_is_one_event(key: str, reason: str, data: dict[str, str], perso
 def test_counts_are_due_when_their_window_is_over_and_until_they_are_settled() -> None:
     """What could not be recorded is asked for again, and nothing is doubled."""
     clock = FakeClock()
-    tally = Tally(clock, LIMITS)
-    assert tally.admit(EventType.CONNECTION_REFUSED, "a")
-    assert not tally.admit(EventType.CONNECTION_REFUSED, "a", claimed="wiki")
-    assert tally.due() == ()
+    event_limiter = ConnectionEventLimiter(clock, LIMITS)
+    assert event_limiter.admit(EventType.CONNECTION_REFUSED, "a")
+    assert not event_limiter.admit(EventType.CONNECTION_REFUSED, "a", claimed="wiki")
+    assert event_limiter.due() == ()
     clock.turn(seconds=60)
-    assert [one.number for one in tally.due()] == [1]
-    assert tally.admit(EventType.CONNECTION_CUT, "a")  # of the next window
-    assert [one.number for one in tally.due()] == [1]
-    tally.settle()
-    assert tally.due() == ()
+    assert [one.number for one in event_limiter.due()] == [1]
+    assert event_limiter.admit(EventType.CONNECTION_CUT, "a")  # of the next window
+    assert [one.number for one in event_limiter.due()] == [1]
+    event_limiter.settle()
+    assert event_limiter.due() == ()
 
 
 def test_the_end_makes_everything_due() -> None:
     """A gateway that stops records the counts of the window that is still open."""
-    tally = Tally(FakeClock(), Limits(per_key=0))
-    tally.admit(EventType.CONNECTION_CUT, "a")
-    assert tally.due() == ()
-    assert [one.kinds for one in tally.due(final=True)] == [("connection:cut",)]
+    event_limiter = ConnectionEventLimiter(FakeClock(), Limits(per_key=0))
+    event_limiter.admit(EventType.CONNECTION_CUT, "a")
+    assert event_limiter.due() == ()
+    assert [one.kinds for one in event_limiter.due(final=True)] == [("connection:cut",)]
 
 
 def test_the_state_is_told_once_for_each_change() -> None:
     """Nothing is stored again and again while nothing comes."""
-    tally = Tally(FakeClock(), LIMITS)
-    assert tally.changed_state() is None
-    tally.admit(EventType.CONNECTION_CUT, "a")
-    state = tally.changed_state()
+    event_limiter = ConnectionEventLimiter(FakeClock(), LIMITS)
+    assert event_limiter.changed_state() is None
+    event_limiter.admit(EventType.CONNECTION_CUT, "a")
+    state = event_limiter.changed_state()
     assert state
-    assert tally.changed_state() is None
+    assert event_limiter.changed_state() is None
 
 
 def test_what_an_earlier_run_counted_is_due_at_once() -> None:
     """A crash loses at most what was counted since the state was stored."""
-    former = Tally(FakeClock(), Limits(per_key=0))
+    former = ConnectionEventLimiter(FakeClock(), Limits(per_key=0))
     former.admit(EventType.CONNECTION_REFUSED, "a")
-    tally = Tally(FakeClock())
-    tally.restore(former.changed_state() or "")
-    assert [one.number for one in tally.due()] == [1]
+    event_limiter = ConnectionEventLimiter(FakeClock())
+    event_limiter.restore(former.changed_state() or "")
+    assert [one.number for one in event_limiter.due()] == [1]
     with pytest.raises(MalformedInput):
-        tally.restore("{")
+        event_limiter.restore("{")
 
 
 def test_what_cannot_be_read_is_an_empty_limiter() -> None:
     """A state that somebody spoilt stops no reading of the log."""
-    assert restored("{").close() == ()
+    assert parse_stored_limiter("{").close() == ()

@@ -189,11 +189,11 @@ def test_a_file_that_was_full_goes_while_an_envoy_drains(log: Log, monkeypatch: 
 
 def test_counts_of_refused_connections_are_kept_too(log: Log) -> None:
     """They are stored once a second, and on record when their window is over, or after a crash."""
-    tally = log.ingest._tally
+    event_limiter = log.ingest._event_limiter
     for _ in range(PER_KEY + 5):
-        tally.admit(EventType.CONNECTION_REFUSED, "192.0.2.9")
+        event_limiter.admit(EventType.CONNECTION_REFUSED, "192.0.2.9")
     log.ingest.record_counts()
-    tally.admit(EventType.CONNECTION_REFUSED, "192.0.2.9")
+    event_limiter.admit(EventType.CONNECTION_REFUSED, "192.0.2.9")
     log.ingest.record_counts()  # within the second
     log.start()
     log.ingest.record_counts()

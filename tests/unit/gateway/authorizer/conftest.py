@@ -16,7 +16,7 @@ from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
 from doorward.enforcement.envoy.names import Asked
-from doorward.gateway.access_log.counting import CertificateRate, Tally
+from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -73,8 +73,10 @@ class Place:
     record_fails: DoorwardError | None = None
     record_does: Callable[[], object] = lambda: None
     is_fresh: bool = True
-    tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
-    rate: CertificateRate = field(default_factory=lambda: CertificateRate(FakeClock(), 1000))
+    event_limiter: ConnectionEventLimiter = field(default_factory=lambda: ConnectionEventLimiter(FakeClock()))
+    rate_limiter: CertificateRateLimiter = field(
+        default_factory=lambda: CertificateRateLimiter(FakeClock(), 1000)
+    )
     overfull: list[AccessDecision] = field(default_factory=list)
     chosen: set[CertificateChoice] = field(default_factory=set)
 
@@ -85,8 +87,8 @@ class Place:
             fresh=lambda: self.is_fresh,
             epoch=lambda: 3,
             application_name=self.name_of,
-            tally=self.tally,
-            rate=self.rate,
+            event_limiter=self.event_limiter,
+            rate_limiter=self.rate_limiter,
             chosen=self.chosen.__contains__,
             note_overfull=lambda decision, _context, reason: self.overfull.append(decision),
         )

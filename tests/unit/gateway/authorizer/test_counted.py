@@ -12,7 +12,7 @@ from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
-from doorward.gateway.access_log.counting import Tally
+from doorward.gateway.access_log.counting import ConnectionEventLimiter
 from doorward.gateway.authorizer.judging import Authorizer
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
@@ -34,13 +34,13 @@ def ask(place: Place, door: Authorizer, presented: str, port: int, host: str = "
 
 def counts(place: Place) -> dict[str, tuple[int, tuple[str, ...]]]:
     """What was counted, by key."""
-    return {one.key: (one.number, one.kinds) for one in place.tally.due(final=True)}
+    return {one.key: (one.number, one.kinds) for one in place.event_limiter.due(final=True)}
 
 
 @pytest.fixture
 def counted(place: Place) -> Place:
-    """A place whose clock the tally shares."""
-    place.tally = Tally(place.world.clock)
+    """A place whose event limiter uses the same clock."""
+    place.event_limiter = ConnectionEventLimiter(place.world.clock)
     place.in_force()
     return place
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.access import policies
 from doorward.audit.events import EventType
 from doorward.core.entities import Reason
-from doorward.gateway.access_log.counting import CertificateRate
+from doorward.gateway.access_log.counting import CertificateRateLimiter
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from doorward.gateway.authorizer.overfull import EVERY_SECONDS, OverfullRecord
@@ -75,7 +75,7 @@ def test_a_certificate_opens_so_many_connections_a_minute(place: Place) -> None:
     """What it opens beyond is refused and on record; another certificate goes on, and so does it a minute later."""
     alice, bob = place.world.issue("alice"), place.world.issue("bob")
     place.in_force()
-    place.rate = CertificateRate(place.world.clock, 3)
+    place.rate_limiter = CertificateRateLimiter(place.world.clock, 3)
     door = place.authorizer()
     answers = [
         door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 2001 + one)))
