@@ -42,7 +42,7 @@ from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
-from doorward.gateway.confirming import Confirming
+from doorward.gateway.confirmation import ConfirmationSender
 from doorward.gateway.connections.choices import Choices
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
@@ -149,7 +149,7 @@ class Gateway:
         self.id = registered.id
         self._missed_since = registered.confirmed_seq
         self._looked_for_missed = False
-        self._confirming = Confirming(
+        self._confirmations = ConfirmationSender(
             services,
             self.id,
             record=lambda: self._ending.record(),  # noqa: PLW0108  ending is made below
@@ -173,7 +173,7 @@ class Gateway:
             self.id,
             self.connections,
             self.cutter,
-            later=self._confirming.wake,
+            later=self._confirmations.wake,
             event_limiter=event_limiter,
         )
         self._choices = Choices(services.clock)
@@ -235,7 +235,7 @@ class Gateway:
             order_changed=requests.order_changed,
             regrant=requests.refresh,
             evidence=self._evidence,
-            confirm=self._confirming.wake,
+            confirm=self._confirmations.wake,
             max_staleness=self._options.max_staleness,
             lifetime=self._options.lifetime,
             choices=self._choices,
@@ -289,7 +289,7 @@ class Gateway:
             ("evidence", lambda: self._evidence.run(self._stop)),
             ("reconciler", lambda: self._reconciler.run(self._stop)),
             ("ingest", lambda: self.ingest.run(self._stop)),
-            ("confirming", lambda: self._confirming.run(self._stop)),
+            ("confirming", lambda: self._confirmations.run(self._stop)),
             ("heartbeat", self._beat),
             ("upstreams", lambda: self._upstream_watch.run(self._stop)),
         ):
@@ -309,7 +309,7 @@ class Gateway:
     def stop(self) -> None:
         """Close the door, end every connection, take the last lines of the access log."""
         self._stop.set()
-        self._confirming.wake()
+        self._confirmations.wake()
         self.publishing.requests.wake()
         self._evidence.wake()
         self._upstream_watch.wake()
@@ -386,7 +386,7 @@ class Gateway:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
                 # `status` is told why; a gateway that is stale for another reason counts as away
-                self._confirming.settle(beat=self.follower.fresh() or self.follower.rewound)
+                self._confirmations.settle(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
                 if self._portal.changed():
@@ -412,7 +412,7 @@ class Gateway:
         )
 
     def _note_published(self) -> None:
-        self._confirming.wake()
+        self._confirmations.wake()
         self._upstream_watch.wake()
 
     def _envoy_started(self, pid: int, epoch: int) -> None:

@@ -18,7 +18,7 @@ from doorward.stores.services import Services
 _log = structlog.get_logger("doorward.gateway")
 
 
-class Confirming:
+class ConfirmationSender:
     """Confirms for one gateway; safe between threads.
 
     Args:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from doorward.authority.gateways import confirmations
 from doorward.core.errors import Unavailable
-from doorward.gateway.confirming import Confirming
+from doorward.gateway.confirmation import ConfirmationSender
 from tests.support.world import World, found_world
 
 
@@ -20,7 +20,7 @@ class Place:
     """A registered gateway that confirms, and what it says of itself."""
 
     world: World
-    confirming: Confirming = None  # type: ignore[assignment]
+    confirmations: ConfirmationSender = None  # type: ignore[assignment]
     reached: int | None = 1
     recorded: list[int | None] = field(default_factory=list)
     defect: Callable[[], None] = lambda: None
@@ -40,7 +40,7 @@ class Place:
 def place() -> Place:
     """Nothing is confirmed yet."""
     made = Place(found_world())
-    made.confirming = Confirming(
+    made.confirmations = ConfirmationSender(
         made.world.services,
         made.world.gateway().id,
         record=made.record,
@@ -52,13 +52,13 @@ def place() -> Place:
 
 def test_more_than_before_is_confirmed(place: Place) -> None:
     """What was ended is recorded each time; the control plane hears of it only if there is more."""
-    place.confirming.settle()
+    place.confirmations.settle()
     assert place.confirmed() == (1, "status 1")
     place.reached = 3
-    place.confirming.settle()
+    place.confirmations.settle()
     assert place.confirmed() == (3, "status 3")
     place.reached = 2  # a change was asked to be published meanwhile
-    place.confirming.settle()
+    place.confirmations.settle()
     assert place.confirmed() == (3, "status 3")
     assert place.recorded == [1, 3, 2]
 
@@ -66,20 +66,20 @@ def test_more_than_before_is_confirmed(place: Place) -> None:
 def test_a_heartbeat_repeats_it(place: Place) -> None:
     """A heartbeat shows that the gateway lives, with its present status, and confirms nothing less."""
     place.reached = 3
-    place.confirming.settle()
+    place.confirmations.settle()
     place.reached = 2
-    place.confirming.settle(beat=True)
+    place.confirmations.settle(beat=True)
     assert place.confirmed() == (3, "status 2")
 
 
 def test_of_a_database_that_was_put_back_nothing_is_confirmed(place: Place) -> None:
     """Its numbers are given out a second time: a higher one would confirm a withdrawal that nobody saw."""
     place.reached = 3
-    place.confirming.settle()
+    place.confirmations.settle()
     place.reached = None
-    place.confirming.settle()
+    place.confirmations.settle()
     assert place.confirmed() == (0, "status None")
-    place.confirming.settle(beat=True)
+    place.confirmations.settle(beat=True)
     assert place.confirmed() == (0, "status None")
 
 
@@ -87,10 +87,10 @@ def test_a_failure_is_repeated_by_the_next_heartbeat(place: Place) -> None:
     """While the database is away nothing is confirmed, and the log says so."""
     place.world.work.broken = Unavailable("store-busy", "away")
     with capture_logs() as logs:
-        place.confirming.settle()
+        place.confirmations.settle()
     assert [line["code"] for line in logs] == ["store-busy"]
     place.world.work.broken = None
-    place.confirming.settle(beat=True)
+    place.confirmations.settle(beat=True)
     assert place.confirmed() == (1, "status 1")
 
 
@@ -99,16 +99,16 @@ def test_news_are_settled_in_a_thread_that_lives_on(place: Place) -> None:
     stop, settled = threading.Event(), threading.Event()
 
     def once() -> None:
-        place.confirming.wake()  # the next round
+        place.confirmations.wake()  # the next round
         if len(place.recorded) > 1:
             stop.set()
             settled.set()
         raise RuntimeError("a defect")
 
     place.defect = once
-    thread = threading.Thread(target=place.confirming.run, args=(stop,))
+    thread = threading.Thread(target=place.confirmations.run, args=(stop,))
     with capture_logs() as logs:
-        place.confirming.wake()
+        place.confirmations.wake()
         thread.start()
         assert settled.wait(20)
         thread.join(20)
