@@ -26,11 +26,11 @@ from datetime import datetime, timedelta
 from doorward.core.entities import Reason
 from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
-from doorward.gateway.connections.alarms import Alarms
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.connections.journal import Journal, is_same_entry
 from doorward.gateway.connections.shares import Share
+from doorward.gateway.connections.timers import TimerQueue
 
 _REMEMBERED_CHANGES = 1_024
 """Changes whose scope is remembered; a judgement older than all of them is refused."""
@@ -80,8 +80,8 @@ class Connections:
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
         self._by_shown: dict[str, set[int]] = {}  # anonymous ones take no place of the principal's
-        self._deadlines = Alarms()
-        self._turns = Alarms()
+        self._deadlines = TimerQueue()
+        self._turns = TimerQueue()
         for adopted in journal.adopted if journal else ():
             self._insert(adopted)
 
@@ -310,10 +310,10 @@ class Connections:
 
     # inside the lock
 
-    def _take(self, alarms: Alarms, now: datetime) -> tuple[LiveConnection, ...]:
-        cookies = alarms.take(now)
+    def _take(self, timers: TimerQueue, now: datetime) -> tuple[LiveConnection, ...]:
+        cookies = timers.take(now)
         for cookie in cookies:
-            alarms.set(cookie, now + _RETRY)
+            timers.set(cookie, now + _RETRY)
         return tuple(self._live[cookie] for cookie in cookies)
 
     def _outdated(self, connection: LiveConnection, judged_at: int) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime
 _SPARE = 1024
 
 
-class Alarms:
+class TimerQueue:
     """A moment for each cookie; the newest counts."""
 
     def __init__(self) -> None:
