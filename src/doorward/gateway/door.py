@@ -48,9 +48,9 @@ from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.connections.shares import Share
 from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
@@ -459,7 +459,7 @@ def build_connections(options: GatewayOptions, sequence: int) -> Connections:
         sequence=sequence,
         max_total=limits.connections,
         max_per_source=limits.connections_per_source,
-        anonymous=Share(*limits.anonymous_share),
+        anonymous=ConnectionQuota(*limits.anonymous_share),
         max_per_principal=limits.share_of_principal,
     )
 

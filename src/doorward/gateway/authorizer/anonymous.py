@@ -4,7 +4,7 @@ It holds no grant, has no name, and the application gets no identity headers for
 other fact is empty. So nothing but public paths and preflights is open to it, and a certificate that is
 good by then needs a new connection.
 
-Not here: whether it may be (`access.deciding`), and how many there may be (`connections`, `shares`).
+Not here: whether it may be (`access.deciding`), and how many there may be (`connections`, `quota`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.connections.journal import Journal, is_same_entry
-from doorward.gateway.connections.shares import Share
+from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.timers import TimerQueue
 
 _REMEMBERED_CHANGES = 1_024
@@ -61,7 +61,7 @@ class Connections:
         sequence: int = 0,
         max_total: int = CONNECTIONS,
         max_per_source: int = CONNECTIONS_PER_SOURCE,
-        anonymous: Share | None = None,
+        anonymous: ConnectionQuota | None = None,
         max_per_principal: int = CONNECTIONS_PER_PRINCIPAL,
     ) -> None:
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Connections:
         self._horizon = sequence  # every change after this one is in `_changes`
         self._max_total = max_total
         self._max_per_source = max_per_source
-        self._anonymous = anonymous or Share()
+        self._anonymous = anonymous or ConnectionQuota()
         self._max_per_principal = max_per_principal
         self._pending: dict[int, PendingConnection] = {}
         self._live: dict[int, LiveConnection] = {}

@@ -10,7 +10,7 @@ from collections import Counter
 from doorward.enforcement.plan import ANONYMOUS_CONNECTIONS, ANONYMOUS_PER_SOURCE
 
 
-class Share:
+class ConnectionQuota:
     """Counts who holds places of one kind."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A share of places: so many in all, so many for one source."""
+"""A quota of places: so many in all, so many for one source."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import pytest
 
 from doorward.core.errors import RequestRefused
 from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.connections.shares import Share
 from tests.unit.gateway.live import live, pending
 
 
 def test_a_share_counts_in_all_and_by_source() -> None:
     """What is given back can be taken again."""
-    share = Share(2, 1)
-    assert share.has_room(b"a")
-    share.take(b"a")
-    assert not share.has_room(b"a")
-    assert share.has_room(b"b")
-    share.take(b"b")
-    assert not share.has_room(b"c")
-    share.give_back(b"a")
-    assert share.has_room(b"c")
-    assert not share.has_room(b"b")
+    quota = ConnectionQuota(2, 1)
+    assert quota.has_room(b"a")
+    quota.take(b"a")
+    assert not quota.has_room(b"a")
+    assert quota.has_room(b"b")
+    quota.take(b"b")
+    assert not quota.has_room(b"c")
+    quota.give_back(b"a")
+    assert quota.has_room(b"c")
+    assert not quota.has_room(b"b")
 
 
 def test_the_registry_counts_anonymous_connections_apart() -> None:
     """They take places of theirs only, and give them back when they end."""
-    registry = Connections(anonymous=Share(2, 1))
+    registry = Connections(anonymous=ConnectionQuota(2, 1))
 
     def admit(cookie: int, **fields: str) -> bool:
         registry.begin(pending(cookie))
@@ -54,7 +54,7 @@ def test_a_restarted_gateway_counts_them_again(tmp_path: Path) -> None:
     first = Connections(Journal(path, boot_id="b"))
     first.begin(pending(1))
     assert first.admit(live(1, certificate_id="", principal_id="", sha256=""), judged_at=0)
-    second = Connections(Journal(path, boot_id="b"), anonymous=Share(1, 1))
+    second = Connections(Journal(path, boot_id="b"), anonymous=ConnectionQuota(1, 1))
     adopted = second.get(1)
     assert adopted is not None
     assert adopted.anonymous
