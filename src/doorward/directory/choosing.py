@@ -3,7 +3,7 @@
 The notes are bounded, in memory: the same one at most once in ten seconds, and so many of all in a minute. A page asks for it,
 and strangers could ask again and again; those with a good certificate have a share of their own.
 
-Not here: what gateways do about it (gateway.connections.choices).
+Not here: what gateways do about it (gateway.connections.one_time_refusals).
 """
 
 from __future__ import annotations

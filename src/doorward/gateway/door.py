@@ -43,11 +43,11 @@ from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirmation import ConfirmationSender
-from doorward.gateway.connections.choices import Choices
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.registry import Connections
@@ -176,7 +176,7 @@ class Gateway:
             later=self._confirmations.wake,
             event_limiter=event_limiter,
         )
-        self._choices = Choices(services.clock)
+        self._refusals = OneTimeRefusals(services.clock)
         gate = PolicyGate()
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
         self._portal = PortalCertificate(
@@ -238,7 +238,7 @@ class Gateway:
             confirm=self._confirmations.wake,
             max_staleness=self._options.max_staleness,
             lifetime=self._options.lifetime,
-            choices=self._choices,
+            refusals=self._refusals,
         )
 
     def _build_reconciler(self) -> Reconciler:
@@ -262,7 +262,7 @@ class Gateway:
             application_name=self.publishing.application_name,
             event_limiter=event_limiter,
             rate_limiter=CertificateRateLimiter(self._services.clock, limits.openings_per_certificate),
-            chosen=self._choices.take,
+            chosen=self._refusals.take,
             note_overfull=OverfullRecord(self._services, self.id, self._make_durable).note,
         )
 

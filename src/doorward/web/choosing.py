@@ -4,7 +4,7 @@ The answer goes out first: what follows cuts the connection that it goes over. N
 certificate the browser is asked for next. A judged connection is known by its assertion; any other by what the door says that
 it showed, which is good enough to be asked again.
 
-Not here: what gateways do about it (gateway.connections.choices), and the script of the page (static/door.js).
+Not here: what gateways do about it (gateway.connections.one_time_refusals), and the script of the page (static/door.js).
 """
 
 from __future__ import annotations

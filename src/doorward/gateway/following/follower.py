@@ -29,8 +29,8 @@ import structlog
 
 from doorward.access.deciding import AccessDecider
 from doorward.core.errors import IntegrityError
-from doorward.gateway.connections.choices import Choices
 from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.authorities import Authorities
@@ -75,7 +75,7 @@ class Follower:
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
-        choices: which connections are refused next, because their peers want to show another certificate.
+        refusals: which connections are refused next, because their peers want to show another certificate.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Follower:
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
-        choices: Choices | None = None,
+        refusals: OneTimeRefusals | None = None,
     ) -> None:
         self._services = services
         self._decider = decider
@@ -113,7 +113,7 @@ class Follower:
         self._last: ChangeRecord | None = None  # of that number, once it was read
         self._read_at: float | None = None
         self._regrant = regrant
-        self._choices = choices or Choices(services.clock)
+        self._refusals = refusals or OneTimeRefusals(services.clock)
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge a partner's people failed
@@ -327,7 +327,7 @@ class Follower:
         chosen = {
             one.subject
             for one in changes
-            if one.kind is ChangeKind.CHOICE and self._choices.note(one.subject, one.at)
+            if one.kind is ChangeKind.CHOICE and self._refusals.note(one.subject, one.at)
         }
         if chosen:
             self._ending.end(self._concerned.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)

@@ -14,11 +14,11 @@ from datetime import datetime
 from doorward.core.ports import Clock
 from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 
-MOST_CHOICES = 1_000
+MOST_REFUSALS = 1_000
 """Beyond that the oldest is dropped: that person presses the button once more."""
 
 
-class Choices:
+class OneTimeRefusals:
     """The notes of one gateway; safe between threads."""
 
     def __init__(self, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class Choices:
             return False
         with self._lock:
             self._until.pop(subject, None)
-            while len(self._until) >= MOST_CHOICES:
+            while len(self._until) >= MOST_REFUSALS:
                 del self._until[next(iter(self._until))]
             self._until[subject] = until
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from doorward.gateway.connections.choices import MOST_CHOICES, Choices
+from doorward.gateway.connections.one_time_refusals import MOST_REFUSALS, OneTimeRefusals
 from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 from tests.support.ports import NOON, FakeClock
 
@@ -13,26 +13,26 @@ SHOWN = CertificateChoice.of("app_pay", "ab" * 32, "192.0.2.7")
 
 def test_the_next_one_is_refused_and_no_other() -> None:
     """Exactly one, of this certificate at this application."""
-    choices = Choices(FakeClock())
-    assert not choices.take(SHOWN)
-    assert choices.note(SHOWN.subject, NOON)
-    assert not choices.take(CertificateChoice.of("app_other", "ab" * 32, "192.0.2.7"))
-    assert not choices.take(CertificateChoice.of("app_pay", "cd" * 32, "192.0.2.7"))
-    assert choices.take(SHOWN)
-    assert not choices.take(SHOWN)
+    refusals = OneTimeRefusals(FakeClock())
+    assert not refusals.take(SHOWN)
+    assert refusals.note(SHOWN.subject, NOON)
+    assert not refusals.take(CertificateChoice.of("app_other", "ab" * 32, "192.0.2.7"))
+    assert not refusals.take(CertificateChoice.of("app_pay", "cd" * 32, "192.0.2.7"))
+    assert refusals.take(SHOWN)
+    assert not refusals.take(SHOWN)
 
 
 def test_it_ends_by_itself() -> None:
     """The person pressed the button and closed the window: tomorrow they are let in at once."""
     clock = FakeClock()
-    choices = Choices(clock)
-    choices.note(SHOWN.subject, NOON)
+    refusals = OneTimeRefusals(clock)
+    refusals.note(SHOWN.subject, NOON)
     clock.turn(seconds=CHOICE_LIFETIME.total_seconds())
-    assert not choices.take(SHOWN)
-    assert not choices.note(SHOWN.subject, NOON)  # a gateway that follows late
-    assert not choices.take(SHOWN)
-    assert choices.note(SHOWN.subject, clock.now() - timedelta(seconds=1))
-    assert choices.take(SHOWN)
+    assert not refusals.take(SHOWN)
+    assert not refusals.note(SHOWN.subject, NOON)  # a gateway that follows late
+    assert not refusals.take(SHOWN)
+    assert refusals.note(SHOWN.subject, clock.now() - timedelta(seconds=1))
+    assert refusals.take(SHOWN)
 
 
 def test_without_a_certificate_the_source_is_meant() -> None:
@@ -46,8 +46,8 @@ def test_without_a_certificate_the_source_is_meant() -> None:
 
 def test_notes_are_few() -> None:
     """The oldest make room."""
-    choices = Choices(FakeClock())
-    for number in range(MOST_CHOICES + 1):
-        choices.note(f"app_pay/{number}", NOON)
-    assert not choices.take(CertificateChoice(application_id="app_pay", shown="0"))
-    assert choices.take(CertificateChoice(application_id="app_pay", shown="1"))
+    refusals = OneTimeRefusals(FakeClock())
+    for number in range(MOST_REFUSALS + 1):
+        refusals.note(f"app_pay/{number}", NOON)
+    assert not refusals.take(CertificateChoice(application_id="app_pay", shown="0"))
+    assert refusals.take(CertificateChoice(application_id="app_pay", shown="1"))
