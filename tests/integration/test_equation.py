@@ -77,8 +77,8 @@ def believe_every_certificate(resources: Resources) -> Resources:
 def cut_everybody(door: Doorway) -> None:
     """Have the gateway end every connection at each edit."""
     follower, connections = door.gateway.follower, door.gateway.connections
-    ending = door.gateway._ending
-    follower._compare_with_policy = lambda: ending.end(  # type: ignore[method-assign]
+    ender = door.gateway._ender
+    follower._compare_with_policy = lambda: ender.end(  # type: ignore[method-assign]
         connections.all(), EndReason.AUTHORITY_WITHDRAWN
     )
 

@@ -14,7 +14,7 @@ from doorward.gateway.connections.sockdiag import CutOutcome
 
 
 class FakeCutter:
-    """The fake of `gateway.connections.cutter.Cutter` as `Ending` uses it."""
+    """The fake of `gateway.connections.cutter.Cutter` as `ConnectionEnder` uses it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

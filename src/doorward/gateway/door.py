@@ -44,7 +44,7 @@ from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirmation import ConfirmationSender
 from doorward.gateway.connections.cutter import Cutter, Mechanism
-from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
@@ -152,7 +152,7 @@ class Gateway:
         self._confirmations = ConfirmationSender(
             services,
             self.id,
-            record=lambda: self._ending.record(),  # noqa: PLW0108  ending is made below
+            record=lambda: self._ender.record(),  # noqa: PLW0108  the ender is made below
             reached=self._reached,
             status=self._status,
         )
@@ -168,7 +168,7 @@ class Gateway:
             on_failed=self._envoy_failed,
         )
         event_limiter = ConnectionEventLimiter(services.clock)
-        self._ending = Ending(
+        self._ender = ConnectionEnder(
             services,
             self.id,
             self.connections,
@@ -210,7 +210,7 @@ class Gateway:
             options.door,
             snapshots=snapshots,
             connections=self.connections,
-            ending=self._ending,
+            ender=self._ender,
             certificates=ServerCertificates(services, self.id, options.folder / "keys" / "server"),
             gate=gate,
             validator=Validator(options.envoy.binary, folder=options.folder),
@@ -230,7 +230,7 @@ class Gateway:
             self._decider,
             snapshots,
             self.connections,
-            self._ending,
+            self._ender,
             publish=requests.request,
             order_changed=requests.order_changed,
             regrant=requests.refresh,
@@ -247,8 +247,8 @@ class Gateway:
             self.cutter,
             listeners=lambda: self._options.listeners,
             clock=self._services.clock,
-            end_due=lambda due: self._ending.end(due, EndReason.DEADLINE),
-            on_stranger=self._ending.note_stranger,
+            end_due=lambda due: self._ender.end(due, EndReason.DEADLINE),
+            on_stranger=self._ender.note_stranger,
             most_undecided=self._options.door.limits.undecided_per_source,
         )
 
@@ -319,7 +319,7 @@ class Gateway:
             thread.join(5)
         if self._threads:
             try:
-                self._ending.record()
+                self._ender.record()
                 # No file may stay: the next start is another gateway, which would take it once more.
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
@@ -369,8 +369,8 @@ class Gateway:
         adopted = [one for one in self.connections.all() if one.adopted]
         missed = self.connections.sequence > self._missed_since
         if adopted and (missed or not holds_mark(self._services, self.connections.followed)):
-            self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
-            self._ending.record()  # the thread that does it later runs only once the door is open
+            self._ender.end(adopted, EndReason.AUTHORITY_CHANGED)
+            self._ender.record()  # the thread that does it later runs only once the door is open
         self._looked_for_missed = True
 
     def _reached(self) -> int | None:

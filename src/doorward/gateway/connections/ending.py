@@ -42,7 +42,7 @@ MOST_UNRECORDED = 20_000
 """Events that wait while nothing can be recorded; about 20 MB."""
 
 
-class Ending:
+class ConnectionEnder:
     """Ends live connections of one gateway; safe between threads.
 
     Args:

@@ -29,7 +29,7 @@ import structlog
 
 from doorward.access.deciding import AccessDecider
 from doorward.core.errors import IntegrityError
-from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
@@ -67,7 +67,7 @@ class Follower:
         decider: judges connections.
         snapshots: the policy snapshot of this process.
         connections: the registry.
-        ending: ends connections.
+        ender: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
         order_changed: called when an order for a server certificate moved.
         regrant: called when live connections gained what their grants do not show.
@@ -84,7 +84,7 @@ class Follower:
         decider: AccessDecider,
         snapshots: PolicySnapshots,
         connections: Connections,
-        ending: Ending,
+        ender: ConnectionEnder,
         *,
         publish: Callable[[int], None],
         order_changed: Callable[[], None],
@@ -99,10 +99,10 @@ class Follower:
         self._decider = decider
         self._snapshots = snapshots
         self._connections = connections
-        self._ending = ending
+        self._ender = ender
         self._concerned = Concerned(services, connections)
         self._reassessor = reassessing.Reassessor(
-            decider, connections, ending, services.clock, regrant=regrant, lifetime=lifetime
+            decider, connections, ender, services.clock, regrant=regrant, lifetime=lifetime
         )
         self._publish = publish
         self._order_changed = order_changed
@@ -298,7 +298,7 @@ class Follower:
         every = self._connections.all()
         if every:
             _log.error(f"{_REWOUND}: every live connection is ended", connections=len(every))
-            self._ending.end(every, EndReason.AUTHORITY_CHANGED)
+            self._ender.end(every, EndReason.AUTHORITY_CHANGED)
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted
@@ -330,7 +330,7 @@ class Follower:
             if one.kind is ChangeKind.CHOICE and self._refusals.note(one.subject, one.at)
         }
         if chosen:
-            self._ending.end(self._concerned.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
+            self._ender.end(self._concerned.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
 
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:

@@ -18,7 +18,7 @@ from doorward.core.errors import DoorwardError
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.core.ports import Clock
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following.authorities import Authorities
 from doorward.policy.decision import ConnectionAuthority, lost_authority
@@ -43,7 +43,7 @@ class Reassessor:
     Args:
         decider: judges connections.
         connections: the registry.
-        ending: ends connections.
+        ender: ends connections.
         clock: now.
         regrant: called when live connections gained what their grants do not show.
         lifetime: of connections.
@@ -53,7 +53,7 @@ class Reassessor:
         self,
         decider: AccessDecider,
         connections: Connections,
-        ending: Ending,
+        ender: ConnectionEnder,
         clock: Clock,
         *,
         regrant: Callable[[], None],
@@ -61,7 +61,7 @@ class Reassessor:
     ) -> None:
         self._decider = decider
         self._connections = connections
-        self._ending = ending
+        self._ender = ender
         self._clock = clock
         self._regrant = regrant
         self._lifetime = lifetime
@@ -96,7 +96,7 @@ class Reassessor:
                 for one, now in zip(some, decisions, strict=True)
                 if now is not None and now.verdict.outcome is Outcome.GOOD
             ]
-            self._ending.end(good, EndReason.AUTHORITY_CHANGED)
+            self._ender.end(good, EndReason.AUTHORITY_CHANGED)
 
     def compare(
         self, connections: Sequence[LiveConnection], authorities: Authorities
@@ -111,7 +111,7 @@ class Reassessor:
                     lost.append(one)
                 else:
                     kept.append((one, authority))
-            self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+            self._ender.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         for one, authority in kept:
             self._connections.replace(replace(one, authority=authority))
         return kept
@@ -123,7 +123,7 @@ class Reassessor:
         decisions = self._decide(youngest)
         judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
         lost = [one for one, now in judged if now is None or has_lost(one, now)]
-        self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+        self._ender.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         ended = {one.cookie for one in lost}
         for one, now in judged:
             if now is None or one.cookie in ended:

@@ -36,7 +36,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.plan import ServerCertificate
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
@@ -99,7 +99,7 @@ class PolicyPublisher:
         settings: listeners, sockets, limits.
         snapshots: the policy snapshot of this process.
         connections: the registry.
-        ending: ends connections.
+        ender: ends connections.
         certificates: the gateway's server certificates.
         gate: opened with each publication.
         validator: asks the real Envoy whether it would take a configuration.
@@ -120,7 +120,7 @@ class PolicyPublisher:
         *,
         snapshots: PolicySnapshots,
         connections: Connections,
-        ending: Ending,
+        ender: ConnectionEnder,
         certificates: ServerCertificates,
         gate: PolicyGate,
         validator: Validator,
@@ -136,7 +136,7 @@ class PolicyPublisher:
         self._gateway_id = gateway_id
         self._snapshots = snapshots
         self._connections = connections
-        self._ending = ending
+        self._ender = ender
         self._certificates = certificates
         self._gate = gate
         self._settings = settings
@@ -411,7 +411,7 @@ class PolicyPublisher:
 
     def _end(self, keys: frozenset[int], reason: EndReason) -> None:
         found = (self._connections.get(key) for key in keys)
-        self._ending.end([one for one in found if one is not None], reason)
+        self._ender.end([one for one in found if one is not None], reason)
 
     def _end_short(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
         """Step 6; `aliases` are those in force."""

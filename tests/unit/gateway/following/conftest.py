@@ -9,7 +9,7 @@ import pytest
 
 from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.gateway.connections.ending import Ending
+from doorward.gateway.connections.ending import ConnectionEnder
 from doorward.gateway.connections.registry import Connections, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
@@ -68,7 +68,7 @@ def scene_of(world: World) -> Scene:
     """A follower that starts at the present head of the sequence."""
     connections = Connections(sequence=world.head())
     cutter = FakeCutter()
-    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
     evidence_cache = EvidenceCache(world.services.work)
     evidence = EvidenceLoader(world.services, evidence_cache)
     scene = Scene(world, connections, cutter, None, evidence_cache, evidence)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def scene_of(world: World) -> Scene:
         world.decider(evidence_cache, snapshots),
         snapshots,
         connections,
-        ending,
+        ender,
         publish=scene.published.append,
         order_changed=lambda: scene.orders.append(1),
         regrant=lambda: scene.regrants.append(1),

@@ -15,7 +15,7 @@ from doorward.authority.orders import fill_order, open_orders
 from doorward.core.entities import TENANT
 from doorward.enforcement.plan import SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.gateway.connections.ending import Ending
+from doorward.gateway.connections.ending import ConnectionEnder
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.own_places import OwnPlaces
@@ -142,7 +142,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
         ),
         snapshots=PolicySnapshots(),
         connections=connections,
-        ending=Ending(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
+        ender=ConnectionEnder(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
         certificates=certificates,
         gate=gate,
         validator=validator,  # type: ignore[arg-type]
