@@ -49,6 +49,7 @@ NO_CERTIFICATE = not_asking("session-fp")
 NO_EPOCH = not_asking("session-epoch")
 LENIENT = changed(*PROVIDER, "clock_skew_seconds", to=0)
 ANY_AUDIENCE = without(*PROVIDER, "audiences")
+ANY_ISSUER = without(*PROVIDER, "issuer")
 
 
 def trusting(*keys: ec.EllipticCurvePrivateKey) -> Edit:
@@ -90,11 +91,19 @@ class TestBinding:
         assert ask_with(give(NO_CERTIFICATE, name="any certificate"), token) == 200
 
     def test_without_a_certificate_it_is_refused(self, give: Give, own: str) -> None:
-        """At a door that answers anonymous connections, nobody is asked for a factor either."""
-        door = give(name="opened", public={"pay": ["/share/**"]})
-        door.authorizer.facts = {**dict.fromkeys(FACTS, ""), "judged": "0", "grants": ","}
-        answer = door.site.ask("GET", PATH, headers=[cookie(MINT.token(own, webauthn=10))], certificate=None)
-        assert answer.status == 403
+        """At a door that answers anonymous connections: the authorizer grants nothing, and the binding holds alone."""
+        headers = [cookie(MINT.token(own, webauthn=10))]
+        anonymous = {**dict.fromkeys(FACTS, ""), "judged": "0", "grants": ","}
+        for edits, facts, status in (
+            ((), anonymous, 403),
+            ((), FACTS, 401),
+            ((NO_CERTIFICATE,), anonymous, 403),
+            ((NO_CERTIFICATE,), FACTS, 200),
+        ):
+            name = f"opened, {len(edits)} edits"
+            door = give(*edits, name=name, public={"pay": ["/share/**"]})
+            door.authorizer.facts = facts
+            assert door.site.ask("GET", PATH, headers=headers, certificate=None).status == status, name
 
     @pytest.mark.parametrize("epoch", ["0.1.0", "0.0.1", "1.0.0", ""])
     def test_after_a_sign_out_it_is_refused(self, asking: OpenDoor, give: Give, own: str, epoch: str) -> None:
@@ -115,9 +124,11 @@ class TestBinding:
         assert ask_with(asking, token) == 401
         assert ask_with(give(ANY_AUDIENCE, name="any audience"), token) == 200
 
-    def test_of_another_issuer_it_is_refused(self, asking: OpenDoor, own: str) -> None:
-        """The gateway's assertions have another issuer."""
-        assert ask_with(asking, MINT.token(own, webauthn=10, claims={"iss": "https://corp.example"})) == 401
+    def test_of_another_issuer_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
+        """The gateway's assertions have another issuer; a door that compares no issuer takes such a token."""
+        token = MINT.token(own, webauthn=10, claims={"iss": "https://corp.example"})
+        assert ask_with(asking, token) == 401
+        assert ask_with(give(ANY_ISSUER, name="any issuer"), token) == 200
 
     def test_of_another_key_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
         """Signed by a stranger, or under a key's name by another; a door that trusts that key takes it."""
