@@ -29,7 +29,7 @@ from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import CLIENT_AUTH, PathInputs
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path as CertificationPath
+from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex

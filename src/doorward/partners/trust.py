@@ -27,7 +27,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.subtree_text import parse_subtree
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import CertificationPath
 
 _PARTNERS, _AUTHORITIES = 256, 4096
 """Those of which the reading is remembered, the last ones."""
@@ -81,7 +81,7 @@ def _build(record: PartnerRecord, authorities: tuple[PartnerAuthorityRecord, ...
         return None
 
 
-def find_path(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> Path:
+def find_path(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> CertificationPath:
     """Return the good path of a certificate now, leaf first, for whatever purpose; empty if it has none."""
     judgement = judge_path(certificate, trust.store, replace(trust.inputs, purpose=None), now)
     return judgement.path if judgement.outcome is Outcome.GOOD else ()

@@ -36,7 +36,7 @@ from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathRule
 from doorward.verification.path.signatures import verifies
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import CertificationPath
 
 IMPORT_LIMIT = 1_000
 """Certificates of one partner. A whole country's authorities are some hundreds; a path is looked for from
@@ -323,7 +323,7 @@ def _lint_intermediate(
         yield LintCode.STATUS_ADDRESS_NOT_HTTP, f"it names only {addresses[0][:200]!a} and the like"
 
 
-def _has_room(path: Path) -> bool:
+def _has_room(path: CertificationPath) -> bool:
     """Return whether a leaf below the first certificate of this path could keep every limit of length."""
     below = 0
     for lower, authority in pairwise(path):

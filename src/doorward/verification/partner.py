@@ -44,9 +44,9 @@ from doorward.verification.parsing import parse_partner_leaf
 from doorward.verification.path.building import Work, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.rules import PathFault
+from doorward.verification.path.rules import CertificationPathFault
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path, list_valid_policies
+from doorward.verification.path.validation import CertificationPath, list_valid_policies
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
@@ -170,7 +170,7 @@ class PartnerJudgement(CertificateJudgement):
 
     partner: PartnerTrust | None = None
     identity: str | None = None
-    path: Path = ()
+    path: CertificationPath = ()
     findings: tuple[StatusFinding, ...] = ()
     evidence_index: EvidenceIndex | None = None
 
@@ -294,9 +294,9 @@ def _list_names(leaf: PathCertificate, facts: CertificateFacts) -> Iterator[str]
 
 def _find_path(
     leaf: PathCertificate, candidates: Sequence[PartnerTrust], now: datetime
-) -> tuple[PartnerTrust | None, Path, tuple[PathFault, ...]]:
+) -> tuple[PartnerTrust | None, CertificationPath, tuple[CertificationPathFault, ...]]:
     """Step 4: the first partner with a good path; each has its share of the work."""
-    faults: tuple[PathFault, ...] = ()
+    faults: tuple[CertificationPathFault, ...] = ()
     for partner in candidates:
         work = Work.share(len(candidates))
         judgement = judge_path(leaf, partner.store, partner.inputs, now, work)
@@ -307,7 +307,7 @@ def _find_path(
 
 
 def _ask_status(
-    partner: PartnerTrust, path: Path, evidence_index: EvidenceIndex, now: datetime
+    partner: PartnerTrust, path: CertificationPath, evidence_index: EvidenceIndex, now: datetime
 ) -> tuple[StatusFinding, ...]:
     """Step 6, what is known."""
     if partner.revocation is RevocationMode.OFF:
@@ -330,7 +330,7 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
     return Reason.REVOCATION_STATUS_UNDETERMINED
 
 
-def _find_end(mode: RevocationMode, path: Path, findings: Sequence[StatusFinding]) -> datetime:
+def _find_end(mode: RevocationMode, path: CertificationPath, findings: Sequence[StatusFinding]) -> datetime:
     """Return the first end of a certificate of the path, and of the evidence if it is not let in without it.
 
     That is if it is required, and if it is preferred and what came after it cannot be used.
@@ -353,9 +353,9 @@ def _find_principal(partner: PartnerTrust, identity: str, find_principal: FindPr
 
 def _describe_path(
     partner: PartnerTrust | None,
-    path: Path,
+    path: CertificationPath,
     findings: Sequence[StatusFinding],
-    faults: Sequence[PathFault],
+    faults: Sequence[CertificationPathFault],
 ) -> Iterator[tuple[str, str]]:
     """What the record should keep of path and status."""
     if partner is not None:

@@ -38,7 +38,7 @@ from doorward.stores.services import Services
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import judge_path_status
@@ -208,7 +208,7 @@ def _judge(
 
 
 def _find_status(
-    path: Path, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
+    path: CertificationPath, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
 ) -> StatusFinding:
     """Return what a list alone says of the first certificate of a path."""
     every = judge_path_status(path, trust.status_sources(evidence_index), now)

@@ -24,10 +24,10 @@ from doorward.core.entities import Outcome
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_dates, check_leaf
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
-from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.rules import CertificationPathFault, PathRule
 from doorward.verification.path.signatures import cost_of
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path, check_path
+from doorward.verification.path.validation import CertificationPath, check_path
 
 DEPTH_LIMIT = 20
 """Certificates of a path, self-issued ones included."""
@@ -94,8 +94,8 @@ class PathJudgement:
     """
 
     outcome: Outcome
-    path: Path
-    faults: tuple[PathFault, ...]
+    path: CertificationPath
+    faults: tuple[CertificationPathFault, ...]
     judged_at: datetime
 
     def __bool__(self) -> NoReturn:
@@ -133,7 +133,9 @@ def judge_path(
                 search.faults.update(dict.fromkeys(broken))
         except (WorkExceeded, ComparisonsExceeded) as exceeded:
             detail = str(exceeded) or "names and policies"
-            faults = [PathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)]
+            faults = [
+                CertificationPathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)
+            ]
         faults += search.faults  # after what ended the search: the limit below must not cut that off
     return PathJudgement(outcome=Outcome.BAD, path=(), faults=tuple(faults[:FAULT_LIMIT]), judged_at=now)
 
@@ -144,10 +146,10 @@ class _Search:
     def __init__(self, store: TrustStore, inputs: PathInputs, now: datetime, work: Work) -> None:
         self._store, self._inputs, self._now = store, inputs, now
         self.work = work
-        self.faults: dict[PathFault, None] = {}
+        self.faults: dict[CertificationPathFault, None] = {}
         self._checked: dict[PathCertificate, bool] = {}
 
-    def paths(self, path: Path) -> Iterator[Path]:
+    def paths(self, path: CertificationPath) -> Iterator[CertificationPath]:
         """Every complete path that begins with this one."""
         top = path[-1]
         joined = False
@@ -201,4 +203,4 @@ class _Search:
         return holds
 
     def _note(self, rule: PathRule, certificate: PathCertificate, detail: str = "") -> None:
-        self.faults[PathFault(rule=rule, certificate=certificate.sha256, detail=detail)] = None
+        self.faults[CertificationPathFault(rule=rule, certificate=certificate.sha256, detail=detail)] = None

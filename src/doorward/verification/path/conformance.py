@@ -23,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from doorward.verification.path.certificate import PROCESSED, VERSION_3, PathCertificate
 from doorward.verification.path.constraints import ConstrainedName
 from doorward.verification.path.policies import PolicyInputs
-from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.rules import CertificationPathFault, PathRule
 from doorward.verification.path.signatures import Strength, is_strong_key
 from doorward.verification.validity import has_begun, has_ended
 
@@ -83,7 +83,9 @@ class PathInputs:
     initial_excluded: tuple[ConstrainedName, ...] = field(default=(), hash=False)
 
 
-def check_leaf(leaf: PathCertificate, inputs: PathInputs, now: datetime) -> tuple[PathFault, ...]:
+def check_leaf(
+    leaf: PathCertificate, inputs: PathInputs, now: datetime
+) -> tuple[CertificationPathFault, ...]:
     """Return what the end of a path breaks by itself."""
     return tuple(
         _fault(leaf, rule, detail)
@@ -96,7 +98,9 @@ def check_leaf(leaf: PathCertificate, inputs: PathInputs, now: datetime) -> tupl
     )
 
 
-def check_authority(authority: PathCertificate, inputs: PathInputs, *, anchor: bool) -> tuple[PathFault, ...]:
+def check_authority(
+    authority: PathCertificate, inputs: PathInputs, *, anchor: bool
+) -> tuple[CertificationPathFault, ...]:
     """Return what an anchor or intermediate breaks by itself, its dates left out: this never changes."""
     return tuple(
         _fault(authority, rule, detail)
@@ -108,7 +112,7 @@ def check_authority(authority: PathCertificate, inputs: PathInputs, *, anchor: b
     )
 
 
-def check_dates(certificate: PathCertificate, now: datetime) -> tuple[PathFault, ...]:
+def check_dates(certificate: PathCertificate, now: datetime) -> tuple[CertificationPathFault, ...]:
     """Return what a certificate's dates break at a moment: step 2."""
     return tuple(_fault(certificate, rule, detail) for rule, detail in _check_dates(certificate, now))
 
@@ -116,8 +120,8 @@ def check_dates(certificate: PathCertificate, now: datetime) -> tuple[PathFault,
 _Found = Iterator[tuple[PathRule, str]]
 
 
-def _fault(certificate: PathCertificate, rule: PathRule, detail: str) -> PathFault:
-    return PathFault(rule=rule, certificate=certificate.sha256, detail=detail)
+def _fault(certificate: PathCertificate, rule: PathRule, detail: str) -> CertificationPathFault:
+    return CertificationPathFault(rule=rule, certificate=certificate.sha256, detail=detail)
 
 
 def _check_form(certificate: PathCertificate, inputs: PathInputs) -> _Found:

@@ -63,7 +63,7 @@ _SECTIONS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PathFault:
+class CertificationPathFault:
     """A rule that a certificate breaks: the certificate by its SHA-256 (hex), and what was found."""
 
     rule: PathRule

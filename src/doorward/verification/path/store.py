@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.names import CanonicalName
-from doorward.verification.path.rules import PathFault
+from doorward.verification.path.rules import CertificationPathFault
 from doorward.verification.path.signatures import Strength, verifies
 from doorward.verification.recent import RecentValues
 
@@ -48,7 +48,7 @@ class TrustStore:
         self._members = self._anchors.keys() | others.keys()
         self._signed: dict[tuple[str, str, Strength], bool] = {}
         self._leaves = RecentValues[tuple[str, str, Strength], bool](count=LEAF_SIGNATURES)
-        self._faults: dict[tuple[str, PathInputs], tuple[PathFault, ...]] = {}
+        self._faults: dict[tuple[str, PathInputs], tuple[CertificationPathFault, ...]] = {}
 
     def is_anchor(self, certificate: PathCertificate) -> bool:
         """Return whether a path may end here."""
@@ -58,7 +58,7 @@ class TrustStore:
         """Return all certificates with this subject, anchors first."""
         return self._by_subject.get(name, ())
 
-    def faults_of(self, authority: PathCertificate, inputs: PathInputs) -> tuple[PathFault, ...]:
+    def faults_of(self, authority: PathCertificate, inputs: PathInputs) -> tuple[CertificationPathFault, ...]:
         """Return what an authority of this store breaks by itself, its dates left out; found out once."""
         key = (authority.sha256, inputs)
         known = self._faults.get(key)

@@ -27,13 +27,15 @@ from doorward.verification.path.constraints import (
     group_subtrees,
 )
 from doorward.verification.path.policies import PolicyGraph
-from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.rules import CertificationPathFault, PathRule
 
-Path = tuple[PathCertificate, ...]
+CertificationPath = tuple[PathCertificate, ...]
 """Leaf first, anchor last; at least two certificates."""
 
 
-def check_path(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> tuple[PathFault, ...]:
+def check_path(
+    path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
+) -> tuple[CertificationPathFault, ...]:
     """Return what a complete path breaks; empty where it is good.
 
     Args:
@@ -51,14 +53,14 @@ def check_path(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> tupl
     )
 
 
-def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
+def _check_length(path: CertificationPath, inputs: PathInputs) -> Sequence[CertificationPathFault]:
     """Step 1: below an authority with a limit of n stand at most n that are not self-issued, and the leaf."""
     faults = []
     below = 0
     for authority in path[1:]:
         if authority.path_length is not None and below > authority.path_length:
             faults.append(
-                PathFault(
+                CertificationPathFault(
                     rule=PathRule.PATH_TOO_LONG,
                     certificate=authority.sha256,
                     detail=f"{below} authorities below it, at most {authority.path_length}",
@@ -68,11 +70,15 @@ def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
     count = sum(not one.self_issued for one in path[1:-1])
     if count > inputs.max_intermediates:
         detail = f"{count} intermediates, at most {inputs.max_intermediates}"
-        faults.append(PathFault(rule=PathRule.PATH_TOO_LONG, certificate=path[0].sha256, detail=detail))
+        faults.append(
+            CertificationPathFault(rule=PathRule.PATH_TOO_LONG, certificate=path[0].sha256, detail=detail)
+        )
     return faults
 
 
-def _list_subtrees(path: Path, inputs: PathInputs) -> Iterator[tuple[Path, Subtrees, str]]:
+def _list_subtrees(
+    path: CertificationPath, inputs: PathInputs
+) -> Iterator[tuple[CertificationPath, Subtrees, str]]:
     """Whom constraints bind, the constraints, and whose they are."""
     for position, authority in enumerate(path):
         if authority.subtrees is not None:
@@ -81,7 +87,9 @@ def _list_subtrees(path: Path, inputs: PathInputs) -> Iterator[tuple[Path, Subtr
         yield path[:-1], group_subtrees(inputs.initial_permitted, inputs.initial_excluded), "the inputs"
 
 
-def _check_names(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Sequence[PathFault]:
+def _check_names(
+    path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
+) -> Sequence[CertificationPathFault]:
     """Step 2."""
     faults = []
     for bound, subtrees, whose in _list_subtrees(path, inputs):
@@ -93,18 +101,22 @@ def _check_names(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Se
             except NameRefused as refused:
                 detail = f"{refused} of {whose}"
                 faults.append(
-                    PathFault(rule=PathRule.NAME_NOT_PERMITTED, certificate=below.sha256, detail=detail)
+                    CertificationPathFault(
+                        rule=PathRule.NAME_NOT_PERMITTED, certificate=below.sha256, detail=detail
+                    )
                 )
     return faults
 
 
-def _check_policies(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Sequence[PathFault]:
+def _check_policies(
+    path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
+) -> Sequence[CertificationPathFault]:
     """Step 3."""
     fault, _ = _process_policies(path, inputs, budget)
     return [] if fault is None else [fault]
 
 
-def list_valid_policies(path: Path, inputs: PathInputs) -> frozenset[str]:
+def list_valid_policies(path: CertificationPath, inputs: PathInputs) -> frozenset[str]:
     """Return the policies that hold for a good path and are acceptable; `2.5.29.32.0` among them stands for any.
 
     Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set: in the terms of the first authority.
@@ -114,17 +126,21 @@ def list_valid_policies(path: Path, inputs: PathInputs) -> frozenset[str]:
 
 
 def _process_policies(
-    path: Path, inputs: PathInputs, budget: ComparisonBudget
-) -> tuple[PathFault | None, PolicyGraph]:
+    path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
+) -> tuple[CertificationPathFault | None, PolicyGraph]:
     """From the anchor down, the anchor's own policies left out (6.1.1)."""
     graph = PolicyGraph(inputs.policies, len(path) - 1, budget)
     for position in range(len(path) - 2, -1, -1):
         certificate = path[position]
         last = position == 0
         if not graph.take(certificate, last=last):
-            return PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256), graph
+            return CertificationPathFault(
+                rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256
+            ), graph
         if not last and not graph.prepare(certificate):
-            return PathFault(rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256), graph
+            return CertificationPathFault(
+                rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256
+            ), graph
     if not graph.finish(path[0]):
-        return PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256), graph
+        return CertificationPathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256), graph
     return None, graph

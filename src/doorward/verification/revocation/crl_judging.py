@@ -30,7 +30,7 @@ from doorward.verification.path.building import Work, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.signatures import Strength
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, Scope, read_point_names
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
@@ -39,7 +39,7 @@ from doorward.verification.revocation.words import name_reason
 POINT_LIMIT = 32
 """Distribution points of a certificate that are looked at."""
 
-FindSigners = Callable[[Crl, Path], Iterable[PathCertificate]]
+FindSigners = Callable[[Crl, CertificationPath], Iterable[PathCertificate]]
 """Who may have signed a CRL about a certificate of this path: authorities with a good path of their own
 to the same anchor."""
 
@@ -77,7 +77,7 @@ class CrlRules:
 
 
 def judge_by_crls(
-    path: Path,
+    path: CertificationPath,
     evidence_index: EvidenceIndex,
     now: datetime,
     find_signers: FindSigners,
@@ -124,7 +124,7 @@ class _Judgement:
 
     def __init__(
         self,
-        path: Path,
+        path: CertificationPath,
         evidence_index: EvidenceIndex,
         now: datetime,
         find_signers: FindSigners,

@@ -32,7 +32,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
 from doorward.verification.revocation.evidence_index import EvidenceIndex
@@ -63,7 +63,7 @@ class StatusSources:
 
 
 def judge_path_status(
-    path: Path, sources: StatusSources, now: datetime, work: Work | None = None
+    path: CertificationPath, sources: StatusSources, now: datetime, work: Work | None = None
 ) -> tuple[StatusFinding, ...]:
     """Return the status of each certificate of a path but the anchor, anchor's side first.
 
@@ -88,7 +88,7 @@ class _Judge:
         self._sources, self._now, self._work = sources, now, work
         self._signers: dict[tuple[str, str], bool] = {}
 
-    def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
+    def judge(self, path: CertificationPath, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
         for position in range(len(path) - 2, -1, -1):
             finding = self._judge_one(path[position:], depth)
@@ -97,7 +97,7 @@ class _Judge:
                 break
         return tuple(findings)
 
-    def _judge_one(self, path: Path, depth: int) -> StatusFinding:
+    def _judge_one(self, path: CertificationPath, depth: int) -> StatusFinding:
         """Steps 2 and 5."""
         findings: list[StatusFinding] = []
         try:
@@ -113,7 +113,7 @@ class _Judge:
             findings = [lost, *(one for one in findings if one.status is Status.REVOKED)]
         return self._choose(findings, path)
 
-    def _choose(self, findings: list[StatusFinding], path: Path) -> StatusFinding:
+    def _choose(self, findings: list[StatusFinding], path: CertificationPath) -> StatusFinding:
         """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
         last: StatusFinding | None = None
         for finding in findings:
@@ -139,18 +139,18 @@ class _Judge:
     def _has_ended(self, finding: StatusFinding) -> bool:
         return finding.fresh_until is not None and finding.fresh_until < self._now
 
-    def _ask_memory(self, path: Path) -> Iterator[StatusFinding]:
+    def _ask_memory(self, path: CertificationPath) -> Iterator[StatusFinding]:
         seen = self._sources.evidence_index.seen(path[0], path[1])
         if seen is not None:
             yield seen.find(path[0].sha256)
 
-    def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
+    def _ask_answers(self, path: CertificationPath) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
         for answer in self._sources.evidence_index.answers_about(path[0]):
             yield judge_by_ocsp(path[0], path[1], answer, self._now, rules, work=self._work)
 
-    def _ask_crls(self, path: Path, depth: int) -> Iterator[StatusFinding]:
-        def find_signers(crl: Crl, below: Path) -> Iterator[PathCertificate]:
+    def _ask_crls(self, path: CertificationPath, depth: int) -> Iterator[StatusFinding]:
+        def find_signers(crl: Crl, below: CertificationPath) -> Iterator[PathCertificate]:
             return self._find_signers(crl, below, depth)
 
         sources = self._sources
@@ -158,7 +158,7 @@ class _Judge:
             path, sources.evidence_index, self._now, find_signers, sources.crl_rules, work=self._work
         )
 
-    def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
+    def _find_signers(self, crl: Crl, path: CertificationPath, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""
         anchor = path[-1]
         above = {one.sha256 for one in path[1:]}  # not the certificate itself: nobody vouches for itself

@@ -17,7 +17,7 @@ from doorward.core.entities import Outcome
 from doorward.verification.path.building import Work
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.policies import PolicyInputs
-from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.rules import CertificationPathFault, PathRule
 from tests.support import path_ca
 from tests.support.path_ca import certify, judge, name, rebuild, rsa_key, rules_of, tlv, with_serial
 from tests.support.ports import NOON
@@ -256,9 +256,9 @@ def test_without_the_profile_the_musts_for_makers_are_not_asked():
 def test_every_rule_has_a_section_and_a_fault_says_all():
     """A fault names rule, section, certificate and what was found."""
     assert all(rule.section for rule in PathRule)
-    fault = PathFault(rule=PathRule.EXPIRED, certificate="ab" * 32)
+    fault = CertificationPathFault(rule=PathRule.EXPIRED, certificate="ab" * 32)
     assert str(fault) == "expired (RFC 5280 section 6.1.3 (a)(2)) at certificate abababababababab"
-    fault = PathFault(rule=PathRule.EXPIRED, certificate="ab" * 32, detail="since then")
+    fault = CertificationPathFault(rule=PathRule.EXPIRED, certificate="ab" * 32, detail="since then")
     assert str(fault).endswith(": since then")
 
 
