@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mldsa, padding, rsa
 from cryptography.x509.oid import ExtensionOID, NameOID, ObjectIdentifier
 
 from doorward.core.entities import Outcome
-from doorward.verification.path.building import PathJudgement, Work, judge_path
+from doorward.verification.path.building import PathJudgement, WorkBudget, judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
@@ -178,7 +178,7 @@ def judge(
     *others: Node,
     anchors: Sequence[Node],
     now: datetime = NOON,
-    work: Work | None = None,
+    work: WorkBudget | None = None,
     **inputs: Any,
 ) -> PathJudgement:
     """Judge a leaf with `others` as intermediates."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.verification.path.building import Work
+from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
@@ -152,7 +152,7 @@ def statuses(
     answers: dict[str, tuple[bytes, ...]] | None = None,
     now: datetime = NOON,
     crl_rules: CrlRules = CRL_RULES,
-    work: Work | None = None,
+    work: WorkBudget | None = None,
     seen: Sequence[SeenRevocation] = (),
     unusable: Unusable | None = None,
 ) -> tuple[StatusFinding, ...]:

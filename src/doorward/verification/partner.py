@@ -41,7 +41,7 @@ from doorward.verification.identity import IdentityRule, identify
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.own_names import claims_own_name
 from doorward.verification.parsing import parse_partner_leaf
-from doorward.verification.path.building import Work, judge_path
+from doorward.verification.path.building import WorkBudget, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.rules import CertificationPathFault
@@ -298,7 +298,7 @@ def _find_path(
     """Step 4: the first partner with a good path; each has its share of the work."""
     faults: tuple[CertificationPathFault, ...] = ()
     for partner in candidates:
-        work = Work.share(len(candidates))
+        work = WorkBudget.share(len(candidates))
         judgement = judge_path(leaf, partner.store, partner.inputs, now, work)
         if judgement.outcome is Outcome.GOOD:
             return partner, judgement.path, ()

@@ -9,7 +9,7 @@ rotated authorities need that). A candidate joins a path where
 Candidates with the key identifier that the certificate names come first, anchors before others, later
 ends before earlier ones. A key identifier never rules anybody out: it is a hint (4.2.1.1).
 
-Work is bounded by construction, see `Work`; whoever exceeds it is refused.
+Work is bounded by construction, see `WorkBudget`; whoever exceeds it is refused.
 Standard: RFC 5280 section 6.1; RFC 4158 section 2.4 and 3.5 for the order of candidates and loops.
 """
 
@@ -41,7 +41,7 @@ class WorkExceeded(Exception):
 
 
 @dataclass(slots=True)
-class Work:
+class WorkBudget:
     """What a search for a path, or a judgement of status, may still cost: some tens of milliseconds.
 
     `signatures` counts verifications in units of one by P-256, see `cost_of`; those that the store or the
@@ -54,7 +54,7 @@ class Work:
     names: ComparisonBudget = field(default_factory=ComparisonBudget)
 
     @classmethod
-    def share(cls, number: int) -> Work:
+    def share(cls, number: int) -> WorkBudget:
         """Return a budget for one of so many partners, so that none can use up another's.
 
         Up to four have one whole budget together; a quarter of it is the least that one gets.
@@ -103,7 +103,11 @@ class PathJudgement:
 
 
 def judge_path(
-    leaf: PathCertificate, store: TrustStore, inputs: PathInputs, now: datetime, work: Work | None = None
+    leaf: PathCertificate,
+    store: TrustStore,
+    inputs: PathInputs,
+    now: datetime,
+    work: WorkBudget | None = None,
 ) -> PathJudgement:
     """Find a good path for a leaf.
 
@@ -123,7 +127,7 @@ def judge_path(
     """
     faults = list(check_leaf(leaf, inputs, now))
     if not faults:
-        search = _Search(store, inputs, now, work or Work())
+        search = _Search(store, inputs, now, work or WorkBudget())
         try:
             for path in search.paths((leaf,)):
                 search.work.take_path()
@@ -143,7 +147,7 @@ def judge_path(
 class _Search:
     """One search; `faults` holds what ruled candidates out, in the order found."""
 
-    def __init__(self, store: TrustStore, inputs: PathInputs, now: datetime, work: Work) -> None:
+    def __init__(self, store: TrustStore, inputs: PathInputs, now: datetime, work: WorkBudget) -> None:
         self._store, self._inputs, self._now = store, inputs, now
         self.work = work
         self.faults: dict[CertificationPathFault, None] = {}

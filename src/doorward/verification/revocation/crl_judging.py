@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.verification.path.building import Work, WorkExceeded
+from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.signatures import Strength
@@ -83,7 +83,7 @@ def judge_by_crls(
     find_signers: FindSigners,
     rules: CrlRules,
     *,
-    work: Work,
+    work: WorkBudget,
 ) -> Iterator[StatusFinding]:
     """Find the status of the first certificate of a path.
 
@@ -130,7 +130,7 @@ class _Judgement:
         find_signers: FindSigners,
         rules: CrlRules,
         *,
-        work: Work,
+        work: WorkBudget,
     ) -> None:
         self._path, self._evidence_index, self._now = path, evidence_index, now
         self._find_signers, self._rules, self._work = find_signers, rules, work

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from doorward.verification.path.building import Work
+from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.signatures import Strength, verifies
@@ -94,7 +94,7 @@ class EvidenceIndex:
         named = (certificate,) if issuer is None else (certificate, issuer)
         return bool(unusable.lists) and any(url in unusable.lists for one in named for url in crl_urls(one))
 
-    def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: Work) -> bool:
+    def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: WorkBudget) -> bool:
         """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g).
 
         Raises:

@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from doorward.core.errors import MalformedInput
-from doorward.verification.path.building import Work, WorkExceeded
+from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
 from doorward.verification.path.signatures import Strength, verifies
@@ -111,7 +111,7 @@ def judge_by_ocsp(
     rules: OcspRules,
     *,
     nonce: bytes | None = None,
-    work: Work | None = None,
+    work: WorkBudget | None = None,
 ) -> StatusFinding:
     """Return what an answer says of a certificate.
 
@@ -169,7 +169,7 @@ def read_answer(
     rules: OcspRules,
     *,
     nonce: bytes | None = None,
-    work: Work | None = None,
+    work: WorkBudget | None = None,
 ) -> Said:
     """Return what a genuine answer says, which may be that the responder does not know the certificate.
 
@@ -180,7 +180,7 @@ def read_answer(
         WorkExceeded: the budget is used up.
     """
     try:
-        return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or Work())
+        return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or WorkBudget())
     except (Unfit, WorkExceeded):
         raise
     except Exception as fault:  # what stands inside is parsed late, and raises anything at all
@@ -195,7 +195,7 @@ def _read(
     rules: OcspRules,
     *,
     nonce: bytes | None,
-    work: Work,
+    work: WorkBudget,
 ) -> Said:
     response = _parse(answer)
     singles = _find_singles(response, certificate, issuer)
@@ -250,7 +250,7 @@ def _check_critical(answer: Answer, singles: list[Single]) -> None:
 
 
 def _check_signature(
-    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
+    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> None:
     """Step 4."""
     for signer in _signers(answer, issuer, now, rules, work):
@@ -263,7 +263,7 @@ def _check_signature(
 
 
 def _signers(
-    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
+    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> Iterator[PathCertificate]:
     yield issuer
     inputs = PathInputs(purpose=_OCSP_SIGNING, hold_profile=False, strength=rules.strength)

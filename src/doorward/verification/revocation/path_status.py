@@ -27,7 +27,7 @@ from datetime import datetime
 from itertools import chain
 
 from doorward.core.entities import Outcome
-from doorward.verification.path.building import Work, WorkExceeded, judge_path
+from doorward.verification.path.building import WorkBudget, WorkExceeded, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
@@ -63,7 +63,7 @@ class StatusSources:
 
 
 def judge_path_status(
-    path: CertificationPath, sources: StatusSources, now: datetime, work: Work | None = None
+    path: CertificationPath, sources: StatusSources, now: datetime, work: WorkBudget | None = None
 ) -> tuple[StatusFinding, ...]:
     """Return the status of each certificate of a path but the anchor, anchor's side first.
 
@@ -78,13 +78,13 @@ def judge_path_status(
 
     Standard: RFC 5280 section 6.3.
     """
-    return _Judge(sources, now, work or Work()).judge(path, 0)
+    return _Judge(sources, now, work or WorkBudget()).judge(path, 0)
 
 
 class _Judge:
     """One judgement; signers that are being judged are not asked about themselves."""
 
-    def __init__(self, sources: StatusSources, now: datetime, work: Work) -> None:
+    def __init__(self, sources: StatusSources, now: datetime, work: WorkBudget) -> None:
         self._sources, self._now, self._work = sources, now, work
         self._signers: dict[tuple[str, str], bool] = {}
 

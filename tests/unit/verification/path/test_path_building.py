@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.entities import Outcome
-from doorward.verification.path.building import DEPTH_LIMIT, FAULT_LIMIT, Work
+from doorward.verification.path.building import DEPTH_LIMIT, FAULT_LIMIT, WorkBudget
 from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.rules import PathRule
 from tests.support.path_ca import certify, judge, rules_of
@@ -125,7 +125,7 @@ def test_the_named_key_is_tried_first():
     twins = [certify("Twin"), certify("Twin")]
     for signer in twins:
         leaf = certify("alice", signer, ca=False)
-        work = Work(signatures=1)
+        work = WorkBudget(signatures=1)
         assert judge(leaf, anchors=twins, work=work).outcome is Outcome.GOOD
         assert work.signatures == 0
 
@@ -138,12 +138,12 @@ def test_a_signature_by_a_namesake_is_invalid():
 
 def test_a_fault_of_the_leaf_ends_it_before_any_work():
     """An expired leaf costs no candidate."""
-    work = Work()
+    work = WorkBudget()
     expired = certify("alice", ISSUING, ca=False, not_after=PAST)
     judgement = judge(expired, ISSUING, anchors=[FIRST], work=work)
     assert rules_of(judgement) == ["expired"]
     assert judgement.path == ()
-    assert work.candidates == Work().candidates
+    assert work.candidates == WorkBudget().candidates
 
 
 def tower(height):
@@ -177,14 +177,14 @@ def test_depth_is_limited_and_says_so():
 @pytest.mark.parametrize(
     ("work", "detail"),
     [
-        (Work(candidates=2), ""),
-        (Work(candidates=1), "candidates"),
-        (Work(signatures=2), ""),
-        (Work(signatures=1), "signatures"),
-        (Work(paths=1), ""),
-        (Work(paths=0), "paths"),
-        (Work(names=ComparisonBudget(2)), ""),
-        (Work(names=ComparisonBudget(1)), "names and policies"),
+        (WorkBudget(candidates=2), ""),
+        (WorkBudget(candidates=1), "candidates"),
+        (WorkBudget(signatures=2), ""),
+        (WorkBudget(signatures=1), "signatures"),
+        (WorkBudget(paths=1), ""),
+        (WorkBudget(paths=0), "paths"),
+        (WorkBudget(names=ComparisonBudget(2)), ""),
+        (WorkBudget(names=ComparisonBudget(1)), "names and policies"),
     ],
 )
 def test_each_budget_is_spent_to_its_end_and_not_beyond(work, detail):
@@ -215,6 +215,6 @@ def test_faults_are_limited_and_work_that_exceeded_is_among_them():
     same = [certify("Same", not_after=PAST, key=ISSUING.key) for _ in range(40)]
     leaf = certify("alice", same[0], ca=False)
     assert len(judge(leaf, anchors=same).faults) == FAULT_LIMIT
-    judgement = judge(leaf, anchors=same, work=Work(candidates=39))
+    judgement = judge(leaf, anchors=same, work=WorkBudget(candidates=39))
     assert len(judgement.faults) == FAULT_LIMIT
     assert judgement.faults[0].rule is PathRule.WORK_EXCEEDED

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 
 from doorward.core.entities import Outcome
-from doorward.verification.path.building import Work
+from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.rules import CertificationPathFault, PathRule
@@ -171,7 +171,7 @@ def test_a_path_length_of_zero_bears_a_leaf_and_no_authority():
 def test_work_that_exceeds_is_a_fault():
     """Root <- Issuing <- alice, with no work allowed."""
     leaf, middle = chain()
-    judgement = judge(leaf, middle, anchors=[ROOT], work=Work(candidates=0))
+    judgement = judge(leaf, middle, anchors=[ROOT], work=WorkBudget(candidates=0))
     assert rules_of(judgement) == ["work-exceeded"]
     assert judgement.faults[0].detail == "candidates"
 

@@ -6,7 +6,7 @@ import pytest
 
 from doorward.core.entities import Outcome
 from doorward.verification.path import store as store_module
-from doorward.verification.path.building import Work, judge_path
+from doorward.verification.path.building import WorkBudget, judge_path
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
@@ -61,10 +61,10 @@ def test_a_second_judgement_checks_no_signature_again():
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     spent = []
     for _ in range(2):
-        work = Work()
+        work = WorkBudget()
         judgement = judge_path(LEAF.parsed, store, PathInputs(), NOON, work)
         assert judgement.outcome is Outcome.GOOD
-        spent.append(Work().signatures - work.signatures)
+        spent.append(WorkBudget().signatures - work.signatures)
     assert spent == [2, 0]
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.verification.path.building import Work, WorkExceeded
+from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation import ocsp as module
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
@@ -126,13 +126,13 @@ def test_a_responder_among_others():
 def test_each_signature_costs_from_the_budget():
     """The responder's certificate by the issuer's key, and the answer by the responder's own, which it chose."""
     delegate = responder(key=ec.generate_private_key(ec.SECP384R1()))
-    answer, work = answer_about(ALICE, ISSUING, responder=delegate), Work(signatures=7)
+    answer, work = answer_about(ALICE, ISSUING, responder=delegate), WorkBudget(signatures=7)
     found = judge_by_ocsp(ALICE.parsed, ISSUING.parsed, answer, NOON, OCSP_RULES, work=work)
     assert (found.status, work.signatures) == (Status.GOOD, 0)
     for enough in (0, 6):
         with pytest.raises(WorkExceeded):
             judge_by_ocsp(
-                ALICE.parsed, ISSUING.parsed, answer, NOON, OCSP_RULES, work=Work(signatures=enough)
+                ALICE.parsed, ISSUING.parsed, answer, NOON, OCSP_RULES, work=WorkBudget(signatures=enough)
             )
 
 

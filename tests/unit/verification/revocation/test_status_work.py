@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from doorward.verification.path.building import Work
+from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation.status import Status
 from tests.support.path_ca import certify
@@ -24,14 +24,15 @@ R = x509.ReasonFlags
 
 
 @pytest.mark.parametrize(
-    ("work", "of_whom"), [(Work(candidates=1), -1), (Work(signatures=1), -1), (Work(candidates=0), 0)]
+    ("work", "of_whom"),
+    [(WorkBudget(candidates=1), -1), (WorkBudget(signatures=1), -1), (WorkBudget(candidates=0), 0)],
 )
 def test_without_work_left_nothing_is_known(work, of_whom):
     """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
     findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
     assert findings[of_whom].status is Status.UNDETERMINED
     assert "too much work" in findings[of_whom].why[0]
-    assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=Work(candidates=2, signatures=2))[
+    assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=WorkBudget(candidates=2, signatures=2))[
         -1
     ].status is (Status.GOOD)
 
@@ -41,7 +42,7 @@ def test_a_crowd_of_lists_and_signers_ends():
     stranger = ec.generate_private_key(ec.SECP256R1())
     crowd = [certify("Issuing", ROOT, serial=100 + one) for one in range(20)]
     lists = [list_of(ISSUING, number=one, signer=stranger) for one in range(40)]
-    work = Work()
+    work = WorkBudget()
     found = of_leaf(*lists, others=crowd, work=work)
     assert found.status is Status.UNDETERMINED
     assert "too much work: signatures" in found.why[0]
@@ -56,9 +57,9 @@ def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
     last = list_of(ISSUING, 7, number=9, next_update=NOON - timedelta(seconds=1))
     lists = [last, *strange] if ended else strange
     answers = None if ended else bad
-    found = of_leaf(*lists, answers=answers, work=Work(signatures=3))
+    found = of_leaf(*lists, answers=answers, work=WorkBudget(signatures=3))
     assert found.status is Status.REVOKED
-    found = of_leaf(*strange, answers=good, work=Work(signatures=3))
+    found = of_leaf(*strange, answers=good, work=WorkBudget(signatures=3))
     assert (found.status, found.why) == (
         Status.UNDETERMINED,
         ("judging its status is too much work: signatures",),
@@ -69,8 +70,8 @@ def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
 def test_answers_cost_work_too():
     """One signature each."""
     answers = {ALICE.parsed.sha256: tuple(answer_about(ALICE, ISSUING) for _ in range(3))}
-    assert of_leaf(answers=answers, work=Work(signatures=4)).status is Status.GOOD
-    assert of_leaf(answers=answers, work=Work(signatures=3)).status is Status.UNDETERMINED
+    assert of_leaf(answers=answers, work=WorkBudget(signatures=4)).status is Status.GOOD
+    assert of_leaf(answers=answers, work=WorkBudget(signatures=3)).status is Status.UNDETERMINED
 
 
 def test_a_signature_is_checked_once(monkeypatch):
@@ -82,10 +83,10 @@ def test_a_signature_is_checked_once(monkeypatch):
     real = module.verifies
     monkeypatch.setattr(module, "verifies", lambda *words: asked.append(1) or real(*words))
     one = module.EvidenceIndex([crl])
-    work = Work()
+    work = WorkBudget()
     assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
     assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
-    assert (len(asked), Work().signatures - work.signatures) == (1, 1)
+    assert (len(asked), WorkBudget().signatures - work.signatures) == (1, 1)
     monkeypatch.setattr(module, "_REMEMBERED", 0)
     other = module.EvidenceIndex([crl])
     assert [other.is_signed(crl, ISSUING.parsed, Strength(), work) for _ in range(2)] == [True, True]
