@@ -33,7 +33,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.partner_ca import known_principal
 from tests.support.ports import NOON
@@ -60,7 +60,7 @@ def main() -> None:
         verifier.verify(x509.load_der_x509_certificate(leaf.der), [issuing.certificate])
 
     def own(leaves: RecentLeaves | None) -> None:
-        judgement = judge_certificate(Presented(der=leaf.der), knowledge, NOON, leaves=leaves)
+        judgement = judge_certificate(PresentedCertificate(der=leaf.der), knowledge, NOON, leaves=leaves)
         assert judgement.verdict.outcome is Outcome.GOOD
 
     trust, known = _partner(root, issuing), RecentLeaves()
@@ -83,7 +83,7 @@ def _judge_partner(
     der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, leaves: RecentLeaves | None
 ) -> None:
     found = judge_partner_certificate(
-        Presented(der=der),
+        PresentedCertificate(der=der),
         [trust],
         {trust.id: evidence_index},
         known_principal,

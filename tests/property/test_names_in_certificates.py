@@ -14,7 +14,7 @@ from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, Pr
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.verification.parsing import parse_certificate
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.ports import NOON
 from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
@@ -87,7 +87,7 @@ def test_any_bytes(data):
 def test_a_damaged_certificate_is_never_let_in(leaf, place, octet, change):
     """Damage gives a refusal with reasons: not a crash, and not a good verdict."""
     damaged = damage(leaf.der, place % len(leaf.der), octet, change)
-    judgement = judge_certificate(Presented(der=damaged), know(leaf), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=damaged), know(leaf), NOON)
     if damaged == leaf.der:
         assert judgement.verdict.outcome is Outcome.GOOD
         return
@@ -110,7 +110,9 @@ def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift
     if account is not None:
         principal = Principal(id=ALICE.id, tenant=TENANT, kind=ALICE.kind, name="alice", state=account)
     now = NOON.fromtimestamp(NOON.timestamp() + shift, NOON.tzinfo)
-    judgement = judge_certificate(Presented(der=leaf.der), know(leaf, state, principal, issued=issued), now)
+    judgement = judge_certificate(
+        PresentedCertificate(der=leaf.der), know(leaf, state, principal, issued=issued), now
+    )
     within = leaf.certificate.not_valid_before_utc <= now <= leaf.certificate.not_valid_after_utc
     good = state is CertificateState.VALID and account is PrincipalState.ACTIVE and issued and within
     assert (judgement.verdict.outcome is Outcome.GOOD) is good
@@ -128,5 +130,5 @@ def test_garbage_inside_an_extension(oid, value):
     leaf = CA.leaf(
         "alice", uris=(), extended_key_usage=None, extra=((x509.UnrecognizedExtension(oid, value), False),)
     )
-    judgement = judge_certificate(Presented(der=leaf.der), know(leaf), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=leaf.der), know(leaf), NOON)
     assert judgement.verdict.outcome is Outcome.BAD

@@ -25,7 +25,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
 
@@ -74,5 +74,11 @@ def judge_partner(
     evidence_cache = {one.id: EvidenceIndex(crls, answers) for one in partners} if crls or answers else {}
     der = leaf.der if isinstance(leaf, Node) else leaf
     return judge_partner_certificate(
-        Presented(der=der), partners, evidence_cache, find, now, trust_domain=trust_domain, leaves=leaves
+        PresentedCertificate(der=der),
+        partners,
+        evidence_cache,
+        find,
+        now,
+        trust_domain=trust_domain,
+        leaves=leaves,
     )

@@ -50,7 +50,7 @@ from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
-from doorward.verification.steps import CertificateJudgement, Presented
+from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
     Knowledge,
     KnownIssuer,
@@ -252,7 +252,7 @@ class AccessDecider:
         )
         # Only what is in the inventory: strangers' certificates must not push out those of our own.
         vouched = self._leaves if record is not None else None
-        return judge_certificate(Presented(der=presented), knowledge, now, leaves=vouched)
+        return judge_certificate(PresentedCertificate(der=presented), knowledge, now, leaves=vouched)
 
     def _judge_certificate(
         self,
@@ -270,7 +270,7 @@ class AccessDecider:
         if partners and not own:
             found, newcomer = judge_for_partners(
                 stores,
-                Presented(der=presented),
+                PresentedCertificate(der=presented),
                 record,
                 partners=partners,
                 evidence_cache=self._evidence_cache,

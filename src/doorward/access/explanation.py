@@ -44,7 +44,7 @@ from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode, judge_partner_certificate
-from doorward.verification.steps import GOOD_REASONS, Presented, judge_dates
+from doorward.verification.steps import GOOD_REASONS, PresentedCertificate, judge_dates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +238,7 @@ def describe_certificate(
     if trust is None or tenant is None:
         return None
     found = judge_partner_certificate(
-        Presented(der=record.der),
+        PresentedCertificate(der=record.der),
         [replace(trust, revocation=RevocationMode.OFF)],
         {},
         lambda _partner, _identity: who,

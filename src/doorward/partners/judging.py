@@ -31,7 +31,7 @@ from doorward.verification.partner import (
     PartnerTrust,
     judge_partner_certificate,
 )
-from doorward.verification.steps import GOOD_REASONS, Presented, judge_state
+from doorward.verification.steps import GOOD_REASONS, PresentedCertificate, judge_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Newcomer:
 
 def judge_for_partners(
     stores: Stores,
-    presented: Presented,
+    presented: PresentedCertificate,
     record: CertificateRecord | None,
     *,
     partners: Sequence[PartnerTrust],

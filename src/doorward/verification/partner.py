@@ -55,7 +55,7 @@ from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.verification.steps import (
     GOOD_REASONS,
     CertificateJudgement,
-    Presented,
+    PresentedCertificate,
     conclude,
     judge_account,
     judge_dates,
@@ -195,7 +195,7 @@ class PartnerJudgement(CertificateJudgement):
 
 
 def judge_partner_certificate(
-    presented: Presented,
+    presented: PresentedCertificate,
     partners: Sequence[PartnerTrust],
     evidence_cache: Mapping[str, EvidenceIndex],
     find_principal: FindPrincipal,

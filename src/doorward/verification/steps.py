@@ -60,7 +60,7 @@ GOOD_REASONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presented:
+class PresentedCertificate:
     """What the peer showed: one leaf certificate in DER, or None where it showed none."""
 
     der: bytes | None
@@ -86,7 +86,7 @@ class CertificateJudgement:
     ends: datetime | None = None
 
 
-def read_leaf(presented: Presented, parse: Callable[[bytes], _T]) -> _T | Reason:
+def read_leaf(presented: PresentedCertificate, parse: Callable[[bytes], _T]) -> _T | Reason:
     """Return what the leaf says, or why it cannot be read."""
     if presented.der is None:
         return Reason.CERTIFICATE_MISSING

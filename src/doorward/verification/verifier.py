@@ -31,7 +31,7 @@ from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
 from doorward.verification.steps import (
     CertificateJudgement,
-    Presented,
+    PresentedCertificate,
     conclude,
     judge_account,
     judge_dates,
@@ -83,7 +83,11 @@ class Knowledge:
 
 
 def judge_certificate(
-    presented: Presented, knowledge: Knowledge, now: datetime, *, leaves: RecentLeaves | None = None
+    presented: PresentedCertificate,
+    knowledge: Knowledge,
+    now: datetime,
+    *,
+    leaves: RecentLeaves | None = None,
 ) -> CertificateJudgement:
     """Judge one presented certificate.
 

@@ -41,7 +41,7 @@ from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from doorward.verification.revocation.status import Status
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.events import seal
 from tests.support.fuzzing.mutating import Shape
@@ -163,7 +163,7 @@ def _own_certificate() -> Harness:
         knowledge = Knowledge(
             certificate=known, principal=principal, issuers=issuers, trust_domain="corp.example"
         )
-        found = judge_certificate(Presented(der=data), knowledge, NOON)
+        found = judge_certificate(PresentedCertificate(der=data), knowledge, NOON)
         parse_certificate(data)
         return [reason.value for reason in found.verdict.reasons]
 

@@ -6,7 +6,7 @@ from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import judge_for_partners
 from doorward.partners.trust import load_partners
 from doorward.verification.leaves import RecentLeaves
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from tests.support.partner_world import partner_world
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
@@ -26,7 +26,7 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
             assert len(leaves) == 0
             judge_for_partners(
                 stores,
-                Presented(der=leaf.der),
+                PresentedCertificate(der=leaf.der),
                 stores.certificates.by_sha256(leaf.parsed.sha256),
                 partners=partners,
                 evidence_cache=EvidenceCache(world.services.work),

@@ -14,7 +14,7 @@ from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR
@@ -34,7 +34,7 @@ def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
     with site.world.work.read() as stores:
         _, found = judge_for_partners(
             stores,
-            Presented(der=leaf.der),
+            PresentedCertificate(der=leaf.der),
             stores.certificates.by_sha256(leaf.parsed.sha256),
             partners=list(load_partners(stores).values()),
             evidence_cache=site.evidence_cache,

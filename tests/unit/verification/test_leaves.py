@@ -14,7 +14,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification import leaves as module
 from doorward.verification.leaves import LONGEST_LEAF, RecentLeaves
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
-from doorward.verification.steps import Presented
+from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import judge_certificate
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify
@@ -71,7 +71,7 @@ def test_dates_state_and_account_are_judged_each_time() -> None:
 
     def judge(known=None, now=NOON):
         known = known or knowledge()
-        return judge_certificate(Presented(der=LEAF.der), known, now, leaves=leaves).verdict
+        return judge_certificate(PresentedCertificate(der=LEAF.der), known, now, leaves=leaves).verdict
 
     assert judge().outcome is Outcome.GOOD
     assert Reason.CERTIFICATE_EXPIRED in judge(now=NOON + timedelta(days=999)).reasons

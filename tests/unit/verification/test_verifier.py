@@ -11,7 +11,7 @@ from cryptography import x509
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.core.ports import KeyKind
-from doorward.verification.steps import CertificateJudgement, Presented
+from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
     Knowledge,
     KnownCertificate,
@@ -66,7 +66,7 @@ def knowledge(leaf: Issued = LEAF, **changes) -> Knowledge:
 
 def judge(leaf: Issued = LEAF, now: datetime = NOON, **changes) -> CertificateJudgement:
     """The judgement of a certificate that the inventory knows, with changes to what is known."""
-    return judge_certificate(Presented(der=leaf.der), knowledge(leaf, **changes), now)
+    return judge_certificate(PresentedCertificate(der=leaf.der), knowledge(leaf, **changes), now)
 
 
 def swapped(*pairs: tuple[Reason, Reason]) -> tuple[Reason, ...]:
@@ -108,7 +108,7 @@ def test_every_kind_of_key_gets_in(kind):
 
 def test_no_certificate_is_a_refusal():
     """Step 1: nothing was shown, nothing else is judged."""
-    judgement = judge_certificate(Presented(der=None), knowledge(), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=None), knowledge(), NOON)
     assert_refused(judgement, Reason.CERTIFICATE_MISSING)
     assert judgement.facts is None
 
@@ -116,7 +116,7 @@ def test_no_certificate_is_a_refusal():
 @pytest.mark.parametrize("der", [b"", b"\x30\x03\x02\x01\x00", bytes(20_000), LEAF.der[:-1], LEAF.pem])
 def test_what_is_no_certificate_is_a_refusal(der):
     """Step 1: bytes that do not parse, or too many of them."""
-    judgement = judge_certificate(Presented(der=der), knowledge(), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=der), knowledge(), NOON)
     assert_refused(judgement, Reason.CERTIFICATE_MALFORMED)
 
 
@@ -158,7 +158,7 @@ def test_an_issuer_other_than_the_recorded_one_is_refused():
 )
 def test_a_forgery_under_our_name_is_unknown(forged):
     """Step 3: same issuer name, serial and holder are not the same bytes: no signature check is needed."""
-    judgement = judge_certificate(Presented(der=forged.der), knowledge(certificate=None), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=forged.der), knowledge(certificate=None), NOON)
     assert Reason.CERTIFICATE_UNKNOWN in judgement.verdict.reasons
     assert judgement.principal is None
 
@@ -166,7 +166,7 @@ def test_a_forgery_under_our_name_is_unknown(forged):
 def test_another_certificates_row_vouches_for_nothing():
     """Step 3: a look-up that returned the wrong row does not let anybody in."""
     other = CA.leaf("alice")
-    judgement = judge_certificate(Presented(der=other.der), knowledge(LEAF), NOON)
+    judgement = judge_certificate(PresentedCertificate(der=other.der), knowledge(LEAF), NOON)
     assert Reason.CERTIFICATE_UNKNOWN in judgement.verdict.reasons
     assert Reason.CERTIFICATE_VALID not in judgement.verdict.reasons
     assert judgement.verdict.outcome is Outcome.BAD
