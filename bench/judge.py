@@ -34,7 +34,12 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.steps import PresentedCertificate
-from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
+from doorward.verification.verifier import (
+    KnownCertificate,
+    KnownIssuer,
+    VerificationContext,
+    judge_certificate,
+)
 from tests.support.partner_ca import known_principal
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
@@ -48,7 +53,7 @@ def main() -> None:
     issuing = root.issuing("Bench Issuing")
     leaf = issuing.leaf("alice")
     evidence_index = EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
-    knowledge = _knowledge(issuing, leaf.sha256)
+    context = _context(issuing, leaf.sha256)
     verifier = (
         verification.PolicyBuilder()
         .store(verification.Store([root.certificate]))
@@ -60,7 +65,7 @@ def main() -> None:
         verifier.verify(x509.load_der_x509_certificate(leaf.der), [issuing.certificate])
 
     def own(leaves: RecentLeaves | None) -> None:
-        judgement = judge_certificate(PresentedCertificate(der=leaf.der), knowledge, NOON, leaves=leaves)
+        judgement = judge_certificate(PresentedCertificate(der=leaf.der), context, NOON, leaves=leaves)
         assert judgement.verdict.outcome is Outcome.GOOD
 
     trust, known = _partner(root, issuing), RecentLeaves()
@@ -140,7 +145,7 @@ def _crl_der(issuer: ToyCA, entries: int) -> bytes:
     return sign_crl(unsigned, issuer.key)
 
 
-def _knowledge(issuing: ToyCA, sha256: str) -> Knowledge:
+def _context(issuing: ToyCA, sha256: str) -> VerificationContext:
     principal = Principal(
         id="per_bench", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
     )
@@ -152,7 +157,7 @@ def _knowledge(issuing: ToyCA, sha256: str) -> Knowledge:
         not_before=NOON - timedelta(days=1),
         not_after=NOON + timedelta(days=30),
     )
-    return Knowledge(
+    return VerificationContext(
         certificate=known,
         principal=principal,
         issuers={issuing.certificate.subject.public_bytes(): KnownIssuer(sha256="")},

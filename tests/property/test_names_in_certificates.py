@@ -15,7 +15,12 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.steps import PresentedCertificate
-from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
+from doorward.verification.verifier import (
+    KnownCertificate,
+    KnownIssuer,
+    VerificationContext,
+    judge_certificate,
+)
 from tests.support.ports import NOON
 from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
 
@@ -43,7 +48,7 @@ GOOD_REASONS = {
 }
 
 
-def know(leaf, state=CertificateState.VALID, principal=ALICE, *, issued=True) -> Knowledge:
+def know(leaf, state=CertificateState.VALID, principal=ALICE, *, issued=True) -> VerificationContext:
     """What we know of a leaf."""
     certificate = KnownCertificate(
         sha256=leaf.sha256,
@@ -54,7 +59,9 @@ def know(leaf, state=CertificateState.VALID, principal=ALICE, *, issued=True) ->
         not_after=leaf.certificate.not_valid_after_utc,
     )
     issuers = {CA.certificate.subject.public_bytes(): KnownIssuer(sha256="1")} if issued else {}
-    return Knowledge(certificate=certificate, principal=principal, issuers=issuers, trust_domain=TRUST_DOMAIN)
+    return VerificationContext(
+        certificate=certificate, principal=principal, issuers=issuers, trust_domain=TRUST_DOMAIN
+    )
 
 
 def damage(der: bytes, place: int, octet: int, change: str) -> bytes:

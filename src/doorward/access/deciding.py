@@ -52,8 +52,8 @@ from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
-    Knowledge,
     KnownIssuer,
+    VerificationContext,
     judge_certificate,
 )
 
@@ -242,7 +242,7 @@ class AccessDecider:
     ) -> CertificateJudgement:
         """Judge by the inventory and the directory."""
         principal = stores.directory.get(record.principal_id) if record and record.principal_id else None
-        knowledge = Knowledge(
+        context = VerificationContext(
             certificate=describe_known(record, issuers.own_sha256.get(record.authority_id, ""))
             if record
             else None,
@@ -252,7 +252,7 @@ class AccessDecider:
         )
         # Only what is in the inventory: strangers' certificates must not push out those of our own.
         vouched = self._leaves if record is not None else None
-        return judge_certificate(PresentedCertificate(der=presented), knowledge, now, leaves=vouched)
+        return judge_certificate(PresentedCertificate(der=presented), context, now, leaves=vouched)
 
     def _judge_certificate(
         self,

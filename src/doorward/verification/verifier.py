@@ -13,7 +13,7 @@ the verdict carries every reason:
 Steps 4 (path) and 6 (CRL and OCSP evidence) belong to certificates of partners, which are not judged
 here. No signature is verified: what we signed and find byte for byte in the inventory is ours.
 
-Not here: reading the inventory and the directory (the caller brings `Knowledge`), the proof that the
+Not here: reading the inventory and the directory (the caller brings `VerificationContext`), the proof that the
 peer holds the private key (TLS gives it), policy.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6 and 4.2.1.12; see docs/standards.md.
 """
@@ -66,7 +66,7 @@ class KnownIssuer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
+class VerificationContext:
     """What we know when we judge, looked up by the caller in one consistent read.
 
     Args:
@@ -84,7 +84,7 @@ class Knowledge:
 
 def judge_certificate(
     presented: PresentedCertificate,
-    knowledge: Knowledge,
+    context: VerificationContext,
     now: datetime,
     *,
     leaves: RecentLeaves | None = None,
@@ -93,7 +93,7 @@ def judge_certificate(
 
     Args:
         presented: the leaf, DER, at most 16 KiB.
-        knowledge: see `Knowledge`.
+        context: see `VerificationContext`.
         now: aware, UTC.
         leaves: a memory of readings, never of verdicts; None reads anew.
 
@@ -108,9 +108,9 @@ def judge_certificate(
     if isinstance(parsed, Reason):
         return CertificateJudgement(verdict=refuse_unread(parsed, now))
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
-    known = _find_known(parsed, knowledge)
+    known = _find_known(parsed, context)
     # 2. issuer
-    reasons.append(_judge_issuer(parsed, known, knowledge.issuers))
+    reasons.append(_judge_issuer(parsed, known, context.issuers))
     # 3. inventory
     reasons += [] if known is None else [Reason.CERTIFICATE_KNOWN]
     reasons.append(judge_state(None if known is None else known.state))
@@ -119,9 +119,9 @@ def judge_certificate(
     reasons.append(judge_dates(not_before, not_after, now))
     reasons.append(judge_purpose(parsed))
     # 7. name
-    reasons.append(_judge_name(parsed, known, knowledge))
+    reasons.append(_judge_name(parsed, known, context))
     # 8. account
-    reasons.append(judge_account(None if known is None else knowledge.principal))
+    reasons.append(judge_account(None if known is None else context.principal))
     outcome = conclude(reasons)
     more = [("principal", known.principal_id), ("profile", known.profile)] if known is not None else []
     verdict = Verdict(
@@ -131,16 +131,16 @@ def judge_certificate(
         evidence=list_evidence(parsed.facts, *more),
     )
     good = outcome is Outcome.GOOD
-    principal = knowledge.principal if good else None
+    principal = context.principal if good else None
     content = parsed.content if good else None
     return CertificateJudgement(
         verdict=verdict, principal=principal, facts=parsed.facts, content=content, ends=ends_at(not_after)
     )
 
 
-def _find_known(parsed: ParsedCertificate, knowledge: Knowledge) -> KnownCertificate | None:
+def _find_known(parsed: ParsedCertificate, context: VerificationContext) -> KnownCertificate | None:
     """Return the row only if it is of these very bytes: a wrong look-up must not vouch for another."""
-    row = knowledge.certificate
+    row = context.certificate
     return row if row is not None and row.sha256 == parsed.facts.sha256 else None
 
 
@@ -163,10 +163,12 @@ def _find_dates(facts: CertificateFacts, known: KnownCertificate | None) -> tupl
     return max(facts.not_before, known.not_before), min(facts.not_after, known.not_after)
 
 
-def _judge_name(parsed: ParsedCertificate, known: KnownCertificate | None, knowledge: Knowledge) -> Reason:
+def _judge_name(
+    parsed: ParsedCertificate, known: KnownCertificate | None, context: VerificationContext
+) -> Reason:
     """Step 7: certificate, inventory and directory agree on one principal."""
-    principal = knowledge.principal
+    principal = context.principal
     if principal is None or known is None or known.principal_id != principal.id:
         return Reason.NAME_MISMATCH
-    named = is_named(parsed.uris, principal, knowledge.trust_domain)
+    named = is_named(parsed.uris, principal, context.trust_domain)
     return Reason.NAME_MATCHES if named else Reason.NAME_MISMATCH

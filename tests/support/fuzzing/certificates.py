@@ -42,7 +42,12 @@ from doorward.verification.revocation.path_status import StatusSources, judge_pa
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from doorward.verification.revocation.status import Status
 from doorward.verification.steps import PresentedCertificate
-from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
+from doorward.verification.verifier import (
+    KnownCertificate,
+    KnownIssuer,
+    VerificationContext,
+    judge_certificate,
+)
 from tests.support.events import seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
@@ -160,10 +165,10 @@ def _own_certificate() -> Harness:
             not_before=NOON - _DAY,
             not_after=NOON + _DAY,
         )
-        knowledge = Knowledge(
+        context = VerificationContext(
             certificate=known, principal=principal, issuers=issuers, trust_domain="corp.example"
         )
-        found = judge_certificate(PresentedCertificate(der=data), knowledge, NOON)
+        found = judge_certificate(PresentedCertificate(der=data), context, NOON)
         parse_certificate(data)
         return [reason.value for reason in found.verdict.reasons]
 

@@ -13,9 +13,9 @@ from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, Pr
 from doorward.core.ports import KeyKind
 from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
-    Knowledge,
     KnownCertificate,
     KnownIssuer,
+    VerificationContext,
     judge_certificate,
 )
 from tests.support.ports import NOON
@@ -53,9 +53,9 @@ def row(leaf: Issued = LEAF, **changes) -> KnownCertificate:
     return replace(good, **changes)
 
 
-def knowledge(leaf: Issued = LEAF, **changes) -> Knowledge:
+def knowledge(leaf: Issued = LEAF, **changes) -> VerificationContext:
     """What we know when all is well."""
-    good = Knowledge(
+    good = VerificationContext(
         certificate=row(leaf),
         principal=ALICE,
         issuers={CA.certificate.subject.public_bytes(): KnownIssuer(sha256=ISSUER_SHA256, id="aut_1")},
