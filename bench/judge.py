@@ -25,8 +25,8 @@ from bench.ratios import CALLS, ROUNDS, compare
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.pki.crl import build_crl, sign_crl
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.identity import IdentityRule, SanSource
-from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust, judge_partner_certificate
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
@@ -64,11 +64,13 @@ def main() -> None:
     def bare() -> None:
         verifier.verify(x509.load_der_x509_certificate(leaf.der), [issuing.certificate])
 
-    def own(leaves: RecentLeaves | None) -> None:
-        judgement = judge_certificate(PresentedCertificate(der=leaf.der), context, NOON, leaves=leaves)
+    def own(certificate_cache: CertificateCache | None) -> None:
+        judgement = judge_certificate(
+            PresentedCertificate(der=leaf.der), context, NOON, certificate_cache=certificate_cache
+        )
         assert judgement.verdict.outcome is Outcome.GOOD
 
-    trust, known = _partner(root, issuing), RecentLeaves()
+    trust, known = _partner(root, issuing), CertificateCache()
     strangers = (issuing.leaf("alice", key=leaf.key).der for _ in range(ROUNDS * CALLS + 1))
     newcomers = iter(list(strangers))
     work: dict[str, tuple[Callable[[], object], float | None]] = {
@@ -85,7 +87,7 @@ def main() -> None:
 
 
 def _judge_partner(
-    der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, leaves: RecentLeaves | None
+    der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, certificate_cache: CertificateCache | None
 ) -> None:
     found = judge_partner_certificate(
         PresentedCertificate(der=der),
@@ -94,7 +96,7 @@ def _judge_partner(
         known_principal,
         NOON,
         trust_domain="elsewhere.example",
-        leaves=leaves,
+        certificate_cache=certificate_cache,
     )
     assert found.verdict.outcome is Outcome.GOOD, found.verdict.reasons
 
@@ -115,7 +117,7 @@ def _measure_long_list(root: ToyCA, issuing: ToyCA, leaf: bytes) -> None:
     crl = parse_crl(der)
     print(f"\na CRL of {ENTRIES:,} entries: loaded in {time.perf_counter() - begin:.1f} s, ", end="")
     print(f"{_resident() - before:.0f} MB more, {len(der) / 1e6:.0f} MB of it DER   wanted <= 200 MB in all")
-    trust, known = _partner(root, issuing), RecentLeaves()
+    trust, known = _partner(root, issuing), CertificateCache()
     many, few = EvidenceIndex([_crl(root, 0), crl]), EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
     found = compare(
         lambda: _judge_partner(leaf, trust, many, known), lambda: _judge_partner(leaf, trust, few, known)

@@ -12,8 +12,8 @@ from typing import Any
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.names import render_partner_principal_name
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.identity import IdentityRule, SanSource
-from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import (
     FindPrincipal,
     PartnerJudgement,
@@ -68,7 +68,7 @@ def judge_partner(
     find: FindPrincipal = known_principal,
     now: datetime = NOON,
     trust_domain: str = "corp.example",
-    leaves: RecentLeaves | None = None,
+    certificate_cache: CertificateCache | None = None,
 ) -> PartnerJudgement:
     """Judge a leaf; every partner has the same evidence, the directory knows everybody by default."""
     evidence_cache = {one.id: EvidenceIndex(crls, answers) for one in partners} if crls or answers else {}
@@ -80,5 +80,5 @@ def judge_partner(
         find,
         now,
         trust_domain=trust_domain,
-        leaves=leaves,
+        certificate_cache=certificate_cache,
     )

@@ -48,7 +48,7 @@ from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
-from doorward.verification.leaves import RecentLeaves
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
@@ -100,7 +100,7 @@ class AccessDecider:
         self._lifetime = lifetime
         self._anonymous_lifetime = anonymous_lifetime
         self._refused_lifetime = refused_lifetime
-        self._leaves = RecentLeaves()
+        self._certificate_cache = CertificateCache()
 
     def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
         """Judge a new connection.
@@ -251,8 +251,8 @@ class AccessDecider:
             trust_domain=issuers.snapshot.trust_domain,
         )
         # Only what is in the inventory: strangers' certificates must not push out those of our own.
-        vouched = self._leaves if record is not None else None
-        return judge_certificate(PresentedCertificate(der=presented), context, now, leaves=vouched)
+        vouched = self._certificate_cache if record is not None else None
+        return judge_certificate(PresentedCertificate(der=presented), context, now, certificate_cache=vouched)
 
     def _judge_certificate(
         self,
@@ -276,7 +276,7 @@ class AccessDecider:
                 evidence_cache=self._evidence_cache,
                 now=now,
                 trust_domain=issuers.snapshot.trust_domain,
-                leaves=self._leaves,
+                certificate_cache=self._certificate_cache,
             )
             if Reason.ISSUER_UNKNOWN not in found.verdict.reasons:
                 return found, newcomer

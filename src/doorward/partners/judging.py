@@ -25,7 +25,7 @@ from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.partner_records import PartnerRecord, in_partners_groups
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
-from doorward.verification.leaves import RecentLeaves
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.partner import (
     PartnerJudgement,
     PartnerTrust,
@@ -62,7 +62,7 @@ def judge_for_partners(
     evidence_cache: EvidenceCache,
     now: datetime,
     trust_domain: str,
-    leaves: RecentLeaves | None = None,
+    certificate_cache: CertificateCache | None = None,
 ) -> tuple[PartnerJudgement, Newcomer | None]:
     """Judge a certificate that none of our own authorities issued.
 
@@ -74,7 +74,7 @@ def judge_for_partners(
         evidence_cache: the evidence at hand.
         now: aware, UTC.
         trust_domain: ours.
-        leaves: readings of certificates that are in the inventory.
+        certificate_cache: readings of certificates that are in the inventory.
 
     Returns:
         The judgement, whose principal is in the partner's groups too; and what is to be written down first, after
@@ -88,9 +88,9 @@ def judge_for_partners(
             return None
         return in_partners_groups(stores.directory, principal, trust.groups)
 
-    vouched = leaves if record is not None else None
+    vouched = certificate_cache if record is not None else None
     found = judge_partner_certificate(
-        presented, partners, asked, find_principal, now, trust_domain=trust_domain, leaves=vouched
+        presented, partners, asked, find_principal, now, trust_domain=trust_domain, certificate_cache=vouched
     )
     if found.partner is None:
         return found, None

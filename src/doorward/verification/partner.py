@@ -36,9 +36,9 @@ from enum import Enum
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import parse_principal_name, render_partner_principal_name
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.content import determine_policies
 from doorward.verification.identity import IdentityRule, identify
-from doorward.verification.leaves import RecentLeaves
 from doorward.verification.own_names import claims_own_name
 from doorward.verification.parsing import parse_partner_leaf
 from doorward.verification.path.building import WorkBudget, judge_path
@@ -202,7 +202,7 @@ def judge_partner_certificate(
     now: datetime,
     *,
     trust_domain: str,
-    leaves: RecentLeaves | None = None,
+    certificate_cache: CertificateCache | None = None,
 ) -> PartnerJudgement:
     """Judge one presented certificate by what is trusted of partners.
 
@@ -213,7 +213,7 @@ def judge_partner_certificate(
         find_principal: see `FindPrincipal`; called at most once, after all else is good.
         now: aware, UTC.
         trust_domain: ours: no foreign certificate may carry a name of it.
-        leaves: a memory of readings, never of verdicts; None reads anew.
+        certificate_cache: parsed certificates, never verdicts; None parses each time.
 
     Returns:
         A judgement whose reasons stand in the order of the steps.
@@ -228,7 +228,9 @@ def judge_partner_certificate(
     if min(len({one.name for one in partners}), len({one.id for one in partners})) < len(partners):
         raise ValueError("two partners of one name or one id")
     # 1. well-formed
-    read = read_leaf(presented, leaves.parse_partner if leaves is not None else parse_partner_leaf)
+    read = read_leaf(
+        presented, certificate_cache.parse_partner if certificate_cache is not None else parse_partner_leaf
+    )
     if isinstance(read, Reason):
         return PartnerJudgement(verdict=refuse_unread(read, now))
     leaf, facts = read.path, read.facts

@@ -26,8 +26,8 @@ from datetime import datetime
 
 from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.identity import is_named
-from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
 from doorward.verification.steps import (
     CertificateJudgement,
@@ -87,7 +87,7 @@ def judge_certificate(
     context: VerificationContext,
     now: datetime,
     *,
-    leaves: RecentLeaves | None = None,
+    certificate_cache: CertificateCache | None = None,
 ) -> CertificateJudgement:
     """Judge one presented certificate.
 
@@ -95,7 +95,7 @@ def judge_certificate(
         presented: the leaf, DER, at most 16 KiB.
         context: see `VerificationContext`.
         now: aware, UTC.
-        leaves: a memory of readings, never of verdicts; None reads anew.
+        certificate_cache: parsed certificates, never verdicts; None parses each time.
 
     Returns:
         A judgement whose verdict is good or bad, with the reasons in the order of the steps.
@@ -104,7 +104,9 @@ def judge_certificate(
     Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6 and 4.2.1.12.
     """
     # 1. well-formed
-    parsed = read_leaf(presented, leaves.parse if leaves is not None else parse_certificate)
+    parsed = read_leaf(
+        presented, certificate_cache.parse if certificate_cache is not None else parse_certificate
+    )
     if isinstance(parsed, Reason):
         return CertificateJudgement(verdict=refuse_unread(parsed, now))
     reasons = [Reason.CERTIFICATE_WELL_FORMED]

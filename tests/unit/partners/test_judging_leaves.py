@@ -5,7 +5,7 @@ from __future__ import annotations
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import judge_for_partners
 from doorward.partners.trust import load_partners
-from doorward.verification.leaves import RecentLeaves
+from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.steps import PresentedCertificate
 from tests.support.partner_world import partner_world
 from tests.support.path_ca import certify
@@ -14,7 +14,7 @@ from tests.support.ports import NOON
 
 def test_only_certificates_of_the_inventory_are_kept() -> None:
     """Others could push them out: one that merely names the partner's authority, or was never let in."""
-    world, leaves = partner_world(), RecentLeaves()
+    world, cache = partner_world(), CertificateCache()
     known = world.let_in("alice")
     strangers = [
         certify("bob", world.issuing, ca=False),
@@ -23,7 +23,7 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
     with world.services.work.read() as stores:
         partners = list(load_partners(stores).values())
         for leaf in (*strangers, known):
-            assert len(leaves) == 0
+            assert len(cache) == 0
             judge_for_partners(
                 stores,
                 PresentedCertificate(der=leaf.der),
@@ -32,6 +32,6 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
                 evidence_cache=EvidenceCache(world.services.work),
                 now=NOON,
                 trust_domain="corp.example",
-                leaves=leaves,
+                certificate_cache=cache,
             )
-    assert len(leaves) == 1  # the one that is known
+    assert len(cache) == 1  # the one that is known

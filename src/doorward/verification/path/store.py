@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from doorward.verification.lru_cache import LruCache
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import CertificationPathFault
 from doorward.verification.path.signatures import Strength, verifies
-from doorward.verification.recent import RecentValues
 
 STORE_LIMIT = 10_000
 """Certificates. A bridge with every authority of a country has some hundreds."""
@@ -47,7 +47,7 @@ class TrustStore:
             self._by_subject.setdefault(one.subject, []).append(one)
         self._members = self._anchors.keys() | others.keys()
         self._signed: dict[tuple[str, str, Strength], bool] = {}
-        self._leaves = RecentValues[tuple[str, str, Strength], bool](count=LEAF_SIGNATURES)
+        self._leaves = LruCache[tuple[str, str, Strength], bool](count=LEAF_SIGNATURES)
         self._faults: dict[tuple[str, PathInputs], tuple[CertificationPathFault, ...]] = {}
 
     def is_anchor(self, certificate: PathCertificate) -> bool:

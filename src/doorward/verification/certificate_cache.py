@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from doorward.verification.lru_cache import LruCache, V
 from doorward.verification.parsing import (
     CERTIFICATE_LIMIT,
     ParsedCertificate,
@@ -21,7 +22,6 @@ from doorward.verification.parsing import (
     parse_certificate,
     parse_partner_leaf,
 )
-from doorward.verification.recent import RecentValues, V
 
 LEAVES = 20_000
 LEAVES_BYTES = 64 * 1024 * 1024
@@ -35,15 +35,15 @@ _READ_GROWTH, _READ_NAME = 4, 256
 _PARTNER_GROWTH, _PARTNER_NAME = 32, 656
 
 
-class RecentLeaves:
+class CertificateCache:
     """Readings of leaves; safe to share between threads.
 
     The same bytes give the same reading, whoever asks. What does not parse is not kept.
     """
 
     def __init__(self, *, count: int = LEAVES, weight: int = LEAVES_BYTES) -> None:
-        self._read = RecentValues[bytes, ParsedCertificate](count=count, weight=weight)
-        self._partners = RecentValues[bytes, PartnerLeaf](count=count, weight=weight)
+        self._read = LruCache[bytes, ParsedCertificate](count=count, weight=weight)
+        self._partners = LruCache[bytes, PartnerLeaf](count=count, weight=weight)
 
     def __len__(self) -> int:
         return len(self._read) + len(self._partners)
@@ -66,7 +66,7 @@ class RecentLeaves:
 
 
 def _recall(
-    kept: RecentValues[bytes, V], der: bytes, parse: Callable[[bytes], V], weigh: Callable[[V], int]
+    kept: LruCache[bytes, V], der: bytes, parse: Callable[[bytes], V], weigh: Callable[[V], int]
 ) -> V:
     if len(der) > LONGEST_LEAF:
         return parse(der)

@@ -11,8 +11,8 @@ from cryptography import x509
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput
-from doorward.verification import leaves as module
-from doorward.verification.leaves import LONGEST_LEAF, RecentLeaves
+from doorward.verification import certificate_cache as module
+from doorward.verification.certificate_cache import LONGEST_LEAF, CertificateCache
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
 from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import judge_certificate
@@ -28,50 +28,52 @@ CA = ToyCA.create()
 
 def test_the_same_bytes_are_read_once() -> None:
     """Of each kind, the first reading is given again, and it is what the parser gives."""
-    leaves, der = RecentLeaves(), CA.leaf("alice").der
-    first, partners = leaves.parse(der), leaves.parse_partner(der)
-    assert leaves.parse(bytes(der)) is first
-    assert leaves.parse_partner(bytes(der)) is partners
+    cache, der = CertificateCache(), CA.leaf("alice").der
+    first, partners = cache.parse(der), cache.parse_partner(der)
+    assert cache.parse(bytes(der)) is first
+    assert cache.parse_partner(bytes(der)) is partners
     assert first == parse_certificate(der)
     assert partners == parse_partner_leaf(der)
-    assert leaves.parse(CA.leaf("alice").der) is not first
+    assert cache.parse(CA.leaf("alice").der) is not first
 
 
 def test_what_does_not_parse_is_not_kept() -> None:
     """It is malformed each time."""
-    leaves = RecentLeaves()
+    cache = CertificateCache()
     for _ in range(2):
         with pytest.raises(MalformedInput):
-            leaves.parse(b"\x30\x00")
-    assert len(leaves) == 0
+            cache.parse(b"\x30\x00")
+    assert len(cache) == 0
 
 
 def test_a_long_certificate_is_read_each_time() -> None:
     """A few of the longest would push out everybody else."""
-    leaves = RecentLeaves()
+    cache = CertificateCache()
     der = CA.leaf("alice", dns=[f"{number}.a.example" for number in range(300)]).der
     assert len(der) > LONGEST_LEAF
-    assert leaves.parse(der) is not leaves.parse(der)
-    assert len(leaves) == 0
+    assert cache.parse(der) is not cache.parse(der)
+    assert len(cache) == 0
 
 
 def test_memory_is_limited_by_what_a_leaf_takes() -> None:
     """A leaf of many names counts for more than its bytes."""
     plain, named = CA.leaf("alice").der, CA.leaf("bob", dns=[f"{number}.a" for number in range(50)]).der
     weight = module._READ_GROWTH * (len(plain) + len(named))
-    leaves = RecentLeaves(weight=weight + 51 * module._READ_NAME)
-    first = leaves.parse(plain)
-    leaves.parse(named)
-    assert leaves.parse(plain) is not first
+    cache = CertificateCache(weight=weight + 51 * module._READ_NAME)
+    first = cache.parse(plain)
+    cache.parse(named)
+    assert cache.parse(plain) is not first
 
 
 def test_dates_state_and_account_are_judged_each_time() -> None:
     """The very leaf that was good is refused when its time, its state or its holder is not."""
-    leaves = RecentLeaves()
+    cache = CertificateCache()
 
     def judge(known=None, now=NOON):
         known = known or knowledge()
-        return judge_certificate(PresentedCertificate(der=LEAF.der), known, now, leaves=leaves).verdict
+        return judge_certificate(
+            PresentedCertificate(der=LEAF.der), known, now, certificate_cache=cache
+        ).verdict
 
     assert judge().outcome is Outcome.GOOD
     assert Reason.CERTIFICATE_EXPIRED in judge(now=NOON + timedelta(days=999)).reasons
@@ -79,22 +81,22 @@ def test_dates_state_and_account_are_judged_each_time() -> None:
     assert Reason.CERTIFICATE_REVOKED in judge(revoked).reasons
     assert Reason.PRINCIPAL_UNKNOWN in judge(replace(knowledge(), principal=None)).reasons
     assert judge().outcome is Outcome.GOOD
-    assert len(leaves) == 1
+    assert len(cache) == 1
 
 
 def test_a_partners_leaf_is_judged_each_time() -> None:
     """A kept reading and a kept signature, and a revocation that came meanwhile."""
     root = certify("Root")
     alice = certify("alice", root, ca=False, names=[x509.RFC822Name("alice@clinic.example")])
-    clinic, leaves = partner("clinic", root), RecentLeaves()
+    clinic, cache = partner("clinic", root), CertificateCache()
 
     def outcome(*revoked: int, now=NOON) -> Outcome:
         return judge_partner(
-            alice, clinic, crls=[list_of(root, *revoked)], now=now, leaves=leaves
+            alice, clinic, crls=[list_of(root, *revoked)], now=now, certificate_cache=cache
         ).verdict.outcome
 
     assert outcome() is Outcome.GOOD
-    assert len(leaves) == 1
+    assert len(cache) == 1
     assert outcome(alice.parsed.serial) is Outcome.BAD
     assert outcome(now=NOON + timedelta(days=999)) is Outcome.BAD
     assert outcome() is Outcome.GOOD

@@ -15,7 +15,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class RecentValues(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """The values used last, bounded by count and weight; safe to share between threads.
 
     Args:

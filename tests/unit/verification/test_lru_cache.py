@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.verification.recent import RecentValues
+from doorward.verification.lru_cache import LruCache
 
 
 def test_what_was_used_longest_ago_makes_room() -> None:
     """Asking for a value is using it."""
-    kept = RecentValues[str, int](count=2)
+    kept = LruCache[str, int](count=2)
     kept.put("a", 1)
     kept.put("b", 2)
     assert kept.get("a") == 1
@@ -20,7 +20,7 @@ def test_what_was_used_longest_ago_makes_room() -> None:
 
 def test_weights_are_held() -> None:
     """A heavy value pushes out several; one heavier than everything is not kept, and takes the place of none."""
-    kept = RecentValues[str, int](count=9, weight=10)
+    kept = LruCache[str, int](count=9, weight=10)
     for key in "abc":
         kept.put(key, 0, weight=3)
     kept.put("d", 0, weight=7)
@@ -33,7 +33,7 @@ def test_weights_are_held() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 6)), max_size=60))
 def test_neither_bound_is_ever_passed(puts: list[tuple[str, int]]) -> None:
     """Whatever is put, again or anew, the newest that fit are there, and never more."""
-    kept, model = RecentValues[str, int](count=3, weight=10), dict[str, int]()
+    kept, model = LruCache[str, int](count=3, weight=10), dict[str, int]()
     for key, weight in puts:
         kept.put(key, weight, weight)
         model.pop(key, None)
