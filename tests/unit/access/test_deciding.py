@@ -234,9 +234,9 @@ def test_strangers_certificates_are_not_kept(world):
     """Only the inventory's certificates stay in memory: others could push them out."""
     decider = world.decider()
     decider.decide(world.context(), ToyCA.create().leaf("alice").der)
-    assert len(decider._leaves) == 0
+    assert len(decider._certificate_cache) == 0
     decider.decide(world.context(), world.issue("alice").der)
-    assert len(decider._leaves) == 1
+    assert len(decider._certificate_cache) == 1
 
 
 def test_live_connection_is_judged_again(world):
