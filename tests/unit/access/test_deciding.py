@@ -17,13 +17,7 @@ from doorward.directory import principals as directory
 from doorward.directory import removal
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
-from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world()
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world
 
 
 def known(world, held):

@@ -43,12 +43,6 @@ def ask(world: World, name: str = "alice", certificate: str = "") -> Explanation
     return explain(world.services, **words, certificate=certificate)  # type: ignore[arg-type]  # texts
 
 
-@pytest.fixture
-def world() -> World:
-    """A world in which people have certificates."""
-    return found_world()
-
-
 def test_a_tcp_connection_is_explained_without_a_request(world: World) -> None:
     """There is no method and no path; each kind of application says what it needs."""
     text = document("{allow: {groups: [tellers]}}").replace("http:", "tcp:")

@@ -6,13 +6,7 @@ import pytest
 
 from doorward.authority import gateways
 from doorward.core.errors import MalformedInput, NotFound
-from tests.support.world import empty_world, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world()
+from tests.support.world import empty_world
 
 
 def register(world, **changes):

@@ -9,13 +9,7 @@ import pytest
 from doorward.authority import inventory
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.stores.records import AuthorityKind, CertificateFilter
-from tests.support.world import empty_world, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
+from tests.support.world import empty_world
 
 
 def spaced(text):

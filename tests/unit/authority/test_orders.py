@@ -14,13 +14,7 @@ from doorward.authority import issuing, orders
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.stores.records import CertificateFilter, ChangeKind, OrderState
-from tests.support.world import DOCUMENT, OPERATOR, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world()
+from tests.support.world import DOCUMENT, OPERATOR
 
 
 def test_order_is_placed_once(world):

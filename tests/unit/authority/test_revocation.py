@@ -17,15 +17,9 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR, found_world
+from tests.support.world import OPERATOR
 
 COMPROMISE = RevocationReason.KEY_COMPROMISE
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
 
 
 def told(world, held, hash_name="sha1"):

@@ -8,13 +8,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.directory.certificates import find_with_certificates, list_certificates
-from tests.support.world import World, found_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority."""
-    return found_world()
+from tests.support.world import World
 
 
 def ids(found: tuple[list, bool]) -> list[str]:

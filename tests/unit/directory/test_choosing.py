@@ -8,13 +8,7 @@ from doorward.core.errors import RequestRefused
 from doorward.directory.choosing import MOST_OF_STRANGERS, Choosing
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
-from tests.support.world import World, found_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded one."""
-    return found_world()
+from tests.support.world import World
 
 
 def choice(number: int = 0) -> CertificateChoice:

@@ -26,17 +26,11 @@ from doorward.directory.happenings import (
 from doorward.directory.own_certificates import renew_own
 from doorward.stores.factor_records import SessionRecord
 from tests.support.factor_records import session
-from tests.support.factor_world import GOOD_PASSWORD, FactorWorld, factor_world
+from tests.support.factor_world import GOOD_PASSWORD, FactorWorld
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
 PASSWORD, WEBAUTHN = FactorKind.PASSWORD, FactorKind.WEBAUTHN
-
-
-@pytest.fixture
-def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
-    return factor_world()
 
 
 @pytest.fixture

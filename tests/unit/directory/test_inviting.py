@@ -13,13 +13,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.directory import inviting
 from doorward.directory import principals as directory
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
+from tests.support.world import OPERATOR
 
 
 def invite(world, name="alice", **options):

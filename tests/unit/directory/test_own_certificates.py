@@ -20,13 +20,7 @@ from doorward.directory.own_certificates import (
     report_lost,
 )
 from tests.support.factor_records import session
-from tests.support.world import OPERATOR, World, found_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority."""
-    return found_world()
+from tests.support.world import OPERATOR, World
 
 
 def newest(world: World, name: str = "alice") -> str:

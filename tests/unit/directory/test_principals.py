@@ -11,15 +11,9 @@ from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.stores.records import AuthorityKind, ChangeKind
-from tests.support.world import OPERATOR, empty_world, found_world
+from tests.support.world import OPERATOR, empty_world
 
 PERSON = PrincipalKind.PERSON
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
 
 
 def test_added_principal_is_active_and_recorded(world):

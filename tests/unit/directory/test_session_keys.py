@@ -15,16 +15,10 @@ from doorward.stores.policy_snapshot import load_snapshot
 from doorward.stores.records import ChangeKind
 from doorward.wire.jose import parse_jwk, thumbprint
 from tests.support.ports import MemoryKeyStore
-from tests.support.world import OPERATOR, found_world
+from tests.support.world import OPERATOR
 
 LIFETIME = timedelta(days=30)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
 
 
 def kids(world):

@@ -36,18 +36,12 @@ from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.records import ChangeKind
 from tests.support.factor_records import factor
-from tests.support.world import OPERATOR, World, found_world
+from tests.support.world import OPERATOR, World
 
 HOST = "payments.corp.example:8443"
 PATH = "/accounts/7?a=1&b=%2F"
 REQUEST = "c0ffee00-0000-4000-8000-000000000000"
 WEBAUTHN, TOTP = FactorKind.WEBAUTHN, FactorKind.TOTP
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority with two applications."""
-    return found_world()
 
 
 def caller_of(world: World, name: str, client: str = "Firefox") -> Caller:

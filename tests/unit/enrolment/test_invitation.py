@@ -15,13 +15,7 @@ from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.stores.records import CertificateFilter
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
+from tests.support.world import OPERATOR
 
 
 def invite(world, name="alice", **options):

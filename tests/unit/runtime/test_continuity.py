@@ -11,13 +11,7 @@ from doorward.audit.events import EventType
 from doorward.directory import principals as directory
 from doorward.runtime.continuity import Continuity
 from tests.support.factor_records import BANK, enrolment_right, session
-from tests.support.world import OPERATOR, found_world
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
+from tests.support.world import OPERATOR
 
 
 @pytest.fixture

@@ -12,13 +12,7 @@ from doorward.stores import policy_snapshot as module
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshot, PolicySnapshots
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
-from tests.support.world import DOCUMENT, OPERATOR, World, found_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority with a policy."""
-    return found_world()
+from tests.support.world import DOCUMENT, OPERATOR, World
 
 
 def current(world: World, snapshots: PolicySnapshots) -> PolicySnapshot:

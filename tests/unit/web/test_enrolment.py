@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +20,10 @@ from doorward.directory.inviting import invite
 from doorward.web import throttle
 from doorward.web.app import build_enrolment_app
 from doorward.web.pool import UseCasePool
-from tests.support.world import OPERATOR, World, empty_world, found_world
+from tests.support.world import OPERATOR, World, empty_world
 
 ORIGIN = "https://enroll.corp.example:8443"
 HOW_TO = Path(__file__).parents[3] / "docs/how-to/enrol-with-openssl-and-curl.md"
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority."""
-    return found_world()
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

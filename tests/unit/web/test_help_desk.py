@@ -19,7 +19,7 @@ from doorward.web.pool import UseCasePool
 from doorward.web.portal.context import PortalTerms
 from doorward.web.portal.help_desk import show_explained
 from tests.support.portal_visit import ORIGIN, Portal, enrol_passkey
-from tests.support.world import OPERATOR, Held, World, found_world
+from tests.support.world import OPERATOR, Held, World
 
 KNOWN = "3f2a-9c1b"
 TOLD = Explained(
@@ -36,20 +36,6 @@ def explain(text: str) -> Explained:
     if text != KNOWN:
         raise NotFound("id-unknown", "nothing")
     return TOLD
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority, whose help desk is empty."""
-    return found_world()
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

@@ -23,27 +23,9 @@ from doorward.web.guard import Guard, GuardedRoute, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
-from tests.support.world import OPERATOR, Held, World, found_world
+from tests.support.world import OPERATOR, Held, World
 
 ORIGIN = "https://portal.corp.example"
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority."""
-    return found_world()
-
-
-@pytest.fixture
-def door(world: World) -> AssertedDoor:
-    """A registered gateway."""
-    return AssertedDoor(world=world)
-
-
-@pytest.fixture
-def alice(world: World) -> Held:
-    """A certificate of Alice."""
-    return world.issue("alice")
 
 
 @pytest.fixture

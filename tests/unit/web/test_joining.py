@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from starlette.testclient import TestClient
 
@@ -13,21 +11,7 @@ from doorward.pki.csr import build_csr
 from doorward.web.pool import UseCasePool
 from tests.support.portal_visit import ORIGIN, Portal
 from tests.support.ports import PlainKeys
-from tests.support.world import OPERATOR, World, found_world
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority."""
-    return found_world()
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
+from tests.support.world import OPERATOR, World
 
 
 def client(world: World, pool: UseCasePool, *, offered: bool = True) -> TestClient:

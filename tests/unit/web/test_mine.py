@@ -22,23 +22,9 @@ from tests.support.doorway import eventually
 from tests.support.factor_records import session
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.portal_visit import Portal, enrol_passkey
-from tests.support.world import OPERATOR, Held, World, found_world
+from tests.support.world import OPERATOR, Held, World
 
 CSR = {"Content-Type": "application/pkcs10"}
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority, whose payments let tellers in."""
-    return found_world()
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture
@@ -47,12 +33,6 @@ def portal(world: World, pool: UseCasePool) -> Iterator[Portal]:
     made = Portal(world=world, pool=pool)
     with made.client:
         yield made
-
-
-@pytest.fixture
-def alice(world: World) -> Held:
-    """Alice's certificate."""
-    return world.issue("alice")
 
 
 def open_session(world: World, held: Held, name: str) -> SessionRecord:

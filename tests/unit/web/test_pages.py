@@ -33,7 +33,7 @@ from doorward.web.pages.states import BY_REASON, STATES, Target, state_of
 from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import incident_of
-from tests.support.world import OPERATOR, World, found_world
+from tests.support.world import OPERATOR, World
 
 PORTAL = "https://portal.corp.example"
 REQUEST = "3f2a9c1b-0d5e-4c6f-8a7b-000000000000"
@@ -41,12 +41,6 @@ BROWSER = {"accept": "text/html,*/*;q=0.8", "sec-fetch-dest": "document"}
 VALUES = {"application": "payments", "who": "alice", "issuer": "Other CA", "organisation": "Bank"}
 EVERY = VALUES | {"until": "then", "since": "then", "now": "now"}
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def world() -> World:
-    """A founded authority with an application."""
-    return found_world()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -29,20 +29,6 @@ from tests.support.world import World, found_world
 def world() -> World:
     """A founded authority whose payments ask for a passkey."""
     return found_world(document=DOCUMENT)
-
-
-@pytest.fixture
-def door(world: World) -> AssertedDoor:
-    """A registered gateway."""
-    return AssertedDoor(world=world)
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from httpx2 import Response
@@ -24,14 +23,6 @@ GOOD = "seven wet umbrellas in april"
 def world() -> World:
     """A founded authority whose payments ask for a passkey."""
     return found_world(document=DOCUMENT)
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -26,14 +25,6 @@ def world() -> World:
     made = found_world()
     made.clock.present = made.issue("alice").record.not_after + timedelta(seconds=1)
     return made
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

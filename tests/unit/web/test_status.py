@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -38,14 +37,6 @@ def world() -> World:
     founded = found_world()
     crls.publish_crls(founded.services)
     return founded
-
-
-@pytest.fixture
-def pool() -> Iterator[UseCasePool]:
-    """A small pool."""
-    small = UseCasePool(workers=2)
-    yield small
-    small.close()
 
 
 @pytest.fixture

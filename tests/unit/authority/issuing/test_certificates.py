@@ -19,13 +19,7 @@ from doorward.directory import removal
 from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind, CertificateFilter
 from tests.support.ports import NOON, PlainKeys
-from tests.support.world import OPERATOR, empty_world, found_world, operator_claim
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world()
+from tests.support.world import OPERATOR, empty_world, operator_claim
 
 
 def load(record):

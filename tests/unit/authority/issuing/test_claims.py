@@ -16,7 +16,6 @@ from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.pki.profiles import SERVER
 from doorward.stores.records import CertificateFilter
 from tests.support.ports import NOON
-from tests.support.world import found_world
 
 
 @dataclass
@@ -52,12 +51,6 @@ class OrderClaim:
 
     def settle(self, services, stores, record):
         assert stores.certificates.get(record.id).state is CertificateState.INTENDED
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world()
 
 
 def test_a_claim_of_another_kind_gives_what_its_right_gives(world):

@@ -19,16 +19,10 @@ from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
 from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
+from tests.support.world import OPERATOR, STATUS_URL, empty_world
 
 COMPROMISE = RevocationReason.KEY_COMPROMISE
 FOUR = partition_names(4)
-
-
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
 
 
 def listed(crl):

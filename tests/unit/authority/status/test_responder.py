@@ -30,12 +30,6 @@ DONE = ocsp.OCSPResponseStatus.SUCCESSFUL
 NONCE = b"0123456789abcdef"
 
 
-@pytest.fixture
-def world():
-    """A founded authority."""
-    return found_world(document="")
-
-
 def issuer_of(world):
     """The current issuing authority's certificate."""
     with world.work.read() as stores:

@@ -27,12 +27,6 @@ RECOVERY = FactorKind.RECOVERY
 
 
 @pytest.fixture
-def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
-    return factor_world()
-
-
-@pytest.fixture
 def alice(people: FactorWorld) -> Caller:
     """Alice with a passkey, a password and an app."""
     found = people.comes("alice")

@@ -22,17 +22,11 @@ from doorward.directory.factors.rights import (
 )
 from doorward.directory.sealing import open_sealed
 from doorward.stores.records import ChangeKind
-from tests.support.factor_world import GOOD_PASSWORD, NOTHING, FactorWorld, factor_world
+from tests.support.factor_world import GOOD_PASSWORD, NOTHING, FactorWorld
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.world import OPERATOR
 
 PASSWORD, TOTP, WEBAUTHN = FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN
-
-
-@pytest.fixture
-def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
-    return factor_world()
 
 
 @pytest.fixture

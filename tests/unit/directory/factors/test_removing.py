@@ -19,17 +19,11 @@ from doorward.directory.portal_sessions import note_factor
 from doorward.directory.sessions import list_sessions
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
 from tests.support import records
-from tests.support.factor_world import NOTHING, FactorWorld, factor_world
+from tests.support.factor_world import NOTHING, FactorWorld
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
 PASSWORD, WEBAUTHN, RECOVERY = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.RECOVERY
-
-
-@pytest.fixture
-def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
-    return factor_world()
 
 
 @pytest.fixture

@@ -1,0 +1,13 @@
+"""What the tests of the directory share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.factor_world import FactorWorld, factor_world
+
+
+@pytest.fixture
+def people() -> FactorWorld:
+    """A founded authority whose persons may have second factors."""
+    return factor_world()

@@ -1,0 +1,31 @@
+"""What the tests of web surfaces share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from doorward.web.pool import UseCasePool
+from tests.support.assertions import AssertedDoor
+from tests.support.world import Held, World
+
+
+@pytest.fixture
+def pool() -> Iterator[UseCasePool]:
+    """A small pool."""
+    small = UseCasePool(workers=2)
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def door(world: World) -> AssertedDoor:
+    """A registered gateway."""
+    return AssertedDoor(world=world)
+
+
+@pytest.fixture
+def alice(world: World) -> Held:
+    """Alice's certificate."""
+    return world.issue("alice")
