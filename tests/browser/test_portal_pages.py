@@ -11,11 +11,10 @@ from playwright.sync_api import Request
 from doorward.directory.factors.rights import open_first_enrolment
 from doorward.directory.help_desk import Explained, HelpDesk
 from doorward.web.pool import UseCasePool
-from tests.support.assertions import AssertedDoor
 from tests.support.browser import PHONE, Chromium
 from tests.support.factor_records import session
 from tests.support.gallery import Shown, gallery
-from tests.support.portal import DOCUMENT, ORIGIN, PortalBrowser, enrol_passkey
+from tests.support.portal import DOCUMENT, ORIGIN, PortalBrowser
 from tests.support.world import OPERATOR, found_world
 
 pytestmark = pytest.mark.needs("chromium", "certutil", "pk12util")
@@ -42,9 +41,9 @@ class Visit:
 
     def __init__(self, pool: UseCasePool) -> None:
         self.alice, self.asked, self.new = self._person(pool), self._person(pool), self._person(pool)
-        enrol_passkey(self.alice)
+        self.alice.enrol_passkey()
         self.alice.show_passkey(self.alice.begin().headers["location"])
-        enrol_passkey(self.asked)
+        self.asked.enrol_passkey()
         self.check = self.asked.begin().headers["location"]
         self._sign_in()
         record = self.new.held.record
@@ -59,7 +58,7 @@ class Visit:
     def _person(pool: UseCasePool) -> PortalBrowser:
         world = found_world(document=DOCUMENT)
         desk = HelpDesk(world.services, "tellers", lambda _text: TOLD)
-        browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"), desk)
+        browser = PortalBrowser(world=world, pool=pool, held=world.issue("alice"), help_desk=desk)
         world.issue("alice")
         return browser
 
@@ -85,7 +84,7 @@ class Visit:
             headers["Content-Type"] = request.headers.get("content-type", "")
             more["content"] = request.post_data
         if self.as_who == "nobody":
-            came = self.new.portal.request(method, path, **more)
+            came = self.new.client.request(method, path, **more)
         else:
             who = {"alice": self.alice, "asked": self.asked, "new": self.new}[self.as_who]
             came = who.at_portal(method, path, **more)

@@ -8,6 +8,7 @@ import pytest
 
 from doorward.web.pool import UseCasePool
 from tests.support.assertions import AssertedDoor
+from tests.support.portal import PortalBrowser
 from tests.support.world import Held, World
 
 
@@ -29,3 +30,11 @@ def door(world: World) -> AssertedDoor:
 def alice(world: World) -> Held:
     """Alice's certificate."""
     return world.issue("alice")
+
+
+@pytest.fixture
+def portal(world: World, pool: UseCasePool) -> Iterator[PortalBrowser]:
+    """The portal, on one event loop."""
+    made = PortalBrowser(world=world, pool=pool)
+    with made.client:
+        yield made

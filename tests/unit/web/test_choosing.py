@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import urllib.parse
-from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
@@ -16,7 +15,6 @@ from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
 from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.pool import UseCasePool
-from tests.support.assertions import AssertedDoor
 from tests.support.path_ca import certify
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, PortalBrowser
 from tests.support.world import found_world
@@ -26,11 +24,10 @@ ADDRESS = "192.0.2.7"
 
 
 @pytest.fixture
-def alice() -> Iterator[PortalBrowser]:
+def alice(pool: UseCasePool) -> PortalBrowser:
     """Alice with a certificate."""
-    world, pool = found_world(document=DOCUMENT), UseCasePool(workers=2)
-    yield PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
-    pool.close()
+    world = found_world(document=DOCUMENT)
+    return PortalBrowser(world=world, pool=pool, held=world.issue("alice"))
 
 
 def noted(browser: PortalBrowser) -> list[str]:
@@ -94,7 +91,7 @@ def test_another_site_cannot_ask_for_it(alice: PortalBrowser, origin: str) -> No
 
 def test_an_assertion_of_another_door_is_refused(alice: PortalBrowser) -> None:
     """It says nothing about a connection here."""
-    answer = alice.portal.post(PATH, headers=alice.door.headers(alice.held, "payments") | {"Origin": ORIGIN})
+    answer = alice.client.post(PATH, headers=alice.door.headers(alice.held, "payments") | {"Origin": ORIGIN})
     assert answer.status_code in {401, 403}
     assert noted(alice) == []
 

@@ -10,7 +10,6 @@ from starlette.testclient import TestClient
 
 from doorward.audit.events import EventType
 from doorward.core.errors import NotFound
-from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.directory.help_desk import MOST_LOOKUPS, Explained, HelpDesk
 from doorward.directory.nesting import nest
 from doorward.directory.principals import add_member
@@ -18,7 +17,7 @@ from doorward.web.app import build_portal_app
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.context import PortalTerms
 from doorward.web.portal.help_desk import show_explained
-from tests.support.portal_visit import ORIGIN, Portal, enrol_passkey
+from tests.support.portal import ORIGIN, PortalBrowser
 from tests.support.world import OPERATOR, Held, World
 
 KNOWN = "3f2a-9c1b"
@@ -39,13 +38,10 @@ def explain(text: str) -> Explained:
 
 
 @pytest.fixture
-def portal(world: World, pool: UseCasePool) -> Iterator[Portal]:
+def portal(world: World, pool: UseCasePool) -> Iterator[PortalBrowser]:
     """The portal with a help desk, on one event loop."""
-    made = Portal(world=world, pool=pool)
-    terms = PortalTerms(origin=lambda: ORIGIN, is_trusted=True)
     desk = HelpDesk(world.services, "desk", explain)
-    app = build_portal_app(world.services, pool, terms, help_desk=desk)
-    made.client = TestClient(app, base_url=ORIGIN, follow_redirects=False)
+    made = PortalBrowser(world=world, pool=pool, help_desk=desk)
     with made.client:
         yield made
 
@@ -57,7 +53,7 @@ def alice(world: World) -> Held:
     return world.issue("alice")
 
 
-def look_up(portal: Portal, held: Held | None, text: str = KNOWN, **more: object) -> Response:
+def look_up(portal: PortalBrowser, held: Held | None, text: str = KNOWN, **more: object) -> Response:
     """Send the form."""
     return portal.ask("POST", "/help-desk", held, data={"id": text}, **more)
 
@@ -67,7 +63,7 @@ def shape(answer: Response) -> tuple[int, str, list[str]]:
     return answer.status_code, answer.text, sorted(answer.headers)
 
 
-def test_a_member_is_told(portal: Portal, alice: Held) -> None:
+def test_a_member_is_told(portal: PortalBrowser, alice: Held) -> None:
     """What happened in the words of the page that the person saw, what to do, and the record."""
     assert 'action="/help-desk"' in portal.ask("GET", "/help-desk", alice).text
     page = look_up(portal, alice, f" {KNOWN} ").text
@@ -81,7 +77,7 @@ def test_a_member_is_told(portal: Portal, alice: Held) -> None:
         assert told in page
 
 
-def test_each_look_up_is_on_record(portal: Portal, alice: Held) -> None:
+def test_each_look_up_is_on_record(portal: PortalBrowser, alice: Held) -> None:
     """Who looked, and the id; the text of an unknown one is not kept, since it may be a name."""
     look_up(portal, alice)
     look_up(portal, alice, "bobs-laptop")
@@ -91,7 +87,7 @@ def test_each_look_up_is_on_record(portal: Portal, alice: Held) -> None:
     assert "bobs-laptop" not in repr(unknown)
 
 
-def test_an_unknown_id_is_explained(portal: Portal, alice: Held) -> None:
+def test_an_unknown_id_is_explained(portal: PortalBrowser, alice: Held) -> None:
     """404 with the form again, and why it may be unknown."""
     answer = look_up(portal, alice, "0000-0000")
     assert answer.status_code == 404
@@ -100,7 +96,7 @@ def test_an_unknown_id_is_explained(portal: Portal, alice: Held) -> None:
     assert look_up(portal, alice, "a" * 129).status_code == 404
 
 
-def test_a_member_of_a_group_in_it_is_told(portal: Portal, world: World) -> None:
+def test_a_member_of_a_group_in_it_is_told(portal: PortalBrowser, world: World) -> None:
     """Nested groups count."""
     add_member(world.services, "night", "bob", actor=OPERATOR)
     add_member(world.services, "desk", "alice", actor=OPERATOR)
@@ -110,7 +106,7 @@ def test_a_member_of_a_group_in_it_is_told(portal: Portal, world: World) -> None
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_to_others_there_is_no_such_page(
-    portal: Portal, alice: Held, world: World, pool: UseCasePool, method: str
+    portal: PortalBrowser, alice: Held, world: World, pool: UseCasePool, method: str
 ) -> None:
     """Somebody outside the group gets the answer of a portal without a help desk, and of a path that is none."""
     bob = world.issue("bob")
@@ -123,35 +119,32 @@ def test_to_others_there_is_no_such_page(
     assert world.events(EventType.INCIDENT_EXPLAINED) == []
 
 
-def test_without_a_certificate_nothing_is_told(portal: Portal) -> None:
+def test_without_a_certificate_nothing_is_told(portal: PortalBrowser) -> None:
     """The request has no identity: it gets the page of a stranger."""
     answer = look_up(portal, None)
     assert answer.status_code == 404
     assert portal.world.events(EventType.INCIDENT_EXPLAINED) == []
 
 
-def test_another_websites_form_is_refused(portal: Portal, alice: Held) -> None:
+def test_another_websites_form_is_refused(portal: PortalBrowser, alice: Held) -> None:
     """The Origin field is that of the portal."""
     answer = look_up(portal, alice, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
     assert portal.world.events(EventType.INCIDENT_EXPLAINED) == []
 
 
-def test_a_second_factor_is_shown_first(portal: Portal, alice: Held) -> None:
+def test_a_second_factor_is_shown_first(portal: PortalBrowser, alice: Held) -> None:
     """Who has a passkey uses it, and again after 15 minutes."""
-    authenticator = enrol_passkey(portal.world, "alice")
+    portal.enrol_passkey("alice")
     assert look_up(portal, alice).status_code == 303
     check = portal.ask("GET", "/help-desk", alice).headers["location"]
-    page = portal.ask("GET", check, alice).text
-    fields = hidden_fields(page, f"{check}/webauthn")
-    answer = fields | {"credential": authenticator.get(passkey_question(page))}
-    portal.ask("POST", f"{check}/webauthn", alice, data=answer)
+    portal.show_passkey(check, alice)
     assert look_up(portal, alice).status_code == 200
     portal.world.clock.turn(minutes=16)
     assert look_up(portal, alice).headers["location"].startswith("/check/")
 
 
-def test_look_ups_are_counted_by_person(portal: Portal, alice: Held) -> None:
+def test_look_ups_are_counted_by_person(portal: PortalBrowser, alice: Held) -> None:
     """30 in a minute; the next is refused and looks nothing up; a minute later it goes on."""
     for _ in range(MOST_LOOKUPS):
         assert look_up(portal, alice).status_code == 200

@@ -9,14 +9,14 @@ from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
 from doorward.pki.csr import build_csr
 from doorward.web.pool import UseCasePool
-from tests.support.portal_visit import ORIGIN, Portal
+from tests.support.portal import ORIGIN, PortalBrowser
 from tests.support.ports import PlainKeys
 from tests.support.world import OPERATOR, World
 
 
 def client(world: World, pool: UseCasePool, *, offered: bool = True) -> TestClient:
     """A client of the portal's routes for joining."""
-    return Portal(world=world, pool=pool, trusted=offered).client
+    return PortalBrowser(world=world, pool=pool, trusted=offered).client
 
 
 def headers(token: str, **more: str) -> dict[str, str]:

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from doorward.access.policies import apply_document, export_revision
-from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.directory.factors.removing import reset_factors
 from doorward.directory.happenings import LATELY
 from doorward.directory.own_certificates import Standing, list_own
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
-from doorward.web.pool import UseCasePool
 from doorward.web.portal.clients import name_client
 from tests.support.doorway import eventually
 from tests.support.factor_records import session
-from tests.support.passkeys import SoftAuthenticator
-from tests.support.portal_visit import Portal, enrol_passkey
+from tests.support.portal import PortalBrowser
 from tests.support.world import OPERATOR, Held, World
 
 CSR = {"Content-Type": "application/pkcs10"}
-
-
-@pytest.fixture
-def portal(world: World, pool: UseCasePool) -> Iterator[Portal]:
-    """The portal, on one event loop."""
-    made = Portal(world=world, pool=pool)
-    with made.client:
-        yield made
 
 
 def open_session(world: World, held: Held, name: str) -> SessionRecord:
@@ -57,7 +45,7 @@ def open_now(world: World) -> list[str]:
         return [one.id for one in stores.sessions.open_at(world.clock.now(), None)]
 
 
-def test_the_page_shows_what_is_alices(portal: Portal, alice: Held) -> None:
+def test_the_page_shows_what_is_alices(portal: PortalBrowser, alice: Held) -> None:
     """Her application with its address, her certificate as good and as this device, and that a factor is missing."""
     open_session(portal.world, alice, "one")
     page = portal.ask("GET", "/", alice).text
@@ -78,7 +66,7 @@ def test_the_page_shows_what_is_alices(portal: Portal, alice: Held) -> None:
     ],
 )
 def test_a_required_factor_that_is_missing_is_told(
-    portal: Portal, alice: Held, factors: str, told: str, href: str
+    portal: PortalBrowser, alice: Held, factors: str, told: str, href: str
 ) -> None:
     """On the first page with the way to add it, and where factors are listed; no more once it is there."""
     text, _ = export_revision(portal.world.services)
@@ -88,11 +76,11 @@ def test_a_required_factor_that_is_missing_is_told(
     assert f'href="{href}"' in page
     assert "You have no second factor" not in page
     assert told in portal.ask("GET", "/factors", alice).text
-    enrol_passkey(portal.world, "alice")
+    portal.enrol_passkey("alice")
     assert (told in portal.ask("GET", "/", alice).text) is ("totp" in factors)
 
 
-def test_others_are_not_on_the_page(portal: Portal, alice: Held) -> None:
+def test_others_are_not_on_the_page(portal: PortalBrowser, alice: Held) -> None:
     """Neither certificates nor sessions of another person."""
     bob = portal.world.issue("bob")
     made = open_session(portal.world, bob, "bob's")
@@ -101,7 +89,7 @@ def test_others_are_not_on_the_page(portal: Portal, alice: Held) -> None:
     assert made.id not in page
 
 
-def test_a_certificate_that_ends_soon_needs_alice_today(portal: Portal, alice: Held) -> None:
+def test_a_certificate_that_ends_soon_needs_alice_today(portal: PortalBrowser, alice: Held) -> None:
     """The page says when, and leads to the renewal."""
     portal.world.clock.present = alice.record.not_after - timedelta(days=3)
     page = portal.ask("GET", "/", alice).text
@@ -110,7 +98,7 @@ def test_a_certificate_that_ends_soon_needs_alice_today(portal: Portal, alice: H
     assert 'href="/certificates/renew"' in page
 
 
-def test_a_new_certificate_of_another_device_is_news(portal: Portal, alice: Held) -> None:
+def test_a_new_certificate_of_another_device_is_news(portal: PortalBrowser, alice: Held) -> None:
     """For a week, with a way to say that it was not she."""
     other = portal.world.issue("alice").record
     page = portal.ask("GET", "/", alice).text
@@ -138,12 +126,12 @@ def test_a_new_certificate_of_another_device_is_news(portal: Portal, alice: Held
 class TestGuards:
     """Every route asks for a certificate, and takes unsafe requests from our own pages only."""
 
-    def test_without_a_certificate(self, portal: Portal, alice: Held, method: str, path: str) -> None:
+    def test_without_a_certificate(self, portal: PortalBrowser, alice: Held, method: str, path: str) -> None:
         """No assertion, no answer."""
         answer = portal.ask(method, path.format(id=alice.record.id), headers={"Accept": "*/*"})
         assert (answer.status_code, answer.json()["code"]) == (403, "certificate-needed")
 
-    def test_from_another_page(self, portal: Portal, alice: Held, method: str, path: str) -> None:
+    def test_from_another_page(self, portal: PortalBrowser, alice: Held, method: str, path: str) -> None:
         """A page of another site stops at its origin, and changes nothing."""
         if method == "GET":
             return
@@ -152,14 +140,14 @@ class TestGuards:
         assert (answer.status_code, answer.json()["code"]) == (403, "origin-wrong")
 
 
-def test_a_device_is_named(portal: Portal, alice: Held) -> None:
+def test_a_device_is_named(portal: PortalBrowser, alice: Held) -> None:
     """The name is on the page, as text."""
     answer = portal.ask("POST", f"/certificates/{alice.record.id}/name", alice, data={"name": "<b>laptop"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/#certificates")
     assert "&lt;b&gt;laptop" in portal.ask("GET", "/", alice).text
 
 
-def test_a_certificate_is_renewed_by_itself(portal: Portal, alice: Held) -> None:
+def test_a_certificate_is_renewed_by_itself(portal: PortalBrowser, alice: Held) -> None:
     """The page makes a key; the request becomes a successor beside the present one."""
     assert 'data-right="caller"' in portal.ask("GET", "/certificates/renew", alice).text
     answer = portal.ask("POST", "/certificates/renew", alice, content=portal.world.csr(), headers=CSR)
@@ -168,19 +156,19 @@ def test_a_certificate_is_renewed_by_itself(portal: Portal, alice: Held) -> None
     assert standings == [Standing.GOOD, Standing.GOOD]
 
 
-def test_a_renewal_is_confirmed_by_the_passkey(portal: Portal, alice: Held) -> None:
+def test_a_renewal_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Held) -> None:
     """Who has one shows it first: a thief of the unlocked device makes no certificate for a device of the thief's."""
-    key = enrol_passkey(portal.world, "alice")
+    portal.enrol_passkey("alice")
     asked = portal.ask("GET", "/certificates/renew", alice)
     sent = {"content": portal.world.csr(), "headers": CSR | {"Accept": "*/*"}}
     refused = portal.ask("POST", "/certificates/renew", alice, **sent)
     assert (refused.status_code, refused.json()["code"]) == (403, "factor-check-needed")
     assert len(list_own(portal.world.services, alice.record.principal_id)) == 1
-    assert show_passkey(portal, alice, key, asked.headers["location"]) == "/certificates/renew"
+    assert portal.show_passkey(asked.headers["location"], alice).headers["location"] == "/certificates/renew"
     assert portal.ask("POST", "/certificates/renew", alice, **sent).status_code == 201
 
 
-def test_renewals_have_an_end(portal: Portal, alice: Held) -> None:
+def test_renewals_have_an_end(portal: PortalBrowser, alice: Held) -> None:
     """A script on a forgotten page cannot fill the inventory."""
     for _ in range(19):
         portal.world.issue("alice")
@@ -190,7 +178,7 @@ def test_renewals_have_an_end(portal: Portal, alice: Held) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "certificates-too-many")
 
 
-def test_a_lost_device_is_withdrawn_after_a_question(portal: Portal, alice: Held) -> None:
+def test_a_lost_device_is_withdrawn_after_a_question(portal: PortalBrowser, alice: Held) -> None:
     """The question names what follows; the answer takes effect, and the page says since when."""
     portal.world.issue("alice")
     (lost,) = (
@@ -206,29 +194,22 @@ def test_a_lost_device_is_withdrawn_after_a_question(portal: Portal, alice: Held
     assert "Nothing is left to do" in portal.ask("GET", path, alice).text
 
 
-def show_passkey(portal: Portal, alice: Held, key: SoftAuthenticator, check: str) -> str:
-    """Use the passkey where the portal asks for it; return where it leads."""
-    page = portal.ask("GET", check, alice).text
-    sent = hidden_fields(page, f"{check}/webauthn") | {"credential": key.get(passkey_question(page))}
-    answer = portal.ask("POST", f"{check}/webauthn", alice, data=sent)
-    return str(answer.headers["location"])
-
-
-def test_a_loss_is_confirmed_by_the_passkey(portal: Portal, alice: Held) -> None:
+def test_a_loss_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Held) -> None:
     """Who has one shows it first, within five minutes; a thief of the unlocked device cannot lock its owner out."""
-    key, path = enrol_passkey(portal.world, "alice"), f"/certificates/{alice.record.id}/lost"
+    portal.enrol_passkey("alice")
+    path = f"/certificates/{alice.record.id}/lost"
     for method in ("GET", "POST"):
         asked = portal.ask(method, path, alice)
         assert asked.status_code == 303
         assert asked.headers["location"].startswith("/check/")
-    assert show_passkey(portal, alice, key, asked.headers["location"]) == path
+    assert portal.show_passkey(asked.headers["location"], alice).headers["location"] == path
     assert portal.ask("GET", path, alice).status_code == 200
     portal.world.clock.present += timedelta(minutes=5, seconds=1)
     assert portal.ask("POST", path, alice).headers["location"].startswith("/check/")
     assert list_own(portal.world.services, alice.record.principal_id)[0].is_usable
 
 
-def test_alice_signs_out_of_one_and_of_all(portal: Portal, alice: Held) -> None:
+def test_alice_signs_out_of_one_and_of_all(portal: PortalBrowser, alice: Held) -> None:
     """One session ends with its button, all of them with the other; another's is not found."""
     first = open_session(portal.world, alice, "first")
     answer = portal.ask("POST", f"/sessions/{first.id}/end", alice)
@@ -241,20 +222,20 @@ def test_alice_signs_out_of_one_and_of_all(portal: Portal, alice: Held) -> None:
     assert open_now(portal.world) == [of_bob.id]
 
 
-def test_the_device_in_use_is_withdrawn_after_its_answer(portal: Portal, alice: Held) -> None:
+def test_the_device_in_use_is_withdrawn_after_its_answer(portal: PortalBrowser, alice: Held) -> None:
     """The answer would not arrive on a connection that is cut; the certificate is out all the same."""
     answer = portal.ask("POST", f"/certificates/{alice.record.id}/lost", alice)
     assert "This device has no access any more" in answer.text
     assert eventually(lambda: not list_own(portal.world.services, alice.record.principal_id)[0].is_usable)
 
 
-def test_welcome_says_whether_the_certificate_came(portal: Portal, alice: Held) -> None:
+def test_welcome_says_whether_the_certificate_came(portal: PortalBrowser, alice: Held) -> None:
     """With one it says who came; without one it says what to do."""
     assert "You came in as alice" in portal.ask("GET", "/welcome", alice).text
     assert "has not come yet" in portal.ask("GET", "/welcome").text
 
 
-def test_every_page_is_there_in_german(portal: Portal, alice: Held) -> None:
+def test_every_page_is_there_in_german(portal: PortalBrowser, alice: Held) -> None:
     """No word of the person's own pages is left in English."""
     german = {"Accept-Language": "de"}
     page = portal.ask("GET", "/", alice, headers=german).text
@@ -264,13 +245,13 @@ def test_every_page_is_there_in_german(portal: Portal, alice: Held) -> None:
     assert "Waren Sie das nicht?" in portal.ask("GET", path, alice, headers=german).text
 
 
-def lately_of(portal: Portal, held: Held) -> list[str]:
+def lately_of(portal: PortalBrowser, held: Held) -> list[str]:
     """Return the addresses behind "It was not me" in the list of what happened."""
     page = portal.ask("GET", "/", held).text
     return re.findall(r'href="(/lately/[^"]+)" aria-label', page)
 
 
-def test_what_happened_lately_leads_to_what_mends_it(portal: Portal, alice: Held) -> None:
+def test_what_happened_lately_leads_to_what_mends_it(portal: PortalBrowser, alice: Held) -> None:
     """A session leads to the report of its device, and to signing out, with the id that the help desk can explain."""
     made = open_session(portal.world, alice, "one")
     found = [one for one in lately_of(portal, alice) if made.id in one]
@@ -282,17 +263,17 @@ def test_what_happened_lately_leads_to_what_mends_it(portal: Portal, alice: Held
     assert f"data-copyable>{made.id}<" in page
 
 
-def test_an_added_factor_can_be_removed_from_there(portal: Portal, alice: Held) -> None:
+def test_an_added_factor_can_be_removed_from_there(portal: PortalBrowser, alice: Held) -> None:
     """The page behind "It was not me" has the form that removes it."""
-    enrol_passkey(portal.world, "alice")
+    portal.enrol_passkey("alice")
     (path,) = [one for one in lately_of(portal, alice) if "factor-added" in one]
     factor_id = path.split(".")[1]
     assert f'action="/factors/{factor_id}/remove"' in portal.ask("GET", path, alice).text
 
 
-def test_a_reset_is_told_with_who_did_it(portal: Portal, alice: Held) -> None:
+def test_a_reset_is_told_with_who_did_it(portal: PortalBrowser, alice: Held) -> None:
     """On the next visit, and it leads to adding one again."""
-    enrol_passkey(portal.world, "alice")
+    portal.enrol_passkey("alice")
     reset_factors(portal.world.services, "alice", actor=OPERATOR)
     (path,) = [one for one in lately_of(portal, alice) if "factors-reset" in one]
     page = portal.ask("GET", path, alice).text
@@ -301,7 +282,7 @@ def test_a_reset_is_told_with_who_did_it(portal: Portal, alice: Held) -> None:
     assert 'href="/factors"' in page
 
 
-def test_a_sign_in_from_an_unknown_place_needs_alice_today(portal: Portal, alice: Held) -> None:
+def test_a_sign_in_from_an_unknown_place_needs_alice_today(portal: PortalBrowser, alice: Held) -> None:
     """Above everything else, until a week is over."""
     open_session(portal.world, alice, "one")
     portal.world.clock.turn(seconds=1)
@@ -317,7 +298,7 @@ def test_a_sign_in_from_an_unknown_place_needs_alice_today(portal: Portal, alice
     assert "a place and a browser that you never used" not in portal.ask("GET", "/", alice).text
 
 
-def test_what_is_not_in_the_list_is_said_kindly(portal: Portal, alice: Held) -> None:
+def test_what_is_not_in_the_list_is_said_kindly(portal: PortalBrowser, alice: Held) -> None:
     """An old address, or one of another person, answers that it is not there."""
     made = open_session(portal.world, portal.world.issue("bob"), "bob's")
     path = f"/lately/signed-in.{made.id}.{int(made.created_at.timestamp())}"
@@ -349,7 +330,7 @@ def test_no_page_is_larger_than_a_phone_should_load() -> None:
     assert sum(len(one.body) for one in Look().assets.values()) < 110_000
 
 
-def test_a_language_is_chosen_and_kept(portal: Portal, alice: Held) -> None:
+def test_a_language_is_chosen_and_kept(portal: PortalBrowser, alice: Held) -> None:
     """The link at the foot sets a cookie that holds a language and nothing else; an unknown one is passed over."""
     english = portal.ask("GET", "/", alice)
     assert 'href="?lang=de"' in english.text

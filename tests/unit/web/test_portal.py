@@ -21,7 +21,7 @@ from doorward.web.pool import UseCasePool
 from doorward.web.portal.context import PortalTerms
 from doorward.web.sessions.surface import SessionSurface
 from tests.support.assertions import AssertedDoor
-from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser, enrol_passkey
+from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser
 from tests.support.world import World, found_world
 
 
@@ -34,8 +34,8 @@ def world() -> World:
 @pytest.fixture
 def alice(world: World, pool: UseCasePool, door: AssertedDoor) -> PortalBrowser:
     """Alice with a certificate and a passkey."""
-    browser = PortalBrowser(world, pool, door, world.issue("alice"))
-    enrol_passkey(browser)
+    browser = PortalBrowser(world=world, pool=pool, held=world.issue("alice"), door=door)
+    browser.enrol_passkey()
     return browser
 
 
@@ -156,7 +156,7 @@ class TestChecking:
         answer = alice.answer(check)
         assert alice.at_portal("POST", f"{check}/webauthn", data=answer).status_code == 200
         other = alice.begin(request="c0ffee00-0000-4000-8000-000000000002")
-        alice.portal.cookies.clear()
+        alice.client.cookies.clear()
         alice.world.clock.turn(minutes=6)
         check = alice.begin().headers["location"]
         alice.at_portal("GET", check)
@@ -182,9 +182,9 @@ class TestChecking:
 
     def test_somebody_elses_passkey(self, alice: PortalBrowser, pool: UseCasePool) -> None:
         """Bob cannot use Alice's."""
-        bob = PortalBrowser(alice.world, pool, alice.door, alice.world.issue("bob"))
+        bob = PortalBrowser(world=alice.world, pool=pool, held=alice.world.issue("bob"), door=alice.door)
         bob.authenticator.made = 10  # passkeys of software have ids by number
-        enrol_passkey(bob)
+        bob.enrol_passkey()
         check = bob.begin().headers["location"]
         page = bob.at_portal("GET", check).text
         options = passkey_question(page) | {"allowCredentials": []}
@@ -193,7 +193,7 @@ class TestChecking:
 
     def test_somebody_without_a_factor(self, world: World, pool: UseCasePool, door: AssertedDoor) -> None:
         """Is told what to do."""
-        bob = PortalBrowser(world, pool, door, world.issue("bob"))
+        bob = PortalBrowser(world=world, pool=pool, held=world.issue("bob"), door=door)
         page = bob.at_portal("GET", bob.begin().headers["location"])
         assert "no second factor" in page.text
 
@@ -211,7 +211,7 @@ class TestChecking:
         """A password is noted, and then the passkey is asked for still."""
         alice.show_passkey(alice.at_portal("GET", "/factors/password").headers["location"])
         alice.at_portal("POST", "/factors/password", data={"password": "seven wet umbrellas in april"})
-        alice.portal.cookies.clear()
+        alice.client.cookies.clear()
         check = alice.begin().headers["location"]
         weak = alice.at_portal("POST", f"{check}/password", data={"password": "seven wet umbrellas in april"})
         assert (weak.status_code, weak.headers["location"]) == (303, check)
@@ -234,7 +234,7 @@ class TestChecking:
 
     def test_who_comes_without_a_certificate_reads_why(self, alice: PortalBrowser) -> None:
         """A page of the door, and not a code."""
-        answer = alice.portal.get(
+        answer = alice.client.get(
             "/factors", headers={"Accept": "text/html", "Doorward-Refusal": "certificate-missing"}
         )
         assert answer.status_code in {401, 403}
@@ -242,7 +242,7 @@ class TestChecking:
 
     def test_the_style_is_served(self, alice: PortalBrowser) -> None:
         """Without a certificate, too."""
-        assert alice.portal.get("/static/look.css").headers["content-type"].startswith("text/css")
+        assert alice.client.get("/static/look.css").headers["content-type"].startswith("text/css")
 
     def test_a_way_that_is_none(self, alice: PortalBrowser) -> None:
         """A kind that nobody checks."""
@@ -360,7 +360,7 @@ OPEN_TO_CHANGES = {"/{path:path}": "changes nothing, whatever the method"}
 def routes(browser: PortalBrowser, but: Mapping[str, str]) -> list[tuple[TestClient, str, str, str]]:
     """Return client, method, path and audience of every route of both surfaces but these."""
     found = []
-    for client, audience in ((browser.portal, PORTAL_AUDIENCE), (browser.app, "payments")):
+    for client, audience in ((browser.client, PORTAL_AUDIENCE), (browser.app, "payments")):
         for route in client.app.routes:  # type: ignore[attr-defined]
             if route.path not in but:
                 path = re.sub(r"\{[a-z_]+\}", "x", route.path)
@@ -371,8 +371,8 @@ def routes(browser: PortalBrowser, but: Mapping[str, str]) -> list[tuple[TestCli
 
 def base(browser: PortalBrowser, method: str, client: TestClient) -> dict[str, str]:
     """Return the header fields that a sound request of that surface has beside its assertion."""
-    origin = ORIGIN if client is browser.portal else f"https://{HOST}"
+    origin = ORIGIN if client is browser.client else f"https://{HOST}"
     application = {"Doorward-Application": browser.world.application_id("payments")}
-    return ({} if client is browser.portal else application) | (
+    return ({} if client is browser.client else application) | (
         {"Origin": origin} if method == "POST" else {}
     )

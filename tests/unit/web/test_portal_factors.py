@@ -12,8 +12,7 @@ from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.directory.factors.rights import invite_to_enrol, open_first_enrolment
 from doorward.factors.totp import render_totp, step_at
 from doorward.web.pool import UseCasePool
-from tests.support.assertions import AssertedDoor
-from tests.support.portal import DOCUMENT, PortalBrowser, enrol_passkey
+from tests.support.portal import DOCUMENT, PortalBrowser
 from tests.support.world import OPERATOR, World, found_world
 
 GOOD = "seven wet umbrellas in april"
@@ -28,7 +27,7 @@ def world() -> World:
 @pytest.fixture
 def newcomer(world: World, pool: UseCasePool) -> PortalBrowser:
     """Alice with a certificate that was just issued, and no factor yet."""
-    browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
+    browser = PortalBrowser(world=world, pool=pool, held=world.issue("alice"))
     with world.work.change() as stores:
         record = browser.held.record
         open_first_enrolment(world.services, stores, record.principal_id, record.id, actor=OPERATOR)
@@ -38,8 +37,8 @@ def newcomer(world: World, pool: UseCasePool) -> PortalBrowser:
 @pytest.fixture
 def alice(world: World, pool: UseCasePool) -> PortalBrowser:
     """Alice with a certificate and a passkey, and nothing shown yet."""
-    browser = PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
-    enrol_passkey(browser)
+    browser = PortalBrowser(world=world, pool=pool, held=world.issue("alice"))
+    browser.enrol_passkey()
     return browser
 
 
@@ -181,7 +180,7 @@ class TestOtherWays:
     def test_a_password_is_shown(self, newcomer: PortalBrowser) -> None:
         """It is asked for where a password is what the person has; wrong ones are refused, and then wait."""
         newcomer.at_portal("POST", "/factors/password", data={"password": GOOD})
-        newcomer.portal.cookies.clear()
+        newcomer.client.cookies.clear()
         first = newcomer.at_portal("POST", "/factors/recovery-code", data={"sure": "1"})
         check = first.headers["location"]
         assert 'action="' + check + '/password"' in newcomer.at_portal("GET", check).text
@@ -197,7 +196,7 @@ class TestOtherWays:
     def test_a_code_is_shown(self, newcomer: PortalBrowser) -> None:
         """The next one of the app."""
         _, secret = add_app(newcomer, newcomer.at_portal("GET", "/factors/totp"))
-        newcomer.portal.cookies.clear()
+        newcomer.client.cookies.clear()
         newcomer.world.clock.turn(seconds=30)
         check = newcomer.at_portal("GET", "/factors/totp").headers["location"]
         code = render_totp(secret, step_at(newcomer.world.clock.now()))
@@ -211,7 +210,7 @@ class TestOtherWays:
         codes = re.findall(r'<code class="id">([^<]+)</code>', page.text)
         assert len(codes) == 10
         assert "10 codes left" in alice.at_portal("GET", "/factors").text
-        alice.portal.cookies.clear()
+        alice.client.cookies.clear()
         assert alice.at_portal("GET", "/recover").status_code == 200
         assert alice.at_portal("POST", "/recover", data={"code": "no"}).status_code == 403
         done = alice.at_portal("POST", "/recover", data={"code": codes[0]})

@@ -15,7 +15,7 @@ from doorward.directory.own_certificates import list_own
 from doorward.enforcement.envoy.names import REFUSAL
 from doorward.web.pool import UseCasePool
 from tests.support.passkeys import PRESENT, SoftAuthenticator
-from tests.support.portal_visit import Portal, enrol_passkey
+from tests.support.portal import PortalBrowser
 from tests.support.world import World, found_world
 
 
@@ -28,19 +28,13 @@ def world() -> World:
 
 
 @pytest.fixture
-def portal(world: World, pool: UseCasePool) -> Portal:
-    """The portal."""
-    return Portal(world=world, pool=pool)
-
-
-@pytest.fixture
-def key(world: World) -> SoftAuthenticator:
+def key(portal: PortalBrowser) -> SoftAuthenticator:
     """Alice's passkey."""
-    return enrol_passkey(world, "alice")
+    return portal.enrol_passkey("alice")
 
 
 def send(
-    portal: Portal, key: SoftAuthenticator, *, wrong: dict[str, Any] | None = None, **more: Any
+    portal: PortalBrowser, key: SoftAuthenticator, *, wrong: dict[str, Any] | None = None, **more: Any
 ) -> Response:
     """Ask for a challenge and send the answer with a request, as the page does."""
     asked = portal.ask("POST", "/renew/challenge", json={})
@@ -52,7 +46,7 @@ def send(
     return portal.ask("POST", "/renew/certificates", json=body | more.pop("body", {}), **more)
 
 
-def test_a_passkey_brings_a_certificate(portal: Portal, key: SoftAuthenticator) -> None:
+def test_a_passkey_brings_a_certificate(portal: PortalBrowser, key: SoftAuthenticator) -> None:
     """Three requests: the page, the challenge, and the certificate as JSON for the script."""
     page = portal.ask("GET", "/renew")
     assert page.status_code == 200
@@ -62,7 +56,7 @@ def test_a_passkey_brings_a_certificate(portal: Portal, key: SoftAuthenticator) 
     assert answer.json()["name"] == "alice"
 
 
-def test_a_wrong_passkey_brings_none(portal: Portal, key: SoftAuthenticator) -> None:
+def test_a_wrong_passkey_brings_none(portal: PortalBrowser, key: SoftAuthenticator) -> None:
     """Without its user verified, as with any other fault, the answer is one word."""
     answer = send(portal, key, wrong={"flags": PRESENT})
     assert (answer.status_code, answer.json()["code"]) == (403, "passkey-refused")
@@ -73,14 +67,14 @@ def test_a_wrong_passkey_brings_none(portal: Portal, key: SoftAuthenticator) -> 
 
 @pytest.mark.parametrize("path", ["/renew/challenge", "/renew/certificates"])
 @pytest.mark.parametrize("origin", [None, "null", "https://app.corp.example:8443"])
-def test_another_page_cannot_ask(portal: Portal, path: str, origin: str | None) -> None:
+def test_another_page_cannot_ask(portal: PortalBrowser, path: str, origin: str | None) -> None:
     """Requests come from our own pages, or are refused."""
     answer = portal.ask("POST", path, json={}, headers={"Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (403, "origin-wrong")
 
 
 def test_wrong_answers_are_counted_and_a_right_one_still_works(
-    portal: Portal, key: SoftAuthenticator
+    portal: PortalBrowser, key: SoftAuthenticator
 ) -> None:
     """Ten are told and recorded, more hear that it is too many, and Alice still comes back from that address."""
     codes = [send(portal, key, wrong={"flags": PRESENT}).json()["code"] for _ in range(12)]
@@ -94,14 +88,14 @@ def test_who_comes_without_a_certificate_is_led_here(
 ) -> None:
     """The portal's own page of refusal leads to the way back, if browsers trust the portal."""
     told = {REFUSAL: Reason.CERTIFICATE_MISSING.value}
-    page = Portal(world=world, pool=pool, trusted=trusted).ask("GET", "/", headers=told)
+    page = PortalBrowser(world=world, pool=pool, trusted=trusted).ask("GET", "/", headers=told)
     assert page.status_code == 403
     assert ('class="button" href="/renew"' in page.text) is trusted
 
 
 def test_without_a_trusted_certificate_nothing_is_offered(world: World, pool: UseCasePool) -> None:
     """Browsers use passkeys on no page with a certificate error."""
-    portal = Portal(world=world, pool=pool, trusted=False)
+    portal = PortalBrowser(world=world, pool=pool, trusted=False)
     assert "certificate.js" not in portal.ask("GET", "/renew").text
     assert portal.ask("POST", "/renew/challenge", json={}).status_code == 404
     assert portal.ask("POST", "/renew/certificates", json={}).status_code == 404
@@ -119,20 +113,20 @@ def test_without_a_trusted_certificate_nothing_is_offered(world: World, pool: Us
         b'{"credential": {}, "request": "", "lost": "yes"}',
     ],
 )
-def test_a_malformed_body_is_said_to_be_so(portal: Portal, body: bytes) -> None:
+def test_a_malformed_body_is_said_to_be_so(portal: PortalBrowser, body: bytes) -> None:
     """Nothing is guessed."""
     headers = {"Content-Type": "application/json"}
     answer = portal.ask("POST", "/renew/certificates", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "renewal-malformed")
 
 
-def test_a_body_is_json_and_not_a_form(portal: Portal) -> None:
+def test_a_body_is_json_and_not_a_form(portal: PortalBrowser) -> None:
     """A form of another site could not send JSON without asking first."""
     answer = portal.ask("POST", "/renew/certificates", data={"credential": "x"})
     assert answer.json()["code"] == "media-type-wrong"
 
 
-def test_a_body_is_bounded(portal: Portal) -> None:
+def test_a_body_is_bounded(portal: PortalBrowser) -> None:
     """At 64 KiB."""
     headers = {"Content-Type": "application/json"}
     answer = portal.ask("POST", "/renew/certificates", content=b"x" * 65537, headers=headers)
