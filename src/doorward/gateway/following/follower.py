@@ -34,8 +34,8 @@ from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.authorities import Authorities
-from doorward.gateway.following.complaints import Complaints
 from doorward.gateway.following.concerned import Concerned, concerned_by
+from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.missed import mark_of
 from doorward.policy.model import AppPolicy
@@ -121,7 +121,7 @@ class Follower:
         self._listening_failed = False  # whether the last wait for a change notification failed
         self._listening_logged_at: float | None = None
         self._doing = _SEQUENCE  # what has failed if it fails now
-        self._complaints = Complaints(services.clock)
+        self._errors = ThrottledErrorLog(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -162,7 +162,7 @@ class Follower:
                 while self.step():
                     pass
             except Exception as error:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
-                self._complaints.note(self._doing, error)
+                self._errors.note(self._doing, error)
             try:
                 wait(self._patience())
                 self._listening_failed = False
@@ -208,7 +208,7 @@ class Follower:
             self.seq != before
         ):  # after all that was read so far was acted on; who comes meanwhile reads it too
             self._decider.prepare()
-        self._complaints.end()
+        self._errors.clear()
         return count == BATCH or bool(self._moved)
 
     def _judge_turned(self, policies: Mapping[str, AppPolicy]) -> None:

@@ -15,7 +15,7 @@ AGAIN_SECONDS = 60.0
 _log = structlog.get_logger("doorward.follower")
 
 
-class Complaints:
+class ThrottledErrorLog:
     """Logs each trouble of one follower within bounds; for one thread.
 
     Args:
@@ -44,6 +44,6 @@ class Complaints:
         else:
             _log.error(f"{what}; it will be tried again", error=repr(error), exc_info=error)
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """Note that all succeeded: what fails from now on is told at once."""
         self._told.clear()
