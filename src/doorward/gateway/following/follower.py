@@ -33,8 +33,8 @@ from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
+from doorward.gateway.following.affected import AffectedConnections, affected_ids
 from doorward.gateway.following.authorities import Authorities
-from doorward.gateway.following.concerned import Concerned, concerned_by
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.missed import mark_of
@@ -100,7 +100,7 @@ class Follower:
         self._snapshots = snapshots
         self._connections = connections
         self._ender = ender
-        self._concerned = Concerned(services, connections)
+        self._affected = AffectedConnections(services, connections)
         self._reassessor = reassessing.Reassessor(
             decider, connections, ender, services.clock, regrant=regrant, lifetime=lifetime
         )
@@ -250,7 +250,7 @@ class Follower:
         self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
 
     def _judge_people(self, partners: Iterable[str]) -> None:
-        theirs = [one.cookie for partner in partners for one in self._concerned.of_partner(partner)]
+        theirs = [one.cookie for partner in partners for one in self._affected.of_partner(partner)]
         for start in range(0, len(theirs), reassessing.JUDGED_AT_ONCE):
             found = map(self._connections.get, theirs[start : start + reassessing.JUDGED_AT_ONCE])
             self._reassessor.judge([one for one in found if one is not None])
@@ -302,10 +302,10 @@ class Follower:
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted
-        self._connections.note_change(changes[-1].seq, concerned_by(changes))
+        self._connections.note_change(changes[-1].seq, affected_ids(changes))
         # 2. and 3. those that are concerned by name
-        self._reassessor.judge(self._concerned.by(changes))
-        self._reassessor.release(self._concerned.shown(changes))
+        self._reassessor.judge(self._affected.by(changes))
+        self._reassessor.release(self._affected.shown(changes))
         self._end_chosen(changes)
         # ... and all, if the rules themselves changed; judged from memory, they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
@@ -330,7 +330,7 @@ class Follower:
             if one.kind is ChangeKind.CHOICE and self._refusals.note(one.subject, one.at)
         }
         if chosen:
-            self._ender.end(self._concerned.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
+            self._ender.end(self._affected.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
 
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:

@@ -18,7 +18,7 @@ from doorward.directory import principals as directory
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
-from doorward.gateway.following.concerned import concerned_by
+from doorward.gateway.following.affected import affected_ids
 from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.gateway.following.missed import holds_mark
 from doorward.pki.csr import build_csr
@@ -155,7 +155,7 @@ def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -
     """Policy, applications, our own authority and groups concern everybody; all others only whom they name."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
     narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.GROUP}
-    assert concerned_by([change]) == (frozenset({"x"}) if narrow else None)
+    assert affected_ids([change]) == (frozenset({"x"}) if narrow else None)
 
 
 # failures

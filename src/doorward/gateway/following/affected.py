@@ -28,14 +28,14 @@ _NAMING = frozenset(
 """Changes that concern their subject alone."""
 
 
-def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
+def affected_ids(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
     """Return the ids that these changes may concern; None stands for all."""
     if any(change.kind not in _NAMING for change in changes):
         return None
     return frozenset(change.subject for change in changes)
 
 
-class Concerned:
+class AffectedConnections:
     """Finds the live connections that changes concern; for one thread.
 
     Args:
