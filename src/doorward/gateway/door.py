@@ -56,9 +56,9 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
 from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.gateway.envoy.supervisor import Supervisor
+from doorward.gateway.following.change_mark import database_has
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
-from doorward.gateway.following.missed import holds_mark
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
@@ -368,7 +368,7 @@ class Gateway:
             return
         adopted = [one for one in self.connections.all() if one.adopted]
         missed = self.connections.sequence > self._missed_since
-        if adopted and (missed or not holds_mark(self._services, self.connections.followed)):
+        if adopted and (missed or not database_has(self._services, self.connections.followed)):
             self._ender.end(adopted, EndReason.AUTHORITY_CHANGED)
             self._ender.record()  # the thread that does it later runs only once the door is open
         self._looked_for_missed = True

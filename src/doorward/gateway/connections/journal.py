@@ -4,7 +4,7 @@ Not here: what a connection may do. The journal names who is connected and until
 that a restarted gateway can still end the connections of an Envoy that went on without it.
 
 It also names the last change that was followed, so that a gateway that starts finds out if the database was put
-back to an older state meanwhile (`following.missed`).
+back to an older state meanwhile (`following.change_mark`).
 
 Lines are appended without fsync: the file must survive our own death, and the death of the machine
 ends the connections that it tells of. The first line carries the kernel's boot id: cookies mean
@@ -206,7 +206,7 @@ class Journal:
         A full disk is borne, as in `end`: the mark before stays, and the next one is written again.
 
         Args:
-            mark: see `following.missed`; at most 1,000 characters.
+            mark: see `following.change_mark`; at most 1,000 characters.
         """
         self.followed = mark
         self._dead += 1

@@ -184,7 +184,7 @@ class Connections:
             self._sequence = max(self._sequence, sequence)
 
     def note_followed(self, mark: str) -> None:
-        """Write down which change was acted on last, for the gateway that starts after us (`following.missed`)."""
+        """Write down which change was acted on last, for the gateway that starts after us (`following.change_mark`)."""
         with self._lock:
             if self._journal:
                 self._journal.follow(mark)

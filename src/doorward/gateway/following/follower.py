@@ -35,9 +35,9 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.affected import AffectedConnections, affected_ids
 from doorward.gateway.following.authorities import Authorities
+from doorward.gateway.following.change_mark import render_mark
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
-from doorward.gateway.following.missed import mark_of
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -268,7 +268,7 @@ class Follower:
             self._seq = changes[-1].seq
         if read and read[-1] != self._last:
             self._last = read[-1]
-            self._connections.note_followed(mark_of(self._last))
+            self._connections.note_followed(render_mark(self._last))
         self._read_at, self._rewound, self._doing = began, False, doing
         return len(changes)
 

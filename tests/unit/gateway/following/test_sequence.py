@@ -19,8 +19,8 @@ from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.affected import affected_ids
+from doorward.gateway.following.change_mark import database_has
 from doorward.gateway.following.follower import POLL_SECONDS
-from doorward.gateway.following.missed import holds_mark
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -368,9 +368,9 @@ def test_what_was_followed_last_is_written_down(scene: Scene, tmp_path: Path) ->
     scene.follow()
     mark = Journal(path, boot_id="boot").followed
     assert mark.split()[0] == str(scene.world.head())
-    assert holds_mark(scene.world.services, mark)
+    assert database_has(scene.world.services, mark)
     put_back(scene)
-    assert not holds_mark(scene.world.services, mark)
+    assert not database_has(scene.world.services, mark)
 
 
 def test_a_defect_that_stays_is_told_of_once_a_minute(scene: Scene) -> None:

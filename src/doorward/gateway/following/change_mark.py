@@ -12,12 +12,12 @@ from doorward.stores.records import ChangeRecord
 from doorward.stores.services import Services
 
 
-def mark_of(change: ChangeRecord) -> str:
+def render_mark(change: ChangeRecord) -> str:
     """Return a line by which a change is told from any other, also from a later one of the same number."""
     return f"{change.seq} {change.kind.value} {change.subject} {change.at.isoformat()}"
 
 
-def holds_mark(services: Services, mark: str) -> bool:
+def database_has(services: Services, mark: str) -> bool:
     """Return whether the database holds the change of a mark; False for a text that is none.
 
     Raises:
@@ -27,4 +27,4 @@ def holds_mark(services: Services, mark: str) -> bool:
     if not (number.isascii() and number.isdecimal() and len(number) <= len(str(1 << 63))):
         return False
     with services.work.read() as stores:
-        return [mark_of(one) for one in stores.changes.since(int(number) - 1, 1)] == [mark]
+        return [render_mark(one) for one in stores.changes.since(int(number) - 1, 1)] == [mark]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.directory import principals as directory
-from doorward.gateway.following.missed import holds_mark, mark_of
+from doorward.gateway.following.change_mark import database_has, render_mark
 from doorward.stores.records import ChangeRecord
 from tests.support.world import OPERATOR, World, found_world
 
@@ -27,24 +27,24 @@ def put_back(world: World) -> None:
 def test_a_change_that_is_there_is_known_by_its_mark() -> None:
     """Also after newer ones."""
     world = found_world()
-    mark = mark_of(suspended(world, "alice"))
-    assert holds_mark(world.services, mark)
+    mark = render_mark(suspended(world, "alice"))
+    assert database_has(world.services, mark)
     suspended(world, "bob")
-    assert holds_mark(world.services, mark)
+    assert database_has(world.services, mark)
 
 
 def test_a_change_that_is_gone_is_not() -> None:
     """Nor is another one that was given its number since."""
     world = found_world()
-    mark = mark_of(suspended(world, "alice"))
+    mark = render_mark(suspended(world, "alice"))
     put_back(world)
-    assert not holds_mark(world.services, mark)
+    assert not database_has(world.services, mark)
     world.clock.turn(seconds=1)
     assert suspended(world, "bob").seq == int(mark.split()[0])
-    assert not holds_mark(world.services, mark)
+    assert not database_has(world.services, mark)
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "-1 a", "1", "²", "9" * 30, f"{1 << 64} policy x y"])
 def test_no_other_text_is_a_mark(text: str) -> None:
     """What is not known counts as put back."""
-    assert not holds_mark(found_world().services, text)
+    assert not database_has(found_world().services, text)
