@@ -36,10 +36,10 @@ from doorward.gateway.access_log.counting import CertificateRateLimiter, Connect
 from doorward.gateway.access_log.ingest import Ingest
 from doorward.gateway.access_log.watch import EnvoyStatistics, LogWatch
 from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.connection_limits import ConnectionLimitRecorder
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
 from doorward.gateway.authorizer.keys import load_assertion_key
-from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirmation import ConfirmationSender
@@ -263,7 +263,7 @@ class Gateway:
             event_limiter=event_limiter,
             rate_limiter=CertificateRateLimiter(self._services.clock, limits.openings_per_certificate),
             chosen=self._refusals.take,
-            note_overfull=OverfullRecord(self._services, self.id, self._make_durable).note,
+            note_over_limit=ConnectionLimitRecorder(self._services, self.id, self._make_durable).note,
         )
 
     def start(self) -> None:

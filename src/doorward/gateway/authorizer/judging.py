@@ -90,7 +90,7 @@ class AuthorizerPorts:
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
     `application_name` gives the audience of assertions; `event_limiter` says which refusals are recorded singly;
-    `rate_limiter` says how many connections a certificate may still open; `note_overfull` is called if one was
+    `rate_limiter` says how many connections a certificate may still open; `note_over_limit` is called if one was
     refused because of the number of connections of its holder, with the reason; `chosen` says whether what a
     connection shows is to be refused once, because the person wants to show something else.
     """
@@ -102,7 +102,7 @@ class AuthorizerPorts:
     application_name: Callable[[str], str]
     event_limiter: ConnectionEventLimiter
     rate_limiter: CertificateRateLimiter
-    note_overfull: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
+    note_over_limit: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
     chosen: Callable[[CertificateChoice], bool] = lambda _: False
 
 
@@ -264,14 +264,14 @@ class Authorizer:
     def _admit(self, live: LiveConnection, decision: AccessDecision) -> bool:
         """Step 6."""
         if live.certificate_id and not self._ports.rate_limiter.allows(live.certificate_id):
-            self._ports.note_overfull(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
+            self._ports.note_over_limit(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
             raise RequestRefused(
                 Reason.CERTIFICATE_RATE_EXCEEDED.value, "the certificate opens too many connections a minute"
             )
         try:
             return self._connections.admit(live, judged_at=decision.seq)
         except RequestRefused:
-            self._ports.note_overfull(decision, live, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+            self._ports.note_over_limit(decision, live, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
             raise
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:

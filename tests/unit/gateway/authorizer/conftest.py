@@ -77,7 +77,7 @@ class Place:
     rate_limiter: CertificateRateLimiter = field(
         default_factory=lambda: CertificateRateLimiter(FakeClock(), 1000)
     )
-    overfull: list[AccessDecision] = field(default_factory=list)
+    over_limit: list[AccessDecision] = field(default_factory=list)
     chosen: set[CertificateChoice] = field(default_factory=set)
 
     def authorizer(self) -> Authorizer:
@@ -90,7 +90,7 @@ class Place:
             event_limiter=self.event_limiter,
             rate_limiter=self.rate_limiter,
             chosen=self.chosen.__contains__,
-            note_overfull=lambda decision, _context, reason: self.overfull.append(decision),
+            note_over_limit=lambda decision, _context, reason: self.over_limit.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         return Authorizer(

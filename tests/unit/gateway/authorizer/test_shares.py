@@ -12,7 +12,7 @@ from doorward.core.entities import Reason
 from doorward.gateway.access_log.counting import CertificateRateLimiter
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
-from doorward.gateway.authorizer.overfull import EVERY_SECONDS, OverfullRecord
+from doorward.gateway.authorizer.connection_limits import EVERY_SECONDS, ConnectionLimitRecorder
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
@@ -45,7 +45,7 @@ def test_one_principal_has_a_share(place: Place) -> None:
         assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, port))).facts
     answer = door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 1003)))
     assert answer.reasons == (Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,)
-    assert [one.principal.name for one in place.overfull if one.principal] == ["alice"]
+    assert [one.principal.name for one in place.over_limit if one.principal] == ["alice"]
     assert len(place.connections) == 2
     assert door.check(url_pem(bob.der), place.metadata(REMOTE=from_port(place, 1004))).facts
     place.connections.forget(1001)
@@ -60,14 +60,14 @@ def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
     (decision,) = place.decider.judgements
     context = place.world.context(source_address="198.51.100.7")
     place.recorded.clear()
-    overfull = OverfullRecord(place.world.services, "gtw_" + "a" * 20, place.record)
+    over_limit = ConnectionLimitRecorder(place.world.services, "gtw_" + "a" * 20, place.record)
     for _ in range(3):
-        overfull.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+        over_limit.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     (event,) = place.recorded
     assert event.type is EventType.CONNECTION_REFUSED
     assert "principal-connections-exhausted" in event.data["reasons"]
     place.world.clock.turn(seconds=EVERY_SECONDS)
-    overfull.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+    over_limit.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     assert len(place.recorded) == 2
 
 
@@ -83,7 +83,7 @@ def test_a_certificate_opens_so_many_connections_a_minute(place: Place) -> None:
     ]
     assert [one.facts is not None for one in answers] == [True, True, True, False, False]
     assert answers[-1].reasons == (Reason.CERTIFICATE_RATE_EXCEEDED.value,)
-    assert len(place.overfull) == 2
+    assert len(place.over_limit) == 2
     assert door.check(url_pem(bob.der), place.metadata(REMOTE=from_port(place, 2010))).facts
     place.world.clock.turn(seconds=60)
     assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 2011))).facts

@@ -20,7 +20,7 @@ MOST_NOTED = 10_000
 """Principals that are remembered; beyond them nothing is recorded for a minute."""
 
 
-class OverfullRecord:
+class ConnectionLimitRecorder:
     """Records refusals of connections beyond a share or a rate; safe between threads.
 
     Args:
