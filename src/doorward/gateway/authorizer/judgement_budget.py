@@ -25,13 +25,13 @@ TOTAL_RATE, TOTAL_BURST = 0.25, 2.0
 """A quarter of one processor for all strangers together."""
 
 MOST_SOURCES = 4_096
-"""Sources with an account of their own; the others share one."""
+"""Sources with an bucket of their own; the others share one."""
 
 _OTHERS = b""
 
 
 @dataclass(slots=True)
-class _Account:
+class _TokenBucket:
     """Seconds that are left, as of a moment; less than none if it was overdrawn."""
 
     left: float
@@ -44,8 +44,8 @@ class JudgementBudget:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._total = _Account(TOTAL_BURST, clock.monotonic())
-        self._sources: dict[bytes, _Account] = {}
+        self._total = _TokenBucket(TOTAL_BURST, clock.monotonic())
+        self._sources: dict[bytes, _TokenBucket] = {}
         self._purged_at = 0.0
 
     def allows(self, source: bytes) -> bool:
@@ -54,34 +54,34 @@ class JudgementBudget:
         with self._lock:
             if _refill(self._total, TOTAL_RATE, TOTAL_BURST, now) <= 0:
                 return False
-            account = self._sources.get(source) or self._sources.get(_OTHERS)
-            return account is None or _refill(account, SOURCE_RATE, SOURCE_BURST, now) > 0
+            bucket = self._sources.get(source) or self._sources.get(_OTHERS)
+            return bucket is None or _refill(bucket, SOURCE_RATE, SOURCE_BURST, now) > 0
 
     def charge(self, source: bytes, seconds: float) -> None:
         """Charge what it took to find that a stranger is not good."""
         now = self._clock.monotonic()
         with self._lock:
-            for account, rate, burst in (
+            for bucket, rate, burst in (
                 (self._total, TOTAL_RATE, TOTAL_BURST),
-                (self._account(source, now), SOURCE_RATE, SOURCE_BURST),
+                (self._bucket(source, now), SOURCE_RATE, SOURCE_BURST),
             ):
-                _refill(account, rate, burst, now)
-                account.left -= seconds
+                _refill(bucket, rate, burst, now)
+                bucket.left -= seconds
 
-    def _account(self, source: bytes, now: float) -> _Account:
+    def _bucket(self, source: bytes, now: float) -> _TokenBucket:
         found = self._sources.get(source)
         if found is None and len(self._sources) >= MOST_SOURCES:
             if now - self._purged_at >= 1:  # looking at all of them takes a millisecond
                 self._purged_at = now
-                for one, account in list(self._sources.items()):
-                    if _refill(account, SOURCE_RATE, SOURCE_BURST, now) >= SOURCE_BURST:
+                for one, bucket in list(self._sources.items()):
+                    if _refill(bucket, SOURCE_RATE, SOURCE_BURST, now) >= SOURCE_BURST:
                         del self._sources[one]
             if len(self._sources) >= MOST_SOURCES:
                 source = _OTHERS
-        return self._sources.setdefault(source, _Account(SOURCE_BURST, now))
+        return self._sources.setdefault(source, _TokenBucket(SOURCE_BURST, now))
 
 
-def _refill(account: _Account, rate: float, burst: float, now: float) -> float:
-    account.left = min(burst, account.left + (now - account.at) * rate)
-    account.at = now
-    return account.left
+def _refill(bucket: _TokenBucket, rate: float, burst: float, now: float) -> float:
+    bucket.left = min(burst, bucket.left + (now - bucket.at) * rate)
+    bucket.at = now
+    return bucket.left
