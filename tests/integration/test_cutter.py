@@ -231,9 +231,9 @@ def test_the_listing_holds_what_the_look_up_finds(door: tuple[LittleDoor, Superv
     clients = [opened(little, "keep-alive", address)[0] for address in ("127.0.0.1", "::1")]
     facts = {known(client) for client in clients}
     cookies = {one.cookie for one in facts}
-    census = sockdiag.dump([little.listener])
-    assert facts <= set(census.sockets)
-    assert cookies <= census.cookies
+    listing = sockdiag.dump([little.listener])
+    assert facts <= set(listing.sockets)
+    assert cookies <= listing.cookies
     skipped = sockdiag.dump([little.listener, Endpoint(b"\0" * 4, 1)], skip=cookies)
     assert cookies <= skipped.cookies
     assert not facts & set(skipped.sockets)

@@ -18,7 +18,7 @@ from doorward.gateway.connections.connection import LiveConnection, PendingConne
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.connections.sockdiag import Census, CutOutcome
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketListing
 from tests.support.cutting import FakeCutter
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock
@@ -155,7 +155,7 @@ def test_who_is_admitted_between_listing_and_cut_stays(place: Place, monkeypatch
     place.clock.turn(seconds=1)
     listing = sockdiag.dump
 
-    def dump(*words: object, **more: object) -> Census:
+    def dump(*words: object, **more: object) -> SocketListing:
         found = listing(*words, **more)  # type: ignore[arg-type]  # handed on
         for peer in peers:
             place.admit(peer)
@@ -241,7 +241,7 @@ def test_a_gap_in_the_listing_forgets_nobody(place: Place, monkeypatch: pytest.M
     cookie = place.admit(place.connect())
     condemned = place.admit(place.connect())
     place.registry.condemn(condemned)
-    monkeypatch.setattr(sockdiag, "dump", lambda *_, **__: Census(frozenset(), ()))
+    monkeypatch.setattr(sockdiag, "dump", lambda *_, **__: SocketListing(frozenset(), ()))
     place.reconciler.step()
     assert place.registry.get(cookie) is not None
     assert [one.cookie for one in place.registry.condemned()] == [condemned]

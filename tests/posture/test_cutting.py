@@ -228,8 +228,8 @@ class TestBothFamilies:
                 accepted, _ = listener.accept()
                 with accepted:
                     facts = facts_of_client(client)
-                    census = sockdiag.dump([parse_endpoint(f"[::]:{port}")])
-                    assert facts.cookie in census.cookies
+                    listing = sockdiag.dump([parse_endpoint(f"[::]:{port}")])
+                    assert facts.cookie in listing.cookies
                     assert cutter_of_mine(mechanism).cut(facts).outcome is CutOutcome.CUT
                     assert has_ended(client)
 

@@ -40,7 +40,7 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.registry import Connections, source_of
-from doorward.gateway.connections.sockdiag import CARRYING, Census, SocketFacts
+from doorward.gateway.connections.sockdiag import CARRYING, SocketFacts, SocketListing
 
 GRACE_SECONDS = 70.0
 """How long a socket may be unknown: a handshake (60 s: a person types a PIN) and an answer of the authorizer (5 s)."""
@@ -76,7 +76,7 @@ class Actions:
 def reconcile(
     registered: Collection[int],
     condemned: Collection[int],
-    census: Census,
+    listing: SocketListing,
     first_seen: Mapping[int, float],
     now: float,
     *,
@@ -94,7 +94,7 @@ def reconcile(
             of ours, and crowd out no other connection.
         most_undecided: the share of one source.
         condemned: cookies of connections that must end.
-        census: the sockets of the listeners; those registered may be skipped in it.
+        listing: the sockets of the listeners; those registered may be skipped in it.
         first_seen: as the last comparison gave it; monotonic seconds.
         now: monotonic seconds.
         grace_seconds: how long a socket may be unknown.
@@ -108,7 +108,7 @@ def reconcile(
     strangers: list[SocketFacts] = []
     seen: dict[int, float] = {}
     undecided: dict[bytes, list[SocketFacts]] = {}
-    for facts in census.sockets:
+    for facts in listing.sockets:
         if facts.cookie in registered:
             continue
         if facts.cookie in condemned:
@@ -120,7 +120,7 @@ def reconcile(
         if now - since > grace_of(facts.cookie):
             strangers.append(facts)
     return Actions(
-        missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in census.cookies),
+        missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in listing.cookies),
         again=tuple(again),
         strangers=tuple(strangers),
         crowding=tuple(
@@ -212,11 +212,11 @@ class Reconciler:
         # The registry first: what is registered after this look is in no list, and its absence there has no effect.
         live = {one.cookie: one for one in self._connections.all()}
         condemned = {one.cookie: one for one in self._connections.condemned()}
-        census = sockdiag.dump(self._listeners(), skip=live)
+        listing = sockdiag.dump(self._listeners(), skip=live)
         actions = reconcile(
             live,
             condemned,
-            census,
+            listing,
             self._first_seen,
             self._clock.monotonic(),
             pending=self._connections.pending(),

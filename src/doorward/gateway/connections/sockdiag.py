@@ -92,7 +92,7 @@ class CutOutcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class SocketListing:
     """The sockets of some listeners: all their cookies, and the facts of those not skipped."""
 
     cookies: frozenset[int]
@@ -123,7 +123,7 @@ def find(local: Endpoint, remote: Endpoint) -> SocketFacts | None:
     return facts if facts.remote.address == remote.address else None
 
 
-def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -> Census:
+def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -> SocketListing:
     """List the connections that the given listeners accepted and that can still carry data.
 
     Args:
@@ -153,7 +153,7 @@ def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -
                 _take(answer, wanted, skip, cookies, sockets)
     except OSError as error:
         raise _unavailable(error) from error
-    return Census(frozenset(cookies), tuple(sockets))
+    return SocketListing(frozenset(cookies), tuple(sockets))
 
 
 def dump_listeners(port: int) -> list[SocketFacts]:

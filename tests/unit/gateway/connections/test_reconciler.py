@@ -2,81 +2,83 @@ from collections.abc import Mapping
 
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.reconciler import reconcile
-from doorward.gateway.connections.sockdiag import Census, SocketFacts, TcpState
+from doorward.gateway.connections.sockdiag import SocketFacts, SocketListing, TcpState
 
 LOCAL = parse_endpoint("192.0.2.1:443")
 
 
-def census(*cookies: int, registered: tuple[int, ...] = ()) -> Census:
+def listing(*cookies: int, registered: tuple[int, ...] = ()) -> SocketListing:
     """A listing of established sockets with these cookies."""
     sockets = tuple(
         SocketFacts(cookie, 1, TcpState.ESTABLISHED, LOCAL, parse_endpoint(f"192.0.2.2:{cookie}"))
         for cookie in cookies
     )
-    return Census(frozenset(cookies) | frozenset(registered), sockets)
+    return SocketListing(frozenset(cookies) | frozenset(registered), sockets)
 
 
 def test_agreement_asks_for_nothing() -> None:
     """Where registry and kernel agree, nothing is done."""
-    actions = reconcile({1}, set(), census(1), {}, 100.0)
+    actions = reconcile({1}, set(), listing(1), {}, 100.0)
     assert (actions.missing, actions.again, actions.strangers, actions.first_seen) == ((), (), (), {})
 
 
 def test_what_the_kernel_does_not_list_is_missing() -> None:
     """Registered and condemned connections that are not listed are named, for a closer look."""
-    assert set(reconcile({1, 2}, {3}, census(registered=(1,)), {}, 100.0).missing) == {2, 3}
+    assert set(reconcile({1, 2}, {3}, listing(registered=(1,)), {}, 100.0).missing) == {2, 3}
 
 
 def test_strangers_have_the_time_of_a_handshake_with_a_card() -> None:
     """An unknown socket is cut when it has been unknown for longer than the grace, not earlier."""
-    first = reconcile(set(), set(), census(5), {}, 100.0)
+    first = reconcile(set(), set(), listing(5), {}, 100.0)
     assert first.strangers == ()
     assert first.first_seen == {5: 100.0}
-    second = reconcile(set(), set(), census(5, 6), first.first_seen, 170.0)
+    second = reconcile(set(), set(), listing(5, 6), first.first_seen, 170.0)
     assert second.strangers == ()
     assert second.first_seen == {5: 100.0, 6: 170.0}
-    third = reconcile(set(), set(), census(5, 6), second.first_seen, 170.1)
+    third = reconcile(set(), set(), listing(5, 6), second.first_seen, 170.1)
     assert [facts.cookie for facts in third.strangers] == [5]
 
 
 def test_a_stranger_that_is_admitted_is_none() -> None:
     """Registration ends the count, and a later absence from the registry begins a new one."""
-    first = reconcile(set(), set(), census(5), {}, 100.0)
-    second = reconcile({5}, set(), census(5), first.first_seen, 105.0)
+    first = reconcile(set(), set(), listing(5), {}, 100.0)
+    second = reconcile({5}, set(), listing(5), first.first_seen, 105.0)
     assert second.first_seen == {}
-    third = reconcile(set(), set(), census(5), second.first_seen, 111.0)
+    third = reconcile(set(), set(), listing(5), second.first_seen, 111.0)
     assert third.strangers == ()
 
 
 def test_condemned_connections_are_cut_again_without_grace() -> None:
     """A cut that failed is repeated at the next comparison."""
-    actions = reconcile(set(), {5}, census(5), {}, 100.0)
+    actions = reconcile(set(), {5}, listing(5), {}, 100.0)
     assert [facts.cookie for facts in actions.again] == [5]
     assert actions.strangers == ()
 
 
 def test_who_left_is_not_remembered() -> None:
     """A socket that closed is dropped from memory, so that memory cannot be filled by short connections."""
-    first = reconcile(set(), set(), census(5), {}, 100.0)
-    assert reconcile(set(), set(), census(), first.first_seen, 101.0).first_seen == {}
+    first = reconcile(set(), set(), listing(5), {}, 100.0)
+    assert reconcile(set(), set(), listing(), first.first_seen, 101.0).first_seen == {}
 
 
 # crowding
 
 
-def crowd(*sources: tuple[str, int]) -> Census:
+def crowd(*sources: tuple[str, int]) -> SocketListing:
     """A listing of sockets of these addresses, so many of each; cookies count from 1."""
     remotes = [f"{host}:{number + 1}" for host, count in sources for number in range(count)]
     sockets = tuple(
         SocketFacts(cookie, 1, TcpState.ESTABLISHED, LOCAL, parse_endpoint(remote))
         for cookie, remote in enumerate(remotes, 1)
     )
-    return Census(frozenset(facts.cookie for facts in sockets), sockets)
+    return SocketListing(frozenset(facts.cookie for facts in sockets), sockets)
 
 
-def crowding(census: Census, first_seen: Mapping[int, float], now: float, **more: object) -> list[int]:
+def crowding(
+    listing: SocketListing, first_seen: Mapping[int, float], now: float, **more: object
+) -> list[int]:
     """The cookies that are above the share of their source, where that is 3."""
-    actions = reconcile(set(), set(), census, first_seen, now, most_undecided=3, **more)  # type: ignore[arg-type]
+    actions = reconcile(set(), set(), listing, first_seen, now, most_undecided=3, **more)  # type: ignore[arg-type]
     assert actions.strangers == ()
     return [facts.cookie for facts in actions.crowding]
 
@@ -130,7 +132,7 @@ def test_a_stranger_is_cut_once() -> None:
 def test_what_was_there_at_the_first_look_has_less_time() -> None:
     """An older process may have let it in, so that nobody here could end it: ten seconds, and once."""
     for age, strangers in ((10.0, 0), (10.1, 2)):
-        actions = reconcile(set(), set(), census(5, 6), {5: 100.0, 6: 100.0}, 100.0 + age, old={5, 6})
+        actions = reconcile(set(), set(), listing(5, 6), {5: 100.0, 6: 100.0}, 100.0 + age, old={5, 6})
         assert len(actions.strangers) == strangers
     crowded = reconcile(
         set(),

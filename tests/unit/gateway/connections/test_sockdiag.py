@@ -135,8 +135,8 @@ def test_whose_sockets_are_listed(
     """Only sockets of the listener itself count: not of another address on the port, nor orphans."""
     found = answer(2, state, b"\xc0\0\2\1", b"\xc6\x33\x64\7", inode=inode)
     monkeypatch.setattr(sockdiag, "_list", lambda query: [found] if query[0] == 2 else [])
-    census = sockdiag.dump([parse_endpoint(listener)])
-    assert (len(census.sockets), len(census.cookies)) == ((1, 1) if taken else (0, 0))
+    listing = sockdiag.dump([parse_endpoint(listener)])
+    assert (len(listing.sockets), len(listing.cookies)) == ((1, 1) if taken else (0, 0))
     skipped = sockdiag.dump([parse_endpoint(listener)], skip={(1 << 32) | 7})
     assert skipped.sockets == ()
 
