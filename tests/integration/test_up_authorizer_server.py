@@ -14,7 +14,7 @@ import pytest
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
-from doorward.gateway.authorizer.judging import Answer
+from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import OK, PERMISSION_DENIED, SERVICE, AuthorizerServer
 from tests.support.doorway import short_folder
 
@@ -26,10 +26,10 @@ class Judge:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.answer = Answer(facts=FACTS, reasons=())
+        self.answer = CheckResult(facts=FACTS, reasons=())
         self.before: Callable[[], object] = lambda: None
 
-    def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
+    def check(self, certificate: str, metadata: Mapping[str, str]) -> CheckResult:
         """Note and answer."""
         self.asked.append((certificate, dict(metadata)))
         self.before()
@@ -80,7 +80,7 @@ def test_an_admission_carries_every_fact(socket: Path) -> None:
 def test_a_refusal_carries_nothing(socket: Path) -> None:
     """A refusal is a code alone: neither reasons nor facts leave the gateway."""
     judge = Judge()
-    judge.answer = Answer(facts=None, reasons=("certificate-revoked",))
+    judge.answer = CheckResult(facts=None, reasons=("certificate-revoked",))
     server = serving(judge, socket)
     response = ask(socket)
     server.stop()
@@ -93,7 +93,9 @@ def test_a_refusal_carries_nothing(socket: Path) -> None:
 def test_a_lacking_fact_is_a_refusal(socket: Path) -> None:
     """An answer that lacks a fact would reach an application as a dash: it is refused instead."""
     judge = Judge()
-    judge.answer = Answer(facts={k: v for k, v in FACTS.items() if k != Fact.PRINCIPAL.value}, reasons=())
+    judge.answer = CheckResult(
+        facts={k: v for k, v in FACTS.items() if k != Fact.PRINCIPAL.value}, reasons=()
+    )
     server = serving(judge, socket)
     response = ask(socket)
     server.stop()

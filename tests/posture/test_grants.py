@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import Asked, Fact
 from doorward.gateway.authorizer import ext_authz_pb2
-from doorward.gateway.authorizer.judging import Answer
+from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, CHAINS, OpenDoor, changed, without
@@ -219,9 +219,9 @@ class _OurServer(ToyAuthorizer):
         finally:
             server.stop(0)
 
-    def check(self, *_question: object) -> Answer:  # type: ignore[override] - as `Authorizer.check`
+    def check(self, *_question: object) -> CheckResult:  # type: ignore[override] - as `Authorizer.check`
         """Answer with the facts of the test."""
-        return Answer(facts=self.facts, reasons=())
+        return CheckResult(facts=self.facts, reasons=())
 
 
 @pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.value)

@@ -25,7 +25,7 @@ TOTAL_RATE, TOTAL_BURST = 0.25, 2.0
 """A quarter of one processor for all strangers together."""
 
 MOST_SOURCES = 4_096
-"""Sources with an bucket of their own; the others share one."""
+"""Sources with a bucket of their own; the others share one."""
 
 _OTHERS = b""
 

@@ -76,7 +76,7 @@ _log = structlog.get_logger("doorward.authorizer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class CheckResult:
     """What goes back to Envoy: `facts` is None for a refusal; `reasons` is for our log, not for the peer."""
 
     facts: Mapping[str, str] | None
@@ -128,7 +128,7 @@ class Authorizer:
         self._log_limiter = LogLimiter(clock)
         self._budget = JudgementBudget(clock)
 
-    def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
+    def check(self, certificate: str, metadata: Mapping[str, str]) -> CheckResult:
         """Judge one connection.
 
         Args:
@@ -184,7 +184,7 @@ class Authorizer:
             opened_at=self._clock.now(),
         )
 
-    def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
+    def _judge(self, pending: PendingConnection, certificate: str) -> CheckResult:
         presented = decode_certificate(certificate)
         self._check_choice(pending, presented)
         patience = self._clock.monotonic() + GATE_SECONDS
@@ -209,7 +209,7 @@ class Authorizer:
                 self._record(pending, decision)
                 if self._connections.get(pending.cookie) is None:
                     return self._refuse(pending, "connection-gone")
-                return Answer(facts=facts, reasons=())
+                return CheckResult(facts=facts, reasons=())
             if not self._connections.is_pending(pending.cookie):
                 return self._refuse(pending, "connection-gone")
         raise Unavailable(
@@ -330,14 +330,14 @@ class Authorizer:
             ids = more
         return ids[len(live.grants) :]
 
-    def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
+    def _refuse(self, pending: PendingConnection | None, *reasons: str) -> CheckResult:
         if pending is not None:
             self._connections.refuse(pending.cookie)
             # Take back an admission whose record could not be made durable. One that is condemned
             # is neither pending nor live: it stays condemned until it is cut.
             if self._connections.get(pending.cookie) is not None:
                 self._connections.forget(pending.cookie)
-        return Answer(facts=None, reasons=reasons)
+        return CheckResult(facts=None, reasons=reasons)
 
 
 def decode_certificate(text: str) -> bytes | None:

@@ -21,9 +21,9 @@ from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import (
-    Answer,
     Authorizer,
     AuthorizerPorts,
+    CheckResult,
 )
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
@@ -126,7 +126,7 @@ class Place:
         named = {asked.value: text for asked, text in values.items()}
         return named | {Asked[name].value: text for name, text in changed.items()}
 
-    def check(self, held: Held | None, **changed: str) -> Answer:
+    def check(self, held: Held | None, **changed: str) -> CheckResult:
         return self.authorizer().check(url_pem(held.der) if held else "", self.metadata(**changed))
 
 
@@ -158,7 +158,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GATE_SECONDS", 0.0)
 
 
-def refused(place: Place, answer: Answer, *reasons: str) -> None:
+def refused(place: Place, answer: CheckResult, *reasons: str) -> None:
     """The answer is a refusal for these reasons, carries nothing, and leaves no trace in the registry."""
     assert answer.facts is None
     for reason in reasons:

@@ -19,7 +19,15 @@ from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
-from tests.unit.gateway.authorizer.conftest import COOKIE, KEY, REMOTE, Answer, Interrupted, Place, url_pem
+from tests.unit.gateway.authorizer.conftest import (
+    COOKIE,
+    KEY,
+    REMOTE,
+    CheckResult,
+    Interrupted,
+    Place,
+    url_pem,
+)
 from tests.unit.gateway.live import LOCAL
 
 
@@ -44,12 +52,12 @@ def place(site: PartnerSite) -> Place:
     return made
 
 
-def check(place: Place, leaf: Node) -> Answer:
+def check(place: Place, leaf: Node) -> CheckResult:
     """Ask about a connection with that certificate."""
     return place.authorizer().check(url_pem(leaf.der), place.metadata())
 
 
-def claims_of(answer: Answer) -> dict[str, object]:
+def claims_of(answer: CheckResult) -> dict[str, object]:
     """What the assertion says."""
     assert answer.facts is not None
     keys = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
