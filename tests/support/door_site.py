@@ -38,7 +38,7 @@ from doorward.enforcement.plan import (
 )
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.grants import connection_id
+from doorward.policy.grants import grant_id
 from doorward.policy.model import (
     AppPolicy,
     Document,
@@ -87,7 +87,7 @@ def _rule(name: str, effect: Effect, group: str, paths: Sequence[str], methods: 
 
 def id_of(app: str, rule: Rule) -> str:
     """The id of a rule's selector in an application of the site."""
-    return connection_id(TENANT, IDS[app], rule.effect, rule.selector)
+    return grant_id(TENANT, IDS[app], rule.effect, rule.selector)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from doorward.core.entities import Outcome, Reason
 from doorward.policy.decision import Request
-from doorward.policy.grants import connection_id, grants_fit
+from doorward.policy.grants import grant_id, grants_fit
 from doorward.policy.model import METHOD, AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import NO_OWNER
@@ -49,7 +49,7 @@ def decide_by_grants(
     paths = name_paths(app, path, request.destination)
     if isinstance(paths, Reason) or request.method in app.methods_refused:
         return Outcome.BAD
-    ids = {rule.name: connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules}
+    ids = {rule.name: grant_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules}
     passes = all(
         any(
             rule.effect is Effect.ALLOW

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from doorward.policy.grants import ID_LENGTH, connection_id
+from doorward.policy.grants import ID_LENGTH, grant_id
 from doorward.policy.model import AppPolicy
 
 MAX_ALIASES = 32
@@ -121,7 +121,7 @@ def _token_of(tenant: str, application_id: str, revision: int, grants: frozenset
 
 def rule_ids(app: AppPolicy, tenant: str, application_id: str) -> frozenset[str]:
     """Return every id that the rules of an application ask for."""
-    return frozenset(connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules)
+    return frozenset(grant_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules)
 
 
 def aliases_for(

@@ -37,7 +37,7 @@ from doorward.policy.findings import (
     find_unasked,
     selects,
 )
-from doorward.policy.grants import connection_id, grants_fit
+from doorward.policy.grants import grant_id, grants_fit
 from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import owner_segment, pattern_of
@@ -160,7 +160,7 @@ def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Su
     for rule in app.rules:
         selected = selects(rule, subject)
         if selected is (rule.effect is Effect.ALLOW):
-            grants.add(connection_id(tenant, application_id, rule.effect, rule.selector))
+            grants.add(grant_id(tenant, application_id, rule.effect, rule.selector))
         if selected:
             terms[rule.effect] |= rule.residual.terms_of(owner)
     return ConnectionAuthority(

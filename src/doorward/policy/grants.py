@@ -20,7 +20,7 @@ GRANTS_LIMIT_BYTES = 4096
 ID_LENGTH = 21
 
 
-def connection_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:
+def grant_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:
     """Return the id that stands for one selector of one application and effect in grants.
 
     Rules of one application with the same effect and selector share it; no two applications,

@@ -23,7 +23,7 @@ from doorward.enforcement.plan import (
     build_plan,
     check_socket_path,
 )
-from doorward.policy.grants import connection_id
+from doorward.policy.grants import grant_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
@@ -74,13 +74,13 @@ def test_doors_hosts_and_authorities_are_sorted() -> None:
 def test_rules_carry_the_ids_that_the_judge_grants() -> None:
     """The door asks for the very ids that policy.decision hands out, rules in the document's order."""
     deny, allow = plan_of().doors[1].rules
-    assert deny.id == connection_id("ten_default", "app_web", Effect.DENY, PEOPLE)
-    assert allow.accepted == (connection_id("ten_default", "app_web", Effect.ALLOW, STAFF),)
+    assert deny.id == grant_id("ten_default", "app_web", Effect.DENY, PEOPLE)
+    assert allow.accepted == (grant_id("ten_default", "app_web", Effect.ALLOW, STAFF),)
 
 
 def test_aliases_are_accepted_after_the_rules_own_id() -> None:
     """Class tokens join the id that they stand for, and no other."""
-    one = connection_id("ten_default", "app_web", Effect.ALLOW, STAFF)
+    one = grant_id("ten_default", "app_web", Effect.ALLOW, STAFF)
     deny, allow = plan_of(aliases={one: frozenset({"tb", "ta"})}).doors[1].rules
     assert allow.accepted == (one, "ta", "tb")
     assert deny.accepted == (deny.id,)

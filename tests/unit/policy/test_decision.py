@@ -17,7 +17,7 @@ from doorward.policy.decision import (
     decide_anonymous,
     lost_authority,
 )
-from doorward.policy.grants import GRANTS_LIMIT_BYTES, connection_id, grants_fit, render_grants
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, grant_id, grants_fit, render_grants
 from doorward.policy.model import (
     AppPolicy,
     Effect,
@@ -93,16 +93,16 @@ def test_ids_are_never_shared() -> None:
         ("ten_1", "app_1", Effect.DENY, selector),
         ("ten_1", "app_1", Effect.ALLOW, select({"persons": frozenset({"x"})})),
     ]
-    ids = [connection_id(*call) for call in calls]
+    ids = [grant_id(*call) for call in calls]
     assert len(set(ids)) == len(ids)
-    assert connection_id("ten_1", "app_1", Effect.ALLOW, select({"groups": frozenset({"x"})})) == ids[0]
+    assert grant_id("ten_1", "app_1", Effect.ALLOW, select({"groups": frozenset({"x"})})) == ids[0]
     assert {one[0] for one in ids} == {"g", "c"}
     assert all(len(one) == 21 and one.isalnum() and one == one.lower() for one in ids)
 
 
 def test_grants_are_only_positive_evidence() -> None:
     """Who is selected by an allow holds its grant; who is NOT selected by a deny holds its clearance."""
-    ids = {one.name: connection_id(TENANT, APP_ID, one.effect, one.selector) for one in POLICY.rules}
+    ids = {one.name: grant_id(TENANT, APP_ID, one.effect, one.selector) for one in POLICY.rules}
     assert set(authority(POLICY, "tellers").grants) == {ids[READ.name], ids[NO_REPORTS.name]}
     assert set(authority(POLICY, "tellers", "contractors").grants) == {ids[READ.name]}
     assert set(authority(POLICY).grants) == {ids[NO_REPORTS.name]}

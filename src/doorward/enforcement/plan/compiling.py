@@ -23,7 +23,7 @@ from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.grants import connection_id
+from doorward.policy.grants import grant_id
 from doorward.policy.model import AppPolicy, Document, TcpUpstream
 from doorward.policy.origins import own_origins
 
@@ -131,7 +131,7 @@ def build_door(
     """
     terms = []
     for rule in app.rules:
-        one = connection_id(tenant, application_id, rule.effect, rule.selector)
+        one = grant_id(tenant, application_id, rule.effect, rule.selector)
         accepted = (one, *sorted(aliases.get(one, frozenset())))
         terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
     common: dict[str, Any] = {

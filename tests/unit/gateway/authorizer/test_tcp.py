@@ -6,7 +6,7 @@ from doorward.access import policies
 from doorward.core.entities import TENANT
 from doorward.enforcement.envoy.names import Fact
 from doorward.policy.document import parse_document
-from doorward.policy.grants import GRANTS_LIMIT_BYTES, connection_id
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, grant_id
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused
 
 HEAD = "trust_domain: corp.example\napps:\n  payments:\n    hosts: [payments.corp.example]\n    upstream: {}\n    rules:\n"
@@ -24,7 +24,7 @@ def ids_of(place: Place, text: str) -> set[str]:
     """Return the ids of a document's rules."""
     (app,) = parse_document(text).apps
     application = place.world.application_id("payments")
-    return {connection_id(TENANT, application, rule.effect, rule.selector) for rule in app.rules}
+    return {grant_id(TENANT, application, rule.effect, rule.selector) for rule in app.rules}
 
 
 def shown(place: Place, before: str, after: str) -> set[str]:
