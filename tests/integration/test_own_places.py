@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
+from doorward.gateway.forbidden_upstreams import BY_NAME_ONLY, ForbiddenUpstreams, OwnListener
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.policy.document import parse_document
 from doorward.policy.model import HttpUpstream, Scheme, TcpUpstream, UnixUpstream, UpstreamTls
@@ -40,7 +40,7 @@ def _bound(path: Path) -> socket.socket:
 
 def objection(folder: Path, path: str) -> str:
     """Ask about the path of a socket, below the test's folder."""
-    return OwnPlaces(folder=folder / "data").objection(UnixUpstream(path=f"{folder}/{path}"))
+    return ForbiddenUpstreams(folder=folder / "data").objection(UnixUpstream(path=f"{folder}/{path}"))
 
 
 class TestSockets:
@@ -80,7 +80,7 @@ class TestSockets:
 
     def test_through_proc(self, data: Path) -> None:
         """The root of a process is the root."""
-        own = OwnPlaces(folder=data / "data")
+        own = ForbiddenUpstreams(folder=data / "data")
         assert own.objection(UnixUpstream(path=f"/proc/self/root{data}/data/run/authz.sock"))
 
     def test_others_are_none_of_ours(self, data: Path) -> None:
@@ -133,7 +133,7 @@ def test_listeners(listener: OwnListener, host: str, port: int, tmp_path: Path, 
     file.write_text(
         "# hosts(5)\n\n127.0.0.1 other Status.in.the.file # us\n192.0.2.9 elsewhere.in.the.file\nodd one\n"
     )
-    places = OwnPlaces(folder=Path("/nowhere"), listeners=(listener,), hosts_file=file)
+    places = ForbiddenUpstreams(folder=Path("/nowhere"), listeners=(listener,), hosts_file=file)
     for upstream in (
         HttpUpstream(host=host, port=port),
         HttpUpstream(host=host, port=port, scheme=Scheme.HTTPS, tls=UpstreamTls()),
@@ -151,7 +151,7 @@ def _listening_on_ipv6() -> Iterator[int]:
 def test_a_machine_s_address_is_one_that_can_be_bound() -> None:
     """IPv6 too."""
     with _listening_on_ipv6() as port:
-        places = OwnPlaces(folder=Path("/nowhere"), listeners=(OwnListener("the door", "::", port),))
+        places = ForbiddenUpstreams(folder=Path("/nowhere"), listeners=(OwnListener("the door", "::", port),))
         assert places.objection(HttpUpstream(host="::1", port=port))
         assert not places.objection(HttpUpstream(host="2001:db8::1", port=port))
 
@@ -161,7 +161,7 @@ def test_the_gateway_asks_again(data: Path) -> None:
     text = "trust_domain: corp.example\napps:\n"
     for name in ("pay", "other"):
         text += f"  {name}:\n    hosts: [{name}.corp.example]\n    upstream: unix://{data}/app/{name}.sock\n"
-    reader = UpstreamReader(data / "kept", OwnPlaces(folder=data / "data"))
+    reader = UpstreamReader(data / "kept", ForbiddenUpstreams(folder=data / "data"))
     document = parse_document(text)
     assert reader.read(document, NOON).objections == {}
     (data / "app" / "pay.sock").symlink_to(data / "data" / "run" / "authz.sock")

@@ -22,7 +22,7 @@ import pytest
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import Watched, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
@@ -199,7 +199,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
                 host="localhost", port=stack.enter_context(grpc_server()), scheme=Scheme.H2C
             ),
         }
-        reader = UpstreamReader(folder / "kept", OwnPlaces(folder=folder / "data"))
+        reader = UpstreamReader(folder / "kept", ForbiddenUpstreams(folder=folder / "data"))
         apps = tuple(
             AppPolicy(name=name, hosts=(f"{name}.test",), upstream=site.upstreams[name]) for name in APPS
         )

@@ -178,7 +178,9 @@ class Gateway:
         )
         self._refusals = OneTimeRefusals(services.clock)
         gate = PolicyGate()
-        self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
+        self._upstreams = UpstreamReader(
+            options.folder / "keys" / "upstream", options.door.forbidden_upstreams
+        )
         self._portal = PortalCertificate(
             options.door.portal_files, options.door.portal_host, options.folder / "keys" / "portal"
         )

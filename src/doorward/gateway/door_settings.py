@@ -11,7 +11,7 @@ from pathlib import Path
 
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan import SESSION_LIFETIME, Limits, ReplyPages, SocketAddress
-from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +24,14 @@ class DoorSettings:
     `portal_files` are the portal's server certificate (leaf first) and its key, None for one of our own authority;
     `public_ports` are those under which browsers see the door, beside the ones where it listens;
     `pages` are those with which Envoy itself answers browsers;
-    `own` is where this installation answers itself, which no application may lead to.
+    `forbidden_upstreams` is where this installation answers itself, which no application may lead to.
     """
 
     listen: tuple[SocketAddress, ...]
     authorizer_socket: str
     enrol_socket: str
     log_file: str
-    own: OwnPlaces
+    forbidden_upstreams: ForbiddenUpstreams
     portal_host: str = ""
     portal_origin: str = ""
     portal_socket: str = ""

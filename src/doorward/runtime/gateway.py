@@ -90,7 +90,7 @@ def build_options(
             portal_files=_pair(settings.portal_certificate, settings.portal_key),
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),
-            own=own_places(settings, layout),
+            forbidden_upstreams=own_places(settings, layout),
             hsts=settings.hsts,
             pages=build_reply_pages(
                 Look(build_brand(settings), base=STATIC_BASE), portal_origin=portal_origin

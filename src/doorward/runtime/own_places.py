@@ -1,6 +1,6 @@
 """Which places are this installation's own, and the check of a document that no upstream or host is one of them.
 
-Not here: deciding it (gateway.own_places). The gateway asks again whenever it publishes: a link may be
+Not here: deciding it (gateway.forbidden_upstreams). The gateway asks again whenever it publishes: a link may be
 made, and a name changed, after a document was applied.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.core.names import OWN_AUTHORITY, is_at_or_below
-from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
+from doorward.gateway.forbidden_upstreams import BY_NAME_ONLY, ForbiddenUpstreams, OwnListener
 from doorward.gateway.publishing.upstream_files import known_hosts
 from doorward.gateway.publishing.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
 from doorward.policy.model import Document
@@ -20,14 +20,14 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings, split_listen
 
 
-def own_places(settings: Settings, layout: Layout) -> OwnPlaces:
+def own_places(settings: Settings, layout: Layout) -> ForbiddenUpstreams:
     """Return where an installation answers itself: below its data, at the door, at the status listener."""
     door, status = split_listen(settings.gateway_listen), split_listen(settings.status_listen)
     listeners = [OwnListener("the door", *door), OwnListener("the status listener", *status)]
     if settings.gateway_public_port:
         listeners.append(OwnListener("the door", BY_NAME_ONLY, settings.gateway_public_port))
     names = frozenset({settings.portal_host} - {""})
-    return OwnPlaces(folder=layout.data, listeners=tuple(listeners), names=names)
+    return ForbiddenUpstreams(folder=layout.data, listeners=tuple(listeners), names=names)
 
 
 def publishable(installation: Installation) -> Callable[[Document], None]:

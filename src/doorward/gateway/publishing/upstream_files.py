@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.core.names import own_hosts
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.files import read_limited
-from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.upstream_watch import Watched
 from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
@@ -57,12 +57,12 @@ class UpstreamReader:
 
     Args:
         folder: where copies are kept; made if it is missing, mode 0700.
-        own: our own sockets and listeners, which no application may lead to.
+        forbidden: our own sockets and listeners, which no application may lead to.
     """
 
-    def __init__(self, folder: Path, own: OwnPlaces) -> None:
+    def __init__(self, folder: Path, forbidden: ForbiddenUpstreams) -> None:
         self._folder = folder
-        self._own = own
+        self._forbidden = forbidden
         self._said = ""
         self._watched: tuple[Watched, ...] = ()
 
@@ -101,7 +101,7 @@ class UpstreamReader:
         files: dict[str, UpstreamFiles],
         objections: dict[str, str],
     ) -> None:
-        found = self._own.objection(app.upstream, hosts)
+        found = self._forbidden.objection(app.upstream, hosts)
         if found:
             objections[app.name] = f"its upstream {app.upstream.url} is {found}"
         elif isinstance(app.upstream, HttpUpstream) and app.upstream.tls is not None:

@@ -18,7 +18,7 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.last_published import LastPublished
@@ -133,7 +133,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
         world.services,
         gateway.id,
         DoorSettings(
-            own=OwnPlaces(folder=Path("/nowhere")),
+            forbidden_upstreams=ForbiddenUpstreams(folder=Path("/nowhere")),
             listen=(SocketAddress(host="127.0.0.1", port=8443),),
             authorizer_socket="/run/authz.sock",
             enrol_socket="/run/enrol.sock",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import upstream_files
 from doorward.gateway.publishing.upstream_files import KEPT, MOST_BYTES, UpstreamParts, UpstreamReader
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
@@ -23,7 +23,7 @@ def read(folder: Path, **tls: str) -> UpstreamParts:
     """Read a document with one application behind TLS."""
     upstream = HttpUpstream(host="up.test", port=443, scheme=Scheme.HTTPS, tls=UpstreamTls(**tls))
     app = AppPolicy(name="pay", hosts=("pay.test",), upstream=upstream)
-    reader = UpstreamReader(folder / "kept", OwnPlaces(folder=folder / "data"))
+    reader = UpstreamReader(folder / "kept", ForbiddenUpstreams(folder=folder / "data"))
     return reader.read(Document(trust_domain="corp.example", apps=(app,)), NOON)
 
 

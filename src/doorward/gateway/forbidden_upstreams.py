@@ -45,7 +45,7 @@ class OwnListener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPlaces:
+class ForbiddenUpstreams:
     """Where this installation answers itself.
 
     Args:
