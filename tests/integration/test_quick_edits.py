@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.access.policies import apply_document
-from doorward.gateway.publishing.watches import SPARE, Room, watches_needed, watches_taken
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed, watches_taken
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 DOORS = 4
@@ -29,7 +29,9 @@ def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> Non
         assert running is not None
         pids = door.gateway.supervisor.envoy_pids
         monkeypatch.setattr(
-            door.gateway.publishing, "_room", lambda: Room(limit=limit, envoys=watches_taken(pids()))
+            door.gateway.publishing,
+            "_inotify_usage",
+            lambda: InotifyUsage(limit=limit, envoys=watches_taken(pids())),
         )
         most = 0
         for number in range(3):

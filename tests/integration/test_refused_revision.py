@@ -13,7 +13,7 @@ import pytest
 
 from doorward.access.policies import apply_document
 from doorward.gateway.publishing import transition as publishing
-from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from doorward.stores.policy_snapshot import PolicySnapshot
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
@@ -53,8 +53,8 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
         bob = door.person("bob", "other")
         assert door.get(alice, "/").status == door.get(alice, "/", app="pay").status == 200
         if refuser == "room":
-            room = Room(limit=2 * watches_needed(3) + SPARE)
-            monkeypatch.setattr(door.gateway.publishing, "_room", lambda: room)
+            room = InotifyUsage(limit=2 * watches_needed(3) + SPARE)
+            monkeypatch.setattr(door.gateway.publishing, "_inotify_usage", lambda: room)
         else:
             monkeypatch.setattr(door.gateway.publishing, "_compile", _spoilt(door.gateway.publishing, "more"))
         text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")

@@ -1,4 +1,4 @@
-"""Room for the gateway's files on a full disk: a file that is deleted if one of them does not fit.
+"""InotifyUsage for the gateway's files on a full disk: a file that is deleted if one of them does not fit.
 
 Not here: replacing a file (`doorward.files`), and the same for the database (`storage.sqlite.reserve`).
 """

@@ -66,7 +66,7 @@ from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import UpstreamWatch
 from doorward.gateway.publishing.validation import Validator
-from doorward.gateway.publishing.watches import survey_room
+from doorward.gateway.publishing.watches import read_inotify_usage
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.events import write_event
 from doorward.stores.policy_snapshot import PolicySnapshots
@@ -220,7 +220,7 @@ class Gateway:
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._note_published,
             followed=lambda: self.follower.seq,
-            room=lambda: survey_room(self.supervisor.envoy_pids()),
+            inotify_usage=lambda: read_inotify_usage(self.supervisor.envoy_pids()),
             upstreams=self._upstreams.read,
             portal=self._portal,
         )

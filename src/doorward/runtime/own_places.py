@@ -13,7 +13,13 @@ from doorward.core.errors import ConfigurationError, Fault
 from doorward.core.names import OWN_AUTHORITY, is_at_or_below
 from doorward.gateway.forbidden_upstreams import BY_NAME_ONLY, ForbiddenUpstreams, OwnListener
 from doorward.gateway.publishing.upstream_files import known_hosts
-from doorward.gateway.publishing.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
+from doorward.gateway.publishing.watches import (
+    InotifyUsage,
+    check_watches,
+    envoys_of_user,
+    read_inotify_usage,
+    watch_limit,
+)
 from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout
@@ -71,5 +77,5 @@ def _check_watches(document: Document) -> None:
     """
     trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
     # Root gives itself up: the gateway counts what its own user holds.
-    room = survey_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
-    check_watches(len(document.apps) + 2, room, trusts=trusts + 1)  # with enrolment and the portal
+    usage = read_inotify_usage(envoys_of_user()) if os.geteuid() else InotifyUsage(limit=watch_limit())
+    check_watches(len(document.apps) + 2, usage, trusts=trusts + 1)  # with enrolment and the portal

@@ -62,12 +62,12 @@ from doorward.gateway.publishing.server_certificates import (
 from doorward.gateway.publishing.upstream_files import UpstreamParts
 from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import (
-    Room,
-    check_room,
+    InotifyUsage,
+    check_free_instances,
     check_start,
     check_watches,
-    survey_room,
-    tell_shortage,
+    describe_shortage,
+    read_inotify_usage,
 )
 from doorward.policy.model import Document
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
@@ -107,7 +107,7 @@ class PolicyPublisher:
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
-        room: how many inotify instances there are and who holds them.
+        inotify_usage: how many inotify instances there are and who holds them.
         upstreams: reads what the upstreams of a document need.
         portal: reads the portal's certificate, if the settings name its files.
     """
@@ -128,7 +128,7 @@ class PolicyPublisher:
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
         followed: Callable[[], int],
-        room: Callable[[], Room] = survey_room,
+        inotify_usage: Callable[[], InotifyUsage] = read_inotify_usage,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
         portal: PortalCertificate | None = None,
     ) -> None:
@@ -145,7 +145,7 @@ class PolicyPublisher:
         self._admin = admin
         self._published = published
         self._followed = followed
-        self._room = room
+        self._inotify_usage = inotify_usage
         self._upstreams = upstreams
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._deaths = EnvoyDeaths(services.clock)
@@ -245,11 +245,11 @@ class PolicyPublisher:
                 said = True
             if stop.wait(0.1):
                 raise no_certificate()
-        room = self._room()
+        usage = self._inotify_usage()
         configuration = configuration_of(compiled.snapshot)
         if configuration not in self._last_published.history():
-            check_watches(compiled.chains, room, trusts=compiled.trusts)
-        check_start(compiled.chains, room, trusts=compiled.trusts)
+            check_watches(compiled.chains, usage, trusts=compiled.trusts)
+        check_start(compiled.chains, usage, trusts=compiled.trusts)
         self._deaths.give(configuration)
         bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
         self._publisher = publisher
@@ -311,10 +311,10 @@ class PolicyPublisher:
     ) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
         chains, files = publisher.count_new_watches(compiled.resources)
-        room = self._room()
+        usage = self._inotify_usage()
         if chains:
-            check_watches(compiled.chains, room, trusts=compiled.trusts)
-        check_room(room, chains, files)
+            check_watches(compiled.chains, usage, trusts=compiled.trusts)
+        check_free_instances(usage, chains, files)
         before, fresh = self._deaths.given, not self._deaths.has(configuration)
         self._gate.move(compiled.snapshot)
         try:
@@ -338,7 +338,9 @@ class PolicyPublisher:
         self.requests.settle(compiled.seq)
         self._gate.open(compiled.snapshot)
         self._report.well(lacking)
-        self._report.note_shortage(tell_shortage(compiled.chains, self._room(), trusts=compiled.trusts))
+        self._report.note_shortage(
+            describe_shortage(compiled.chains, self._inotify_usage(), trusts=compiled.trusts)
+        )
         self._published()
 
     def _refused(self, snapshot: PolicySnapshot, error: ConfigurationError) -> None:

@@ -49,7 +49,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class InotifyUsage:
     """What this user may have and has.
 
     Args:
@@ -67,13 +67,13 @@ class Room:
         return self.limit is not None and wanted + self.others > self.limit
 
 
-def survey_room(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> Room:
+def read_inotify_usage(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> InotifyUsage:
     """Return what this user may have and has now; `envoys` are the processes of our own Envoys."""
     limit = watch_limit()
     if limit is None:
-        return Room(limit=None)
+        return InotifyUsage(limit=None)
     ours = set(envoys)
-    return Room(
+    return InotifyUsage(
         limit=limit,
         envoys=watches_taken(ours, proc),
         others=watches_taken([pid for pid in _processes_of(os.geteuid(), proc) if pid not in ours], proc),
@@ -145,11 +145,11 @@ def can_create(count: int) -> bool:
             os.close(descriptor)
 
 
-def check_room(room: Room, chains: int, secrets: int = 0) -> None:
+def check_free_instances(usage: InotifyUsage, chains: int, secrets: int = 0) -> None:
     """Return if what changes can be watched now.
 
     Args:
-        room: with what every Envoy that lives holds.
+        usage: with what every Envoy that lives holds.
         chains: filter chains that are new or replaced.
         secrets: files of secrets that are new or changed: the new watch is there before the old one goes.
 
@@ -157,13 +157,13 @@ def check_room(room: Room, chains: int, secrets: int = 0) -> None:
         Unavailable: `watches-draining`.
     """
     more = MOST_PER_CHAIN * chains + SPARE if chains else secrets
-    if room.limit is None or not more:
+    if usage.limit is None or not more:
         return
-    if room.lacks(room.envoys + more) or not can_create(more):
+    if usage.lacks(usage.envoys + more) or not can_create(more):
         raise Unavailable(
             "watches-draining",
-            f"Envoy could watch no more files now: this user may have {room.limit} inotify instances, Envoy holds "
-            f"{room.envoys} and other processes hold {room.others}; publishing resumes when replaced doors have drained",
+            f"Envoy could watch no more files now: this user may have {usage.limit} inotify instances, Envoy holds "
+            f"{usage.envoys} and other processes hold {usage.others}; publishing resumes when replaced doors have drained",
             hint="if doors were replaced often, wait half a minute; otherwise " + _HINT,
         )
 
@@ -179,57 +179,57 @@ def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
     return min(found, default=None)
 
 
-def check_watches(chains: int, room: Room, *, trusts: int = 0) -> None:
+def check_watches(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> None:
     """Return if a configuration to come has room for itself and for what it replaces.
 
     Args:
         chains: filter chains of the configuration to come.
         trusts: how many of them have a secret with authorities of their own.
-        room: as `survey_room` returned it.
+        usage: as `read_inotify_usage` returned it.
 
     Raises:
         ConfigurationError: `watches-exhausted`.
     """
     needed = 2 * watches_needed(chains, trusts) + SPARE
-    if room.lacks(needed):
-        raise _exhausted(chains, needed, room)
+    if usage.lacks(needed):
+        raise _exhausted(chains, needed, usage)
 
 
-def check_start(chains: int, room: Room, *, trusts: int = 0) -> None:
+def check_start(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> None:
     """Return if an Envoy can start with so many chains beside what drains now; raises as `check_watches`."""
     needed = watches_needed(chains, trusts)
-    if room.lacks(needed + room.envoys) or (room.limit is not None and not can_create(needed)):
-        raise _exhausted(chains, needed + room.envoys, room)
+    if usage.lacks(needed + usage.envoys) or (usage.limit is not None and not can_create(needed)):
+        raise _exhausted(chains, needed + usage.envoys, usage)
 
 
-def tell_shortage(chains: int, room: Room, *, trusts: int = 0) -> str:
+def describe_shortage(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> str:
     """Return in a sentence that the next change would be refused because instances are missing; empty if there is room.
 
     Args:
         chains: filter chains in force.
         trusts: how many of them have a secret with authorities of their own.
-        room: as it is now.
+        usage: as it is now.
     """
-    if room.lacks(2 * watches_needed(chains, trusts) + SPARE):
+    if usage.lacks(2 * watches_needed(chains, trusts) + SPARE):
         what = "the next change of the policy will be refused"
-    elif room.lacks(2 * watches_needed(chains + 1, trusts) + SPARE):
+    elif usage.lacks(2 * watches_needed(chains + 1, trusts) + SPARE):
         what = "no further application has room"
     else:
         return ""
     return (
-        f"{what}: {chains} doors watch files, this user may have {room.limit} inotify instances, "
-        f"and its other processes hold {room.others} ({_HINT})"
+        f"{what}: {chains} doors watch files, this user may have {usage.limit} inotify instances, "
+        f"and its other processes hold {usage.others} ({_HINT})"
     )
 
 
-def _exhausted(chains: int, needed: int, room: Room) -> ConfigurationError:
-    held = f", of which its other processes hold {room.others}" if room.others else ""
+def _exhausted(chains: int, needed: int, usage: InotifyUsage) -> ConfigurationError:
+    held = f", of which its other processes hold {usage.others}" if usage.others else ""
     return ConfigurationError(
         [
             Fault(
                 code="watches-exhausted",
                 message=f"{chains} doors need up to {needed} inotify instances, "
-                f"and this user may have {room.limit}{held}",
+                f"and this user may have {usage.limit}{held}",
                 hint=_HINT,
                 file="/proc/sys/fs/inotify/max_user_instances",
             )

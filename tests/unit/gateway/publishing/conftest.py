@@ -25,7 +25,7 @@ from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
-from doorward.gateway.publishing.watches import Room
+from doorward.gateway.publishing.watches import InotifyUsage
 from doorward.policy.decision import authority_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
@@ -52,7 +52,7 @@ class Site:
     story: list[str] = field(default_factory=list)
     publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
-    room: Room = field(default_factory=lambda: Room(limit=None))
+    inotify_usage: InotifyUsage = field(default_factory=lambda: InotifyUsage(limit=None))
     ordered_portal: str = ""  # the portal's host, if our own authority certifies it
 
     def apply(self, text: str) -> int:
@@ -149,7 +149,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
         last_published=LastPublished(folder / "published"),
         admin=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
-        room=lambda: site.room,
+        inotify_usage=lambda: site.inotify_usage,
         portal=PortalCertificate(
             settings.get("portal_files"), settings.get("portal_host", ""), folder / "portal"
         ),

@@ -13,7 +13,7 @@ from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import ENROL_PURPOSE
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site
 
@@ -125,13 +125,13 @@ def test_more_files_than_envoy_may_watch_are_refused(site: Site) -> None:
     before = site.files()
     site.apply(DOCUMENT + MORE)
     site.stock()
-    site.room = Room(limit=2 * watches_needed(4) + SPARE - 1)
+    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(4) + SPARE - 1)
     assert site.publishing.step() == RETRY_SECONDS
     assert "inotify" in site.publishing.trouble()
     assert site.files() == before
     (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
     assert event["reason"] == "watches-exhausted"
-    site.room = Room(limit=2 * watches_needed(4) + SPARE)
+    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(4) + SPARE)
     assert site.publishing.step() == CHECK_SECONDS
     assert "no further application has room" in site.publishing.trouble()
 
@@ -139,21 +139,21 @@ def test_more_files_than_envoy_may_watch_are_refused(site: Site) -> None:
 def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
     """The kernel counts by user (inotify(7)): with 100 of 128 held elsewhere a new door is refused beforehand."""
     before = site.files()
-    site.room = Room(limit=128, envoys=watches_needed(3), others=100)
+    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=100)
     site.publishing.requests.request(site.apply(DOCUMENT + MORE))
     site.stock()
     assert site.publishing.step() == RETRY_SECONDS
     assert site.files() == before
     assert "other processes hold 100" in site.publishing.trouble()
     assert site.publishing.requests.pending() is not None  # nobody is told that it is in force
-    site.room = Room(limit=128, envoys=watches_needed(3), others=0)
+    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=0)
     assert site.publishing.step() == CHECK_SECONDS
     assert site.publishing.requests.pending() is None
 
 
 def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
     """An edited rule is published also where others took all instances, and status says what comes next."""
-    site.room = Room(limit=128, envoys=watches_needed(3), others=128)
+    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=128)
     site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 2
@@ -164,7 +164,7 @@ def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
     """Where there is no room for its files an Envoy is not even started."""
     site = make_site(found_world(), tmp_path)
     site.stock()
-    site.room = Room(limit=20)
+    site.inotify_usage = InotifyUsage(limit=20)
     with pytest.raises(ConfigurationError) as caught:
         site.prepare()
     assert caught.value.code == "watches-exhausted"
@@ -173,10 +173,10 @@ def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
 def test_what_was_in_force_starts_with_room_for_once(site: Site) -> None:
     """An Envoy that died comes back also where others took the room that a change would need."""
     site.publishing.step()
-    site.room = Room(limit=128, others=128 - watches_needed(3))
+    site.inotify_usage = InotifyUsage(limit=128, others=128 - watches_needed(3))
     site.prepare()
     assert site.gate.revision == 1
-    site.room = Room(limit=128, others=128 - watches_needed(3) + 1)
+    site.inotify_usage = InotifyUsage(limit=128, others=128 - watches_needed(3) + 1)
     with pytest.raises(ConfigurationError):
         site.prepare()
 

@@ -12,7 +12,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.publishing.conftest import Site
 
@@ -22,7 +22,7 @@ WIDER = f"{CHANGED}  more:\n    hosts: [more.corp.example]\n    upstream: http:/
 
 def room_for(site: Site, chains: int) -> None:
     """Let this user watch the files of so many filter chains."""
-    site.room = Room(limit=2 * watches_needed(chains) + SPARE)
+    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(chains) + SPARE)
 
 
 def lets_in(site: Site, name: str) -> bool:

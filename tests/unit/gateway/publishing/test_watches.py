@@ -11,14 +11,14 @@ import pytest
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.gateway.publishing.watches import (
     SPARE,
-    Room,
+    InotifyUsage,
     can_create,
-    check_room,
+    check_free_instances,
     check_start,
     check_watches,
+    describe_shortage,
     envoys_of_user,
-    survey_room,
-    tell_shortage,
+    read_inotify_usage,
     watch_limit,
     watches_needed,
     watches_taken,
@@ -39,25 +39,25 @@ def test_the_smaller_limit_counts(tmp_path: Path) -> None:
 def test_one_door_too_many_is_refused() -> None:
     """There must be room for everything twice, since what is replaced drains; one less is refused."""
     room = 2 * watches_needed(10) + SPARE
-    check_watches(10, Room(limit=room))
+    check_watches(10, InotifyUsage(limit=room))
     with pytest.raises(ConfigurationError) as caught:
-        check_watches(10, Room(limit=room - 1))
+        check_watches(10, InotifyUsage(limit=room - 1))
     assert caught.value.code == "watches-exhausted"
     assert "max_user_instances" in caught.value.hint
 
 
 def test_the_usual_limit_is_room_for_sixteen_applications() -> None:
     """With 128 instances sixteen applications, the portal and the enrolment door fit, one more does not."""
-    check_watches(16 + 2, Room(limit=128))
+    check_watches(16 + 2, InotifyUsage(limit=128))
     with pytest.raises(ConfigurationError):
-        check_watches(16 + 2, Room(limit=128), trusts=5)
+        check_watches(16 + 2, InotifyUsage(limit=128), trusts=5)
     with pytest.raises(ConfigurationError):
-        check_watches(17 + 2, Room(limit=128))
+        check_watches(17 + 2, InotifyUsage(limit=128))
 
 
 def test_where_nobody_limits_nothing_is_refused() -> None:
     """A system without such a limit takes any number of doors."""
-    check_watches(100_000, Room(limit=None))
+    check_watches(100_000, InotifyUsage(limit=None))
 
 
 def test_what_is_taken_is_counted(tmp_path: Path) -> None:
@@ -73,18 +73,18 @@ def test_what_is_taken_is_counted(tmp_path: Path) -> None:
 
 def test_doors_replaced_too_quickly_wait() -> None:
     """Where what is taken leaves no room for the chains that are made again, the next publication waits."""
-    check_room(Room(limit=128, envoys=100), 5)
-    check_room(Room(limit=128, envoys=90, others=10), 5)
-    check_room(Room(limit=128, envoys=1000), 0)  # nothing is made again
-    check_room(Room(limit=None, envoys=1000), 5)
-    check_room(Room(limit=128, envoys=127), 0, secrets=1)  # renewed: its watch is replaced
-    for room, chains, secrets in (
-        (Room(limit=128, envoys=101), 5, 0),
-        (Room(limit=128, envoys=90, others=11), 5, 0),
-        (Room(limit=128, envoys=128), 0, 1),
+    check_free_instances(InotifyUsage(limit=128, envoys=100), 5)
+    check_free_instances(InotifyUsage(limit=128, envoys=90, others=10), 5)
+    check_free_instances(InotifyUsage(limit=128, envoys=1000), 0)  # nothing is made again
+    check_free_instances(InotifyUsage(limit=None, envoys=1000), 5)
+    check_free_instances(InotifyUsage(limit=128, envoys=127), 0, secrets=1)  # renewed: its watch is replaced
+    for usage, chains, secrets in (
+        (InotifyUsage(limit=128, envoys=101), 5, 0),
+        (InotifyUsage(limit=128, envoys=90, others=11), 5, 0),
+        (InotifyUsage(limit=128, envoys=128), 0, 1),
     ):
         with pytest.raises(Unavailable) as caught:
-            check_room(room, chains, secrets)
+            check_free_instances(usage, chains, secrets)
         assert caught.value.code == "watches-draining"
 
 
@@ -99,8 +99,8 @@ def test_every_process_of_this_user_is_counted(tmp_path: Path) -> None:
     (tmp_path / "7" / "cmdline").write_bytes(b"/x/envoy\0--config-path\0/y")
     (tmp_path / "8" / "cmdline").write_bytes(b"editor\0envoy.yaml")
     assert envoys_of_user(tmp_path) == [7]
-    room = survey_room([7], proc=tmp_path)
-    assert (room.envoys, room.others) == (1, 1 if os.geteuid() == 0 else 2)
+    usage = read_inotify_usage([7], proc=tmp_path)
+    assert (usage.envoys, usage.others) == (1, 1 if os.geteuid() == 0 else 2)
 
 
 def test_what_cannot_be_seen_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,16 +112,16 @@ def test_what_cannot_be_seen_is_found_by_trying(monkeypatch: pytest.MonkeyPatch)
     )
     assert not can_create(1)
     with pytest.raises(ConfigurationError):
-        check_start(3, Room(limit=8192))
+        check_start(3, InotifyUsage(limit=8192))
     with pytest.raises(Unavailable):
-        check_room(Room(limit=8192), 1)
+        check_free_instances(InotifyUsage(limit=8192), 1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_shortage_is_told_before_it_hurts() -> None:
     """First that nothing more has room, then that the next change will be refused."""
     exact = 2 * watches_needed(10) + SPARE
-    assert tell_shortage(10, Room(limit=None)) == ""
-    assert tell_shortage(10, Room(limit=exact + 6)) == ""
-    assert tell_shortage(10, Room(limit=exact)).startswith("no further application has room")
-    assert tell_shortage(10, Room(limit=exact, others=1)).startswith("the next change")
+    assert describe_shortage(10, InotifyUsage(limit=None)) == ""
+    assert describe_shortage(10, InotifyUsage(limit=exact + 6)) == ""
+    assert describe_shortage(10, InotifyUsage(limit=exact)).startswith("no further application has room")
+    assert describe_shortage(10, InotifyUsage(limit=exact, others=1)).startswith("the next change")
