@@ -5,7 +5,7 @@ the gate compares what is published with what is judged by, application by appli
 
 One line for each configuration, newest first: the number of the revision, and for each application that
 trusts partners the digest of the authorities that its door was told. The file has more than one line
-because the newest may be what ends Envoy (`gateway.publishing.envoy_deaths`).
+because the newest may be what ends Envoy (`gateway.publishing.crash_history`).
 """
 
 from __future__ import annotations

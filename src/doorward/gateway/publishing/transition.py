@@ -16,7 +16,7 @@ The steps of a publication (the order of `enforcement.transition`):
 
 A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
 newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
-outage at the next restart. It is the same with one that Envoy dies of (`gateway.publishing.envoy_deaths`). New connections are judged by the newest revision throughout: the gate lets
+outage at the next restart. It is the same with one that Envoy dies of (`gateway.publishing.crash_history`). New connections are judged by the newest revision throughout: the gate lets
 them in where both revisions say the same about their application, and nowhere else.
 """
 
@@ -47,7 +47,7 @@ from doorward.gateway.publishing.configuration import (
     former_snapshot,
     ids_of_rules,
 )
-from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
+from doorward.gateway.publishing.crash_history import CrashHistory
 from doorward.gateway.publishing.last_published import Configuration, LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.publisher import Admin, Published, XdsPublisher
@@ -148,7 +148,7 @@ class PolicyPublisher:
         self._inotify_usage = inotify_usage
         self._upstreams = upstreams
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
-        self._deaths = EnvoyDeaths(services.clock)
+        self._crashes = CrashHistory(services.clock)
         self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
@@ -176,7 +176,7 @@ class PolicyPublisher:
             words: what is known of the reason.
             refused: whether it said itself that it does not take what it was given.
         """
-        return self._deaths.end(status, words, refused=refused)
+        return self._crashes.end(status, words, refused=refused)
 
     def verify(self, admin: Admin) -> None:
         """Return once an Envoy that starts has everything in force that it was prepared with.
@@ -203,7 +203,7 @@ class PolicyPublisher:
         with self._working:
             self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
             try:
-                self._deaths.check(configuration_of(self._newest()[0]))
+                self._crashes.check(configuration_of(self._newest()[0]))
                 compiled, bootstrap = self._prepare(self._newest, folder, stop)
             except ConfigurationError as error:
                 return self._prepare_former(error, folder, stop)
@@ -219,7 +219,7 @@ class PolicyPublisher:
             if former is None:
                 continue
             try:
-                self._deaths.check(one)
+                self._crashes.check(one)
                 _, bootstrap = self._prepare(lambda former=former: (former, seq), folder, stop)  # type: ignore[misc]
             except ConfigurationError as error:
                 _log.error("an older revision is refused too", revision=one.revision, detail=error.detail)
@@ -250,7 +250,7 @@ class PolicyPublisher:
         if configuration not in self._last_published.history():
             check_watches(compiled.chains, usage, trusts=compiled.trusts)
         check_start(compiled.chains, usage, trusts=compiled.trusts)
-        self._deaths.give(configuration)
+        self._crashes.give(configuration)
         bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
         self._publisher = publisher
         return compiled, bootstrap
@@ -284,8 +284,8 @@ class PolicyPublisher:
         self._await_follower(seq)
         self._end_overreaching(snapshot)
         try:
-            if not self._deaths.has(configuration):
-                self._deaths.check(configuration)
+            if not self._crashes.has(configuration):
+                self._crashes.check(configuration)
             compiled = self._compile(snapshot, seq)
             if compiled is None:
                 raise no_certificate()
@@ -315,17 +315,17 @@ class PolicyPublisher:
         if chains:
             check_watches(compiled.chains, usage, trusts=compiled.trusts)
         check_free_instances(usage, chains, files)
-        before, fresh = self._deaths.given, not self._deaths.has(configuration)
+        before, fresh = self._crashes.given, not self._crashes.has(configuration)
         self._gate.move(compiled.snapshot)
         try:
             if fresh:
-                self._deaths.give(configuration)
+                self._crashes.give(configuration)
             return publisher.publish(compiled.resources, self._admin())
         except BaseException:
             if publisher.is_certain:
                 self._gate.stay()
                 if fresh and before is not None:
-                    self._deaths.give(before)
+                    self._crashes.give(before)
             raise
 
     def _finished(self, compiled: Compiled) -> None:

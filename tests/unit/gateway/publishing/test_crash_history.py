@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from doorward.gateway.publishing.envoy_deaths import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
+from doorward.gateway.publishing.crash_history import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
 from tests.support.world import DOCUMENT

@@ -46,7 +46,7 @@ _CRASHES = frozenset(
 )
 
 
-class EnvoyDeaths:
+class CrashHistory:
     """What Envoy was given and how it took it; safe between threads."""
 
     def __init__(self, clock: Clock) -> None:
