@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.demo.ports import free_port
-from doorward.gateway.publishing.upstream_watch import Watched, probe_upstream
+from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_upstream
 from doorward.policy.document import parse_document
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from doorward.runtime.condition import examine, silent_upstreams
@@ -96,7 +96,7 @@ class TestReasons:
         """Missing, without a listener, forbidden, and one that answers."""
         with short_folder() as folder, socket.socket(socket.AF_UNIX) as bound:
             path = folder / "app.sock"
-            probe = lambda: probe_upstream(Watched(name="pay", upstream=UnixUpstream(path=str(path))))  # noqa: E731
+            probe = lambda: probe_upstream(WatchedUpstream(name="pay", upstream=UnixUpstream(path=str(path))))  # noqa: E731
             assert probe() == "there is no such socket"
             bound.bind(str(path))
             assert probe().startswith("connection refused")
@@ -109,8 +109,8 @@ class TestReasons:
     def test_names_and_tls(self, door: Doorway) -> None:
         """A name that is not known (RFC 6761 section 6.4), and an application that does not speak TLS."""
         unknown = HttpUpstream(host="app.invalid", port=1)
-        assert probe_upstream(Watched(name="pay", upstream=unknown)).startswith("DNS: ")
+        assert probe_upstream(WatchedUpstream(name="pay", upstream=unknown)).startswith("DNS: ")
         plain = HttpUpstream(
             host="127.0.0.1", port=door.upstream.port, scheme=Scheme.HTTPS, tls=UpstreamTls()
         )
-        assert probe_upstream(Watched(name="pay", upstream=plain)).startswith("TLS: ")
+        assert probe_upstream(WatchedUpstream(name="pay", upstream=plain)).startswith("TLS: ")

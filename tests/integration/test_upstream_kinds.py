@@ -24,7 +24,7 @@ from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.upstream_files import UpstreamReader
-from doorward.gateway.publishing.upstream_watch import Watched, probe_upstream
+from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.attacks import altered, without
 from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
@@ -155,7 +155,7 @@ class Street:
 
     door: Door
     fickle: Fickle
-    watched: tuple[Watched, ...]
+    watched: tuple[WatchedUpstream, ...]
     resources: Resources
 
     def get(self, path: str = "/", *, app: str = "pay", **more: object) -> int:

@@ -75,14 +75,14 @@ def explain_bind(number: int, place: str, *, holder: str = "") -> Unavailable:
     )
 
 
-def explain_death(folder: Path, status: int) -> Unavailable:
+def explain_exit(folder: Path, status: int) -> Unavailable:
     """Return the error for an Envoy that ended by itself.
 
     Args:
         folder: its epoch's folder, with `stderr.log`.
         status: its exit code, or minus the signal.
     """
-    words = last_words(folder / "stderr.log")
+    words = last_output_line(folder / "stderr.log")
     for number in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
         if words.startswith("cannot bind '") and words.endswith(os.strerror(number)):
             return explain_bind(number, words.removeprefix("cannot bind '").partition("'")[0])
@@ -98,7 +98,7 @@ def explain_status(status: int) -> str:
     return f"was ended by signal {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
 
 
-def last_words(file: Path) -> str:
+def last_output_line(file: Path) -> str:
     """Return the last line that is not empty, at most 400 characters; empty where there is none."""
     try:
         with file.open("rb") as stream:

@@ -168,7 +168,7 @@ def _is_candidate(pid: int, wanted: bytes, root: bytes) -> bool:
     return pid != os.getpid() and _argument(pid, wanted, root) is not None
 
 
-def numbers_by_argument(name: str, folder: Path) -> frozenset[int]:
+def pids_by_argument(name: str, folder: Path) -> frozenset[int]:
     """Return the numbers of such processes of any user: a hint at the owner of a port, nothing to act on."""
     wanted, root = name.encode(), os.fsencode(folder) + b"/"
     with suppress(OSError):

@@ -131,7 +131,7 @@ def locate_envoy() -> Path:
     )
 
 
-def find_left(folder: Path) -> Iterator[tuple[Process, Path, int]]:
+def find_orphans(folder: Path) -> Iterator[tuple[Process, Path, int]]:
     """Yield each Envoy that an earlier run left, with the folder and the number of its run."""
     for process, log in find_by_argument(LOG_ARGUMENT, folder):
         epoch = epoch_of(log.parent)

@@ -28,10 +28,10 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Clock
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
-from doorward.gateway.envoy.diagnosis import check_free, explain_death
+from doorward.gateway.envoy.diagnosis import check_free, explain_exit
 from doorward.gateway.envoy.epochs import forget_run, new_epoch, note_run, noted_end
 from doorward.gateway.envoy.process import Child, Process, end_process
-from doorward.gateway.envoy.program import EnvoyOptions, find_left, spawn
+from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
 
 _log = structlog.get_logger("doorward.supervisor")
 
@@ -158,7 +158,7 @@ class Supervisor:
             if self._watcher is not None:
                 raise ValueError("a supervisor is started once")
             self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for process, folder, epoch in find_left(self._options.folder):
+            for process, folder, epoch in find_orphans(self._options.folder):
                 run = EnvoyRun(process, epoch, folder, self._clock.monotonic())
                 self._runs = (*self._runs, run)
                 self._retire(run)
@@ -238,7 +238,7 @@ class Supervisor:
         patience = self._clock.monotonic() + self._options.start_seconds
         while not run.admin.is_ready():
             if child.wait(_READY_SECONDS):
-                raise explain_death(run.folder, child.status or 0)
+                raise explain_exit(run.folder, child.status or 0)
             if self._clock.monotonic() > patience:
                 raise Unavailable(
                     "envoy-would-not-start",
@@ -249,7 +249,7 @@ class Supervisor:
             self._verify(run.admin)
         except DoorwardError:
             if child.wait(_READY_SECONDS):  # it is not silent, it is dead
-                raise explain_death(run.folder, child.status or 0) from None
+                raise explain_exit(run.folder, child.status or 0) from None
             raise
 
     def _retire(self, run: EnvoyRun) -> None:
@@ -314,7 +314,7 @@ class Supervisor:
 
     def _note_death(self, run: EnvoyRun) -> None:
         status = (run.process.status if isinstance(run.process, Child) else None) or 0
-        reason = explain_death(run.folder, status)
+        reason = explain_exit(run.folder, status)
         if self._clock.monotonic() - run.started >= _SETTLED_SECONDS:
             self._failures, self._retry_at = 0, 0.0
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.diagnosis import check_free
-from doorward.gateway.envoy.process import find_holder, numbers_by_argument
+from doorward.gateway.envoy.process import find_holder, pids_by_argument
 from doorward.gateway.envoy.program import LOG_ARGUMENT
 
 
@@ -36,7 +36,7 @@ def check_not_taken(listeners: Sequence[Endpoint], folder: Path) -> None:
 
 
 def _may_be_ours(listener: Endpoint, folder: Path) -> bool:
-    ours = numbers_by_argument(LOG_ARGUMENT, folder)
+    ours = pids_by_argument(LOG_ARGUMENT, folder)
     if not ours:
         return False
     with suppress(DoorwardError, OSError):

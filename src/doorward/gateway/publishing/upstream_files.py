@@ -26,7 +26,7 @@ from doorward.core.names import own_hosts
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.files import read_limited
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
-from doorward.gateway.publishing.upstream_watch import Watched
+from doorward.gateway.publishing.upstream_watch import WatchedUpstream
 from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
 from doorward.verification.validity import has_begun, has_ended
@@ -64,9 +64,9 @@ class UpstreamReader:
         self._folder = folder
         self._forbidden = forbidden
         self._said = ""
-        self._watched: tuple[Watched, ...] = ()
+        self._watched: tuple[WatchedUpstream, ...] = ()
 
-    def watched(self) -> tuple[Watched, ...]:
+    def watched(self) -> tuple[WatchedUpstream, ...]:
         """Return every upstream of the last reading that requests may be passed on to."""
         return self._watched
 
@@ -87,7 +87,7 @@ class UpstreamReader:
         self._forget({path for one in files.values() for path in (one.ca, one.chain, one.key)}, now)
         self._said = "; ".join(f"{name} leads nowhere: {why}" for name, why in sorted(objections.items()))
         self._watched = tuple(
-            Watched(name=app.name, upstream=app.upstream, files=files.get(app.name))
+            WatchedUpstream(name=app.name, upstream=app.upstream, files=files.get(app.name))
             for app in document.apps
             if app.name not in objections
         )

@@ -33,7 +33,7 @@ MOST_TOLD = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class WatchedUpstream:
     """One application's upstream, and the files by which it is verified."""
 
     name: str
@@ -50,7 +50,9 @@ class UpstreamWatch:
     """
 
     def __init__(
-        self, current: Callable[[], Sequence[Watched]], probe: Callable[[Watched], str] | None = None
+        self,
+        current: Callable[[], Sequence[WatchedUpstream]],
+        probe: Callable[[WatchedUpstream], str] | None = None,
     ) -> None:
         self._current = current
         self._probe = probe or probe_upstream
@@ -84,7 +86,7 @@ class UpstreamWatch:
             names = {one.name for one in watched}
             self._found = {name: why for name, why in self._found.items() if name in names}
 
-    def _look_at(self, some: Sequence[Watched]) -> None:
+    def _look_at(self, some: Sequence[WatchedUpstream]) -> None:
         threads = []
         for one in some:
             with self._lock:
@@ -102,7 +104,7 @@ class UpstreamWatch:
                 with self._lock:
                     self._found[one.name] = _no_answer(one.upstream)
 
-    def _ask(self, one: Watched) -> None:
+    def _ask(self, one: WatchedUpstream) -> None:
         why = "it could not be looked at"
         try:
             why = self._probe(one)
@@ -114,7 +116,7 @@ class UpstreamWatch:
                 self._found[one.name] = why
 
 
-def probe_upstream(one: Watched) -> str:
+def probe_upstream(one: WatchedUpstream) -> str:
     """Open a connection and close it; return why that fails, nothing if it does not."""
     try:
         place = place_of(one.upstream)

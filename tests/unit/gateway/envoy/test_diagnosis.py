@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.gateway.envoy.diagnosis import explain_bind, explain_death, last_words
+from doorward.gateway.envoy.diagnosis import explain_bind, explain_exit, last_output_line
 
 CRITICAL = "[2026-11-23 14:51:45.068][113][critical][main] [server.cc:449] error `x` initializing config\n"
 
@@ -19,7 +19,7 @@ CRITICAL = "[2026-11-23 14:51:45.068][113][critical][main] [server.cc:449] error
 def test_what_envoy_says_of_ports_is_understood(tmp_path: Path, words: str, code: str, place: str) -> None:
     """The three common reasons each have a code and a hint."""
     (tmp_path / "stderr.log").write_text(CRITICAL + words + "\n")
-    error = explain_death(tmp_path, 1)
+    error = explain_exit(tmp_path, 1)
     assert error.code == code
     assert place in error.detail
     assert error.hint
@@ -28,7 +28,7 @@ def test_what_envoy_says_of_ports_is_understood(tmp_path: Path, words: str, code
 def test_other_last_words_are_passed_on(tmp_path: Path) -> None:
     """Whatever else Envoy says last is shown, shortened, with how it ended and where its log is."""
     (tmp_path / "stderr.log").write_text(CRITICAL + "no such field: 'a' " + "x" * 5000 + "\n\n")
-    error = explain_death(tmp_path, 1)
+    error = explain_exit(tmp_path, 1)
     assert error.code == "envoy-would-not-start"
     assert error.detail.startswith("Envoy ended with status 1: no such field: 'a' xxx")
     assert len(error.detail) < 500
@@ -37,17 +37,17 @@ def test_other_last_words_are_passed_on(tmp_path: Path) -> None:
 
 def test_signals_are_named(tmp_path: Path) -> None:
     """An Envoy that was killed silently is said to have been, by signal name where there is one."""
-    assert explain_death(tmp_path, -9).detail == "Envoy was ended by signal SIGKILL"
-    assert explain_death(tmp_path, -99).detail == "Envoy was ended by signal 99"
+    assert explain_exit(tmp_path, -9).detail == "Envoy was ended by signal SIGKILL"
+    assert explain_exit(tmp_path, -99).detail == "Envoy was ended by signal 99"
 
 
 def test_last_words_of_a_long_file(tmp_path: Path) -> None:
     """Only the end of a file is read, and bytes that are no text are borne."""
     file = tmp_path / "log"
     file.write_bytes(b"x\n" * 100_000 + b"\xff the end \n\n")
-    assert last_words(file) == "\N{REPLACEMENT CHARACTER} the end"
+    assert last_output_line(file) == "\N{REPLACEMENT CHARACTER} the end"
     file.write_bytes(b"")
-    assert last_words(file) == ""
+    assert last_output_line(file) == ""
 
 
 def test_the_holder_is_named() -> None:

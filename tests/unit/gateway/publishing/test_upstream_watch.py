@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from doorward.gateway.publishing import upstream_watch
-from doorward.gateway.publishing.upstream_watch import MOST_TOLD, UpstreamWatch, Watched
+from doorward.gateway.publishing.upstream_watch import MOST_TOLD, UpstreamWatch, WatchedUpstream
 from doorward.policy.model import HttpUpstream, UnixUpstream
 
 
-def some(*names: str) -> list[Watched]:
+def some(*names: str) -> list[WatchedUpstream]:
     """Return applications on unix sockets."""
-    return [Watched(name=name, upstream=UnixUpstream(path=f"/run/{name}.sock")) for name in names]
+    return [WatchedUpstream(name=name, upstream=UnixUpstream(path=f"/run/{name}.sock")) for name in names]
 
 
 def test_only_those_that_do_not_answer_are_told() -> None:
@@ -39,13 +39,13 @@ def test_one_that_hangs_is_told_and_not_asked_twice(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(upstream_watch, "PATIENCE_SECONDS", 0.05)
     go, asked = threading.Event(), []
 
-    def probe(one: Watched) -> str:
+    def probe(one: WatchedUpstream) -> str:
         asked.append(one.name)
         if one.name == "named":
             go.wait(10)
         return ""
 
-    named = Watched(name="named", upstream=HttpUpstream(host="app.example", port=1))
+    named = WatchedUpstream(name="named", upstream=HttpUpstream(host="app.example", port=1))
     watch = UpstreamWatch(lambda: [named, *some("a")], probe)
     watch.look()
     watch.look()
@@ -57,7 +57,7 @@ def test_one_that_hangs_is_told_and_not_asked_twice(monkeypatch: pytest.MonkeyPa
 def test_a_probe_that_fails_is_no_answer() -> None:
     """A defect of ours is not taken for good news."""
 
-    def probe(_one: Watched) -> str:
+    def probe(_one: WatchedUpstream) -> str:
         raise RuntimeError("a defect")
 
     watch = UpstreamWatch(lambda: some("a"), probe)
