@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.policy.decision import (
     Request,
-    admits,
-    anonymous_authority,
-    authority_of,
+    anonymous_permissions,
+    check_admission,
     decide,
     decide_anonymous,
-    lost_authority,
+    loses_permissions,
+    permissions_of,
 )
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.paths import owner_segment
@@ -45,7 +45,7 @@ def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, reque
 @settings(max_examples=1000)
 def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
-    grants = authority_of(app, TENANT, APP_ID, subject).grants
+    grants = permissions_of(app, TENANT, APP_ID, subject).grants
     owner = owner_segment(subject.principal.name)
     by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner, time=subject.time)
     assert by_grants is decide(app, TENANT, APP_ID, subject, request).outcome
@@ -54,11 +54,11 @@ def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Reque
 @given(apps, subjects, showing_requests)
 @settings(max_examples=500)
 def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: Request) -> None:
-    """A connection is never refused that has a request to make; without standing only what is public is left."""
+    """A connection for which some request could pass is never refused; without an active principal only public paths remain."""
     if good(app, subject, request):
         if decide_anonymous(app, request).outcome is Outcome.GOOD:
             return
-        assert admits(authority_of(app, TENANT, APP_ID, subject)).outcome is Outcome.GOOD
+        assert check_admission(permissions_of(app, TENANT, APP_ID, subject)).outcome is Outcome.GOOD
         assert subject.principal.state is PrincipalState.ACTIVE
         assert subject.principal.tenant == TENANT
 
@@ -69,13 +69,13 @@ def test_loss_is_never_missed(
     old: AppPolicy, new: AppPolicy, before: Subject, after: Subject, request: Request
 ) -> None:
     """Where anything allowed before is refused now, authority was lost."""
-    then = authority_of(old, TENANT, APP_ID, before)
-    now = authority_of(new, TENANT, APP_ID, after)
-    assert not lost_authority(then, then)
+    then = permissions_of(old, TENANT, APP_ID, before)
+    now = permissions_of(new, TENANT, APP_ID, after)
+    assert not loses_permissions(then, then)
     if good(old, before, request) and not good(new, after, request) and then.allowed:
-        assert lost_authority(then, now)
+        assert loses_permissions(then, now)
     if is_open(old, request) and not is_open(new, request):
-        assert lost_authority(anonymous_authority(old), anonymous_authority(new))
+        assert loses_permissions(anonymous_permissions(old), anonymous_permissions(new))
 
 
 @given(apps, subjects, showing_requests)

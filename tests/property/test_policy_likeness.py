@@ -1,4 +1,4 @@
-"""What the rules can tell apart never shares an authority, whatever words there are."""
+"""Subjects that the rules can tell apart never share permissions, for any words of the rules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.gateway.following.authorities import Authorities
-from doorward.policy.decision import authority_of
+from doorward.gateway.following.permissions import PermissionsCache
+from doorward.policy.decision import permissions_of
 from doorward.policy.likeness import Likeness
 from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.table import BY_WORD, KEYS
@@ -38,23 +38,23 @@ def test_a_word_tells_its_viewer_what_it_can_tell_apart(
 
 @given(apps, subjects, subjects)
 @settings(max_examples=1500)
-def test_equal_keys_mean_equal_authority(app: AppPolicy, one: Subject, other: Subject) -> None:
+def test_equal_keys_mean_equal_permissions(app: AppPolicy, one: Subject, other: Subject) -> None:
     """Two subjects that are alike to an application are judged alike by each of its selectors, and in all."""
     likeness = Likeness(app)
     if likeness.key(one) == likeness.key(other):
         assert all(rule.selector.judge(one) is rule.selector.judge(other) for rule in app.rules)
-        assert authority_of(app, TENANT, APP_ID, one) == authority_of(app, TENANT, APP_ID, other)
+        assert permissions_of(app, TENANT, APP_ID, one) == permissions_of(app, TENANT, APP_ID, other)
 
 
 @given(apps, st.lists(subjects, min_size=2, max_size=6))
 @settings(max_examples=300)
 def test_live_connections_never_share_what_is_not_theirs(app: AppPolicy, some: list[Subject]) -> None:
     """What the gateway keeps for those who are alike is what each of them would be given alone."""
-    authorities = Authorities({APP_ID: app}, NOON)
+    authorities = PermissionsCache({APP_ID: app}, NOON)
     for cookie, subject in enumerate(some):
         one = live(cookie, application_id=APP_ID, subject=subject)
         now = dataclasses.replace(subject, time=NOON)
-        assert authorities.of(one) == authority_of(app, TENANT, APP_ID, now)
+        assert authorities.of(one) == permissions_of(app, TENANT, APP_ID, now)
 
 
 def test_who_shares_a_judgement_has_every_fact_in_common() -> None:

@@ -30,7 +30,7 @@ from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.directory.session_keys import current_session_key
 from doorward.enforcement.envoy.names import SESSION_COOKIE
 from doorward.factors.session import SessionClaims, sign_session
-from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
+from doorward.policy.decision import Request, check_admission, decide, decide_anonymous, permissions_of
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
 from doorward.policy.requirements import SECOND_FACTORS
@@ -354,7 +354,7 @@ def _expect(app: AppPolicy, application_id: str, caller: Caller, request: Reques
     who = caller.subject
     if who is not None:
         who = replace(who, source=IPv4Address("127.0.0.1"), time=datetime.now(UTC))
-    admitted = who is not None and admits(authority_of(app, TENANT, application_id, who)).outcome
+    admitted = who is not None and check_admission(permissions_of(app, TENANT, application_id, who)).outcome
     if who is not None and admitted is Outcome.GOOD:
         decision = decide(app, TENANT, application_id, who, request)
     elif app.admits_anonymous:

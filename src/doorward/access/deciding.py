@@ -9,7 +9,7 @@ The steps of a decision, all on one snapshot of the database, whose number it ca
 4. where the certificate is good, the connection part of every rule is judged (policy.decision);
 5. the outcome is good only if the certificate is good, the application known and some request could
    pass; the deadline is the end of the certificate, of its path and of required evidence, or the
-   lifetime, whichever comes first; a window of time may close before it (`ConnectionAuthority.loses_at`).
+   lifetime, whichever comes first; a window of time may close before it (`ConnectionPermissions.loses_at`).
 6. The event is built; whoever asked makes it durable *before* it answers Envoy.
 
 Not here: the live connections (gateway) and what a single request may do: Envoy enforces the grants.
@@ -41,7 +41,7 @@ from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
-from doorward.policy.decision import admits, anonymous_authority, authority_of
+from doorward.policy.decision import anonymous_permissions, check_admission, permissions_of
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
@@ -194,7 +194,7 @@ class AccessDecider:
         # 3. the application
         reasons.append(Reason.APPLICATION_UNKNOWN if app is None else Reason.APPLICATION_KNOWN)
         # 4. the rules, 5. the outcome
-        subject = authority = None
+        subject = permissions = None
         if outcome is Outcome.GOOD and judgement.principal is not None:
             verified = describe_verified(record, judgement)
             subject = Subject(
@@ -206,8 +206,8 @@ class AccessDecider:
         if app is None:
             outcome = Outcome.BAD
         elif subject is not None:
-            authority = authority_of(app, TENANT, context.application_id, subject)
-            admission = admits(authority)
+            permissions = permissions_of(app, TENANT, context.application_id, subject)
+            admission = check_admission(permissions)
             outcome = admission.outcome
             reasons += admission.reasons
         sessions = NO_SESSIONS
@@ -225,7 +225,7 @@ class AccessDecider:
             newcomer=newcomer,
             record=record,
             subject=subject,
-            authority=authority,
+            permissions=permissions,
             snapshot=snapshot,
             policy=app,
             seq=seq,
@@ -286,7 +286,7 @@ class AccessDecider:
         self, finding: Finding, context: ConnectionContext, presented: bytes | None, now: datetime
     ) -> AccessDecision:
         """The deadline, and step 6."""
-        deadline, authority = now, finding.authority
+        deadline, permissions = now, finding.permissions
         if finding.admitted:
             deadline = self._deadline(finding, context)
             event = write_admitted(
@@ -303,15 +303,15 @@ class AccessDecider:
                     self._anonymous_lifetime if finding.policy.opens_something else self._refused_lifetime
                 )
                 deadline = context.opened_at + min(self._lifetime, longest)
-                authority = anonymous_authority(finding.policy)
+                permissions = anonymous_permissions(finding.policy)
             event = write_refused(self._services, self._gateway_id, finding, context, presented, at=now)
         return AccessDecision(
             verdict=finding.verdict,
             anonymous=finding.anonymous,
             subject=finding.subject,
             certificate=finding.record,
-            grants=authority.grants if finding.admitted and authority is not None else (),
-            authority=authority,
+            grants=permissions.grants if finding.admitted and permissions is not None else (),
+            permissions=permissions,
             revision=finding.snapshot.revision,
             policy=finding.policy,
             deadline=deadline,
@@ -324,7 +324,7 @@ class AccessDecider:
 
     def _until(self, finding: Finding, deadline: datetime) -> datetime:
         """Return when the connection ends if nothing changes but the time."""
-        loses_at = finding.authority.loses_at if finding.authority is not None else None
+        loses_at = finding.permissions.loses_at if finding.permissions is not None else None
         return deadline if loses_at is None else min(deadline, loses_at)
 
     def _deadline(self, finding: Finding, context: ConnectionContext) -> datetime:

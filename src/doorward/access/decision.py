@@ -12,7 +12,7 @@ from doorward.audit.events import Event
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.partners.judging import Newcomer
-from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.decision import ConnectionPermissions
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshot
@@ -69,7 +69,7 @@ class Finding:
         newcomer: what is to be written down before a partner's certificate is judged again.
         record: its row of the inventory.
         subject: set only if the certificate is good.
-        authority: what the rules give; None if they were not reached.
+        permissions: what the rules give; None if they were not reached.
         snapshot: the policy that was judged by.
         policy: what it says about the application; None if it says nothing.
         seq: the number of the transaction in the change sequence.
@@ -81,7 +81,7 @@ class Finding:
     newcomer: Newcomer | None
     record: CertificateRecord | None
     subject: Subject | None
-    authority: ConnectionAuthority | None
+    permissions: ConnectionPermissions | None
     snapshot: PolicySnapshot
     policy: AppPolicy | None
     seq: int
@@ -120,7 +120,7 @@ class AccessDecision:
         subject: set only if the certificate is good.
         certificate: set if it is in the inventory.
         grants: ids of rules; none for an anonymous connection.
-        authority: what the connection may do.
+        permissions: what the connection may do.
         revision: number of the document that was judged by.
         policy: what it says about the application, None if it says nothing.
         deadline: when the connection must end; of a refused one, the moment of judgement.
@@ -136,7 +136,7 @@ class AccessDecision:
     subject: Subject | None
     certificate: CertificateRecord | None
     grants: tuple[str, ...]
-    authority: ConnectionAuthority | None
+    permissions: ConnectionPermissions | None
     revision: int
     policy: AppPolicy | None
     deadline: datetime

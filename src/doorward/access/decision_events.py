@@ -39,7 +39,7 @@ def write_admitted(
             "principal": principal.id if principal else "",
             "partner": finding.partner_id,
             "reasons": [reason.value for reason in finding.verdict.reasons],
-            "grants": list(finding.authority.grants) if finding.authority else [],
+            "grants": list(finding.permissions.grants) if finding.permissions else [],
             "deadline": until,
             "revision": finding.snapshot.revision,
             "sha256": record.sha256 if record else "",

@@ -13,7 +13,7 @@ from doorward.access.explanation import describe_certificate, find_judged
 from doorward.core.addresses import parse_address
 from doorward.core.entities import TENANT, Outcome
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.policy.decision import admits, authority_of
+from doorward.policy.decision import check_admission, permissions_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
@@ -57,5 +57,5 @@ def list_own_applications(
         for id_, policy in sorted(snapshot.policies.items(), key=lambda pair: pair[1].name)
         if id_ != PORTAL_APPLICATION
         and not policy.is_tcp
-        and admits(authority_of(policy, TENANT, id_, subject)).outcome is Outcome.GOOD
+        and check_admission(permissions_of(policy, TENANT, id_, subject)).outcome is Outcome.GOOD
     ]

@@ -1,6 +1,6 @@
 """From one policy to the next while connections live: who may stay, and which ids stand in for new ones.
 
-Not here: cutting, and comparing what two policies allow (policy.decision.lost_authority).
+Not here: cutting, and comparing what two policies allow (policy.decision.loses_permissions).
 
 What a connection may do is decided by the ids in its filter state, which nobody can change. An
 edited rule gets a new id, which no live connection holds. So each connection also carries a *class
@@ -24,7 +24,7 @@ Why this is sound:
 The order of a transition, which the caller keeps:
 0. from here on admit no connection that was judged under an older revision: it could join a class
    after its members were counted;
-1. end whoever lost authority (`lost_authority`) or is overreaching, and see that they are gone;
+1. end whoever lost authority (`loses_permissions`) or is overreaching, and see that they are gone;
 2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
 3. publish the plan with these aliases;
 4. end those of the `lacking` ones next that cannot show an id which is new with this policy: what they
@@ -67,7 +67,7 @@ class HeldConnection:
         application_id: the application that it was admitted to.
         revision: the policy revision under which it was judged.
         grants: the ids that it was given then, without the class token.
-        deserved: the ids that it would be given now: `ConnectionAuthority.grants` of the policy to
+        deserved: the ids that it would be given now: `ConnectionPermissions.grants` of the policy to
             come; empty where it deserves nothing, or where that is not known.
         decision: the id of the decision that admitted it; empty if that is not known.
     """

@@ -5,8 +5,8 @@ Not here: whether a certificate is good (verification), and how Envoy enforces t
 the follower that compares what a connection has lost, and `policy explain`.
 
 The steps of a judgement:
-1. the principal belongs to the tenant, is active, and the application trusts the authority that vouches
-   for it; otherwise it has no authority at all;
+1. the principal belongs to the tenant, is active, and the application trusts the authority that issued its
+   certificate; otherwise the connection has no permissions at all;
 2. each rule's selector holds for the subject, or not, or cannot be determined; an allow rule that holds
    gives its *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence);
 3. the request path is normalised, or refused as ambiguous before any rule;
@@ -45,11 +45,11 @@ from doorward.policy.request_paths import find_open_path, name_paths
 from doorward.policy.requirements import Requirement, all_met_with, effort
 from doorward.policy.subject import Subject
 
-FORESIGHT = timedelta(days=1)
-"""How far ahead it is looked for a loss; connections live for half a day."""
+LOOK_AHEAD = timedelta(days=1)
+"""How far ahead a loss of permissions is looked for; connections live for half a day."""
 
-MOST_TURNS = 16
-"""Moments that are looked at for it: a few windows open and close twice a day each."""
+MOST_CHANGES = 16
+"""How many moments are looked at: a few time windows open and close twice a day each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +67,24 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionAuthority:
-    """What one connection may do: sorted ids for Envoy, and terms to compare two authorities by.
+class ConnectionPermissions:
+    """What one connection may do: sorted ids for Envoy, and terms by which two values are compared.
 
-    `standing` says whether the principal may have any authority: `PRINCIPAL_ACTIVE`, or why not. `turns_at` is the
-    first moment (UTC) at which it must be judged again though no fact changed, and `loses_at` the first at which it
-    may be less than now; None for never.
+    `principal_status` is `PRINCIPAL_ACTIVE`, or the reason why the principal may have no permissions. `changes_at` is
+    the first moment (UTC) at which the connection must be judged again although no fact changed. `loses_at` is the
+    first moment at which it may have fewer permissions than now. Both are None if there is no such moment.
     """
 
     grants: tuple[str, ...]
     allowed: frozenset[Term]
     denied: frozenset[Term]
-    standing: Reason
-    turns_at: datetime | None = None
+    principal_status: Reason
+    changes_at: datetime | None = None
     loses_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class AdmissionVerdict:
     """Whether a connection is worth keeping, and every reason."""
 
     outcome: Outcome
@@ -115,7 +115,9 @@ class Decision:
         return min(open_ways, key=effort, default=self.missing)
 
 
-def authority_of(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> ConnectionAuthority:
+def permissions_of(
+    app: AppPolicy, tenant: str, application_id: str, subject: Subject
+) -> ConnectionPermissions:
     """Judge every rule as far as the connection decides it.
 
     Args:
@@ -125,35 +127,39 @@ def authority_of(app: AppPolicy, tenant: str, application_id: str, subject: Subj
         subject: who holds the connection, and what is known of it.
 
     Returns:
-        The authority; empty where the principal is not an active one of this tenant, or not one of an
-        authority that the application trusts.
+        The permissions; empty if the principal is not an active one of this tenant, or if the application does not
+        trust the principal's authority.
     """
-    authority = _authority_now(app, tenant, application_id, subject)
-    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
-        return authority
-    turns_at = turn = _next_turn(app, subject)
-    for _ in range(MOST_TURNS):
-        if turn is None or subject.time is None:
-            return replace(authority, turns_at=turns_at)
-        later = replace(subject, time=turn)
-        if turn - subject.time > FORESIGHT:
+    permissions = _permissions_now(app, tenant, application_id, subject)
+    if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
+        return permissions
+    changes_at = moment = _next_change(app, subject)
+    for _ in range(MOST_CHANGES):
+        if moment is None or subject.time is None:
+            return replace(permissions, changes_at=changes_at)
+        later = replace(subject, time=moment)
+        if moment - subject.time > LOOK_AHEAD:
             break
-        if lost_authority(authority, _authority_now(app, tenant, application_id, later)):
+        if loses_permissions(permissions, _permissions_now(app, tenant, application_id, later)):
             break
-        turn = _next_turn(app, later)
-    # Not looked further: it is judged again before that, and then it is known better.
-    return replace(authority, turns_at=turns_at, loses_at=turn)
+        moment = _next_change(app, later)
+    # Later moments are not looked at: the connection is judged again before them.
+    return replace(permissions, changes_at=changes_at, loses_at=moment)
 
 
-def _next_turn(app: AppPolicy, subject: Subject) -> datetime | None:
-    turns = (rule.selector.next_change(subject) for rule in app.rules if rule.selector.timed)
-    return min((turn for turn in turns if turn is not None), default=None)
+def _next_change(app: AppPolicy, subject: Subject) -> datetime | None:
+    changes = (rule.selector.next_change(subject) for rule in app.rules if rule.selector.timed)
+    return min((moment for moment in changes if moment is not None), default=None)
 
 
-def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> ConnectionAuthority:
-    standing = _standing(app, tenant, subject.principal)
-    if standing is not Reason.PRINCIPAL_ACTIVE:
-        return ConnectionAuthority(grants=(), allowed=frozenset(), denied=frozenset(), standing=standing)
+def _permissions_now(
+    app: AppPolicy, tenant: str, application_id: str, subject: Subject
+) -> ConnectionPermissions:
+    status = _principal_status(app, tenant, subject.principal)
+    if status is not Reason.PRINCIPAL_ACTIVE:
+        return ConnectionPermissions(
+            grants=(), allowed=frozenset(), denied=frozenset(), principal_status=status
+        )
     owner = owner_segment(subject.principal.name)
     grants: set[str] = set()
     terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_terms(app)), Effect.DENY: set()}
@@ -163,27 +169,27 @@ def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Su
             grants.add(grant_id(tenant, application_id, rule.effect, rule.selector))
         if selected:
             terms[rule.effect] |= rule.residual.terms_of(owner)
-    return ConnectionAuthority(
+    return ConnectionPermissions(
         grants=tuple(sorted(grants)),
         allowed=frozenset(terms[Effect.ALLOW]),
         denied=frozenset(terms[Effect.DENY]),
-        standing=standing,
+        principal_status=status,
     )
 
 
-def anonymous_authority(app: AppPolicy) -> ConnectionAuthority:
+def anonymous_permissions(app: AppPolicy) -> ConnectionPermissions:
     """Return what a connection without a good certificate may do: the public paths, and no more."""
-    return ConnectionAuthority(
-        grants=(), allowed=public_terms(app), denied=frozenset(), standing=Reason.ANONYMOUS
+    return ConnectionPermissions(
+        grants=(), allowed=public_terms(app), denied=frozenset(), principal_status=Reason.ANONYMOUS
     )
 
 
 def public_terms(app: AppPolicy) -> frozenset[Term]:
-    """Return the public paths as terms of authority: every method on each."""
+    """Return the public paths as terms: every method on each."""
     return frozenset(Term("*", pattern.text) for pattern in app.public)
 
 
-def lost_authority(old: ConnectionAuthority, new: ConnectionAuthority) -> bool:
+def loses_permissions(old: ConnectionPermissions, new: ConnectionPermissions) -> bool:
     """Say whether anything that `old` let through might be refused by `new`.
 
     Conservative: a loss is never missed, but a rewording that no term covers counts as one.
@@ -195,21 +201,25 @@ def lost_authority(old: ConnectionAuthority, new: ConnectionAuthority) -> bool:
     return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(biting, by=old.denied)
 
 
-def admits(authority: ConnectionAuthority) -> Admission:
-    """Say whether a connection with this authority is worth keeping: could any request pass?
+def check_admission(permissions: ConnectionPermissions) -> AdmissionVerdict:
+    """Say whether a connection with these permissions is worth keeping: could any request pass?
 
     Conservative the other way round: a connection is kept unless every allowed term is denied.
     """
-    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
-        return Admission(outcome=Outcome.BAD, reasons=(authority.standing,))
-    if not authority.allowed:
-        reasons = (Reason.NO_RULE_MATCHED, *((Reason.RULE_DENIES,) if authority.denied else ()))
-        return Admission(outcome=Outcome.BAD, reasons=(authority.standing, *reasons))
-    if _all_covered(authority.allowed, by=authority.denied):
-        return Admission(outcome=Outcome.BAD, reasons=(authority.standing, Reason.RULE_DENIES))
-    if not grants_fit(authority.grants):
-        return Admission(outcome=Outcome.BAD, reasons=(authority.standing, Reason.GRANTS_TOO_LARGE))
-    return Admission(outcome=Outcome.GOOD, reasons=(authority.standing, Reason.RULE_ALLOWS))
+    if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
+        return AdmissionVerdict(outcome=Outcome.BAD, reasons=(permissions.principal_status,))
+    if not permissions.allowed:
+        reasons = (Reason.NO_RULE_MATCHED, *((Reason.RULE_DENIES,) if permissions.denied else ()))
+        return AdmissionVerdict(outcome=Outcome.BAD, reasons=(permissions.principal_status, *reasons))
+    if _all_covered(permissions.allowed, by=permissions.denied):
+        return AdmissionVerdict(
+            outcome=Outcome.BAD, reasons=(permissions.principal_status, Reason.RULE_DENIES)
+        )
+    if not grants_fit(permissions.grants):
+        return AdmissionVerdict(
+            outcome=Outcome.BAD, reasons=(permissions.principal_status, Reason.GRANTS_TOO_LARGE)
+        )
+    return AdmissionVerdict(outcome=Outcome.GOOD, reasons=(permissions.principal_status, Reason.RULE_ALLOWS))
 
 
 def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, request: Request) -> Decision:
@@ -225,26 +235,27 @@ def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, r
     Returns:
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
     """
-    authority = authority_of(app, tenant, application_id, subject)
+    permissions = permissions_of(app, tenant, application_id, subject)
     path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
     open_path = find_open_path(app, request.method, path)
     if open_path and request.destination is None:
-        return _public(app, authority.standing, open_path)
-    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
-        return _refusal(app, subject, authority.standing, authority.standing)
-    if not grants_fit(authority.grants):
-        return _refusal(app, subject, authority.standing, Reason.GRANTS_TOO_LARGE)
+        return _public(app, permissions.principal_status, open_path)
+    if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
+        return _refusal(app, subject, permissions.principal_status, permissions.principal_status)
+    if not grants_fit(permissions.grants):
+        return _refusal(app, subject, permissions.principal_status, Reason.GRANTS_TOO_LARGE)
     if not METHOD.fullmatch(request.method):
-        return _refusal(app, subject, authority.standing, Reason.METHOD_AMBIGUOUS)
+        return _refusal(app, subject, permissions.principal_status, Reason.METHOD_AMBIGUOUS)
     if isinstance(path, PathRefused):
-        return _refusal(app, subject, authority.standing, Reason.PATH_AMBIGUOUS, path)
+        return _refusal(app, subject, permissions.principal_status, Reason.PATH_AMBIGUOUS, path)
     if request.method in app.methods_refused:
-        return _refusal(app, subject, authority.standing, Reason.METHOD_REFUSED)
+        return _refusal(app, subject, permissions.principal_status, Reason.METHOD_REFUSED)
     paths = name_paths(app, path, request.destination)
     if isinstance(paths, Reason):
-        return _refusal(app, subject, authority.standing, paths)
+        return _refusal(app, subject, permissions.principal_status, paths)
     judged = [
-        _judged(app, subject, authority.standing, request, one) for one in (paths[1:] if open_path else paths)
+        _judged(app, subject, permissions.principal_status, request, one)
+        for one in (paths[1:] if open_path else paths)
     ]
     refused = [one for one in judged if one.outcome is not Outcome.GOOD]
     # A factor would not help if the other path is refused for good.
@@ -263,16 +274,16 @@ def decide_connection(app: AppPolicy, tenant: str, application_id: str, subject:
     Returns:
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
     """
-    authority = authority_of(app, tenant, application_id, subject)
-    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
-        return _refusal(app, subject, authority.standing, authority.standing)
-    if not grants_fit(authority.grants):
-        return _refusal(app, subject, authority.standing, Reason.GRANTS_TOO_LARGE)
+    permissions = permissions_of(app, tenant, application_id, subject)
+    if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
+        return _refusal(app, subject, permissions.principal_status, permissions.principal_status)
+    if not grants_fit(permissions.grants):
+        return _refusal(app, subject, permissions.principal_status, Reason.GRANTS_TOO_LARGE)
     findings = tuple(find_for_connection(rule, subject) for rule in app.rules)
     outcome, reason, determining = _combine(findings)
     return Decision(
         outcome=outcome,
-        reasons=(authority.standing, reason),
+        reasons=(permissions.principal_status, reason),
         determining=determining,
         findings=findings,
         path="",
@@ -315,7 +326,7 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
     )
 
 
-def _standing(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
+def _principal_status(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
     """Step 1. A principal of another tenant is unknown here, whatever its state is there."""
     if principal.tenant != tenant:
         return Reason.PRINCIPAL_UNKNOWN
@@ -329,12 +340,12 @@ def _standing(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
 
 
 def _refusal(
-    app: AppPolicy, subject: Subject, standing: Reason, reason: Reason, path: PathRefused | None = None
+    app: AppPolicy, subject: Subject, status: Reason, reason: Reason, path: PathRefused | None = None
 ) -> Decision:
     """A decision that was reached before any rule was asked about the request."""
     return Decision(
         outcome=Outcome.BAD,
-        reasons=(standing,) if reason is standing else (standing, reason),
+        reasons=(status,) if reason is status else (status, reason),
         determining=(),
         findings=tuple(
             find_unasked(rule, subject, path.fault.value if path else reason.value) for rule in app.rules
@@ -344,10 +355,10 @@ def _refusal(
     )
 
 
-def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
+def _public(app: AppPolicy, status: Reason, path: NormalisedPath) -> Decision:
     return Decision(
         outcome=Outcome.GOOD,
-        reasons=(standing, Reason.PUBLIC_PATH),
+        reasons=(status, Reason.PUBLIC_PATH),
         determining=(),
         findings=tuple(find_not_asked(rule, Reason.PUBLIC_PATH) for rule in app.rules),
         path=path.text,
@@ -355,7 +366,7 @@ def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
 
 
 def _judged(
-    app: AppPolicy, subject: Subject, standing: Reason, request: Request, path: NormalisedPath
+    app: AppPolicy, subject: Subject, status: Reason, request: Request, path: NormalisedPath
 ) -> Decision:
     """Step 5 for one path."""
     findings = tuple(
@@ -367,7 +378,7 @@ def _judged(
         reason = Reason.FACTOR_MISSING
     return Decision(
         outcome=outcome,
-        reasons=(standing, reason),
+        reasons=(status, reason),
         determining=determining,
         findings=findings,
         path=path.text,

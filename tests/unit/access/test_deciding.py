@@ -41,7 +41,7 @@ def test_teller_is_admitted(world):
     assert decision.verdict.outcome is Outcome.GOOD
     assert decision.principal == world.principal("alice")
     assert decision.certificate == world.certificate(held)
-    assert decision.grants == decision.authority.grants != ()
+    assert decision.grants == decision.permissions.grants != ()
     assert (decision.revision, decision.seq) == (1, world.head())
     assert decision.deadline == NOON + timedelta(hours=12)
     assert decision.verdict.reasons[-3:] == (
@@ -78,7 +78,7 @@ def test_certificate_that_nobody_issued_is_refused(world):
     decision = world.decide(forged.der)
     assert_refused(decision, Reason.ISSUER_UNKNOWN, Reason.CERTIFICATE_UNKNOWN, Reason.NAME_MISMATCH)
     assert Reason.APPLICATION_KNOWN in decision.verdict.reasons
-    assert (decision.principal, decision.certificate, decision.authority) == (None, None, None)
+    assert (decision.principal, decision.certificate, decision.permissions) == (None, None, None)
     event = decision.event
     assert event.actor == "system"
     assert event.data["claimed_sha256"] == forged.sha256
@@ -153,7 +153,7 @@ def test_nothing_matched_is_refused(world):
     decision = world.decide(world.issue("carol").der)
     assert_refused(decision, Reason.CERTIFICATE_VALID, Reason.NO_RULE_MATCHED)
     assert decision.principal is not None
-    assert decision.authority is not None
+    assert decision.permissions is not None
 
 
 def test_each_application_has_its_own_rules(world):
@@ -167,7 +167,7 @@ def test_unknown_application_is_refused(world):
     """An application that is not in the document opens to nobody, and is not named in the event."""
     decision = world.decide(world.issue("alice").der, application_id="app_" + "z" * 20)
     assert_refused(decision, Reason.APPLICATION_UNKNOWN)
-    assert decision.authority is None
+    assert decision.permissions is None
     assert "application" not in decision.event.data
 
 

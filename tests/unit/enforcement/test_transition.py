@@ -18,7 +18,7 @@ from doorward.enforcement.transition import (
     rule_ids,
     standing_of,
 )
-from doorward.policy.decision import authority_of
+from doorward.policy.decision import permissions_of
 from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
@@ -156,7 +156,7 @@ def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
         state=PrincipalState.ACTIVE,
         groups=tuple(sorted(groups)),
     )
-    return frozenset(authority_of(app, TENANT, APP, Subject(principal=person)).grants)
+    return frozenset(permissions_of(app, TENANT, APP, Subject(principal=person)).grants)
 
 
 @settings(max_examples=150)

@@ -48,7 +48,7 @@ def live(
         "subject": None,
         "revision": 3,
         "grants": ("g1",),
-        "authority": None,
+        "permissions": None,
         "opened_at": NOON,
         **changed,
     }

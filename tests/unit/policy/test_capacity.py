@@ -8,7 +8,7 @@ from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalS
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import lint_document
 from doorward.policy.capacity import MOST_GRANTS, check_capacity, count_grants
-from doorward.policy.decision import admits, authority_of
+from doorward.policy.decision import check_admission, permissions_of
 from doorward.policy.document import parse_document
 from doorward.policy.grants import grants_fit
 from doorward.policy.model import Document
@@ -48,7 +48,7 @@ def test_two_hundred_deny_selectors_are_refused_with_the_mend() -> None:
     denies = [f"{{deny: {{groups: [g{at}]}}, to: {{paths: [/p{at}]}}}}" for at in range(200)]
     large = document(STAFF, *denies)
     app = large.apps[0]
-    assert admits(authority_of(app, "ten_default", "app_a", alice("staff"))).outcome is Outcome.BAD
+    assert check_admission(permissions_of(app, "ten_default", "app_a", alice("staff"))).outcome is Outcome.BAD
     with pytest.raises(ConfigurationError) as caught:
         check_capacity(large, file="test.yaml")
     assert caught.value.code == "grants-exceeded"
@@ -58,7 +58,8 @@ def test_two_hundred_deny_selectors_are_refused_with_the_mend() -> None:
     mended = document(STAFF, joined)
     check_capacity(mended, file="test.yaml")
     assert (
-        admits(authority_of(mended.apps[0], "ten_default", "app_a", alice("staff"))).outcome is Outcome.GOOD
+        check_admission(permissions_of(mended.apps[0], "ten_default", "app_a", alice("staff"))).outcome
+        is Outcome.GOOD
     )
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.policy.decision import (
-    ConnectionAuthority,
+    ConnectionPermissions,
     Request,
-    admits,
-    authority_of,
+    check_admission,
     decide,
     decide_anonymous,
-    lost_authority,
+    loses_permissions,
+    permissions_of,
 )
 from doorward.policy.grants import GRANTS_LIMIT_BYTES, grant_id, grants_fit, render_grants
 from doorward.policy.model import (
@@ -72,9 +72,9 @@ def person(
     return Subject(principal=who)
 
 
-def authority(policy: AppPolicy, *groups: str) -> ConnectionAuthority:
+def permissions(policy: AppPolicy, *groups: str) -> ConnectionPermissions:
     """What a person in these groups may do."""
-    return authority_of(policy, TENANT, APP_ID, person(*groups))
+    return permissions_of(policy, TENANT, APP_ID, person(*groups))
 
 
 READ = rule(Effect.ALLOW, "tellers", "/accounts/**", methods="GET HEAD")
@@ -103,30 +103,30 @@ def test_ids_are_never_shared() -> None:
 def test_grants_are_only_positive_evidence() -> None:
     """Who is selected by an allow holds its grant; who is NOT selected by a deny holds its clearance."""
     ids = {one.name: grant_id(TENANT, APP_ID, one.effect, one.selector) for one in POLICY.rules}
-    assert set(authority(POLICY, "tellers").grants) == {ids[READ.name], ids[NO_REPORTS.name]}
-    assert set(authority(POLICY, "tellers", "contractors").grants) == {ids[READ.name]}
-    assert set(authority(POLICY).grants) == {ids[NO_REPORTS.name]}
-    assert list(authority(POLICY, "tellers").grants) == sorted(authority(POLICY, "tellers").grants)
+    assert set(permissions(POLICY, "tellers").grants) == {ids[READ.name], ids[NO_REPORTS.name]}
+    assert set(permissions(POLICY, "tellers", "contractors").grants) == {ids[READ.name]}
+    assert set(permissions(POLICY).grants) == {ids[NO_REPORTS.name]}
+    assert list(permissions(POLICY, "tellers").grants) == sorted(permissions(POLICY, "tellers").grants)
 
 
 @pytest.mark.parametrize(
-    ("who", "standing"),
+    ("who", "status"),
     [
         (person("tellers", state=PrincipalState.SUSPENDED), Reason.PRINCIPAL_SUSPENDED),
         (person("tellers", state=PrincipalState.REMOVED), Reason.PRINCIPAL_REMOVED),
         (person("tellers", tenant="ten_2"), Reason.PRINCIPAL_UNKNOWN),
     ],
 )
-def test_no_authority_without_standing(who: Subject, standing: Reason) -> None:
+def test_no_permissions_without_an_active_principal(who: Subject, status: Reason) -> None:
     """Who is not an active principal of this tenant has no grant, not even a clearance."""
-    found = authority_of(POLICY, TENANT, APP_ID, who)
+    found = permissions_of(POLICY, TENANT, APP_ID, who)
     assert (found.grants, found.allowed, found.denied) == ((), frozenset(), frozenset())
-    assert admits(found).outcome is Outcome.BAD
-    assert admits(found).reasons == (standing,)
+    assert check_admission(found).outcome is Outcome.BAD
+    assert check_admission(found).reasons == (status,)
     decision = decide(POLICY, TENANT, APP_ID, who, Request(method="GET", raw_path="/accounts/7"))
     assert decision.outcome is Outcome.BAD
-    assert decision.reasons == (standing,)
-    assert {one.why for one in decision.findings} == {f"not asked: {standing.value}"}
+    assert decision.reasons == (status,)
+    assert {one.why for one in decision.findings} == {f"not asked: {status.value}"}
 
 
 def test_admission() -> None:
@@ -141,7 +141,7 @@ def test_admission() -> None:
         (denied, ["tellers"], Outcome.BAD, (active, Reason.RULE_DENIES)),
         (app(), ["tellers"], Outcome.BAD, (active, Reason.NO_RULE_MATCHED)),
     ):
-        admission = admits(authority(policy, *groups))
+        admission = check_admission(permissions(policy, *groups))
         assert (admission.outcome, admission.reasons) == (outcome, reasons)
 
 
@@ -149,16 +149,16 @@ def test_grants_are_limited() -> None:
     """Grants that do not fit into what Envoy can look through are refused, never cut short."""
     many = app(*(rule(Effect.ALLOW, f"g{at}") for at in range(200)))
     groups = [f"g{at}" for at in range(200)]
-    held = authority(many, *groups)
-    assert admits(held).reasons[-1] is Reason.GRANTS_TOO_LARGE
+    held = permissions(many, *groups)
+    assert check_admission(held).reasons[-1] is Reason.GRANTS_TOO_LARGE
     request = Request(method="GET", raw_path="/")
     decision = decide(many, TENANT, APP_ID, person(*groups), request)
     assert decision.reasons[-1] is Reason.GRANTS_TOO_LARGE
     assert decide_by_grants(many, TENANT, APP_ID, held.grants, request) is Outcome.BAD
-    fitting = authority(many, *groups[:185]).grants
+    fitting = permissions(many, *groups[:185]).grants
     assert grants_fit(fitting)
     assert len(render_grants([*fitting, "t" * 21])) <= GRANTS_LIMIT_BYTES
-    assert not grants_fit(authority(many, *groups[:186]).grants)
+    assert not grants_fit(permissions(many, *groups[:186]).grants)
 
 
 def test_grants_are_delimited_on_both_sides() -> None:
@@ -191,7 +191,7 @@ def test_decisions(
     assert decision.outcome is (Outcome.GOOD if good else Outcome.BAD)
     assert decision.reasons == (Reason.PRINCIPAL_ACTIVE, reason)
     assert decision.determining == determining
-    grants = authority(POLICY, *groups).grants
+    grants = permissions(POLICY, *groups).grants
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is decision.outcome
 
 
@@ -222,7 +222,7 @@ def test_ambiguous_paths_reach_no_rule() -> None:
     assert decision.path_refused == PathRefused(PathFault.FORBIDDEN_CHARACTER)
     assert decision.findings[1].selected
     assert decision.findings[1].why == "not asked: path-forbidden-character"
-    grants = authority(POLICY, "admins").grants
+    grants = permissions(POLICY, "admins").grants
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
 
 
@@ -234,50 +234,50 @@ def test_odd_methods_reach_no_rule(method: str) -> None:
     assert decision.outcome is Outcome.BAD
     assert decision.reasons[-1] is Reason.METHOD_AMBIGUOUS
     assert decision.findings[1].why == "not asked: method-ambiguous"
-    grants = authority(POLICY, "admins").grants
+    grants = permissions(POLICY, "admins").grants
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
 
 
 def test_old_grants_know_no_new_deny() -> None:
     """A connection that was judged before a deny rule came lacks its clearance and is refused."""
     before = app(ALL)
-    grants = authority(before, "admins").grants
+    grants = permissions(before, "admins").grants
     request = Request(method="GET", raw_path="/a")
     assert decide_by_grants(before, TENANT, APP_ID, grants, request) is Outcome.GOOD
     after = app(ALL, rule(Effect.DENY, "contractors"))
     assert decide_by_grants(after, TENANT, APP_ID, grants, request) is Outcome.BAD
 
 
-def test_lost_authority() -> None:
+def test_loses_permissions() -> None:
     """Whoever lost a term or met a new deny lost something; whoever has as much or more did not."""
-    wide = authority(app(ALL), "admins")
-    read = authority(app(READ), "tellers")
+    wide = permissions(app(ALL), "admins")
+    read = permissions(app(READ), "tellers")
     reports = replace(read, denied=frozenset({Term("*", "/accounts/reports/**")}))
     everything_denied = replace(read, denied=frozenset({Term("*", "/**")}))
-    assert not lost_authority(read, read)
-    assert not lost_authority(read, wide)
-    assert lost_authority(wide, read)
-    assert lost_authority(read, reports)
-    assert not lost_authority(reports, read)
-    assert lost_authority(reports, everything_denied)
-    assert not lost_authority(everything_denied, reports)
+    assert not loses_permissions(read, read)
+    assert not loses_permissions(read, wide)
+    assert loses_permissions(wide, read)
+    assert loses_permissions(read, reports)
+    assert not loses_permissions(reports, read)
+    assert loses_permissions(reports, everything_denied)
+    assert not loses_permissions(everything_denied, reports)
     elsewhere = replace(read, denied=frozenset({Term("*", "/transfers"), Term("POST", "/accounts/**")}))
-    assert not lost_authority(read, elsewhere)
-    nothing = authority(app(ALL))
-    assert lost_authority(read, nothing)
-    assert not lost_authority(nothing, read)
+    assert not loses_permissions(read, elsewhere)
+    nothing = permissions(app(ALL))
+    assert loses_permissions(read, nothing)
+    assert not loses_permissions(nothing, read)
 
 
 def test_methods_are_covered_by_any_method() -> None:
     """`*` covers each method, and no method covers `*`."""
-    anything = replace(authority(app(ALL), "admins"), allowed=frozenset({Term("*", "/a")}))
+    anything = replace(permissions(app(ALL), "admins"), allowed=frozenset({Term("*", "/a")}))
     reading = replace(anything, allowed=frozenset({Term("GET", "/a")}))
-    assert lost_authority(anything, reading)
-    assert not lost_authority(reading, anything)
+    assert loses_permissions(anything, reading)
+    assert not loses_permissions(reading, anything)
 
 
 class TestTrust:
-    """An application hears nobody whose authority it does not trust."""
+    """An application lets in no principal of an authority that it does not trust."""
 
     @pytest.mark.parametrize(
         ("trust", "partner", "good"),
@@ -294,26 +294,26 @@ class TestTrust:
         """Own principals where `own` is trusted, a partner's where it is named; no rule is asked otherwise."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=trust)
         who = person("staff", partner=partner)
-        found = authority_of(policy, TENANT, APP_ID, who)
+        found = permissions_of(policy, TENANT, APP_ID, who)
         assert bool(found.grants) is good
-        standing = Reason.PRINCIPAL_ACTIVE if good else Reason.AUTHORITY_NOT_TRUSTED
-        assert admits(found).reasons[0] is standing
+        status = Reason.PRINCIPAL_ACTIVE if good else Reason.AUTHORITY_NOT_TRUSTED
+        assert check_admission(found).reasons[0] is status
         decision = decide(policy, TENANT, APP_ID, who, Request(method="GET", raw_path="/"))
         assert (decision.outcome is Outcome.GOOD) is good
-        assert decision.reasons[0] is standing
+        assert decision.reasons[0] is status
 
     def test_trust_taken_away_is_a_loss(self) -> None:
-        """Whoever was let in by an authority loses everything when it is trusted no more."""
+        """A principal of an authority loses everything when the application no longer trusts that authority."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("clinic", "own"))
         who = person("staff", partner="clinic")
         narrowed = replace(policy, trust=("own",))
-        before, after = (authority_of(one, TENANT, APP_ID, who) for one in (policy, narrowed))
-        assert lost_authority(before, after)
+        before, after = (permissions_of(one, TENANT, APP_ID, who) for one in (policy, narrowed))
+        assert loses_permissions(before, after)
 
     def test_an_own_name_with_the_words_of_a_partner(self) -> None:
         """A principal of our own is never a partner's, whatever it is called."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("alice",))
-        assert not authority_of(policy, TENANT, APP_ID, person("staff")).grants
+        assert not permissions_of(policy, TENANT, APP_ID, person("staff")).grants
 
     def test_trust_is_sorted_and_somebody(self) -> None:
         """An application that trusts nobody, or twice, is impossible."""
@@ -343,7 +343,7 @@ def test_what_asks_for_more_than_the_request_line_reaches_no_rule(
     decision = decide(policy, TENANT, APP_ID, person("admins"), request)
     assert decision.outcome is Outcome.BAD
     assert decision.reasons[-1] is reason
-    grants = authority(policy, "admins").grants
+    grants = permissions(policy, "admins").grants
     assert decide_by_grants(policy, TENANT, APP_ID, grants, request) is Outcome.BAD
 
 
@@ -361,7 +361,7 @@ def test_a_destination_is_judged_like_the_path() -> None:
         request = Request(method="COPY", raw_path=source, destination=destination)
         decision = decide(policy, TENANT, APP_ID, person("staff"), request)
         assert decision.reasons[-1] is reason
-        grants = authority(policy, "staff").grants
+        grants = permissions(policy, "staff").grants
         assert decide_by_grants(policy, TENANT, APP_ID, grants, request) is decision.outcome
 
 
@@ -369,7 +369,7 @@ def test_losing_the_name_of_a_method_is_a_loss() -> None:
     """A rule for every method does not allow TRACE: taking the rule that names it away takes TRACE away."""
     named = app(rule(Effect.ALLOW, "staff"), rule(Effect.ALLOW, "staff", "/**", methods="TRACE"))
     plain = app(rule(Effect.ALLOW, "staff"))
-    assert lost_authority(authority(named, "staff"), authority(plain, "staff"))
+    assert loses_permissions(permissions(named, "staff"), permissions(plain, "staff"))
     request = Request(method="TRACE", raw_path="/a")
     assert decide(named, TENANT, APP_ID, person("staff"), request).outcome is Outcome.GOOD
     other = app(rule(Effect.ALLOW, "staff"), rule(Effect.ALLOW, "admins", methods="TRACE"))
@@ -378,9 +378,11 @@ def test_losing_the_name_of_a_method_is_a_loss() -> None:
     assert decision.findings[0].why == "method TRACE must be named"
 
 
-def held_terms(*, allowed: frozenset[Term], denied: frozenset[Term]) -> ConnectionAuthority:
-    """An authority of these terms."""
-    return ConnectionAuthority(grants=(), allowed=allowed, denied=denied, standing=Reason.PRINCIPAL_ACTIVE)
+def held_terms(*, allowed: frozenset[Term], denied: frozenset[Term]) -> ConnectionPermissions:
+    """Permissions of these terms."""
+    return ConnectionPermissions(
+        grants=(), allowed=allowed, denied=denied, principal_status=Reason.PRINCIPAL_ACTIVE
+    )
 
 
 def test_thousands_of_terms_are_compared_in_time() -> None:
@@ -392,8 +394,8 @@ def test_thousands_of_terms_are_compared_in_time() -> None:
     old = held_terms(allowed=terms("a"), denied=terms("d"))
     new = held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/e")})
     began = time.process_time()
-    assert not lost_authority(old, new)
-    assert lost_authority(old, held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/a/7")}))
+    assert not loses_permissions(old, new)
+    assert loses_permissions(old, held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/a/7")}))
     assert time.process_time() - began < 5
 
 

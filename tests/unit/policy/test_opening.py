@@ -9,12 +9,12 @@ from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
 from doorward.policy.decision import (
     Request,
-    admits,
-    anonymous_authority,
-    authority_of,
+    anonymous_permissions,
+    check_admission,
     decide,
     decide_anonymous,
-    lost_authority,
+    loses_permissions,
+    permissions_of,
 )
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy, Document
@@ -79,7 +79,7 @@ def test_without_them_nobody_is_anonymous() -> None:
     assert not app.admits_anonymous
     assert not app.public
     assert not app.origins
-    assert anonymous_authority(app).allowed == frozenset()
+    assert anonymous_permissions(app).allowed == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -197,17 +197,17 @@ def test_what_is_public_is_open_to_whoever_has_a_certificate(who: Subject) -> No
 
 def test_a_person_without_a_rule_is_known_at_public_paths() -> None:
     """The connection is worth keeping for what is public."""
-    authority = authority_of(APP, "ten_1", "app_1", person("nobody"))
-    assert admits(authority).outcome is Outcome.GOOD
-    assert not any(one.startswith("g") for one in authority.grants)
+    permissions = permissions_of(APP, "ten_1", "app_1", person("nobody"))
+    assert check_admission(permissions).outcome is Outcome.GOOD
+    assert not any(one.startswith("g") for one in permissions.grants)
 
 
 def test_a_path_that_closes_is_a_loss_and_one_that_opens_is_none() -> None:
     """So live anonymous connections end when something closes, and only then."""
     narrower = app_of(BEGIN + "    public: [/logo]\n")
-    wide, narrow = anonymous_authority(APP), anonymous_authority(narrower)
-    assert lost_authority(wide, narrow)
-    assert not lost_authority(narrow, wide)
+    wide, narrow = anonymous_permissions(APP), anonymous_permissions(narrower)
+    assert loses_permissions(wide, narrow)
+    assert not loses_permissions(narrow, wide)
 
 
 def test_public_is_asked_of_the_normalised_path() -> None:

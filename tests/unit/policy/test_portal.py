@@ -6,7 +6,7 @@ import pytest
 
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.policy.decision import admits, authority_of
+from doorward.policy.decision import check_admission, permissions_of
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, OnRefusal, TcpUpstream
 from doorward.policy.portal import build_portal_policy
 from doorward.policy.subject import Subject
@@ -28,7 +28,9 @@ DOCUMENT = Document(trust_domain="corp.example", apps=(app("pay", "clinic"), app
 def outcome(principal: Principal, document: Document = DOCUMENT) -> Outcome:
     """Whether this principal is let in."""
     policy = build_portal_policy(document)
-    return admits(authority_of(policy, TENANT, PORTAL_APPLICATION, Subject(principal=principal))).outcome
+    return check_admission(
+        permissions_of(policy, TENANT, PORTAL_APPLICATION, Subject(principal=principal))
+    ).outcome
 
 
 def principal(kind: PrincipalKind = PrincipalKind.PERSON, **changed: object) -> Principal:

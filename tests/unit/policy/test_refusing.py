@@ -9,7 +9,7 @@ import pytest
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
-from doorward.policy.decision import Request, anonymous_authority, decide_anonymous
+from doorward.policy.decision import Request, anonymous_permissions, decide_anonymous
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import OnRefusal, TcpUpstream
 
@@ -67,7 +67,7 @@ def test_a_page_admits_a_connection_to_nothing() -> None:
     """A connection without a good certificate may live there, and no request of it is allowed."""
     (app,) = parse_document(PAGE).apps
     assert app.admits_anonymous
-    assert anonymous_authority(app).allowed == frozenset()
+    assert anonymous_permissions(app).allowed == frozenset()
     decision = decide_anonymous(app, Request(method="GET", raw_path="/"))
     assert (decision.outcome, decision.reasons) == (
         Outcome.BAD,

@@ -12,7 +12,7 @@ from doorward.core.entities import Outcome, Reason
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
 from doorward.policy.analysis import lint_document
-from doorward.policy.decision import Request, decide, lost_authority
+from doorward.policy.decision import Request, decide, loses_permissions
 from doorward.policy.model import AppPolicy, Document, Effect, Residual
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderTerms
@@ -20,7 +20,7 @@ from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.grants import decide_by_grants
 from tests.support.ports import NOON
-from tests.unit.policy.test_decision import APP_ID, TENANT, app, authority, person, rule
+from tests.unit.policy.test_decision import APP_ID, TENANT, app, permissions, person, rule
 
 WEBAUTHN = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
 TOTP = Requirement(factor=FactorKind.TOTP)
@@ -70,8 +70,8 @@ class TestRequirements:
         self, before: tuple[Requirement, ...], after: tuple[Requirement, ...], *, lost: bool
     ) -> None:
         """A factor more, another one, or a fresher one: what passed before might not pass now."""
-        old, new = (authority(needing(*one), "x") for one in (before, after))
-        assert lost_authority(old, new) is lost
+        old, new = (permissions(needing(*one), "x") for one in (before, after))
+        assert loses_permissions(old, new) is lost
 
     @pytest.mark.parametrize(
         ("requirements", "ages", "missing"),
@@ -101,7 +101,7 @@ class TestRequirements:
         decision = decide(policy, TENANT, APP_ID, replace(person("x"), time=NOON), request)
         assert decision.missing == set(missing)
         assert decision.reasons[-1] is (Reason.FACTOR_MISSING if missing else Reason.RULE_ALLOWS)
-        grants = authority(policy, "x").grants
+        grants = permissions(policy, "x").grants
         assert decide_by_grants(policy, TENANT, APP_ID, grants, request, time=NOON) is decision.outcome
 
     def test_an_age_that_is_not_known_is_too_great(self) -> None:

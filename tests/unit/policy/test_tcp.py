@@ -9,7 +9,13 @@ import pytest
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents, lint_document
-from doorward.policy.decision import admits, authority_of, decide_connection, lost_authority, refuse_anonymous
+from doorward.policy.decision import (
+    check_admission,
+    decide_connection,
+    loses_permissions,
+    permissions_of,
+    refuse_anonymous,
+)
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import AppPolicy, HttpUpstream, TcpUpstream
 from doorward.policy.subject import Subject
@@ -203,7 +209,7 @@ class TestJudgement:
         decision = decide_connection(app, TENANT, APP_ID, subject)
         assert (decision.outcome, decision.reasons[-1]) == (outcome, reason)
         assert decision.determining == determining
-        assert admits(authority_of(app, TENANT, APP_ID, subject)).outcome is outcome
+        assert check_admission(permissions_of(app, TENANT, APP_ID, subject)).outcome is outcome
 
     def test_who_is_refused_whatever_the_rules_say(self) -> None:
         """A suspended person, and one who would hold more grants than fit."""
@@ -227,5 +233,5 @@ class TestJudgement:
         before = app_of(RULES + "      - {allow: {groups: [dba]}}\n")
         for name, lost in (("mallory", True), ("alice", False)):
             subject = subject_of(name, "dba")
-            old, new = (authority_of(one, TENANT, APP_ID, subject) for one in (before, app_of(self.TEXT)))
-            assert lost_authority(old, new) is lost
+            old, new = (permissions_of(one, TENANT, APP_ID, subject) for one in (before, app_of(self.TEXT)))
+            assert loses_permissions(old, new) is lost

@@ -51,7 +51,7 @@ from doorward.gateway.connections.connection import LiveConnection, PendingConne
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.policy.decision import authority_of
+from doorward.policy.decision import permissions_of
 from doorward.policy.grants import GRANTS_LIMIT_BYTES, grants_fit, render_grants
 from doorward.policy.model import AppPolicy
 from doorward.policy.paths import owner_segment
@@ -323,7 +323,7 @@ class Authorizer:
         subject, _ = decision.holder()
         ids = live.grants
         for policy in before:
-            earlier = authority_of(policy, TENANT, live.application_id, subject).grants
+            earlier = permissions_of(policy, TENANT, live.application_id, subject).grants
             more = (*ids, *(one for one in earlier if one not in ids))
             if not grants_fit(more):
                 break

@@ -14,7 +14,7 @@ from typing import Any
 
 from doorward.access.decision import NO_SESSIONS, AccessDecision, ConnectionContext, SessionStanding
 from doorward.gateway.connections.endpoints import Endpoint
-from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.decision import ConnectionPermissions
 from doorward.policy.subject import Subject
 
 
@@ -52,7 +52,7 @@ class LiveConnection(PendingConnection):
         subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
         revision: number of the document that it was judged by.
         grants: the ids that Envoy was told.
-        authority: what the policy gave it; None for adopted ones, which cannot be compared with a
+        permissions: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
         deadline: when it must end, UTC, whatever its rules say; see `ends_at`.
         partner_id: whose authority vouches; empty for our own, and for adopted ones.
@@ -71,7 +71,7 @@ class LiveConnection(PendingConnection):
     subject: Subject | None
     revision: int
     grants: tuple[str, ...]
-    authority: ConnectionAuthority | None
+    permissions: ConnectionPermissions | None
     deadline: datetime
     partner_id: str = ""
     decision: str = ""
@@ -105,7 +105,7 @@ class LiveConnection(PendingConnection):
             subject=subject,
             revision=decision.revision,
             grants=decision.grants,
-            authority=decision.authority,
+            permissions=decision.permissions,
             deadline=deadline,
             partner_id=decision.partner_id if subject else "",
             decision=decision.event.id if subject else "",
@@ -124,21 +124,21 @@ class LiveConnection(PendingConnection):
         return replace(
             self,
             subject=decision.subject,
-            authority=decision.authority,
+            permissions=decision.permissions,
             deadline=deadline,
             sessions=decision.sessions,
         )
 
     @property
     def ends_at(self) -> datetime:
-        """When it must end, UTC: at its deadline, with its last session, or when its authority is less by time alone."""
-        loses_at = self.authority.loses_at if self.authority is not None else None
+        """When it must end, UTC: at its deadline, with its last session, or when time alone takes a permission away."""
+        loses_at = self.permissions.loses_at if self.permissions is not None else None
         return min(one for one in (self.deadline, loses_at, self.sessions.last_end) if one is not None)
 
     @property
-    def turns_at(self) -> datetime | None:
+    def changes_at(self) -> datetime | None:
         """When it must be judged again though nothing changed but the time, UTC; None for never."""
-        return self.authority.turns_at if self.authority is not None else None
+        return self.permissions.changes_at if self.permissions is not None else None
 
     @property
     def anonymous(self) -> bool:

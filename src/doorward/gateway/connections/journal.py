@@ -66,10 +66,10 @@ _KEPT: Mapping[str, tuple[str, Callable[[Any], str | int | float], Callable[[Any
 
 The keys are those of every version: a gateway that starts again reads the lines of the one before."""
 
-NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "authority": None}
+NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "permissions": None}
 """What an adopted connection has in the place of what a judgement said; other fields have their default."""
 
-# Who adopts a connection knows no rules, and ends it at the time at which its authority is less by time alone.
+# The process that adopts a connection knows no rules. It ends the connection when time alone takes a permission away.
 _kept = attrgetter(*("ends_at" if name == "deadline" else name for name in _KEPT))
 
 

@@ -81,7 +81,7 @@ class Connections:
         self._by_principal: dict[str, set[int]] = {}
         self._by_shown: dict[str, set[int]] = {}  # anonymous ones take no place of the principal's
         self._deadlines = TimerQueue()
-        self._turns = TimerQueue()
+        self._time_changes = TimerQueue()
         for adopted in journal.adopted if journal else ():
             self._insert(adopted)
 
@@ -207,7 +207,7 @@ class Connections:
             known = self._live.get(connection.cookie)
             if known is None:
                 return False
-            if is_same_entry(known, connection):  # only its authority is another: nothing to write down
+            if is_same_entry(known, connection):  # only its permissions differ: nothing to write down
                 self._live[connection.cookie] = connection
                 self._watch(connection)
                 return True
@@ -218,7 +218,7 @@ class Connections:
             return True
 
     def condemn(self, cookie: int) -> LiveConnection | None:
-        """Take a connection's authority away: it leaves the indexes and is cut until it is gone.
+        """Take a connection's permissions away: it leaves the indexes and is cut until it is gone.
 
         Returns:
             The connection, for the cutter; None when it was not live (a pending one is dropped, so
@@ -285,23 +285,23 @@ class Connections:
         with self._lock:
             return self._deadlines.first()
 
-    def turned(self, now: datetime) -> tuple[LiveConnection, ...]:
+    def due_by_time(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections that must be judged again because of the time.
 
         They come again a second later until they are replaced, condemned or forgotten.
         """
         with self._lock:
-            return self._take(self._turns, now)
+            return self._take(self._time_changes, now)
 
-    def turning(self) -> tuple[LiveConnection, ...]:
+    def time_dependent(self) -> tuple[LiveConnection, ...]:
         """Return the connections of which a rule depends on the time."""
         with self._lock:
-            return tuple(one for one in self._live.values() if one.turns_at is not None)
+            return tuple(one for one in self._live.values() if one.changes_at is not None)
 
-    def next_turn(self) -> datetime | None:
-        """Return when `turned` should be asked next at the latest; None for never."""
+    def next_time_change(self) -> datetime | None:
+        """Return when `due_by_time` should be asked next at the latest; None for never."""
         with self._lock:
-            return self._turns.first()
+            return self._time_changes.first()
 
     def __len__(self) -> int:
         """Return how many connections are held, pending ones included."""
@@ -357,7 +357,7 @@ class Connections:
 
     def _watch(self, connection: LiveConnection) -> None:
         self._deadlines.set(connection.cookie, connection.ends_at)
-        self._turns.set(connection.cookie, connection.turns_at)
+        self._time_changes.set(connection.cookie, connection.changes_at)
 
     def _remove(self, cookie: int) -> LiveConnection | None:
         self._condemned.pop(cookie, None)
@@ -377,7 +377,7 @@ class Connections:
         if connection is None:
             return None
         self._deadlines.set(cookie, None)
-        self._turns.set(cookie, None)
+        self._time_changes.set(cookie, None)
         self._release(connection.remote)
         if connection.anonymous:
             self._anonymous.give_back(source_of(connection.remote))

@@ -1,1 +1,1 @@
-"""Following the change sequence: what lost authority is cut, what is new is published."""
+"""Following the change sequence: connections that lost permissions are cut, new policies are published."""

@@ -1,4 +1,4 @@
-"""The follower: reads the change sequence and ends every connection that lost authority, within milliseconds.
+"""The follower: reads the change sequence and ends every connection that lost permissions, within milliseconds.
 
 Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publishing a new policy
 (publishing). The steps for each batch of changes:
@@ -34,10 +34,10 @@ from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.affected import AffectedConnections, affected_ids
-from doorward.gateway.following.authorities import Authorities
 from doorward.gateway.following.change_mark import render_mark
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
+from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -172,10 +172,10 @@ class Follower:
 
     def _patience(self) -> float:
         """Return how long to wait: to the next poll, or to the next moment at which time alone changes something."""
-        turn = self._connections.next_turn()
-        if turn is None:
+        moment = self._connections.next_time_change()
+        if moment is None:
             return POLL_SECONDS
-        left = (turn - self._services.clock.now()).total_seconds()
+        left = (moment - self._services.clock.now()).total_seconds()
         return min(POLL_SECONDS, max(SHORTEST_WAIT_SECONDS, left))
 
     def _note_listening_failed(self, error: Exception) -> None:
@@ -197,7 +197,7 @@ class Follower:
         if self._policies is None:
             self._policies = self._read_policies()
         self._doing = _TIME
-        self._judge_turned(self._policies)
+        self._judge_time_changes(self._policies)
         count = self._follow()
         self._doing = _PEOPLE
         partners = self._judge_partners()
@@ -211,7 +211,7 @@ class Follower:
         self._errors.clear()
         return count == BATCH or bool(self._moved)
 
-    def _judge_turned(self, policies: Mapping[str, AppPolicy]) -> None:
+    def _judge_time_changes(self, policies: Mapping[str, AppPolicy]) -> None:
         """Compare those whose rules depend on the time with what they may do now.
 
         By rules in memory: a window closes also while the database is away. The clock on the wall decides; if it
@@ -219,10 +219,10 @@ class Follower:
         """
         now = self._services.clock.now()
         set_back = now < self._looked_at
-        turned = self._connections.turning() if set_back else self._connections.turned(now)
-        if turned:
-            kept = self._reassessor.compare(turned, Authorities(policies, now))
-            if any(set(authority.grants) != set(one.grants) for one, authority in kept):
+        concerned = self._connections.time_dependent() if set_back else self._connections.due_by_time(now)
+        if concerned:
+            kept = self._reassessor.compare(concerned, PermissionsCache(policies, now))
+            if any(set(permissions.grants) != set(one.grants) for one, permissions in kept):
                 self._regrant()
         self._looked_at = now  # not before: a clock that was set back is noticed until it was acted on
 
@@ -340,5 +340,5 @@ class Follower:
     def _compare_with_policy(self) -> None:
         self._policies = self._read_policies()
         now = self._services.clock.now()
-        self._reassessor.compare(self._connections.all(), Authorities(self._policies, now))
+        self._reassessor.compare(self._connections.all(), PermissionsCache(self._policies, now))
         self._reassessor.release(self._connections.refused())

@@ -20,8 +20,8 @@ from doorward.core.ports import Clock
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.following.authorities import Authorities
-from doorward.policy.decision import ConnectionAuthority, lost_authority
+from doorward.gateway.following.permissions import PermissionsCache
+from doorward.policy.decision import ConnectionPermissions, loses_permissions
 
 COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
@@ -99,21 +99,25 @@ class Reassessor:
             self._ender.end(good, EndReason.AUTHORITY_CHANGED)
 
     def compare(
-        self, connections: Sequence[LiveConnection], authorities: Authorities
-    ) -> list[tuple[LiveConnection, ConnectionAuthority]]:
+        self, connections: Sequence[LiveConnection], cache: PermissionsCache
+    ) -> list[tuple[LiveConnection, ConnectionPermissions]]:
         """End connections that lost something by newer rules, and return the others with what they may do now."""
-        kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
+        kept: list[tuple[LiveConnection, ConnectionPermissions]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):
             lost = []
             for one in connections[start : start + COMPARED_AT_ONCE]:
-                authority = authorities.of(one)
-                if one.authority is None or authority is None or lost_authority(one.authority, authority):
+                permissions = cache.of(one)
+                if (
+                    one.permissions is None
+                    or permissions is None
+                    or loses_permissions(one.permissions, permissions)
+                ):
                     lost.append(one)
                 else:
-                    kept.append((one, authority))
+                    kept.append((one, permissions))
             self._ender.end(lost, EndReason.AUTHORITY_WITHDRAWN)
-        for one, authority in kept:
-            self._connections.replace(replace(one, authority=authority))
+        for one, permissions in kept:
+            self._connections.replace(replace(one, permissions=permissions))
         return kept
 
     def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
@@ -171,11 +175,11 @@ def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
     application was told the former name. One with another session epoch has lost its sessions: Envoy compares tokens
     with the epoch that it was told.
     """
-    if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
+    if now.verdict.outcome is not Outcome.GOOD or one.permissions is None or now.permissions is None:
         return True
     if now.principal is None or now.principal.id != one.principal_id:
         return True
     # The portal looks every session up; its answer to a sign-out has to arrive.
     if one.sessions.epoch != now.sessions.epoch and one.application_id != PORTAL_APPLICATION:
         return True
-    return lost_authority(one.authority, now.authority)
+    return loses_permissions(one.permissions, now.permissions)

@@ -40,7 +40,7 @@ from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
-from doorward.gateway.following.authorities import Authorities, held_connection
+from doorward.gateway.following.permissions import PermissionsCache, held_connection
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     configuration_of,
@@ -396,10 +396,10 @@ class PolicyPublisher:
         What the registry keeps may be compared with another one already: changes can follow closely.
         Not those of TCP: Envoy asks their rules once, so that it does not matter later which ids they show.
         """
-        authorities = Authorities(snapshot.policies, self._services.clock.now())
+        cache = PermissionsCache(snapshot.policies, self._services.clock.now())
         tcp = {one for one, app in snapshot.policies.items() if app.is_tcp}
         held = [
-            held_connection(one, authorities.of(one))
+            held_connection(one, cache.of(one))
             for one in self._connections.all()
             if one.application_id not in tcp
         ]

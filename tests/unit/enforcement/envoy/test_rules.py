@@ -14,7 +14,7 @@ from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
-from doorward.policy.decision import Request, authority_of, decide, decide_anonymous
+from doorward.policy.decision import Request, decide, decide_anonymous, permissions_of
 from doorward.policy.grants import render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
@@ -44,7 +44,7 @@ def test_the_compiled_table_decides_as_the_judge_does(
     app: AppPolicy, subject: Subject, request: Request
 ) -> None:
     """`OR (grant AND residual) AND (clearance OR NOT residual)`, for every policy, person and request."""
-    grants = authority_of(app, TENANT, APP_ID, subject).grants
+    grants = permissions_of(app, TENANT, APP_ID, subject).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
@@ -79,7 +79,7 @@ def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, req
         request,
         shown=ShownFactors(tuple((kind, at.replace(microsecond=0)) for kind, at in request.shown.times)),
     )
-    grants = authority_of(app, TENANT, APP_ID, subject).grants
+    grants = permissions_of(app, TENANT, APP_ID, subject).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST), SESSIONS)
     owner = owner_segment(subject.principal.name)
     state = state_of(*grants, owner=owner or NOBODY)
@@ -94,7 +94,7 @@ def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, req
             continue
         decision = decide(app, TENANT, APP_ID, replace(subject, time=time), asked)
         helps = bool(challenge_of(table, "app.test", request.method, path.text, state))
-        if authority_of(app, TENANT, APP_ID, replace(subject, time=time)).grants == grants:
+        if permissions_of(app, TENANT, APP_ID, replace(subject, time=time)).grants == grants:
             assert helps is (Reason.FACTOR_MISSING in decision.reasons)
 
 
@@ -107,7 +107,7 @@ def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Requ
         return
     headers = {} if request.destination is None else {"destination": request.destination}
     is_open = decide_anonymous(app, request).outcome is Outcome.GOOD
-    grants = authority_of(app, TENANT, APP_ID, subject).grants
+    grants = permissions_of(app, TENANT, APP_ID, subject).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     for judged in ("", "0", "-", "11"):
         state = state_of(*grants, judged=judged)

@@ -15,8 +15,8 @@ from doorward.enforcement.envoy.names import Fact
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.following.authorities import Authorities
-from doorward.policy.decision import anonymous_authority, lost_authority
+from doorward.gateway.following.permissions import PermissionsCache
+from doorward.policy.decision import anonymous_permissions, loses_permissions
 from doorward.policy.document import parse_document
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
@@ -143,9 +143,9 @@ def test_a_policy_that_closes_something_ends_them_and_no_other_does(place: Place
 
     def loses(text: str) -> bool:
         app = parse_document(text).app("payments")
-        now = Authorities({connection.application_id: app} if app else {}, NOON).of(connection)
-        assert connection.authority is not None
-        return now is None or lost_authority(connection.authority, now)
+        now = PermissionsCache({connection.application_id: app} if app else {}, NOON).of(connection)
+        assert connection.permissions is not None
+        return now is None or loses_permissions(connection.permissions, now)
 
     assert not loses(document(PUBLIC))
     assert not loses(document("    public: ['/**']\n"))
@@ -154,7 +154,7 @@ def test_a_policy_that_closes_something_ends_them_and_no_other_does(place: Place
     assert loses(document(LISTED))
     assert loses(document())
     assert loses("trust_domain: corp.example\n")
-    assert connection.authority == anonymous_authority(parse_document(document(PUBLIC)).apps[0])
+    assert connection.permissions == anonymous_permissions(parse_document(document(PUBLIC)).apps[0])
 
 
 def test_many_of_them_are_counted_and_not_written_singly(place: Place) -> None:

@@ -32,7 +32,7 @@ def test_what_was_known_before_the_judgement_stays() -> None:
     assert admitted.source_address == "198.51.100.7"
     assert (admitted.certificate_id, admitted.sha256) == (alice.record.id, alice.record.sha256)
     assert (admitted.principal_id, admitted.subject) == (alice.record.principal_id, decision.subject)
-    assert (admitted.grants, admitted.authority) == (decision.grants, decision.authority)
+    assert (admitted.grants, admitted.permissions) == (decision.grants, decision.permissions)
     assert (admitted.revision, admitted.decision) == (decision.revision, decision.event.id)
 
 

@@ -58,7 +58,7 @@ def test_a_restarted_gateway_counts_them_again(tmp_path: Path) -> None:
     adopted = second.get(1)
     assert adopted is not None
     assert adopted.anonymous
-    assert adopted.authority is None
+    assert adopted.permissions is None
     second.begin(pending(2))
     with pytest.raises(RequestRefused):
         second.admit(live(2, certificate_id="", principal_id="", sha256=""), judged_at=0)

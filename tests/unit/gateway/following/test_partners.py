@@ -371,7 +371,7 @@ def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Gue
     found = {one.cookie: one for one in guests.scene.connections.all()}
     for cookie, of in ((11, 1), (13, 3)):
         adopted = replace(
-            found[of], cookie=cookie, adopted=True, partner_id="", subject=None, authority=None, grants=()
+            found[of], cookie=cookie, adopted=True, partner_id="", subject=None, permissions=None, grants=()
         )
         guests.scene.connections.begin(pending(cookie))
         assert guests.scene.connections.admit(adopted, judged_at=guests.scene.connections.sequence)

@@ -34,7 +34,7 @@ from tests.unit.gateway.standing import enter
 
 
 def test_what_changed_is_read_before_a_connection_asks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Authorities, document and partners are read by the follower; no handshake waits for that."""
+    """PermissionsCache, document and partners are read by the follower; no handshake waits for that."""
     held = scene.world.issue("alice")
     scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     scene.follow()
@@ -210,7 +210,7 @@ def test_a_failure_in_acting_does_not_advance(scene: Scene) -> None:
 
 
 def test_a_cut_that_fails_leaves_the_connection_condemned(scene: Scene) -> None:
-    """What resists its end has no authority any more and waits for the reconciler."""
+    """A connection that could not be cut has no permissions any more, and the reconciler cuts it again."""
     scene.cutter.resisting = {1}
     directory.suspend(scene.world.services, "alice", actor=ACTOR)
     scene.follow()

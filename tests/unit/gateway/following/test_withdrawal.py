@@ -109,8 +109,8 @@ def test_a_group_put_into_a_denied_one_ends_its_members(scene: Scene) -> None:
 
 def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
     """A change of one group asks about nobody else, and about what is known of those adopted."""
-    scene.connections.replace(replace(scene.live(1), subject=None, authority=None, adopted=True))
-    scene.connections.replace(replace(scene.live(3), subject=None, authority=None, adopted=True))
+    scene.connections.replace(replace(scene.live(1), subject=None, permissions=None, adopted=True))
+    scene.connections.replace(replace(scene.live(3), subject=None, permissions=None, adopted=True))
     nesting.nest(scene.world.services, "clerks", "tellers", actor=ACTOR)
     scene.follow()
     assert scene.cutter.cut == [1], (
@@ -167,14 +167,14 @@ def test_an_application_that_is_removed_ends_its_connections(scene: Scene) -> No
 
 
 def test_a_widened_policy_ends_nobody(scene: Scene) -> None:
-    """Where a change gives more, connections go on and their authority is kept as it is now."""
+    """Where a change gives more, connections go on and their permissions are kept as it is now."""
     scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     scene.follow()
     assert scene.cutter.cut == []
     one = scene.connections.get(1)
     assert one is not None
-    assert one.authority is not None
-    assert any(term.method == "POST" for term in one.authority.allowed)
+    assert one.permissions is not None
+    assert any(term.method == "POST" for term in one.permissions.allowed)
 
 
 def test_what_was_given_is_taken_back_by_comparison(scene: Scene) -> None:
@@ -358,8 +358,8 @@ def test_a_connection_says_when_it_ends_by_time_alone(scene: Scene) -> None:
     """Its end is known when it is admitted, and moves with the rules."""
     by_day(scene)
     closes = scene.world.clock.now() + CLOSING
-    assert (scene.live(1).ends_at, scene.live(1).turns_at) == (closes, closes)
+    assert (scene.live(1).ends_at, scene.live(1).changes_at) == (closes, closes)
     scene.apply(DOCUMENT)
     scene.follow()
     assert scene.live(1).ends_at == scene.live(1).deadline > closes
-    assert scene.live(1).turns_at is None
+    assert scene.live(1).changes_at is None

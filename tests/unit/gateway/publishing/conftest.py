@@ -26,7 +26,7 @@ from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.watches import InotifyUsage
-from doorward.policy.decision import authority_of
+from doorward.policy.decision import permissions_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
@@ -85,14 +85,14 @@ class Site:
         enter(self.world, self.connections, self.world.issue(name), cookie, app=app)
 
     def judge_again(self, cookie: int) -> None:
-        """What the follower does with a connection when something changed: its authority is as of now."""
+        """What the follower does with a connection when something changed: its permissions are as of now."""
         one = self.connections.get(cookie)
         assert one is not None
         assert one.subject is not None
         subject = Subject(principal=self.world.principal(one.subject.principal.name))
         app = self.world.snapshot().policies[one.application_id]
-        authority = authority_of(app, TENANT, one.application_id, subject)
-        self.connections.replace(replace(one, subject=subject, authority=authority))
+        permissions = permissions_of(app, TENANT, one.application_id, subject)
+        self.connections.replace(replace(one, subject=subject, permissions=permissions))
 
     def publish(self, text: str) -> float:
         """Apply a document, judge every connection again, and publish."""

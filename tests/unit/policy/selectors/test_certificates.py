@@ -11,7 +11,7 @@ from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import ConfigurationError
 from doorward.pki.profiles import PROFILES as MADE
-from doorward.policy.decision import Request, authority_of, decide
+from doorward.policy.decision import Request, decide, permissions_of
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.certificates import CERTIFICATE, PROFILES
@@ -109,11 +109,11 @@ def test_what_cannot_be_determined_withholds_grant_and_clearance(field: str, rul
     """Neither an allow nor a deny rule is taken to be in the favour of a certificate with an unknown fact."""
     unknown = printer(**{field: None})
     allow = app(f"{{allow: {{certificate: {rule}}}}}")
-    assert authority_of(allow, "ten_1", "app_1", PRINTER).allowed
-    assert not authority_of(allow, "ten_1", "app_1", unknown).grants
+    assert permissions_of(allow, "ten_1", "app_1", PRINTER).allowed
+    assert not permissions_of(allow, "ten_1", "app_1", unknown).grants
     assert decide(allow, "ten_1", "app_1", unknown, REQUEST).outcome is Outcome.BAD
     deny = app("{allow: {kind: device}}", f"{{deny: {{certificate: {rule}}}}}")
-    found = authority_of(deny, "ten_1", "app_1", unknown)
+    found = permissions_of(deny, "ten_1", "app_1", unknown)
     assert len(found.grants) == 1
     assert found.grants[0].startswith("g")
     assert found.denied

@@ -8,7 +8,7 @@ import pytest
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import ConfigurationError
-from doorward.policy.decision import authority_of
+from doorward.policy.decision import permissions_of
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.times import TIME
@@ -116,7 +116,7 @@ def test_what_the_clock_shows_is_explained() -> None:
     assert TIME.next_change(gone, at("2026-01-16 12:00")) is None
 
 
-def authority(*rules: str, now: str = "2026-01-16 12:00"):
+def permissions(*rules: str, now: str = "2026-01-16 12:00"):
     """What alice, of the group `tellers`, may do at a moment."""
     who = Principal(
         id="per_a",
@@ -126,7 +126,7 @@ def authority(*rules: str, now: str = "2026-01-16 12:00"):
         state=PrincipalState.ACTIVE,
         groups=("tellers",),
     )
-    return authority_of(app(*rules), TENANT, "app_1", Subject(principal=who, time=at(now)))
+    return permissions_of(app(*rules), TENANT, "app_1", Subject(principal=who, time=at(now)))
 
 
 DAY = "time: {from: 08:00, to: 18:00, zone: UTC}"
@@ -153,8 +153,8 @@ ALWAYS = "name: always, allow: {groups: [tellers]}"
 )
 def test_time_alone_takes_away(rules: tuple[str, ...], turns: str | None, loses: str | None) -> None:
     """The next moment that must be judged, and the first at which something is lost, are known beforehand."""
-    found = authority(*rules)
-    assert found.turns_at == (turns and at(turns))
+    found = permissions(*rules)
+    assert found.changes_at == (turns and at(turns))
     if loses == "2026-01-17 18:00":  # not looked that far: some moment before which nothing is lost
         assert found.loses_at is None or found.loses_at > at("2026-01-17 07:59")
     else:
@@ -164,6 +164,6 @@ def test_time_alone_takes_away(rules: tuple[str, ...], turns: str | None, loses:
 def test_a_loss_beyond_many_turns_is_bounded_by_the_last_one_looked_at() -> None:
     """So many windows begin that the judge stops looking: the connection ends there at the latest."""
     begins = [f"allow: {{time: {{from: '00:{at:02}', to: '24:00', zone: UTC}}}}" for at in range(1, 20)]
-    found = authority(ALWAYS, *begins, now="2026-01-15")
-    assert found.turns_at == at("2026-01-15 00:01")
+    found = permissions(ALWAYS, *begins, now="2026-01-15")
+    assert found.changes_at == at("2026-01-15 00:01")
     assert found.loses_at == at("2026-01-15 00:17")

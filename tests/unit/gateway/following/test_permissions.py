@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import product
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.gateway.following.authorities import Authorities
-from doorward.policy.decision import authority_of
+from doorward.gateway.following.permissions import PermissionsCache
+from doorward.policy.decision import permissions_of
 from doorward.policy.document import parse_document
 from doorward.policy.subject import Subject
 from tests.support.ports import NOON
@@ -34,7 +34,7 @@ APP = "app_" + "a" * 20
 
 def test_alike_or_not_each_gets_its_own() -> None:
     """Over every mixture of name, kind, state, tenant and groups: what is remembered is what would be judged."""
-    authorities = Authorities({APP: DOCUMENT.apps[0]}, NOON)
+    authorities = PermissionsCache({APP: DOCUMENT.apps[0]}, NOON)
     names = ("alice", "bob", "carol", "dave", "erin")
     groups = ((), ("tellers",), ("contractors",), ("contractors", "tellers"))
     partners = ("", "clinic", "ward")
@@ -50,16 +50,18 @@ def test_alike_or_not_each_gets_its_own() -> None:
             partner=partner,
         )
         one = live(cookie, application_id=APP, subject=Subject(principal=who))
-        alone = authority_of(DOCUMENT.apps[0], TENANT, APP, Subject(principal=who, time=NOON))
+        alone = permissions_of(DOCUMENT.apps[0], TENANT, APP, Subject(principal=who, time=NOON))
         assert authorities.of(one) == alone, who
 
 
 def test_who_cannot_be_compared_gets_nothing() -> None:
-    """An adopted connection, and one to an application that is gone, have no authority that is known."""
-    authorities = Authorities({APP: DOCUMENT.apps[0]}, NOON)
+    """An adopted connection, and one to an application that is gone, have no known permissions."""
+    authorities = PermissionsCache({APP: DOCUMENT.apps[0]}, NOON)
     alice = Principal(
         id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
     )
     assert authorities.of(live(1, application_id=APP)) is None
     assert authorities.of(live(1, application_id="app_gone", subject=Subject(principal=alice))) is None
-    assert Authorities({}, NOON).of(live(1, application_id=APP, subject=Subject(principal=alice))) is None
+    assert (
+        PermissionsCache({}, NOON).of(live(1, application_id=APP, subject=Subject(principal=alice))) is None
+    )

@@ -1,9 +1,9 @@
-"""What live connections may do by one policy, worked out once for all who are alike to its rules.
+"""What live connections may do by one policy, computed once for all subjects that its rules cannot tell apart.
 
 Not here: the judgement itself (`policy.decision`), and what follows from it (follower, publishing).
-Fifty thousand people hold connections, and their groups are a few hundred: those whom the rules cannot tell
-apart have one authority (`policy.likeness`). So a new policy is compared with all of them in a fraction of a
-second, and those who lose are cut in time.
+Fifty thousand people hold connections, but there are only a few hundred combinations of groups. Subjects that the
+rules cannot tell apart have the same permissions (`policy.likeness`). So a new policy is compared with all
+connections in a fraction of a second, and connections that lose a permission are cut in time.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from datetime import datetime
 from doorward.core.entities import TENANT
 from doorward.enforcement.transition import HeldConnection
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
+from doorward.policy.decision import ConnectionPermissions, anonymous_permissions, permissions_of
 from doorward.policy.likeness import Likeness
 from doorward.policy.model import AppPolicy
 
 
-class Authorities:
-    """What one document gives; for one thread, and for as long as that document is looked at.
+class PermissionsCache:
+    """The permissions that one document gives; for one thread, while that document is looked at.
 
     Args:
         policies: application id to its policy (`PolicySnapshot.policies`).
@@ -32,30 +32,30 @@ class Authorities:
         self._now = now
         self._apps = policies
         self._likeness = {one: Likeness(app) for one, app in self._apps.items()}
-        self._known: dict[Hashable, ConnectionAuthority] = {}
+        self._known: dict[Hashable, ConnectionPermissions] = {}
 
-    def of(self, one: LiveConnection) -> ConnectionAuthority | None:
-        """Return what a connection may do; None where its application is gone, or for an adopted one."""
+    def of(self, one: LiveConnection) -> ConnectionPermissions | None:
+        """Return what a connection may do; None if its application is gone, or if the connection was adopted."""
         app, subject = self._apps.get(one.application_id), one.subject
         if one.anonymous:
-            return anonymous_authority(app) if app is not None and app.admits_anonymous else None
+            return anonymous_permissions(app) if app is not None and app.admits_anonymous else None
         if app is None or subject is None:
             return None
         subject = replace(subject, time=self._now)
         key = one.application_id, self._likeness[one.application_id].key(subject)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = authority_of(app, TENANT, one.application_id, subject)
+            known = self._known[key] = permissions_of(app, TENANT, one.application_id, subject)
         return known
 
 
-def held_connection(one: LiveConnection, authority: ConnectionAuthority | None) -> HeldConnection:
-    """Return a live connection as a transition sees it; `authority` is by the policy to come, None for nothing."""
+def held_connection(one: LiveConnection, permissions: ConnectionPermissions | None) -> HeldConnection:
+    """Return a live connection as a transition sees it; `permissions` are by the policy to come, None for nothing."""
     return HeldConnection(
         key=one.cookie,
         application_id=one.application_id,
         revision=one.revision,
         grants=frozenset(one.grants),
-        deserved=frozenset(authority.grants) if authority is not None else frozenset(),
+        deserved=frozenset(permissions.grants) if permissions is not None else frozenset(),
         decision=one.decision,
     )
