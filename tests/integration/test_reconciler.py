@@ -17,7 +17,7 @@ from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.reconciler import Reconciler
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketListing
 from tests.support.cutting import FakeCutter
 from tests.support.little_door import ends_of
@@ -31,7 +31,7 @@ class Place:
 
     listener: socket.socket
     clock: FakeClock
-    registry: Connections
+    registry: ConnectionRegistry
     reconciler: Reconciler
     due: list[LiveConnection] = field(default_factory=list)
     strangers: list[CutOutcome] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Place:
 def place() -> Iterator[Place]:
     """A place whose clock is turned by hand; everything is closed afterwards."""
     clock = FakeClock()
-    registry = Connections()
+    registry = ConnectionRegistry()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         cutter = Cutter(lambda: [os.getpid()], clock=clock, mechanism=Mechanism.PIDFD)
         host, port = listener.getsockname()

@@ -27,7 +27,7 @@ from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.reconciler import Reconciler
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import LISTENER, OpenDoor, changed, exchange, has_ended, is_root, statuses
@@ -260,7 +260,7 @@ class TestIdle:
     def test_nobody_is_asked_about_it_and_the_reconciler_ends_it(self, door: OpenDoor) -> None:
         """A connection that never speaks holds a socket for at most ten seconds."""
         before = len(door.authorizer.asked)
-        clock, registry = FakeClock(), Connections()
+        clock, registry = FakeClock(), ConnectionRegistry()
         cutter = Cutter(lambda: [door.envoy.process.pid], clock=SystemClock())
         endpoint = parse_endpoint(f"127.0.0.1:{door.site.port}")
         cut: list[SocketFacts] = []

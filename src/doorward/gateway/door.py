@@ -50,7 +50,7 @@ from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.reconciler import Reconciler
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
@@ -453,10 +453,10 @@ class Gateway:
         self._services.work.record([event])
 
 
-def build_connections(options: GatewayOptions, sequence: int) -> Connections:
+def build_connections(options: GatewayOptions, sequence: int) -> ConnectionRegistry:
     """Return the registry of connections, with what its journal holds of an Envoy that went on."""
     limits = options.door.limits
-    return Connections(
+    return ConnectionRegistry(
         Journal(options.folder / "connections.journal", boot_id=options.boot_id),
         sequence=sequence,
         max_total=limits.connections,

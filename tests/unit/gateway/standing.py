@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.support.world import Held, World
 from tests.unit.gateway.live import pending
 
 
 def enter(
-    world: World, connections: Connections, held: Held, cookie: int, *, app: str = "payments"
+    world: World, connections: ConnectionRegistry, held: Held, cookie: int, *, app: str = "payments"
 ) -> LiveConnection:
     """Judge and admit a connection of that certificate; it must be let in."""
     begun = pending(

@@ -49,7 +49,7 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.connections.registry import Connections, source_of
+from doorward.gateway.connections.registry import ConnectionRegistry, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import permissions_of
 from doorward.policy.grants import GRANTS_LIMIT_BYTES, grants_fit, render_grants
@@ -114,7 +114,7 @@ class Authorizer:
         ports: AuthorizerPorts,
         decider: AccessDecider,
         *,
-        connections: Connections,
+        connections: ConnectionRegistry,
         gate: PolicyGate,
         signer: AssertionSigner,
         clock: Clock,

@@ -20,7 +20,7 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.access_log.counting import ConnectionEventLimiter
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts
 from doorward.stores.events import write_event
 from doorward.stores.services import Services
@@ -59,7 +59,7 @@ class ConnectionEnder:
         self,
         services: Services,
         gateway_id: str,
-        connections: Connections,
+        connections: ConnectionRegistry,
         cutter: Cutter,
         *,
         later: Callable[[], None] | None = None,

@@ -39,7 +39,7 @@ from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.endpoints import Endpoint
-from doorward.gateway.connections.registry import Connections, source_of
+from doorward.gateway.connections.registry import ConnectionRegistry, source_of
 from doorward.gateway.connections.sockdiag import CARRYING, SocketFacts, SocketListing
 
 GRACE_SECONDS = 70.0
@@ -150,7 +150,7 @@ class Reconciler:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionRegistry,
         cutter: Cutter,
         *,
         listeners: Callable[[], Sequence[Endpoint]],

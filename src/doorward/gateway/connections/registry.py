@@ -39,7 +39,7 @@ _RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
 
 
-class Connections:
+class ConnectionRegistry:
     """The registry; every method may be called from any thread.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from doorward.directory.groups import group_id
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
@@ -43,7 +43,7 @@ class AffectedConnections:
         connections: the registry.
     """
 
-    def __init__(self, services: Services, connections: Connections) -> None:
+    def __init__(self, services: Services, connections: ConnectionRegistry) -> None:
         self._services = services
         self._connections = connections
         self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own

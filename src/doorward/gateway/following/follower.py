@@ -31,7 +31,7 @@ from doorward.access.deciding import AccessDecider
 from doorward.core.errors import IntegrityError
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.affected import AffectedConnections, affected_ids
 from doorward.gateway.following.change_mark import render_mark
@@ -83,7 +83,7 @@ class Follower:
         services: Services,
         decider: AccessDecider,
         snapshots: PolicySnapshots,
-        connections: Connections,
+        connections: ConnectionRegistry,
         ender: ConnectionEnder,
         *,
         publish: Callable[[int], None],

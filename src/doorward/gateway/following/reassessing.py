@@ -19,7 +19,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.core.ports import Clock
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import ConnectionPermissions, loses_permissions
 
@@ -52,7 +52,7 @@ class Reassessor:
     def __init__(
         self,
         decider: AccessDecider,
-        connections: Connections,
+        connections: ConnectionRegistry,
         ender: ConnectionEnder,
         clock: Clock,
         *,

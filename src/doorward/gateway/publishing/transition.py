@@ -37,7 +37,7 @@ from doorward.enforcement.plan import ServerCertificate
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.following.permissions import PermissionsCache, held_connection
@@ -119,7 +119,7 @@ class PolicyPublisher:
         settings: DoorSettings,
         *,
         snapshots: PolicySnapshots,
-        connections: Connections,
+        connections: ConnectionRegistry,
         ender: ConnectionEnder,
         certificates: ServerCertificates,
         gate: PolicyGate,

@@ -9,7 +9,7 @@ from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.plan import Limits, SocketAddress
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
 LISTENER = build_listener(small_plan(epoch=7))
@@ -115,7 +115,7 @@ def test_the_doors_bounds_are_one_set_of_figures() -> None:
     monitor, heap = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 101
     assert heap["typed_config"]["max_heap_size_bytes"] == Limits().heap_bytes
-    registry = Connections()
+    registry = ConnectionRegistry()
     assert (registry._max_total, registry._max_per_source) == (
         Limits().connections,
         Limits().connections_per_source,

@@ -26,7 +26,7 @@ from doorward.gateway.authorizer.judging import (
     CheckResult,
 )
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.stores.certificate_choice import CertificateChoice
 from tests.support.ports import FakeClock, PlainKeys
@@ -65,7 +65,7 @@ class Place:
     """An authorizer, with everything around it in reach."""
 
     world: World
-    connections: Connections
+    connections: ConnectionRegistry
     gate: PolicyGate
     decider: Interrupted
     sockets: dict[tuple[Endpoint, Endpoint], SocketFacts]
@@ -143,7 +143,7 @@ def place() -> Place:
     facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
     made = Place(
         world=world,
-        connections=Connections(sequence=world.head()),
+        connections=ConnectionRegistry(sequence=world.head()),
         gate=PolicyGate(),
         decider=Interrupted(world.decider()),
         sockets={(LOCAL, REMOTE): facts},

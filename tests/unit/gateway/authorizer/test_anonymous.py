@@ -14,7 +14,7 @@ from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Fact
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.connections.quota import ConnectionQuota
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import anonymous_permissions, loses_permissions
 from doorward.policy.document import parse_document
@@ -116,7 +116,7 @@ def test_their_share_of_places_is_small(place: Place) -> None:
     """Beyond it nobody anonymous is admitted, and a person is; an ended one makes room."""
     put(place, PUBLIC)
     alice = place.world.issue("alice")
-    place.connections = Connections(sequence=place.world.head(), anonymous=ConnectionQuota(0, 1))
+    place.connections = ConnectionRegistry(sequence=place.world.head(), anonymous=ConnectionQuota(0, 1))
     refused(place, place.check(None), "anonymous-connections-exhausted")
     assert place.check(alice).facts is not None
 

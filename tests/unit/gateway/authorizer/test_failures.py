@@ -23,7 +23,7 @@ from doorward.gateway.authorizer.judging import (
     LARGEST_CERTIFICATE,
     decode_certificate,
 )
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.support.world import found_world
 from tests.unit.gateway.authorizer.conftest import (
     COOKIE,
@@ -250,7 +250,7 @@ def test_the_deadline_is_the_end_of_the_certificate(place: Place) -> None:
 
 def test_connections_beyond_the_limit_are_refused(place: Place) -> None:
     """A full registry refuses, with the reason in the log only."""
-    place.connections = Connections(sequence=place.world.head(), max_total=1)
+    place.connections = ConnectionRegistry(sequence=place.world.head(), max_total=1)
     place.connections.begin(pending(5))
     answer = place.check(place.world.issue("alice"))
     assert answer.facts is None

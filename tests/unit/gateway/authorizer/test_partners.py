@@ -11,7 +11,7 @@ from cryptography import x509
 from doorward.enforcement.envoy.names import NOBODY, Fact
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import ATTEMPTS
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.verification.identity import SanSource
 from doorward.wire.header_text import decode_header_text
@@ -43,7 +43,7 @@ def place(site: PartnerSite) -> Place:
     facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
     made = Place(
         world=site.world,
-        connections=Connections(sequence=site.world.head()),
+        connections=ConnectionRegistry(sequence=site.world.head()),
         gate=PolicyGate(),
         decider=Interrupted(site.decider),
         sockets={(LOCAL, REMOTE): facts},

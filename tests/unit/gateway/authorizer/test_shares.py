@@ -14,7 +14,7 @@ from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from doorward.gateway.authorizer.connection_limits import EVERY_SECONDS, ConnectionLimitRecorder
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
@@ -36,7 +36,7 @@ def stranger() -> str:
 
 def test_one_principal_has_a_share(place: Place) -> None:
     """Beyond its share a principal is refused for a reason of its own; others of the same address are not."""
-    place.connections = Connections(sequence=place.world.head(), max_per_principal=2)
+    place.connections = ConnectionRegistry(sequence=place.world.head(), max_per_principal=2)
     alice, bob = place.world.issue("alice"), place.world.issue("bob")
     place.connections.note_change(place.world.head())
     place.in_force()

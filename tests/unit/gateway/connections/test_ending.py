@@ -10,7 +10,7 @@ from doorward.gateway.connections import ending as module
 from doorward.gateway.connections.cutter import CutResult, Mechanism
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 from tests.support.cutting import FakeCutter
 from tests.support.world import World, empty_world
@@ -26,9 +26,9 @@ def world() -> World:
     return empty_world()
 
 
-def registry(*cookies: int) -> Connections:
+def registry(*cookies: int) -> ConnectionRegistry:
     """A registry with these connections."""
-    made = Connections()
+    made = ConnectionRegistry()
     for cookie in cookies:
         made.begin(pending(cookie))
         known = {"application_id": APP, "certificate_id": CERTIFICATE, "principal_id": PERSON}

@@ -9,7 +9,7 @@ import pytest
 from doorward.core.errors import RequestRefused
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.quota import ConnectionQuota
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.unit.gateway.live import live, pending
 
 
@@ -29,7 +29,7 @@ def test_a_share_counts_in_all_and_by_source() -> None:
 
 def test_the_registry_counts_anonymous_connections_apart() -> None:
     """They take places of theirs only, and give them back when they end."""
-    registry = Connections(anonymous=ConnectionQuota(2, 1))
+    registry = ConnectionRegistry(anonymous=ConnectionQuota(2, 1))
 
     def admit(cookie: int, **fields: str) -> bool:
         registry.begin(pending(cookie))
@@ -51,10 +51,10 @@ def test_the_registry_counts_anonymous_connections_apart() -> None:
 def test_a_restarted_gateway_counts_them_again(tmp_path: Path) -> None:
     """An adopted one takes its place, has no authority that an edit could be compared with, and ends at its time."""
     path = tmp_path / "journal"
-    first = Connections(Journal(path, boot_id="b"))
+    first = ConnectionRegistry(Journal(path, boot_id="b"))
     first.begin(pending(1))
     assert first.admit(live(1, certificate_id="", principal_id="", sha256=""), judged_at=0)
-    second = Connections(Journal(path, boot_id="b"), anonymous=ConnectionQuota(1, 1))
+    second = ConnectionRegistry(Journal(path, boot_id="b"), anonymous=ConnectionQuota(1, 1))
     adopted = second.get(1)
     assert adopted is not None
     assert adopted.anonymous

@@ -8,12 +8,12 @@ import pytest
 
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.gateway.connections.journal import Journal
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live, pending
 
 
-def admitted(registry: Connections, cookie: int, **changed: object) -> None:
+def admitted(registry: ConnectionRegistry, cookie: int, **changed: object) -> None:
     """Announce and admit one connection."""
     connection = live(cookie, **changed)  # type: ignore[arg-type]
     registry.begin(pending(cookie, remote=str(connection.remote)))
@@ -22,7 +22,7 @@ def admitted(registry: Connections, cookie: int, **changed: object) -> None:
 
 def test_a_connection_is_found_by_whoever_it_belongs_to() -> None:
     """Certificate and principal each lead to the connection, and to no other."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     admitted(registry, 1)
     admitted(registry, 2, certificate_id="crt_b", principal_id="per_b")
     for found in (registry.of_certificate("crt_b"), registry.of_principal("per_b")):
@@ -34,7 +34,7 @@ def test_a_connection_is_found_by_whoever_it_belongs_to() -> None:
 
 def test_pending_is_not_live() -> None:
     """A connection that is being judged is in no index, counts towards the limits, and can be refused."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     registry.begin(pending(1))
     assert registry.is_pending(1)
     assert registry.all() == ()
@@ -47,7 +47,7 @@ def test_pending_is_not_live() -> None:
 
 def test_only_pending_connections_are_admitted() -> None:
     """A connection that was never announced, or was forgotten meanwhile, is not admitted."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     assert not registry.admit(live(1), judged_at=0)
     registry.begin(pending(1))
     registry.forget(1)
@@ -56,7 +56,7 @@ def test_only_pending_connections_are_admitted() -> None:
 
 def test_a_change_between_look_up_and_admission_is_not_lost() -> None:
     """A judgement that rests on what was known before a change does not admit."""
-    registry = Connections(sequence=7)
+    registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     registry.note_change(8)
     assert not registry.admit(live(1), judged_at=7)
@@ -67,7 +67,7 @@ def test_a_change_between_look_up_and_admission_is_not_lost() -> None:
 @pytest.mark.parametrize("touched", ["crt_a", "per_a", "app_a"])
 def test_a_change_that_touches_the_connection_asks_for_a_new_judgement(touched: str) -> None:
     """A change of the connection's own certificate, principal or application outdates its judgement."""
-    registry = Connections(sequence=7)
+    registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     registry.note_change(8, frozenset({touched}))
     assert not registry.admit(live(1), judged_at=7)
@@ -75,7 +75,7 @@ def test_a_change_that_touches_the_connection_asks_for_a_new_judgement(touched: 
 
 def test_changes_of_others_do_not_delay_admission() -> None:
     """A thousand certificates issued a second make no admission fail."""
-    registry = Connections(sequence=7)
+    registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     for number in range(8, 500):
         registry.note_change(number, frozenset({f"crt_{number}x"}))
@@ -84,7 +84,7 @@ def test_changes_of_others_do_not_delay_admission() -> None:
 
 def test_a_judgement_older_than_memory_is_refused() -> None:
     """Where the scope of a change is remembered no longer, the judgement is taken as outdated."""
-    registry = Connections(sequence=7)
+    registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     for number in range(8, 8 + 1025):
         registry.note_change(number, frozenset({"crt_other"}))
@@ -94,7 +94,7 @@ def test_a_judgement_older_than_memory_is_refused() -> None:
 
 def test_condemned_connections_lose_everything_at_once() -> None:
     """A condemned connection leaves every index and waits for its cut; a pending one is not admitted any more."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     admitted(registry, 1)
     registry.begin(pending(2))
     assert registry.condemn(1) is not None
@@ -112,7 +112,7 @@ def test_condemned_connections_lose_everything_at_once() -> None:
 
 def test_asking_again_takes_back_the_first_answer() -> None:
     """A live connection that is announced again has no authority until it is admitted again."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     admitted(registry, 1)
     registry.begin(pending(1))
     assert registry.all() == ()
@@ -121,7 +121,7 @@ def test_asking_again_takes_back_the_first_answer() -> None:
 
 def test_replacing_keeps_the_indexes_true() -> None:
     """After a new judgement the connection is found under its new facts only, and a gone one is not revived."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     admitted(registry, 1)
     assert registry.replace(live(1, principal_id="per_z", grants=("g2",)))
     assert registry.of_principal("per_a") == ()
@@ -132,7 +132,7 @@ def test_replacing_keeps_the_indexes_true() -> None:
 
 def test_deadlines_come_in_order_until_obeyed() -> None:
     """What is due is given earliest first, again after a second, and no more once it is gone."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     assert registry.next_deadline() is None
     admitted(registry, 1, deadline=NOON + timedelta(minutes=2))
     admitted(registry, 2, deadline=NOON + timedelta(minutes=1))
@@ -149,7 +149,7 @@ def test_deadlines_come_in_order_until_obeyed() -> None:
 
 def test_a_moved_deadline_holds() -> None:
     """A connection whose deadline was put off is not due at the old one."""
-    registry = Connections()
+    registry = ConnectionRegistry()
     admitted(registry, 1, deadline=NOON + timedelta(minutes=1))
     registry.replace(live(1, deadline=NOON + timedelta(minutes=9)))
     assert registry.due(NOON + timedelta(minutes=2)) == ()
@@ -158,7 +158,7 @@ def test_a_moved_deadline_holds() -> None:
 
 def test_the_total_is_capped() -> None:
     """Beyond the total no connection is registered, and an ended one makes room."""
-    registry = Connections(max_total=2)
+    registry = ConnectionRegistry(max_total=2)
     admitted(registry, 1)
     registry.begin(pending(2))
     with pytest.raises(RequestRefused) as caught:
@@ -177,7 +177,7 @@ def test_the_total_is_capped() -> None:
 )
 def test_one_source_is_capped(mine: str, also_mine: str, anothers: str) -> None:
     """One IPv4 address, or one IPv6 /64, cannot take the room of all others."""
-    registry = Connections(max_per_source=1)
+    registry = ConnectionRegistry(max_per_source=1)
     registry.begin(pending(1, remote=mine))
     with pytest.raises(RequestRefused) as caught:
         registry.begin(pending(2, remote=also_mine))
@@ -192,25 +192,25 @@ def test_a_restarted_gateway_knows_what_is_still_connected(tmp_path: Path) -> No
 
     One that was condemned is not adopted, though it may still be there: the reconciler meets a stranger.
     """
-    first = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    first = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     admitted(first, 1)
     admitted(first, 2)
     admitted(first, 3)
     first.forget(2)
     first.condemn(3)
-    second = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    second = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     [one] = second.of_certificate("crt_a")
     assert one == replace(live(1), adopted=True, grants=())
     assert [due.cookie for due in second.due(NOON + timedelta(hours=2))] == [1]
     second.forget(1)
-    third = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    third = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     assert third.all() == ()
 
 
 def test_what_cannot_be_written_down_is_not_admitted(tmp_path: Path) -> None:
     """A connection that a restarted gateway could not know stays pending; ending needs no disk."""
     journal = Journal(tmp_path / "journal", boot_id="boot")
-    registry = Connections(journal)
+    registry = ConnectionRegistry(journal)
     admitted(registry, 1)
     registry.begin(pending(2))
     journal.close()

@@ -10,7 +10,7 @@ import pytest
 from doorward.access import policies
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import ConnectionEnder
-from doorward.gateway.connections.registry import Connections, LiveConnection
+from doorward.gateway.connections.registry import ConnectionRegistry, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.partners.evidence_cache import EvidenceCache
@@ -28,7 +28,7 @@ class Scene:
     """A follower with everything around it in reach."""
 
     world: World
-    connections: Connections
+    connections: ConnectionRegistry
     cutter: FakeCutter
     follower: Follower
     evidence_cache: EvidenceCache
@@ -66,7 +66,7 @@ class Scene:
 
 def scene_of(world: World) -> Scene:
     """A follower that starts at the present head of the sequence."""
-    connections = Connections(sequence=world.head())
+    connections = ConnectionRegistry(sequence=world.head())
     cutter = FakeCutter()
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
     evidence_cache = EvidenceCache(world.services.work)

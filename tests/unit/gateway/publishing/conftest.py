@@ -16,7 +16,7 @@ from doorward.core.entities import TENANT
 from doorward.enforcement.plan import SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import transition as module
@@ -43,7 +43,7 @@ class Site:
 
     world: World
     folder: Path
-    connections: Connections
+    connections: ConnectionRegistry
     cutter: FakeCutter
     validator: FakeValidator
     gate: PolicyGate
@@ -121,7 +121,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
     """A publishing side over a world, with nothing published; `settings` are further ones of the door."""
     gateway = world.gateway()
     connections, cutter, validator, gate = (
-        Connections(sequence=world.head()),
+        ConnectionRegistry(sequence=world.head()),
         FakeCutter(),
         FakeValidator(),
         PolicyGate(),
