@@ -48,7 +48,7 @@ class AffectedConnections:
         self._connections = connections
         self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
 
-    def by(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
+    def named_in(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         """Return the connections that these changes concern by name: of a certificate, a principal or a group."""
         found: dict[int, LiveConnection] = {}
         groups = {change.subject for change in changes if change.kind is ChangeKind.GROUP}
@@ -64,13 +64,13 @@ class AffectedConnections:
             found.update((one.cookie, one) for one in held)
         return list(found.values())
 
-    def shown(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
+    def anonymous_in(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         """Return the anonymous connections that these changes concern: of a certificate, or of its principal."""
         kinds = (ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL)
         found = (self._connections.showing(one.subject) for one in changes if one.kind in kinds)
         return list({one.cookie: one for some in found for one in some}.values())
 
-    def choosing(self, subjects: Collection[str]) -> list[LiveConnection]:
+    def of_choices(self, subjects: Collection[str]) -> list[LiveConnection]:
         """Return the connections of which the peers want to show another certificate (`stores.certificate_choice`)."""
         return [
             one

@@ -304,8 +304,8 @@ class Follower:
         # 1. from here on no judgement made before these changes is admitted
         self._connections.note_change(changes[-1].seq, affected_ids(changes))
         # 2. and 3. those that are concerned by name
-        self._reassessor.judge(self._affected.by(changes))
-        self._reassessor.release(self._affected.shown(changes))
+        self._reassessor.judge(self._affected.named_in(changes))
+        self._reassessor.end_improved(self._affected.anonymous_in(changes))
         self._end_chosen(changes)
         # ... and all, if the rules themselves changed; judged from memory, they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
@@ -330,7 +330,7 @@ class Follower:
             if one.kind is ChangeKind.CHOICE and self._refusals.note(one.subject, one.at)
         }
         if chosen:
-            self._ender.end(self._affected.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
+            self._ender.end(self._affected.of_choices(chosen), EndReason.ANOTHER_CERTIFICATE)
 
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:
@@ -341,4 +341,4 @@ class Follower:
         self._policies = self._read_policies()
         now = self._services.clock.now()
         self._reassessor.compare(self._connections.all(), PermissionsCache(self._policies, now))
-        self._reassessor.release(self._connections.refused())
+        self._reassessor.end_improved(self._connections.refused())

@@ -80,7 +80,7 @@ class Reassessor:
         for start in range(0, len(groups), JUDGED_AT_ONCE):
             self._judge(groups[start : start + JUDGED_AT_ONCE])
 
-    def release(self, connections: Sequence[LiveConnection]) -> None:
+    def end_improved(self, connections: Sequence[LiveConnection]) -> None:
         """End anonymous connections that showed a certificate which is good enough for more by now.
 
         Their peers come back and are judged again. Those with no better certificate stay: they have nothing to lose.
