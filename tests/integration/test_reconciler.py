@@ -34,7 +34,7 @@ class Place:
     registry: ConnectionRegistry
     reconciler: Reconciler
     due: list[LiveConnection] = field(default_factory=list)
-    strangers: list[CutOutcome] = field(default_factory=list)
+    unknown: list[CutOutcome] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
@@ -79,7 +79,7 @@ def place() -> Iterator[Place]:
             listeners=lambda: [sockdiag.Endpoint(socket.inet_aton(host), port)],
             clock=clock,
             end_due=lambda due: made.due.extend(due),  # noqa: PLW0108 - `made` comes later
-            on_stranger=lambda _facts, result: made.strangers.append(result.outcome),
+            on_unknown=lambda _facts, result: made.unknown.append(result.outcome),
         )
         made = Place(listener, clock, registry, reconciler)
         yield made
@@ -110,7 +110,7 @@ def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
     place.reconciler.step()
     assert is_reset(silent)
     assert not is_reset(known)
-    assert place.strangers == [CutOutcome.CUT]
+    assert place.unknown == [CutOutcome.CUT]
 
 
 def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None:
@@ -139,7 +139,7 @@ def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None
         place.reconciler.step()
     assert sum(is_reset(one) for one in silent) == 3
     assert not any(is_reset(one) for one in (judged, known, late))
-    assert place.strangers == []
+    assert place.unknown == []
     (entry,) = logs
     assert (entry["event"], entry["sources"], entry["sockets"], entry["cut"]) == ("sources-crowding", 1, 3, 3)
     assert entry["one_of_them"] == "127.0.0.1"
@@ -167,7 +167,7 @@ def test_who_is_admitted_between_listing_and_cut_stays(place: Place, monkeypatch
 
 
 def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:
-    """Where a cut fails, each stranger is reported once and counted for status, until it ends after all."""
+    """Where a cut fails, each unknown socket is reported once and counted for status, until it ends after all."""
     resisting = place.reconciler._cutter = FakeCutter()  # type: ignore[assignment]
     peers = [place.connect(), place.connect()]
     cookies = [found.cookie for peer in peers if (found := sockdiag.find(*ends_of(peer)))]
@@ -177,11 +177,11 @@ def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:
     for _ in range(5):
         place.clock.turn(seconds=11)
         place.reconciler.step()
-    assert place.strangers == [CutOutcome.MISSED, CutOutcome.MISSED]
+    assert place.unknown == [CutOutcome.MISSED, CutOutcome.MISSED]
     assert place.reconciler.trouble().endswith("tried each second: 2")
     resisting.resisting.discard(cookies[0])
     place.reconciler.step()
-    assert place.strangers[2:] == [CutOutcome.CUT]
+    assert place.unknown[2:] == [CutOutcome.CUT]
     for one in place.sockets:
         one.close()
     place.reconciler.step()

@@ -270,7 +270,7 @@ class TestIdle:
             listeners=lambda: [endpoint],
             clock=clock,
             end_due=lambda _due: None,
-            on_stranger=lambda facts, _result: cut.append(facts),
+            on_unknown=lambda facts, _result: cut.append(facts),
         )
         with door.connect() as idle:
             reconciler.step()

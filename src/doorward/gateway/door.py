@@ -250,7 +250,7 @@ class Gateway:
             listeners=lambda: self._options.listeners,
             clock=self._services.clock,
             end_due=lambda due: self._ender.end(due, EndReason.DEADLINE),
-            on_stranger=self._ender.note_stranger,
+            on_unknown=self._ender.note_unknown_socket,
             most_undecided=self._options.door.limits.undecided_per_source,
         )
 

@@ -93,7 +93,7 @@ class ConnectionEnder:
         self._later()
         return results
 
-    def note_stranger(self, facts: SocketFacts, result: CutResult) -> None:
+    def note_unknown_socket(self, facts: SocketFacts, result: CutResult) -> None:
         """Put on record that a socket which belongs to no admitted connection was cut, or could not be."""
         if not self._event_limiter.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
             return

@@ -61,14 +61,14 @@ class Actions:
     Args:
         missing: cookies registered or condemned and not listed; absence is still to be confirmed.
         again: condemned sockets that still exist.
-        strangers: sockets unknown for longer than the grace.
+        unknown: sockets that have not been registered for longer than the grace.
         crowding: undecided sockets above the share of their source, oldest first for each source.
         first_seen: since when each unknown socket is known to exist, for the next comparison.
     """
 
     missing: tuple[int, ...]
     again: tuple[SocketFacts, ...]
-    strangers: tuple[SocketFacts, ...]
+    unknown: tuple[SocketFacts, ...]
     crowding: tuple[SocketFacts, ...]
     first_seen: Mapping[int, float]
 
@@ -105,7 +105,7 @@ def reconcile(
         return min(grace_seconds, OLD_GRACE_SECONDS) if cookie in old else grace_seconds
 
     again: list[SocketFacts] = []
-    strangers: list[SocketFacts] = []
+    unknown: list[SocketFacts] = []
     seen: dict[int, float] = {}
     undecided: dict[bytes, list[SocketFacts]] = {}
     for facts in listing.sockets:
@@ -118,17 +118,17 @@ def reconcile(
         if facts.cookie not in pending:
             undecided.setdefault(source_of(facts.remote), []).append(facts)
         if now - since > grace_of(facts.cookie):
-            strangers.append(facts)
+            unknown.append(facts)
     return Actions(
         missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in listing.cookies),
         again=tuple(again),
-        strangers=tuple(strangers),
+        unknown=tuple(unknown),
         crowding=tuple(
             facts
             for sockets in undecided.values()
             if len(sockets) > most_undecided
             for facts in sorted(sockets, key=lambda one: seen[one.cookie])[:-most_undecided]
-            if 0 < now - seen[facts.cookie] <= grace_of(facts.cookie)  # older ones are strangers
+            if 0 < now - seen[facts.cookie] <= grace_of(facts.cookie)  # older ones are in `unknown`
         ),
         first_seen=seen,
     )
@@ -143,7 +143,7 @@ class Reconciler:
         listeners: where Envoy listens now, and where draining ones did.
         clock: for deadlines and the grace.
         end_due: ends connections whose deadline has come, and records it.
-        on_stranger: told of each unknown socket that was cut, to record it; and once of each that
+        on_unknown: told of each unknown socket that was cut, to record it; and once of each that
             could not be: it is tried each second, and the record must not grow with the tries.
         most_undecided: how many undecided sockets one source keeps.
     """
@@ -156,7 +156,7 @@ class Reconciler:
         listeners: Callable[[], Sequence[Endpoint]],
         clock: Clock,
         end_due: Callable[[Sequence[LiveConnection]], object],
-        on_stranger: Callable[[SocketFacts, CutResult], None] = lambda _facts, _result: None,
+        on_unknown: Callable[[SocketFacts, CutResult], None] = lambda _facts, _result: None,
         most_undecided: int = UNDECIDED_PER_SOURCE,
     ) -> None:
         self._connections = connections
@@ -164,7 +164,7 @@ class Reconciler:
         self._listeners = listeners
         self._clock = clock
         self._end_due = end_due
-        self._on_stranger = on_stranger
+        self._on_unknown = on_unknown
         self._most_undecided = most_undecided
         self._first_seen: Mapping[int, float] = {}
         self._old: frozenset[int] | None = None
@@ -234,7 +234,7 @@ class Reconciler:
             if result.ended:
                 self._connections.forget(result.cookie)
         self._thin_out(actions.crowding)
-        self._resisting = self._cut_strangers(actions.strangers)
+        self._resisting = self._cut_unknown(actions.unknown)
         self._uncut = len(self._resisting) + sum(not result.ended for result in again)
         return actions
 
@@ -252,14 +252,14 @@ class Reconciler:
             cut=cut,
         )
 
-    def _cut_strangers(self, strangers: Sequence[SocketFacts]) -> frozenset[int]:
+    def _cut_unknown(self, found: Sequence[SocketFacts]) -> frozenset[int]:
         """Return those that could not be cut; who is gone is not among them, and so forgotten."""
         # Between the listing and now the authorizer may have admitted one that took long.
-        unknown = [facts for facts in strangers if self._connections.get(facts.cookie) is None]
+        unknown = [facts for facts in found if self._connections.get(facts.cookie) is None]
         resisting = set()
         for facts, result in zip(unknown, self._cutter.cut_many(unknown), strict=True):
             if result.ended or facts.cookie not in self._resisting:
-                self._on_stranger(facts, result)
+                self._on_unknown(facts, result)
             if not result.ended:
                 resisting.add(facts.cookie)
         return frozenset(resisting)

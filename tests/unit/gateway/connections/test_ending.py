@@ -142,12 +142,12 @@ def test_what_the_database_refuses_does_not_block_the_others(world: World) -> No
     assert [event.data["connection"] for event in world.events(EventType.CONNECTION_CUT)] == ["c2"]
 
 
-def test_a_stranger_is_on_record(world: World) -> None:
+def test_an_unknown_socket_is_on_record(world: World) -> None:
     """A socket that belongs to nobody leaves an event when it is cut, with its address as personal data."""
     ender = ConnectionEnder(world.services, GATEWAY, registry(), FakeCutter())  # type: ignore[arg-type]
     facts = SocketFacts(77, 9, TcpState.ESTABLISHED, LOCAL, parse_endpoint("198.51.100.7:4000"))
     result = CutResult(cookie=77, mechanism=Mechanism.SOCK_DESTROY, outcome=CutOutcome.CUT, seconds=0.001)
-    ender.note_stranger(facts, result)
+    ender.note_unknown_socket(facts, result)
     (event,) = world.events(EventType.CONNECTION_CUT)
     assert event.data == {
         "connection": "socket-77",

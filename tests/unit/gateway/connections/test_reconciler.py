@@ -19,7 +19,7 @@ def listing(*cookies: int, registered: tuple[int, ...] = ()) -> SocketListing:
 def test_agreement_asks_for_nothing() -> None:
     """Where registry and kernel agree, nothing is done."""
     actions = reconcile({1}, set(), listing(1), {}, 100.0)
-    assert (actions.missing, actions.again, actions.strangers, actions.first_seen) == ((), (), (), {})
+    assert (actions.missing, actions.again, actions.unknown, actions.first_seen) == ((), (), (), {})
 
 
 def test_what_the_kernel_does_not_list_is_missing() -> None:
@@ -27,32 +27,32 @@ def test_what_the_kernel_does_not_list_is_missing() -> None:
     assert set(reconcile({1, 2}, {3}, listing(registered=(1,)), {}, 100.0).missing) == {2, 3}
 
 
-def test_strangers_have_the_time_of_a_handshake_with_a_card() -> None:
+def test_unknown_sockets_have_the_time_of_a_handshake_with_a_card() -> None:
     """An unknown socket is cut when it has been unknown for longer than the grace, not earlier."""
     first = reconcile(set(), set(), listing(5), {}, 100.0)
-    assert first.strangers == ()
+    assert first.unknown == ()
     assert first.first_seen == {5: 100.0}
     second = reconcile(set(), set(), listing(5, 6), first.first_seen, 170.0)
-    assert second.strangers == ()
+    assert second.unknown == ()
     assert second.first_seen == {5: 100.0, 6: 170.0}
     third = reconcile(set(), set(), listing(5, 6), second.first_seen, 170.1)
-    assert [facts.cookie for facts in third.strangers] == [5]
+    assert [facts.cookie for facts in third.unknown] == [5]
 
 
-def test_a_stranger_that_is_admitted_is_none() -> None:
+def test_a_socket_that_is_admitted_is_not_unknown() -> None:
     """Registration ends the count, and a later absence from the registry begins a new one."""
     first = reconcile(set(), set(), listing(5), {}, 100.0)
     second = reconcile({5}, set(), listing(5), first.first_seen, 105.0)
     assert second.first_seen == {}
     third = reconcile(set(), set(), listing(5), second.first_seen, 111.0)
-    assert third.strangers == ()
+    assert third.unknown == ()
 
 
 def test_condemned_connections_are_cut_again_without_grace() -> None:
     """A cut that failed is repeated at the next comparison."""
     actions = reconcile(set(), {5}, listing(5), {}, 100.0)
     assert [facts.cookie for facts in actions.again] == [5]
-    assert actions.strangers == ()
+    assert actions.unknown == ()
 
 
 def test_who_left_is_not_remembered() -> None:
@@ -79,7 +79,7 @@ def crowding(
 ) -> list[int]:
     """The cookies that are above the share of their source, where that is 3."""
     actions = reconcile(set(), set(), listing, first_seen, now, most_undecided=3, **more)  # type: ignore[arg-type]
-    assert actions.strangers == ()
+    assert actions.unknown == ()
     return [facts.cookie for facts in actions.crowding]
 
 
@@ -120,20 +120,20 @@ def test_a_v6_host_is_its_whole_network() -> None:
     assert crowding(many, first_seen, 100.0) == []
 
 
-def test_a_stranger_is_cut_once() -> None:
-    """A socket that is unknown for too long is a stranger, and not cut a second time for its source."""
+def test_an_unknown_socket_is_cut_once() -> None:
+    """A socket that is unknown for too long is cut for that alone, and not cut a second time for its source."""
     actions = reconcile(
         set(), set(), crowd(("192.0.2.2", 5)), dict.fromkeys(range(1, 6), 20.0), 100.0, most_undecided=3
     )
-    assert len(actions.strangers) == 5
+    assert len(actions.unknown) == 5
     assert actions.crowding == ()
 
 
 def test_what_was_there_at_the_first_look_has_less_time() -> None:
     """An older process may have let it in, so that nobody here could end it: ten seconds, and once."""
-    for age, strangers in ((10.0, 0), (10.1, 2)):
+    for age, number in ((10.0, 0), (10.1, 2)):
         actions = reconcile(set(), set(), listing(5, 6), {5: 100.0, 6: 100.0}, 100.0 + age, old={5, 6})
-        assert len(actions.strangers) == strangers
+        assert len(actions.unknown) == number
     crowded = reconcile(
         set(),
         set(),
@@ -143,4 +143,4 @@ def test_what_was_there_at_the_first_look_has_less_time() -> None:
         most_undecided=3,
         old=range(1, 6),
     )
-    assert (len(crowded.strangers), crowded.crowding) == (5, ())
+    assert (len(crowded.unknown), crowded.crowding) == (5, ())
