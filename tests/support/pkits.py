@@ -1,7 +1,7 @@
 """NIST PKITS as it comes with PyPI's cryptography-vectors: where its files lie, and our list of its cases.
 
 Its certificates are of 2011: they bear no key identifiers where they need not, and there is no extended
-key usage. So the profile is not held (`hold_profile`), and no purpose is asked for.
+key usage. So the profile is not held (`enforce_profile`), and no purpose is asked for.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def policies_of(case: dict[str, Any]) -> PolicyInputs:
 def inputs_of(policies: PolicyInputs, strength: Strength) -> PathInputs:
     """Return what is asked of every path, and the policy inputs of one case."""
     return PathInputs(
-        purpose=None, hold_profile=False, max_intermediates=20, policies=policies, strength=strength
+        purpose=None, enforce_profile=False, max_intermediates=20, policies=policies, strength=strength
     )

@@ -236,7 +236,7 @@ def judge_partner_certificate(
     leaf, facts = read.path, read.facts
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
     # 2. issuer
-    candidates = [one for one in partners if one.store.named(leaf.issuer)]
+    candidates = [one for one in partners if one.store.find_by_subject(leaf.issuer)]
     reasons.append(Reason.ISSUER_KNOWN if candidates else Reason.ISSUER_UNKNOWN)
     # 4. path and purpose
     partner, path, faults = _find_path(leaf, candidates, now)

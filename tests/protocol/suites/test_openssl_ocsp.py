@@ -30,7 +30,7 @@ def judge(case: dict[str, Any]) -> Verdict:
     assert leaf is not None
     store = TrustStore(read_all(case["trusted_certs"]), read_all(case["untrusted_intermediates"]))
     now = moment_of(case)
-    chain = judge_chain(leaf, store, PathInputs(purpose=None, hold_profile=False, strength=STRENGTH), now)
+    chain = judge_chain(leaf, store, PathInputs(purpose=None, enforce_profile=False, strength=STRENGTH), now)
     assert chain.good, chain.why  # the suite is about answers: no chain may fail for another reason
     answers = [base64.b64decode(answer) for answer in case["ocsp_responses_der_b64"]]
     for certificate, issuer in list(zip(chain.path, chain.path[1:], strict=False))[: len(answers)]:

@@ -2,7 +2,7 @@
 
 The list of cases is ours (pkits_cases.toml). PKITS is of 2011: its keys and hashes are those of its age, its
 certificates bear no key identifiers where they need not, and there is no extended key usage. So the
-profile is not held (`hold_profile`), broken algorithms are admitted, and no purpose is asked for. The
+profile is not held (`enforce_profile`), broken algorithms are admitted, and no purpose is asked for. The
 rules of section 6 are all in force, and every case is judged with its CRLs.
 """
 

@@ -79,7 +79,7 @@ def test_envoy_alone_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     def take(
         leaf: PathCertificate, store: TrustStore, _inputs: Any, now: datetime, _work: Any
     ) -> PathJudgement:
-        path = (leaf, store.named(leaf.issuer)[0])
+        path = (leaf, store.find_by_subject(leaf.issuer)[0])
         return PathJudgement(outcome=Outcome.GOOD, path=path, faults=(), judged_at=now)
 
     monkeypatch.setattr(partner_judging, "judge_path", take)

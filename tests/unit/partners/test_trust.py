@@ -68,7 +68,7 @@ def test_an_intermediate_is_no_anchor() -> None:
     rows = [authority(record, root, anchor=True), authority(record, issuing, anchor=False)]
     store = build_partner_trust(record, rows).store
     assert not store.is_anchor(issuing.parsed)
-    assert store.named(issuing.parsed.subject) == [issuing.parsed]
+    assert store.find_by_subject(issuing.parsed.subject) == [issuing.parsed]
 
 
 def test_what_did_not_change_is_kept() -> None:

@@ -183,14 +183,14 @@ class _Search:
             differs = wanted is not None and candidate.subject_key_id != wanted
             return (differs, not self._store.is_anchor(candidate), -candidate.not_after.timestamp())
 
-        candidates = self._store.named(below.issuer)
+        candidates = self._store.find_by_subject(below.issuer)
         return sorted(candidates, key=rank) if len(candidates) > 1 else list(candidates)
 
     def _is_sound(self, candidate: PathCertificate) -> bool:
         """Step 3."""
         known = self._checked.get(candidate)
         if known is None:
-            faults = (*self._store.faults_of(candidate, self._inputs), *check_dates(candidate, self._now))
+            faults = (*self._store.find_faults(candidate, self._inputs), *check_dates(candidate, self._now))
             self.faults.update(dict.fromkeys(faults))
             known = self._checked[candidate] = not faults
         return known
@@ -198,7 +198,7 @@ class _Search:
     def _signed(self, child: PathCertificate, issuer: PathCertificate) -> bool:
         """Step 4."""
         strength = self._inputs.strength
-        holds = self._store.remembered(child, issuer, strength)
+        holds = self._store.find_checked_signature(child, issuer, strength)
         if holds is None:
             self.work.take_signature(issuer.key)
             holds = self._store.check_signature(child, issuer, strength)

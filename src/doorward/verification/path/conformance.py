@@ -5,7 +5,7 @@
 3. An authority is a CA of version 3 that may sign certificates; its extended key usage, where it has
    one, holds the purpose asked for.
 4. The leaf's extended key usage holds the purpose.
-5. Where the profile is held (`hold_profile`), the musts of section 4 that bind whoever makes certificates:
+5. Where the profile is held (`enforce_profile`), the musts of section 4 that bind whoever makes certificates:
    criticality, key identifiers, serial numbers, subjects, no CA's extensions in an end entity.
    PKITS has valid paths that break some of these on purpose, so they are a switch.
 
@@ -66,7 +66,7 @@ class PathInputs:
         purpose: dotted extended key usage that the leaf must name; none named, or any, is not enough. None asks for
             none.
         max_intermediates: CAs between anchor and leaf, self-issued ones not counted; an input of x509-limbo too.
-        hold_profile: step 5.
+        enforce_profile: step 5.
         policies: see `PolicyInputs`.
         strength: which keys and hashes are strong enough.
         initial_permitted: subtrees that the names of a path must lie in, as if the anchor said so
@@ -76,7 +76,7 @@ class PathInputs:
 
     purpose: str | None = CLIENT_AUTH
     max_intermediates: int = 8
-    hold_profile: bool = True
+    enforce_profile: bool = True
     policies: PolicyInputs = field(default_factory=PolicyInputs)
     strength: Strength = field(default_factory=Strength)
     initial_permitted: tuple[ConstrainedName, ...] = field(default=(), hash=False)  # long; equality is enough
@@ -93,7 +93,7 @@ def check_leaf(
             *_check_form(leaf, inputs),
             *_check_dates(leaf, now),
             *_check_leaf_purpose(leaf, inputs),
-            *(_check_leaf_profile(leaf) if inputs.hold_profile else ()),
+            *(_check_leaf_profile(leaf) if inputs.enforce_profile else ()),
         )
     )
 
@@ -107,7 +107,7 @@ def check_authority(
         for rule, detail in (
             *_check_form(authority, inputs),
             *_check_authority(authority, inputs),
-            *(_check_authority_profile(authority, anchor=anchor) if inputs.hold_profile else ()),
+            *(_check_authority_profile(authority, anchor=anchor) if inputs.enforce_profile else ()),
         )
     )
 

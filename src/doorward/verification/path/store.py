@@ -54,11 +54,13 @@ class TrustStore:
         """Return whether a path may end here."""
         return certificate.sha256 in self._anchors
 
-    def named(self, name: CanonicalName) -> Sequence[PathCertificate]:
+    def find_by_subject(self, name: CanonicalName) -> Sequence[PathCertificate]:
         """Return all certificates with this subject, anchors first."""
         return self._by_subject.get(name, ())
 
-    def faults_of(self, authority: PathCertificate, inputs: PathInputs) -> tuple[CertificationPathFault, ...]:
+    def find_faults(
+        self, authority: PathCertificate, inputs: PathInputs
+    ) -> tuple[CertificationPathFault, ...]:
         """Return what an authority of this store breaks by itself, its dates left out; found out once."""
         key = (authority.sha256, inputs)
         known = self._faults.get(key)
@@ -68,7 +70,9 @@ class TrustStore:
                 self._faults[key] = known
         return known
 
-    def remembered(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool | None:
+    def find_checked_signature(
+        self, child: PathCertificate, issuer: PathCertificate, strength: Strength
+    ) -> bool | None:
         """Return what is known of a signature; None where it was never checked."""
         key = (child.sha256, issuer.sha256, strength)
         known = self._signed.get(key)

@@ -106,7 +106,7 @@ def take_crl(
 def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> Iterator[PathCertificate]:
     """Step 2."""
     inputs = replace(inputs, purpose=None, policies=PolicyInputs())
-    for candidate in store.named(crl.issuer):
+    for candidate in store.find_by_subject(crl.issuer):
         if candidate.key_usage is not None and not candidate.key_usage.crl_sign:
             continue
         if store.is_anchor(candidate) or judge_path(candidate, store, inputs, now).outcome is Outcome.GOOD:

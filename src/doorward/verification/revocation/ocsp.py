@@ -266,7 +266,7 @@ def _signers(
     answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> Iterator[PathCertificate]:
     yield issuer
-    inputs = PathInputs(purpose=_OCSP_SIGNING, hold_profile=False, strength=rules.strength)
+    inputs = PathInputs(purpose=_OCSP_SIGNING, enforce_profile=False, strength=rules.strength)
     for der in answer.certificates[:SIGNER_LIMIT]:
         try:
             delegate = parse_path_certificate(der)

@@ -166,7 +166,7 @@ class _Judge:
             yield anchor
         if depth >= SIGNER_DEPTH:
             return
-        for candidate in self._sources.store.named(crl.issuer):
+        for candidate in self._sources.store.find_by_subject(crl.issuer):
             self._work.take_candidate()
             if candidate.sha256 == path[1].sha256:
                 continue

@@ -122,11 +122,11 @@ def test_version_1_signs_nothing_and_is_no_leaf():
     """Root <- Issuing <- alice, the one or the other in version 1 (so without extensions)."""
     leaf, middle = chain()
     old = path_ca.version_1(middle, ROOT.key)
-    assert rules_of(judge(leaf, old, anchors=[ROOT], hold_profile=False)) == ["version-not-3", "not-a-ca"]
+    assert rules_of(judge(leaf, old, anchors=[ROOT], enforce_profile=False)) == ["version-not-3", "not-a-ca"]
     old_leaf = path_ca.version_1(leaf, middle.key)
     options = {"anchors": [ROOT], "purpose": None}
     assert rules_of(judge(old_leaf, middle, **options)) == ["key-identifier-missing", "version-not-3"]
-    assert rules_of(judge(old_leaf, middle, hold_profile=False, **options)) == []
+    assert rules_of(judge(old_leaf, middle, enforce_profile=False, **options)) == []
 
 
 def test_the_two_algorithm_fields_agree():
@@ -153,7 +153,7 @@ def test_serial_numbers_have_twenty_octets_at_most(serial, rules):
     leaf, middle = chain()
     odd = with_serial(leaf, middle.key, serial)
     assert rules_of(judge(odd, middle, anchors=[ROOT])) == rules
-    assert rules_of(judge(odd, middle, anchors=[ROOT], hold_profile=False)) == []
+    assert rules_of(judge(odd, middle, anchors=[ROOT], enforce_profile=False)) == []
 
 
 def test_a_path_length_of_zero_bears_a_leaf_and_no_authority():
@@ -250,7 +250,7 @@ def test_without_the_profile_the_musts_for_makers_are_not_asked():
         issuing={"drop": (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)},
         leaf={"subject": "", "usage": ("digital_signature", "key_cert_sign")},
     )
-    assert rules_of(judge(leaf, middle, anchors=[ROOT], hold_profile=False)) == []
+    assert rules_of(judge(leaf, middle, anchors=[ROOT], enforce_profile=False)) == []
 
 
 def test_every_rule_has_a_section_and_a_fault_says_all():

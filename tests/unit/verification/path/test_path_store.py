@@ -24,20 +24,20 @@ def test_anchors_and_intermediates_are_told_apart():
     store = TrustStore([ROOT.parsed], [ISSUING.parsed, ROOT.parsed, ISSUING.parsed])
     assert store.is_anchor(ROOT.parsed)
     assert not store.is_anchor(ISSUING.parsed)
-    assert list(store.named(ROOT.parsed.subject)) == [ROOT.parsed]
-    assert list(store.named(ISSUING.parsed.subject)) == [ISSUING.parsed]
-    assert list(store.named(LEAF.parsed.subject)) == []
+    assert list(store.find_by_subject(ROOT.parsed.subject)) == [ROOT.parsed]
+    assert list(store.find_by_subject(ISSUING.parsed.subject)) == [ISSUING.parsed]
+    assert list(store.find_by_subject(LEAF.parsed.subject)) == []
 
 
 def test_signatures_between_members_are_remembered():
     """What was found of Issuing is known, for the strength that it was judged by."""
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
-    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
+    assert store.find_checked_signature(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
-    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is True
-    assert store.remembered(ISSUING.parsed, ROOT.parsed, Strength(rsa_bits=4096)) is None
+    assert store.find_checked_signature(ISSUING.parsed, ROOT.parsed, STRENGTH) is True
+    assert store.find_checked_signature(ISSUING.parsed, ROOT.parsed, Strength(rsa_bits=4096)) is None
     assert not store.check_signature(ROOT.parsed, ISSUING.parsed, STRENGTH)
-    assert store.remembered(ROOT.parsed, ISSUING.parsed, STRENGTH) is False
+    assert store.find_checked_signature(ROOT.parsed, ISSUING.parsed, STRENGTH) is False
 
 
 def test_a_leafs_signature_is_remembered_where_it_holds(monkeypatch):
@@ -48,12 +48,12 @@ def test_a_leafs_signature_is_remembered_where_it_holds(monkeypatch):
     bob = certify("bob", ISSUING, ca=False)
     assert store.check_signature(LEAF.parsed, ISSUING.parsed, STRENGTH)
     assert not store.check_signature(stranger.parsed, ISSUING.parsed, STRENGTH)
-    assert store.remembered(LEAF.parsed, ISSUING.parsed, STRENGTH) is True
-    assert store.remembered(LEAF.parsed, ROOT.parsed, STRENGTH) is None
-    assert store.remembered(LEAF.parsed, ISSUING.parsed, Strength(rsa_bits=4096)) is None
-    assert store.remembered(stranger.parsed, ISSUING.parsed, STRENGTH) is None
+    assert store.find_checked_signature(LEAF.parsed, ISSUING.parsed, STRENGTH) is True
+    assert store.find_checked_signature(LEAF.parsed, ROOT.parsed, STRENGTH) is None
+    assert store.find_checked_signature(LEAF.parsed, ISSUING.parsed, Strength(rsa_bits=4096)) is None
+    assert store.find_checked_signature(stranger.parsed, ISSUING.parsed, STRENGTH) is None
     assert store.check_signature(bob.parsed, ISSUING.parsed, STRENGTH)
-    assert store.remembered(LEAF.parsed, ISSUING.parsed, STRENGTH) is None
+    assert store.find_checked_signature(LEAF.parsed, ISSUING.parsed, STRENGTH) is None
 
 
 def test_a_second_judgement_checks_no_signature_again():
@@ -73,8 +73,8 @@ def test_memory_is_limited(monkeypatch):
     monkeypatch.setattr(store_module, "_REMEMBERED", 0)
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
-    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
-    assert [store.faults_of(ISSUING.parsed, PathInputs()) for _ in range(2)] == [(), ()]
+    assert store.find_checked_signature(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
+    assert [store.find_faults(ISSUING.parsed, PathInputs()) for _ in range(2)] == [(), ()]
     monkeypatch.setattr(store_module, "STORE_LIMIT", 1)
     TrustStore([ROOT.parsed], [])
     with pytest.raises(ValueError, match="at most 1 "):
