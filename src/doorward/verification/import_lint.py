@@ -34,7 +34,7 @@ from doorward.verification.path.conformance import PathInputs, check_authority, 
 from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, URI, read_subtree
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathRule
-from doorward.verification.path.signatures import verifies
+from doorward.verification.path.signatures import is_signature_valid
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath
 
@@ -290,9 +290,9 @@ def _lint_constraints(authority: PathCertificate) -> _Found:
 
 def _lint_anchor(anchor: PathCertificate, inputs: PathInputs) -> _Found:
     """Step 2, and which names it may certify: what stands below it cannot widen that."""
-    if not verifies(anchor.key, anchor.signed, inputs.strength):
+    if not is_signature_valid(anchor.key, anchor.signed, inputs.strength):
         old = replace(inputs.strength, accept_broken_algorithms=True)
-        if verifies(anchor.key, anchor.signed, old):
+        if is_signature_valid(anchor.key, anchor.signed, old):
             yield LintCode.ANCHOR_SIGNATURE_OLD, "its own signature is by an algorithm that is broken"
         else:
             yield LintCode.ANCHOR_NOT_SELF_SIGNED, "another key signed it"

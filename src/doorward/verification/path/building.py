@@ -25,7 +25,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_dates, check_leaf
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.rules import CertificationPathFault, PathRule
-from doorward.verification.path.signatures import cost_of
+from doorward.verification.path.signatures import count_verification_cost
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath, check_path
 
@@ -44,7 +44,7 @@ class WorkExceeded(Exception):
 class WorkBudget:
     """What a search for a path, or a judgement of status, may still cost: some tens of milliseconds.
 
-    `signatures` counts verifications in units of one by P-256, see `cost_of`; those that the store or the
+    `signatures` counts verifications in units of one by P-256, see `count_verification_cost`; those that the store or the
     evidence cache remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
     """
 
@@ -75,7 +75,7 @@ class WorkBudget:
 
     def take_signature(self, key: object) -> None:
         """Count one verification by this key."""
-        self.signatures -= cost_of(key)
+        self.signatures -= count_verification_cost(key)
         if self.signatures < 0:
             raise WorkExceeded("signatures")
 

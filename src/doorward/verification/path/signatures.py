@@ -103,7 +103,7 @@ def is_strong_key(key: object, strength: Strength) -> bool:
     return isinstance(key, _OWN_HASH)
 
 
-def cost_of(key: object) -> int:
+def count_verification_cost(key: object) -> int:
     """Return what one verification by this key costs, in units of one by P-256 (about 0.1 ms), rounded.
 
     Measured: P-384 and P-521 six, Ed448 and ML-DSA three or four, RSA of 2,048 bits none to speak of; but RSA
@@ -119,11 +119,11 @@ def cost_of(key: object) -> int:
     return 4
 
 
-def verifies(key: object, signed: Signed, strength: Strength) -> bool:
+def is_signature_valid(key: object, signed: Signed, strength: Strength) -> bool:
     """Return whether the signature of a certificate, CRL or OCSP answer is by this key and strong enough.
 
     Args:
-        key: the signer's public key, of any kind; None never verifies.
+        key: the signer's public key, of any kind; None never is_signature_valid.
         signed: what bears the signature.
         strength: which keys and hashes are strong enough.
     """

@@ -15,7 +15,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import CertificationPathFault
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength, is_signature_valid
 
 STORE_LIMIT = 10_000
 """Certificates. A bridge with every authority of a country has some hundreds."""
@@ -84,7 +84,7 @@ class TrustStore:
         No signature has part of an octet. The library does not look at the count of unused bits, so that
         one certificate would have several spellings, each with a SHA-256 of its own.
         """
-        holds = child.signature_whole and verifies(issuer.key, child.signed, strength)
+        holds = child.signature_whole and is_signature_valid(issuer.key, child.signed, strength)
         key = (child.sha256, issuer.sha256, strength)
         if child.sha256 not in self._members:
             if holds:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.sources import crl_urls
 from doorward.verification.revocation.status import SeenRevocation
@@ -104,7 +104,7 @@ class EvidenceIndex:
         known = self._signed.get(key)
         if known is None:
             work.take_signature(signer.key)
-            known = verifies(signer.key, crl.signed, strength)
+            known = is_signature_valid(signer.key, crl.signed, strength)
             if len(self._signed) < _REMEMBERED:
                 self._signed[key] = known
         return known

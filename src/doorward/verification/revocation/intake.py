@@ -33,7 +33,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.policies import PolicyInputs
-from doorward.verification.path.signatures import verifies
+from doorward.verification.path.signatures import is_signature_valid
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, Scope, parse_crl, parse_crl_outline
 from doorward.verification.revocation.crl_judging import CrlRules
@@ -85,7 +85,8 @@ def take_crl(
     """
     crl = parse_crl(der)
     if not any(
-        verifies(signer.key, crl.signed, rules.strength) for signer in _signers(crl, store, inputs, now)
+        is_signature_valid(signer.key, crl.signed, rules.strength)
+        for signer in _signers(crl, store, inputs, now)
     ):
         raise RequestRefused("evidence-not-signed", "no authority that may sign this CRL signed it")
     if crl.next_update < crl.this_update or crl.this_update > now + rules.skew:

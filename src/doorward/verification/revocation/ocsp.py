@@ -32,7 +32,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation.ocsp_answer import (
     Answer,
     Single,
@@ -256,7 +256,7 @@ def _check_signature(
     for signer in _signers(answer, issuer, now, rules, work):
         if _is_named(answer, signer):
             work.take_signature(signer.key)
-            if verifies(signer.key, answer.signed, rules.strength):
+            if is_signature_valid(signer.key, answer.signed, rules.strength):
                 return
             raise Unfit("its signature does not verify")
     raise Unfit("it names no signer that may sign it")
@@ -276,7 +276,7 @@ def _signers(
         if delegate.issuer != issuer.subject or check_leaf(understood, inputs, now):
             continue
         work.take_signature(issuer.key)
-        if verifies(issuer.key, delegate.signed, rules.strength):
+        if is_signature_valid(issuer.key, delegate.signed, rules.strength):
             yield delegate
 
 

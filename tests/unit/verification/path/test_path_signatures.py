@@ -9,7 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa, x25519
 
-from doorward.verification.path.signatures import Strength, cost_of, is_strong_hash, is_strong_key, verifies
+from doorward.verification.path.signatures import (
+    Strength,
+    count_verification_cost,
+    is_signature_valid,
+    is_strong_hash,
+    is_strong_key,
+)
 from tests.support.path_ca import Node, certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
 
 STRICT = Strength()
@@ -53,8 +59,8 @@ def test_ed448_signs():
         return [*fields[:2], algorithm, *fields[3:]]
 
     leaf = rebuild(certify("alice", root), None, edit, outer=algorithm, sign=key.sign)
-    assert verifies(key.public_key(), leaf.certificate, STRICT)
-    assert not verifies(EC_KEY.public_key(), leaf.certificate, STRICT)
+    assert is_signature_valid(key.public_key(), leaf.certificate, STRICT)
+    assert not is_signature_valid(EC_KEY.public_key(), leaf.certificate, STRICT)
 
 
 @pytest.mark.parametrize(("algorithm", "hash_algorithm"), [("1.2.840.113549.1.1.5", hashes.SHA1())])
@@ -90,11 +96,11 @@ def test_an_algorithm_of_another_kind_than_the_key_is_refused():
 
     public = rsa_key().public_key()
     null = b"\x05\x00"
-    assert verifies(public, relabelled([oid_der("1.2.840.113549.1.1.11"), null], sign), STRICT)
-    assert not verifies(public, relabelled([oid_der("1.2.840.10045.4.3.2")], sign), STRICT)
+    assert is_signature_valid(public, relabelled([oid_der("1.2.840.113549.1.1.11"), null], sign), STRICT)
+    assert not is_signature_valid(public, relabelled([oid_der("1.2.840.10045.4.3.2")], sign), STRICT)
     key = ed25519.Ed25519PrivateKey.generate()
-    assert verifies(key.public_key(), relabelled([oid_der("1.3.101.112")], key.sign), STRICT)
-    assert not verifies(key.public_key(), relabelled([oid_der("1.3.101.113")], key.sign), STRICT)
+    assert is_signature_valid(key.public_key(), relabelled([oid_der("1.3.101.112")], key.sign), STRICT)
+    assert not is_signature_valid(key.public_key(), relabelled([oid_der("1.3.101.113")], key.sign), STRICT)
 
 
 def test_an_algorithm_that_is_not_listed_is_refused():
@@ -102,7 +108,7 @@ def test_an_algorithm_that_is_not_listed_is_refused():
     for dotted in ("1.3.6.1.5.5.7.6.36", "1.2.3.4"):
         certificate = relabelled([oid_der(dotted)], lambda content: b"")
         for key in (EC_KEY.public_key(), rsa_key().public_key(), None):
-            assert not verifies(key, certificate, BROKEN)
+            assert not is_signature_valid(key, certificate, BROKEN)
 
 
 def test_dsa_is_for_old_suites():
@@ -111,14 +117,14 @@ def test_dsa_is_for_old_suites():
     signed = relabelled(
         [oid_der("2.16.840.1.101.3.4.3.2")], lambda content: key.sign(content, hashes.SHA256())
     )
-    assert verifies(key.public_key(), signed, BROKEN)
-    assert not verifies(key.public_key(), signed, STRICT)
+    assert is_signature_valid(key.public_key(), signed, BROKEN)
+    assert not is_signature_valid(key.public_key(), signed, STRICT)
 
 
 def test_pss_without_parameters_is_refused():
     """RSASSA-PSS must say its hash and salt (RFC 4055 section 3.1)."""
     certificate = relabelled([oid_der("1.2.840.113549.1.1.10")], lambda content: b"x")
-    assert not verifies(rsa_key().public_key(), certificate, STRICT)
+    assert not is_signature_valid(rsa_key().public_key(), certificate, STRICT)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +162,11 @@ def test_strength_of_hashes():
 
 
 def test_the_tests_resign_what_they_edit():
-    """The builder of wrong certificates keeps the key: its own output verifies where nothing is wrong."""
+    """The builder of wrong certificates keeps the key: its own output is_signature_valid where nothing is wrong."""
     root = certify("Root", key=EC_KEY)
     same = rebuild(root, EC_KEY, list)
     assert hashlib.sha256(children(same.der)[0]).digest() == hashlib.sha256(children(root.der)[0]).digest()
-    assert verifies(EC_KEY.public_key(), same.certificate, STRICT)
+    assert is_signature_valid(EC_KEY.public_key(), same.certificate, STRICT)
 
 
 @pytest.mark.parametrize("unused", [1, 2, 3])
@@ -192,7 +198,7 @@ def test_a_signature_of_parts_of_octets_is_invalid(unused):
 )
 def test_what_a_verification_costs(key, cost):
     """In units of one by P-256."""
-    assert cost_of(key.public_key()) == cost
+    assert count_verification_cost(key.public_key()) == cost
 
 
 @pytest.mark.parametrize(
@@ -208,4 +214,4 @@ def test_what_a_verification_costs(key, cost):
 def test_a_large_exponent_costs_much(bits, exponent, cost):
     """A certificate chooses both: work is bounded by what they cost, not by their number."""
     numbers = rsa.RSAPublicNumbers(exponent, (1 << (bits - 1)) + 1)
-    assert cost_of(numbers.public_key()) == cost
+    assert count_verification_cost(numbers.public_key()) == cost

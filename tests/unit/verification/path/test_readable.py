@@ -22,7 +22,7 @@ from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.readable import make_readable, without_null
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.written import read_written_name
 from doorward.verification.revocation.crl import parse_crl
@@ -433,5 +433,5 @@ def test_lists_of_such_authorities_are_read() -> None:
     signature = ROOT.key.sign(content, ec.ECDSA(hashes.SHA256()))
     crl = parse_crl(tlv(0x30, content, ECDSA_WITH_NULL, tlv(0x03, b"\0", signature)))
     assert crl.issuer == read_name(name)
-    assert verifies(ROOT.parsed.key, crl.signed, Strength())
-    assert not verifies(ALICE.parsed.key, crl.signed, Strength())
+    assert is_signature_valid(ROOT.parsed.key, crl.signed, Strength())
+    assert not is_signature_valid(ALICE.parsed.key, crl.signed, Strength())

@@ -15,7 +15,7 @@ from doorward.pki.der import (
     encode_oid,
     encode_sequence,
 )
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import parse_crl, parse_crl_outline
 from tests.support.path_ca import certify, rsa_key, tlv
@@ -85,7 +85,7 @@ def test_an_odd_entry_is_one_entry(entry):
     assert crl.find(NAMED, 6) == (False, None)
     assert len(crl.entries) == 3
     assert crl.find(NAMED, 9)[1] in {None, UNSPECIFIED}
-    assert verifies(ROOT.key.public_key(), crl.signed, Strength())
+    assert is_signature_valid(ROOT.key.public_key(), crl.signed, Strength())
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_lists_bear_every_strong_signature(make, sign):
     """RFC 4055 section 3.1, RFC 5758 section 3.2 with the parameters that Java adds, RFC 8410."""
     key = make()
     crl = parse_crl(list_bytes(certify("Root", key=key), listed(7), by=sign(key)))
-    assert verifies(key.public_key(), crl.signed, Strength())
-    assert not verifies(ROOT.key.public_key(), crl.signed, Strength())
+    assert is_signature_valid(key.public_key(), crl.signed, Strength())
+    assert not is_signature_valid(ROOT.key.public_key(), crl.signed, Strength())
 
 
 def test_a_list_of_version_1_has_no_number():
