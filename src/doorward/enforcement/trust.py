@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from doorward.core.errors import MalformedInput
+from doorward.verification.path.ca_names import CA_NAMES_LIMIT, count_ca_name_octets
 from doorward.verification.path.certificate import parse_path_certificate
-from doorward.verification.path.told_names import MOST_OCTETS, told_octets
 from doorward.verification.path.written import read_written_name
 
 
@@ -60,7 +60,7 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
             if not any(read_written_name(name).malformed for name in (read.subject_der, read.issuer_der)):
                 every.append(read)
     pem = {_as_pem(one.der) for one in every}
-    return Trust(authorities=tuple(sorted(pem)), named=told_octets(every) <= MOST_OCTETS)
+    return Trust(authorities=tuple(sorted(pem)), named=count_ca_name_octets(every) <= CA_NAMES_LIMIT)
 
 
 def _as_pem(der: bytes) -> str:

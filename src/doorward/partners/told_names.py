@@ -14,8 +14,8 @@ from doorward.policy.analysis import Finding
 from doorward.policy.model import Document
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind
+from doorward.verification.path.ca_names import CA_NAMES_LIMIT, CA_NAMES_LIMIT_OF_JAVA, count_ca_name_octets
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
-from doorward.verification.path.told_names import MOST_FOR_JAVA, MOST_OCTETS, told_octets
 
 
 def check_told_names(
@@ -55,13 +55,13 @@ def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[
 
 
 def _check(app: str, told: Sequence[bytes]) -> Iterator[Finding]:
-    if sum(map(len, told)) <= MOST_FOR_JAVA:  # a name is shorter than its certificate
+    if sum(map(len, told)) <= CA_NAMES_LIMIT_OF_JAVA:  # a name is shorter than its certificate
         return
-    octets = told_octets(_parsed(told))
-    if octets > MOST_FOR_JAVA:
+    octets = count_ca_name_octets(_parsed(told))
+    if octets > CA_NAMES_LIMIT_OF_JAVA:
         then = (
             "the door names none, and clients choose among all certificates that they have"
-            if octets > MOST_OCTETS
+            if octets > CA_NAMES_LIMIT
             else "Java's clients take no more than 32 KiB"
         )
         yield Finding(

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 
 from doorward.verification.path.certificate import PathCertificate
 
-MOST_OCTETS = 65_535
+CA_NAMES_LIMIT = 65_535
 """Of the whole list, in either version of TLS."""
 
-MOST_FOR_JAVA = 32_768 - 256
+CA_NAMES_LIMIT_OF_JAVA = 32_768 - 256
 """What `jdk.tls.maxHandshakeMessageSize` leaves for names by default, beside the rest of the message."""
 
 _LENGTH_OCTETS = 2
 
 
-def told_octets(authorities: Iterable[PathCertificate]) -> int:
+def count_ca_name_octets(authorities: Iterable[PathCertificate]) -> int:
     """Return how many octets the names of these authorities take, each name once."""
     names = {one.subject_der for one in authorities}
     return sum(len(name) + _LENGTH_OCTETS for name in names)
