@@ -1,6 +1,6 @@
 """A general name of a certificate that cannot be decoded: bytes that can be compared and shown.
 
-Not here: why it cannot be (verification.path.readable). Apart from `names`, because most commands load no library of
+Not here: why it cannot be (verification.path.rewriting). Apart from `names`, because most commands load no library of
 certificates.
 Standard: RFC 5280 section 4.2.1.6.
 """

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.ca_names import CA_NAMES_LIMIT, count_ca_name_octets
 from doorward.verification.path.certificate import parse_path_certificate
-from doorward.verification.path.written import read_written_name
+from doorward.verification.path.name_parsing import parse_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
     for one in (*own, *partners):
         with suppress(MalformedInput):
             read = parse_path_certificate(one)
-            if not any(read_written_name(name).malformed for name in (read.subject_der, read.issuer_der)):
+            if not any(parse_name(name).malformed for name in (read.subject_der, read.issuer_der)):
                 every.append(read)
     pem = {_as_pem(one.der) for one in every}
     return Trust(authorities=tuple(sorted(pem)), named=count_ca_name_octets(every) <= CA_NAMES_LIMIT)

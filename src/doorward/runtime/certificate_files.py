@@ -26,7 +26,7 @@ from doorward.verification.revocation.der import (
     OBJECT,
     SEQUENCE,
     Element,
-    Unreadable,
+    MalformedDer,
     read_element,
     read_whole,
 )
@@ -140,7 +140,7 @@ def _read_der(data: bytes) -> Iterator[bytes]:
         try:
             element = read_element(data, at, len(data))
             bundle = _is_bundle(element)
-        except Unreadable:
+        except MalformedDer:
             raise _unreadable(data) from None
         if bundle:
             yield from _read_bundle(element)
@@ -153,11 +153,11 @@ def _is_bundle(element: Element) -> bool:
     """Return whether it is a ContentInfo with signed data; raise for what is no certificate either."""
     first = next(element.require(SEQUENCE).children(), None)
     if first is None or first.tag == INTEGER:  # PKCS#12 and keys begin with a version
-        raise Unreadable("no certificate")
+        raise MalformedDer("no certificate")
     if first.tag != OBJECT:
         return False
     if first.value != _SIGNED_DATA:
-        raise Unreadable("no signed data")
+        raise MalformedDer("no signed data")
     return True
 
 
@@ -202,7 +202,7 @@ def _unreadable(data: bytes) -> MalformedInput:
 def _is_pkcs12(data: bytes) -> bool:
     try:
         parts = list(read_whole(data).require(SEQUENCE).children())
-    except Unreadable:
+    except MalformedDer:
         return False
     return len(parts) in (2, 3) and parts[0].whole == b"\x02\x01\x03" and parts[1].tag == SEQUENCE
 

@@ -419,8 +419,8 @@ def _sealed_csr() -> Harness:
 
 _CERTIFICATE = (
     "verification.path.certificate.parse_path_certificate",
-    "verification.path.readable.make_readable",
-    "verification.path.written.read_written_name",
+    "verification.path.rewriting.rewrite_certificate",
+    "verification.path.name_parsing.parse_name",
 )
 _CONSTRAINTS = (
     "verification.path.constraints.read_subtrees",

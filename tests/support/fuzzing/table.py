@@ -47,7 +47,7 @@ EXCUSED = {
     "verification.revocation.der.read_element": _PIECE,
     "verification.revocation.der.read_extensions": _PIECE,
     "verification.revocation.der.read_whole": _PIECE,
-    "verification.revocation.signed.read_name": _PIECE,
+    "verification.revocation.signed.parse_canonical_name": _PIECE,
     "verification.revocation.signed.read_outline": _PIECE,
     "verification.revocation.signed.read_signed": _PIECE,
     "verification.revocation.sources.parse_source": "terms are the operator's own",

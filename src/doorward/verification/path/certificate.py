@@ -1,7 +1,7 @@
 """What path validation needs to know of one certificate, read once and without trust.
 
 Total, within 64 KiB. Every extension that a decision needs is read; a certificate with one of these that does not
-parse, or with two of one kind, is malformed as a whole. What no decision needs is opaque (readable).
+parse, or with two of one kind, is malformed as a whole. What no decision needs is opaque (rewriting).
 
 Not here: any judgement (conformance, validation), and what the leaf's names mean (identity).
 Standard: RFC 5280 sections 4.1 and 4.2.
@@ -24,7 +24,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.extensions import Extensions
 from doorward.verification.path.constraints import ConstrainedName, Subtrees, read_names, read_subtrees
 from doorward.verification.path.names import CanonicalName, canonicalise_name
-from doorward.verification.path.readable import Readable, make_readable
+from doorward.verification.path.rewriting import RewrittenCertificate, rewrite_certificate
 from doorward.verification.path.signatures import Signed, SignedContent
 from doorward.verification.revocation.der import SEQUENCE, render_element
 
@@ -129,7 +129,7 @@ class _Certificate:
 class PathCertificate:
     """One certificate as the steps of RFC 5280 section 6.1 read it.
 
-    `certificate` is what the library read: the certificate itself, or a copy that it can read (readable), which is for
+    `certificate` is what the library read: the certificate itself, or a copy that it can read (rewriting), which is for
     reading only. `der`, `signed`, `issuer_der` and `subject_der` are the original; `subject_text` and `issuer_text`
     are its names by RFC 4514; `opaque` are the names, and values of names, that are bytes only.
 
@@ -211,7 +211,7 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
     with suppress(Exception):  # the library may raise anything
         return _read(x509.load_der_x509_certificate(der), der)
     try:
-        return _read_copy(make_readable(der), der)
+        return _read_copy(rewrite_certificate(der), der)
     except Exception as fault:  # a parser is total
         raise MalformedInput("certificate-malformed", "this is not an X.509 certificate") from fault
 
@@ -223,26 +223,26 @@ def check_certificate_size(der: bytes, limit: int) -> None:
         raise MalformedInput("certificate-too-large", message, size=len(der))
 
 
-def _read_copy(readable: Readable, der: bytes) -> PathCertificate:
-    """Return what a certificate says that the library does not read: see `readable`."""
-    copy = x509.load_der_x509_certificate(readable.der)
-    read = _read(copy, readable.der)
-    alternative = (*read.alternative, *readable.names)
-    subject = readable.subject.canonicalise()
+def _read_copy(rewritten: RewrittenCertificate, der: bytes) -> PathCertificate:
+    """Return what a certificate says that the library does not read: see `rewritten`."""
+    copy = x509.load_der_x509_certificate(rewritten.der)
+    read = _read(copy, rewritten.der)
+    alternative = (*read.alternative, *rewritten.names)
+    subject = rewritten.subject.canonicalise()
     return replace(
         read,
         der=der,
-        signed=SignedContent(content=readable.content, algorithm=copy, signature=copy.signature),
-        issuer_der=readable.issuer_der,
-        subject_der=readable.subject_der,
-        issuer_text=readable.issuer.render(copy.issuer),
-        subject_text=readable.subject.render(copy.subject),
-        opaque=(*(one.value for one in readable.names), *readable.subject.opaque),
+        signed=SignedContent(content=rewritten.content, algorithm=copy, signature=copy.signature),
+        issuer_der=rewritten.issuer_der,
+        subject_der=rewritten.subject_der,
+        issuer_text=rewritten.issuer.render(copy.issuer),
+        subject_text=rewritten.subject.render(copy.subject),
+        opaque=(*(one.value for one in rewritten.names), *readable.subject.opaque),
         sha256=hashlib.sha256(der).hexdigest(),
         subject=subject,
-        issuer=readable.issuer.canonicalise(),
-        algorithms_agree=readable.algorithms_agree,
-        present=readable.present,
+        issuer=rewritten.issuer.canonicalise(),
+        algorithms_agree=rewritten.algorithms_agree,
+        present=rewritten.present,
         critical=readable.critical,
         alternative=alternative,
         names=read_names(copy.subject, subject, alternative),

@@ -123,7 +123,7 @@ def is_signature_valid(key: object, signed: Signed, strength: Strength) -> bool:
     """Return whether the signature of a certificate, CRL or OCSP answer is by this key and strong enough.
 
     Args:
-        key: the signer's public key, of any kind; None never is_signature_valid.
+        key: the signer's public key, of any kind; None has signed nothing.
         signed: what bears the signature.
         strength: which keys and hashes are strong enough.
     """

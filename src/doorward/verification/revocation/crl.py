@@ -35,14 +35,14 @@ from doorward.verification.revocation.der import (
     SEQUENCE,
     Element,
     Extension,
-    Unreadable,
+    MalformedDer,
     read_bounds,
     read_extensions,
     read_whole,
     render_dotted,
     render_element,
 )
-from doorward.verification.revocation.signed import read_name, read_outline, read_signed
+from doorward.verification.revocation.signed import parse_canonical_name, read_outline, read_signed
 
 CRL_LIMIT = 100 * 1024 * 1024
 """Bytes. A million entries with reasons have some 40 MB."""
@@ -170,10 +170,10 @@ def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
     listed = rest.pop(0) if rest and rest[0].tag == SEQUENCE else None
     extensions = read_extensions(rest.pop(0).require(_EXPLICIT_0).only_child()) if rest else ()
     if rest or inner.whole != algorithm.whole:
-        raise Unreadable("more parts than a list has, or two algorithms")
+        raise MalformedDer("more parts than a list has, or two algorithms")
     found = {one.oid: one for one in extensions}
     if len(found) != len(extensions):
-        raise Unreadable("two extensions of one kind")
+        raise MalformedDer("two extensions of one kind")
     _check_critical(extensions, _PROCESSED, "it")
     number = _read_number(found.get(_NUMBER))
     if number is None or len(times) < 2:  # noqa: PLR2004  this update and next update
@@ -190,7 +190,7 @@ def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
     crl = Crl(
         signed=read_signed(content, outline, signature),
         sha256=hashlib.sha256(der).hexdigest(),
-        issuer=read_name(issuer.whole),
+        issuer=parse_canonical_name(issuer.whole),
         this_update=outline.last_update_utc,
         next_update=next_update,
         number=number,
@@ -220,7 +220,7 @@ def _read_number(extension: Extension | None) -> int | None:
     """A number that is none is as good as missing."""
     try:
         return None if extension is None else read_whole(extension.value).require(INTEGER).read_integer()
-    except Unreadable:
+    except MalformedDer:
         return None
 
 
@@ -234,7 +234,7 @@ def _read_key_id(extension: Extension | None) -> bytes | None:
     try:
         parts = read_whole(extension.value).require(SEQUENCE).children() if extension is not None else ()
         return next((one.value for one in parts if one.tag == _KEY_ID), None)
-    except Unreadable:
+    except MalformedDer:
         return None
 
 
@@ -260,7 +260,7 @@ def _read_entries(crl: Crl, listed: Element) -> Crl:
         tag, content, stop = read_bounds(data, at, end)
         kind, begin, after = read_bounds(data, content, stop)
         if tag != SEQUENCE or kind != INTEGER or begin == after:
-            raise Unreadable("an entry without a serial number")
+            raise MalformedDer("an entry without a serial number")
         serial = int.from_bytes(data[begin:after], signed=True)
         at, reason = stop, None
         if after < stop:
@@ -301,7 +301,7 @@ class _Meanings:
         reasons = [read_reason(one.value) for one in extensions if one.oid == _REASON]
         issuers = [_read_issuer(one.value) for one in extensions if one.oid == _CERTIFICATE_ISSUER]
         if len(issuers) > 1:
-            raise Unreadable("an entry of two issuers")
+            raise MalformedDer("an entry of two issuers")
         reason = max(reasons, key=_weight, default=None)
         if reason is x509.ReasonFlags.remove_from_crl and not self._delta:
             reason = x509.ReasonFlags.unspecified
@@ -312,7 +312,7 @@ def read_reason(value: bytes) -> x509.ReasonFlags:
     """Return the reason that a CRLReason in DER says; unspecified if it says none that is known."""
     try:
         number = read_whole(value).require(ENUMERATED).read_integer()
-    except Unreadable:
+    except MalformedDer:
         return x509.ReasonFlags.unspecified
     return _REASONS.get(number, x509.ReasonFlags.unspecified)
 
@@ -320,8 +320,8 @@ def read_reason(value: bytes) -> x509.ReasonFlags:
 def _read_issuer(value: bytes) -> CanonicalName:
     names = [one for one in read_whole(value).require(SEQUENCE).children() if one.tag == _DIRECTORY_NAME]
     if not names:
-        raise Unreadable("an entry of an issuer that is no directory name")
-    return read_name(names[0].only_child().whole)
+        raise MalformedDer("an entry of an issuer that is no directory name")
+    return parse_canonical_name(names[0].only_child().whole)
 
 
 def _weight(reason: x509.ReasonFlags | None) -> int:

@@ -25,7 +25,7 @@ _OID_LIMIT = 64
 """Octets of an object identifier that is shown."""
 
 
-class Unreadable(ValueError):
+class MalformedDer(ValueError):
     """These bytes are not what stands here in DER."""
 
 
@@ -61,19 +61,19 @@ class Element:
         """Return the one element that the content consists of, as in an explicit tag."""
         child = read_element(self.data, self.content, self.end)
         if child.end != self.end:
-            raise Unreadable("more than one element")
+            raise MalformedDer("more than one element")
         return child
 
     def require(self, tag: int) -> Element:
         """Return itself, if it has this tag."""
         if self.tag != tag:
-            raise Unreadable(f"an element with tag {self.tag} where {tag} should stand")
+            raise MalformedDer(f"an element with tag {self.tag} where {tag} should stand")
         return self
 
     def read_integer(self) -> int:
         """Return the number of an INTEGER or ENUMERATED, negative ones too."""
         if self.content == self.end:
-            raise Unreadable("a number without octets")
+            raise MalformedDer("a number without octets")
         return int.from_bytes(self.value, signed=True)
 
 
@@ -81,22 +81,22 @@ def read_bounds(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return tag, begin of the content and end of the element that begins at a place and ends within `end`.
 
     Raises:
-        Unreadable: none does.
+        MalformedDer: none does.
     """
     content = at + 2
     if content > end or data[at] & _HIGH_TAG == _HIGH_TAG:
-        raise Unreadable("no element")
+        raise MalformedDer("no element")
     length = data[at + 1]
     if length >= _LONG:
         octets = length & ~_LONG
         content += octets
         if not 0 < octets <= _LENGTH_OCTETS or content > end:
-            raise Unreadable("no length")
+            raise MalformedDer("no length")
         length = int.from_bytes(data[at + 2 : content])
         if length < _LONG or length < 1 << 8 * (octets - 1):
-            raise Unreadable("a length that could be shorter")
+            raise MalformedDer("a length that could be shorter")
     if content + length > end:
-        raise Unreadable("an element that ends beyond its place")
+        raise MalformedDer("an element that ends beyond its place")
     return data[at], content, content + length
 
 
@@ -110,7 +110,7 @@ def read_whole(data: bytes) -> Element:
     """Return the one element that some bytes consist of."""
     element = read_element(data, 0, len(data))
     if element.end != len(data):
-        raise Unreadable("bytes after the element")
+        raise MalformedDer("bytes after the element")
     return element
 
 
@@ -150,7 +150,7 @@ def read_extensions(element: Element) -> tuple[Extension, ...]:
     """Return the extensions of a SEQUENCE OF Extension; their values are not looked into.
 
     Raises:
-        Unreadable: it is none, so that it is not known what is critical.
+        MalformedDer: it is none, so that it is not known what is critical.
     """
     return tuple(_read_extension(one) for one in element.require(SEQUENCE).children())
 
@@ -159,7 +159,7 @@ def _read_extension(element: Element) -> Extension:
     parts = list(element.require(SEQUENCE).children())
     critical = parts.pop(1).require(BOOLEAN).value if len(parts) == 3 else b"\x00"  # noqa: PLR2004  with the flag
     if len(parts) != 2 or len(critical) != 1:  # noqa: PLR2004  without it
-        raise Unreadable("no extension")
+        raise MalformedDer("no extension")
     oid, value = parts
     return Extension(
         oid=oid.require(OBJECT).value, critical=critical != b"\x00", value=value.require(OCTET_STRING).value

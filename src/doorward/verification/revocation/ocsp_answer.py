@@ -31,12 +31,12 @@ from doorward.verification.revocation.der import (
     SEQUENCE,
     Element,
     Extension,
-    Unreadable,
+    MalformedDer,
     read_extensions,
     read_whole,
     render_dotted,
 )
-from doorward.verification.revocation.signed import read_name, read_outline, read_signed
+from doorward.verification.revocation.signed import parse_canonical_name, read_outline, read_signed
 from doorward.verification.revocation.status import Status
 
 SUCCESSFUL = 0
@@ -133,7 +133,7 @@ def parse_answer(der: bytes) -> Answer:
     (wrapped,) = rest
     kind, octets = wrapped.require(_EXPLICIT_0).only_child().require(SEQUENCE).children()
     if kind.require(OBJECT).value != _BASIC:
-        raise Unreadable("no basic response")
+        raise MalformedDer("no basic response")
     basic = read_whole(octets.require(OCTET_STRING).value).require(SEQUENCE)
     content, algorithm, signature, *more = basic.children()
     certificates: tuple[bytes, ...] = ()
@@ -151,7 +151,7 @@ def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ..
     # Version 1 is the default, which DER leaves out and some responders write.
     version = parts.pop(0).only_child().require(INTEGER).read_integer() if parts[0].tag == _EXPLICIT_0 else 0
     if version:
-        raise Unreadable("another version than 1")
+        raise MalformedDer("another version than 1")
     responder, produced, responses, *more = parts
     produced.require(_GENERALIZED_TIME)
     extensions: tuple[Extension, ...] = ()
@@ -176,7 +176,7 @@ def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ..
 
 def _read_responder(der: bytes) -> tuple[bytes, CanonicalName | None]:
     try:
-        return der, read_name(der)
+        return der, parse_canonical_name(der)
     except Exception:  # noqa: BLE001  the library's own: such a name is compared as it is written
         return der, None
 
@@ -214,7 +214,7 @@ def read_single(single: Element) -> Single:
     if more and more[0].tag == _EXPLICIT_1:
         extensions = read_extensions(more.pop(0).only_child())
     if more or status.tag not in _STATES:
-        raise Unreadable("more parts than a single response has, or an unknown state")
+        raise MalformedDer("more parts than a single response has, or an unknown state")
     return Single(
         status=_STATES[status.tag],
         reason=_read_revocation_reason(status),
@@ -238,7 +238,7 @@ def _read_revocation_reason(status: Element) -> x509.ReasonFlags | None:
 def _read_time(element: Element) -> datetime:
     found = _TIME.fullmatch(element.require(_GENERALIZED_TIME).value)
     if found is None:
-        raise Unreadable("no time")
+        raise MalformedDer("no time")
     return datetime.strptime(found[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
 
@@ -246,7 +246,7 @@ def _read_nonce(value: bytes) -> bytes:
     """RFC 9654: an OCTET STRING; what is none, as older responders write it, is taken as it is."""
     try:
         return read_whole(value).require(OCTET_STRING).value
-    except Unreadable:
+    except MalformedDer:
         return value
 
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from cryptography import x509
 
+from doorward.verification.path.name_parsing import parse_name
 from doorward.verification.path.names import CanonicalName
-from doorward.verification.path.readable import without_null
+from doorward.verification.path.rewriting import remove_null_parameters
 from doorward.verification.path.signatures import SignedContent
-from doorward.verification.path.written import read_written_name
 from doorward.verification.revocation.der import (
     BIT_STRING,
     INTEGER,
     SEQUENCE,
     Element,
-    Unreadable,
+    MalformedDer,
     render_element,
 )
 
@@ -44,19 +44,19 @@ def read_outline(
         Exception: of any kind, now or when a part is asked for, if the library cannot read it.
     """
     stated = render_element(_EXTENSIONS, render_element(SEQUENCE, extensions)) if extensions else b""
-    algorithm = without_null(algorithm)
-    name = read_written_name(issuer).rewrite()
+    algorithm = remove_null_parameters(algorithm)
+    name = parse_name(issuer).rewrite()
     content = render_element(SEQUENCE, _VERSION_2, algorithm, name, times, stated)
     return x509.load_der_x509_crl(render_element(SEQUENCE, content, algorithm, _NO_SIGNATURE))
 
 
-def read_name(der: bytes) -> CanonicalName:
+def parse_canonical_name(der: bytes) -> CanonicalName:
     """Return a Name in its canonical form.
 
     Raises:
-        Unreadable: it is none.
+        MalformedDer: it is none.
     """
-    return read_written_name(der).canonicalise()
+    return parse_name(der).canonicalise()
 
 
 def read_signed(
@@ -65,9 +65,9 @@ def read_signed(
     """Return what was signed, by the algorithm of an outline, and the signature.
 
     Raises:
-        Unreadable: the signature is no whole octets.
+        MalformedDer: the signature is no whole octets.
     """
     bits = signature.require(BIT_STRING).value
     if bits[:1] != b"\x00":
-        raise Unreadable("a signature that is no whole octets")
+        raise MalformedDer("a signature that is no whole octets")
     return SignedContent(content=content.whole, algorithm=outline, signature=bits[1:])

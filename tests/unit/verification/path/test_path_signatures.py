@@ -162,7 +162,7 @@ def test_strength_of_hashes():
 
 
 def test_the_tests_resign_what_they_edit():
-    """The builder of wrong certificates keeps the key: its own output is_signature_valid where nothing is wrong."""
+    """The builder of wrong certificates keeps the key: its own output verifies if nothing is wrong."""
     root = certify("Root", key=EC_KEY)
     same = rebuild(root, EC_KEY, list)
     assert hashlib.sha256(children(same.der)[0]).digest() == hashlib.sha256(children(root.der)[0]).digest()

@@ -7,7 +7,7 @@ import pytest
 from doorward.verification.revocation.der import (
     INTEGER,
     SEQUENCE,
-    Unreadable,
+    MalformedDer,
     read_extensions,
     read_whole,
     render_dotted,
@@ -40,7 +40,7 @@ def test_lengths_come_back(size):
 )
 def test_other_bytes_are_unreadable(der):
     """No length, none of DER, one beyond the end, a tag in several octets, bytes after it (X.690 section 10.1)."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(MalformedDer):
         read_whole(der)
 
 
@@ -49,9 +49,9 @@ def test_one_element_and_no_more():
     number = render_element(INTEGER, b"\xff\x00")
     assert read_whole(render_element(0xA0, number)).only_child().read_integer() == -256
     for content in (b"", number + number):
-        with pytest.raises(Unreadable):
+        with pytest.raises(MalformedDer):
             read_whole(render_element(0xA0, content)).only_child()
-    with pytest.raises(Unreadable):
+    with pytest.raises(MalformedDer):
         read_whole(number).require(SEQUENCE)
 
 

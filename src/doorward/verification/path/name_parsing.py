@@ -26,7 +26,7 @@ from doorward.verification.revocation.der import (
     OBJECT,
     SEQUENCE,
     Element,
-    Unreadable,
+    MalformedDer,
     read_whole,
     render_dotted,
     render_element,
@@ -84,7 +84,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenName:
+class ParsedName:
     """A name: its relative names in order, each with its attributes in the order of a SET in DER (X.690 section 11.6)."""
 
     relatives: tuple[tuple[Attribute, ...], ...]
@@ -126,16 +126,16 @@ class WrittenName:
         )
 
 
-def read_written_name(der: bytes) -> WrittenName:
+def parse_name(der: bytes) -> ParsedName:
     """Return a Name.
 
     Args:
         der: as it stands in a certificate or a list.
 
     Raises:
-        Unreadable: it is no SEQUENCE of SETs of attributes.
+        MalformedDer: it is no SEQUENCE of SETs of attributes.
     """
-    return WrittenName(
+    return ParsedName(
         relatives=tuple(
             tuple(sorted(map(_read_attribute, relative.require(_SET).children()), key=_rewrite))
             for relative in read_whole(der).require(SEQUENCE).children()
@@ -146,7 +146,7 @@ def read_written_name(der: bytes) -> WrittenName:
 def _read_attribute(element: Element) -> Attribute:
     parts = list(element.require(SEQUENCE).children())
     if len(parts) != 2:  # noqa: PLR2004  type and value
-        raise Unreadable("no attribute")
+        raise MalformedDer("no attribute")
     kind, value = parts
     return Attribute(
         oid=render_dotted(kind.require(OBJECT).value),

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from cryptography.x509.oid import ExtensionOID
 
 from doorward.core.opaque_names import OpaqueName
-from doorward.verification.path.written import WrittenName, read_written_name
+from doorward.verification.path.name_parsing import ParsedName, parse_name
 from doorward.verification.revocation.der import (
     BIT_STRING,
     BOOLEAN,
@@ -33,7 +33,7 @@ from doorward.verification.revocation.der import (
     SEQUENCE,
     Element,
     Extension,
-    Unreadable,
+    MalformedDer,
     read_extensions,
     read_whole,
     render_dotted,
@@ -62,44 +62,44 @@ _NOWHERE = render_element(_URI, b"invalid:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readable:
+class RewrittenCertificate:
     """A copy that the library may read, and what is taken from the original; `names` are the opaque alternative names."""
 
     der: bytes
     content: bytes
     issuer_der: bytes
     subject_der: bytes
-    issuer: WrittenName
-    subject: WrittenName
+    issuer: ParsedName
+    subject: ParsedName
     algorithms_agree: bool
     present: frozenset[str]
     critical: frozenset[str]
     names: tuple[OpaqueName, ...]
 
 
-def make_readable(der: bytes) -> Readable:
+def rewrite_certificate(der: bytes) -> RewrittenCertificate:
     """Return a copy of a certificate in which the library reads what a decision needs.
 
     Raises:
-        Unreadable: it is no certificate, or has two extensions of one kind.
+        MalformedDer: it is no certificate, or has two extensions of one kind.
     """
     content, algorithm, signature = _three(read_whole(der).require(SEQUENCE))
     parts = list(content.require(SEQUENCE).children())
     version = [parts.pop(0).whole] if parts and parts[0].tag == _VERSION else []
     if len(parts) < 6:  # noqa: PLR2004  serial, algorithm, issuer, validity, subject, key
-        raise Unreadable("no certificate")
+        raise MalformedDer("no certificate")
     serial, inner, issuer_part, validity, subject_part, key, *rest = parts
-    issuer, subject = read_written_name(issuer_part.whole), read_written_name(subject_part.whole)
+    issuer, subject = parse_name(issuer_part.whole), parse_name(subject_part.whole)
     tags = [one.tag for one in rest]
     if tags != [tag for tag in _TAIL if tag in tags]:
-        raise Unreadable("parts that a certificate does not have, or one of them twice")
+        raise MalformedDer("parts that a certificate does not have, or one of them twice")
     extensions: tuple[Extension, ...] = ()
     for one in rest:
         if one.tag == _EXTENSIONS:
             extensions = read_extensions(one.only_child())
     kinds = [render_dotted(one.oid) for one in extensions]
     if len(set(kinds)) != len(kinds):
-        raise Unreadable("two extensions of one kind")
+        raise MalformedDer("two extensions of one kind")
     names: list[OpaqueName] = []
     kept = [
         _render(one, value)
@@ -109,7 +109,7 @@ def make_readable(der: bytes) -> Readable:
     tail = [one.whole for one in rest if one.tag != _EXTENSIONS]
     if kept:
         tail.append(render_element(_EXTENSIONS, render_element(SEQUENCE, *kept)))
-    bare = _without_null(inner)
+    bare = _remove_null_parameters(inner)
     copied = render_element(
         SEQUENCE,
         *version,
@@ -121,7 +121,7 @@ def make_readable(der: bytes) -> Readable:
         key.whole,
         *tail,
     )
-    return Readable(
+    return RewrittenCertificate(
         der=render_element(SEQUENCE, copied, bare, signature.require(BIT_STRING).whole),
         content=content.whole,
         issuer_der=issuer_part.whole,
@@ -135,12 +135,12 @@ def make_readable(der: bytes) -> Readable:
     )
 
 
-def without_null(algorithm: bytes) -> bytes:
+def remove_null_parameters(algorithm: bytes) -> bytes:
     """Return an AlgorithmIdentifier as the library reads it: 4."""
-    return _without_null(read_whole(algorithm))
+    return _remove_null_parameters(read_whole(algorithm))
 
 
-def _without_null(algorithm: Element) -> bytes:
+def _remove_null_parameters(algorithm: Element) -> bytes:
     parts = list(algorithm.require(SEQUENCE).children())
     bare = parts and parts[0].tag == OBJECT and parts[0].value.startswith(_BARE_ALGORITHMS)
     if bare and [one.whole for one in parts[1:]] == [_NULL]:
@@ -151,7 +151,7 @@ def _without_null(algorithm: Element) -> bytes:
 def _three(element: Element) -> tuple[Element, Element, Element]:
     parts = list(element.children())
     if len(parts) != _PARTS:
-        raise Unreadable("no certificate")
+        raise MalformedDer("no certificate")
     return parts[0], parts[1], parts[2]
 
 
@@ -194,8 +194,8 @@ def _rewrite_name(name: Element) -> bytes | None:
 
 def _rewrite_directory(name: Element) -> bytes | None:
     try:
-        written = read_written_name(name.only_child().whole)
-    except Unreadable:
+        written = parse_name(name.only_child().whole)
+    except MalformedDer:
         return None
     return None if written.opaque else render_element(name.tag, written.rewrite())
 

@@ -21,13 +21,13 @@ from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
-from doorward.verification.path.readable import make_readable, without_null
+from doorward.verification.path.name_parsing import parse_name
+from doorward.verification.path.rewriting import remove_null_parameters, rewrite_certificate
 from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.written import read_written_name
 from doorward.verification.revocation.crl import parse_crl
-from doorward.verification.revocation.der import Unreadable
-from doorward.verification.revocation.signed import read_name
+from doorward.verification.revocation.der import MalformedDer
+from doorward.verification.revocation.signed import parse_canonical_name
 from tests.support.odd_certificates import ECDSA_WITH_NULL, extension, odd, rdn
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify, children, oid_der, tlv
@@ -166,7 +166,7 @@ def test_any_subject_is_read_shown_and_compared(relative: bytes, text: str) -> N
     read = parse_path_certificate(der)
     assert read.subject_text == f"{text},O=Clinic"
     assert (read.der, read.subject_der) == (der, tlv(0x30, rdn(ORG, 0x0C, b"Clinic"), relative))
-    assert read.subject == read_name(read.subject_der) == parse_path_certificate(der).subject
+    assert read.subject == parse_canonical_name(read.subject_der) == parse_path_certificate(der).subject
     found = judge_partner(der, BY_SUBJECT)
     assert found.facts is not None
     assert found.facts.subject == f"{text},O=Clinic"
@@ -254,10 +254,10 @@ def test_names_of_authorities_are_one_whatever_their_type() -> None:
 def test_an_opaque_name_equals_no_text_that_looks_like_it() -> None:
     """RFC 4514 2.4: `#` and digits are bytes; a text of the same letters is shown with the `#` escaped."""
     opaque, text = tlv(0x30, rdn(CN, 0x13, b"\xfc")), tlv(0x30, rdn(CN, 0x0C, b"#1301fc"))
-    assert read_name(opaque) != read_name(text)
-    assert read_name(opaque) == read_name(opaque)
+    assert parse_canonical_name(opaque) != parse_canonical_name(text)
+    assert parse_canonical_name(opaque) == parse_canonical_name(opaque)
     bits = tlv(0x30, rdn("2.5.4.45", 0x03, b"\x02\x01\x01"))
-    assert read_name(bits) != read_name(tlv(0x30, rdn("2.5.4.45", 0x02, b"\x01")))
+    assert parse_canonical_name(bits) != parse_canonical_name(tlv(0x30, rdn("2.5.4.45", 0x02, b"\x01")))
     assert parse_path_certificate(odd(ALICE, ROOT.key, subject=children(text))).subject_text == r"CN=\#1301fc"
 
 
@@ -288,10 +288,10 @@ class TestAlgorithms:
     def test_other_parameters_stay(self) -> None:
         """Only a NULL of ECDSA and DSA is left out."""
         rsa = tlv(0x30, oid_der("1.2.840.113549.1.1.11"), b"\x05\x00")
-        assert without_null(rsa) == rsa
+        assert remove_null_parameters(rsa) == rsa
         strange = tlv(0x30, oid_der("1.2.840.10045.4.3.2"), b"\x02\x01\x01")
-        assert without_null(strange) == strange
-        assert without_null(tlv(0x30)) == tlv(0x30)
+        assert remove_null_parameters(strange) == strange
+        assert remove_null_parameters(tlv(0x30)) == tlv(0x30)
 
 
 def test_names_of_ours_in_bytes_are_found() -> None:
@@ -344,7 +344,9 @@ def test_subtrees_may_be_written_in_any_type() -> None:
     )
     read = parse_path_certificate(odd(ROOT, ROOT.key, extensions=[tree]))
     assert read.subtrees is not None
-    assert read.subtrees.permitted["directory"] == (read_name(tlv(0x30, rdn(ORG, 0x0C, "Müller".encode()))),)
+    assert read.subtrees.permitted["directory"] == (
+        parse_canonical_name(tlv(0x30, rdn(ORG, 0x0C, "Müller".encode()))),
+    )
 
 
 @pytest.mark.parametrize(
@@ -359,9 +361,9 @@ def test_subtrees_may_be_written_in_any_type() -> None:
     ],
 )
 def test_what_is_no_certificate_is_unreadable(der: bytes) -> None:
-    """Any bytes give a copy or `Unreadable`."""
-    with pytest.raises(Unreadable):
-        make_readable(der)
+    """Any bytes give a copy or `MalformedDer`."""
+    with pytest.raises(MalformedDer):
+        rewrite_certificate(der)
 
 
 def test_a_certificate_without_version_and_extensions_has_a_copy() -> None:
@@ -407,7 +409,7 @@ def test_a_name_reads_the_same_either_way() -> None:
         ),
     ]
     name = x509.Name(attributes)
-    written = read_written_name(name.public_bytes())
+    written = parse_name(name.public_bytes())
     assert written.render(name) == name.rfc4514_string()
     assert written.canonicalise() == parse_path_certificate(certify(name, ROOT, ca=False).der).subject
 
@@ -432,6 +434,6 @@ def test_lists_of_such_authorities_are_read() -> None:
     content = tlv(0x30, fields[0], ECDSA_WITH_NULL, name, *fields[3:])
     signature = ROOT.key.sign(content, ec.ECDSA(hashes.SHA256()))
     crl = parse_crl(tlv(0x30, content, ECDSA_WITH_NULL, tlv(0x03, b"\0", signature)))
-    assert crl.issuer == read_name(name)
+    assert crl.issuer == parse_canonical_name(name)
     assert is_signature_valid(ROOT.parsed.key, crl.signed, Strength())
     assert not is_signature_valid(ALICE.parsed.key, crl.signed, Strength())
