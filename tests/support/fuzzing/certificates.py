@@ -34,9 +34,9 @@ from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
+from doorward.verification.revocation.acceptance import accept_crl, accept_ocsp_response
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.revocation.intake import take_answer, take_crl
 from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
@@ -293,7 +293,7 @@ def _judged_crl(family: _Family, build: Callable[[bytes], bytes], seeds: tuple[b
     def take(der: bytes) -> str:
         try:
             for before in (b"", der, above):
-                take_crl(
+                accept_crl(
                     der, before, store, is_named=is_named, inputs=PathInputs(), now=NOON, rules=CRL_RULES
                 )
         except RequestRefused as error:
@@ -341,7 +341,9 @@ def _judged_answer(family: _Family, build: Callable[[bytes], bytes], seeds: tupl
         found = judge_by_ocsp(leaf, issuing, answer, NOON, OCSP_RULES, nonce=b"n" * 32)
         again = judge_by_ocsp(leaf, issuing, answer, NOON, OCSP_RULES)
         try:
-            taken = str(take_answer(answer, NOON - _DAY, leaf, issuing, now=NOON, rules=OCSP_RULES).status)
+            taken = str(
+                accept_ocsp_response(answer, NOON - _DAY, leaf, issuing, now=NOON, rules=OCSP_RULES).status
+            )
         except (RequestRefused, Unavailable) as error:
             taken = error.code
         except MalformedInput as error:
@@ -435,15 +437,15 @@ _CRL = (
 _JUDGED_CRL = (
     *_CRL,
     "verification.revocation.crl_judging.judge_by_crls",
-    "verification.revocation.intake.take_crl",
+    "verification.revocation.acceptance.accept_crl",
     "verification.revocation.sources.may_serve",
 )
 _OCSP = (
     "verification.revocation.ocsp.judge_by_ocsp",
-    "verification.revocation.ocsp_answer.parse_answer",
-    "verification.revocation.ocsp_answer.read_single",
-    "verification.revocation.ocsp.read_answer",
-    "verification.revocation.intake.take_answer",
+    "verification.revocation.ocsp_response.parse_basic_response",
+    "verification.revocation.ocsp_response.read_single_response",
+    "verification.revocation.ocsp.verify_response",
+    "verification.revocation.acceptance.accept_ocsp_response",
 )
 
 DER_TARGETS = (

@@ -26,7 +26,7 @@ TARGETS: dict[str, Target] = {
     )
 }
 
-_PIECE = "a part of parse_crl and parse_answer, which are fuzzed"
+_PIECE = "a part of parse_crl and parse_basic_response, which are fuzzed"
 EXCUSED = {
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",

@@ -1,7 +1,7 @@
 """What comes of a fetch: kept where it may be, or told.
 
 1. The row, the partner's terms and its authorities are read anew: a fetch takes up to half a minute.
-2. What came is judged (verification.revocation.intake); nothing is written while it is. All lists of one
+2. What came is judged (verification.revocation.acceptance); nothing is written while it is. All lists of one
    partner together have a limit: every gateway holds them in memory, in some five times their bytes.
 3. What it says of certificates that are known is remembered (remembering). New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
    up; a list that is the same as before, and 304, only move the next look.
@@ -47,8 +47,8 @@ from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
 from doorward.verification.revocation.crl import Crl
-from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.sources import may_serve
 from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.wire.pem_crl import decode_pem_crl
@@ -139,7 +139,7 @@ def _open(services: Services, task: FetchTask, now: datetime) -> _Case | None:
     return _Case(kept=kept, partner=partner, authorities=authorities, trust=trust, pair=pair, others=others)
 
 
-def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken:
+def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> AcceptedEvidence:
     """Step 2."""
     trust = case.trust
     if trust is None:
@@ -159,7 +159,7 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
                 services, case.partner, case.authorities, url=case.kept.source, crl=crl, now=now
             )
 
-        return take_crl(
+        return accept_crl(
             body,
             case.kept.der,
             trust.store,
@@ -170,10 +170,10 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
         )
     if case.pair is None:
         raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
-    return take_answer(body, case.kept.this_update, *case.pair, now=now, rules=trust.ocsp_rules)
+    return accept_ocsp_response(body, case.kept.this_update, *case.pair, now=now, rules=trust.ocsp_rules)
 
 
-def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: datetime) -> None:
+def _store(services: Services, case: _Case, body: bytes, taken: AcceptedEvidence, now: datetime) -> None:
     """Step 3, for what is new."""
     found = replace(
         case.kept,
@@ -218,7 +218,7 @@ def _remember(stores: Stores, memory: list[Memory], partner_id: str) -> bool:
 
 
 def _recall(
-    services: Services, case: _Case, found: EvidenceRecord, taken: Taken, now: datetime
+    services: Services, case: _Case, found: EvidenceRecord, taken: AcceptedEvidence, now: datetime
 ) -> list[Memory]:
     """Step 3, for what stays of it: of the list that gives way, then of the new one."""
     if case.pair is not None:
@@ -236,13 +236,13 @@ def _recall(
     return memory
 
 
-def _is_news(case: _Case, taken: Taken) -> bool:
+def _is_news(case: _Case, taken: AcceptedEvidence) -> bool:
     """Return whether it says another thing: each list does; an answer where its word is another than the last."""
     before = case.kept
     if case.trust is None or case.pair is None or before.this_update is None:
         return True
     try:  # by the clock of then: it may have ended meanwhile
-        last = take_answer(
+        last = accept_ocsp_response(
             before.der,
             None,
             *case.pair,

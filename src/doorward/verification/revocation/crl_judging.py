@@ -44,16 +44,16 @@ FindSigners = Callable[[Crl, CertificationPath], Iterable[PathCertificate]]
 to the same anchor."""
 
 
-class Unfit(Exception):
+class CrlRejected(Exception):
     """A CRL that cannot be used for this certificate; `str()` says why."""
 
 
-class _NotGenuine(Unfit):
+class _CrlNotVerified(CrlRejected):
     """One that is about this certificate, and of which it is not known whether it may be believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Point:
+class _DistributionPoint:
     """One distribution point, or the implied one: `names` None where it names only the CRL's issuer."""
 
     names: PointNames | None
@@ -154,9 +154,9 @@ class _Judgement:
             if spoken in self._spoken:
                 return self._names_for_good(crl)
             self._check_fresh(crl)
-        except Unfit as unfit:
-            self._faults[f"{crl.sha256[:16]}: {unfit}"] = None
-            self._unusable |= isinstance(unfit, _NotGenuine)
+        except CrlRejected as rejected:
+            self._faults[f"{crl.sha256[:16]}: {rejected}"] = None
+            self._unusable |= isinstance(rejected, _CrlNotVerified)
             return False
         self._spoken.add(spoken)
         delta = self._find_delta(crl, signer)
@@ -189,21 +189,21 @@ class _Judgement:
         for point in self._points:
             try:
                 _check_scope(self._path[0], point, crl)
-            except Unfit as unfit:
-                faults[str(unfit)] = None
+            except CrlRejected as rejected:
+                faults[str(rejected)] = None
             else:
                 covers |= point.reasons & (crl.scope.reasons or ALL_REASONS)
         if not covers:
-            raise Unfit("; ".join(faults) or "it is for other reasons")
+            raise CrlRejected("; ".join(faults) or "it is for other reasons")
         return covers
 
     def _find_signer(self, crl: Crl) -> PathCertificate:
         """Steps (f) and (g)."""
         if crl.this_update > self._now + self._rules.skew:
-            raise _NotGenuine("it begins later")
+            raise _CrlNotVerified("it begins later")
         signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
         if signer is None:
-            raise _NotGenuine("no authority that may sign it signed it")
+            raise _CrlNotVerified("no authority that may sign it signed it")
         return signer
 
     def _check_fresh(self, crl: Crl) -> None:
@@ -214,7 +214,7 @@ class _Judgement:
         listed, reason = _look_up(self._path[0], (crl,))
         if listed:
             self.ended.append(self._found(Status.REVOKED, [(crl,)], reason))
-        raise Unfit("it is out of date")
+        raise CrlRejected("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
         """The issuer of the certificate first, which is good: it stands in the path."""
@@ -245,15 +245,15 @@ class _Judgement:
             try:
                 self._check_key(delta, signer)
                 self._check_fresh(delta)
-            except Unfit as unfit:
-                self._faults[f"{delta.sha256[:16]}: {unfit}"] = None
+            except CrlRejected as rejected:
+                self._faults[f"{delta.sha256[:16]}: {rejected}"] = None
             else:
                 return delta
         return None
 
     def _check_key(self, delta: Crl, signer: PathCertificate) -> None:
         if self._find_signer(delta).key_bits != signer.key_bits:
-            raise Unfit("another key signed it than its complete CRL")
+            raise CrlRejected("another key signed it than its complete CRL")
 
     def revoked(self) -> StatusFinding:
         """The finding where the certificate is listed."""
@@ -293,37 +293,37 @@ def _look_up(certificate: PathCertificate, used: Iterable[Crl]) -> tuple[bool, s
     return listed, name_reason(reason) if listed else ""
 
 
-def _points(certificate: PathCertificate) -> Iterator[_Point]:
+def _points(certificate: PathCertificate) -> Iterator[_DistributionPoint]:
     """The certificate's distribution points; then the one that its issuer implies (6.3.3)."""
     issuer = certificate.certificate.issuer
     for point in certificate.crl_points[:POINT_LIMIT]:
         named = tuple(one.value for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName))
-        yield _Point(
+        yield _DistributionPoint(
             names=read_point_names(point.full_name, point.relative_name, named or (issuer,)),
             issuers=frozenset(canonicalise_name(name) for name in named),
             reasons=frozenset(point.reasons) if point.reasons else ALL_REASONS,
         )
     implied = frozenset({("DirectoryName", certificate.issuer)})
-    yield _Point(names=implied, issuers=frozenset(), reasons=ALL_REASONS)
+    yield _DistributionPoint(names=implied, issuers=frozenset(), reasons=ALL_REASONS)
 
 
-def _check_scope(certificate: PathCertificate, point: _Point, crl: Crl) -> None:
+def _check_scope(certificate: PathCertificate, point: _DistributionPoint, crl: Crl) -> None:
     """Step (b)."""
     scope = crl.scope
     if point.issuers:
         if crl.issuer not in point.issuers or not scope.indirect:
-            raise Unfit("it is not the CRL issuer's that the certificate names")
+            raise CrlRejected("it is not the CRL issuer's that the certificate names")
     elif crl.issuer != certificate.issuer:
-        raise Unfit("it is another issuer's")
+        raise CrlRejected("it is another issuer's")
     if scope.points is not None:
         wanted = point.names
         if wanted is None:
             wanted = frozenset(("DirectoryName", name) for name in point.issuers)
         if not scope.points & wanted:
-            raise Unfit("it is for another distribution point")
+            raise CrlRejected("it is for another distribution point")
     if scope.only_attributes:
-        raise Unfit("it is for attribute certificates")
+        raise CrlRejected("it is for attribute certificates")
     if scope.only_users and certificate.is_ca:
-        raise Unfit("it is for end entities")
+        raise CrlRejected("it is for end entities")
     if scope.only_authorities and not certificate.is_ca:
-        raise Unfit("it is for authorities")
+        raise CrlRejected("it is for authorities")

@@ -4,7 +4,7 @@ The library reads all of a list, or nothing; here an odd element does not spoil 
 
 An element is a tag, a length and a content; lengths are definite and as short as may be (X.690 section 10.1). Tags above
 30 do not occur in what is read here.
-Not here: what the elements mean (crl, ocsp_answer).
+Not here: what the elements mean (crl, ocsp_response).
 Standard: X.690 sections 8.1 and 10.1.
 """
 

@@ -15,7 +15,7 @@ Everything else leaves the status undetermined, with the reason kept.
 The status of a delegated responder is not asked for: `id-pkix-ocsp-nocheck`, critical or not, or a short life, is the
 authority's business (4.2.2.2.1); its dates are held here.
 
-Not here: the bytes (ocsp_answer), sending requests, and which address to ask (runtime).
+Not here: the bytes (ocsp_response), sending requests, and which address to ask (runtime).
 Standard: RFC 6960 sections 3.2, 4.2 and 4.4; RFC 5019; RFC 9654.
 """
 
@@ -33,12 +33,12 @@ from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
 from doorward.verification.path.signatures import Strength, is_signature_valid
-from doorward.verification.revocation.ocsp_answer import (
-    Answer,
-    Single,
-    Unsuccessful,
-    parse_answer,
-    read_single,
+from doorward.verification.revocation.ocsp_response import (
+    BasicResponse,
+    ErrorResponse,
+    SingleResponse,
+    parse_basic_response,
+    read_single_response,
 )
 from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
@@ -76,12 +76,12 @@ class OcspRules:
     skew: timedelta = CLOCK_SKEW
 
 
-class Unfit(Exception):
+class ResponseRejected(Exception):
     """An answer that cannot be believed for this certificate; `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class VerifiedResponse:
     """What a genuine answer says of a certificate; `reason` is empty unless it is revoked."""
 
     status: Status
@@ -91,16 +91,16 @@ class Said:
     fresh_until: datetime
 
 
-class Unanswered(Unfit):
+class ResponderFailed(ResponseRejected):
     """No answer: the responder tells a failure, which is unsigned."""
 
 
-class Ended(Unfit):
+class ResponseExpired(ResponseRejected):
     """An answer that is genuine and out of date: nothing good that it said counts any more."""
 
-    def __init__(self, said: Said) -> None:
+    def __init__(self, response: VerifiedResponse) -> None:
         super().__init__("it is out of date")
-        self.said = said
+        self.response = response
 
 
 def judge_by_ocsp(
@@ -134,34 +134,34 @@ def judge_by_ocsp(
     Standard: RFC 6960 section 3.2.
     """
     try:
-        said = read_answer(certificate, issuer, answer, now, rules, nonce=nonce, work=work)
-    except Unfit as unfit:
-        if isinstance(unfit, Ended) and unfit.said.status is Status.REVOKED:
-            return _found(unfit.said, certificate, answer)
+        found = verify_response(certificate, issuer, answer, now, rules, nonce=nonce, work=work)
+    except ResponseRejected as rejected:
+        if isinstance(rejected, ResponseExpired) and rejected.response.status is Status.REVOKED:
+            return _found(rejected.response, certificate, answer)
         return StatusFinding(
             status=Status.UNDETERMINED,
             certificate=certificate.sha256,
-            why=(f"OCSP answer: {unfit}",),
-            unusable=not isinstance(unfit, Ended | Unanswered),
+            why=(f"OCSP answer: {rejected}",),
+            unusable=not isinstance(rejected, ResponseExpired | ResponderFailed),
         )
-    if said.status is Status.UNDETERMINED:
+    if found.status is Status.UNDETERMINED:
         why = ("OCSP answer: the responder does not know the certificate",)
-        return StatusFinding(status=said.status, certificate=certificate.sha256, why=why, unusable=True)
-    return _found(said, certificate, answer)
+        return StatusFinding(status=found.status, certificate=certificate.sha256, why=why, unusable=True)
+    return _found(found, certificate, answer)
 
 
-def _found(said: Said, certificate: PathCertificate, answer: bytes) -> StatusFinding:
+def _found(found: VerifiedResponse, certificate: PathCertificate, answer: bytes) -> StatusFinding:
     return StatusFinding(
-        status=said.status,
+        status=found.status,
         certificate=certificate.sha256,
         evidence=(hashlib.sha256(answer).hexdigest(),),
-        reason=said.reason,
-        this_update=said.this_update,
-        fresh_until=said.fresh_until,
+        reason=found.reason,
+        this_update=found.this_update,
+        fresh_until=found.fresh_until,
     )
 
 
-def read_answer(
+def verify_response(
     certificate: PathCertificate,
     issuer: PathCertificate,
     answer: bytes,
@@ -170,21 +170,21 @@ def read_answer(
     *,
     nonce: bytes | None = None,
     work: WorkBudget | None = None,
-) -> Said:
+) -> VerifiedResponse:
     """Return what a genuine answer says, which may be that the responder does not know the certificate.
 
     The arguments are those of `judge_by_ocsp`.
 
     Raises:
-        Unfit: it cannot be believed: steps 1 to 6.
+        ResponseRejected: it cannot be believed: steps 1 to 6.
         WorkExceeded: the budget is used up.
     """
     try:
         return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or WorkBudget())
-    except (Unfit, WorkExceeded):
+    except (ResponseRejected, WorkExceeded):
         raise
     except Exception as fault:  # what stands inside is parsed late, and raises anything at all
-        raise Unfit("it does not parse") from fault
+        raise ResponseRejected("it does not parse") from fault
 
 
 def _read(
@@ -196,30 +196,32 @@ def _read(
     *,
     nonce: bytes | None,
     work: WorkBudget,
-) -> Said:
+) -> VerifiedResponse:
     response = _parse(answer)
     singles = _find_singles(response, certificate, issuer)
     _check_critical(response, singles)
     _check_signature(response, issuer, now, rules, work)
-    said = [_read_said(one, now, rules) for one in singles]
+    found = [_read_verified(one, now, rules) for one in singles]
     _check_nonce(response, nonce)
-    worst = min(said, key=lambda one: (_WORST_FIRST.index(one.status), now > one.fresh_until))
+    worst = min(found, key=lambda one: (_WORST_FIRST.index(one.status), now > one.fresh_until))
     if now > worst.fresh_until:
-        raise Ended(worst)
+        raise ResponseExpired(worst)
     return worst
 
 
-def _parse(answer: bytes) -> Answer:
+def _parse(answer: bytes) -> BasicResponse:
     """Step 1."""
     if len(answer) > ANSWER_LIMIT:
-        raise Unfit("it is too large")
+        raise ResponseRejected("it is too large")
     try:
-        return parse_answer(answer)
-    except Unsuccessful as failure:
-        raise Unanswered(f"the responder says {failure}") from None
+        return parse_basic_response(answer)
+    except ErrorResponse as failure:
+        raise ResponderFailed(f"the responder says {failure}") from None
 
 
-def _find_singles(answer: Answer, certificate: PathCertificate, issuer: PathCertificate) -> list[Single]:
+def _find_singles(
+    answer: BasicResponse, certificate: PathCertificate, issuer: PathCertificate
+) -> list[SingleResponse]:
     """Step 2: the encodings of the issuer's name in its own certificate and in this one may differ."""
     names = {
         issuer.subject_der,
@@ -238,19 +240,19 @@ def _find_singles(answer: Answer, certificate: PathCertificate, issuer: PathCert
         if one.serial == certificate.serial and is_of(one.digest, one.name_hash, one.key_hash)
     ]
     if not found:
-        raise Unfit("it is not about this certificate")
-    return [read_single(one) for one in found]
+        raise ResponseRejected("it is not about this certificate")
+    return [read_single_response(one) for one in found]
 
 
-def _check_critical(answer: Answer, singles: list[Single]) -> None:
+def _check_critical(answer: BasicResponse, singles: list[SingleResponse]) -> None:
     """Step 3."""
     unknown = answer.unknown or next((one.unknown for one in singles if one.unknown), "")
     if unknown:
-        raise Unfit(f"it has a critical extension that is not known: {unknown}")
+        raise ResponseRejected(f"it has a critical extension that is not known: {unknown}")
 
 
 def _check_signature(
-    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
+    answer: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> None:
     """Step 4."""
     for signer in _signers(answer, issuer, now, rules, work):
@@ -258,12 +260,12 @@ def _check_signature(
             work.take_signature(signer.key)
             if is_signature_valid(signer.key, answer.signed, rules.strength):
                 return
-            raise Unfit("its signature does not verify")
-    raise Unfit("it names no signer that may sign it")
+            raise ResponseRejected("its signature does not verify")
+    raise ResponseRejected("it names no signer that may sign it")
 
 
 def _signers(
-    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
+    answer: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> Iterator[PathCertificate]:
     yield issuer
     inputs = PathInputs(purpose=_OCSP_SIGNING, enforce_profile=False, strength=rules.strength)
@@ -280,7 +282,7 @@ def _signers(
             yield delegate
 
 
-def _is_named(answer: Answer, signer: PathCertificate) -> bool:
+def _is_named(answer: BasicResponse, signer: PathCertificate) -> bool:
     """Return whether the answer's ResponderID is this signer (4.2.1); names by RFC 5280 section 7.1."""
     if answer.responder_name is not None:
         written, name = answer.responder_name
@@ -288,13 +290,13 @@ def _is_named(answer: Answer, signer: PathCertificate) -> bool:
     return answer.responder_key == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
 
 
-def _read_said(single: Single, now: datetime, rules: OcspRules) -> Said:
+def _read_verified(single: SingleResponse, now: datetime, rules: OcspRules) -> VerifiedResponse:
     """Step 5: with the moment at which it ends."""
     begins, ends = single.this_update, single.next_update
     if begins > now + rules.skew:
-        raise Unfit("it is from the future")
+        raise ResponseRejected("it is from the future")
     fresh = usable_until(begins, rules.unbounded_age) if ends is None else usable_until(ends, rules.grace)
-    return Said(
+    return VerifiedResponse(
         status=single.status,
         reason=name_reason(single.reason),
         this_update=begins,
@@ -303,11 +305,11 @@ def _read_said(single: Single, now: datetime, rules: OcspRules) -> Said:
     )
 
 
-def _check_nonce(answer: Answer, nonce: bytes | None) -> None:
+def _check_nonce(answer: BasicResponse, nonce: bytes | None) -> None:
     """Step 6: an old answer is not taken for a new one."""
     if nonce is None:
         return
     if not answer.nonces:
-        raise Unfit("it lacks the nonce that was sent")
+        raise ResponseRejected("it lacks the nonce that was sent")
     if set(answer.nonces) != {nonce}:
-        raise Unfit("its nonce is another")
+        raise ResponseRejected("its nonce is another")

@@ -76,7 +76,7 @@ class CertificateId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Single:
+class SingleResponse:
     """What was said of one certificate; `unknown` is a critical extension that is not known, dotted, or empty."""
 
     status: Status
@@ -87,7 +87,7 @@ class Single:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answer:
+class BasicResponse:
     """A successful answer of the basic type.
 
     Args:
@@ -110,18 +110,18 @@ class Answer:
     certificates: tuple[bytes, ...]
 
 
-class Unsuccessful(Exception):
+class ErrorResponse(Exception):
     """The responder answered with a failure; `str()` is which."""
 
 
-def parse_answer(der: bytes) -> Answer:
+def parse_basic_response(der: bytes) -> BasicResponse:
     """Return what an OCSPResponse says.
 
     Args:
         der: one OCSPResponse, nothing after it.
 
     Raises:
-        Unsuccessful: it is a failure.
+        ErrorResponse: it is a failure.
         Exception: of any other kind, if it is malformed, or no basic response.
 
     Standard: RFC 6960 section 4.2.1.
@@ -129,7 +129,7 @@ def parse_answer(der: bytes) -> Answer:
     status, *rest = read_whole(der).require(SEQUENCE).children()
     code = status.require(ENUMERATED).read_integer()
     if code != SUCCESSFUL:
-        raise Unsuccessful(FAILURES.get(code, "an unknown failure"))
+        raise ErrorResponse(FAILURES.get(code, "an unknown failure"))
     (wrapped,) = rest
     kind, octets = wrapped.require(_EXPLICIT_0).only_child().require(SEQUENCE).children()
     if kind.require(OBJECT).value != _BASIC:
@@ -146,7 +146,7 @@ def parse_answer(der: bytes) -> Answer:
     )
 
 
-def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ...]) -> Answer:
+def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ...]) -> BasicResponse:
     parts = list(content.require(SEQUENCE).children())
     # Version 1 is the default, which DER leaves out and some responders write.
     version = parts.pop(0).only_child().require(INTEGER).read_integer() if parts[0].tag == _EXPLICIT_0 else 0
@@ -163,7 +163,7 @@ def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ..
         name = _read_responder(responder.only_child().require(SEQUENCE).whole)
     else:
         key = responder.require(_EXPLICIT_2).only_child().require(OCTET_STRING).value
-    return Answer(
+    return BasicResponse(
         signed=signed,
         responder_name=name,
         responder_key=key,
@@ -200,7 +200,7 @@ def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]
             continue
 
 
-def read_single(single: Element) -> Single:
+def read_single_response(single: Element) -> SingleResponse:
     """Return what a single response says.
 
     Raises:
@@ -215,7 +215,7 @@ def read_single(single: Element) -> Single:
         extensions = read_extensions(more.pop(0).only_child())
     if more or status.tag not in _STATES:
         raise MalformedDer("more parts than a single response has, or an unknown state")
-    return Single(
+    return SingleResponse(
         status=_STATES[status.tag],
         reason=_read_revocation_reason(status),
         this_update=_read_time(begins),

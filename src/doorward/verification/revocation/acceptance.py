@@ -37,12 +37,18 @@ from doorward.verification.path.signatures import is_signature_valid
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, Scope, parse_crl, parse_crl_outline
 from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.ocsp import Ended, OcspRules, Unanswered, Unfit, read_answer
+from doorward.verification.revocation.ocsp import (
+    OcspRules,
+    ResponderFailed,
+    ResponseExpired,
+    ResponseRejected,
+    verify_response,
+)
 from doorward.verification.revocation.status import Status, usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class AcceptedEvidence:
     """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate with its `reason`.
 
     `crl` is the list, if it is one.
@@ -56,7 +62,7 @@ class Taken:
     crl: Crl | None = field(default=None, compare=False)
 
 
-def take_crl(
+def accept_crl(
     der: bytes,
     before: bytes,
     store: TrustStore,
@@ -65,7 +71,7 @@ def take_crl(
     inputs: PathInputs,
     now: datetime,
     rules: CrlRules,
-) -> Taken:
+) -> AcceptedEvidence:
     """Return what a CRL says of itself, where it may be kept.
 
     Args:
@@ -101,7 +107,9 @@ def take_crl(
         )
     if before:
         _check_successor(crl, parse_crl_outline(before), now, rules.grace)
-    return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number, crl=crl)
+    return AcceptedEvidence(
+        this_update=crl.this_update, next_update=crl.next_update, number=crl.number, crl=crl
+    )
 
 
 def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> Iterator[PathCertificate]:
@@ -131,7 +139,7 @@ def _kind(crl: Crl) -> tuple[CanonicalName, Scope, bool]:
     return crl.issuer, crl.scope, crl.base is not None
 
 
-def take_answer(
+def accept_ocsp_response(
     der: bytes,
     before: datetime | None,
     certificate: PathCertificate,
@@ -139,7 +147,7 @@ def take_answer(
     *,
     now: datetime,
     rules: OcspRules,
-) -> Taken:
+) -> AcceptedEvidence:
     """Return what an OCSP answer says, where it may be kept.
 
     Args:
@@ -156,14 +164,14 @@ def take_answer(
         RequestRefused: `evidence-replayed`.
     """
     try:
-        said = read_answer(certificate, issuer, der, now, rules)
-    except Unanswered as failure:
+        found = verify_response(certificate, issuer, der, now, rules)
+    except ResponderFailed as failure:
         raise Unavailable("ocsp-responder-failed", str(failure)) from None
-    except (Unfit, WorkExceeded) as unfit:
-        why = f"this OCSP answer cannot be believed: {unfit}"
-        raise MalformedInput("ocsp-answer-unfit", why, ended=isinstance(unfit, Ended)) from None
-    if before is not None and said.this_update < before:
+    except (ResponseRejected, WorkExceeded) as rejected:
+        why = f"this OCSP answer cannot be believed: {rejected}"
+        raise MalformedInput("ocsp-answer-unfit", why, ended=isinstance(rejected, ResponseExpired)) from None
+    if before is not None and found.this_update < before:
         raise RequestRefused("evidence-replayed", "this OCSP answer is older than the one at hand")
-    return Taken(
-        this_update=said.this_update, next_update=said.next_update, status=said.status, reason=said.reason
+    return AcceptedEvidence(
+        this_update=found.this_update, next_update=found.next_update, status=found.status, reason=found.reason
     )

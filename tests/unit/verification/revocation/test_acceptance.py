@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
-from doorward.verification.revocation.intake import Taken, take_answer, take_crl
+from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
 from doorward.verification.revocation.status import Status
 from tests.support.path_ca import certify, children, tlv
 from tests.support.ports import NOON
@@ -31,9 +31,9 @@ MINUTE = timedelta(minutes=1)
 CA_ONLY = scope(only_contains_ca_certs=True)
 
 
-def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> Taken:
+def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> AcceptedEvidence:
     """Take a CRL at noon."""
-    return take_crl(
+    return accept_crl(
         der, before, store, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=CRL_RULES
     )
 
@@ -47,7 +47,7 @@ def refused(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> str:
 
 def test_a_crl_of_an_authority_is_taken():
     """An anchor's CRL and an intermediate's are taken, with what they say of themselves."""
-    expected = Taken(this_update=NOON - HOUR, next_update=NOON + HOUR, number=3)
+    expected = AcceptedEvidence(this_update=NOON - HOUR, next_update=NOON + HOUR, number=3)
     assert take(crl_of(ISSUING, 7, number=3)) == expected
     assert take(crl_of(ROOT, number=3)) == expected
 
@@ -107,7 +107,9 @@ def test_a_crl_may_be_late_within_its_grace():
     der = crl_of(ISSUING, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
     assert (
-        take_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules).number
+        accept_crl(
+            der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules
+        ).number
         == 1
     )
 
@@ -121,7 +123,7 @@ def test_a_crl_does_not_end_before_it_begins():
     der = tlv(0x30, signed, algorithm, tlv(0x03, b"\0", signature))
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=3 * HOUR)
     with pytest.raises(DoorwardError, match="ends before it begins"):
-        take_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules)
+        accept_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules)
 
 
 def test_a_list_that_nobody_takes_from_its_address_is_refused():
@@ -138,7 +140,7 @@ def test_a_list_that_nobody_takes_from_its_address_is_refused():
         (crl_of(ISSUING, next_update=NOON - MINUTE), "evidence-not-in-time"),
     ):
         with pytest.raises(DoorwardError) as caught:
-            take_crl(der, b"", STORE, is_named=is_named, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+            accept_crl(der, b"", STORE, is_named=is_named, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
         assert caught.value.code == code
     assert asked == [ISSUING.parsed.subject]
 
@@ -182,7 +184,7 @@ def test_what_has_ended_within_its_grace_still_bars():
     kept = crl_of(ROOT, number=9, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
     with pytest.raises(DoorwardError) as caught:
-        take_crl(
+        accept_crl(
             crl_of(ISSUING), kept, STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules
         )
     assert caught.value.code == "evidence-replaced"
@@ -227,7 +229,7 @@ def test_an_answer_that_is_too_much_work_is_refused():
     ]
     der = answer_about(ALICE, ISSUING, responder=crowd[0], included=crowd)
     with pytest.raises(MalformedInput, match="signatures") as caught:
-        take_answer(der, None, ALICE.parsed, issuer, now=NOON, rules=OCSP_RULES)
+        accept_ocsp_response(der, None, ALICE.parsed, issuer, now=NOON, rules=OCSP_RULES)
     assert caught.value.code == "ocsp-answer-unfit"
 
 
@@ -242,16 +244,16 @@ def test_an_answer_that_is_too_much_work_is_refused():
 def test_a_genuine_answer_is_taken(said, status):
     """Whatever a genuine answer says takes the place of what was said before."""
     der = answer_about(ALICE, ISSUING, status=said)
-    taken = take_answer(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
-    assert taken == Taken(this_update=NOON - HOUR, next_update=NOON + HOUR, status=status)
-    assert take_answer(der, None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES) == taken
+    taken = accept_ocsp_response(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
+    assert taken == AcceptedEvidence(this_update=NOON - HOUR, next_update=NOON + HOUR, status=status)
+    assert accept_ocsp_response(der, None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES) == taken
 
 
 def test_a_failure_of_the_responder_is_no_answer():
     """RFC 6960 section 4.2.1: signed by nobody, it is as if the responder could not be reached."""
     failure = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     with pytest.raises(Unavailable) as caught:
-        take_answer(
+        accept_ocsp_response(
             failure.public_bytes(Encoding.DER), None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES
         )
     assert (caught.value.code, caught.value.detail) == (
@@ -275,5 +277,7 @@ def test_other_answers_are_refused():
     for code, ders in answers.items():
         for der in ders:
             with pytest.raises(DoorwardError) as caught:
-                take_answer(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
+                accept_ocsp_response(
+                    der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES
+                )
             assert caught.value.code == code
