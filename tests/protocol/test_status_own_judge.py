@@ -28,7 +28,7 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import RevocationStatus, StatusFinding
 from tests.support.partner_ca import judge_partner
 from tests.support.status_ca import CRL_RULES, OCSP_RULES
 from tests.support.world import OPERATOR, World, found_world
@@ -81,19 +81,19 @@ def partner(request: pytest.FixtureRequest) -> Partner:
 
 def test_lists_and_answers_are_believed(partner: Partner) -> None:
     """The list that the certificate names, and the answer, each alone: good, and revoked after a revocation."""
-    assert partner.judge().status is Status.UNDETERMINED
-    assert partner.judge([partner.lists[partner.name]]).status is Status.GOOD
-    assert partner.judge(answers=(partner.ask(),)).status is Status.GOOD
+    assert partner.judge().status is RevocationStatus.UNDETERMINED
+    assert partner.judge([partner.lists[partner.name]]).status is RevocationStatus.GOOD
+    assert partner.judge(answers=(partner.ask(),)).status is RevocationStatus.GOOD
     revocation.revoke(partner.services, partner.leaf.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     partner.world.clock.turn(seconds=10)
     lists = partner.publish()
     for found in (partner.judge([lists[partner.name]]), partner.judge(answers=(partner.ask(),))):
-        assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+        assert (found.status, found.reason) == (RevocationStatus.REVOKED, "key-compromise")
 
 
 def test_the_full_list_speaks_of_every_certificate(partner: Partner) -> None:
     """A relying party that has the full list needs no other."""
-    assert partner.judge([partner.lists[""]]).status is Status.GOOD
+    assert partner.judge([partner.lists[""]]).status is RevocationStatus.GOOD
 
 
 def test_other_lists_say_nothing() -> None:
@@ -101,15 +101,15 @@ def test_other_lists_say_nothing() -> None:
     partner = Partner(4)
     others = [one for name, one in partner.lists.items() if name not in ("", partner.name)]
     assert len(others) == 3
-    assert partner.judge(others).status is Status.UNDETERMINED
+    assert partner.judge(others).status is RevocationStatus.UNDETERMINED
 
 
 def test_nothing_is_believed_for_ever(partner: Partner) -> None:
     """After nextUpdate neither list nor answer counts."""
     lists, answer = [partner.lists[partner.name]], partner.ask()
     later = partner.world.clock.now() + timedelta(days=2)
-    assert partner.judge(lists, now=later).status is Status.UNDETERMINED
-    assert partner.judge(answers=(answer,), now=later).status is Status.UNDETERMINED
+    assert partner.judge(lists, now=later).status is RevocationStatus.UNDETERMINED
+    assert partner.judge(answers=(answer,), now=later).status is RevocationStatus.UNDETERMINED
 
 
 def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner) -> None:
@@ -130,7 +130,7 @@ def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner)
     own = parse_crl(partner.lists[partner.name].der)
     theirs = "west.example"  # whose judge this is: our names are foreign to it
     found = judge_partner(partner.leaf.der, trust, crls=[own, parse_crl(of_root.der)], trust_domain=theirs)
-    assert [one.status for one in found.findings] == [Status.GOOD, Status.GOOD]
+    assert [one.status for one in found.findings] == [RevocationStatus.GOOD, RevocationStatus.GOOD]
     assert found.verdict.outcome is Outcome.GOOD
     alone = judge_partner(partner.leaf.der, trust, crls=[own], trust_domain=theirs)
     assert alone.verdict.outcome is Outcome.UNDETERMINED

@@ -38,7 +38,7 @@ from doorward.stores.records import (
     RevisionRecord,
     TenantRecord,
 )
-from doorward.verification.revocation.status import SeenRevocation
+from doorward.verification.revocation.status import RecordedRevocation
 
 
 @dataclass
@@ -68,7 +68,7 @@ class State:
         default_factory=dict
     )
     evidence: dict[tuple[str, str, str, str], EvidenceRecord] = field(default_factory=dict)
-    seen: dict[tuple[str, str, str], SeenRevocation] = field(default_factory=dict)
+    seen: dict[tuple[str, str, str], RecordedRevocation] = field(default_factory=dict)
     factors: dict[str, FactorRecord] = field(default_factory=dict)
     enrolment_rights: dict[str, EnrolmentRight] = field(default_factory=dict)
     sessions: dict[str, SessionRecord] = field(default_factory=dict)

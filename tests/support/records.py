@@ -32,7 +32,7 @@ from doorward.stores.records import (
 )
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
-from doorward.verification.revocation.status import SeenRevocation
+from doorward.verification.revocation.status import RecordedRevocation
 from tests.support.ports import NOON
 
 YEAR = timedelta(days=365)
@@ -219,7 +219,7 @@ def evidence(partner: str, source: str, **changed: Any) -> EvidenceRecord:
     return replace(made, **changed)
 
 
-def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> SeenRevocation:
+def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> RecordedRevocation:
     """A revocation that was told at noon, for good."""
     plain: dict[str, Any] = {
         "held": False,
@@ -227,6 +227,6 @@ def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> Seen
         "this_update": NOON,
         "evidence": digest("evidence"),
     }
-    return SeenRevocation(
+    return RecordedRevocation(
         issuer_key=issuer_key, serial=serial, certificate=certificate, **{**plain, **changed}
     )

@@ -23,10 +23,10 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.evidence_index import EvidenceIndex, Unusable
+from doorward.verification.revocation.evidence_index import EvidenceIndex, UnusableSources
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import SeenRevocation, StatusFinding
+from doorward.verification.revocation.status import RecordedRevocation, StatusFinding
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
 from tests.support.toy_ca import signing_hash
@@ -153,8 +153,8 @@ def statuses(
     now: datetime = NOON,
     crl_rules: CrlRules = CRL_RULES,
     work: WorkBudget | None = None,
-    seen: Sequence[SeenRevocation] = (),
-    unusable: Unusable | None = None,
+    seen: Sequence[RecordedRevocation] = (),
+    unusable: UnusableSources | None = None,
 ) -> tuple[StatusFinding, ...]:
     """The findings about a path, leaf first; `others` are known besides."""
     nodes = [one.parsed for one in path]

@@ -35,7 +35,7 @@ from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 
 ROOT = Path(__file__).parents[2]
 SLOWEST = 2.0
@@ -141,7 +141,7 @@ def judge_chain(
             ocsp_rules=OcspRules(strength=inputs.strength),
         )
         for finding in judge_path_status(judgement.path, sources, now):
-            if finding.status is not Status.GOOD:
+            if finding.status is not RevocationStatus.GOOD:
                 return Verdict(good=False, why=(finding.status.value, finding.reason, *finding.why))
     return Verdict(good=True, path=judgement.path)
 

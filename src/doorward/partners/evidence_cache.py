@@ -16,8 +16,8 @@ from doorward.core.errors import MalformedInput
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.protocols import UnitOfWork
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.evidence_index import EvidenceIndex, Unusable
-from doorward.verification.revocation.status import SeenRevocation
+from doorward.verification.revocation.evidence_index import EvidenceIndex, UnusableSources
+from doorward.verification.revocation.status import RecordedRevocation
 
 _EMPTY = EvidenceIndex()
 _Key = tuple[EvidenceKind, str, str]
@@ -33,11 +33,11 @@ class _Loaded:
     bodies: Mapping[str, bytes]
     answers: Mapping[str, tuple[bytes, ...]]
     placed: Mapping[str, Crl]
-    told: tuple[frozenset[_Key], tuple[SeenRevocation, ...], tuple[str, ...]]
+    told: tuple[frozenset[_Key], tuple[RecordedRevocation, ...], tuple[str, ...]]
 
 
 _UNREAD = _Loaded(
-    evidence_index=EvidenceIndex(unusable=Unusable(anybody=True)),
+    evidence_index=EvidenceIndex(unusable=UnusableSources(anybody=True)),
     crls={},
     bodies={},
     answers={},
@@ -121,7 +121,7 @@ class EvidenceCache:
 
     def _list(
         self, partner_id: str
-    ) -> tuple[list[EvidenceRecord], tuple[SeenRevocation, ...], tuple[str, ...]]:
+    ) -> tuple[list[EvidenceRecord], tuple[RecordedRevocation, ...], tuple[str, ...]]:
         """Return the rows, what was seen before, and the addresses of lists that the operator gave by hand."""
         with self._work.read() as stores:
             partner = stores.partners.get(partner_id)
@@ -147,10 +147,10 @@ def _parse(body: bytes) -> Crl | None:
         return None
 
 
-def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> Unusable:
+def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> UnusableSources:
     """A list that the operator named may be about every certificate, also about one that names other addresses."""
     rows = tuple(unusable)
-    return Unusable(
+    return UnusableSources(
         anybody=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),
         lists=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
         answers=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         PartnerAuthorityRecord,
         PartnerRecord,
     )
-    from doorward.verification.revocation.status import SeenRevocation
+    from doorward.verification.revocation.status import RecordedRevocation
 
 
 class PartnerStore(Protocol):
@@ -113,14 +113,14 @@ class EvidenceStore(Protocol):
         """Drop it."""
         ...
 
-    def remember(self, partner_id: str, seen: SeenRevocation) -> None:
+    def remember(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Keep a revocation beyond the evidence that told it; one of the same certificate is replaced."""
         ...
 
-    def seen(self, partner_id: str) -> builtins.list[SeenRevocation]:
+    def seen(self, partner_id: str) -> builtins.list[RecordedRevocation]:
         """Return what is remembered of a partner, by issuer and serial number."""
         ...
 
-    def release(self, partner_id: str, seen: SeenRevocation) -> None:
+    def release(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Forget one: a hold that has ended, or what was seen of a partner that is removed."""
         ...

@@ -51,7 +51,7 @@ from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import RevocationStatus, StatusFinding
 from doorward.verification.steps import (
     GOOD_REASONS,
     CertificateJudgement,
@@ -322,11 +322,11 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
     if mode is RevocationMode.OFF:
         return Reason.REVOCATION_NOT_CHECKED
     found = {one.status for one in findings}
-    if Status.REVOKED in found:
+    if RevocationStatus.REVOKED in found:
         return Reason.CERTIFICATE_REVOKED
-    if found == {Status.GOOD}:
+    if found == {RevocationStatus.GOOD}:
         return Reason.REVOCATION_STATUS_GOOD
-    unusable = any(one.unusable for one in findings if one.status is Status.UNDETERMINED)
+    unusable = any(one.unusable for one in findings if one.status is RevocationStatus.UNDETERMINED)
     if mode is RevocationMode.UNSAFE_PREFER or (mode is RevocationMode.PREFER and not unusable):
         return Reason.REVOCATION_STATUS_TOLERATED
     return Reason.REVOCATION_STATUS_UNDETERMINED

@@ -15,7 +15,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.vectors import Verdict, judge_chain, load_suite, moment_of, read_all, read_pem, run_cases
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -38,7 +38,7 @@ def judge(case: dict[str, Any]) -> Verdict:
             judge_by_ocsp(certificate, issuer, answer, now, OcspRules(strength=STRENGTH))
             for answer in answers
         ]
-        if not any(finding.status is Status.GOOD for finding in findings):
+        if not any(finding.status is RevocationStatus.GOOD for finding in findings):
             return Verdict(good=False, why=tuple(word for finding in findings for word in finding.why))
     return chain
 

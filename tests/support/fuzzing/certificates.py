@@ -40,7 +40,7 @@ from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import (
     KnownCertificate,
@@ -349,7 +349,9 @@ def _judged_answer(family: _Family, build: Callable[[bytes], bytes], seeds: tupl
         except MalformedInput as error:
             ended = again.fresh_until is not None and again.fresh_until < NOON
             # What is not kept says nothing of anybody, but for the last word of an answer that has ended.
-            assert again.status is Status.UNDETERMINED or (again.status is Status.REVOKED and ended)
+            assert again.status is RevocationStatus.UNDETERMINED or (
+                again.status is RevocationStatus.REVOKED and ended
+            )
             taken = error.code
         return found.status, found.why, again.status, again.why, again.reason, taken
 

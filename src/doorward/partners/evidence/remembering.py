@@ -42,7 +42,7 @@ from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import judge_path_status
-from doorward.verification.revocation.status import SeenRevocation, Status, StatusFinding
+from doorward.verification.revocation.status import RecordedRevocation, RevocationStatus, StatusFinding
 
 _HOLD = "certificate-hold"
 _PAGE = 200
@@ -53,8 +53,8 @@ _PAGE = 200
 class Memory:
     """What is to be written down, and the holds that have ended."""
 
-    told: tuple[SeenRevocation, ...] = ()
-    released: tuple[SeenRevocation, ...] = ()
+    told: tuple[RecordedRevocation, ...] = ()
+    released: tuple[RecordedRevocation, ...] = ()
 
     def keep(self, stores: Stores, partner_id: str) -> bool:
         """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
@@ -104,7 +104,7 @@ def recall_list(
         if delta:
             over = reason is ReasonFlags.remove_from_crl
         else:
-            over = _find_status(path, trust, evidence_index, now).status is Status.GOOD
+            over = _find_status(path, trust, evidence_index, now).status is RevocationStatus.GOOD
         if over:
             released.append(one)
     return Memory(told=tuple(told), released=tuple(released))
@@ -117,13 +117,13 @@ def recall_answer(
     said: StatusFinding,
 ) -> Memory:
     """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
-    if said.status is Status.REVOKED:
+    if said.status is RevocationStatus.REVOKED:
         return Memory(told=(_seen(pair[0], pair[1], said),))
     with services.work.read() as stores:
         kept = stores.evidence.seen(partner.id)
     key, at = _key_of(pair[1]), said.this_update
     over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
-    good = said.status is Status.GOOD and at is not None
+    good = said.status is RevocationStatus.GOOD and at is not None
     return Memory(released=tuple(one for one in over if good and at is not None and at > one.this_update))
 
 
@@ -198,13 +198,13 @@ def _find_der(stores: Stores, authorities: Iterable[PartnerAuthorityRecord], sha
 
 def _judge(
     der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
-) -> SeenRevocation | None:
+) -> RecordedRevocation | None:
     certificate = parse_if_sound(der)
     path = find_path(trust, certificate, now) if certificate is not None else ()
     if len(path) < 2:  # noqa: PLR2004  certificate and issuer
         return None
     found = _find_status(path, trust, evidence_index, now)
-    return _seen(path[0], path[1], found) if found.status is Status.REVOKED else None
+    return _seen(path[0], path[1], found) if found.status is RevocationStatus.REVOKED else None
 
 
 def _find_status(
@@ -213,12 +213,16 @@ def _find_status(
     """Return what a list alone says of the first certificate of a path."""
     every = judge_path_status(path, trust.status_sources(evidence_index), now)
     findings = [one for one in every if one.certificate == path[0].sha256]
-    return findings[-1] if findings else StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256)
+    return (
+        findings[-1]
+        if findings
+        else StatusFinding(status=RevocationStatus.UNDETERMINED, certificate=path[0].sha256)
+    )
 
 
-def _seen(certificate: PathCertificate, issuer: PathCertificate, found: StatusFinding) -> SeenRevocation:
+def _seen(certificate: PathCertificate, issuer: PathCertificate, found: StatusFinding) -> RecordedRevocation:
     assert found.this_update is not None
-    return SeenRevocation(
+    return RecordedRevocation(
         issuer_key=_key_of(issuer),
         serial=certificate.serial,
         certificate=certificate.sha256,

@@ -50,7 +50,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.sources import may_serve
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import RevocationStatus, StatusFinding
 from doorward.wire.pem_crl import decode_pem_crl
 
 LISTS_BYTES = 128 * 1024 * 1024
@@ -223,7 +223,7 @@ def _recall(
     """Step 3, for what stays of it: of the list that gives way, then of the new one."""
     if case.pair is not None:
         status = StatusFinding(
-            status=taken.status or Status.UNDETERMINED,
+            status=taken.status or RevocationStatus.UNDETERMINED,
             certificate=case.pair[0].sha256,
             evidence=(found.sha256,),
             reason=taken.reason,

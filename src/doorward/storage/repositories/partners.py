@@ -22,7 +22,7 @@ from doorward.stores.partner_records import (
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.verification.revocation.status import SeenRevocation
+from doorward.verification.revocation.status import RecordedRevocation
 
 _P, _A, _E, _S = partners.c, partner_authorities.c, evidence.c, revocations_seen.c
 
@@ -212,19 +212,20 @@ class SqlEvidence:
             _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
         )
 
-    def remember(self, partner_id: str, seen: SeenRevocation) -> None:
+    def remember(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Keep a revocation beyond its evidence."""
-        values = {name: getattr(seen, name) for name in SeenRevocation.__slots__}
+        values = {name: getattr(seen, name) for name in RecordedRevocation.__slots__}
         self._transaction.add(_REMEMBER, partner_id=partner_id, **values)
 
-    def seen(self, partner_id: str) -> builtins.list[SeenRevocation]:
+    def seen(self, partner_id: str) -> builtins.list[RecordedRevocation]:
         """Return what is remembered of a partner."""
         rows = self._transaction.rows(_SEEN, partner_id=partner_id)
         return [
-            SeenRevocation(**{name: getattr(row, name) for name in SeenRevocation.__slots__}) for row in rows
+            RecordedRevocation(**{name: getattr(row, name) for name in RecordedRevocation.__slots__})
+            for row in rows
         ]
 
-    def release(self, partner_id: str, seen: SeenRevocation) -> None:
+    def release(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Forget a hold that has ended."""
         self._transaction.write(
             _RELEASE, of_partner_id=partner_id, of_issuer_key=seen.issuer_key, of_serial=seen.serial

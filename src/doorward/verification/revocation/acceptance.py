@@ -44,7 +44,7 @@ from doorward.verification.revocation.ocsp import (
     ResponseRejected,
     verify_response,
 )
-from doorward.verification.revocation.status import Status, usable_until
+from doorward.verification.revocation.status import RevocationStatus, usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class AcceptedEvidence:
     this_update: datetime
     next_update: datetime | None
     number: int | None = None
-    status: Status | None = None
+    status: RevocationStatus | None = None
     reason: str = ""
     crl: Crl | None = field(default=None, compare=False)
 

@@ -33,7 +33,7 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import CertificationPath
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, Scope, read_point_names
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
+from doorward.verification.revocation.status import CLOCK_SKEW, RevocationStatus, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 POINT_LIMIT = 32
@@ -213,7 +213,7 @@ class _Judgement:
             return
         listed, reason = _look_up(self._path[0], (crl,))
         if listed:
-            self.ended.append(self._found(Status.REVOKED, [(crl,)], reason))
+            self.ended.append(self._found(RevocationStatus.REVOKED, [(crl,)], reason))
         raise CrlRejected("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
@@ -257,20 +257,22 @@ class _Judgement:
 
     def revoked(self) -> StatusFinding:
         """The finding where the certificate is listed."""
-        return self._found(Status.REVOKED, self._used, self._reason)
+        return self._found(RevocationStatus.REVOKED, self._used, self._reason)
 
     def conclude(self) -> tuple[StatusFinding, ...]:
         """What is found where no CRL that may be used lists it: good if all reasons are covered."""
         if self._covered >= ALL_REASONS:
-            return (self._found(Status.GOOD, self._used), *self.ended)
+            return (self._found(RevocationStatus.GOOD, self._used), *self.ended)
         why = tuple(self._faults) or ("no CRL speaks of it",)
         certificate = self._path[0].sha256
         undetermined = StatusFinding(
-            status=Status.UNDETERMINED, certificate=certificate, why=why, unusable=self._unusable
+            status=RevocationStatus.UNDETERMINED, certificate=certificate, why=why, unusable=self._unusable
         )
         return (undetermined, *self.ended)
 
-    def _found(self, status: Status, used: list[tuple[Crl, ...]], reason: str = "") -> StatusFinding:
+    def _found(
+        self, status: RevocationStatus, used: list[tuple[Crl, ...]], reason: str = ""
+    ) -> StatusFinding:
         """A finding that rests on complete CRLs, each with its delta: it is as old as the oldest of them."""
         every = [crl for pair in used for crl in pair]
         return StatusFinding(

@@ -18,13 +18,13 @@ from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.sources import crl_urls
-from doorward.verification.revocation.status import SeenRevocation
+from doorward.verification.revocation.status import RecordedRevocation
 
 _REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unusable:
+class UnusableSources:
     """Of which sources what came last cannot be used.
 
     Args:
@@ -45,7 +45,7 @@ class EvidenceIndex:
         crls: complete ones and deltas, of whatever issuer.
         answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
         seen: revocations that were told before, even if the evidence is gone.
-        unusable: see `Unusable`.
+        unusable: see `UnusableSources`.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class EvidenceIndex:
         crls: Iterable[Crl] = (),
         answers: Mapping[str, tuple[bytes, ...]] | None = None,
         *,
-        seen: Iterable[SeenRevocation] = (),
-        unusable: Unusable | None = None,
+        seen: Iterable[RecordedRevocation] = (),
+        unusable: UnusableSources | None = None,
     ) -> None:
         self._seen = {(one.issuer_key, one.serial): one for one in seen}
-        self._unusable = unusable or Unusable()
+        self._unusable = unusable or UnusableSources()
         self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
         self._indirect: tuple[Crl, ...] = ()
         for crl in sorted(crls, key=lambda one: (one.this_update, one.number), reverse=True):
@@ -79,7 +79,7 @@ class EvidenceIndex:
         """Return the OCSP answers about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
 
-    def seen(self, certificate: PathCertificate, issuer: PathCertificate) -> SeenRevocation | None:
+    def seen(self, certificate: PathCertificate, issuer: PathCertificate) -> RecordedRevocation | None:
         """Return the revocation of a certificate that was told before."""
         return self._seen.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
 

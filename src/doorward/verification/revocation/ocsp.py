@@ -40,7 +40,7 @@ from doorward.verification.revocation.ocsp_response import (
     parse_basic_response,
     read_single_response,
 )
-from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
+from doorward.verification.revocation.status import CLOCK_SKEW, RevocationStatus, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 ANSWER_LIMIT = 64 * 1024
@@ -56,7 +56,7 @@ _DIGESTS = {
     bytes.fromhex("608648016503040203"): hashlib.sha512,
 }
 """Of names and keys, which are no secrets and are compared, not signed: SHA-1 is what RFC 5019 asks for."""
-_WORST_FIRST = (Status.REVOKED, Status.UNDETERMINED, Status.GOOD)
+_WORST_FIRST = (RevocationStatus.REVOKED, RevocationStatus.UNDETERMINED, RevocationStatus.GOOD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class ResponseRejected(Exception):
 class VerifiedResponse:
     """What a genuine answer says of a certificate; `reason` is empty unless it is revoked."""
 
-    status: Status
+    status: RevocationStatus
     reason: str
     this_update: datetime
     next_update: datetime | None
@@ -136,15 +136,15 @@ def judge_by_ocsp(
     try:
         found = verify_response(certificate, issuer, answer, now, rules, nonce=nonce, work=work)
     except ResponseRejected as rejected:
-        if isinstance(rejected, ResponseExpired) and rejected.response.status is Status.REVOKED:
+        if isinstance(rejected, ResponseExpired) and rejected.response.status is RevocationStatus.REVOKED:
             return _found(rejected.response, certificate, answer)
         return StatusFinding(
-            status=Status.UNDETERMINED,
+            status=RevocationStatus.UNDETERMINED,
             certificate=certificate.sha256,
             why=(f"OCSP answer: {rejected}",),
             unusable=not isinstance(rejected, ResponseExpired | ResponderFailed),
         )
-    if found.status is Status.UNDETERMINED:
+    if found.status is RevocationStatus.UNDETERMINED:
         why = ("OCSP answer: the responder does not know the certificate",)
         return StatusFinding(status=found.status, certificate=certificate.sha256, why=why, unusable=True)
     return _found(found, certificate, answer)

@@ -37,7 +37,7 @@ from doorward.verification.revocation.der import (
     render_dotted,
 )
 from doorward.verification.revocation.signed import parse_canonical_name, read_outline, read_signed
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 
 SUCCESSFUL = 0
 FAILURES = {
@@ -62,7 +62,11 @@ _GENERALIZED_TIME = 0x18
 _EXPLICIT_0, _EXPLICIT_1, _EXPLICIT_2 = 0xA0, 0xA1, 0xA2
 _GOOD, _REVOKED, _UNKNOWN = 0x80, 0xA1, 0x82
 _TIME = re.compile(rb"([0-9]{14})(?:\.[0-9]+)?Z")
-_STATES = {_GOOD: Status.GOOD, _REVOKED: Status.REVOKED, _UNKNOWN: Status.UNDETERMINED}
+_STATES = {
+    _GOOD: RevocationStatus.GOOD,
+    _REVOKED: RevocationStatus.REVOKED,
+    _UNKNOWN: RevocationStatus.UNDETERMINED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ class CertificateId:
 class SingleResponse:
     """What was said of one certificate; `unknown` is a critical extension that is not known, dotted, or empty."""
 
-    status: Status
+    status: RevocationStatus
     reason: x509.ReasonFlags | None
     this_update: datetime
     next_update: datetime | None

@@ -37,7 +37,7 @@ from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
-from doorward.verification.revocation.status import Status, StatusFinding, is_newer
+from doorward.verification.revocation.status import RevocationStatus, StatusFinding, is_newer
 
 SIGNER_DEPTH = 3
 """How far signers of CRLs about signers of CRLs are followed."""
@@ -93,7 +93,7 @@ class _Judge:
         for position in range(len(path) - 2, -1, -1):
             finding = self._judge_one(path[position:], depth)
             findings.append(finding)
-            if finding.status is Status.REVOKED:
+            if finding.status is RevocationStatus.REVOKED:
                 break
         return tuple(findings)
 
@@ -108,29 +108,29 @@ class _Judge:
         except WorkExceeded as exceeded:
             why = (f"judging its status is too much work: {exceeded}",)
             lost = StatusFinding(
-                status=Status.UNDETERMINED, certificate=path[0].sha256, why=why, unusable=True
+                status=RevocationStatus.UNDETERMINED, certificate=path[0].sha256, why=why, unusable=True
             )
-            findings = [lost, *(one for one in findings if one.status is Status.REVOKED)]
+            findings = [lost, *(one for one in findings if one.status is RevocationStatus.REVOKED)]
         return self._choose(findings, path)
 
     def _choose(self, findings: list[StatusFinding], path: CertificationPath) -> StatusFinding:
         """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
         last: StatusFinding | None = None
         for finding in findings:
-            if finding.status is Status.REVOKED:
+            if finding.status is RevocationStatus.REVOKED:
                 if not self._has_ended(finding):
                     return finding
                 last = finding if last is None or is_newer(finding, last) else last
         anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  its own addresses count as well
         unusable = self._sources.evidence_index.has_unusable(path[0], anchor)
         for finding in findings:
-            if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):
+            if finding.status is RevocationStatus.GOOD and (last is None or is_newer(finding, last)):
                 return replace(finding, unusable=True) if unusable else finding
         why = tuple(word for finding in findings for word in finding.why)
         if last is not None:
             return last
         return StatusFinding(
-            status=Status.UNDETERMINED,
+            status=RevocationStatus.UNDETERMINED,
             certificate=path[0].sha256,
             why=(*why, *(["what came last cannot be used"] if unusable else [])),
             unusable=unusable or any(one.unusable for one in findings),
@@ -183,4 +183,4 @@ class _Judge:
         if judgement.outcome is not Outcome.GOOD or judgement.path[-1].sha256 != anchor.sha256:
             return False
         findings = self.judge(judgement.path, depth + 1)
-        return all(finding.status is Status.GOOD for finding in findings)
+        return all(finding.status is RevocationStatus.GOOD for finding in findings)

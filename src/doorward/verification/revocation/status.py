@@ -14,7 +14,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Status(Enum):
+class RevocationStatus(Enum):
     """Whether a certificate is revoked; undetermined is never good."""
 
     GOOD = "good"
@@ -27,7 +27,7 @@ class StatusFinding:
     """One certificate's status.
 
     Args:
-        status: see `Status`.
+        status: see `RevocationStatus`.
         certificate: its SHA-256, hex.
         evidence: SHA-256 of each CRL or OCSP answer that it rests on, hex.
         reason: of the revocation, a kebab word; empty where none is given.
@@ -40,7 +40,7 @@ class StatusFinding:
             ended, is not this.
     """
 
-    status: Status
+    status: RevocationStatus
     certificate: str
     evidence: tuple[str, ...] = ()
     reason: str = ""
@@ -54,7 +54,7 @@ class StatusFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenRevocation:
+class RecordedRevocation:
     """A revocation that good evidence told once, kept beyond it.
 
     Args:
@@ -78,7 +78,7 @@ class SeenRevocation:
     def find(self, certificate: str) -> StatusFinding:
         """Return it as a finding: a hold is a word that has ended, the rest never ends."""
         return StatusFinding(
-            status=Status.REVOKED,
+            status=RevocationStatus.REVOKED,
             certificate=certificate,
             evidence=(self.evidence,),
             reason=self.reason,

@@ -24,7 +24,7 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support import records
 from tests.support.partner_world import (
     ISSUING_CRL,
@@ -67,7 +67,7 @@ def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
         return {one.serial: (one.reason, one.held) for one in stores.evidence.seen(west.partner.id)}
 
 
-def judge(west: PartnerWorld, leaf: Node) -> Status:
+def judge(west: PartnerWorld, leaf: Node) -> RevocationStatus:
     """What is known of a leaf from the evidence that is at hand now."""
     evidence_cache = EvidenceCache(west.world.work)
     evidence_cache.load(west.partner.id)
@@ -111,7 +111,7 @@ def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: Partne
     west.pages[ISSUING_CRL] = list_bytes(west.issuing, *odd, number=(1 << 159) - 1)
     west.run()
     assert (west.row(ISSUING_CRL).problem, west.row(ISSUING_CRL).unusable) == ("", False)
-    assert judge(west, carol) is Status.REVOKED
+    assert judge(west, carol) is RevocationStatus.REVOKED
     assert seen(west) == {3: ("", False)}
 
 
@@ -119,12 +119,12 @@ def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerW
     """RFC 5280 section 3.3: an entry must not be taken out before the certificate has ended."""
     alice = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     serve(west, 3)
-    assert judge(west, alice) is Status.REVOKED
+    assert judge(west, alice) is RevocationStatus.REVOKED
     turn(west, HOUR)
     serve(west, at=HOUR, number=2)
-    assert judge(west, alice) is Status.REVOKED
+    assert judge(west, alice) is RevocationStatus.REVOKED
     turn(west, DAY)
-    assert judge(west, alice) is Status.REVOKED
+    assert judge(west, alice) is RevocationStatus.REVOKED
 
 
 def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: PartnerWorld) -> None:
@@ -136,7 +136,7 @@ def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: Par
     serve(west, at=2 * HOUR, scope=scope(only_contains_ca_certs=True))
     assert west.row(ISSUING_CRL).der == west.pages[ISSUING_CRL]
     assert seen(west) == {3: ("", False)}
-    assert judge(west, carol) is Status.REVOKED
+    assert judge(west, carol) is RevocationStatus.REVOKED
 
 
 def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
@@ -167,12 +167,12 @@ def test_a_hold_is_released_by_a_newer_list(west: PartnerWorld) -> None:
     serve(west, entry(3, HOLD))
     assert seen(west) == {3: ("certificate-hold", True)}
     turn(west, 2 * HOUR)
-    assert judge(west, erin) is Status.REVOKED
+    assert judge(west, erin) is RevocationStatus.REVOKED
     serve(west, at=2 * HOUR, number=2)
     assert seen(west) == {}
-    assert judge(west, erin) is Status.GOOD
+    assert judge(west, erin) is RevocationStatus.GOOD
     turn(west, DAY)
-    assert judge(west, erin) is Status.UNDETERMINED
+    assert judge(west, erin) is RevocationStatus.UNDETERMINED
 
 
 def test_a_hold_becomes_a_revocation_and_never_the_other_way_round(west: PartnerWorld) -> None:
@@ -220,15 +220,15 @@ def test_answers_are_remembered_too() -> None:
     turn(west, HOUR)
     say(ocsp.OCSPCertStatus.UNKNOWN, HOUR)
     assert seen(west) == {1: ("certificate-hold", True)}
-    assert judge(west, alice) is Status.REVOKED
+    assert judge(west, alice) is RevocationStatus.REVOKED
     turn(west, HOUR)
     say(ocsp.OCSPCertStatus.GOOD, 2 * HOUR)
-    assert (seen(west), judge(west, alice)) == ({}, Status.GOOD)
+    assert (seen(west), judge(west, alice)) == ({}, RevocationStatus.GOOD)
     turn(west, HOUR)
     say(ocsp.OCSPCertStatus.REVOKED, 3 * HOUR)
     turn(west, HOUR)
     say(ocsp.OCSPCertStatus.GOOD, 4 * HOUR)
-    assert (seen(west), judge(west, alice)) == ({1: ("", False)}, Status.REVOKED)
+    assert (seen(west), judge(west, alice)) == ({1: ("", False)}, RevocationStatus.REVOKED)
 
 
 def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
@@ -251,7 +251,7 @@ def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
         assert seen(west) == {3: ("", False)}
         turn(west, timedelta(minutes=3))
     assert west.row(ISSUING_CRL).der == b""
-    assert judge(west, carol) is Status.REVOKED
+    assert judge(west, carol) is RevocationStatus.REVOKED
 
 
 def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:

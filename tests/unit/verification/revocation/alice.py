@@ -5,7 +5,7 @@ Root -> Issuing -> alice
 
 from __future__ import annotations
 
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify
 from tests.support.status_ca import list_of, statuses
 
@@ -19,5 +19,5 @@ ROOT_LIST = list_of(ROOT)
 def of_leaf(*crls, path=PATH, others=(), **options):
     """The finding about the leaf; those above it are good."""
     *above, leaf = statuses(path, *others, crls=[ROOT_LIST, *crls], **options)
-    assert [one.status for one in above] == [Status.GOOD] * (len(path) - 2)
+    assert [one.status for one in above] == [RevocationStatus.GOOD] * (len(path) - 2)
     return leaf

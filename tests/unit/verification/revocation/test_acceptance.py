@@ -17,7 +17,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify, children, tlv
 from tests.support.ports import NOON
 from tests.support.status_ca import CRL_RULES, HOUR, OCSP_RULES, answer_about, crl_of, scope
@@ -236,9 +236,9 @@ def test_an_answer_that_is_too_much_work_is_refused():
 @pytest.mark.parametrize(
     ("said", "status"),
     [
-        (ocsp.OCSPCertStatus.GOOD, Status.GOOD),
-        (ocsp.OCSPCertStatus.REVOKED, Status.REVOKED),
-        (ocsp.OCSPCertStatus.UNKNOWN, Status.UNDETERMINED),
+        (ocsp.OCSPCertStatus.GOOD, RevocationStatus.GOOD),
+        (ocsp.OCSPCertStatus.REVOKED, RevocationStatus.REVOKED),
+        (ocsp.OCSPCertStatus.UNKNOWN, RevocationStatus.UNDETERMINED),
     ],
 )
 def test_a_genuine_answer_is_taken(said, status):

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from doorward.verification.revocation.evidence_index import Unusable
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.evidence_index import UnusableSources
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
 from tests.support.records import seen
@@ -29,10 +29,14 @@ def test_whom_the_last_list_named_stays_revoked_when_it_ends():
     old = {"next_update": NOON - timedelta(seconds=1)}
     found = of_leaf(list_of(ISSUING, entry(7, R.key_compromise), **old))
     ended = NOON - timedelta(seconds=1)
-    assert (found.status, found.reason, found.fresh_until) == (Status.REVOKED, "key-compromise", ended)
-    assert of_leaf(list_of(ISSUING, 7, **old), list_of(ISSUING, number=2)).status is Status.GOOD
+    assert (found.status, found.reason, found.fresh_until) == (
+        RevocationStatus.REVOKED,
+        "key-compromise",
+        ended,
+    )
+    assert of_leaf(list_of(ISSUING, 7, **old), list_of(ISSUING, number=2)).status is RevocationStatus.GOOD
     forged = list_of(ISSUING, 7, signer=ec.generate_private_key(ec.SECP256R1()), **old)
-    assert of_leaf(forged).status is Status.UNDETERMINED
+    assert of_leaf(forged).status is RevocationStatus.UNDETERMINED
 
 
 def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
@@ -40,11 +44,11 @@ def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
     old = {"next_update": NOON - timedelta(seconds=1)}
     answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
     answers = {ALICE.parsed.sha256: (answer,)}
-    assert statuses(PATH, answers=answers)[-1].status is Status.REVOKED
+    assert statuses(PATH, answers=answers)[-1].status is RevocationStatus.REVOKED
     newer = list_of(ISSUING, this_update=NOON - HOUR / 2)
-    assert statuses(PATH, crls=[newer], answers=answers)[-1].status is Status.GOOD
+    assert statuses(PATH, crls=[newer], answers=answers)[-1].status is RevocationStatus.GOOD
     good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, **old),)}
-    assert statuses(PATH, answers=good)[-1].status is Status.UNDETERMINED
+    assert statuses(PATH, answers=good)[-1].status is RevocationStatus.UNDETERMINED
 
 
 @pytest.mark.parametrize("this_update", [NOON - 2 * HOUR, NOON - 3 * HOUR], ids=["as-old", "older"])
@@ -52,12 +56,12 @@ def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(t
     """Who withholds the next list and replays an answer, or a list of another scope, from before it gains nothing."""
     last = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
     answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, this_update=this_update),)}
-    assert of_leaf(last, answers=answers).status is Status.REVOKED
+    assert of_leaf(last, answers=answers).status is RevocationStatus.REVOKED
     users = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=this_update)
-    assert of_leaf(last, users).status is Status.REVOKED
-    assert of_leaf(users, last).status is Status.REVOKED
+    assert of_leaf(last, users).status is RevocationStatus.REVOKED
+    assert of_leaf(users, last).status is RevocationStatus.REVOKED
     newer = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=NOON - HOUR)
-    assert of_leaf(last, newer).status is Status.GOOD
+    assert of_leaf(last, newer).status is RevocationStatus.GOOD
     assert of_leaf(last, users, answers=answers).fresh_until == NOON - timedelta(seconds=1)
 
 
@@ -76,12 +80,12 @@ def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
     """The order of the sources decides nothing: an address may be chosen so that an old list comes first."""
     old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
     new = list_of(ISSUING, 7, number=2)
-    assert of_leaf(old, new).status is Status.REVOKED
-    assert of_leaf(new, old).status is Status.REVOKED
+    assert of_leaf(old, new).status is RevocationStatus.REVOKED
+    assert of_leaf(new, old).status is RevocationStatus.REVOKED
     held = list_of(ISSUING, entry(7, R.certificate_hold), this_update=NOON - 2 * HOUR)
     released = list_of(ISSUING, number=2)
-    assert of_leaf(held, released).status is Status.GOOD
-    assert of_leaf(released, held).status is Status.GOOD
+    assert of_leaf(held, released).status is RevocationStatus.GOOD
+    assert of_leaf(released, held).status is RevocationStatus.GOOD
 
 
 def test_what_is_final_is_believed_of_an_older_list_in_force():
@@ -89,17 +93,21 @@ def test_what_is_final_is_believed_of_an_older_list_in_force():
     part = list_of(ISSUING, entry(7, R.key_compromise), this_update=NOON - 2 * HOUR)
     other = list_of(ISSUING, number=2)
     found = of_leaf(part, other)
-    assert (found.status, found.reason, found.evidence) == (Status.REVOKED, "key-compromise", (part.sha256,))
+    assert (found.status, found.reason, found.evidence) == (
+        RevocationStatus.REVOKED,
+        "key-compromise",
+        (part.sha256,),
+    )
     ended = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
-    assert of_leaf(ended, other).status is Status.GOOD
+    assert of_leaf(ended, other).status is RevocationStatus.GOOD
 
 
 def test_every_list_that_speaks_of_somebody_is_heard():
     """One that covers all reasons already keeps no other scope's from naming him."""
     users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
     everybody = list_of(ISSUING)
-    assert of_leaf(everybody, users).status is Status.REVOKED
-    assert of_leaf(users, everybody).status is Status.REVOKED
+    assert of_leaf(everybody, users).status is RevocationStatus.REVOKED
+    assert of_leaf(users, everybody).status is RevocationStatus.REVOKED
     later = list_of(ISSUING, scope=scope(only_contains_user_certs=True), next_update=NOON + HOUR / 2)
     found = of_leaf(everybody, later)
     assert found.evidence == (everybody.sha256,)
@@ -117,10 +125,10 @@ def test_who_was_once_seen_revoked_for_good_stays_so():
     """RFC 5280 section 3.3: whatever a newer list leaves out, and where nothing is at hand any more."""
     for crls in ([], [list_of(ISSUING, this_update=NOON)]):
         found = statuses(PATH, crls=crls, seen=remembered())[-1]
-        assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+        assert (found.status, found.reason) == (RevocationStatus.REVOKED, "key-compromise")
         assert found.fresh_until > NOON + timedelta(days=365)
     other = certify("bob", ISSUING, ca=False, serial=8)
-    assert statuses((other, *PATH[1:]), seen=remembered())[-1].status is Status.UNDETERMINED
+    assert statuses((other, *PATH[1:]), seen=remembered())[-1].status is RevocationStatus.UNDETERMINED
 
 
 def test_a_hold_that_was_seen_ends_with_a_newer_good_word():
@@ -128,16 +136,19 @@ def test_a_hold_that_was_seen_ends_with_a_newer_good_word():
     held = remembered(held=True, reason="certificate-hold")
     older = list_of(ISSUING, this_update=NOON - 2 * HOUR)
     for crls in ([], [older]):
-        assert statuses(PATH, crls=crls, seen=held)[-1].status is Status.REVOKED
-    assert statuses(PATH, crls=[list_of(ISSUING, this_update=NOON)], seen=held)[-1].status is Status.GOOD
+        assert statuses(PATH, crls=crls, seen=held)[-1].status is RevocationStatus.REVOKED
+    assert (
+        statuses(PATH, crls=[list_of(ISSUING, this_update=NOON)], seen=held)[-1].status
+        is RevocationStatus.GOOD
+    )
 
 
 def test_what_came_last_and_cannot_be_used_is_told_with_the_status():
     """Undetermined with its reason; good as long as good evidence is at hand."""
-    broken = Unusable(anybody=True)
+    broken = UnusableSources(anybody=True)
     found = statuses(PATH, unusable=broken)[-1]
-    assert (found.status, found.unusable) == (Status.UNDETERMINED, True)
+    assert (found.status, found.unusable) == (RevocationStatus.UNDETERMINED, True)
     assert found.why[-1] == "what came last cannot be used"
     found = statuses(PATH, crls=[list_of(ISSUING)], unusable=broken)[-1]
-    assert (found.status, found.unusable) == (Status.GOOD, True)
-    assert not statuses(PATH, unusable=Unusable(lists=frozenset({"http://a.example/"})))[-1].unusable
+    assert (found.status, found.unusable) == (RevocationStatus.GOOD, True)
+    assert not statuses(PATH, unusable=UnusableSources(lists=frozenset({"http://a.example/"})))[-1].unusable

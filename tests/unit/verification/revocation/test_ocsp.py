@@ -15,7 +15,7 @@ from doorward.verification.path.building import WorkBudget, WorkExceeded
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation import ocsp as module
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify, rsa_key
 from tests.support.ports import NOON
 from tests.support.status_ca import HOUR, OCSP_RULES, answer_about
@@ -40,7 +40,7 @@ def ask(answer, *, of=ALICE, issuer=ISSUING, now=NOON, rules=OCSP_RULES, nonce=N
 def why(answer, **options):
     """Why the status is undetermined."""
     found = ask(answer, **options)
-    assert (found.status, found.evidence, found.fresh_until) == (Status.UNDETERMINED, (), None)
+    assert (found.status, found.evidence, found.fresh_until) == (RevocationStatus.UNDETERMINED, (), None)
     (text,) = found.why
     return text.removeprefix("OCSP answer: ")
 
@@ -48,11 +48,11 @@ def why(answer, **options):
 def test_good_and_revoked():
     """With the reason, and the answer's end."""
     found = ask(answer_about(ALICE, ISSUING))
-    assert (found.status, found.reason, found.fresh_until) == (Status.GOOD, "", NOON + HOUR)
+    assert (found.status, found.reason, found.fresh_until) == (RevocationStatus.GOOD, "", NOON + HOUR)
     assert len(found.evidence) == 1
     options = {"status": ocsp.OCSPCertStatus.REVOKED, "reason": x509.ReasonFlags.key_compromise}
     found = ask(answer_about(ALICE, ISSUING, **options))
-    assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+    assert (found.status, found.reason) == (RevocationStatus.REVOKED, "key-compromise")
 
 
 def test_unknown_is_not_good():
@@ -64,7 +64,7 @@ def test_unknown_is_not_good():
 @pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
 def test_names_and_keys_are_compared_by_any_digest(algorithm):
     """SHA-1 is what RFC 5019 asks for; it protects nothing here."""
-    assert ask(answer_about(ALICE, ISSUING, hash_algorithm=algorithm)).status is Status.GOOD
+    assert ask(answer_about(ALICE, ISSUING, hash_algorithm=algorithm)).status is RevocationStatus.GOOD
 
 
 def test_a_digest_that_is_not_listed_matches_nobody():
@@ -86,7 +86,10 @@ def test_an_answer_about_somebody_else():
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_delegated_responder(by_name):
     """Signed by the same issuer, marked for OCSP signing, named by key or name."""
-    assert ask(answer_about(ALICE, ISSUING, responder=responder(), by_name=by_name)).status is Status.GOOD
+    assert (
+        ask(answer_about(ALICE, ISSUING, responder=responder(), by_name=by_name)).status
+        is RevocationStatus.GOOD
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_a_responder_among_others():
         "Odd", ISSUING, ca=False, raw=[(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x05", False)]
     )
     answer = answer_about(ALICE, ISSUING, responder=delegate, included=[odd, ROOT, delegate])
-    assert ask(answer).status is Status.GOOD
+    assert ask(answer).status is RevocationStatus.GOOD
 
 
 def test_each_signature_costs_from_the_budget():
@@ -128,7 +131,7 @@ def test_each_signature_costs_from_the_budget():
     delegate = responder(key=ec.generate_private_key(ec.SECP384R1()))
     answer, work = answer_about(ALICE, ISSUING, responder=delegate), WorkBudget(signatures=7)
     found = judge_by_ocsp(ALICE.parsed, ISSUING.parsed, answer, NOON, OCSP_RULES, work=work)
-    assert (found.status, work.signatures) == (Status.GOOD, 0)
+    assert (found.status, work.signatures) == (RevocationStatus.GOOD, 0)
     for enough in (0, 6):
         with pytest.raises(WorkExceeded):
             judge_by_ocsp(
@@ -200,8 +203,8 @@ def test_a_grace_extends_the_next_update():
 def test_nonces():
     """What was sent comes back; nothing was sent, nothing is asked."""
     nonce = bytes(range(32))
-    assert ask(answer_about(ALICE, ISSUING, nonce=nonce), nonce=nonce).status is Status.GOOD
-    assert ask(answer_about(ALICE, ISSUING, nonce=nonce)).status is Status.GOOD
+    assert ask(answer_about(ALICE, ISSUING, nonce=nonce), nonce=nonce).status is RevocationStatus.GOOD
+    assert ask(answer_about(ALICE, ISSUING, nonce=nonce)).status is RevocationStatus.GOOD
     assert why(answer_about(ALICE, ISSUING, nonce=bytes(32)), nonce=nonce) == "its nonce is another"
     assert why(answer_about(ALICE, ISSUING), nonce=nonce) == "it lacks the nonce that was sent"
 

@@ -20,7 +20,7 @@ from doorward.pki.der import (
     encode_sequence,
 )
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify, rsa_key, tlv
 from tests.support.ports import NOON
 from tests.support.status_bytes import (
@@ -54,7 +54,7 @@ def said(der: bytes, *, of=ALICE, issuer=ISSUING, rules: OcspRules = OCSP_RULES,
     return judge_by_ocsp(of.parsed, issuer.parsed, der, NOON, rules, nonce=nonce)
 
 
-def status(*singles: bytes, **options) -> Status:
+def status(*singles: bytes, **options) -> RevocationStatus:
     """What an answer with these single responses, signed by the issuer, says of Alice."""
     return said(answer(*singles, **{"by": BY, "responder": ISSUING, **options})).status
 
@@ -62,7 +62,7 @@ def status(*singles: bytes, **options) -> Status:
 def why(*singles: bytes, **options) -> str:
     """Why it says nothing."""
     found = said(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
-    assert found.status is Status.UNDETERMINED
+    assert found.status is RevocationStatus.UNDETERMINED
     return found.why[0].removeprefix("OCSP answer: ")
 
 
@@ -103,12 +103,12 @@ def test_every_strong_signature_is_believed(make, sign):
     issuing = certify("Issuing", ROOT, key=key)
     alice = certify("alice", issuing, ca=False)
     der = answer(single(alice, issuing), by=sign(key), responder=issuing)
-    assert said(der, of=alice, issuer=issuing).status is Status.GOOD
+    assert said(der, of=alice, issuer=issuing).status is RevocationStatus.GOOD
     bent = der[:-1] + bytes((der[-1] ^ 1,))
-    assert said(bent, of=alice, issuer=issuing).status is Status.UNDETERMINED
+    assert said(bent, of=alice, issuer=issuing).status is RevocationStatus.UNDETERMINED
     delegate = certify("Responder", ISSUING, ca=False, key=key, purposes=[ExtendedKeyUsageOID.OCSP_SIGNING])
     der = answer(GOOD_ONE, by=sign(key), responder=delegate, included=[delegate.der])
-    assert said(der).status is Status.GOOD
+    assert said(der).status is RevocationStatus.GOOD
 
 
 def test_an_algorithm_that_nobody_knows_verifies_nothing():
@@ -130,7 +130,7 @@ def test_a_critical_extension_that_is_not_known_is_refused(place, state):
         if critical:
             assert found.why == (f"OCSP answer: it has a critical extension that is not known: {STRANGE}",)
         else:
-            assert (found.status is Status.UNDETERMINED) is (state == UNKNOWN)
+            assert (found.status is RevocationStatus.UNDETERMINED) is (state == UNKNOWN)
 
 
 def test_critical_extensions_that_are_known_are_understood():
@@ -142,7 +142,7 @@ def test_critical_extensions_that_are_known_are_understood():
         for one in ("1.3.6.1.5.5.7.48.1.3", "1.3.6.1.5.5.7.48.1.6", "2.5.29.21", "2.5.29.24")
     ]
     one = single(ALICE, ISSUING, stated=of_single)
-    assert status(one, stated=[nonce, revoked]) is Status.GOOD
+    assert status(one, stated=[nonce, revoked]) is RevocationStatus.GOOD
     assert why(single(ALICE, ISSUING, stated=[odd(critical=True, oid="2.5.29.29")])).startswith(
         "it has a cri"
     )
@@ -159,17 +159,17 @@ def test_what_is_said_of_another_is_not_looked_into():
         encode_sequence(),
         NULL,
     ):
-        assert status(other, GOOD_ONE, other) is Status.GOOD
+        assert status(other, GOOD_ONE, other) is RevocationStatus.GOOD
 
 
 @pytest.mark.parametrize("turn", [1, -1])
 @pytest.mark.parametrize(
     ("states", "worst"),
     [
-        ((GOOD, REVOKED), Status.REVOKED),
-        ((GOOD, UNKNOWN), Status.UNDETERMINED),
-        ((UNKNOWN, REVOKED), Status.REVOKED),
-        ((GOOD, GOOD), Status.GOOD),
+        ((GOOD, REVOKED), RevocationStatus.REVOKED),
+        ((GOOD, UNKNOWN), RevocationStatus.UNDETERMINED),
+        ((UNKNOWN, REVOKED), RevocationStatus.REVOKED),
+        ((GOOD, GOOD), RevocationStatus.GOOD),
     ],
 )
 def test_of_several_words_about_one_certificate_the_worst_counts(states, worst, turn):
@@ -183,8 +183,8 @@ def test_a_good_word_in_time_does_not_outweigh_a_bad_one_that_ended():
     """Of two good ones the one that is in time counts."""
     ended = {"next_update": NOON - timedelta(seconds=1)}
     found = said(answer(GOOD_ONE, single(ALICE, ISSUING, REVOKED, **ended), by=BY, responder=ISSUING))
-    assert (found.status, found.fresh_until) == (Status.REVOKED, ended["next_update"])
-    assert status(single(ALICE, ISSUING, **ended), GOOD_ONE) is Status.GOOD
+    assert (found.status, found.fresh_until) == (RevocationStatus.REVOKED, ended["next_update"])
+    assert status(single(ALICE, ISSUING, **ended), GOOD_ONE) is RevocationStatus.GOOD
 
 
 @pytest.mark.parametrize("critical", [True, False])
@@ -193,7 +193,7 @@ def test_ocsp_nocheck_is_understood(critical):
     options = {"ca": False, "purposes": [ExtendedKeyUsageOID.OCSP_SIGNING]}
     delegate = certify("Responder", ISSUING, extra=[(x509.OCSPNoCheck(), critical)], **options)
     by = ecdsa(delegate.key)
-    assert status(GOOD_ONE, by=by, responder=delegate, included=[NULL, delegate.der]) is Status.GOOD
+    assert status(GOOD_ONE, by=by, responder=delegate, included=[NULL, delegate.der]) is RevocationStatus.GOOD
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(STRANGE), b"\x05\x00")
     strange = certify("Responder", ISSUING, extra=[(unknown, True)], **options)
     text = why(GOOD_ONE, by=ecdsa(strange.key), responder=strange, included=[strange.der])
@@ -220,7 +220,7 @@ def rewritten(text: bytes, tag: int = 0x13) -> bytes:
 def test_responders_are_named_as_names_are_compared(name, is_it):
     """RFC 5280 section 7.1: neither case, nor white space, nor the type of string tells two names apart."""
     if is_it:
-        assert status(GOOD_ONE, responder=name) is Status.GOOD
+        assert status(GOOD_ONE, responder=name) is RevocationStatus.GOOD
     else:
         expected = "it does not parse" if is_it is None else "it names no signer that may sign it"
         assert why(GOOD_ONE, responder=name) == expected
@@ -236,7 +236,7 @@ def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
     assert alice.parsed.issuer == ISSUING.parsed.subject
     for name in (subject, in_leaf.public_bytes()):
         one = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=name))
-        assert said(answer(one, by=BY, responder=ISSUING), of=alice).status is Status.GOOD
+        assert said(answer(one, by=BY, responder=ISSUING), of=alice).status is RevocationStatus.GOOD
     other = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=rewritten(b"issuing")))
     found = said(answer(other, by=BY, responder=ISSUING), of=alice)
     assert found.why == ("OCSP answer: it is not about this certificate",)
@@ -256,9 +256,9 @@ def test_what_stands_beside_a_revocation_makes_nothing_less_revoked(reason, word
     """RFC 6960 section 4.2.1: neither time nor reason is judged."""
     state = tlv(0xA1, encode_generalized_time(NOON), reason)
     found = said(answer(single(ALICE, ISSUING, state), by=BY, responder=ISSUING))
-    assert (found.status, found.reason) == (Status.REVOKED, word)
+    assert (found.status, found.reason) == (RevocationStatus.REVOKED, word)
     timeless = said(answer(single(ALICE, ISSUING, tlv(0xA1, NULL)), by=BY, responder=ISSUING))
-    assert timeless.status is Status.REVOKED
+    assert timeless.status is RevocationStatus.REVOKED
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_what_responders_write_though_they_need_not():
     """The version that is the default, parts of seconds, several single responses of others."""
     fraction = tlv(0x18, b"20261123110000.5Z")
     one = single(ALICE, ISSUING, this_update=fraction, next_update=None)
-    assert status(one, version=encode_explicit(0, encode_integer(0))) is Status.GOOD
+    assert status(one, version=encode_explicit(0, encode_integer(0))) is RevocationStatus.GOOD
 
 
 @pytest.mark.parametrize(
@@ -305,12 +305,12 @@ def test_nonces_of_older_responders_and_two_of_them():
     def nonce(value: bytes) -> bytes:
         return encode_extension("1.3.6.1.5.5.7.48.1.2", value)
 
-    def come_back(*values: bytes) -> Status:
+    def come_back(*values: bytes) -> RevocationStatus:
         stated = [nonce(one) for one in values]
         return said(answer(GOOD_ONE, by=BY, responder=ISSUING, stated=stated), nonce=sent).status
 
-    assert come_back(encode_octets(sent)) is come_back(sent) is Status.GOOD
-    assert come_back(encode_octets(sent), encode_octets(bytes(32))) is Status.UNDETERMINED
+    assert come_back(encode_octets(sent)) is come_back(sent) is RevocationStatus.GOOD
+    assert come_back(encode_octets(sent), encode_octets(bytes(32))) is RevocationStatus.UNDETERMINED
 
 
 def test_the_next_update_alone_says_how_old_an_answer_may_be():

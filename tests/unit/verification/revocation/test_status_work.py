@@ -14,7 +14,7 @@ from cryptography.x509 import ocsp
 
 from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.signatures import Strength
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import RevocationStatus
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
 from tests.support.status_ca import answer_about, list_of, statuses
@@ -30,11 +30,11 @@ R = x509.ReasonFlags
 def test_without_work_left_nothing_is_known(work, of_whom):
     """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
     findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
-    assert findings[of_whom].status is Status.UNDETERMINED
+    assert findings[of_whom].status is RevocationStatus.UNDETERMINED
     assert "too much work" in findings[of_whom].why[0]
     assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=WorkBudget(candidates=2, signatures=2))[
         -1
-    ].status is (Status.GOOD)
+    ].status is (RevocationStatus.GOOD)
 
 
 def test_a_crowd_of_lists_and_signers_ends():
@@ -44,7 +44,7 @@ def test_a_crowd_of_lists_and_signers_ends():
     lists = [list_of(ISSUING, number=one, signer=stranger) for one in range(40)]
     work = WorkBudget()
     found = of_leaf(*lists, others=crowd, work=work)
-    assert found.status is Status.UNDETERMINED
+    assert found.status is RevocationStatus.UNDETERMINED
     assert "too much work: signatures" in found.why[0]
 
 
@@ -58,20 +58,20 @@ def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
     lists = [last, *strange] if ended else strange
     answers = None if ended else bad
     found = of_leaf(*lists, answers=answers, work=WorkBudget(signatures=3))
-    assert found.status is Status.REVOKED
+    assert found.status is RevocationStatus.REVOKED
     found = of_leaf(*strange, answers=good, work=WorkBudget(signatures=3))
     assert (found.status, found.why) == (
-        Status.UNDETERMINED,
+        RevocationStatus.UNDETERMINED,
         ("judging its status is too much work: signatures",),
     )
-    assert of_leaf(*strange, answers=good).status is Status.GOOD
+    assert of_leaf(*strange, answers=good).status is RevocationStatus.GOOD
 
 
 def test_answers_cost_work_too():
     """One signature each."""
     answers = {ALICE.parsed.sha256: tuple(answer_about(ALICE, ISSUING) for _ in range(3))}
-    assert of_leaf(answers=answers, work=WorkBudget(signatures=4)).status is Status.GOOD
-    assert of_leaf(answers=answers, work=WorkBudget(signatures=3)).status is Status.UNDETERMINED
+    assert of_leaf(answers=answers, work=WorkBudget(signatures=4)).status is RevocationStatus.GOOD
+    assert of_leaf(answers=answers, work=WorkBudget(signatures=3)).status is RevocationStatus.UNDETERMINED
 
 
 def test_a_signature_is_checked_once(monkeypatch):
