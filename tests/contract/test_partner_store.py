@@ -184,9 +184,9 @@ def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     with work.change() as stores:
         stores.evidence.store(crl)
-        assert stores.evidence.claim(crl, later)
-        assert not stores.evidence.claim(crl, later + timedelta(minutes=2))
-        assert not stores.evidence.claim(replace(crl, source="http://other.example/"), later)
+        assert stores.evidence.lease(crl, later)
+        assert not stores.evidence.lease(crl, later + timedelta(minutes=2))
+        assert not stores.evidence.lease(replace(crl, source="http://other.example/"), later)
         assert stores.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, try_at=later)
 
 

@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 from cryptography.x509 import ocsp
 
-from doorward.partners.evidence import claiming, describe_evidence
+from doorward.partners.evidence import leasing, list_evidence_health
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
 from tests.support.doorway import eventually
@@ -96,8 +96,8 @@ LIES: dict[str, Callable[[PartnerWorld], Script]] = {
 @pytest.mark.parametrize("name", LIES)
 def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After whatever it sends, or does not, the list at hand stays, and the failure is told."""
-    monkeypatch.setattr(claiming, "FETCH_SECONDS", 1.0 if name in ("silent", "drips") else 30.0)
-    monkeypatch.setattr(claiming, "CRL_BYTES", 1_000_000)
+    monkeypatch.setattr(leasing, "FETCH_SECONDS", 1.0 if name in ("silent", "drips") else 30.0)
+    monkeypatch.setattr(leasing, "CRL_BYTES", 1_000_000)
     good = crl(west, 7, number=5)
     with served(say(answer(good, etag='"1"')), LIES[name](west)) as place, Gatherer(west):
         west.trust([west.root], [west.issuing], allow_private=("127.0.0.0/8", "::1/128"))
@@ -109,7 +109,7 @@ def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch
     assert row.der == good
     assert row.failures == 1
     assert b'If-None-Match: "1"' in place.requests[1]
-    sources = describe_evidence(west.services, NOON)[0]
+    sources = list_evidence_health(west.services, NOON)[0]
     assert (sources.failing, sources.stale) == (1, 0)
 
 

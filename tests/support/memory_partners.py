@@ -109,7 +109,7 @@ class MemoryEvidence(Store):
         due = [one for one in due if not f"{one.source.lower()}/".startswith(tuple(without))]
         return [replace(one, der=b"") for one in due][:limit]
 
-    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+    def lease(self, evidence: EvidenceRecord, until: datetime) -> bool:
         kept = self.get(evidence.partner_id, evidence.kind, evidence.source, evidence.about)
         if kept is None or kept.try_at != evidence.try_at:
             return False

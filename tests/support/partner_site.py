@@ -22,7 +22,7 @@ from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision
 from doorward.core.entities import TENANT
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.partners.importing import Imported, find_replaced, import_partner
+from doorward.partners.importing import ImportResult, find_replaced, import_partner
 from doorward.partners.terms import Terms
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
@@ -78,7 +78,7 @@ class PartnerSite:
         intermediates: Sequence[Node] | None = None,
         replacing: bool = False,
         **terms: Any,
-    ) -> ChangeResult[Imported]:
+    ) -> ChangeResult[ImportResult]:
         """Import it; what is given replaces its first authorities and terms."""
         return import_partner(
             self.services,

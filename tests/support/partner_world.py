@@ -3,7 +3,7 @@
     world = partner_world()
     alice = world.let_in("alice", crl="http://pki.partner.example/issuing.crl")
     world.pages["http://pki.partner.example/issuing.crl"] = crl_of(world.issuing)
-    world.run()                                   # survey, claim, fetch, take: what `serve` does in threads
+    world.run()                                   # scan, lease, fetch, process: what `serve` does in threads
 
 The partner's own chain is `root` (anchor), `issuing`; `issuing` names `ROOT_CRL`.
 """
@@ -23,7 +23,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import FetchResponse
-from doorward.partners.evidence import Room, Survey, claim_due, take_outcome
+from doorward.partners.evidence import FetchSlots, SourceScan, lease_due, process_fetch_result
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
@@ -67,8 +67,8 @@ class PartnerWorld:
     fetcher: FakeFetcher
     root: Node
     issuing: Node
-    survey: Survey
-    room: Room = field(default_factory=Room)
+    scan: SourceScan
+    slots: FetchSlots = field(default_factory=FetchSlots)
     partner: PartnerRecord = field(default_factory=lambda: records.partner("west"))
     count: int = 0
 
@@ -102,22 +102,22 @@ class PartnerWorld:
         return leaf
 
     def look(self) -> None:
-        """Survey until nothing is left at once."""
-        while self.survey.step():
+        """Scan for sources until no page is left."""
+        while self.scan.step():
             pass
 
     def run(self) -> int:
-        """Survey, claim what is due, fetch it, take what comes; return how many were fetched."""
+        """Scan, lease the due fetches, fetch, process the results; return how many were fetched."""
         self.look()
-        tasks = claim_due(self.services, self.room)
+        tasks = lease_due(self.services, self.slots)
         for task in tasks:
             outcome: FetchResponse | DoorwardError
             try:
                 outcome = self.fetcher.fetch(task.request)
             except DoorwardError as error:
                 outcome = error
-            take_outcome(self.services, task, outcome)
-            self.room.leave(task.evidence.partner_id, task.host, task.evidence.kind)
+            process_fetch_result(self.services, task, outcome)
+            self.slots.release(task.evidence.partner_id, task.host, task.evidence.kind)
         return len(tasks)
 
     def rows(self) -> list[EvidenceRecord]:
@@ -185,7 +185,7 @@ def partner_world(*, work: Any = None, root_crl: str = ROOT_CRL, **terms: Any) -
         not_after=NOON + timedelta(days=1825),
     )
     made = PartnerWorld(
-        world=world, fetcher=FakeFetcher(), root=root, issuing=issuing, survey=Survey(world.services)
+        world=world, fetcher=FakeFetcher(), root=root, issuing=issuing, scan=SourceScan(world.services)
     )
     made.trust([root], [issuing], **terms)
     return made

@@ -25,7 +25,7 @@ from doorward.core.entities import TENANT, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput
 from doorward.directory.principals import add_principal, create_group
 from doorward.partners import trust as partner_trust
-from doorward.partners.evidence.sources import Survey
+from doorward.partners.evidence.sources import SourceScan
 from doorward.partners.examining import examine
 from doorward.partners.terms import Terms
 from doorward.stores.partner_records import (
@@ -248,7 +248,9 @@ def open_gate(
     patch.setattr(partner_trust, "build_partner_trust", build_with_inputs)
     if any_purpose:
         patch.setattr(partner_judging, "judge_purpose", lambda _parsed: Reason.PURPOSE_CLIENT)
-    patch.setattr(Survey, "step", lambda _self: False)  # the evidence is the case's own: nothing is fetched
+    patch.setattr(
+        SourceScan, "step", lambda _self: False
+    )  # the evidence is the case's own: nothing is fetched
     clocks: list[TurnedClock] = []
 
     def turn(real: Any) -> TurnedClock:

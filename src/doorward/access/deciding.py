@@ -38,7 +38,7 @@ from doorward.access.inventory_rows import describe_known, describe_verified
 from doorward.core.addresses import parse_address
 from doorward.core.entities import TENANT, Outcome, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.partners.judging import Newcomer, judge_for_partners
+from doorward.partners.judging import PendingRegistration, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
 from doorward.policy.decision import anonymous_permissions, check_admission, permissions_of
@@ -114,8 +114,8 @@ class AccessDecider:
             Unavailable: the database cannot be read; the caller refuses (fail closed).
         """
         finding = self._find(context, presented)
-        if finding.newcomer is not None:
-            register(self._services, finding.newcomer, context.opened_at)
+        if finding.registration is not None:
+            register(self._services, finding.registration, context.opened_at)
             finding = self._find(context, presented)  # also if another thread was quicker
         return self._conclude(finding, context, presented, context.opened_at)
 
@@ -186,7 +186,7 @@ class AccessDecider:
         issuers = self._issuers_of(stores, snapshot)
         app = snapshot.policies.get(context.application_id)
         # 1. and 2. the certificate
-        judgement, newcomer = self._judge_certificate(
+        judgement, registration = self._judge_certificate(
             stores, record, presented, app=app, issuers=issuers, now=now
         )
         reasons = list(judgement.verdict.reasons)
@@ -222,7 +222,7 @@ class AccessDecider:
         return Finding(
             verdict=verdict,
             judgement=judgement,
-            newcomer=newcomer,
+            registration=registration,
             record=record,
             subject=subject,
             permissions=permissions,
@@ -263,12 +263,12 @@ class AccessDecider:
         app: AppPolicy | None,
         issuers: _Issuers,
         now: datetime,
-    ) -> tuple[CertificateJudgement, Newcomer | None]:
+    ) -> tuple[CertificateJudgement, PendingRegistration | None]:
         """Judge by partners' authorities where it is for them to say anything, and else by our own inventory."""
         own = record is not None and record.authority_id in issuers.own_sha256
         partners = [issuers.partners[name] for name in app.trust if name in issuers.partners] if app else []
         if partners and not own:
-            found, newcomer = judge_for_partners(
+            found, registration = judge_for_partners(
                 stores,
                 PresentedCertificate(der=presented),
                 record,
@@ -279,7 +279,7 @@ class AccessDecider:
                 certificate_cache=self._certificate_cache,
             )
             if Reason.ISSUER_UNKNOWN not in found.verdict.reasons:
-                return found, newcomer
+                return found, registration
         return self._judge_own(stores, record, presented, issuers, now), None
 
     def _conclude(

@@ -11,7 +11,7 @@ from datetime import datetime
 from doorward.audit.events import Event
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.errors import MalformedInput
-from doorward.partners.judging import Newcomer
+from doorward.partners.judging import PendingRegistration
 from doorward.policy.decision import ConnectionPermissions
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
@@ -66,7 +66,7 @@ class Finding:
     Args:
         verdict: good if the certificate is good, the application known, and some request could pass.
         judgement: what was found of the certificate alone.
-        newcomer: what is to be written down before a partner's certificate is judged again.
+        registration: what is to be written down before a partner's certificate is judged again.
         record: its row of the inventory.
         subject: set only if the certificate is good.
         permissions: what the rules give; None if they were not reached.
@@ -78,7 +78,7 @@ class Finding:
 
     verdict: Verdict
     judgement: CertificateJudgement
-    newcomer: Newcomer | None
+    registration: PendingRegistration | None
     record: CertificateRecord | None
     subject: Subject | None
     permissions: ConnectionPermissions | None

@@ -19,7 +19,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Application
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, PORTAL_AUDIENCE
-from doorward.partners.told_names import check_told_names
+from doorward.partners.authority_names import check_authority_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
 from doorward.policy.document import parse_document, render_document
@@ -219,7 +219,7 @@ def _find(stores: Stores, document: Document) -> tuple[Finding, ...]:
         partners=[one.name for one in partners],
         authorities=_list_issuers(stores),
     )
-    return (*found, *check_told_names(stores, document))
+    return (*found, *check_authority_names(stores, document))
 
 
 def _list_issuers(stores: Stores) -> dict[str, str]:

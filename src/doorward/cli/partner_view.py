@@ -13,7 +13,7 @@ from doorward.cli.rows import authority_row
 from doorward.cli.screen import escape
 
 if TYPE_CHECKING:
-    from doorward.partners.importing import Imported, PartnerState
+    from doorward.partners.importing import ImportResult, PartnerState
     from doorward.partners.showing import PartnerView
     from doorward.partners.terms import Terms
     from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
@@ -162,7 +162,7 @@ def _say(value: Any) -> str:
             return str(value) or "none"
 
 
-def list_next_steps(done: Imported) -> list[str]:
+def list_next_steps(done: ImportResult) -> list[str]:
     """Return what is still to be done before somebody of the partner's is let in."""
     partner, steps = done.partner, []
     if not done.heard_by:

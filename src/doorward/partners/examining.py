@@ -16,8 +16,8 @@ from datetime import datetime
 
 from doorward.audit.events import printable
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
+from doorward.partners.authority_names import check_authority_names_of_import
 from doorward.partners.terms import Terms
-from doorward.partners.told_names import check_told_import
 from doorward.partners.trust import read_inputs
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.prerequisites import require_tenant
@@ -64,7 +64,7 @@ def examine_names(services: Services, name: str, ders: Sequence[bytes]) -> tuple
 def check_names(stores: Stores, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
     """As `examine_names`, in the caller's transaction."""
     document, _ = current_document(stores)
-    return tuple(map(str, check_told_import(stores, document, name, ders)))
+    return tuple(map(str, check_authority_names_of_import(stores, document, name, ders)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,12 @@ from doorward.stores.services import Services
 from doorward.verification.import_lint import LintFinding
 from doorward.verification.path.certificate import parse_path_certificate
 
-TOLD = 24
+MOST_IN_EVENT = 24
 """Anchors, and as many intermediates, that an event names; with the groups they fit into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class ImportResult:
     """A partner as it is trusted now, its authorities, what was found about them, and who hears it.
 
     `heard_by` are the applications whose `trust` names it: none of a new partner's, as a rule.
@@ -85,7 +85,7 @@ def import_partner(
     intermediates: Sequence[bytes] = (),
     replacing: PartnerState | None = None,
     actor: str,
-) -> ChangeResult[Imported]:
+) -> ChangeResult[ImportResult]:
     """Trust a partner's authorities, at the applications that name it (`trust:` in the document).
 
     Args:
@@ -133,11 +133,11 @@ def import_partner(
         stores.partners.set_authorities(partner.id, authorities)
         authorities = stores.partners.authorities(partner.id)  # one that was there already keeps its id
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
-        stores.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
+        stores.outbox.add(_build_event(services, kind, partner, authorities, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
         hearing = heard_by(stores, name)
         notes = (*_notes_of(stores, partner, before, hearing), *large)
-    value = Imported(
+    value = ImportResult(
         partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
     )
     return ChangeResult(value=value, seq=seq, notes=notes)
@@ -185,7 +185,7 @@ def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerA
         return [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
 
 
-def _tell(
+def _build_event(
     services: Services,
     kind: EventType,
     partner: PartnerRecord,
@@ -210,8 +210,8 @@ def _tell(
             "everyone": partner.everyone,
             "domain": partner.domain,
             "groups": list(partner.groups),
-            "anchors": [one.sha256 for one in authorities if one.anchor][:TOLD],
-            "intermediates": [one.sha256 for one in authorities if not one.anchor][:TOLD],
+            "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_IN_EVENT],
+            "intermediates": [one.sha256 for one in authorities if not one.anchor][:MOST_IN_EVENT],
             "number": len(digests),
             "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
         },

@@ -4,7 +4,7 @@ Not here: the checker's own steps (`verification.partner`), policy and events (`
 
 A certificate of a partner is in our inventory from the first time that its path was good: then it can be
 listed, watched, and revoked here, and evidence may be fetched for it. So a judgement may come with a
-`Newcomer` to write down (`registration`); it is judged anew after that.
+`PendingRegistration` to write down (`registration`); it is judged anew after that.
 
 Issuer and serial number name a certificate, its digest does not: whoever holds one with an ECDSA signature
 can write that signature in another form, and have another file that is as good. The first that came is
@@ -35,7 +35,7 @@ from doorward.verification.steps import GOOD_REASONS, PresentedCertificate, judg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newcomer:
+class PendingRegistration:
     """What is to be written down before a partner's certificate can be let in.
 
     Args:
@@ -63,7 +63,7 @@ def judge_for_partners(
     now: datetime,
     trust_domain: str,
     certificate_cache: CertificateCache | None = None,
-) -> tuple[PartnerJudgement, Newcomer | None]:
+) -> tuple[PartnerJudgement, PendingRegistration | None]:
     """Judge a certificate that none of our own authorities issued.
 
     Args:
@@ -97,7 +97,7 @@ def judge_for_partners(
     if record is None and _knows_serial(stores, found.issuer_ids, found.path[0].serial):
         return _hold_against(found, Reason.SERIAL_NOT_UNIQUE), None
     state = judge_state(None if record is None else record.state)
-    return _hold_against(found, state), _find_newcomer(stores, found, found.partner, record)
+    return _hold_against(found, state), _find_registration(stores, found, found.partner, record)
 
 
 def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
@@ -114,9 +114,9 @@ def _hold_against(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
     return replace(found, verdict=verdict, principal=None, content=None)
 
 
-def _find_newcomer(
+def _find_registration(
     stores: Stores, found: PartnerJudgement, partner: PartnerTrust, record: CertificateRecord | None
-) -> Newcomer | None:
+) -> PendingRegistration | None:
     """What is to be written down; None where all is there, so that who comes again and again costs no write."""
     reasons, facts = found.verdict.reasons, found.facts
     if Reason.PURPOSE_CLIENT not in reasons or facts is None:
@@ -138,7 +138,7 @@ def _find_newcomer(
         identity = None if stores.directory.knows_removed(name, terms.id) else found.identity
     if not unlisted and identity is None:
         return None
-    return Newcomer(
+    return PendingRegistration(
         partner=terms,
         authority_id=found.authority_id,
         facts=facts,

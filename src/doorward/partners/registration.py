@@ -13,7 +13,7 @@ from doorward.audit.events import Event, EventType, printable
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
-from doorward.partners.judging import Newcomer
+from doorward.partners.judging import PendingRegistration
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
@@ -21,27 +21,27 @@ from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 
 
-def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
+def register(services: Services, registration: PendingRegistration, now: datetime) -> None:
     """Write down a certificate of a partner that came to the door, and its principal where all are let in.
 
     Nothing is written where another gateway was quicker, the terms moved since it was judged, the directory
     knows that this principal was removed, or the certificate's issuer gave its serial number to another one
     (also to the same one with its signature in another form). So it is to be judged anew in any case.
     """
-    facts = newcomer.facts
+    facts = registration.facts
     with services.work.change(traffic=True) as stores:  # partners may send many: 0045
-        if stores.partners.get(newcomer.partner.id) != newcomer.partner:
+        if stores.partners.get(registration.partner.id) != registration.partner:
             return
-        principal = _add_principal(services, stores, newcomer, now)
-        principal_id = principal.id if principal else newcomer.principal_id
+        principal = _add_principal(services, stores, registration, now)
+        principal_id = principal.id if principal else registration.principal_id
         known = stores.certificates.by_sha256(facts.sha256)
         if known is not None:
-            _correct(stores, known, principal_id or known.principal_id, newcomer.authority_id, now)
+            _correct(stores, known, principal_id or known.principal_id, registration.authority_id, now)
             return
         record = CertificateRecord(
             id=services.new_id("crt"),
             tenant=TENANT,
-            authority_id=newcomer.authority_id,
+            authority_id=registration.authority_id,
             serial=facts.serial,
             sha256=facts.sha256,
             profile=PARTNER_PROFILE,
@@ -54,7 +54,7 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
             subject_name=facts.subject,
         )
         if stores.certificates.add_seen(record):
-            stores.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
+            stores.outbox.add(_seen_event(services, registration, record, facts.san, now))
             stores.changes.note(ChangeKind.CERTIFICATE, record.id, now)
 
 
@@ -74,22 +74,24 @@ def _correct(
     stores.changes.note(ChangeKind.CERTIFICATE, known.id, now)
 
 
-def _add_principal(services: Services, stores: Stores, newcomer: Newcomer, now: datetime) -> Principal | None:
-    if newcomer.identity is None or not newcomer.partner.everyone:
+def _add_principal(
+    services: Services, stores: Stores, registration: PendingRegistration, now: datetime
+) -> Principal | None:
+    if registration.identity is None or not registration.partner.everyone:
         return None
-    name = render_partner_principal_name(newcomer.partner.name, newcomer.identity)
+    name = render_partner_principal_name(registration.partner.name, registration.identity)
     if stores.directory.by_name(name) is not None or stores.directory.knows_removed(
-        name, newcomer.partner.id
+        name, registration.partner.id
     ):
         return None
-    kind = newcomer.partner.kind
+    kind = registration.partner.kind
     principal = Principal(
         id=services.new_id(kind.prefix),
         tenant=TENANT,
         kind=kind,
         name=name,
         state=PrincipalState.ACTIVE,
-        partner=newcomer.partner.id,
+        partner=registration.partner.id,
     )
     stores.directory.add(principal, now)
     event = write_event(
@@ -97,7 +99,7 @@ def _add_principal(services: Services, stores: Stores, newcomer: Newcomer, now: 
         EventType.PRINCIPAL_CREATED,
         actor="system",
         at=now,
-        data={"principal": principal.id, "kind": kind.value, "partner": newcomer.partner.id},
+        data={"principal": principal.id, "kind": kind.value, "partner": registration.partner.id},
         personal={"name": printable(name)},
     )
     stores.outbox.add(event)
@@ -106,7 +108,11 @@ def _add_principal(services: Services, stores: Stores, newcomer: Newcomer, now: 
 
 
 def _seen_event(
-    services: Services, newcomer: Newcomer, record: CertificateRecord, san: Sequence[str], now: datetime
+    services: Services,
+    registration: PendingRegistration,
+    record: CertificateRecord,
+    san: Sequence[str],
+    now: datetime,
 ) -> Event:
     return write_event(
         services,
@@ -115,7 +121,7 @@ def _seen_event(
         at=now,
         data={
             "certificate": record.id,
-            "partner": newcomer.partner.id,
+            "partner": registration.partner.id,
             "authority": record.authority_id,
             "principal": record.principal_id,
             "serial": f"{record.serial:x}",

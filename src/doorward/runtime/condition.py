@@ -19,7 +19,7 @@ from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.status.responder import find_faults
 from doorward.authority.status.root_crl import root_list_end
-from doorward.partners.evidence import PartnerEvidence, describe_evidence
+from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import find_lost
@@ -77,7 +77,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _authority(installation, now),
         _inventory(installation),
         _evidence(installation),
-        *(_partner(one) for one in describe_evidence(installation.services, now)),
+        *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
         *_keys(installation),
         _serve(installation),
@@ -149,7 +149,7 @@ def _unread(installation: Installation) -> Iterator[Part]:
             )
 
 
-def _partner(told: PartnerEvidence) -> Part:
+def _partner(told: EvidenceHealth) -> Part:
     """The evidence of one partner's revocations; what could not be renewed yet is no trouble while it may be used."""
     counts = {"missing": told.missing, "stale": told.stale, "not renewed at the last try": told.failing}
     words = [f"{told.sources} sources", *(f"{count} {word}" for word, count in counts.items() if count)]

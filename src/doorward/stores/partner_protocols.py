@@ -94,7 +94,7 @@ class EvidenceStore(Protocol):
         """
         ...
 
-    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+    def lease(self, evidence: EvidenceRecord, until: datetime) -> bool:
         """Move `try_at` from what it is here to `until`; True for exactly one caller (compare and set)."""
         ...
 

@@ -18,7 +18,7 @@ from doorward.directory import removal
 from doorward.partners import examining, importing
 from doorward.partners.examining import examine
 from doorward.partners.importing import (
-    TOLD,
+    MOST_IN_EVENT,
     find_replaced,
     import_partner,
     list_partners,
@@ -228,7 +228,7 @@ def test_a_thousand_authorities_fit_into_the_record() -> None:
     assert event.data["number"] == 301
     told = event.data["intermediates"]
     assert isinstance(told, tuple)
-    assert len(told) == TOLD
+    assert len(told) == MOST_IN_EVENT
     bring_in(world, "other", others=many[1:])
     (_, other) = world.events(EventType.PARTNER_IMPORTED)
     assert other.data["sha256"] != event.data["sha256"]

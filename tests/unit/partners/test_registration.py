@@ -10,7 +10,7 @@ from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
 from doorward.directory import removal
 from doorward.partners.importing import remove_partner
-from doorward.partners.judging import Newcomer, judge_for_partners
+from doorward.partners.judging import PendingRegistration, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
@@ -29,7 +29,7 @@ def site() -> PartnerSite:
     return partner_site(everyone=True)
 
 
-def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
+def registration(site: PartnerSite, leaf: Node) -> PendingRegistration:
     """What a gateway found of a certificate and would write down."""
     with site.world.work.read() as stores:
         _, found = judge_for_partners(
@@ -45,7 +45,7 @@ def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
     return found
 
 
-def write(site: PartnerSite, found: Newcomer) -> int:
+def write(site: PartnerSite, found: PendingRegistration) -> int:
     """Write it down; return how many changes that made."""
     before = site.world.head()
     register(site.services, found, site.world.clock.now())
@@ -55,7 +55,7 @@ def write(site: PartnerSite, found: Newcomer) -> int:
 def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
     """Both get a row, an event and a change; personal names are where personal data is kept."""
     bob = site.leaf(BOB)
-    assert write(site, newcomer(site, bob)) == 2
+    assert write(site, registration(site, bob)) == 2
     row = site.row(bob)
     principal = site.world.principal(NAME)
     assert row is not None
@@ -77,7 +77,7 @@ def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
 def test_somebody_was_quicker(site: PartnerSite) -> None:
     """What another gateway wrote down meanwhile is there once, under the first principal."""
     bob = site.leaf(BOB)
-    found = newcomer(site, bob)
+    found = registration(site, bob)
     write(site, found)
     row = site.row(bob)
     assert write(site, found) == 0
@@ -88,7 +88,7 @@ def test_somebody_was_quicker(site: PartnerSite) -> None:
 def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
     """Whoever comes second finds the principal that the first made."""
     first, second = site.leaf(BOB), site.leaf(BOB)
-    found = [newcomer(site, one) for one in (first, second)]
+    found = [registration(site, one) for one in (first, second)]
     for one in found:
         write(site, one)
     decision = site.decide(second)
@@ -102,10 +102,10 @@ def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
 
 def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
     """A judgement by former terms writes nothing: it is made anew."""
-    found = newcomer(site, site.leaf(BOB))
+    found = registration(site, site.leaf(BOB))
     site.bring_in(replacing=True, everyone=False)
     assert write(site, found) == 0
-    found = newcomer(site, site.leaf("eve@clinic.example"))
+    found = registration(site, site.leaf("eve@clinic.example"))
     remove_partner(site.services, "clinic", actor=OPERATOR)
     assert write(site, found) == 0
     assert site.world.events(EventType.CERTIFICATE_SEEN) == []
@@ -116,7 +116,7 @@ def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
     site.decide(site.leaf(BOB))
     removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)
-    assert write(site, newcomer(site, again)) == 1
+    assert write(site, registration(site, again)) == 1
     row = site.row(again)
     assert row is not None
     assert row.principal_id == ""
@@ -125,7 +125,7 @@ def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
 def test_the_number_was_given_away(site: PartnerSite) -> None:
     """Of two certificates of one serial number that come at once the second is not written down."""
     first, second = site.leaf(BOB, serial=5), site.leaf("eve@clinic.example", serial=5)
-    found = [newcomer(site, one) for one in (first, second)]
+    found = [registration(site, one) for one in (first, second)]
     for one in found:
         write(site, one)
     assert site.row(first) is not None
@@ -142,7 +142,7 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
     renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=99)
     site.bring_in(replacing=True, intermediates=[renewed])
     site.publish()
-    found = newcomer(site, bob)
+    found = registration(site, bob)
     with site.world.work.change() as stores:
         stores.certificates.add_seen(
             replace(before, id=f"crt_{9:020d}", sha256="9" * 64, authority_id=found.authority_id)
@@ -154,7 +154,7 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
 def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
     """Where the database takes nothing the connection is refused with an error."""
     bob = site.leaf(BOB)
-    found = newcomer(site, bob)
+    found = registration(site, bob)
     site.world.work.broken = Unavailable("database-unavailable", "the disk is full")
     with pytest.raises(Unavailable):
         register(site.services, found, site.world.clock.now())

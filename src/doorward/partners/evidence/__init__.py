@@ -3,19 +3,19 @@
 All of it happens beside the connections: a connection is judged by what is at hand, and waits for nothing.
 """
 
-from doorward.partners.evidence.claiming import FetchTask, Room, claim_due
-from doorward.partners.evidence.condition import PartnerEvidence, describe_evidence
-from doorward.partners.evidence.failing import tell_failure
-from doorward.partners.evidence.sources import Survey
-from doorward.partners.evidence.taking import take_outcome
+from doorward.partners.evidence.failures import record_failure
+from doorward.partners.evidence.fetch_results import process_fetch_result
+from doorward.partners.evidence.health import EvidenceHealth, list_evidence_health
+from doorward.partners.evidence.leasing import FetchSlots, FetchTask, lease_due
+from doorward.partners.evidence.sources import SourceScan
 
 __all__ = [
+    "EvidenceHealth",
+    "FetchSlots",
     "FetchTask",
-    "PartnerEvidence",
-    "Room",
-    "Survey",
-    "claim_due",
-    "describe_evidence",
-    "take_outcome",
-    "tell_failure",
+    "SourceScan",
+    "lease_due",
+    "list_evidence_health",
+    "process_fetch_result",
+    "record_failure",
 ]

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
-from doorward.partners.evidence.remembering import recall_row
+from doorward.partners.evidence.seen_revocations import update_from_row
 from doorward.partners.trust import find_issuer, find_unread, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,
@@ -64,7 +64,7 @@ class _Partner:
     rows: Mapping[Key, EvidenceRecord]
 
 
-class Survey:
+class SourceScan:
     """Goes through all certificates, a page in each step; begins anew when terms change, or all were seen and time is up.
 
     Its memory is its own; another process, or this one after a restart, finds the same.
@@ -161,7 +161,7 @@ class Survey:
         if hurried:
             with self._services.work.change() as stores:
                 for row in hurried:
-                    stores.evidence.claim(row, now)
+                    stores.evidence.lease(row, now)
 
     def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
         """Drop what no certificate names any more, and what is left of partners that are gone."""
@@ -174,14 +174,14 @@ class Survey:
             gone += [row for key, row in rows if key not in seen[one.record.id]]
         if gone:
             records = {one.record.id: one.record for one in partners}
-            memory = [
-                (row.partner_id, recall_row(self._services, records[row.partner_id], row, now))
+            updates = [
+                (row.partner_id, update_from_row(self._services, records[row.partner_id], row, now))
                 for row in gone
                 if row.sha256 and row.partner_id in records
             ]
             with self._services.work.change() as stores:
-                for partner_id, told in memory:
-                    told.keep(stores, partner_id)
+                for partner_id, update in updates:
+                    update.apply(stores, partner_id)
                 for row in gone:
                     stores.evidence.forget(row.partner_id, row.kind, row.source, row.about)
                 for partner_id in sorted({row.partner_id for row in gone if row.sha256}):

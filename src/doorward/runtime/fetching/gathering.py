@@ -15,7 +15,14 @@ import structlog
 
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Fetcher, FetchResponse
-from doorward.partners.evidence import FetchTask, Room, Survey, claim_due, take_outcome, tell_failure
+from doorward.partners.evidence import (
+    FetchSlots,
+    FetchTask,
+    SourceScan,
+    lease_due,
+    process_fetch_result,
+    record_failure,
+)
 from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.gathering")
@@ -26,8 +33,8 @@ class Gathering:
 
     def __init__(self, services: Services, fetcher: Fetcher, stop: threading.Event) -> None:
         self._services, self._fetcher, self._stop = services, fetcher, stop
-        self._survey = Survey(services)
-        self._room = Room()
+        self._scan = SourceScan(services)
+        self._slots = FetchSlots()
         self._told: dict[str, int] = {}
         self._unread: dict[str, tuple[str, ...]] = {}
         self._returned = threading.Event()
@@ -35,20 +42,20 @@ class Gathering:
 
     def work(self) -> bool:
         """Take one look; return whether there is more to survey at once."""
-        more = self._survey.step()
-        for partner_id, count in self._survey.left_out.items():
+        more = self._scan.step()
+        for partner_id, count in self._scan.left_out.items():
             if self._told.get(partner_id) != count:
                 _log.warning("a partner names more evidence than is kept", partner=partner_id, left_out=count)
-        self._told = dict(self._survey.left_out)
-        for name, unread in self._survey.unread.items():
+        self._told = dict(self._scan.left_out)
+        for name, unread in self._scan.unread.items():
             if self._unread.get(name) != unread:
                 _log.warning(
                     "authorities of a partner cannot be read: no path leads through them",
                     partner=name,
                     sha256=unread,
                 )
-        self._unread = dict(self._survey.unread)
-        tasks = claim_due(self._services, self._room)
+        self._unread = dict(self._scan.unread)
+        tasks = lease_due(self._services, self._slots)
         for place, task in enumerate(tasks):
             thread = threading.Thread(target=self._run, args=(task,), name="evidence", daemon=True)
             self._threads.add(thread)
@@ -77,7 +84,7 @@ class Gathering:
         try:
             outcome = self._fetch(task)
             came = isinstance(outcome, FetchResponse)
-            self._room.tell(
+            self._slots.note_result(
                 task.evidence.partner_id,
                 task.host,
                 failed=isinstance(outcome, DoorwardError),
@@ -98,14 +105,14 @@ class Gathering:
         internal = Unavailable("internal-error", "it could not be taken, and the log of `serve` says how")
         try:
             if isinstance(fault, DoorwardError):  # the database's: it is tried again
-                tell_failure(self._services, task.evidence, fault)
+                record_failure(self._services, task.evidence, fault)
             else:
-                tell_failure(self._services, task.evidence, internal, unusable=came)
+                record_failure(self._services, task.evidence, internal, unusable=came)
         except Exception:  # noqa: BLE001  as above
             _log.exception("why no evidence was taken could not be kept", url=task.request.url)
 
     def _leave(self, task: FetchTask) -> None:
-        self._room.leave(task.evidence.partner_id, task.host, task.evidence.kind)
+        self._slots.release(task.evidence.partner_id, task.host, task.evidence.kind)
 
     def _fetch(self, task: FetchTask) -> FetchResponse | DoorwardError:
         try:
@@ -114,7 +121,7 @@ class Gathering:
             return error
 
     def _take(self, task: FetchTask, outcome: FetchResponse | DoorwardError) -> None:
-        failure = take_outcome(self._services, task, outcome)
+        failure = process_fetch_result(self._services, task, outcome)
         if failure is not None:
             _log.warning(
                 "no evidence was kept",

@@ -192,7 +192,7 @@ class SqlEvidence:
         wanted = _DUE.where(*(_DUE_OF[name] for name in of), *map(not_, left_out))
         return [_evidence(row) for row in self._transaction.rows(wanted, by=by, limit=limit, **of)]
 
-    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+    def lease(self, evidence: EvidenceRecord, until: datetime) -> bool:
         """Move `try_at`; compare and set."""
         return self._transaction.write(_CLAIM, expected=evidence.try_at, until=until, **_key(evidence)) == 1
 

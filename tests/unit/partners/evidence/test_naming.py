@@ -9,7 +9,7 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
-from doorward.partners.evidence import sources, taking
+from doorward.partners.evidence import fetch_results, sources
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
 from tests.support.memory_inventory import MemoryCertificates
@@ -92,7 +92,7 @@ def test_an_anchors_own_list_is_taken():
 
 def test_one_that_names_it_is_found_on_whatever_page(monkeypatch):
     """All leaves are looked at before a list is refused; the one that counts may be the last."""
-    for module in (taking, sources):
+    for module in (fetch_results, sources):
         monkeypatch.setattr(module, "CERTIFICATES_AT_ONCE", 2)
     west, sibling = two_siblings()
     for number in range(4):
@@ -152,7 +152,7 @@ def test_others_certificates_are_not_loaded(monkeypatch):
     monkeypatch.setattr(MemoryCertificates, "list", keep_count)
     with west.world.work.read() as stores:
         authorities = tuple(stores.partners.authorities(west.partner.id))
-    assert not taking.is_named_for(
+    assert not fetch_results.is_named_for(
         west.services, west.partner, authorities, url=ELSEWHERE, crl=parse_crl(crl_of(sibling)), now=NOON
     )
     assert read == ["crt_" + "1".zfill(20)]

@@ -6,7 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.partners.evidence.failing import FIRST_RETRY, LONGEST_RETRY, after_failure, after_find
+from doorward.partners.evidence.failures import (
+    FIRST_RETRY,
+    LONGEST_RETRY,
+    next_try_after_failure,
+    next_try_after_success,
+)
 from tests.support.ports import NOON
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -28,18 +33,20 @@ HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(secon
 def test_it_is_renewed_before_it_ends_and_within_refresh(refresh, left, pause):
     """The sooner of `refresh` and half of what is left, not in a loop; chance makes it earlier, never later."""
     next_update = None if left is None else NOON + left
-    assert after_find(NOON, refresh, next_update, 0.0) == NOON + pause
-    assert after_find(NOON, refresh, next_update, 1.0) == NOON + 0.9 * pause
+    assert next_try_after_success(NOON, refresh, next_update, 0.0) == NOON + pause
+    assert next_try_after_success(NOON, refresh, next_update, 1.0) == NOON + 0.9 * pause
 
 
 def test_failures_back_off():
     """Each failure in a row doubles the pause, up to an hour, and chance takes up to half of it."""
-    pauses = [after_failure(NOON, 24 * HOUR, failures, 0.0) - NOON for failures in (1, 2, 3, 50, 10_000)]
+    pauses = [
+        next_try_after_failure(NOON, 24 * HOUR, failures, 0.0) - NOON for failures in (1, 2, 3, 50, 10_000)
+    ]
     assert pauses == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY, LONGEST_RETRY, LONGEST_RETRY]
-    assert after_failure(NOON, 24 * HOUR, 2, 1.0) == NOON + FIRST_RETRY
+    assert next_try_after_failure(NOON, 24 * HOUR, 2, 1.0) == NOON + FIRST_RETRY
 
 
 def test_a_failure_is_tried_again_within_refresh():
     """A dead responder is asked as often as a living one, at least."""
-    assert after_failure(NOON, MINUTE, 10, 0.0) == NOON + MINUTE
-    assert after_failure(NOON, timedelta(0), 10, 0.0) == NOON + SECOND
+    assert next_try_after_failure(NOON, MINUTE, 10, 0.0) == NOON + MINUTE
+    assert next_try_after_failure(NOON, timedelta(0), 10, 0.0) == NOON + SECOND

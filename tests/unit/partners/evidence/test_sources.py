@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.core.certificate import CertificateState
-from doorward.partners.evidence import Survey, sources
+from doorward.partners.evidence import SourceScan, sources
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
@@ -166,8 +166,8 @@ def test_many_leaves_are_looked_at_in_pages(monkeypatch):
         west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
     west.look()
     assert len(west.rows()) == 6
-    west.survey = Survey(west.services)
-    assert west.survey.step()
+    west.scan = SourceScan(west.services)
+    assert west.scan.step()
     assert len(west.rows()) == 6
     west.look()
     assert len(west.rows()) == 6
@@ -182,7 +182,7 @@ def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
     for number in range(5):
         west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
     for _ in range(7):
-        west.survey.step()
+        west.scan.step()
         west.world.clock.turn(minutes=6)
     assert looked_for(west) == [
         *(("crl", f"http://a.example/{number}") for number in range(5)),
@@ -201,7 +201,7 @@ def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
         west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
     west.look()
     assert len(west.rows()) == 3
-    assert west.survey.left_out == {west.partner.id: 3}
+    assert west.scan.left_out == {west.partner.id: 3}
 
 
 @pytest.mark.parametrize("what", ["authority", "terms"])
@@ -225,7 +225,7 @@ def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
     west.pages.clear()
     west.look()
     assert looked_for(west) == before == [("crl", ROOT_CRL)]  # kept: the last word of a list must not be lost
-    assert west.survey.unread == ({"west": ("0" * 64,)} if what == "authority" else {})
+    assert west.scan.unread == ({"west": ("0" * 64,)} if what == "authority" else {})
     with west.world.work.read() as stores:
         assert [row.source for row in stores.evidence.list(east.id)] == ["http://east.example/1"]
 
@@ -236,7 +236,7 @@ def test_what_is_known_is_not_begun_anew():
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
     before = west.row(ROOT_CRL)
-    west.survey = Survey(west.services)
+    west.scan = SourceScan(west.services)
     west.look()
     assert west.row(ROOT_CRL) == before
     assert before.kind is EvidenceKind.CRL
@@ -251,7 +251,7 @@ def test_a_shorter_refresh_holds_at_once():
         assert west.run() == 0
         west.trust([west.root], [west.issuing], refresh=timedelta(hours=1))
         if restarted:
-            west.survey = Survey(west.services)
+            west.scan = SourceScan(west.services)
         assert west.run() == 1
 
 
@@ -263,7 +263,7 @@ def test_new_terms_give_what_failed_another_try():
         west.world.clock.turn(minutes=8)
     west.run()
     assert west.run() == 0
-    west.survey = Survey(west.services)
+    west.scan = SourceScan(west.services)
     assert west.run() == 0
     west.trust(
         [west.root], [west.issuing], refresh=timedelta(days=1), allow_private=("127.0.0.0/8", "::1/128")

@@ -40,7 +40,7 @@ _SYSTEM = "system"
 _FRACTIONS = 1 << 32
 
 
-def tell_failure(
+def record_failure(
     services: Services, row: EvidenceRecord, failure: DoorwardError, *, unusable: bool = False
 ) -> None:
     """Keep and tell why nothing came of a row that was claimed.
@@ -89,7 +89,7 @@ def note_failure(
         failures=failures,
         unusable=kept.unusable or unusable,
         problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
-        try_at=after_failure(now, partner.refresh, failures, chance(services)),
+        try_at=next_try_after_failure(now, partner.refresh, failures, random_fraction(services)),
     )
     kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
     event = write_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
@@ -113,12 +113,14 @@ def write_evidence_event(
     return write_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
 
 
-def chance(services: Services) -> float:
+def random_fraction(services: Services) -> float:
     """Return a number from 0 to 1."""
     return int.from_bytes(services.random.token(4)) / _FRACTIONS
 
 
-def after_find(now: datetime, refresh: timedelta, next_update: datetime | None, fraction: float) -> datetime:
+def next_try_after_success(
+    now: datetime, refresh: timedelta, next_update: datetime | None, fraction: float
+) -> datetime:
     """Return when to look next after something good came; `fraction` is 0 to 1."""
     pause = refresh
     if next_update is not None:
@@ -126,7 +128,7 @@ def after_find(now: datetime, refresh: timedelta, next_update: datetime | None, 
     return now + max(pause, _LEAST) * (1 - _SPREAD * fraction)
 
 
-def after_failure(now: datetime, refresh: timedelta, failures: int, fraction: float) -> datetime:
+def next_try_after_failure(now: datetime, refresh: timedelta, failures: int, fraction: float) -> datetime:
     """Return when to look next after so many failures in a row, 1 for the first; `fraction` is 0 to 1."""
     pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, _DOUBLINGS)
     return now + max(min(pause, LONGEST_RETRY, refresh), _LEAST) * (1 - fraction / 2)

@@ -18,7 +18,7 @@ from doorward.verification.path.ca_names import CA_NAMES_LIMIT, CA_NAMES_LIMIT_O
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 
 
-def check_told_names(
+def check_authority_names(
     stores: Stores, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
 ) -> Iterator[Finding]:
     """Yield a finding for each application whose authorities' names are longer than some clients take.
@@ -33,11 +33,11 @@ def check_told_names(
         yield from _check(app.name, [der for name in app.trust for der in ders.get(name, ())])
 
 
-def check_told_import(
+def check_authority_names_of_import(
     stores: Stores, document: Document, name: str, ders: Sequence[bytes]
 ) -> Iterator[Finding]:
     """Yield the same for a partner as it would be imported; before an application trusts it, for one that would."""
-    yield from check_told_names(stores, document, {name: ders})
+    yield from check_authority_names(stores, document, {name: ders})
     if not any(name in app.trust for app in document.apps):
         every = _read_all(stores, {name: ders})
         yield from _check(

@@ -12,7 +12,7 @@ from doorward.verification.revocation.status import usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartnerEvidence:
+class EvidenceHealth:
     """One partner's evidence, counted.
 
     Args:
@@ -42,21 +42,21 @@ class PartnerEvidence:
 PROBLEMS_TOLD = 5
 
 
-def describe_evidence(services: Services, now: datetime) -> list[PartnerEvidence]:
+def list_evidence_health(services: Services, now: datetime) -> list[EvidenceHealth]:
     """Return the condition of every trusted partner that asks for evidence, sorted by name."""
     with services.work.read() as stores:
         partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
         return [_describe(one, stores.evidence.list(one.id), now) for one in partners]
 
 
-def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime) -> PartnerEvidence:
+def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime) -> EvidenceHealth:
     missing = [row for row in rows if not row.sha256]
     stale = [row for row in rows if row.sha256 and _is_stale(row, partner, now)]
     failing = [row for row in rows if row.failures and row.sha256 and not _is_stale(row, partner, now)]
     problems = {
         row.problem: f"{row.source}: {row.problem}" for row in (*missing, *stale, *failing) if row.problem
     }
-    return PartnerEvidence(
+    return EvidenceHealth(
         partner=partner.name,
         demanded=partner.revocation is RevocationMode.REQUIRE,
         sources=len(rows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from doorward.partners.evidence import describe_evidence
+from doorward.partners.evidence import list_evidence_health
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, crl_at, partner_world
 from tests.support.ports import NOON
@@ -17,16 +17,16 @@ def test_missing_stale_and_failing_are_told():
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages[ROOT_CRL] = crl_of(west.root, next_update=NOON + 2 * HOUR)
     west.run()
-    (told,) = describe_evidence(west.services, NOON)
+    (told,) = list_evidence_health(west.services, NOON)
     assert (told.partner, told.demanded) == ("west", True)
     assert (told.sources, told.missing, told.stale, told.failing) == (2, 1, 0, 0)
     assert told.problems == (f"{ISSUING_CRL}: nobody listens there (fetch-unreachable)",)
     del west.pages[ROOT_CRL]
     west.world.clock.turn(hours=1)
     west.run()
-    (told,) = describe_evidence(west.services, west.world.clock.now())
+    (told,) = list_evidence_health(west.services, west.world.clock.now())
     assert (told.missing, told.stale, told.failing) == (1, 0, 1)
-    (told,) = describe_evidence(west.services, NOON + 3 * HOUR)
+    (told,) = list_evidence_health(west.services, NOON + 3 * HOUR)
     assert (told.missing, told.stale, told.failing) == (1, 1, 0)
     assert len(told.problems) == 1
 
@@ -36,10 +36,10 @@ def test_staleness_is_the_operators():
     west = partner_world(max_staleness=timedelta(days=1), revocation=RevocationMode.PREFER)
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
-    (told,) = describe_evidence(west.services, NOON + 3 * HOUR)
+    (told,) = list_evidence_health(west.services, NOON + 3 * HOUR)
     assert (told.demanded, told.stale) == (False, 0)
 
 
 def test_a_partner_without_evidence_is_not_told():
     """With `revocation: off` there is nothing to say."""
-    assert describe_evidence(partner_world(revocation=RevocationMode.OFF).services, NOON) == []
+    assert list_evidence_health(partner_world(revocation=RevocationMode.OFF).services, NOON) == []

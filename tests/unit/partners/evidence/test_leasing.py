@@ -11,8 +11,8 @@ import pytest
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
 from doorward.core.ports import FetchResponse
-from doorward.partners.evidence import Room, claim_due
-from doorward.partners.evidence.claiming import BEHIND, CLAIM
+from doorward.partners.evidence import FetchSlots, lease_due
+from doorward.partners.evidence.leasing import BEHIND, LEASE
 from doorward.pki.ocsp import parse_ocsp_request
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
@@ -38,20 +38,20 @@ def test_a_crl_is_asked_for():
     """A CRL is got from its URL, within limits, on the partner's terms."""
     west = partner_world(allow_private=("127.0.0.0/8", "::1/128"))
     west.look()
-    (task,) = claim_due(west.services, west.room)
+    (task,) = lease_due(west.services, west.slots)
     request = task.request
     assert (request.url, request.body, request.accept) == (ROOT_CRL, None, "application/pkix-crl")
     assert (request.allow_private, request.etag) == (parse_private_networks(["127.0.0.0/8", "::1"]), "")
     assert task.host == "pki.partner.example"
     assert request.limit <= 32 * 1024 * 1024
-    assert request.seconds < CLAIM.total_seconds()
+    assert request.seconds < LEASE.total_seconds()
 
 
 def test_private_addresses_need_the_operators_leave():
     """Without it the fetcher is told so."""
     west = partner_world()
     west.look()
-    assert not claim_due(west.services, west.room)[0].request.allow_private
+    assert not lease_due(west.services, west.slots)[0].request.allow_private
 
 
 def test_a_responder_is_asked_about_one_certificate():
@@ -59,7 +59,7 @@ def test_a_responder_is_asked_about_one_certificate():
     west = partner_world()
     alice = west.let_in("alice", responder_at(RESPONDER))
     west.look()
-    request = next(one.request for one in claim_due(west.services, west.room) if one.request.body)
+    request = next(one.request for one in lease_due(west.services, west.slots) if one.request.body)
     assert (request.url, request.media_type, request.limit) == (
         RESPONDER,
         "application/ocsp-request",
@@ -75,75 +75,77 @@ def test_a_list_is_asked_for_anew_only_if_it_changed():
     west.pages[ROOT_CRL] = lambda request: FetchResponse(body=crl_of(west.root), etag='"1"')
     west.run()
     west.world.clock.turn(minutes=40)
-    assert claim_due(west.services, Room())[0].request.etag == '"1"'
+    assert lease_due(west.services, FetchSlots())[0].request.etag == '"1"'
     west.world.clock.turn(minutes=40)
-    assert claim_due(west.services, Room())[0].request.etag == ""
+    assert lease_due(west.services, FetchSlots())[0].request.etag == ""
 
 
 def test_what_is_claimed_is_nobody_elses():
     """A second process, or this one a moment later, claims nothing; when the claim has ended it does."""
     west = partner_world()
     west.look()
-    assert len(claim_due(west.services, Room())) == 1
-    assert claim_due(west.services, Room()) == []
-    west.world.clock.turn(seconds=CLAIM.total_seconds())
-    assert len(claim_due(west.services, Room())) == 1
+    assert len(lease_due(west.services, FetchSlots())) == 1
+    assert lease_due(west.services, FetchSlots()) == []
+    west.world.clock.turn(seconds=LEASE.total_seconds())
+    assert len(lease_due(west.services, FetchSlots())) == 1
 
 
 def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
     """Both saw the row as due; the second finds it moved, and gives its place back."""
     west = partner_world()
     west.look()
-    room, other = Room(), Room()
+    slots, other = FetchSlots(), FetchSlots()
     with west.world.work.read() as stores:
         due = stores.evidence.due(NOON, 9)
-    assert len(claim_due(west.services, other)) == 1
+    assert len(lease_due(west.services, other)) == 1
     monkeypatch.setattr("tests.support.memory_partners.MemoryEvidence.due", lambda *args: due)
-    assert claim_due(west.services, room) == []
-    assert room.enter(west.partner.id, "pki.partner.example", CRL)
-    assert room.enter(west.partner.id, "pki.partner.example", CRL)
+    assert lease_due(west.services, slots) == []
+    assert slots.acquire(west.partner.id, "pki.partner.example", CRL)
+    assert slots.acquire(west.partner.id, "pki.partner.example", CRL)
 
 
 def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
     """Where the database is away the places are given back."""
     west = partner_world()
     west.look()
-    room = Room(total=1)
+    slots = FetchSlots(total=1)
 
     def away():
         raise Unavailable("store-busy", "busy")
 
     monkeypatch.setattr(west.world.work, "change", away)
     with pytest.raises(Unavailable):
-        claim_due(west.services, room)
-    assert room.enter("ptn_any", "any", CRL)
+        lease_due(west.services, slots)
+    assert slots.acquire("ptn_any", "any", CRL)
 
 
 def test_a_host_is_not_asked_by_many_at_once():
     """One host is asked twice at once, one partner four times, and all together eight times."""
-    room = Room()
-    assert [room.enter("a", "one", kind) for kind in (CRL, OCSP, CRL)] == [True, True, False]
-    assert [room.enter("a", host, kind) for host, kind in (("two", CRL), ("three", OCSP), ("four", CRL))] == [
+    slots = FetchSlots()
+    assert [slots.acquire("a", "one", kind) for kind in (CRL, OCSP, CRL)] == [True, True, False]
+    assert [
+        slots.acquire("a", host, kind) for host, kind in (("two", CRL), ("three", OCSP), ("four", CRL))
+    ] == [
         True,
         True,
         False,
     ]
     kinds = (CRL, OCSP, CRL, OCSP, CRL)
-    entered = [room.enter("b", str(number), kind) for number, kind in enumerate(kinds)]
+    entered = [slots.acquire("b", str(number), kind) for number, kind in enumerate(kinds)]
     assert entered == [True, True, True, True, False]
-    assert [room.enter("c", "five", CRL)] == [False]
-    room.leave("a", "one", CRL)
-    assert [room.enter("c", "one", CRL), room.enter("c", "one", CRL)] == [True, False]
+    assert [slots.acquire("c", "five", CRL)] == [False]
+    slots.release("a", "one", CRL)
+    assert [slots.acquire("c", "one", CRL), slots.acquire("c", "one", CRL)] == [True, False]
 
 
 @pytest.mark.parametrize(("many", "other"), [(CRL, OCSP), (OCSP, CRL)])
 def test_neither_kind_takes_the_last_place_of_the_other(many, other):
     """Of the four places of a partner one kind takes three."""
-    room = Room()
-    assert [room.enter("a", str(number), many) for number in range(4)] == [True, True, True, False]
-    assert room.enter("a", "four", other)
-    room.leave("a", "0", many)
-    assert room.enter("a", "five", many)
+    slots = FetchSlots()
+    assert [slots.acquire("a", str(number), many) for number in range(4)] == [True, True, True, False]
+    assert slots.acquire("a", "four", other)
+    slots.release("a", "0", many)
+    assert slots.acquire("a", "five", many)
 
 
 def test_a_list_does_not_wait_behind_thousands_of_answers():
@@ -152,11 +154,11 @@ def test_a_list_does_not_wait_behind_thousands_of_answers():
     for number in range(40):
         west.let_in(f"user{number}", responder_at(f"http://{number}.example/"))
     west.look()
-    assert {one.evidence.kind for one in claim_due(west.services, west.room)} == {OCSP}
+    assert {one.evidence.kind for one in lease_due(west.services, west.slots)} == {OCSP}
     west.world.clock.turn(seconds=1)
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
-    assert [one.request.url for one in claim_due(west.services, west.room)] == [ISSUING_CRL]
+    assert [one.request.url for one in lease_due(west.services, west.slots)] == [ISSUING_CRL]
 
 
 def test_a_list_does_not_wait_behind_those_of_a_dead_host():
@@ -165,11 +167,11 @@ def test_a_list_does_not_wait_behind_those_of_a_dead_host():
     for number in range(40):
         west.let_in(f"user{number}", crl_at(f"http://dead.example/{number}"))
     west.look()
-    assert {one.host for one in claim_due(west.services, west.room)} == {"dead.example"}
+    assert {one.host for one in lease_due(west.services, west.slots)} == {"dead.example"}
     west.world.clock.turn(seconds=1)
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
-    assert [one.request.url for one in claim_due(west.services, west.room)] == [ISSUING_CRL]
+    assert [one.request.url for one in lease_due(west.services, west.slots)] == [ISSUING_CRL]
 
 
 def many_due_at(west, *hosts: str) -> None:
@@ -187,37 +189,37 @@ def test_an_answer_does_not_wait_behind_those_of_a_full_host():
     """While a responder that hangs has all its places taken, the answers that are due behind its are looked at."""
     west = partner_world(root_crl="")
     many_due_at(west, "dead.example")
-    assert {one.host for one in claim_due(west.services, west.room)} == {"dead.example"}
-    assert [one.request.url for one in claim_due(west.services, west.room)] == [RESPONDER]
+    assert {one.host for one in lease_due(west.services, west.slots)} == {"dead.example"}
+    assert [one.request.url for one in lease_due(west.services, west.slots)] == [RESPONDER]
 
 
 def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
     """Several dead responders take every place; as soon as one comes free it is the living one's."""
     west, dead = partner_world(root_crl=""), ("a-dead.example", "b-dead.example")
     many_due_at(west, *dead)
-    tasks = claim_due(west.services, west.room) + claim_due(west.services, west.room)
+    tasks = lease_due(west.services, west.slots) + lease_due(west.services, west.slots)
     assert Counter(one.host for one in tasks) == {dead[0]: 2, dead[1]: 1}
     for one in tasks:
-        west.room.tell(one.evidence.partner_id, one.host, failed=True, now=west.world.clock.now())
-        west.room.leave(one.evidence.partner_id, one.host, one.evidence.kind)
-    urls = [one.request.url for one in claim_due(west.services, west.room)]
+        west.slots.note_result(one.evidence.partner_id, one.host, failed=True, now=west.world.clock.now())
+        west.slots.release(one.evidence.partner_id, one.host, one.evidence.kind)
+    urls = [one.request.url for one in lease_due(west.services, west.slots)]
     assert (urls[0], len(urls)) == (RESPONDER, 3)  # the dead have what is left
 
 
 def test_a_host_that_failed_comes_last_for_a_while():
     """For one partner, for a minute, or until it gave something; the last sixteen of each are remembered."""
-    room = Room()
-    room.tell("a", "dead", failed=True, now=NOON)
-    assert room.failed_hosts("a", NOON + BEHIND - timedelta(seconds=1)) == {"dead"}
-    assert room.failed_hosts("a", NOON + BEHIND) == frozenset()
-    assert room.failed_hosts("b", NOON) == frozenset()
-    room.tell("a", "dead", failed=False, now=NOON)
-    assert room.failed_hosts("a", NOON) == frozenset()
+    slots = FetchSlots()
+    slots.note_result("a", "dead", failed=True, now=NOON)
+    assert slots.failed_hosts("a", NOON + BEHIND - timedelta(seconds=1)) == {"dead"}
+    assert slots.failed_hosts("a", NOON + BEHIND) == frozenset()
+    assert slots.failed_hosts("b", NOON) == frozenset()
+    slots.note_result("a", "dead", failed=False, now=NOON)
+    assert slots.failed_hosts("a", NOON) == frozenset()
     for number in range(17):
-        room.tell("a", str(number), failed=True, now=NOON)
-        room.tell("b", str(number % 3), failed=True, now=NOON)
-    assert room.failed_hosts("a", NOON) == {str(number) for number in range(1, 17)}
-    assert room.failed_hosts("b", NOON) == {"0", "1", "2"}
+        slots.note_result("a", str(number), failed=True, now=NOON)
+        slots.note_result("b", str(number % 3), failed=True, now=NOON)
+    assert slots.failed_hosts("a", NOON) == {str(number) for number in range(1, 17)}
+    assert slots.failed_hosts("b", NOON) == {"0", "1", "2"}
 
 
 def test_a_partner_with_dead_responders_takes_no_turn_from_another():
@@ -231,7 +233,7 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
         stores.partners.add(east)
         stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.look()
-    hosts = {task.host for task in claim_due(west.services, west.room)}
+    hosts = {task.host for task in lease_due(west.services, west.slots)}
     assert len(hosts) == 4
     assert "east.example" in hosts
 
@@ -241,7 +243,7 @@ def test_a_partner_that_names_no_url_stops_nobody():
     west = partner_world()
     west.let_in("alice", crl_at("http://["))
     west.look()
-    assert [task.request.url for task in claim_due(west.services, west.room)] == [ROOT_CRL]
+    assert [task.request.url for task in lease_due(west.services, west.slots)] == [ROOT_CRL]
 
 
 def test_nothing_is_asked_for_what_lost_its_path():
@@ -250,7 +252,7 @@ def test_nothing_is_asked_for_what_lost_its_path():
     west.let_in("alice", responder_at(RESPONDER))
     west.look()
     west.trust([west.root])
-    assert {one.request.url for one in claim_due(west.services, west.room)} == {ROOT_CRL}
+    assert {one.request.url for one in lease_due(west.services, west.slots)} == {ROOT_CRL}
 
 
 def test_nothing_is_asked_about_a_certificate_of_somebody_else():
@@ -262,7 +264,7 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
         assert stores.certificates.add_seen(seen)
         for about in ("0" * 64, alice.parsed.sha256):
             stores.evidence.store(records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about=about))
-    assert claim_due(west.services, west.room) == []
+    assert lease_due(west.services, west.slots) == []
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
@@ -274,13 +276,13 @@ def test_a_serial_that_nobody_answers_for_is_not_asked():
     west.trust([west.root], [odd])
     west.look()
     assert [row.source for row in west.rows()] == [RESPONDER]
-    assert claim_due(west.services, west.room) == []
+    assert lease_due(west.services, west.slots) == []
     row = west.row(RESPONDER, odd)
     assert (row.failures, row.problem) == (
         1,
         "its serial number is none that can be asked for (ocsp-request-unbuildable)",
     )
-    assert not west.room.full_hosts()
+    assert not west.slots.full_hosts()
 
 
 def test_off_asks_nobody():
@@ -289,5 +291,5 @@ def test_off_asks_nobody():
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
     west.trust([west.root], [west.issuing], revocation=RevocationMode.OFF)
-    assert claim_due(west.services, west.room) == []
-    assert claim_due(partner_world().services, Room()) == []
+    assert lease_due(west.services, west.slots) == []
+    assert lease_due(partner_world().services, FetchSlots()) == []

@@ -6,10 +6,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from doorward.partners.authority_names import check_authority_names
 from doorward.partners.examining import examine_names
 from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
-from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Finding
 from doorward.stores.policy_snapshot import current_document
 from tests.support.partner_site import PartnerSite, partner_site
@@ -40,7 +40,7 @@ def findings(site: PartnerSite) -> list[Finding]:
     """What is found in the document in force."""
     with site.services.work.read() as stores:
         document, _ = current_document(stores)
-        return list(check_told_names(stores, document))
+        return list(check_authority_names(stores, document))
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,20 @@ from doorward.audit.values import MAX_INTEGER
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import FetchResponse
-from doorward.partners.evidence.claiming import FetchTask, certificate_and_issuer
-from doorward.partners.evidence.failing import (
-    after_find,
-    chance,
+from doorward.partners.evidence.failures import (
     is_unusable,
+    next_try_after_success,
     note_failure,
+    random_fraction,
     write_evidence_event,
 )
-from doorward.partners.evidence.remembering import Memory, recall_answer, recall_list, recall_row
+from doorward.partners.evidence.leasing import FetchTask, certificate_and_issuer
+from doorward.partners.evidence.seen_revocations import (
+    RevocationUpdate,
+    update_from_answer,
+    update_from_crl,
+    update_from_row,
+)
 from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
 from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
@@ -62,7 +67,7 @@ LARGE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
+class _ResultContext:
     """What one outcome is judged with.
 
     Args:
@@ -82,7 +87,7 @@ class _Case:
     others: int
 
 
-def take_outcome(
+def process_fetch_result(
     services: Services, task: FetchTask, outcome: FetchResponse | DoorwardError
 ) -> DoorwardError | None:
     """Take what came of one task, or the error that came of it.
@@ -93,36 +98,40 @@ def take_outcome(
         Why nothing was kept, for the log; None where something was, or nothing was to be.
     """
     now = services.clock.now()
-    case = _open(services, task, now)
-    if case is None:
+    context = _load_context(services, task, now)
+    if context is None:
         return None
-    if isinstance(outcome, FetchResponse) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
+    if (
+        isinstance(outcome, FetchResponse)
+        and outcome.body is not None
+        and context.kept.kind is EvidenceKind.CRL
+    ):
         outcome = replace(outcome, body=decode_pem_crl(outcome.body))
     if isinstance(outcome, DoorwardError):
         came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read
-        note_failure(services, case.kept, case.partner, outcome, now, unusable=came)
+        note_failure(services, context.kept, context.partner, outcome, now, unusable=came)
         return outcome
     try:
-        taken = None if outcome.body is None else _judge(services, case, outcome.body, now)
+        taken = None if outcome.body is None else _judge(services, context, outcome.body, now)
     except DoorwardError as failure:
-        note_failure(services, case.kept, case.partner, failure, now, unusable=is_unusable(failure))
+        note_failure(services, context.kept, context.partner, failure, now, unusable=is_unusable(failure))
         return failure
-    etag = case.kept.etag if outcome.body is None else outcome.etag
-    was_unusable = case.kept.unusable
-    kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
-    case = replace(case, kept=kept)
+    etag = context.kept.etag if outcome.body is None else outcome.etag
+    was_unusable = context.kept.unusable
+    kept = replace(context.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
+    context = replace(context, kept=kept)
     if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
-        at = after_find(now, case.partner.refresh, kept.next_update, chance(services))
+        at = next_try_after_success(now, context.partner.refresh, kept.next_update, random_fraction(services))
         with services.work.change() as stores:
             stores.evidence.reschedule(replace(kept, try_at=at))
             if was_unusable:
-                stores.changes.note(ChangeKind.EVIDENCE, case.partner.id, now)
+                stores.changes.note(ChangeKind.EVIDENCE, context.partner.id, now)
     else:
-        _store(services, case, outcome.body, taken, now)
+        _store(services, context, outcome.body, taken, now)
     return None
 
 
-def _open(services: Services, task: FetchTask, now: datetime) -> _Case | None:
+def _load_context(services: Services, task: FetchTask, now: datetime) -> _ResultContext | None:
     """Step 1."""
     row = task.evidence
     with services.work.read() as stores:
@@ -136,18 +145,20 @@ def _open(services: Services, task: FetchTask, now: datetime) -> _Case | None:
     if kept.sha256 != row.sha256:
         return None
     trust = trust_of(partner, authorities)
-    return _Case(kept=kept, partner=partner, authorities=authorities, trust=trust, pair=pair, others=others)
+    return _ResultContext(
+        kept=kept, partner=partner, authorities=authorities, trust=trust, pair=pair, others=others
+    )
 
 
-def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> AcceptedEvidence:
+def _judge(services: Services, context: _ResultContext, body: bytes, now: datetime) -> AcceptedEvidence:
     """Step 2."""
-    trust = case.trust
+    trust = context.trust
     if trust is None:
         raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
-    if case.kept.kind is EvidenceKind.CRL:
+    if context.kept.kind is EvidenceKind.CRL:
         # At the limit, still accept a CRL that is not larger than the one it replaces; otherwise one issuer's long
         # lists make the others expire.
-        if len(body) > len(case.kept.der) and case.others + len(body) > LISTS_BYTES:
+        if len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
 
@@ -155,33 +166,39 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Accep
             # The list at hand stays, whatever the answer were: it was asked when it was taken, and is not again, as
             # with a 304, though who named the address may be gone since. To take its word for a certificate is
             # decided at every connection, by issuer and scope; the next list has to be named anew.
-            return _digest(body) == case.kept.sha256 or is_named_for(
-                services, case.partner, case.authorities, url=case.kept.source, crl=crl, now=now
+            return _digest(body) == context.kept.sha256 or is_named_for(
+                services, context.partner, context.authorities, url=context.kept.source, crl=crl, now=now
             )
 
         return accept_crl(
             body,
-            case.kept.der,
+            context.kept.der,
             trust.store,
             is_named=is_named,
             inputs=trust.inputs,
             now=now,
             rules=trust.crl_rules,
         )
-    if case.pair is None:
+    if context.pair is None:
         raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
-    return accept_ocsp_response(body, case.kept.this_update, *case.pair, now=now, rules=trust.ocsp_rules)
+    return accept_ocsp_response(
+        body, context.kept.this_update, *context.pair, now=now, rules=trust.ocsp_rules
+    )
 
 
-def _store(services: Services, case: _Case, body: bytes, taken: AcceptedEvidence, now: datetime) -> None:
+def _store(
+    services: Services, context: _ResultContext, body: bytes, taken: AcceptedEvidence, now: datetime
+) -> None:
     """Step 3, for what is new."""
     found = replace(
-        case.kept,
+        context.kept,
         der=body,
         sha256=_digest(body),
         this_update=taken.this_update,
         next_update=taken.next_update,
-        try_at=after_find(now, case.partner.refresh, taken.next_update, chance(services)),
+        try_at=next_try_after_success(
+            now, context.partner.refresh, taken.next_update, random_fraction(services)
+        ),
     )
     news: dict[str, str | int | datetime] = {"sha256": found.sha256, "this_update": taken.this_update}
     if taken.next_update is not None:
@@ -192,62 +209,62 @@ def _store(services: Services, case: _Case, body: bytes, taken: AcceptedEvidence
     if taken.status is not None:
         news["said"] = taken.status.value
     event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
-    memory = _recall(services, case, found, taken, now)
+    updates = _list_updates(services, context, found, taken, now)
     # A large list would take the room that is kept for withdrawals (docs/design/0045); a small one is one itself.
     try:
         with services.work.change(traffic=len(body) > LARGE_BYTES) as stores:
             current = stores.evidence.get(found.partner_id, found.kind, found.source, found.about)
-            if current is None or current.sha256 != case.kept.sha256:
+            if current is None or current.sha256 != context.kept.sha256:
                 return
             stores.evidence.store(found)
-            _remember(stores, memory, found.partner_id)
+            _apply_updates(stores, updates, found.partner_id)
             stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
-            if _is_news(case, taken):
+            if _is_news(context, taken):
                 stores.outbox.add(event)
     except Unavailable:  # its revoked certificates take a few bytes, and are a withdrawal
-        if any(one.told for one in memory):
+        if any(one.seen for one in updates):
             with services.work.change() as stores:
-                if _remember(stores, memory, found.partner_id):
+                if _apply_updates(stores, updates, found.partner_id):
                     stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
         raise
 
 
-def _remember(stores: Stores, memory: list[Memory], partner_id: str) -> bool:
+def _apply_updates(stores: Stores, updates: list[RevocationUpdate], partner_id: str) -> bool:
     """Write it down; return whether anything is another than before."""
-    return any([one.keep(stores, partner_id) for one in memory])  # noqa: C419  each is kept
+    return any([one.apply(stores, partner_id) for one in updates])  # noqa: C419  each is kept
 
 
-def _recall(
-    services: Services, case: _Case, found: EvidenceRecord, taken: AcceptedEvidence, now: datetime
-) -> list[Memory]:
+def _list_updates(
+    services: Services, context: _ResultContext, found: EvidenceRecord, taken: AcceptedEvidence, now: datetime
+) -> list[RevocationUpdate]:
     """Step 3, for what stays of it: of the list that gives way, then of the new one."""
-    if case.pair is not None:
+    if context.pair is not None:
         status = StatusFinding(
             status=taken.status or RevocationStatus.UNDETERMINED,
-            certificate=case.pair[0].sha256,
+            certificate=context.pair[0].sha256,
             evidence=(found.sha256,),
             reason=taken.reason,
             this_update=taken.this_update,
         )
-        return [recall_answer(services, case.partner, case.pair, status)]
-    memory = [recall_row(services, case.partner, case.kept, now)] if case.kept.der else []
+        return [update_from_answer(services, context.partner, context.pair, status)]
+    updates = [update_from_row(services, context.partner, context.kept, now)] if context.kept.der else []
     if taken.crl is not None:
-        memory.append(recall_list(services, case.partner, case.authorities, taken.crl, now))
-    return memory
+        updates.append(update_from_crl(services, context.partner, context.authorities, taken.crl, now))
+    return updates
 
 
-def _is_news(case: _Case, taken: AcceptedEvidence) -> bool:
+def _is_news(context: _ResultContext, taken: AcceptedEvidence) -> bool:
     """Return whether it says another thing: each list does; an answer where its word is another than the last."""
-    before = case.kept
-    if case.trust is None or case.pair is None or before.this_update is None:
+    before = context.kept
+    if context.trust is None or context.pair is None or before.this_update is None:
         return True
     try:  # by the clock of then: it may have ended meanwhile
         last = accept_ocsp_response(
             before.der,
             None,
-            *case.pair,
+            *context.pair,
             now=before.this_update,
-            rules=case.trust.ocsp_rules,
+            rules=context.trust.ocsp_rules,
         )
     except DoorwardError:  # its responder's certificate may be younger than its first moment
         return True

@@ -3,7 +3,7 @@
 Not here: fetching (a `Fetcher`, in threads of `runtime`), judging what came (taking).
 A claim ends by itself after two minutes: a process that died in between leaves nothing undone, and one that
 starts anew does not ask everybody at once, because every row has its own time.
-Bounded by `Room`: so many at once in all, of one partner and from one host, so that a partner whose
+Bounded by `FetchSlots`: so many at once in all, of one partner and from one host, so that a partner whose
 responder is dead takes no turn from another. What does not fit stays due; there is no queue.
 Within a partner the CRLs, of which there are few and each speaks of many, do not wait behind its OCSP answers,
 of which there may be thousands: both kinds are looked at, CRLs first, and neither takes the last place of the other.
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
-from doorward.partners.evidence.failing import tell_failure
+from doorward.partners.evidence.failures import record_failure
 from doorward.partners.evidence.sources import CRL_LIMIT
 from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
@@ -35,7 +35,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.ocsp import ANSWER_LIMIT
 from doorward.verification.revocation.sources import build_ocsp_request
 
-CLAIM = timedelta(minutes=2)
+LEASE = timedelta(minutes=2)
 FETCH_SECONDS = 30.0
 CRL_BYTES = 32 * 1024 * 1024
 """Of one CRL: some 800,000 entries. Several may be in memory at once."""
@@ -59,7 +59,7 @@ class FetchTask:
     host: str
 
 
-class Room:
+class FetchSlots:
     """How much may be under way at once; safe to share between threads."""
 
     def __init__(self, *, total: int = 8, per_partner: int = 4, per_kind: int = 3, per_host: int = 2) -> None:
@@ -69,7 +69,7 @@ class Room:
         self._failed: dict[tuple[str, str], datetime] = {}
         self._lock = threading.Lock()
 
-    def enter(self, partner_id: str, host: str, kind: EvidenceKind) -> bool:
+    def acquire(self, partner_id: str, host: str, kind: EvidenceKind) -> bool:
         """Take one place; False where there is none."""
         limits = self._limits(partner_id, host, kind)
         with self._lock:
@@ -78,7 +78,7 @@ class Room:
             self._taken.update(limits.keys())
             return True
 
-    def leave(self, partner_id: str, host: str, kind: EvidenceKind) -> None:
+    def release(self, partner_id: str, host: str, kind: EvidenceKind) -> None:
         """Give one place back."""
         with self._lock:
             for key in self._limits(partner_id, host, kind):
@@ -86,7 +86,7 @@ class Room:
                 if not self._taken[key]:
                     del self._taken[key]
 
-    def tell(self, partner_id: str, host: str, *, failed: bool, now: datetime) -> None:
+    def note_result(self, partner_id: str, host: str, *, failed: bool, now: datetime) -> None:
         """Note whether what a partner asked a host for came; one partner's failures put no other's rows last."""
         with self._lock:
             self._failed.pop((partner_id, host), None)
@@ -119,8 +119,8 @@ class Room:
         }
 
 
-def claim_due(services: Services, room: Room) -> list[FetchTask]:
-    """Claim what is due and fits; the caller leaves the room after each task.
+def lease_due(services: Services, slots: FetchSlots) -> list[FetchTask]:
+    """Claim what is due and fits; the caller releases the slot after each task.
 
     What cannot be asked is told as any failure. Rows with a certificate that has no good
     path any more are left to the survey, which forgets them.
@@ -128,9 +128,9 @@ def claim_due(services: Services, room: Room) -> list[FetchTask]:
     now = services.clock.now()
     with services.work.read() as stores:
         partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
-        due = {one.id: _due(stores, room, one, now) for one in partners}
+        due = {one.id: _due(stores, slots, one, now) for one in partners}
     waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
-    entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source), row.kind)]
+    entered = [(one, row) for one, row in waiting if slots.acquire(one.id, _host(row.source), row.kind)]
     tasks: list[FetchTask] = []
     unasked: list[tuple[EvidenceRecord, DoorwardError]] = []
     try:
@@ -138,14 +138,14 @@ def claim_due(services: Services, room: Room) -> list[FetchTask]:
             with services.work.change() as stores:
                 for partner, row in entered:
                     request = _build(stores, partner, row, now)
-                    if not stores.evidence.claim(row, now + CLAIM) or request is None:
+                    if not stores.evidence.lease(row, now + LEASE) or request is None:
                         continue
                     if isinstance(request, FetchRequest):
                         tasks.append(FetchTask(evidence=row, request=request, host=_host(row.source)))
                     else:
                         unasked.append((row, request))
         for row, failure in unasked:
-            tell_failure(services, row, failure)
+            record_failure(services, row, failure)
     except BaseException:
         tasks = []
         raise
@@ -153,13 +153,13 @@ def claim_due(services: Services, room: Room) -> list[FetchTask]:
         claimed = {id(one.evidence) for one in tasks}
         for partner, row in entered:
             if id(row) not in claimed:
-                room.leave(partner.id, _host(row.source), row.kind)
+                slots.release(partner.id, _host(row.source), row.kind)
     return tasks
 
 
-def _due(stores: Stores, room: Room, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
+def _due(stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
     """One CRL, one OCSP answer, the next of each; of each kind the longest due first, failed hosts last."""
-    full, failed = room.full_hosts(), room.failed_hosts(partner.id, now)
+    full, failed = slots.full_hosts(), slots.failed_hosts(partner.id, now)
 
     def look(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
         rows = stores.evidence.due(now, limit, partner.id, kind, _beginnings(full | failed))

@@ -11,7 +11,7 @@ from cryptography.x509 import ocsp
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import FetchResponse
-from doorward.partners.evidence import claim_due, take_outcome, taking
+from doorward.partners.evidence import fetch_results, lease_due, process_fetch_result
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, crl_at, partner_world, responder_at
@@ -136,7 +136,7 @@ def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages.update({ROOT_CRL: crl(west), ISSUING_CRL: crl_of(west.issuing)})
-    monkeypatch.setattr(taking, "LISTS_BYTES", len(west.pages[ROOT_CRL]) + 100)
+    monkeypatch.setattr(fetch_results, "LISTS_BYTES", len(west.pages[ROOT_CRL]) + 100)
     west.run()
     assert sorted(bool(row.sha256) for row in west.rows()) == [False, True]
     (event,) = west.events(REFUSED)
@@ -148,7 +148,7 @@ def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
     west = partner_world()
     west.pages[ROOT_CRL] = crl(west, 7, number=1)
     west.run()
-    monkeypatch.setattr(taking, "LISTS_BYTES", 0)
+    monkeypatch.setattr(fetch_results, "LISTS_BYTES", 0)
     west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
     while len(renewed) > len(west.row(ROOT_CRL).der):  # an ECDSA signature has 70 to 72 bytes
         west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
@@ -185,7 +185,7 @@ def test_a_lie_is_not_kept(lie, code):
         west.pages[ROOT_CRL] = lie(west)
         with west.world.work.change() as stores:
             (row,) = stores.evidence.list(west.partner.id)
-            stores.evidence.claim(row, NOON)
+            stores.evidence.lease(row, NOON)
         west.run()
     row = west.row(ROOT_CRL)
     assert (row.der, row.failures, row.unusable) == (
@@ -244,8 +244,8 @@ def test_a_restart_asks_nobody_before_its_time():
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages[ROOT_CRL] = crl(west)
     assert west.run() == 2
-    west.survey = type(west.survey)(west.services)
-    west.room = type(west.room)()
+    west.scan = type(west.scan)(west.services)
+    west.slots = type(west.slots)()
     assert west.run() == 0
 
 
@@ -277,7 +277,7 @@ class TestOcsp:
         west.pages[RESPONDER] = der
         with west.world.work.change() as stores:
             row = next(one for one in stores.evidence.list(west.partner.id) if one.kind is EvidenceKind.OCSP)
-            stores.evidence.claim(row, NOON)
+            stores.evidence.lease(row, NOON)
         west.run()
 
     def test_an_answer_is_kept_and_its_word_told(self):
@@ -332,9 +332,9 @@ class TestOcsp:
         """The issuer may go while the answer is on its way; nobody can tell then who may sign."""
         west = self.west()
         west.look()
-        task = next(one for one in claim_due(west.services, west.room) if one.evidence.about)
+        task = next(one for one in lease_due(west.services, west.slots) if one.evidence.about)
         west.trust([west.root])
-        take_outcome(west.services, task, FetchResponse(body=self.answer(west)))
+        process_fetch_result(west.services, task, FetchResponse(body=self.answer(west)))
         row = west.row(RESPONDER, west.alice)
         assert (row.der, row.failures) == (b"", 1)
 
@@ -351,7 +351,7 @@ def test_what_is_gone_meanwhile_stays_gone():
     for kind in ("removed", "forgotten", "overtaken"):
         west = partner_world()
         west.look()
-        (task,) = claim_due(west.services, west.room)
+        (task,) = lease_due(west.services, west.slots)
         row = task.evidence
         with west.world.work.change() as stores:
             if kind == "removed":
@@ -362,7 +362,7 @@ def test_what_is_gone_meanwhile_stays_gone():
                 other = crl(west, number=9)
                 stores.evidence.store(type(row)(**{**fields_of(row), "der": other, "sha256": "9" * 64}))
         before = west.rows()
-        take_outcome(west.services, task, FetchResponse(body=crl(west)))
+        process_fetch_result(west.services, task, FetchResponse(body=crl(west)))
         assert west.rows() == before
         assert changes(west) == []
 
@@ -371,7 +371,7 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
     """Where another process stores between the judging and the storing, its find stays."""
     west = partner_world()
     west.look()
-    (task,) = claim_due(west.services, west.room)
+    (task,) = lease_due(west.services, west.slots)
     change, real = west.world.work.change, west.row(ROOT_CRL)
 
     def overtaken(**_how):
@@ -380,7 +380,7 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
         return change()
 
     monkeypatch.setattr(west.world.work, "change", overtaken)
-    take_outcome(west.services, task, FetchResponse(body=crl(west)))
+    process_fetch_result(west.services, task, FetchResponse(body=crl(west)))
     assert west.row(ROOT_CRL).der == b"other"
     assert changes(west) == []
 

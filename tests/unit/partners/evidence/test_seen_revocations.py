@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from doorward.core.errors import Unavailable
-from doorward.partners.evidence import taking
-from doorward.partners.evidence.remembering import Memory
+from doorward.partners.evidence import fetch_results
+from doorward.partners.evidence.seen_revocations import RevocationUpdate
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.stores.records import ChangeKind
@@ -236,7 +236,7 @@ def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
 ) -> None:
     """A disk that is nearly full takes no large list; the revocations in it are a withdrawal, and small."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
-    monkeypatch.setattr(taking, "LARGE_BYTES", 0)
+    monkeypatch.setattr(fetch_results, "LARGE_BYTES", 0)
     change = west.world.work.change
 
     def full(*, traffic: bool = False) -> object:
@@ -263,12 +263,12 @@ def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:
 
 def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
     """`keep` says whether anything is another than before."""
-    told = records.seen("aa", 1, "bb")
-    memory = Memory(told=(told,))
+    seen = records.seen("aa", 1, "bb")
+    update = RevocationUpdate(seen=(seen,))
     with west.world.work.change() as stores:
-        assert memory.keep(stores, west.partner.id)
-        assert not memory.keep(stores, west.partner.id)
-        assert not Memory(released=(records.seen("aa", 2, "bb"),)).keep(stores, west.partner.id)
+        assert update.apply(stores, west.partner.id)
+        assert not update.apply(stores, west.partner.id)
+        assert not RevocationUpdate(released=(records.seen("aa", 2, "bb"),)).apply(stores, west.partner.id)
 
 
 def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) -> None:

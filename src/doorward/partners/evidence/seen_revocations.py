@@ -50,13 +50,13 @@ _PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class RevocationUpdate:
     """What is to be written down, and the holds that have ended."""
 
-    told: tuple[RecordedRevocation, ...] = ()
+    seen: tuple[RecordedRevocation, ...] = ()
     released: tuple[RecordedRevocation, ...] = ()
 
-    def keep(self, stores: Stores, partner_id: str) -> bool:
+    def apply(self, stores: Stores, partner_id: str) -> bool:
         """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
         kept = {(one.issuer_key, one.serial): one for one in stores.evidence.seen(partner_id)}
         before = dict(kept)
@@ -64,7 +64,7 @@ class Memory:
             if kept.get((one.issuer_key, one.serial)) == one:
                 stores.evidence.release(partner_id, one)
                 del kept[one.issuer_key, one.serial]
-        for one in self.told:
+        for one in self.seen:
             known = kept.get((one.issuer_key, one.serial))
             if known is None or (known.held and (not one.held or one.this_update > known.this_update)):
                 stores.evidence.remember(partner_id, one)
@@ -72,27 +72,27 @@ class Memory:
         return kept != before
 
 
-def recall_list(
+def update_from_crl(
     services: Services,
     partner: PartnerRecord,
     authorities: Sequence[PartnerAuthorityRecord],
     crl: Crl,
     now: datetime,
-) -> Memory:
+) -> RevocationUpdate:
     """Return what a list says of the certificates that are known."""
     trust = trust_of(partner, authorities)
     if trust is None:
-        return Memory()
+        return RevocationUpdate()
     delta = crl.base is not None
     evidence_index = EvidenceIndex([replace(crl, base=None)])
-    told, released = [], []
+    seen, released = [], []
     with services.work.read() as stores:
         kept = stores.evidence.seen(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
     for der in _listed(services, partner, authorities, crl, known):
         found = _judge(der, trust, evidence_index, now)
         if found is not None:
-            told.append(found)
+            seen.append(found)
     with services.work.read() as stores:
         ders = [(one, _find_der(stores, authorities, one.certificate)) for one in kept if one.held]
     for one, der in ders:
@@ -107,38 +107,42 @@ def recall_list(
             over = _find_status(path, trust, evidence_index, now).status is RevocationStatus.GOOD
         if over:
             released.append(one)
-    return Memory(told=tuple(told), released=tuple(released))
+    return RevocationUpdate(seen=tuple(seen), released=tuple(released))
 
 
-def recall_answer(
+def update_from_answer(
     services: Services,
     partner: PartnerRecord,
     pair: tuple[PathCertificate, PathCertificate],
     said: StatusFinding,
-) -> Memory:
+) -> RevocationUpdate:
     """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
     if said.status is RevocationStatus.REVOKED:
-        return Memory(told=(_seen(pair[0], pair[1], said),))
+        return RevocationUpdate(seen=(_seen(pair[0], pair[1], said),))
     with services.work.read() as stores:
         kept = stores.evidence.seen(partner.id)
     key, at = _key_of(pair[1]), said.this_update
     over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
     good = said.status is RevocationStatus.GOOD and at is not None
-    return Memory(released=tuple(one for one in over if good and at is not None and at > one.this_update))
+    return RevocationUpdate(
+        released=tuple(one for one in over if good and at is not None and at > one.this_update)
+    )
 
 
-def recall_row(services: Services, partner: PartnerRecord, row: EvidenceRecord, now: datetime) -> Memory:
+def update_from_row(
+    services: Services, partner: PartnerRecord, row: EvidenceRecord, now: datetime
+) -> RevocationUpdate:
     """Return what the list of a row says, before the row is dropped; answers were written down when they came."""
     if row.kind is not EvidenceKind.CRL:
-        return Memory()
+        return RevocationUpdate()
     with services.work.read() as stores:
         found = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
         authorities = tuple(stores.partners.authorities(partner.id))
     try:
         crl = parse_crl(found.der if found is not None else b"")
     except MalformedInput:
-        return Memory()
-    return Memory(told=recall_list(services, partner, authorities, crl, now).told)
+        return RevocationUpdate()
+    return RevocationUpdate(seen=update_from_crl(services, partner, authorities, crl, now).seen)
 
 
 def _listed(
