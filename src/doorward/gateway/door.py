@@ -1,21 +1,20 @@
-"""The gateway as a whole: what `doorward gateway` runs, put together from the parts of this room.
+"""The gateway as a whole: what `doorward gateway` runs, built from the parts of this room.
 
 Not here: settings, privileges and the database (runtime). The order of the start:
-1. registry, its journal and the cutter: what can fail comes before this gateway is registered, for
-   from then on every change waits for it, and a start that fails takes the registration back;
-2. the authorizer listens, still refusing: nothing is known to be fresh;
-3. files are compiled, Envoy starts (or replaces the one that drains);
-4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin; only now may
-   anything be confirmed: Envoy runs, and what changed while no gateway followed is enforced.
-The order of the stop is the reverse; Envoy ends with us when we are asked to stop, and lives on when
-we die.
+1. make the registry, its journal and the cutter. Steps that can fail come before the gateway is registered, because
+   from then on every change waits for it. A start that fails withdraws the registration;
+2. the authorizer listens and refuses: the change sequence has not been read yet;
+3. compile the files and start Envoy (or replace the Envoy that drains);
+4. start the follower, publishing, the reconciler and ingestion; once the follower has read the sequence, the authorizer
+   admits. Only now may a change be confirmed: Envoy runs, and the changes made while no gateway followed are enforced.
+The stop goes in the reverse order. If the gateway is asked to stop, it ends Envoy; if the gateway crashes, Envoy runs on.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -75,26 +74,26 @@ from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
 LONGEST_TROUBLE = 500
-"""Characters of one sentence in the status: what Envoy says of a file is long, and its end tells most."""
+"""Characters of one sentence in the status: Envoy's message about a rejected file can be long."""
 
 _log = structlog.get_logger("doorward.gateway")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
-    """What a gateway is told.
+    """The options of a gateway.
 
     Args:
         name: its name among the gateways.
         issuer: `iss` of its assertions.
-        folder: keys, Envoy's runs, the access log; this user's own.
+        folder: keys, Envoy's runs, the access log; readable by this user only.
         door: listeners, sockets, limits.
         envoy: how Envoy is run.
         listeners: where Envoy will listen, as the kernel sees it.
-        max_staleness: how old its knowledge may be.
+        max_staleness: how long the change sequence may go unread before new connections are refused.
         lifetime: of a connection.
-        boot_id: the kernel's; the journal of another boot is worthless.
-        mechanism: how connections are cut; None tries which works.
+        boot_id: the kernel's id of this boot; a journal of another boot is ignored.
+        mechanism: how connections are cut; None tries which mechanism works.
     """
 
     name: str
@@ -114,10 +113,9 @@ class Gateway:
 
     Args:
         services: the use cases' ports, without keys.
-        options: what it is told.
-        wait: sleeps at most some seconds, less if a change notification arrives.
-        stop: ends the start as well where it is set, which may wait for a certificate; one of its own
-            where None.
+        options: its options.
+        wait: sleeps at most so many seconds, less if a change notification arrives.
+        stop: if it is set, the start ends too, which may be waiting for a certificate; None makes a new one.
     """
 
     def __init__(
@@ -140,33 +138,10 @@ class Gateway:
             clock=services.clock,
             mechanism=options.mechanism,
         )
-        self._former = find_gateway(services, options.name)
-        registered = register_gateway(
-            services,
-            name=options.name,
-            assertion_jwk=json.dumps(render_jwk(key.public_key())),
-        )
-        self.id = registered.id
-        self._missed_since = registered.confirmed_seq
+        self._register(render_jwk(key.public_key()))
         self._looked_for_missed = False
-        self._confirmations = ConfirmationSender(
-            services,
-            self.id,
-            record=lambda: self._ender.record(),  # noqa: PLW0108  the ender is made below
-            reached=self._reached,
-            status=self._status,
-        )
-        self.supervisor = Supervisor(
-            options.envoy,
-            prepare=self._prepare,
-            clock=services.clock,
-            listeners=lambda: options.listeners,
-            may_drain=self.cutter.reaches,
-            on_started=self._envoy_started,
-            on_died=self._envoy_died,
-            verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made below
-            on_failed=self._envoy_failed,
-        )
+        self._confirmations = self._build_confirmations()
+        self.supervisor = self._build_supervisor()
         event_limiter = ConnectionEventLimiter(services.clock)
         self._ender = ConnectionEnder(
             services,
@@ -192,7 +167,7 @@ class Gateway:
         self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
         self.follower = self._build_follower(snapshots)
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, event_limiter)
-        self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
+        self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         authorizer = Authorizer(
             self._authorizer_ports(event_limiter),
@@ -203,6 +178,37 @@ class Gateway:
             clock=services.clock,
         )
         self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
+
+    def _register(self, assertion_jwk: Mapping[str, object]) -> None:
+        """Register the gateway under its name; from now on every change waits for it."""
+        self._former = find_gateway(self._services, self._options.name)
+        registered = register_gateway(
+            self._services, name=self._options.name, assertion_jwk=json.dumps(assertion_jwk)
+        )
+        self.id = registered.id
+        self._missed_since = registered.confirmed_seq
+
+    def _build_confirmations(self) -> ConfirmationSender:
+        return ConfirmationSender(
+            self._services,
+            self.id,
+            record=lambda: self._ender.record(),  # noqa: PLW0108  the ender is made later
+            reached=self._reached,
+            status=self._status,
+        )
+
+    def _build_supervisor(self) -> Supervisor:
+        return Supervisor(
+            self._options.envoy,
+            prepare=self._prepare,
+            clock=self._services.clock,
+            listeners=lambda: self._options.listeners,
+            may_drain=self.cutter.reaches,
+            on_started=self._envoy_started,
+            on_died=self._envoy_died,
+            verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
+            on_failed=self._envoy_failed,
+        )
 
     def _build_publisher(self, snapshots: PolicySnapshots, gate: PolicyGate) -> PolicyPublisher:
         services, options = self._services, self._options
@@ -273,7 +279,7 @@ class Gateway:
 
         Raises:
             Unavailable: Envoy would not start (port in use …), or no server certificate came.
-            DoorwardError: whatever else prevents it; nothing of ours is left running.
+            DoorwardError: for any other reason that prevents it; no process of ours is left running.
         """
         try:
             self._evidence.load_all()
@@ -309,7 +315,7 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """Close the door, end every connection, take the last lines of the access log."""
+        """Close the door, end every connection, record the last lines of the access log."""
         self._stop.set()
         self._confirmations.wake()
         self.publishing.requests.wake()
@@ -322,24 +328,24 @@ class Gateway:
         if self._threads:
             try:
                 self._ender.record()
-                # No file may stay: the next start is another gateway, which would take it once more.
+                # No file may stay: the next start is another gateway, which would record its lines a second time.
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
                 self.ingest.record_counts(final=True)
                 self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
                 deregister_gateway(self._services, self.id)
             except (DoorwardError, OSError) as error:
-                _log.error("the stop could not be recorded", why=str(error))
+                _log.error("the stop of the gateway could not be recorded", why=str(error))
 
     def _withdraw(self) -> None:
-        """Take the registration of a start that failed back."""
+        """Withdraw the registration after a start that failed."""
         try:
             withdraw_registration(self._services, self.id, self._former)
-        except DoorwardError as error:  # it counts as away after a while
-            _log.error("the registration could not be taken back", code=error.code)
+        except DoorwardError as error:  # without heartbeats it counts as away after a while
+            _log.error("the registration could not be withdrawn", code=error.code)
 
     def trouble(self) -> list[str]:
-        """Return what is wrong, a sentence each; empty where all is well."""
+        """Return what is wrong, one sentence each; an empty list if all is well."""
         found = [
             self.supervisor.trouble(),
             self.publishing.trouble(),
@@ -355,16 +361,16 @@ class Gateway:
         return [one for one in found if one]
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
-        """Before an Envoy starts: a log file and configuration files of its own."""
+        """Make a new log file and the configuration files for an Envoy that is about to start."""
         self._end_adopted_if_missed()
         (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)
 
     def _end_adopted_if_missed(self) -> None:
-        """End what an earlier run admitted if anything changed while no gateway followed; once, before anything opens.
+        """End connections of an earlier run if changes were made while no gateway followed; once, before the door opens.
 
-        So it is too if the database was put back to an older state, without what that run followed last.
+        End them too if the database was put back to an older state, without the last change that the earlier run followed.
         """
         if self._looked_for_missed:
             return
@@ -376,10 +382,13 @@ class Gateway:
         self._looked_for_missed = True
 
     def _reached(self) -> int | None:
-        """What is acted on by the follower, published, and has its evidence in place; None for a database put back."""
+        """Return the number up to which changes are followed, published and have their evidence loaded.
+
+        None if the database was put back to an older state.
+        """
         if self.follower.rewound:
             return None
-        # In this order: a change is asked to be published before the follower has gone past it.
+        # In this order: the follower asks for publication before its number passes the change.
         reached = self.follower.seq
         behind = (self.publishing.requests.pending(), self._evidence.pending())
         return min([reached, *(one - 1 for one in behind if one is not None)])
@@ -387,7 +396,8 @@ class Gateway:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                # `status` is told why; a gateway that is stale for another reason counts as away
+                # After a rewind the gateway stays alive and `status` says why; if it is stale for another reason, it
+                # sends no heartbeat and counts as away.
                 self._confirmations.settle(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
@@ -396,7 +406,7 @@ class Gateway:
                 BALLAST.lay(self._options.folder)
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))
-            except Exception:  # noqa: BLE001  without a heartbeat everybody would think that we are away
+            except Exception:  # noqa: BLE001  this thread must go on: without heartbeats the gateway counts as away
                 _log.exception("the heartbeat failed")
 
     def _status(self) -> str:
@@ -428,10 +438,10 @@ class Gateway:
         self.publishing.note_end(status, f"it {explain_status(status)}")
         now = self._services.clock.now()
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
-        # Envoy writes its log every 50 ms: what it answered in its last moment may be missing.
+        # Envoy writes its log every 50 ms: the lines of its last requests may be missing.
         self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
 
-    def _counting(self) -> tuple[EnvoyStatistics, int] | None:
+    def _running_statistics(self) -> tuple[EnvoyStatistics, int] | None:
         running = self.supervisor.running
         return (running.admin, running.epoch) if running is not None else None
 
@@ -454,7 +464,7 @@ class Gateway:
 
 
 def build_connections(options: GatewayOptions, sequence: int) -> ConnectionRegistry:
-    """Return the registry of connections, with what its journal holds of an Envoy that went on."""
+    """Return the registry of connections; it adopts those that the journal has of an Envoy that ran on."""
     limits = options.door.limits
     return ConnectionRegistry(
         Journal(options.folder / "connections.journal", boot_id=options.boot_id),
@@ -473,7 +483,7 @@ def build_decider(
     snapshots: PolicySnapshots,
     evidence_cache: EvidenceCache,
 ) -> AccessDecider:
-    """Return what decides about connections, within this gateway's limits."""
+    """Return the decider of connections, with this gateway's limits."""
     return AccessDecider(
         services,
         evidence_cache,
