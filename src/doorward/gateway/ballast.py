@@ -1,6 +1,6 @@
-"""InotifyUsage for the gateway's files on a full disk: a file that is deleted if one of them does not fit.
+"""A ballast file: disk space held for the gateway's own files, and freed if one of them does not fit on a full disk.
 
-Not here: replacing a file (`doorward.files`), and the same for the database (`storage.sqlite.reserve`).
+Not here: replacing a file (`doorward.files`), and the ballast file of the database (`storage.sqlite.reserve`).
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pathlib import Path
 from doorward.files import replace_file
 
 BALLAST_BYTES = 4 * 1024 * 1024
-"""What a policy of a hundred applications takes twenty times."""
+"""Twenty times the size of the files of a policy with a hundred applications."""
 
 
 class Ballast:
-    """The file and the room that it keeps; safe between threads.
+    """The ballast file of one process; safe between threads.
 
-    Otherwise a policy that takes a right away would be stored, and never enforced for want of a few
-    kilobytes (docs/design/0045).
+    Without it, a policy that withdraws a right could be stored in the database and never be enforced, because the
+    gateway lacks a few kilobytes for its files (docs/design/0045).
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._path: Path | None = None
 
-    def lay(self, folder: Path) -> None:
-        """Make it if it is missing and the disk has room for sixteen of it."""
-        with self._lock, suppress(OSError):  # the next time
+    def create(self, folder: Path) -> None:
+        """Create the file if it is missing and sixteen times its size is free on the disk."""
+        with self._lock, suppress(OSError):  # the next heartbeat tries again
             self._path = folder / "ballast"
             space = os.statvfs(folder)
             if self._path.exists() or space.f_bavail * space.f_frsize < 16 * BALLAST_BYTES:
@@ -43,7 +43,7 @@ class Ballast:
                 os.close(descriptor)
 
     def replace_file(self, path: Path, data: bytes, *, durable: bool) -> None:
-        """Replace a file of the gateway, mode 0600; if the disk is full, give this room away and try again.
+        """Replace a file of the gateway, mode 0600; if the disk is full, delete the ballast and try again.
 
         Raises:
             OSError: as `files.replace_file`.
@@ -51,12 +51,12 @@ class Ballast:
         try:
             replace_file(path, data, durable=durable)
         except OSError as error:
-            if error.errno != errno.ENOSPC or not self.drop():
+            if error.errno != errno.ENOSPC or not self.delete():
                 raise
             replace_file(path, data, durable=durable)
 
-    def drop(self) -> bool:
-        """Give its room away; return whether there was any."""
+    def delete(self) -> bool:
+        """Delete the file; return whether that freed space."""
         with self._lock:
             try:
                 if self._path is not None:
@@ -68,4 +68,4 @@ class Ballast:
 
 
 BALLAST = Ballast()
-"""The one of this process: every file of the gateway may need it."""
+"""The ballast of this process; all files of the gateway are written through it."""

@@ -1,7 +1,7 @@
-"""Telling the control plane how far this gateway enforces the changes: when there is news, and with each heartbeat.
+"""Confirming to the control plane up to which change this gateway enforces: after each change, and with each heartbeat.
 
-Apart from the follower, in a thread of its own: the next withdrawal must not wait for a disk.
-Not here: what is enforced (follower, publishing), and who waits for it (`authority.gateways`).
+This has its own thread, apart from the follower: the next withdrawal must not wait for a disk.
+Not here: which changes are enforced (follower, publishing), and the commands that wait for it (`authority.gateways`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class ConfirmationSender:
     Args:
         services: the use cases' ports.
         gateway_id: this gateway.
-        record: makes durable what was ended; called before each confirmation.
+        record: makes the records of ended connections durable; called before each confirmation.
         reached: the number of the change sequence up to which everything is enforced; None if the database was
-            put back to an older state, so that a number would speak of other changes.
-        status: how the gateway is, as JSON.
+            put back to an older state, because the same number may then belong to another change.
+        status: the gateway's status, as JSON.
     """
 
     def __init__(
@@ -49,21 +49,21 @@ class ConfirmationSender:
         self._confirmed = -1
 
     def wake(self) -> None:
-        """Say that there is something to record or to confirm; returns at once."""
+        """Ask for `settle` because there is something to record or to confirm; returns at once."""
         self._news.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Settle whenever there is news, until `stop` is set and `wake` was called."""
+        """Settle after each `wake`, until `stop` is set and `wake` was called."""
         while not stop.is_set():
             self._news.wait()
             self._news.clear()
             try:
                 self.settle()
-            except Exception:  # noqa: BLE001  the heartbeat settles too, only later
-                _log.exception("settling failed")
+            except Exception:  # noqa: BLE001  the heartbeat calls `settle` too, a second later
+                _log.exception("recording or confirming failed; the next heartbeat tries it again")
 
     def settle(self, *, beat: bool = False) -> None:
-        """Record, and confirm what is enforced if that is more than before, or if the gateway shows that it lives."""
+        """Record; then confirm if more is enforced than before, or if this is a heartbeat (`beat`)."""
         with self._lock:
             self._record()
             reached = self._reached()
@@ -73,4 +73,7 @@ class ConfirmationSender:
                 try:
                     confirm(self._services, self._gateway_id, self._confirmed, self._status())
                 except DoorwardError as error:  # the next heartbeat repeats it
-                    _log.error("a confirmation failed", code=error.code)
+                    _log.error(
+                        "a confirmation could not be stored; the next heartbeat tries it again",
+                        code=error.code,
+                    )

@@ -403,7 +403,7 @@ class Gateway:
                 self._log_watch.look()
                 if self._portal.changed():
                     self.publishing.requests.refresh()
-                BALLAST.lay(self._options.folder)
+                BALLAST.create(self._options.folder)
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))
             except Exception:  # noqa: BLE001  this thread must go on: without heartbeats the gateway counts as away

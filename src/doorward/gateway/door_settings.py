@@ -1,6 +1,6 @@
-"""What a gateway's own settings add to the policy.
+"""The settings of a gateway's door: its listeners, sockets, files and limits, which no policy contains.
 
-Not here: reading settings (runtime), and what is made of them (publishing).
+Not here: reading settings (runtime), and the configuration made from them (publishing).
 """
 
 from __future__ import annotations
@@ -16,15 +16,24 @@ from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorSettings:
-    """What a gateway's own settings add to the policy.
+    """The settings of a gateway's door.
 
-    `enrol_socket` is where `serve` answers the enrolment host, `portal_socket` where it answers the portal's, and
-    `sessions_socket` where it answers what belongs to the door on the hosts of applications;
-    `portal_host` is empty where there is no portal, and `portal_origin` is how people see it;
-    `portal_files` are the portal's server certificate (leaf first) and its key, None for one of our own authority;
-    `public_ports` are those under which browsers see the door, beside the ones where it listens;
-    `pages` are those with which Envoy itself answers browsers;
-    `forbidden_upstreams` is where this installation answers itself, which no application may lead to.
+    Args:
+        listen: where Envoy listens.
+        authorizer_socket: where the authorizer listens.
+        enrol_socket: where `serve` answers requests to the enrolment host.
+        log_file: Envoy's access log.
+        forbidden_upstreams: this installation's own sockets and listeners, which no application may lead to.
+        portal_host: the portal's host name; empty if there is no portal.
+        portal_origin: the portal's origin as browsers see it.
+        portal_socket: where `serve` answers requests to the portal.
+        sessions_socket: where `serve` answers the door's own paths on hosts of applications.
+        session_lifetime: how long a session lasts at most.
+        portal_files: the portal's server certificate (leaf first) and its key; None for one of our own authority.
+        public_ports: further ports under which browsers see the door, beside those where it listens.
+        hsts: lifetime of the `Strict-Transport-Security` header.
+        pages: the pages with which Envoy itself answers browsers.
+        limits: the door's limits.
     """
 
     listen: tuple[SocketAddress, ...]

@@ -22,13 +22,13 @@ def test_on_a_full_disk_the_ballast_makes_room_once(tmp_path: Path, monkeypatch:
         whole(path, data, durable=durable)
 
     monkeypatch.setattr(module, "replace_file", full)
-    assert not ballast.drop()
-    ballast.lay(tmp_path)
-    ballast.lay(tmp_path)
+    assert not ballast.delete()
+    ballast.create(tmp_path)
+    ballast.create(tmp_path)
     assert (tmp_path / "ballast").stat().st_size == 4096
     ballast.replace_file(tmp_path / "file", b"new", durable=False)
     assert (tmp_path / "file").read_bytes() == b"new"
     assert not (tmp_path / "ballast").exists()
     with pytest.raises(OSError, match="No space"):
         ballast.replace_file(tmp_path / "file", b"large", durable=False)
-    assert not ballast.drop()
+    assert not ballast.delete()
