@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from doorward.core.errors import IntegrityError, Unavailable
 from doorward.storage.connection import core_of, driver_of
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.postgresql.database import PostgresqlDatabase
-from doorward.storage.prepared import Prepared
 from doorward.storage.schema_versions import require_current
 from tests.support.postgresql import PASSWORD, Server
 from tests.support.sql_store import one_shot_postgresql, postgresql_database
@@ -154,7 +154,7 @@ def test_an_error_inside_a_change_undoes_that_change_alone(database: PostgresqlD
 
 def test_a_large_result_stays_on_the_server(database: PostgresqlDatabase) -> None:
     """A million rows are handed over in batches, and other statements run in between."""
-    many = Prepared("SELECT n FROM generate_series(1, :last) AS n", large=True)
+    many = DriverStatement("SELECT n FROM generate_series(1, :last) AS n", large=True)
     with database.read() as connection:
         rows = many.rows(connection, {"last": 1_000_000})
         assert next(rows) == (1,)

@@ -141,7 +141,7 @@ def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
     """Psycopg is optional: without it PostgreSQL is refused in words, and SQLite works."""
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from pathlib import Path; from doorward.storage.places import open_database\n"
+        "from pathlib import Path; from doorward.storage.opening import open_database\n"
         "open_database('', Path('x.db')); open_database('', Path('x.db'), one_shot=True)\n"
         "try: open_database('postgresql:///x', Path('x.db'))\n"
         "except Exception as error: print(error.code, error.faults[0].hint)\n"

@@ -89,7 +89,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     for number in range(5):
         with work.change() as stores:
             stores.certificates.add_intended(certificate(number))
-    while database.tend():
+    while database.maintain():
         pass
     with work.change(traffic=True):
         pass
@@ -115,7 +115,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
 def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
     """No other process runs: the command finds the room that was held, and leaves it to the next one."""
     database = sqlite_database(disk)
-    while database.tend():
+    while database.maintain():
         pass
     database.close()
     _fill(disk)
@@ -131,7 +131,7 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
 def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
     """The reserve is laid again, and traffic goes on."""
     database = sqlite_database(disk)
-    while database.tend():
+    while database.maintain():
         pass
     _fill(disk)
     assert database.reserve.is_low()
@@ -143,7 +143,7 @@ def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
     assert left < FILLER_ROWS
     (disk / "other").unlink()
     assert not database.reserve.is_low()
-    while database.tend():
+    while database.maintain():
         pass
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM reserve").scalar_one() == FILLER_ROWS

@@ -23,7 +23,7 @@ MAKERS = frozenset(
         "IntegrityError",
         "Unavailable",
         "Fault",
-        "Answer",
+        "ErrorTemplate",
         "_damaged",
         "_error",
         "_fault",

@@ -35,7 +35,7 @@ from doorward.runtime.pem import as_pem
 from doorward.runtime.settings import Settings, parse_database
 from doorward.runtime.up import Up
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
-from doorward.storage.places import erase
+from doorward.storage.opening import erase
 
 DOMAIN = "doorward.localhost"
 HOST = f"bank.{DOMAIN}"

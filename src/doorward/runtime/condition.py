@@ -341,7 +341,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _database(installation: Installation) -> list[Part]:
-    found = installation.database.examine()
+    found = installation.database.check_health()
     return [] if found is None else [Part(name="database", **found._asdict())]
 
 

@@ -9,7 +9,7 @@ The interpreter, its packages and this source may lie where the ordinary user ca
 2. modules that libraries import when they are first used are named here. `LATER` is complete as far as
    `tests/integration/test_up_closed_packages.py` drives the roles: it fails on every file that is
    opened below the packages after root is gone. What judging needs is found by
-   `tests/integration/test_late_imports_of_judging.py`, with a corpus of odd certificates.
+   `tests/integration/test_lazy_imports_of_judging.py`, with a corpus of odd certificates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_NEEDED = (
     "doorward.cli",
     "doorward.demo",
     "doorward.storage.migrations",
-    "doorward.storage.postgresql",  # its driver may not be installed: `places.load_driver` imports it if it is wanted
+    "doorward.storage.postgresql",  # its driver may not be installed: `opening.load_driver` imports it if it is wanted
 )
 
 LATER = (

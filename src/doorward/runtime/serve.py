@@ -132,7 +132,7 @@ class Serve:
             ),
             Job(
                 name="reserve",
-                work=self._installation.database.tend,
+                work=self._installation.database.maintain,
                 seconds=10.0,
                 wait=self._stop.wait,
             ),

@@ -1,6 +1,6 @@
 """What a database is to this room, whatever kind it is.
 
-Not here: the kinds (`sqlite`, `postgresql`), which one an installation has (`places`). Statements, tables and
+Not here: the kinds (`sqlite`, `postgresql`), which one an installation has (`opening`). Statements, tables and
 migrations are the same for all of them; each kind brings its pools, the turn of its writers, its faults, and
 the look at its own catalogue.
 """
@@ -18,7 +18,7 @@ READERS = 16
 """Transactions that read at the same time."""
 
 
-class Condition(NamedTuple):
+class ServerHealth(NamedTuple):
     """How a database server is: a line for people, what is wrong (sentences), what to do, facts for `--json`."""
 
     text: str
@@ -120,7 +120,7 @@ class Database(Protocol):
         """Call `notify` for each change that another machine commits, as long as the block runs."""
         ...
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         """Do what has to be done now and then; return whether more is to do."""
         ...
 
@@ -128,7 +128,7 @@ class Database(Protocol):
         """Return whether there is so little room that traffic is refused; False if that cannot be known."""
         ...
 
-    def examine(self) -> Condition | None:
+    def check_health(self) -> ServerHealth | None:
         """Return how the server is; None if there is none. Raises as `read`."""
         ...
 

@@ -1,7 +1,7 @@
 """What the Core statements of the repositories have in common.
 
 Statements are built once, at import, with named parameters: SQLAlchemy then finds their compiled form by
-identity (23 µs instead of 90). Not here: running them (`transaction`), statements as text (`prepared`).
+identity (23 µs instead of 90). Not here: running them (`transaction`), statements as text (`driver_statement`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _insert(table: Table, on_conflict: str) -> TextClause:
     ).bindparams(*(bindparam(column.name, type_=column.type) for column in table.columns))
 
 
-class PositionOf(FunctionElement[int]):
+class SqlPosition(FunctionElement[int]):
     """Where some bytes begin within others, from 1; 0 if they do not: `position(part IN whole)` of SQL."""
 
     name = "position"
@@ -61,7 +61,7 @@ class PositionOf(FunctionElement[int]):
         super().__init__(part, whole)
 
 
-@compiles(PositionOf)
-def _render_position(element: PositionOf, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(SqlPosition)
+def _render_position(element: SqlPosition, compiler: SQLCompiler, **options: Any) -> str:
     part, whole = (compiler.process(one, **options) for one in element.clauses)
     return f"position({part} IN {whole})"

@@ -1,7 +1,7 @@
 """How an event comes into the record: its leaf into `log_outbox`, what opens its commitments into `log_openings`.
 
 Not here: how leaves go on into the tree (`event_store`). Each change records an event, so these statements
-are text: see `prepared`.
+are text: see `driver_statement`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Sequence
 
 from doorward.audit.leaf import SealedEvent
 from doorward.core.errors import IntegrityError
-from doorward.storage.prepared import Prepared
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import to_microseconds
 
 # Touches no row if the event is in the outbox or a leaf already; the caller counts.
-_ADD_PENDING = Prepared(
+_ADD_PENDING = DriverStatement(
     """INSERT INTO log_outbox (tenant, event_id, leaf)
     SELECT :of, :event, :bytes WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)
     ON CONFLICT DO NOTHING"""
 )
-_ADD_OPENING = Prepared(
+_ADD_OPENING = DriverStatement(
     """INSERT INTO log_openings (event_id, field, tenant, subject, retention, at, salt, value)
     VALUES (:event_id, :field, :tenant, :subject, :retention, :at, :salt, :value)"""
 )
-_WAITING = Prepared("SELECT count(*) FROM log_outbox WHERE tenant = :this_tenant")
+_WAITING = DriverStatement("SELECT count(*) FROM log_outbox WHERE tenant = :this_tenant")
 
 
 class SqlEventOutbox:

@@ -20,26 +20,26 @@ from doorward.audit.log import Pending, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.storage.backend import Database
-from doorward.storage.core_statements import CURRENT_TENANT, PositionOf, insert_new
+from doorward.storage.core_statements import CURRENT_TENANT, SqlPosition, insert_new
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
-from doorward.storage.prepared import Prepared
 from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
 from doorward.storage.transaction import Transaction
 
 _CHUNK = 400
 """Values in one IN list; databases take thousands, a plan for few is made faster."""
 
-_ADD_LEAF = Prepared(insert_new(log_leaves))
-_ADD_NODE = Prepared(insert(log_nodes), log_nodes.columns.keys())
+_ADD_LEAF = DriverStatement(insert_new(log_leaves))
+_ADD_NODE = DriverStatement(insert(log_nodes), log_nodes.columns.keys())
 _ADD_CHECKPOINT = insert_new(log_checkpoints)
 
-_PENDING = Prepared(
+_PENDING = DriverStatement(
     select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf)
     .where(log_outbox.c.tenant == CURRENT_TENANT)
     .order_by(log_outbox.c.id)
     .limit(bindparam("at_most"))
 )
-_FORGET = Prepared(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
+_FORGET = DriverStatement(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
 
 _HIGHEST = select(func.max(log_leaves.c.number)).where(log_leaves.c.tenant == CURRENT_TENANT)
 _HASHES = select(log_leaves.c.number, log_leaves.c.hash).where(
@@ -49,7 +49,7 @@ _NODES = select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash).where(
     log_nodes.c.tenant == CURRENT_TENANT,
     tuple_(log_nodes.c.level, log_nodes.c.number).in_(bindparam("places", expanding=True)),
 )
-_LEAVES = Prepared(
+_LEAVES = DriverStatement(
     select(log_leaves.c.number, log_leaves.c.event_id, log_leaves.c.leaf, log_leaves.c.hash)
     .where(
         log_leaves.c.tenant == CURRENT_TENANT,
@@ -59,16 +59,16 @@ _LEAVES = Prepared(
     .order_by(log_leaves.c.number),
     large=True,
 )
-_MENTIONS = Prepared(
+_MENTIONS = DriverStatement(
     select(log_leaves.c.number)
     .where(
         log_leaves.c.tenant == CURRENT_TENANT,
-        PositionOf(bindparam("needle", type_=LargeBinary), log_leaves.c.leaf) > 0,
+        SqlPosition(bindparam("needle", type_=LargeBinary), log_leaves.c.leaf) > 0,
     )
     .order_by(log_leaves.c.number.desc())
     .limit(bindparam("most"))
 )
-_NODE_RANGE = Prepared(
+_NODE_RANGE = DriverStatement(
     select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash)
     .where(
         log_nodes.c.tenant == CURRENT_TENANT,
@@ -85,7 +85,7 @@ _LATEST_CHECKPOINT = (
     .order_by(log_checkpoints.c.size.desc())
     .limit(1)
 )
-_CHECKPOINTS = Prepared(
+_CHECKPOINTS = DriverStatement(
     select(log_checkpoints.c.size, log_checkpoints.c.text)
     .where(
         log_checkpoints.c.tenant == CURRENT_TENANT,
@@ -98,7 +98,7 @@ _CHECKPOINTS = Prepared(
 _LOWEST, _HIGHEST_SIZE = -(1 << 63), (1 << 63) - 1
 
 _O = log_openings.c
-_OPENINGS = Prepared(
+_OPENINGS = DriverStatement(
     select(log_leaves.c.number, _O.field, _O.value, _O.salt, _O.subject)
     .select_from(log_leaves.join(log_openings, log_leaves.c.event_id == _O.event_id))
     .where(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
 
 
-class Answer(NamedTuple):
+class ErrorTemplate(NamedTuple):
     """An error of ours: its kind, code, detail and hint."""
 
     kind: type[DoorwardError]
@@ -20,18 +20,18 @@ class Answer(NamedTuple):
     detail: str
     hint: str
 
-    def error(self, symbol: str) -> DoorwardError:
+    def build(self, symbol: str) -> DoorwardError:
         """Return the error; `symbol` is the driver's own name for what happened, for the log."""
         return self.kind(self.code, self.detail, hint=self.hint, driver=symbol)
 
 
-BUSY = Answer(
+BUSY = ErrorTemplate(
     Unavailable,
     "store-busy",
     "the database is busy with somebody else's change",
     "try again; if it stays so, look for a process that hangs in the middle of a change",
 )
-CONTRADICTION = Answer(
+CONTRADICTION = ErrorTemplate(
     IntegrityError,
     "store-contradiction",
     "the database refused a record that contradicts what it holds",

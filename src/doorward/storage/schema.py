@@ -6,7 +6,7 @@ are in `schema_factors`.
 
 A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
 about access or trust, and the class by which values are erased. The kinds of changes grow with the
-program; they are held by `Word` alone, because SQLite rebuilds a table to alter its checks. Rows are
+program; they are held by `EnumText` alone, because SQLite rebuilds a table to alter its checks. Rows are
 joined by opaque ids that are never reused and hardly ever deleted, so foreign keys stand only where a
 missing row would change a decision: groups.
 """
@@ -34,7 +34,7 @@ from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.storage import schema_factors as schema_factors  # noqa: PLC0414  its tables are on this metadata
 from doorward.storage.schema_metadata import metadata as metadata  # noqa: PLC0414  for the users of this module
 from doorward.storage.schema_metadata import tenant_column
-from doorward.storage.types import Moment, Serial, Span, Word, Words, only
+from doorward.storage.types import EnumText, SerialNumber, TextList, Timestamp, WholeSeconds, closed_list
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import AuthorityKind, ChangeKind, OrderState
 from doorward.verification.identity import SanSource
@@ -50,7 +50,7 @@ tenants = Table(
     Column("id", Text, primary_key=True),
     Column("trust_domain", Text, nullable=False),
     Column("status_url", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
 )
 
 principals = Table(
@@ -58,14 +58,14 @@ principals = Table(
     metadata,
     Column("id", Text, primary_key=True),
     tenant_column(),
-    Column("kind", Word(PrincipalKind), nullable=False),
+    Column("kind", EnumText(PrincipalKind), nullable=False),
     Column("name", Text, nullable=False),
-    Column("state", Word(PrincipalState), nullable=False),
+    Column("state", EnumText(PrincipalState), nullable=False),
     Column("display_name", Text, nullable=False),
     Column("partner_id", Text, nullable=False),  # empty for our own
-    Column("created_at", Moment, nullable=False),
-    only("kind", PrincipalKind),
-    only("state", PrincipalState),
+    Column("created_at", Timestamp, nullable=False),
+    closed_list("kind", PrincipalKind),
+    closed_list("state", PrincipalState),
 )
 Index(
     "uq_principals_name_in_use",
@@ -82,7 +82,7 @@ groups = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("name", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     UniqueConstraint("tenant", "name"),
 )
 
@@ -110,8 +110,8 @@ applications = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("name", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("removed_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("removed_at", Timestamp),
 )
 Index(
     "uq_applications_name_in_use",
@@ -127,13 +127,13 @@ authorities = Table(
     metadata,
     Column("id", Text, primary_key=True),
     tenant_column(),
-    Column("kind", Word(AuthorityKind), nullable=False),
+    Column("kind", EnumText(AuthorityKind), nullable=False),
     Column("der", LargeBinary, nullable=False),
     Column("key_name", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("not_after", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("not_after", Timestamp, nullable=False),
     Column("current", Boolean, nullable=False),
-    only("kind", AuthorityKind),
+    closed_list("kind", AuthorityKind),
 )
 
 certificates = Table(
@@ -142,23 +142,23 @@ certificates = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("authority_id", Text, nullable=False),
-    Column("serial", Serial, nullable=False),
+    Column("serial", SerialNumber, nullable=False),
     Column("sha256", Text, unique=True),  # NULL where an intent has no digest yet
     Column("profile", Text, nullable=False),
-    Column("state", Word(CertificateState), nullable=False),
-    Column("not_before", Moment, nullable=False),
-    Column("not_after", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("state", EnumText(CertificateState), nullable=False),
+    Column("not_before", Timestamp, nullable=False),
+    Column("not_after", Timestamp, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     Column("principal_id", Text, nullable=False),
     Column("subject_name", Text, nullable=False),
-    Column("reason", Word(RevocationReason)),
-    Column("revoked_at", Moment),
+    Column("reason", EnumText(RevocationReason)),
+    Column("revoked_at", Timestamp),
     Column("replaces", Text, nullable=False),
     Column("der", LargeBinary, nullable=False),
     # serial first: one index answers (authority, serial) and the prefix that a person typed
     UniqueConstraint("serial", "authority_id"),
-    only("state", CertificateState),
-    only("reason", RevocationReason),
+    closed_list("state", CertificateState),
+    closed_list("reason", RevocationReason),
 )
 # One for each filter of a list, with the order of the list behind it: a page of the console is read
 # without sorting or counting through a million rows.
@@ -176,11 +176,11 @@ invitations = Table(
     tenant_column(),
     Column("principal_id", Text, nullable=False),
     Column("token_sha256", Text, nullable=False, unique=True),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
-    Column("used_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("used_at", Timestamp),
     Column("certificate_id", Text, nullable=False),
-    Column("voided_at", Moment),
+    Column("voided_at", Timestamp),
 )
 Index("ix_invitations_principal", invitations.c.tenant, invitations.c.principal_id)
 
@@ -190,24 +190,24 @@ partners = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("name", Text, nullable=False),
-    Column("revocation", Word(RevocationMode), nullable=False),
-    Column("max_staleness", Span, nullable=False),
-    Column("refresh", Span, nullable=False),
-    Column("allow_private", Words, nullable=False),
-    Column("crl_urls", Words, nullable=False),
-    Column("ocsp_urls", Words, nullable=False),
-    Column("source", Word(SanSource), nullable=False),
-    Column("kind", Word(PrincipalKind), nullable=False),
+    Column("revocation", EnumText(RevocationMode), nullable=False),
+    Column("max_staleness", WholeSeconds, nullable=False),
+    Column("refresh", WholeSeconds, nullable=False),
+    Column("allow_private", TextList, nullable=False),
+    Column("crl_urls", TextList, nullable=False),
+    Column("ocsp_urls", TextList, nullable=False),
+    Column("source", EnumText(SanSource), nullable=False),
+    Column("kind", EnumText(PrincipalKind), nullable=False),
     Column("domain", Text, nullable=False),
-    Column("groups", Words, nullable=False),
+    Column("groups", TextList, nullable=False),
     Column("everyone", Boolean, nullable=False),
-    Column("permitted", Words, nullable=False),
-    Column("excluded", Words, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("removed_at", Moment),
-    only("revocation", RevocationMode),
-    only("source", SanSource),
-    only("kind", PrincipalKind),
+    Column("permitted", TextList, nullable=False),
+    Column("excluded", TextList, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("removed_at", Timestamp),
+    closed_list("revocation", RevocationMode),
+    closed_list("source", SanSource),
+    closed_list("kind", PrincipalKind),
 )
 Index(
     "uq_partners_name_in_use",
@@ -230,8 +230,8 @@ partner_authorities = Table(
         "trusted", Boolean, nullable=False
     ),  # false: kept, because certificates of it are in the inventory
     Column("der", LargeBinary, nullable=False),
-    Column("not_after", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("not_after", Timestamp, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     UniqueConstraint("partner_id", "sha256"),
 )
 
@@ -239,21 +239,21 @@ evidence = Table(
     "evidence",
     metadata,
     Column("partner_id", Text, primary_key=True),
-    Column("kind", Word(EvidenceKind), primary_key=True),
+    Column("kind", EnumText(EvidenceKind), primary_key=True),
     Column("source", Text, primary_key=True),
     Column("about", Text, primary_key=True),  # empty for a CRL
     tenant_column(),
-    Column("try_at", Moment, nullable=False),
+    Column("try_at", Timestamp, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("etag", Text, nullable=False),
-    Column("this_update", Moment),
-    Column("next_update", Moment),
-    Column("fetched_at", Moment),
+    Column("this_update", Timestamp),
+    Column("next_update", Timestamp),
+    Column("fetched_at", Timestamp),
     Column("failures", Integer, nullable=False),
     Column("problem", Text, nullable=False),
     Column("unusable", Boolean, nullable=False),
     Column("der", LargeBinary, nullable=False),
-    only("kind", EvidenceKind),
+    closed_list("kind", EvidenceKind),
 )
 Index("ix_evidence_due", evidence.c.tenant, evidence.c.try_at)
 
@@ -262,12 +262,12 @@ revocations_seen = Table(
     metadata,
     Column("partner_id", Text, primary_key=True),
     Column("issuer_key", Text, primary_key=True),  # SHA-256 of its bits
-    Column("serial", Serial, primary_key=True),
+    Column("serial", SerialNumber, primary_key=True),
     tenant_column(),
     Column("certificate", Text, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("this_update", Moment, nullable=False),
+    Column("this_update", Timestamp, nullable=False),
     Column("evidence", Text, nullable=False),
 )
 
@@ -279,7 +279,7 @@ revisions = Table(
     Column("document", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     CheckConstraint("number >= 1", name="number_positive"),
 )
 
@@ -295,9 +295,9 @@ changes = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    Column("kind", Word(ChangeKind), nullable=False),
+    Column("kind", EnumText(ChangeKind), nullable=False),
     Column("subject", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", Timestamp, nullable=False),
 )
 
 gateways = Table(
@@ -307,7 +307,7 @@ gateways = Table(
     tenant_column(),
     Column("name", Text, nullable=False),
     Column("confirmed_seq", BigInteger, nullable=False),
-    Column("seen_at", Moment, nullable=False),
+    Column("seen_at", Timestamp, nullable=False),
     Column("status", Text, nullable=False),
     Column("assertion_jwk", Text, nullable=False),
 )
@@ -319,13 +319,13 @@ orders = Table(
     tenant_column(),
     Column("gateway_id", Text, nullable=False),
     Column("purpose", Text, nullable=False),
-    Column("hosts", Words, nullable=False),
+    Column("hosts", TextList, nullable=False),
     Column("csr", LargeBinary, nullable=False),
-    Column("state", Word(OrderState), nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("state", EnumText(OrderState), nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     Column("certificate_id", Text, nullable=False),
     Column("refusal", Text, nullable=False),
-    only("state", OrderState),
+    closed_list("state", OrderState),
 )
 Index("ix_orders_state", orders.c.tenant, orders.c.state)
 
@@ -336,8 +336,8 @@ crls = Table(
     Column("partition", Text, primary_key=True),  # empty: the full list
     tenant_column(),
     Column("number", BigInteger, nullable=False),
-    Column("this_update", Moment, nullable=False),
-    Column("next_update", Moment, nullable=False),
+    Column("this_update", Timestamp, nullable=False),
+    Column("next_update", Timestamp, nullable=False),
     Column("through_seq", BigInteger, nullable=False),
     Column("der", LargeBinary, nullable=False),  # last: what stands before it is read without it
 )
@@ -349,7 +349,7 @@ ocsp_answers = Table(
     Column("hash_name", Text, primary_key=True),  # empty: answers are still to be signed
     tenant_column(),
     Column("der", LargeBinary, nullable=False),
-    Column("next_update", Moment, nullable=False),
+    Column("next_update", Timestamp, nullable=False),
 )
 # What is due is read from the index alone, without a look at what is not. The tenant stands last: where
 # it stands first, SQLite takes this index for the answers of one certificate, and reads all of them.
@@ -425,11 +425,11 @@ log_openings = Table(
     Column("field", Text, primary_key=True),
     tenant_column(),
     Column("subject", Text, nullable=False),
-    Column("retention", Word(Retention), nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("retention", EnumText(Retention), nullable=False),
+    Column("at", Timestamp, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("value", Text, nullable=False),
-    only("retention", Retention),
+    closed_list("retention", Retention),
     sqlite_with_rowid=False,
 )
 Index("ix_log_openings_subject", log_openings.c.tenant, log_openings.c.subject)
@@ -441,7 +441,7 @@ log_checkpoints = Table(
     Column("tenant", Text, primary_key=True),
     Column("size", BigInteger, primary_key=True),
     Column("text", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", Timestamp, nullable=False),
 )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text, text
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.storage.schema_metadata import metadata, tenant_column
-from doorward.storage.types import Moment, Word, only
+from doorward.storage.types import EnumText, Timestamp, closed_list
 
 
 def _index_where(name: str, table: Table, *columns: str, where: str) -> None:
@@ -24,15 +24,15 @@ factors = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("principal_id", Text, nullable=False),
-    Column("kind", Word(FactorKind), nullable=False),
+    Column("kind", EnumText(FactorKind), nullable=False),
     Column("name", Text, nullable=False),
     Column("secret", LargeBinary, nullable=False),
     Column("credential_id", Text, nullable=False),  # empty where it is no passkey
     Column("counter", BigInteger, nullable=False),
     Column("rp_id", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("last_used_at", Moment),
-    only("kind", FactorKind),
+    Column("created_at", Timestamp, nullable=False),
+    Column("last_used_at", Timestamp),
+    closed_list("kind", FactorKind),
 )
 Index("ix_factors_principal", factors.c.tenant, factors.c.principal_id)
 _index_where("uq_factors_credential_in_use", factors, "tenant", "credential_id", where="credential_id <> ''")
@@ -46,9 +46,9 @@ enrolment_rights = Table(
     Column("certificate_id", Text, nullable=False),  # empty: any of the principal
     Column("token_sha256", Text, nullable=False),  # empty: none is needed
     Column("strongest", Text, nullable=False),  # kind of factor
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
-    Column("used_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("used_at", Timestamp),
 )
 Index(
     "ix_enrolment_rights_principal",
@@ -74,10 +74,10 @@ sessions = Table(
     Column("source", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("factors", Text, nullable=False),  # JSON: kind to microseconds since 1970
-    Column("created_at", Moment, nullable=False),
-    Column("seen_at", Moment, nullable=False),
-    Column("ends_at", Moment, nullable=False),
-    Column("ended_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("seen_at", Timestamp, nullable=False),
+    Column("ends_at", Timestamp, nullable=False),
+    Column("ended_at", Timestamp),
 )
 Index("ix_sessions_principal", sessions.c.tenant, sessions.c.principal_id, sessions.c.ends_at)
 Index("ix_sessions_certificate", sessions.c.tenant, sessions.c.certificate_id, sessions.c.ends_at)
@@ -95,8 +95,8 @@ step_ups = Table(
     Column("host", Text, nullable=False),
     Column("request", Text, nullable=False),
     Column("return_path", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
 )
 Index("ix_step_ups_certificate", step_ups.c.tenant, step_ups.c.certificate_sha256, step_ups.c.created_at)
 Index("ix_step_ups_principal", step_ups.c.tenant, step_ups.c.principal_id)
@@ -115,8 +115,8 @@ session_codes = Table(
     Column("request", Text, nullable=False),
     Column("return_path", Text, nullable=False),
     Column("factors", Text, nullable=False),  # as in `sessions`
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
 )
 Index("ix_session_codes_principal", session_codes.c.tenant, session_codes.c.principal_id)
 Index("ix_session_codes_expires_at", session_codes.c.tenant, session_codes.c.expires_at)
@@ -136,8 +136,8 @@ throttles = Table(
     Column("tenant", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("failures", BigInteger, nullable=False),
-    Column("last_at", Moment, nullable=False),
-    Column("blocked_until", Moment),
+    Column("last_at", Timestamp, nullable=False),
+    Column("blocked_until", Timestamp),
 )
 Index("ix_throttles_last_at", throttles.c.tenant, throttles.c.last_at)
 
@@ -147,7 +147,7 @@ holder_notes = Table(
     Column("certificate_id", Text, primary_key=True),
     tenant_column(),
     Column("name", Text, nullable=False),
-    Column("lost_at", Moment),
+    Column("lost_at", Timestamp),
 )
 
 session_keys = Table(
@@ -157,6 +157,6 @@ session_keys = Table(
     tenant_column(),
     Column("public_jwk", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("retired_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("retired_at", Timestamp),
 )

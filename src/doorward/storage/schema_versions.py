@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.storage import late
+from doorward.storage import lazy
 from doorward.storage.backend import Catalogue, Database
 from doorward.storage.connection import driver_of
 
@@ -50,7 +50,7 @@ def migrate(database: Database) -> str | None:
             return None
         if found is not None and found not in REVISIONS:
             raise _newer(found)
-        late.migrating.upgrade_to(connection, HEAD)
+        lazy.migrating.upgrade_to(connection, HEAD)
         database.count_migration(connection)
         return found or ""
 
@@ -84,7 +84,7 @@ def is_older(database: Database) -> bool:
 
 def load_revisions() -> None:
     """Read every revision, and alembic, now: once root is given up, their files may be out of reach."""
-    late.migrating.load_script()
+    lazy.migrating.load_script()
 
 
 def _check(catalogue: Catalogue, connection: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doorward.storage.connection import core_of
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import Executable
@@ -58,30 +58,30 @@ class Transaction:
         self.require_writable()
         return core_of(self._connection).execute(statement, rows).rowcount if rows else 0
 
-    def driver_row(self, prepared: Prepared, **values: Any) -> DriverRow | None:
-        """Return the first row of a prepared look-up, as the driver gives it, or None."""
+    def driver_row(self, statement: DriverStatement, **values: Any) -> DriverRow | None:
+        """Return the first row of a statement look-up, as the driver gives it, or None."""
         values["this_tenant"] = self.tenant
-        return prepared.row(self._connection, values)
+        return statement.row(self._connection, values)
 
-    def driver_rows(self, prepared: Prepared, **values: Any) -> Iterator[DriverRow]:
-        """Yield the rows of a prepared query, as the driver gives them, without loading all."""
+    def driver_rows(self, statement: DriverStatement, **values: Any) -> Iterator[DriverRow]:
+        """Yield the rows of a statement query, as the driver gives them, without loading all."""
         values["this_tenant"] = self.tenant
-        return prepared.rows(self._connection, values)
+        return statement.rows(self._connection, values)
 
-    def driver_value(self, prepared: Prepared, **values: Any) -> Any:
-        """Return the first column of the first row of a prepared look-up, or None."""
-        row = self.driver_row(prepared, **values)
+    def driver_value(self, statement: DriverStatement, **values: Any) -> Any:
+        """Return the first column of the first row of a statement look-up, or None."""
+        row = self.driver_row(statement, **values)
         return None if row is None else row[0]
 
-    def driver_change(self, prepared: Prepared, **values: Any) -> int:
-        """Run a prepared statement once, of this tenant; return how many rows it touched."""
+    def driver_change(self, statement: DriverStatement, **values: Any) -> int:
+        """Run a statement statement once, of this tenant; return how many rows it touched."""
         values["this_tenant"] = self.tenant
-        return self.driver_write(prepared, [values])
+        return self.driver_write(statement, [values])
 
-    def driver_write(self, prepared: Prepared, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a prepared statement for many rows of values as the driver takes them, tenant included."""
+    def driver_write(self, statement: DriverStatement, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement statement for many rows of values as the driver takes them, tenant included."""
         self.require_writable()
-        return prepared.run_many(self._connection, rows)
+        return statement.run_many(self._connection, rows)
 
     def require_writable(self, tenant: str | None = None) -> None:
         """Raise on a write through a read transaction, or of a record of another tenant: faults of the caller."""

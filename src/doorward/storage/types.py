@@ -2,11 +2,11 @@
 
 Not here: the tables (`schema`).
 
-    Moment   aware UTC datetime    BIGINT, microseconds since 1970: exact, sorts, no time zone to lose
-    Serial   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
-    Word     enum member           its kebab word; `only` holds a column to the closed list
-    Words    tuple of texts        JSON list
-    Span     timedelta             BIGINT, whole seconds
+    Timestamp   aware UTC datetime    BIGINT, microseconds since 1970: exact, sorts, no time zone to lose
+    SerialNumber   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
+    EnumText     enum member           its kebab word; `only` holds a column to the closed list
+    TextList    tuple of texts        JSON list
+    WholeSeconds     timedelta             BIGINT, whole seconds
 """
 
 # ruff: noqa: ARG002 - the dialect is an argument of SQLAlchemy; these types are alike on all of them
@@ -25,7 +25,7 @@ from doorward.storage.values import from_microseconds, from_word, to_microsecond
 _SECOND = timedelta(seconds=1)
 
 
-class Moment(TypeDecorator[datetime]):
+class Timestamp(TypeDecorator[datetime]):
     """A moment in UTC as microseconds since 1970."""
 
     impl = BigInteger
@@ -40,7 +40,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else from_microseconds(value)
 
 
-class Serial(TypeDecorator[int]):
+class SerialNumber(TypeDecorator[int]):
     """A certificate's serial number as hex text."""
 
     impl = Text
@@ -55,7 +55,7 @@ class Serial(TypeDecorator[int]):
         return None if value is None else int(value, 16)
 
 
-class Word(TypeDecorator[Enum]):
+class EnumText(TypeDecorator[Enum]):
     """A member of a closed enum as its word."""
 
     impl = Text
@@ -76,7 +76,7 @@ class Word(TypeDecorator[Enum]):
         return from_word(self.kind, value)
 
 
-class Words(TypeDecorator[tuple[str, ...]]):
+class TextList(TypeDecorator[tuple[str, ...]]):
     """A tuple of texts as a JSON list."""
 
     impl = Text
@@ -91,7 +91,7 @@ class Words(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(json.loads(value))
 
 
-class Span(TypeDecorator[timedelta]):
+class WholeSeconds(TypeDecorator[timedelta]):
     """A duration in whole seconds."""
 
     impl = BigInteger
@@ -108,7 +108,7 @@ class Span(TypeDecorator[timedelta]):
         return None if value is None else timedelta(seconds=value)
 
 
-def only(column: str, kind: type[Enum]) -> CheckConstraint:
+def closed_list(column: str, kind: type[Enum]) -> CheckConstraint:
     """Return the check that a column holds words of the enum only; NULL passes where the column allows it."""
     words = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")

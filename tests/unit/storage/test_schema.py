@@ -11,9 +11,9 @@ from sqlalchemy import CheckConstraint, Delete, Select, Table, Update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from doorward.storage.prepared import Prepared
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.schema import metadata
-from doorward.storage.types import Word
+from doorward.storage.types import EnumText
 from tests.support.sql_store import sqlite_database
 
 POSTGRESQL = postgresql.dialect()
@@ -54,7 +54,10 @@ def test_every_row_names_its_tenant(table: Table) -> None:
 def test_words_are_held_to_their_list() -> None:
     """Every column of a closed list has its check, but for the one list that grows with the program."""
     columns = {
-        f"{t.name}.{c.name}" for t in metadata.sorted_tables for c in t.columns if isinstance(c.type, Word)
+        f"{t.name}.{c.name}"
+        for t in metadata.sorted_tables
+        for c in t.columns
+        if isinstance(c.type, EnumText)
     }
     checked = {
         f"{t.name}.{str(c.name).removesuffix('_known')}"
@@ -72,7 +75,7 @@ def test_statements_are_known_to_postgresql(name: str) -> None:
     module = importlib.import_module(f"doorward.storage.{name}")
     found = 0
     for value in vars(module).values():
-        statement = value._statement if isinstance(value, Prepared) else value
+        statement = value._statement if isinstance(value, DriverStatement) else value
         if isinstance(statement, Select | Update | Delete):
             assert str(statement.compile(dialect=POSTGRESQL))
             found += 1
@@ -86,7 +89,7 @@ def test_text_statements_are_no_dialect(name: str, tmp_path: Path) -> None:
     found = 0
     database = sqlite_database(tmp_path)
     for value in vars(module).values():
-        if isinstance(value, Prepared):
+        if isinstance(value, DriverStatement):
             sql = value._statement
             assert isinstance(sql, str)
             with database.read() as connection:

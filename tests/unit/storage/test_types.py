@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import IntegrityError
-from doorward.storage.types import Moment, Serial, Span, Word, Words, only
+from doorward.storage.types import EnumText, SerialNumber, TextList, Timestamp, WholeSeconds, closed_list
 from doorward.storage.values import from_microseconds, to_microseconds
 from tests.support.ports import NOON
 
@@ -24,9 +24,9 @@ MOMENTS = st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(9999, 
 @given(MOMENTS)
 def test_a_moment_is_kept_to_the_microsecond(moment: datetime) -> None:
     """Any moment in UTC comes back as it was, and earlier ones are smaller numbers."""
-    number = Moment().process_bind_param(moment, DIALECT)
+    number = Timestamp().process_bind_param(moment, DIALECT)
     assert number is not None
-    assert Moment().process_result_value(number, DIALECT) == moment
+    assert Timestamp().process_result_value(number, DIALECT) == moment
     assert to_microseconds(moment) < to_microseconds(moment + timedelta(microseconds=1)) == number + 1
 
 
@@ -39,27 +39,27 @@ def test_a_moment_of_another_zone_is_the_same_moment() -> None:
 def test_a_naive_moment_is_refused() -> None:
     """A moment without a zone means another time on another machine."""
     with pytest.raises(TypeError):
-        Moment().process_bind_param(NOON.replace(tzinfo=None), DIALECT)
+        Timestamp().process_bind_param(NOON.replace(tzinfo=None), DIALECT)
 
 
 @given(st.integers(min_value=1, max_value=2**160 - 1))
 def test_a_serial_is_kept_as_hex(number: int) -> None:
     """Any serial number of 20 octets comes back, which no SQL integer could hold."""
-    text = Serial().process_bind_param(number, DIALECT)
+    text = SerialNumber().process_bind_param(number, DIALECT)
     assert text == f"{number:x}"
-    assert Serial().process_result_value(text, DIALECT) == number
+    assert SerialNumber().process_result_value(text, DIALECT) == number
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0"), (-1, "-1"), (-255, "-ff")])
 def test_a_serial_that_is_not_positive_is_kept(number: int, text: str) -> None:
     """Others have issued such, and users are to be prepared for them (RFC 5280 section 4.1.2.2)."""
-    assert Serial().process_bind_param(number, DIALECT) == text
-    assert Serial().process_result_value(text, DIALECT) == number
+    assert SerialNumber().process_bind_param(number, DIALECT) == text
+    assert SerialNumber().process_result_value(text, DIALECT) == number
 
 
 def test_a_word_is_a_member() -> None:
     """An enum member is its word in the row, and an unknown word is not a member."""
-    kind = Word(CertificateState)
+    kind = EnumText(CertificateState)
     assert kind.process_bind_param(CertificateState.ON_HOLD, DIALECT) == "on-hold"
     assert kind.process_result_value("on-hold", DIALECT) is CertificateState.ON_HOLD
     with pytest.raises(IntegrityError) as caught:
@@ -70,19 +70,21 @@ def test_a_word_is_a_member() -> None:
 @given(st.lists(st.text()).map(tuple))
 def test_words_are_a_list(words: tuple[str, ...]) -> None:
     """A tuple of any texts comes back."""
-    assert Words().process_result_value(Words().process_bind_param(words, DIALECT), DIALECT) == words
+    assert TextList().process_result_value(TextList().process_bind_param(words, DIALECT), DIALECT) == words
 
 
 def test_a_span_has_whole_seconds() -> None:
     """A duration comes back, and a part of a second is refused."""
-    kept = Span().process_bind_param(timedelta(hours=1, seconds=1), DIALECT)
-    assert (kept, Span().process_result_value(kept, DIALECT)) == (3601, timedelta(seconds=3601))
+    kept = WholeSeconds().process_bind_param(timedelta(hours=1, seconds=1), DIALECT)
+    assert (kept, WholeSeconds().process_result_value(kept, DIALECT)) == (3601, timedelta(seconds=3601))
     with pytest.raises(ValueError, match="whole seconds"):
-        Span().process_bind_param(timedelta(milliseconds=1), DIALECT)
+        WholeSeconds().process_bind_param(timedelta(milliseconds=1), DIALECT)
 
 
-@pytest.mark.parametrize("kind", [Moment(), Serial(), Word(CertificateState), Words(), Span()])
-def test_nothing_is_nothing(kind: Moment) -> None:
+@pytest.mark.parametrize(
+    "kind", [Timestamp(), SerialNumber(), EnumText(CertificateState), TextList(), WholeSeconds()]
+)
+def test_nothing_is_nothing(kind: Timestamp) -> None:
     """NULL is None both ways."""
     assert kind.process_bind_param(None, DIALECT) is None
     assert kind.process_result_value(None, DIALECT) is None
@@ -90,6 +92,6 @@ def test_nothing_is_nothing(kind: Moment) -> None:
 
 def test_a_check_lists_every_word() -> None:
     """The check constraint names the words of the enum, all of them."""
-    assert str(only("state", CertificateState).sqltext) == (
+    assert str(closed_list("state", CertificateState).sqltext) == (
         "state IN ('intended', 'valid', 'on-hold', 'revoked')"
     )

@@ -25,12 +25,12 @@ from doorward.core.names import enrolment_host, portal_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
 from doorward.runtime.change_notification import DatagramNotifier
-from doorward.runtime.compose import late
+from doorward.runtime.compose import lazy
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.backend import Database
-from doorward.storage.places import load_driver, open_database
+from doorward.storage.opening import load_driver, open_database
 from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import TenantRecord
@@ -106,7 +106,7 @@ class Installation:
     @cached_property
     def event_log(self) -> SqlEventLog:
         """The evidence."""
-        return late.event_store.SqlEventLog(self.database)
+        return lazy.event_store.SqlEventLog(self.database)
 
     @property
     def services(self) -> Services:
@@ -201,15 +201,15 @@ class Installation:
         and after it nothing is missing.
         """
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
-        if not late.keystore.FileKeyStore.exists(self.layout.keys):
-            late.keystore.FileKeyStore.create(self.layout.keys, passphrase)
-        self._keys = late.keystore.FileKeyStore.open(self.layout.keys, passphrase)
+        if not lazy.keystore.FileKeyStore.exists(self.layout.keys):
+            lazy.keystore.FileKeyStore.create(self.layout.keys, passphrase)
+        self._keys = lazy.keystore.FileKeyStore.open(self.layout.keys, passphrase)
         with closing(self._open()) as database:
             migrate(database)
         if LOG_KEY not in self._keys.names():
             self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
         self._write_log_key()
-        return late.founding.found(
+        return lazy.founding.found(
             self.services,
             trust_domain=self.settings.trust_domain,
             status_url=self.settings.public_status_url,
@@ -241,14 +241,14 @@ class Installation:
         Raises:
             ConfigurationError: `user-unknown`, `user-is-root`.
         """
-        if not late.roles.is_root():
+        if not lazy.roles.is_root():
             return None
-        return late.privileges.choose_account(
+        return lazy.privileges.choose_account(
             self.settings.user, required="user" in self.settings.model_fields_set
         )
 
     def load_database_driver(self) -> None:
-        """Import what the database needs, before root is given up; raises as `places.load_driver`."""
+        """Import what the database needs, before root is given up; raises as `opening.load_driver`."""
         load_driver(self.settings.database)
 
     def prepare_folders(self) -> None:
@@ -273,10 +273,10 @@ class Installation:
             RequestRefused: `passphrase-wrong`.
         """
         if self._keys is None:
-            if not (late.keystore.FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
+            if not (lazy.keystore.FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
                 raise _not_initialised(self.settings.data)
             passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase of the key store")
-            self._keys = late.keystore.FileKeyStore.open(self.layout.keys, passphrase)
+            self._keys = lazy.keystore.FileKeyStore.open(self.layout.keys, passphrase)
 
     def unlock_if_possible(self) -> str:
         """Open the key store where that can be done; return the code of what hindered it, or nothing.
@@ -295,14 +295,14 @@ class Installation:
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
         ask = self._prompt
-        return late.passphrase.read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
+        return lazy.passphrase.read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
 
     def log_key(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints; the key store must be unlocked."""
         if self._keys is None:
             raise Unavailable("keys-locked", "the key store is locked")
         key = self._keys.load(LOG_KEY)
-        if not isinstance(key, late.ed25519.Ed25519PrivateKey):
+        if not isinstance(key, lazy.ed25519.Ed25519PrivateKey):
             raise IntegrityError("log-key-foreign", f"the key {LOG_KEY} is not an Ed25519 key")
         return key
 
@@ -322,9 +322,9 @@ class Installation:
             ) from None
 
     def _write_log_key(self) -> None:
-        key = late.note.verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
+        key = lazy.note.verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
         replace_file(
-            self.layout.log_key, late.note.render_verifier_key(key).encode("ascii") + b"\n", mode=0o644
+            self.layout.log_key, lazy.note.render_verifier_key(key).encode("ascii") + b"\n", mode=0o644
         )
 
     # what people are told
@@ -376,13 +376,13 @@ class Installation:
         """
         if not self.is_portal_trusted():
             return ""
-        return f"{self.portal_origin()}{late.link.JOIN_PATH}#{token}"
+        return f"{self.portal_origin()}{lazy.link.JOIN_PATH}#{token}"
 
     def enrolment_link(self, token: str) -> str:
         """Return the one-time link of an invitation: address, token, and the pin of the root."""
         host, port = self._enrolment_place()
-        pin = hashlib.sha256(late.inventory.root_certificate(self.services).der).hexdigest()
-        return late.link.render_link(late.link.Link(host=host, port=port, token=token, root_sha256=pin))
+        pin = hashlib.sha256(lazy.inventory.root_certificate(self.services).der).hexdigest()
+        return lazy.link.render_link(lazy.link.Link(host=host, port=port, token=token, root_sha256=pin))
 
     def _enrolment_place(self) -> tuple[str, int]:
         return enrolment_host(self.tenant().trust_domain), self._public_port()
@@ -394,7 +394,7 @@ class Installation:
         """
         if self.settings.gateway_public_port:
             return self.settings.gateway_public_port
-        for one in late.gateways.confirmations(self.services, 0):
+        for one in lazy.gateways.confirmations(self.services, 0):
             if one.fresh and one.gateway.name == self.settings.gateway_name:
                 for text in _listening(one.gateway.status):
                     port = text.rpartition(":")[2]
@@ -412,7 +412,7 @@ class Installation:
 
 def origin_of(host: str, port: int) -> str:
     """Return the origin of a host of ours as browsers write it (RFC 6454 section 6.1)."""
-    return f"https://{host}" + ("" if port == late.link.DEFAULT_PORT else f":{port}")
+    return f"https://{host}" + ("" if port == lazy.link.DEFAULT_PORT else f":{port}")
 
 
 def _listening(status: str) -> list[str]:

@@ -7,7 +7,7 @@ and one that is missing, altered or of nobody is named; only the order of column
 and metadata differ in it. What another user of the server has there is looked at first, in words that
 no function or operator of that user can answer (docs/design/0063):
 
-    1. the place itself: see `founding`
+    1. the place itself: see `requirements`
     2. functions and operators, tables of another owner, and rights of others to change a table
     3. everything else
 
@@ -29,8 +29,8 @@ import psycopg
 from doorward.core.errors import ConfigurationError
 from doorward.storage.backend import SchemaObject, compare_objects
 from doorward.storage.connection import driver_of
-from doorward.storage.postgresql import late
-from doorward.storage.postgresql.founding import find_unfit
+from doorward.storage.postgresql import lazy
+from doorward.storage.postgresql.requirements import find_unmet
 
 SCHEMA_SHA256 = "40ff680fa89e9845dbb11c638cbae5d25652f6648f5a0793f23cd6b97621a99c"
 """Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
@@ -124,10 +124,10 @@ class PostgresqlCatalogue:
         """Return whether the schema is exactly that of this program.
 
         Raises:
-            ConfigurationError: others may make objects in it, or the database is unfit: see `founding`.
+            ConfigurationError: others may make objects in it, or the database is unfit: see `requirements`.
         """
         driver = driver_of(connection)
-        if faults := find_unfit(driver):
+        if faults := find_unmet(driver):
             raise ConfigurationError(faults)
         if _read_of_others(driver):
             return False
@@ -137,7 +137,7 @@ class PostgresqlCatalogue:
     def find_faults(self, connection: Any) -> list[str]:
         """Return what differs from the schema of this program, a phrase each."""
         driver = driver_of(connection)
-        foreign = [fault.message for fault in find_unfit(driver)] or [
+        foreign = [fault.message for fault in find_unmet(driver)] or [
             f"{kind} {name!r} does not belong there" for kind, name in _read_of_others(driver)
         ]
         return foreign or compare_objects(read_objects(driver, OURS), self.expected())
@@ -152,7 +152,7 @@ class PostgresqlCatalogue:
             with self._connect() as driver:
                 driver.execute("SET LOCAL search_path = pg_temp")
                 driver.execute(_VERSION_TABLE)
-                late.core_view.make_tables(driver)
+                lazy.core_view.make_tables(driver)
                 self._expected = read_objects(driver, _TEMPORARY)
                 driver.rollback()
         return self._expected

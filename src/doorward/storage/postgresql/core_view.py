@@ -28,7 +28,7 @@ class _SentText(Text):
 
 
 def make_engine(connect: Callable[[], psycopg.Connection], **pool: Any) -> Engine:
-    """Return an engine over connections that are set up as `place` does it.
+    """Return an engine over connections that are set up as `connecting` does it.
 
     Args:
         connect: opens one.

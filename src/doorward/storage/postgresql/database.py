@@ -1,6 +1,6 @@
 """A PostgreSQL database: its connections, and the lock that lets one change at a time commit.
 
-Not here: the address (`place`), tables (`schema`), statements (`repositories`), threads that share a commit (`writing`).
+Not here: the address (`connecting`), tables (`schema`), statements (`repositories`), threads that share a commit (`group_commit`).
 
 Two pools over one database, which other processes and machines use too:
     readers   up to `readers` connections; each transaction is one snapshot (REPEATABLE READ, READ ONLY)
@@ -27,10 +27,10 @@ from sqlalchemy.exc import DisconnectionError
 
 from doorward.storage.backend import BUSY_TIMEOUT, READERS
 from doorward.storage.connection import driver_of
+from doorward.storage.group_commit import Writer
 from doorward.storage.postgresql.core_view import make_engine
 from doorward.storage.postgresql.faults import translate_commit, translated
-from doorward.storage.postgresql.server import DatabaseServer, is_dead, take_turn
-from doorward.storage.writing import Writer
+from doorward.storage.postgresql.server import DatabaseServer, is_dead, lock_changes
 
 _REVISION = "revision"
 """What is kept with the write connection: the revision that its transaction found."""
@@ -49,7 +49,7 @@ class PostgresqlDatabase(DatabaseServer):
         super().__init__(url, busy_timeout, lambda connection: connection.info[_REVISION])
         self._readers = self._engine(size=readers, read_only=True)
         self._writers = self._engine(size=1, read_only=False)
-        event.listen(self._writers, "begin", _take_turn)
+        event.listen(self._writers, "begin", _lock_changes)
         self._writer = Writer(self._writers, nullcontext, busy_timeout, translate_commit=translate_commit)
 
     @contextmanager
@@ -66,7 +66,7 @@ class PostgresqlDatabase(DatabaseServer):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[Connection]:  # noqa: ARG002  the server's disk is not seen from here
-        """Open a change: durable when the block has ended, undone on any exception; see `writing`.
+        """Open a change: durable when the block has ended, undone on any exception; see `group_commit`.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`, `store-forbidden`, `store-unsure`.
@@ -86,17 +86,17 @@ class PostgresqlDatabase(DatabaseServer):
             lambda: self.connect(read_only=read_only),
             pool_size=size,
             max_overflow=0,
-            pool_timeout=self.patience.total_seconds(),
+            pool_timeout=self.timeout.total_seconds(),
             pool_use_lifo=True,
         )
         event.listen(engine, "checkout", _refuse_dead)
         return engine
 
 
-def _take_turn(connection: Connection) -> None:
+def _lock_changes(connection: Connection) -> None:
     """Read once for all changes of the transaction what a migration would have changed."""
     info = connection.info
-    info[_REVISION] = take_turn(driver_of(connection), info.get(_REVISION))
+    info[_REVISION] = lock_changes(driver_of(connection), info.get(_REVISION))
 
 
 def _refuse_dead(driver: psycopg.Connection, _record: object, _proxy: object) -> None:

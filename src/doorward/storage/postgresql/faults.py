@@ -15,67 +15,67 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
-from doorward.storage.faults import BUSY, CONTRADICTION, Answer
+from doorward.storage.faults import BUSY, CONTRADICTION, ErrorTemplate
 
 if TYPE_CHECKING:
     from sqlalchemy import exc
 
-_AWAY = Answer(
+_AWAY = ErrorTemplate(
     Unavailable,
     "store-unavailable",
     "the database cannot be reached, or ended the connection",
     "look whether the PostgreSQL server runs, and what its log says",
 )
-_UNKNOWN = Answer(
+_UNKNOWN = ErrorTemplate(
     Unavailable,
     "store-unavailable",
     "the database cannot be used",
     "look at the log of the PostgreSQL server",
 )
-_FULL = Answer(
+_FULL = ErrorTemplate(
     Unavailable,
     "store-full",
     "there is no room left for the database",
     "make room on the file system of the PostgreSQL server; nothing was half-written",
 )
-_READ_ONLY = Answer(
+_READ_ONLY = ErrorTemplate(
     Unavailable,
     "store-read-only",
     "the database cannot be written: the server is a standby, or was set to read only",
     "name the primary server in the setting `database`; target_session_attrs=read-write finds it among several",
 )
-STANDBY = Answer(
+STANDBY = ErrorTemplate(
     Unavailable,
     "store-read-only",
     "the server is a standby: what it shows may be older than a revocation",
     "name the primary server in the setting `database`, or several hosts: the primary among them is used",
 )
-_FORBIDDEN = Answer(
+_FORBIDDEN = ErrorTemplate(
     Unavailable,
     "store-forbidden",
     "this user of the database may not do that",
     "the tables must belong to the user that the setting `database` names",
 )
-_REFUSED = Answer(
+_REFUSED = ErrorTemplate(
     Unavailable,
     "store-refused",
     "the database does not let this user in",
     "look at user and password: passfile=/path in the setting `database` names a file with the password, "
     "mode 0600, of the user who runs Doorward",
 )
-_MISSING = Answer(
+_MISSING = ErrorTemplate(
     Unavailable,
     "store-missing",
     "the server has no such database",
     "make it: createdb --template=template0 --encoding=UTF8 --locale=C --owner=USER NAME",
 )
-_DAMAGED = Answer(
+_DAMAGED = ErrorTemplate(
     IntegrityError,
     "store-damaged",
     "the database is damaged",
     "stop every Doorward process, keep a copy of the database, and restore the last backup",
 )
-_UNSURE = Answer(
+_UNSURE = ErrorTemplate(
     Unavailable,
     "store-unsure",
     "the connection to the database was lost during a commit: the change may have been made",
@@ -125,12 +125,12 @@ def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
         the context, the server's message is not.
     """
     if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
-        return BUSY.error("pool-timeout")  # every connection of the pool is in use
+        return BUSY.build("pool-timeout")  # every connection of the pool is in use
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     if state is None:
-        return _AWAY.error(type(cause).__name__)
-    return (_STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN).error(state)
+        return _AWAY.build(type(cause).__name__)
+    return (_STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN).build(state)
 
 
 @contextmanager
@@ -153,11 +153,11 @@ def _kinds() -> tuple[type[Any], ...]:
 
 
 def translate_commit(error: Exception) -> Exception:
-    """Return what a failed commit means: where the connection was lost or ended in it, the answer is not known."""
+    """Return what a failed commit means: where the connection was lost or ended in it, it is not known whether the change was made."""
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     if isinstance(cause, psycopg.OperationalError) and (state is None or state.startswith(("08", "57P"))):
-        return _UNSURE.error(state or type(cause).__name__)
+        return _UNSURE.build(state or type(cause).__name__)
     return error
 
 

@@ -15,7 +15,7 @@ import psycopg
 import structlog
 
 from doorward.core.errors import DoorwardError
-from doorward.storage.postgresql.place import connect
+from doorward.storage.postgresql.connecting import connect
 
 CHANNEL = "doorward_changes"
 _LOOK_SECONDS = 0.5
@@ -55,7 +55,7 @@ class Listener:
         lost = False
         while not self._stop.is_set():
             try:
-                with connect(self._url, patience=timedelta(seconds=5), autocommit=True) as connection:
+                with connect(self._url, timeout=timedelta(seconds=5), autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     if lost:
                         _log.info("the database is listened to again")

@@ -16,9 +16,9 @@ import psycopg
 
 from doorward.storage.backend import BUSY_TIMEOUT
 from doorward.storage.connection import DriverConnection
-from doorward.storage.postgresql import late
+from doorward.storage.postgresql import lazy
 from doorward.storage.postgresql.faults import translate_commit, translated
-from doorward.storage.postgresql.server import DatabaseServer, is_dead, take_turn
+from doorward.storage.postgresql.server import DatabaseServer, is_dead, lock_changes
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,7 +59,7 @@ class OneShotPostgresql(DatabaseServer):
             driver = self._writer = self._kept(self._writer)
             connection = DriverConnection(driver, self._core_over, pyformat=True)
             try:
-                self._revision = take_turn(driver, self._revision)
+                self._revision = lock_changes(driver, self._revision)
                 self.guard.look(connection)
                 yield connection
                 # a commit of a transaction that a swallowed error has ended would say nothing
@@ -84,7 +84,7 @@ class OneShotPostgresql(DatabaseServer):
         return self.connect(read_only=read_only)
 
     def _core_over(self, driver: psycopg.Connection) -> Connection:
-        return late.core_view.core_over(driver, self.connect)
+        return lazy.core_view.core_over(driver, self.connect)
 
 
 def _commit(driver: psycopg.Connection) -> None:

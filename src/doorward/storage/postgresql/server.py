@@ -16,13 +16,13 @@ from typing import Any
 
 import psycopg
 
-from doorward.storage.backend import Condition, SchemaGuard
+from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
-from doorward.storage.postgresql import late
+from doorward.storage.postgresql import lazy
 from doorward.storage.postgresql.catalogue import PostgresqlCatalogue, has_table
-from doorward.storage.postgresql.founding import check_place
+from doorward.storage.postgresql.connecting import connect
 from doorward.storage.postgresql.listening import CHANNEL, Listener
-from doorward.storage.postgresql.place import connect
+from doorward.storage.postgresql.requirements import check_requirements
 
 FOUNDING_LOCK = 0x646F6F7277617264
 """The advisory lock of those who make the first tables: "doorward" in ASCII."""
@@ -40,13 +40,13 @@ class DatabaseServer(ABC):
 
     Args:
         url: `postgresql://…`, without a password.
-        patience: how long a transaction waits for its turn.
+        timeout: how long a transaction waits for its turn.
         read_version: returns what a migration would have changed, of an open change.
     """
 
-    def __init__(self, url: str, patience: timedelta, read_version: Callable[[Any], object]) -> None:
+    def __init__(self, url: str, timeout: timedelta, read_version: Callable[[Any], object]) -> None:
         self.url = url
-        self.patience = patience
+        self.timeout = timeout
         self.catalogue = PostgresqlCatalogue(self.connect)
         self.guard = SchemaGuard(read_version)
 
@@ -63,8 +63,8 @@ class DatabaseServer(ABC):
         """Close every connection."""
 
     def connect(self, *, read_only: bool = False) -> psycopg.Connection:
-        """Open a connection; raises as `place.connect`."""
-        return connect(self.url, patience=self.patience, read_only=read_only)
+        """Open a connection; raises as `connecting.connect`."""
+        return connect(self.url, timeout=self.timeout, read_only=read_only)
 
     def announce(self, connection: Any) -> None:
         """Wake the followers on every machine, if and when the transaction commits."""
@@ -89,18 +89,18 @@ class DatabaseServer(ABC):
         """See that the database is fit for an installation; making it is the business of its administrator.
 
         Raises:
-            ConfigurationError: what is wrong with it: see `founding`.
+            ConfigurationError: what is wrong with it: see `requirements`.
         """
         with self.read() as connection:
-            check_place(connection)
+            check_requirements(connection)
 
     def erase(self) -> None:
         """Drop every table of ours: for the demonstration, which made them."""
         with self.write() as connection:
-            late.core_view.drop_tables(driver_of(connection))
+            lazy.core_view.drop_tables(driver_of(connection))
         self.close()  # what a connection knows of the tables is over
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         """Do nothing: the server keeps its own room."""
         return False
 
@@ -108,12 +108,12 @@ class DatabaseServer(ABC):
         """Return False: how much room the server has is not seen from here."""
         return False
 
-    def examine(self) -> Condition:
+    def check_health(self) -> ServerHealth:
         """Return how the server is; raises as `read`."""
         with self.read() as connection:
             version, *settings = driver_of(connection).execute(_FACTS).fetchone()
         unsafe = [name for name, value in zip(_SAFE, settings, strict=True) if value == "off"]
-        return Condition(
+        return ServerHealth(
             text=f"PostgreSQL {version} at {self.url}",
             trouble=tuple(
                 f"{name} is off at the server: a power cut may take back what was decided" for name in unsafe
@@ -139,7 +139,7 @@ def is_dead(driver: psycopg.Connection) -> bool:
     return bool(waiting.poll(0))
 
 
-def take_turn(driver: psycopg.Connection, seen: object) -> object:
+def lock_changes(driver: psycopg.Connection, seen: object) -> object:
     """Take the lock at the beginning of a change; return what a migration would have changed.
 
     Args:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
@@ -41,7 +41,7 @@ _REASONS = {reason.value: reason for reason in RevocationReason}
 _C = certificates.c
 _ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
 _GET = _ALL.where(_C.id == bindparam("id"))
-_BY_SHA256 = Prepared(_ALL.where(_C.sha256 == bindparam("sha256")))
+_BY_SHA256 = DriverStatement(_ALL.where(_C.sha256 == bindparam("sha256")))
 _BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
 _IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
 _AUTHORITIES = select(partner_authorities.c.id).where(partner_authorities.c.tenant == CURRENT_TENANT)
@@ -81,7 +81,7 @@ _SET_STATE = (
     .where(*_OF)
     .values({name: bindparam(name) for name in ("state", "reason", "revoked_at")})
 )
-_REVOKED = Prepared(
+_REVOKED = DriverStatement(
     select(*_C.values()[:-1]).where(
         _C.tenant == CURRENT_TENANT,
         or_(_C.state == literal_column("'revoked'"), _C.state == literal_column("'on-hold'")),

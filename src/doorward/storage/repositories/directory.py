@@ -12,7 +12,7 @@ from functools import cache
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
 from doorward.stores.group_graph import GroupGraph
@@ -22,8 +22,10 @@ _REMOVED = PrincipalState.REMOVED
 _KINDS = {kind.value: kind for kind in PrincipalKind}
 _STATES = {state.value: state for state in PrincipalState}
 
-_TENANT = Prepared("SELECT id, trust_domain, status_url, created_at FROM tenants WHERE id = :this_tenant")
-_ADD_TENANT = Prepared(
+_TENANT = DriverStatement(
+    "SELECT id, trust_domain, status_url, created_at FROM tenants WHERE id = :this_tenant"
+)
+_ADD_TENANT = DriverStatement(
     """INSERT INTO tenants (id, trust_domain, status_url, created_at)
     VALUES (:id, :trust_domain, :status_url, :created_at) ON CONFLICT DO NOTHING"""
 )
@@ -43,61 +45,65 @@ _INSIDE = """WITH RECURSIVE inside (group_id) AS (
     )"""
 _IN_GROUP = """AND p.id IN (SELECT i.principal_id FROM group_members AS i
     WHERE i.group_id IN (SELECT group_id FROM inside))"""
-_BY_ID = Prepared(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
-_BY_NAME = Prepared(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
-_LIST = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
-_LIST_KIND = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' AND p.kind = :kind ORDER BY p.name, g.name")
-_MEMBERS = Prepared(f"{_INSIDE} {_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name")
-_ADD = Prepared(
+_BY_ID = DriverStatement(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
+_BY_NAME = DriverStatement(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
+_LIST = DriverStatement(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
+_LIST_KIND = DriverStatement(
+    f"{_PRINCIPALS} AND p.state <> 'removed' AND p.kind = :kind ORDER BY p.name, g.name"
+)
+_MEMBERS = DriverStatement(
+    f"{_INSIDE} {_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name"
+)
+_ADD = DriverStatement(
     """INSERT INTO principals (id, tenant, kind, name, state, display_name, partner_id, created_at)
     VALUES (:id, :this_tenant, :kind, :name, :state, :display_name, :partner_id, :created_at)
     ON CONFLICT DO NOTHING"""
 )
-_SET_STATE = Prepared("UPDATE principals SET state = :state WHERE tenant = :this_tenant AND id = :of")
-_SET_DISPLAY_NAME = Prepared(
+_SET_STATE = DriverStatement("UPDATE principals SET state = :state WHERE tenant = :this_tenant AND id = :of")
+_SET_DISPLAY_NAME = DriverStatement(
     "UPDATE principals SET display_name = :text WHERE tenant = :this_tenant AND id = :of"
 )
-_REMOVE_MEMBERS = Prepared("DELETE FROM group_members WHERE tenant = :this_tenant AND group_id = :of")
-_REMOVE_NESTINGS = Prepared(
+_REMOVE_MEMBERS = DriverStatement("DELETE FROM group_members WHERE tenant = :this_tenant AND group_id = :of")
+_REMOVE_NESTINGS = DriverStatement(
     "DELETE FROM group_nestings WHERE tenant = :this_tenant AND (inner_id = :of OR outer_id = :of)"
 )
-_REMOVE_GROUP = Prepared("DELETE FROM groups WHERE tenant = :this_tenant AND id = :of")
-_REMOVED_NAME = Prepared(
+_REMOVE_GROUP = DriverStatement("DELETE FROM groups WHERE tenant = :this_tenant AND id = :of")
+_REMOVED_NAME = DriverStatement(
     """SELECT id FROM principals
     WHERE tenant = :this_tenant AND name = :name AND partner_id = :of AND state = 'removed' LIMIT 1"""
 )
-_REMOVE_PARTNER = Prepared(
+_REMOVE_PARTNER = DriverStatement(
     """UPDATE principals SET state = 'removed'
     WHERE tenant = :this_tenant AND partner_id = :of AND state <> 'removed'"""
 )
-_EXISTS = Prepared("SELECT id FROM principals WHERE tenant = :this_tenant AND id = :id")
+_EXISTS = DriverStatement("SELECT id FROM principals WHERE tenant = :this_tenant AND id = :id")
 
-_ADD_GROUP = Prepared(
+_ADD_GROUP = DriverStatement(
     """INSERT INTO groups (id, tenant, name, created_at) VALUES (:id, :this_tenant, :name, :created_at)
     ON CONFLICT DO NOTHING"""
 )
-_GROUP = Prepared("SELECT id FROM groups WHERE tenant = :this_tenant AND name = :name")
+_GROUP = DriverStatement("SELECT id FROM groups WHERE tenant = :this_tenant AND name = :name")
 # not count(p.id): PostgreSQL would rather use a count(text) that another user has made (docs/design/0063)
-_GROUPS = Prepared(
+_GROUPS = DriverStatement(
     """SELECT g.name, count(*) FILTER (WHERE p.id IS NOT NULL) FROM groups AS g
     LEFT JOIN group_members AS m ON m.group_id = g.id
     LEFT JOIN principals AS p ON p.id = m.principal_id AND p.state <> 'removed'
     WHERE g.tenant = :this_tenant GROUP BY g.name ORDER BY g.name"""
 )
-_ADD_MEMBER = Prepared(
+_ADD_MEMBER = DriverStatement(
     """INSERT INTO group_members (principal_id, group_id, tenant) VALUES (:member, :of, :this_tenant)
     ON CONFLICT DO NOTHING"""
 )
-_REMOVE_MEMBER = Prepared(
+_REMOVE_MEMBER = DriverStatement(
     "DELETE FROM group_members WHERE tenant = :this_tenant AND principal_id = :member AND group_id = :of"
 )
-_NESTINGS = Prepared(
+_NESTINGS = DriverStatement(
     """SELECT i.name, o.name FROM group_nestings AS n
     JOIN groups AS i ON i.id = n.inner_id
     JOIN groups AS o ON o.id = n.outer_id
     WHERE n.tenant = :this_tenant ORDER BY i.name, o.name"""
 )
-_ENCLOSING = Prepared(
+_ENCLOSING = DriverStatement(
     """WITH RECURSIVE around (group_id) AS (
         SELECT id FROM groups WHERE tenant = :this_tenant AND name = :name
         UNION
@@ -105,11 +111,11 @@ _ENCLOSING = Prepared(
     )
     SELECT g.name FROM around AS a JOIN groups AS g ON g.id = a.group_id"""
 )
-_NEST = Prepared(
+_NEST = DriverStatement(
     """INSERT INTO group_nestings (inner_id, outer_id, tenant) VALUES (:inside, :around, :this_tenant)
     ON CONFLICT DO NOTHING"""
 )
-_UNNEST = Prepared(
+_UNNEST = DriverStatement(
     "DELETE FROM group_nestings WHERE tenant = :this_tenant AND inner_id = :inside AND outer_id = :around"
 )
 
@@ -263,11 +269,11 @@ class SqlDirectory:
         inside, around = self._group_id(inner), self._group_id(outer)
         return self._transaction.driver_change(_UNNEST, inside=inside, around=around) == 1
 
-    def _only(self, statement: Prepared, **values: str) -> Principal | None:
+    def _only(self, statement: DriverStatement, **values: str) -> Principal | None:
         found = _principals(self._transaction.driver_rows(statement, **values), self.enclosing)
         return found[0] if found else None
 
-    def _many(self, statement: Prepared, **values: str) -> builtins.list[Principal]:
+    def _many(self, statement: DriverStatement, **values: str) -> builtins.list[Principal]:
         graph = GroupGraph(self.nestings())
 
         @cache

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.factor_kinds import FactorKind
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
@@ -30,32 +30,34 @@ OF_PARTNER = (
 _FACTORS = """SELECT id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,
         last_used_at
     FROM factors WHERE tenant = :this_tenant"""
-_ADD = Prepared(
+_ADD = DriverStatement(
     """INSERT INTO factors (id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,
         last_used_at)
     VALUES (:id, :this_tenant, :principal_id, :kind, :name, :secret, :credential_id, :counter, :rp_id, :created_at,
         :last_used_at)
     ON CONFLICT DO NOTHING"""
 )
-_BY_ID = Prepared(f"{_FACTORS} AND id = :of")
-_OF_PRINCIPAL = Prepared(f"{_FACTORS} AND principal_id = :principal_id ORDER BY created_at, id")
-_BY_CREDENTIAL = Prepared(f"{_FACTORS} AND credential_id = :credential_id AND credential_id <> ''")
-_COUNT_FOREIGN = Prepared(
+_BY_ID = DriverStatement(f"{_FACTORS} AND id = :of")
+_OF_PRINCIPAL = DriverStatement(f"{_FACTORS} AND principal_id = :principal_id ORDER BY created_at, id")
+_BY_CREDENTIAL = DriverStatement(f"{_FACTORS} AND credential_id = :credential_id AND credential_id <> ''")
+_COUNT_FOREIGN = DriverStatement(
     "SELECT count(*) FROM factors WHERE tenant = :this_tenant AND rp_id <> '' AND rp_id <> :rp_id"
 )
-_USE = Prepared(
+_USE = DriverStatement(
     """UPDATE factors SET counter = :counter, last_used_at = :at
     WHERE tenant = :this_tenant AND id = :of AND counter = :expected"""
 )
-_RENAME = Prepared("UPDATE factors SET name = :name WHERE tenant = :this_tenant AND id = :of")
-_REMOVE = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND id = :of")
-_REMOVE_ALL = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND principal_id = :principal_id")
-_REMOVE_PARTNER = Prepared(f"DELETE FROM factors WHERE tenant = :this_tenant AND {OF_PARTNER}")
+_RENAME = DriverStatement("UPDATE factors SET name = :name WHERE tenant = :this_tenant AND id = :of")
+_REMOVE = DriverStatement("DELETE FROM factors WHERE tenant = :this_tenant AND id = :of")
+_REMOVE_ALL = DriverStatement(
+    "DELETE FROM factors WHERE tenant = :this_tenant AND principal_id = :principal_id"
+)
+_REMOVE_PARTNER = DriverStatement(f"DELETE FROM factors WHERE tenant = :this_tenant AND {OF_PARTNER}")
 
 _RIGHTS = """SELECT id, tenant, principal_id, certificate_id, token_sha256, strongest, created_at, expires_at,
         used_at
     FROM enrolment_rights WHERE tenant = :this_tenant"""
-_ADD_RIGHT = Prepared(
+_ADD_RIGHT = DriverStatement(
     """INSERT INTO enrolment_rights (id, tenant, principal_id, certificate_id, token_sha256, strongest, created_at,
         expires_at, used_at)
     VALUES (:id, :this_tenant, :principal_id, :certificate_id, :token_sha256, :strongest, :created_at, :expires_at,
@@ -63,29 +65,33 @@ _ADD_RIGHT = Prepared(
     ON CONFLICT DO NOTHING"""
 )
 _IS_OPEN = "used_at IS NULL AND expires_at > :at"
-_OPEN_FOR = Prepared(f"{_RIGHTS} AND principal_id = :principal_id AND {_IS_OPEN} ORDER BY created_at, id")
-_BY_TOKEN = Prepared(f"{_RIGHTS} AND token_sha256 = :token AND token_sha256 <> ''")
-_USE_RIGHT = Prepared(
+_OPEN_FOR = DriverStatement(
+    f"{_RIGHTS} AND principal_id = :principal_id AND {_IS_OPEN} ORDER BY created_at, id"
+)
+_BY_TOKEN = DriverStatement(f"{_RIGHTS} AND token_sha256 = :token AND token_sha256 <> ''")
+_USE_RIGHT = DriverStatement(
     f"UPDATE enrolment_rights SET used_at = :at WHERE tenant = :this_tenant AND id = :of AND {_IS_OPEN}"
 )
 _VOID = f"UPDATE enrolment_rights SET expires_at = :at WHERE tenant = :this_tenant AND {_IS_OPEN}"
-_VOID_ALL = Prepared(f"{_VOID} AND principal_id = :principal_id")
-_VOID_PARTNER = Prepared(f"{_VOID} AND {OF_PARTNER}")
-_VOID_EVERY = Prepared(_VOID)
-_PRUNE_RIGHTS = Prepared("DELETE FROM enrolment_rights WHERE tenant = :this_tenant AND expires_at < :before")
+_VOID_ALL = DriverStatement(f"{_VOID} AND principal_id = :principal_id")
+_VOID_PARTNER = DriverStatement(f"{_VOID} AND {OF_PARTNER}")
+_VOID_EVERY = DriverStatement(_VOID)
+_PRUNE_RIGHTS = DriverStatement(
+    "DELETE FROM enrolment_rights WHERE tenant = :this_tenant AND expires_at < :before"
+)
 
-_THROTTLE = Prepared(
+_THROTTLE = DriverStatement(
     """SELECT key, tenant, failures, last_at, blocked_until FROM throttles
     WHERE tenant = :this_tenant AND key = :key"""
 )
-_SAVE_THROTTLE = Prepared(
+_SAVE_THROTTLE = DriverStatement(
     """INSERT INTO throttles (tenant, key, failures, last_at, blocked_until)
     VALUES (:this_tenant, :key, :failures, :last_at, :blocked_until)
     ON CONFLICT (tenant, key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at,
         blocked_until = excluded.blocked_until"""
 )
-_FORGET_THROTTLE = Prepared("DELETE FROM throttles WHERE tenant = :this_tenant AND key = :key")
-_PRUNE_THROTTLES = Prepared(
+_FORGET_THROTTLE = DriverStatement("DELETE FROM throttles WHERE tenant = :this_tenant AND key = :key")
+_PRUNE_THROTTLES = DriverStatement(
     """DELETE FROM throttles WHERE tenant = :this_tenant AND last_at < :before
     AND (blocked_until IS NULL OR blocked_until < :before)"""
 )

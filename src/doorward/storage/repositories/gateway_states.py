@@ -5,27 +5,27 @@ from __future__ import annotations
 from datetime import datetime
 
 from doorward.core.errors import NotFound
-from doorward.storage.prepared import Prepared
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
 from doorward.stores.records import GatewayRecord
 
-_SAVE = Prepared(
+_SAVE = DriverStatement(
     """INSERT INTO gateways (id, tenant, name, confirmed_seq, seen_at, status, assertion_jwk)
     VALUES (:id, :this_tenant, :name, :confirmed_seq, :seen_at, :status, :assertion_jwk)
     ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, name = excluded.name,
         confirmed_seq = excluded.confirmed_seq, seen_at = excluded.seen_at, status = excluded.status,
         assertion_jwk = excluded.assertion_jwk"""
 )
-_CONFIRM = Prepared(
+_CONFIRM = DriverStatement(
     """UPDATE gateways SET confirmed_seq = :confirmed_seq, seen_at = :seen_at, status = :status
     WHERE tenant = :this_tenant AND id = :of"""
 )
-_LIST = Prepared(
+_LIST = DriverStatement(
     """SELECT id, tenant, name, confirmed_seq, seen_at, status, assertion_jwk FROM gateways
     WHERE tenant = :this_tenant ORDER BY name, id"""
 )
-_REMOVE = Prepared("DELETE FROM gateways WHERE tenant = :this_tenant AND id = :of")
+_REMOVE = DriverStatement("DELETE FROM gateways WHERE tenant = :this_tenant AND id = :of")
 
 
 class SqlGateways:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from doorward.storage.prepared import Prepared
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_optional_microseconds, to_optional_microseconds
 from doorward.stores.holder_notes import HolderNote
 
-_OF = Prepared(
+_OF = DriverStatement(
     """SELECT certificate_id, tenant, name, lost_at FROM holder_notes
     WHERE tenant = :this_tenant AND certificate_id = :of"""
 )
-_SAVE = Prepared(
+_SAVE = DriverStatement(
     """INSERT INTO holder_notes (certificate_id, tenant, name, lost_at)
     VALUES (:certificate_id, :this_tenant, :name, :lost_at)
     ON CONFLICT (certificate_id) DO UPDATE SET name = excluded.name, lost_at = excluded.lost_at"""

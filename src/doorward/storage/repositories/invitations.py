@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from doorward.core.errors import IntegrityError
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
@@ -21,24 +21,24 @@ from doorward.stores.records import InvitationRecord
 _ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at
     FROM invitations WHERE tenant = :this_tenant"""
 _IS_OPEN = "used_at IS NULL AND voided_at IS NULL"
-_ADD = Prepared(
+_ADD = DriverStatement(
     """INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, used_at,
         certificate_id, voided_at)
     VALUES (:id, :this_tenant, :principal_id, :token_sha256, :created_at, :expires_at, :used_at,
         :certificate_id, :voided_at)
     ON CONFLICT DO NOTHING"""
 )
-_BY_TOKEN = Prepared(f"{_ALL} AND token_sha256 = :token")
-_BY_ID = Prepared(f"{_ALL} AND id = :of")
-_OPEN_AT = Prepared(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER BY created_at, id")
-_OPEN_OF = Prepared(
+_BY_TOKEN = DriverStatement(f"{_ALL} AND token_sha256 = :token")
+_BY_ID = DriverStatement(f"{_ALL} AND id = :of")
+_OPEN_AT = DriverStatement(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER BY created_at, id")
+_OPEN_OF = DriverStatement(
     f"{_ALL} AND {_IS_OPEN} AND expires_at > :now AND principal_id = :principal_id ORDER BY created_at, id"
 )
-_REDEEM = Prepared(
+_REDEEM = DriverStatement(
     """UPDATE invitations SET used_at = :at, certificate_id = :certificate_id
     WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL AND expires_at > :at"""
 )
-_VOID = Prepared(
+_VOID = DriverStatement(
     """UPDATE invitations SET voided_at = :at
     WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL"""
 )

@@ -10,47 +10,47 @@ from datetime import datetime
 
 from doorward.core.entities import Application
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
 from doorward.stores.records import ChangeKind, ChangeRecord, RevisionRecord
 
-_APPLICATIONS = Prepared(
+_APPLICATIONS = DriverStatement(
     """SELECT id, tenant, name FROM applications
     WHERE tenant = :this_tenant AND removed_at IS NULL ORDER BY name"""
 )
-_ADD_APPLICATION = Prepared(
+_ADD_APPLICATION = DriverStatement(
     """INSERT INTO applications (id, tenant, name, created_at, removed_at)
     VALUES (:id, :this_tenant, :name, :created_at, NULL) ON CONFLICT DO NOTHING"""
 )
-_REMOVE_APPLICATION = Prepared(
+_REMOVE_APPLICATION = DriverStatement(
     """UPDATE applications SET removed_at = :removed_at
     WHERE tenant = :this_tenant AND id = :of AND removed_at IS NULL"""
 )
 
 _REVISIONS = """SELECT number, tenant, document, sha256, actor, created_at
     FROM revisions WHERE tenant = :this_tenant"""
-_LATEST = Prepared(f"{_REVISIONS} ORDER BY number DESC LIMIT 1")
-_REVISION = Prepared(f"{_REVISIONS} AND number = :number")
-_HISTORY = Prepared(f"{_REVISIONS} ORDER BY number DESC LIMIT :at_most")
-_HIGHEST = Prepared("SELECT coalesce(max(number), 0) FROM revisions WHERE tenant = :this_tenant")
-_ADD_REVISION = Prepared(
+_LATEST = DriverStatement(f"{_REVISIONS} ORDER BY number DESC LIMIT 1")
+_REVISION = DriverStatement(f"{_REVISIONS} AND number = :number")
+_HISTORY = DriverStatement(f"{_REVISIONS} ORDER BY number DESC LIMIT :at_most")
+_HIGHEST = DriverStatement("SELECT coalesce(max(number), 0) FROM revisions WHERE tenant = :this_tenant")
+_ADD_REVISION = DriverStatement(
     """INSERT INTO revisions (tenant, number, document, sha256, actor, created_at)
     VALUES (:this_tenant, :number, :document, :sha256, :actor, :created_at) ON CONFLICT DO NOTHING"""
 )
 
 # The counter's row is locked from here to the commit, and undone with it: so numbers follow the order
 # of the commits and have no holes, which a database sequence does not promise.
-_NEXT = Prepared(
+_NEXT = DriverStatement(
     """INSERT INTO change_counters (tenant, value) VALUES (:this_tenant, 1)
     ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + 1 RETURNING value"""
 )
-_HEAD = Prepared("SELECT value FROM change_counters WHERE tenant = :this_tenant")
-_ADD_CHANGE = Prepared(
+_HEAD = DriverStatement("SELECT value FROM change_counters WHERE tenant = :this_tenant")
+_ADD_CHANGE = DriverStatement(
     """INSERT INTO changes (tenant, seq, kind, subject, at)
     VALUES (:this_tenant, :seq, :kind, :subject, :at)"""
 )
-_SINCE = Prepared(
+_SINCE = DriverStatement(
     """SELECT seq, tenant, kind, subject, at FROM changes
     WHERE tenant = :this_tenant AND seq > :after ORDER BY seq LIMIT :at_most"""
 )

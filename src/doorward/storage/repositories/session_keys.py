@@ -9,7 +9,7 @@ import builtins
 from datetime import datetime
 
 from doorward.core.errors import IntegrityError
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
@@ -19,19 +19,19 @@ from doorward.storage.values import (
 )
 from doorward.stores.factor_records import SessionKeyRecord
 
-_LIST = Prepared(
+_LIST = DriverStatement(
     """SELECT id, tenant, public_jwk, sealed, created_at, retired_at FROM session_keys
     WHERE tenant = :this_tenant ORDER BY created_at DESC, id DESC"""
 )
-_ADD = Prepared(
+_ADD = DriverStatement(
     """INSERT INTO session_keys (id, tenant, public_jwk, sealed, created_at, retired_at)
     VALUES (:id, :this_tenant, :public_jwk, :sealed, :created_at, :retired_at)
     ON CONFLICT DO NOTHING"""
 )
-_RETIRE = Prepared(
+_RETIRE = DriverStatement(
     "UPDATE session_keys SET retired_at = :at WHERE tenant = :this_tenant AND id = :of AND retired_at IS NULL"
 )
-_REMOVE = Prepared("DELETE FROM session_keys WHERE tenant = :this_tenant AND id = :of")
+_REMOVE = DriverStatement("DELETE FROM session_keys WHERE tenant = :this_tenant AND id = :of")
 
 
 class SqlSessionKeys:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from doorward.core.errors import IntegrityError
 from doorward.core.factor_kinds import FactorKind
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.repositories.factors import OF_PARTNER
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
@@ -27,50 +27,52 @@ from doorward.stores.factor_records import SessionRecord
 _COLUMNS = """id, tenant, principal_id, certificate_id, certificate_sha256, application_id, token_sha256, source,
         client, factors, created_at, seen_at, ends_at, ended_at"""
 _SESSIONS = f"SELECT {_COLUMNS} FROM sessions WHERE tenant = :this_tenant"
-_ADD = Prepared(
+_ADD = DriverStatement(
     f"""INSERT INTO sessions ({_COLUMNS})
     VALUES (:id, :this_tenant, :principal_id, :certificate_id, :certificate_sha256, :application_id, :token_sha256,
         :source, :client, :factors, :created_at, :seen_at, :ends_at, :ended_at)
     ON CONFLICT DO NOTHING"""
 )
-_BY_ID = Prepared(f"{_SESSIONS} AND id = :of")
-_BY_TOKEN = Prepared(f"{_SESSIONS} AND token_sha256 = :token AND token_sha256 <> ''")
+_BY_ID = DriverStatement(f"{_SESSIONS} AND id = :of")
+_BY_TOKEN = DriverStatement(f"{_SESSIONS} AND token_sha256 = :token AND token_sha256 <> ''")
 _IS_OPEN = "ended_at IS NULL AND ends_at > :at"
-_OPEN_AT = Prepared(f"{_SESSIONS} AND {_IS_OPEN} ORDER BY created_at, id")
-_OPEN_OF = Prepared(f"{_SESSIONS} AND {_IS_OPEN} AND principal_id = :principal_id ORDER BY created_at, id")
-_BEGUN = Prepared(  # no session ends before it begins: the end is what the index has
+_OPEN_AT = DriverStatement(f"{_SESSIONS} AND {_IS_OPEN} ORDER BY created_at, id")
+_OPEN_OF = DriverStatement(
+    f"{_SESSIONS} AND {_IS_OPEN} AND principal_id = :principal_id ORDER BY created_at, id"
+)
+_BEGUN = DriverStatement(  # no session ends before it begins: the end is what the index has
     f"""{_SESSIONS} AND principal_id = :principal_id AND ends_at >= :since AND created_at >= :since
     ORDER BY created_at DESC, id DESC LIMIT :most"""
 )
-_TOUCH = Prepared(
+_TOUCH = DriverStatement(
     """UPDATE sessions SET seen_at = :seen_at, factors = :factors
     WHERE tenant = :this_tenant AND id = :of AND ended_at IS NULL"""
 )
 _END = f"UPDATE sessions SET ended_at = :at WHERE tenant = :this_tenant AND {_IS_OPEN}"
-_END_ONE = Prepared(f"{_END} AND id = :of")
-_END_ALL = Prepared(f"{_END} AND principal_id = :principal_id")
-_END_PAIR = Prepared(f"{_END} AND principal_id = :principal_id AND application_id = :application_id")
-_END_CERTIFICATE = Prepared(f"{_END} AND certificate_id = :certificate_id")
-_END_PARTNER = Prepared(f"{_END} AND {OF_PARTNER}")
-_END_EVERY = Prepared(_END)
-_LATEST_END = Prepared(
+_END_ONE = DriverStatement(f"{_END} AND id = :of")
+_END_ALL = DriverStatement(f"{_END} AND principal_id = :principal_id")
+_END_PAIR = DriverStatement(f"{_END} AND principal_id = :principal_id AND application_id = :application_id")
+_END_CERTIFICATE = DriverStatement(f"{_END} AND certificate_id = :certificate_id")
+_END_PARTNER = DriverStatement(f"{_END} AND {OF_PARTNER}")
+_END_EVERY = DriverStatement(_END)
+_LATEST_END = DriverStatement(
     f"""SELECT max(ends_at) FROM sessions WHERE tenant = :this_tenant AND certificate_id = :certificate_id
     AND application_id = :application_id AND {_IS_OPEN}"""
 )
-_PRUNE = Prepared("DELETE FROM sessions WHERE tenant = :this_tenant AND ends_at < :before")
+_PRUNE = DriverStatement("DELETE FROM sessions WHERE tenant = :this_tenant AND ends_at < :before")
 
 _COUNTER = """coalesce((SELECT counter FROM session_epochs WHERE tenant = :this_tenant
         AND principal_id = {} AND application_id = {}), 0)"""
-_EPOCH = Prepared(
+_EPOCH = DriverStatement(
     f"""SELECT {_COUNTER.format("''", "''")}, {_COUNTER.format(":principal_id", "''")},
         {_COUNTER.format(":principal_id", ":application_id")}"""
 )
-_RAISE = Prepared(
+_RAISE = DriverStatement(
     """INSERT INTO session_epochs (tenant, principal_id, application_id, counter)
     VALUES (:this_tenant, :principal_id, :application_id, 1)
     ON CONFLICT (tenant, principal_id, application_id) DO UPDATE SET counter = session_epochs.counter + 1"""
 )
-_RAISE_ALL = Prepared(
+_RAISE_ALL = DriverStatement(
     """INSERT INTO session_epochs (tenant, principal_id, application_id, counter)
     VALUES (:this_tenant, '', '', :least)
     ON CONFLICT (tenant, principal_id, application_id) DO UPDATE SET counter = CASE

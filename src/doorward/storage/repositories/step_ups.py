@@ -10,7 +10,7 @@ from datetime import datetime
 
 from doorward.core.errors import IntegrityError
 from doorward.core.factor_kinds import FactorKind
-from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_moments, to_microseconds, to_moments
 from doorward.stores.factor_protocols import MAX_STEP_UPS
@@ -18,37 +18,41 @@ from doorward.stores.factor_records import SessionCodeRecord, StepUpRecord
 
 _COLUMNS = """id, tenant, principal_id, certificate_sha256, application_id, host, request, return_path, created_at,
         expires_at"""
-_ADD = Prepared(
+_ADD = DriverStatement(
     f"""INSERT INTO step_ups ({_COLUMNS})
     VALUES (:id, :this_tenant, :principal_id, :certificate_sha256, :application_id, :host, :request, :return_path,
         :created_at, :expires_at)"""
 )
-_MAKE_ROOM = Prepared(
+_MAKE_ROOM = DriverStatement(
     f"""DELETE FROM step_ups WHERE tenant = :this_tenant AND certificate_sha256 = :certificate_sha256
     AND id NOT IN (
         SELECT id FROM step_ups WHERE tenant = :this_tenant AND certificate_sha256 = :certificate_sha256
         ORDER BY created_at DESC, id DESC LIMIT {MAX_STEP_UPS})"""
 )
-_BY_ID = Prepared(f"SELECT {_COLUMNS} FROM step_ups WHERE tenant = :this_tenant AND id = :of")
-_REMOVE = Prepared("DELETE FROM step_ups WHERE tenant = :this_tenant AND id = :of")
-_REMOVE_ALL = Prepared("DELETE FROM step_ups WHERE tenant = :this_tenant AND principal_id = :principal_id")
-_PRUNE = Prepared("DELETE FROM step_ups WHERE tenant = :this_tenant AND expires_at < :before")
+_BY_ID = DriverStatement(f"SELECT {_COLUMNS} FROM step_ups WHERE tenant = :this_tenant AND id = :of")
+_REMOVE = DriverStatement("DELETE FROM step_ups WHERE tenant = :this_tenant AND id = :of")
+_REMOVE_ALL = DriverStatement(
+    "DELETE FROM step_ups WHERE tenant = :this_tenant AND principal_id = :principal_id"
+)
+_PRUNE = DriverStatement("DELETE FROM step_ups WHERE tenant = :this_tenant AND expires_at < :before")
 
 _CODE_COLUMNS = """code_sha256, tenant, session_id, principal_id, certificate_sha256, application_id, host, request,
         return_path, factors, created_at, expires_at"""
-_ADD_CODE = Prepared(
+_ADD_CODE = DriverStatement(
     f"""INSERT INTO session_codes ({_CODE_COLUMNS})
     VALUES (:code_sha256, :this_tenant, :session_id, :principal_id, :certificate_sha256, :application_id, :host,
         :request, :return_path, :factors, :created_at, :expires_at)
     ON CONFLICT DO NOTHING"""
 )
-_TAKE_CODE = Prepared(
+_TAKE_CODE = DriverStatement(
     f"DELETE FROM session_codes WHERE tenant = :this_tenant AND code_sha256 = :code RETURNING {_CODE_COLUMNS}"
 )
-_REMOVE_CODES = Prepared(
+_REMOVE_CODES = DriverStatement(
     "DELETE FROM session_codes WHERE tenant = :this_tenant AND principal_id = :principal_id"
 )
-_PRUNE_CODES = Prepared("DELETE FROM session_codes WHERE tenant = :this_tenant AND expires_at < :before")
+_PRUNE_CODES = DriverStatement(
+    "DELETE FROM session_codes WHERE tenant = :this_tenant AND expires_at < :before"
+)
 
 
 class SqlStepUps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.storage.connection import driver_of
-from doorward.storage.sqlite import late
+from doorward.storage.sqlite import lazy
 from doorward.storage.sqlite.schema_digest import has_this_schema
 
 # `schema_check` says what differs: it compares with the metadata, which needs Core.
@@ -32,8 +32,8 @@ class SqliteCatalogue:
 
     def find_faults(self, connection: Any) -> list[str]:
         """Return what differs from the schema of this program, a phrase each."""
-        return late.schema_check.find_schema_faults(connection)
+        return lazy.schema_check.find_schema_faults(connection)
 
     def find_damage(self, connection: Any) -> list[str]:
         """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
-        return late.schema_check.find_damage(connection)
+        return lazy.schema_check.find_damage(connection)

@@ -1,7 +1,7 @@
 """The database of a process with threads: its connections and its transactions.
 
 Not here: the file and its connections (`file`), a process of one command (`one_shot`), tables
-(`schema`), statements (`repositories`), who writes when (`writing`, `turns`).
+(`schema`), statements (`repositories`), who writes when (`group_commit`, `write_lock`).
 
 Two pools over one file, shared with other processes:
     readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from doorward.storage.backend import BUSY_TIMEOUT, READERS
+from doorward.storage.group_commit import Writer
 from doorward.storage.sqlite.faults import translated
 from doorward.storage.sqlite.file import DatabaseFile
-from doorward.storage.writing import Writer
 
 importlib.import_module("doorward.storage.sqlite.functions")
 
@@ -45,7 +45,7 @@ class SqliteDatabase(DatabaseFile):
         super().__init__(path.absolute(), busy_timeout)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
         self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
-        self._writer = Writer(self._writers, lambda: self.turns.taken(busy_timeout), busy_timeout)
+        self._writer = Writer(self._writers, lambda: self.write_lock.held(busy_timeout), busy_timeout)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -61,7 +61,7 @@ class SqliteDatabase(DatabaseFile):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[Connection]:
-        """Open a change: durable when the block has ended, undone on any exception; see `writing`.
+        """Open a change: durable when the block has ended, undone on any exception; see `group_commit`.
 
         Args:
             traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
@@ -79,7 +79,7 @@ class SqliteDatabase(DatabaseFile):
             yield connection
         self.reserve.hold()
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         """Add to the pages that are kept for withdrawals; return whether more are missing."""
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.connection.driver_connection)
@@ -88,7 +88,7 @@ class SqliteDatabase(DatabaseFile):
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
         self._readers.dispose()
         self._writers.dispose()
-        self.turns.close()
+        self.write_lock.close()
 
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
         engine = create_engine(
@@ -97,7 +97,7 @@ class SqliteDatabase(DatabaseFile):
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            pool_timeout=self.patience.total_seconds(),
+            pool_timeout=self.timeout.total_seconds(),
             pool_use_lifo=True,
             hide_parameters=True,  # an error must not carry a token or a name into a log
         )

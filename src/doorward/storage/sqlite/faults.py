@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
-from doorward.storage.faults import BUSY, CONTRADICTION, Answer
+from doorward.storage.faults import BUSY, CONTRADICTION, ErrorTemplate
 
 if TYPE_CHECKING:
     from sqlalchemy import exc
@@ -23,37 +23,37 @@ _PRIMARY = 0xFF
 """The low byte of an extended result code is the primary one."""
 
 
-_UNKNOWN = Answer(
+_UNKNOWN = ErrorTemplate(
     Unavailable,
     "store-unavailable",
     "the database cannot be used",
     "look at the file's directory: does it exist, and may this user write there?",
 )
-_DAMAGED = Answer(
+_DAMAGED = ErrorTemplate(
     IntegrityError,
     "store-damaged",
     "the database file is damaged or is no database",
     "stop every Doorward process, keep a copy of the file, and restore the last backup",
 )
-_ANSWERS = {
+_TEMPLATES = {
     sqlite3.SQLITE_BUSY: BUSY,
     sqlite3.SQLITE_LOCKED: BUSY,
     sqlite3.SQLITE_CONSTRAINT: CONTRADICTION,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_FULL: Answer(
+    sqlite3.SQLITE_FULL: ErrorTemplate(
         Unavailable,
         "store-full",
         "there is no room left for the database",
         "make room on the file system of the data directory; nothing was half-written",
     ),
-    sqlite3.SQLITE_READONLY: Answer(
+    sqlite3.SQLITE_READONLY: ErrorTemplate(
         Unavailable,
         "store-read-only",
         "the database cannot be written",
         "is the file system mounted read-only, or does the file belong to another user?",
     ),
-    sqlite3.SQLITE_CANTOPEN: Answer(
+    sqlite3.SQLITE_CANTOPEN: ErrorTemplate(
         Unavailable,
         "store-missing",
         "there is no database that this user can open",
@@ -73,13 +73,13 @@ def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
         symbol is in the context, its message is not.
     """
     if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
-        return BUSY.error("pool-timeout")  # every connection of the pool is in use
+        return BUSY.build("pool-timeout")  # every connection of the pool is in use
     cause = getattr(error, "orig", error)
     number = getattr(cause, "sqlite_errorcode", None)
     if number is None:
-        return _UNKNOWN.error(type(cause).__name__)
-    answer = _ANSWERS.get(number & _PRIMARY, _UNKNOWN)
-    return answer.error(str(getattr(cause, "sqlite_errorname", number)))
+        return _UNKNOWN.build(type(cause).__name__)
+    template = _TEMPLATES.get(number & _PRIMARY, _UNKNOWN)
+    return template.build(str(getattr(cause, "sqlite_errorname", number)))
 
 
 @contextmanager

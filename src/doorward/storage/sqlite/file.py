@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import quote
 
 from doorward.core.errors import Unavailable
-from doorward.storage.backend import Condition, SchemaGuard
+from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
-from doorward.storage.sqlite.reserve import Reserve
-from doorward.storage.sqlite.turns import Turns
+from doorward.storage.sqlite.reserve import DiskReserve
+from doorward.storage.sqlite.write_lock import WriteLock
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -40,16 +40,16 @@ class DatabaseFile:
 
     Args:
         path: the file, absolute.
-        patience: how long a transaction waits for its turn.
+        timeout: how long a transaction waits for its turn.
     """
 
-    def __init__(self, path: Path, patience: timedelta) -> None:
+    def __init__(self, path: Path, timeout: timedelta) -> None:
         self.path = path
-        self.patience = patience
+        self.timeout = timeout
         self.catalogue = SqliteCatalogue()
         self.guard = SchemaGuard(_read_version)
-        self.turns = Turns(path)
-        self.reserve = Reserve(path)
+        self.write_lock = WriteLock(path)
+        self.reserve = DiskReserve(path)
 
     def exists(self) -> bool:
         """Return whether there is a file; its content is looked at when it is used."""
@@ -70,7 +70,7 @@ class DatabaseFile:
         """Return whether so little is free that traffic is refused; False if that cannot be known."""
         return self.reserve.is_low()
 
-    def examine(self) -> Condition | None:
+    def check_health(self) -> ServerHealth | None:
         """Return None: a file has no server, and the room on its disk is told with the disk."""
         return None
 
@@ -85,7 +85,7 @@ class DatabaseFile:
     def open(self, *, query_only: bool) -> sqlite3.Connection:
         """Open the file; raises as the driver does."""
         self.reserve.drop_ballast()
-        return open_connection(self.path, patience=self.patience, query_only=query_only)
+        return open_connection(self.path, timeout=self.timeout, query_only=query_only)
 
 
 def _migrations(connection: Any) -> int:
@@ -98,7 +98,7 @@ def _read_version(connection: Any) -> tuple[int, int]:
     return _migrations(connection), int(altered)
 
 
-def open_connection(path: Path, *, patience: timedelta, query_only: bool) -> sqlite3.Connection:
+def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqlite3.Connection:
     """Open the file and tell the connection how to work.
 
     Raises:
@@ -108,7 +108,7 @@ def open_connection(path: Path, *, patience: timedelta, query_only: bool) -> sql
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
-        timeout=patience.total_seconds(),
+        timeout=timeout.total_seconds(),
         isolation_level=None,  # we say BEGIN ourselves
         check_same_thread=False,  # it is handed to one thread at a time
     )

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from doorward.storage.core_statements import PositionOf
+from doorward.storage.core_statements import SqlPosition
 
 
-@compiles(PositionOf, "sqlite")
-def _render_position(element: PositionOf, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(SqlPosition, "sqlite")
+def _render_position(element: SqlPosition, compiler: SQLCompiler, **options: Any) -> str:
     part, whole = (compiler.process(one, **options) for one in element.clauses)
     return f"instr({whole}, {part})"

@@ -1,6 +1,6 @@
 """The database of a process that lives for one command: one transaction after another, no pools, no Core.
 
-Not here: the database of the roles (`database`), the file (`file`), whose turn it is (`turns`).
+Not here: the database of the roles (`database`), the file (`file`), whose turn it is (`write_lock`).
 It obeys the same queue, the same durability and the same schema check. Loading SQLAlchemy takes longer than
 most commands: it is loaded here only if a statement of Core is run (`DriverConnection.core`).
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from doorward.storage.backend import BUSY_TIMEOUT
 from doorward.storage.connection import DriverConnection
-from doorward.storage.sqlite import late
+from doorward.storage.sqlite import lazy
 from doorward.storage.sqlite.faults import translated
 from doorward.storage.sqlite.file import DatabaseFile
 
@@ -71,7 +71,7 @@ class OneShotDatabase(DatabaseFile):
         """
         if traffic:
             self.reserve.check_traffic()
-        with translated(), self._alone, self.turns.taken(self.patience):
+        with translated(), self._alone, self.write_lock.held(self.timeout):
             if self._writer is None:
                 self._writer = self.open(query_only=False)
             driver = self._writer
@@ -90,7 +90,7 @@ class OneShotDatabase(DatabaseFile):
                 connection.forget_core()
         self.reserve.hold()
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         """Add to the pages that are kept for withdrawals; return whether more are missing."""
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.driver)
@@ -100,7 +100,7 @@ class OneShotDatabase(DatabaseFile):
         for one in (*self._readers, *([self._writer] if self._writer else [])):
             one.close()
         self._readers, self._writer = [], None
-        self.turns.close()
+        self.write_lock.close()
 
 
 def _end(driver: sqlite3.Connection, how: str) -> None:
@@ -110,4 +110,4 @@ def _end(driver: sqlite3.Connection, how: str) -> None:
 
 
 def _core_over(driver: sqlite3.Connection) -> Connection:
-    return late.core_view.core_over(driver)
+    return lazy.core_view.core_over(driver)

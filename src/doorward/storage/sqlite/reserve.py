@@ -45,7 +45,7 @@ _HOLD_SECONDS = 1.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Reserve:
+class DiskReserve:
     """The room beside and inside one database file. Safe to share between threads.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.storage.postgresql.place import parameters
+from doorward.storage.postgresql.connecting import parameters
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import postgresql
 
-from doorward.storage.prepared import Prepared
+from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.schema import change_counters
 from tests.support.sql_store import sqlite_database
 
-ADD = Prepared(insert(change_counters), change_counters.columns.keys())
-GET = Prepared(select(change_counters.c.value).where(change_counters.c.tenant == bindparam("tenant")))
-ALL = Prepared(select(change_counters.c.value).order_by(change_counters.c.value).limit(bindparam("most")))
+ADD = DriverStatement(insert(change_counters), change_counters.columns.keys())
+GET = DriverStatement(select(change_counters.c.value).where(change_counters.c.tenant == bindparam("tenant")))
+ALL = DriverStatement(
+    select(change_counters.c.value).order_by(change_counters.c.value).limit(bindparam("most"))
+)
 
 
 @pytest.fixture

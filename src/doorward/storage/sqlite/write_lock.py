@@ -29,7 +29,7 @@ _PAUSE_SECONDS = 0.0005
 """Between two looks at a lock: a waiter is let in this much late at most, and uses 2 % of a core."""
 
 
-class Turns:
+class WriteLock:
     """The queue of one database, seen from one process; one thread at a time.
 
     Args:
@@ -41,14 +41,14 @@ class Turns:
         self._files: tuple[int, int] | None = None
 
     @contextmanager
-    def taken(self, patience: timedelta) -> Iterator[None]:
+    def held(self, timeout: timedelta) -> Iterator[None]:
         """Hold the turn for as long as the block runs.
 
         Raises:
             Unavailable: `store-busy` where it did not come in time; `store-missing`, `store-read-only`.
         """
         following, now = self._opened()
-        deadline = time.monotonic() + patience.total_seconds()
+        deadline = time.monotonic() + timeout.total_seconds()
         _wait(following, deadline)
         try:
             _wait(now, deadline)

@@ -21,8 +21,8 @@ NAMES = text("SELECT tenant FROM change_counters ORDER BY tenant")
 class Town:
     """A database whose commits are counted, and threads that change it when they are told."""
 
-    def __init__(self, folder: Path, patience: timedelta) -> None:
-        self.database = sqlite_database(folder, busy_timeout=patience)
+    def __init__(self, folder: Path, timeout: timedelta) -> None:
+        self.database = sqlite_database(folder, busy_timeout=timeout)
         self.commits = 0
         self.errors: dict[str, BaseException] = {}
         self.threads: list[threading.Thread] = []
@@ -38,9 +38,9 @@ class Town:
 
     def queue(self, name: str, work: Callable[[], None] | None = None) -> threading.Thread:
         """Start a thread that does the work, and return once it stands in line."""
-        waiting = len(self.database._writer._line)
+        waiting = len(self.database._writer._waiting)
         thread = self._start(lambda: self._run(name, work or (lambda: self.add(name))))
-        while len(self.database._writer._line) == waiting and thread.is_alive():
+        while len(self.database._writer._waiting) == waiting and thread.is_alive():
             pass
         return thread
 
@@ -98,7 +98,7 @@ def test_one_writer_commits_at_once(town: Town) -> None:
 
 def test_those_in_line_share_a_commit(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that waited for each other are committed by one commit."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     with town.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         for name in "bcd":
@@ -113,7 +113,7 @@ def test_a_commit_is_shared_by_so_many_for_so_long(
     town: Town, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     """A full or old transaction takes in nobody else."""
-    monkeypatch.setattr(f"doorward.storage.writing.{limit}", value)
+    monkeypatch.setattr(f"doorward.storage.group_commit.{limit}", value)
     with town.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         town.queue("b")
@@ -123,7 +123,7 @@ def test_a_commit_is_shared_by_so_many_for_so_long(
 
 def test_a_change_that_fails_is_undone_alone(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the middle undoes its own change; those before and after it are kept."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
         with town.database.write() as connection:
@@ -141,7 +141,7 @@ def test_a_change_that_fails_is_undone_alone(town: Town, monkeypatch: pytest.Mon
 
 def test_the_first_and_the_last_may_fail(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it stands in the group, a change that fails takes nobody with it."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
         with town.database.write() as connection:
@@ -163,7 +163,7 @@ def test_the_first_and_the_last_may_fail(town: Town, monkeypatch: pytest.MonkeyP
 
 def test_nobody_returns_before_the_commit(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change whose transaction is still open has not ended."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     ended, go_on = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -189,7 +189,7 @@ def test_nobody_returns_before_the_commit(town: Town, monkeypatch: pytest.Monkey
 
 def test_a_commit_that_fails_fails_for_all(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the one commit is refused, every change in it is undone and told so."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def poison() -> None:
         with town.database.write() as connection:
@@ -208,7 +208,7 @@ def test_a_commit_that_fails_fails_for_all(town: Town, monkeypatch: pytest.Monke
 
 def test_a_transaction_that_sqlite_undid_is_lost_for_all(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk is full SQLite may undo the whole: nobody in it is told that it was kept."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def undo_all() -> None:
         with town.database.write() as connection:
@@ -237,7 +237,7 @@ def test_a_change_is_not_committed_after_its_caller_gave_up(
     hasty: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the next in line hangs, the one before is told that it failed, and it did."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     gave_up = threading.Event()
 
     def hang() -> None:
@@ -278,9 +278,9 @@ def test_who_is_interrupted_in_line_leaves_it(town: Town, monkeypatch: pytest.Mo
     with town.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         with monkeypatch.context() as patch:
-            patch.setattr("doorward.storage.writing.threading.Event", InterruptedWait)
+            patch.setattr("doorward.storage.group_commit.threading.Event", InterruptedWait)
             with pytest.raises(KeyboardInterrupt):
-                town.database._writer._take_turn()
+                town.database._writer._enter()
     town.add("c")
     assert town.names() == ["a", "c"]
 
@@ -290,7 +290,7 @@ def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
     town: Town, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     """Where the turn had come already, it goes to the next, and what others left open is committed."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", seconds)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", seconds)
     queued, go_on = threading.Event(), threading.Event()
 
     class CalledThenInterrupted(threading.Event):
@@ -300,8 +300,8 @@ def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
             raise KeyboardInterrupt
 
     def interrupted() -> None:
-        monkeypatch.setattr("doorward.storage.writing.threading.Event", CalledThenInterrupted)
-        town.database._writer._take_turn()
+        monkeypatch.setattr("doorward.storage.group_commit.threading.Event", CalledThenInterrupted)
+        town.database._writer._enter()
 
     def first() -> None:
         with town.database.write() as connection:
@@ -321,7 +321,7 @@ def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
 
 def test_an_interrupted_commit_is_told_to_the_others(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Ctrl-C hits the commit, nobody in it is told that his change was kept."""
-    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def interrupt(connection: Connection) -> None:
         raise KeyboardInterrupt

@@ -48,7 +48,7 @@ _DEFAULTS: Mapping[str, str | int] = {
 _SESSION = """SELECT pg_catalog.pg_is_in_recovery(),
     pg_catalog.set_config('search_path', CASE WHEN pg_catalog.current_schema() IS NULL THEN 'pg_temp'
         ELSE pg_catalog.format('%%I, pg_temp', pg_catalog.current_schema()) END, false),
-    pg_catalog.set_config('lock_timeout', %(patience)s, false),
+    pg_catalog.set_config('lock_timeout', %(timeout)s, false),
     pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle)s, false),
     pg_catalog.set_config('statement_timeout', '0', false),
     pg_catalog.set_config('synchronous_commit', CASE WHEN pg_catalog.current_setting('synchronous_commit')
@@ -56,13 +56,13 @@ _SESSION = """SELECT pg_catalog.pg_is_in_recovery(),
 
 
 def connect(
-    url: str, *, patience: timedelta, read_only: bool = False, autocommit: bool = False
+    url: str, *, timeout: timedelta, read_only: bool = False, autocommit: bool = False
 ) -> psycopg.Connection:
     """Open a connection.
 
     Args:
         url: `postgresql://…`, without a password.
-        patience: how long a statement waits for a lock.
+        timeout: how long a statement waits for a lock.
         read_only: transactions see one snapshot and cannot write; otherwise each statement sees what
             was committed before it.
         autocommit: each statement is a transaction of its own.
@@ -74,7 +74,7 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **parameters(url, os.environ)), autocommit=True)
         try:
             idle = IDLE_IN_SNAPSHOT if read_only else IDLE_IN_CHANGE
-            _set_up(connection, patience=patience, idle=idle)
+            _set_up(connection, timeout=timeout, idle=idle)
             level = psycopg.IsolationLevel
             connection.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
             connection.read_only = read_only
@@ -85,11 +85,11 @@ def connect(
         return connection
 
 
-def _set_up(connection: psycopg.Connection, *, patience: timedelta, idle: timedelta) -> None:
-    times = {"patience": _milliseconds(patience), "idle": _milliseconds(idle)}
+def _set_up(connection: psycopg.Connection, *, timeout: timedelta, idle: timedelta) -> None:
+    times = {"timeout": _milliseconds(timeout), "idle": _milliseconds(idle)}
     row = connection.execute(_SESSION, times).fetchone()
     if row is None or row[0]:  # a primary is restarted to become a standby, which ends this connection
-        raise STANDBY.error("in-recovery")
+        raise STANDBY.build("in-recovery")
 
 
 def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:

@@ -57,25 +57,25 @@ class Writer:
     Args:
         engine: each of its transactions may commit once it has begun.
         turn: waits for this process's turn, and holds it as long as its block runs.
-        patience: how long one waits for the turn, and then for the commit.
+        timeout: how long one waits for the turn, and then for the commit.
         translate_commit: says what a failed commit means; by itself nothing was kept.
     """
 
     def __init__(
         self,
         engine: Engine,
-        turn: Callable[[], AbstractContextManager[None]],
-        patience: timedelta,
+        process_lock: Callable[[], AbstractContextManager[None]],
+        timeout: timedelta,
         *,
         translate_commit: Callable[[Exception], Exception] = lambda error: error,
     ) -> None:
         self._engine = engine
-        self._turn = turn
-        self._patience = patience
+        self._process_lock = process_lock
+        self._timeout = timeout
         self._translate_commit = translate_commit
         self._lock = threading.Lock()
-        self._line: deque[threading.Event] = deque()
-        self._taken = False
+        self._waiting: deque[threading.Event] = deque()
+        self._occupied = False
         self._group: _Group | None = None
 
     @contextmanager
@@ -88,11 +88,11 @@ class Writer:
             Unavailable: `store-busy`, `store-missing`, `store-read-only`.
             DBAPIError, the driver's own errors: as they are raised.
         """
-        self._take_turn()  # 1
+        self._enter()  # 1
         try:
             group = self._join()  # 2
         except BaseException:
-            self._pass_on()
+            self._admit_next()
             raise
         try:
             yield group.connection  # 3
@@ -105,34 +105,34 @@ class Writer:
         self._leave(group)  # 4
         self._await(group)  # 5
 
-    def _take_turn(self) -> None:
+    def _enter(self) -> None:
         with self._lock:
-            if not self._taken:
-                self._taken = True
+            if not self._occupied:
+                self._occupied = True
                 return
             called = threading.Event()
-            self._line.append(called)
+            self._waiting.append(called)
         try:
-            called.wait(self._patience.total_seconds())
+            called.wait(self._timeout.total_seconds())
         except BaseException:  # the person at the keyboard
-            if not self._step_out(called):
+            if not self._stop_waiting(called):
                 self._leave_unused()
             raise
-        if self._step_out(called):
+        if self._stop_waiting(called):
             raise _busy()
 
-    def _step_out(self, called: threading.Event) -> bool:
+    def _stop_waiting(self, called: threading.Event) -> bool:
         """Leave the line; False where the turn has come already."""
         with self._lock:
             if called.is_set():
                 return False
-            self._line.remove(called)
+            self._waiting.remove(called)
             return True
 
     def _leave_unused(self) -> None:
         group = self._group
         if group is None:
-            self._pass_on()
+            self._admit_next()
         else:
             self._leave(group)
 
@@ -141,7 +141,7 @@ class Writer:
         if group is None:
             with ExitStack() as stack:
                 connection = stack.enter_context(self._engine.connect())
-                stack.enter_context(self._turn())
+                stack.enter_context(self._process_lock())
                 group = _Group(connection, connection.begin(), stack.pop_all())
             self._group = group
         group.driver.execute("SAVEPOINT change")
@@ -150,8 +150,8 @@ class Writer:
     def _leave(self, group: _Group) -> None:
         with self._lock:
             room = group.members < MAX_MEMBERS and time.monotonic() - group.began < MAX_SECONDS
-            if self._line and room and group.fault is None:
-                self._line.popleft().set()
+            if self._waiting and room and group.fault is None:
+                self._waiting.popleft().set()
                 return
             group.ending = True
             self._group = None
@@ -168,10 +168,10 @@ class Writer:
             raise
         finally:
             group.done.set()
-            self._pass_on()
+            self._admit_next()
 
     def _await(self, group: _Group) -> None:
-        if not group.done.wait(self._patience.total_seconds()):
+        if not group.done.wait(self._timeout.total_seconds()):
             with self._lock:
                 if not group.ending:  # somebody's block hangs: he shall not commit this for us later
                     group.fault = group.fault or _busy()
@@ -180,12 +180,12 @@ class Writer:
         if group.fault is not None:
             raise group.fault
 
-    def _pass_on(self) -> None:
+    def _admit_next(self) -> None:
         with self._lock:
-            if self._line:
-                self._line.popleft().set()
+            if self._waiting:
+                self._waiting.popleft().set()
             else:
-                self._taken = False
+                self._occupied = False
 
 
 def _finish(group: _Group) -> None:
@@ -211,4 +211,4 @@ def _undo(group: _Group, error: BaseException) -> None:
 
 
 def _busy() -> DoorwardError:
-    return BUSY.error("patience")
+    return BUSY.build("patience")

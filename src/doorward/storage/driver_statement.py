@@ -37,7 +37,7 @@ class _Text(NamedTuple):
         return values if self.names is None else [values[name] for name in self.names]
 
 
-class Prepared:
+class DriverStatement:
     """A Core statement with its text, compiled at the first use of each dialect.
 
     Args:

@@ -28,7 +28,7 @@ LEAST_VERSION = 140000
 """Older ones are no longer kept by the project."""
 _BY_CODE_POINT = frozenset({"C", "POSIX", "C.UTF-8", "C.UTF8"})
 _MAKE = "make another: createdb --template=template0 --encoding=UTF8 --locale=C --owner={user} NAME"
-_FACTS = """SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
+_PROPERTIES = """SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
         pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate,
         coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'datlocprovider'), 'c'),
         pg_catalog.quote_ident(current_user::text)
@@ -54,21 +54,21 @@ _FOREIGN = """SELECT c.relname FROM pg_class AS c
     ORDER BY c.relname"""
 
 
-def check_place(connection: Any) -> None:
+def check_requirements(connection: Any) -> None:
     """Return if tables can be made here, or are here already.
 
     Raises:
-        ConfigurationError: as `find_unfit`, `database-not-empty`, `database-forbidden`; all at once.
+        ConfigurationError: as `find_unmet`, `database-not-empty`, `database-forbidden`; all at once.
     """
     driver = driver_of(connection)
-    faults = find_unfit(driver)
+    faults = find_unmet(driver)
     place = driver.execute(_PLACE).fetchone()
     if place is None:
         faults.append(
             _fault("database-forbidden", "no schema of the search path exists", "make the schema first")
         )
         raise ConfigurationError(faults)
-    user, (schema, may_create) = _facts(driver).user, place
+    user, (schema, may_create) = _properties(driver).user, place
     present = [str(name) for (name,) in driver.execute(_FOREIGN).fetchall()]
     if "alembic_version" in present and "change_counters" in present:
         present = []  # an installation: what it is like is looked at elsewhere
@@ -87,7 +87,7 @@ def check_place(connection: Any) -> None:
         raise ConfigurationError(faults)
 
 
-def find_unfit(driver: Any) -> list[Fault]:
+def find_unmet(driver: Any) -> list[Fault]:
     """Return why no installation may run here, whatever is in the database.
 
     Args:
@@ -96,7 +96,7 @@ def find_unfit(driver: Any) -> list[Fault]:
     Returns:
         `database-too-old`, `database-encoding`, `database-collation`, `database-open`.
     """
-    facts = _facts(driver)
+    facts = _properties(driver)
     make = _MAKE.format(user=facts.user)
     faults = []
     if facts.number < LEAST_VERSION:
@@ -126,7 +126,7 @@ def _find_open(driver: Any, user: str) -> list[Fault]:
     ]
 
 
-class _Facts(NamedTuple):
+class _Properties(NamedTuple):
     number: int
     version: str
     encoding: str
@@ -135,8 +135,8 @@ class _Facts(NamedTuple):
     user: str
 
 
-def _facts(driver: Any) -> _Facts:
-    return _Facts(*driver.execute(_FACTS).fetchone())
+def _properties(driver: Any) -> _Properties:
+    return _Properties(*driver.execute(_PROPERTIES).fetchone())
 
 
 def _some(names: list[str]) -> str:
