@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from doorward.audit.events import Retention
-from doorward.audit.leaf import Opening, parse_leaf
+from doorward.audit.leaf import CommitmentOpening, parse_leaf
 from doorward.audit.log import EventStore, StoredLeaf, StoredNode, sequence, sign_checkpoint
 from doorward.audit.merkle import (
     consistency_proof,
@@ -222,5 +222,5 @@ class EventStoreContract:
         """Each opening has a salt of its own: what stays after an erasure opens nothing else."""
         store.record(seal(request_answered(0)))
         sequence(store, 1)
-        openings: list[Opening] = [opening for _, opening in store.openings(0, 1)]
+        openings: list[CommitmentOpening] = [opening for _, opening in store.openings(0, 1)]
         assert len({opening.salt for opening in openings}) == len(openings) == 2

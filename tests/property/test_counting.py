@@ -7,11 +7,11 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.audit.counting import EventLimiter, Limits, parse_limiter
+from doorward.audit.counting import EventLimiter, EventLimits, parse_limiter
 from tests.support.ports import NOON
 
 LIMITS = st.builds(
-    Limits,
+    EventLimits,
     per_key=st.integers(0, 4),
     in_total=st.integers(0, 8),
     max_keys=st.integers(0, 5),
@@ -21,7 +21,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 9), st.integers(-5, 90), st.booleans()
 
 @given(LIMITS, STEPS)
 def test_every_event_is_single_or_counted_once(
-    limits: Limits, steps: list[tuple[int, int, bool, bool]]
+    limits: EventLimits, steps: list[tuple[int, int, bool, bool]]
 ) -> None:
     """Also where the clock jumps, the state is stored and read again, and there is no room at times."""
     limiter, now = EventLimiter(limits=limits), NOON

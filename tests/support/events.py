@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType, Retention, build_event
-from doorward.audit.leaf import Opening, SealedEvent, seal_event
-from doorward.audit.log import Pending, StoredLeaf, StoredNode
+from doorward.audit.leaf import CommitmentOpening, SealedEvent, seal_event
+from doorward.audit.log import PendingEvent, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from tests.support.ports import NOON, FakeRandom
@@ -25,7 +25,7 @@ class KeptOpening:
 
     event_id: str
     tenant: str
-    opening: Opening
+    opening: CommitmentOpening
     retention: Retention
     at: datetime
 
@@ -34,7 +34,7 @@ class KeptOpening:
 class MemoryEventStore:
     """Lists and dicts; tests that play the owner of the database change them at will."""
 
-    outbox: list[Pending] = field(default_factory=list)
+    outbox: list[PendingEvent] = field(default_factory=list)
     rows: list[StoredLeaf] = field(default_factory=list)
     inner: dict[tuple[int, int], bytes] = field(default_factory=dict)
     kept: list[KeptOpening] = field(default_factory=list)
@@ -46,7 +46,7 @@ class MemoryEventStore:
         if sealed.id in self.recorded:
             raise IntegrityError("event-duplicate", f"event {sealed.id} was recorded before")
         self.recorded.add(sealed.id)
-        self.outbox.append(Pending(outbox_id=len(self.recorded), event_id=sealed.id, leaf=sealed.leaf))
+        self.outbox.append(PendingEvent(outbox_id=len(self.recorded), event_id=sealed.id, leaf=sealed.leaf))
         self.kept += [
             KeptOpening(
                 event_id=sealed.id,
@@ -58,7 +58,7 @@ class MemoryEventStore:
             for opening in sealed.openings
         ]
 
-    def pending(self, limit: int) -> list[Pending]:
+    def pending(self, limit: int) -> list[PendingEvent]:
         return sorted(self.outbox, key=lambda event: event.outbox_id)[:limit]
 
     def tree_size(self) -> int:
@@ -109,7 +109,7 @@ class MemoryEventStore:
             if (level, number) in self.inner:
                 yield StoredNode(level, number, self.inner[level, number])
 
-    def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+    def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
         numbers = {row.event_id: row.number for row in self.rows[start:end]}
         found = [(numbers[row.event_id], row.opening) for row in self.kept if row.event_id in numbers]
         return iter(sorted(found, key=lambda pair: (pair[0], pair[1].field)))

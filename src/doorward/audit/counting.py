@@ -34,7 +34,7 @@ UNKNOWN_SOURCE = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class EventLimits:
     """What one window may record: singly for one key and for all, and how many keys are kept apart."""
 
     per_key: int = PER_KEY
@@ -43,7 +43,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class EventCount:
     """What was counted of one key: how many, from when to when, of which kinds, and what the first claimed.
 
     `claimed` is what a peer said of itself; nothing has proved it.
@@ -60,7 +60,7 @@ class Count:
 @dataclass(slots=True)
 class _Key:
     singles: int = 0
-    count: Count | None = None
+    count: EventCount | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class EventLimiter:
         limits: of one window.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: EventLimits = field(default_factory=EventLimits)
     _began: datetime | None = None
     _singles: int = 0
     _keys: dict[str, _Key] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class EventLimiter:
         """Return whether the window has ended; a clock that was set back ends it too."""
         return self._began is not None and not timedelta(0) <= now - self._began < WINDOW
 
-    def close(self) -> tuple[Count, ...]:
+    def close(self) -> tuple[EventCount, ...]:
         """End the window: return its counts, and begin the next one with the next event."""
         counts = tuple(one.count for one in self._keys.values() if one.count is not None)
         self._began, self._singles, self._keys = None, 0, {}
@@ -127,14 +127,14 @@ class EventLimiter:
         return json.dumps(value, separators=(",", ":"))
 
 
-def parse_limiter(text: str, limits: Limits | None = None) -> EventLimiter:
+def parse_limiter(text: str, limits: EventLimits | None = None) -> EventLimiter:
     """Return the limiter that `render` wrote.
 
     Raises:
         MalformedInput: `counts-malformed` for any other text.
     """
     if not text:
-        return EventLimiter(limits=limits or Limits())
+        return EventLimiter(limits=limits or EventLimits())
     try:
         value = json.loads(text)
         keys = {
@@ -142,7 +142,7 @@ def parse_limiter(text: str, limits: Limits | None = None) -> EventLimiter:
             for key, (singles, *count) in value["keys"].items()
         }
         return EventLimiter(
-            limits=limits or Limits(),
+            limits=limits or EventLimits(),
             _began=_moment(value["began"]),
             _singles=int(value["singles"]),
             _keys=keys,
@@ -168,9 +168,9 @@ def source_key(address: str) -> str:
     return str(parsed)
 
 
-def _counted(count: Count | None, kind: str, key: str, at: datetime, claimed: str) -> Count:
+def _counted(count: EventCount | None, kind: str, key: str, at: datetime, claimed: str) -> EventCount:
     if count is None:
-        return Count(key=key, number=1, first=at, last=at, kinds=(kind,), claimed=claimed)
+        return EventCount(key=key, number=1, first=at, last=at, kinds=(kind,), claimed=claimed)
     return replace(
         count,
         number=count.number + 1,
@@ -181,14 +181,14 @@ def _counted(count: Count | None, kind: str, key: str, at: datetime, claimed: st
     )
 
 
-def _render(count: Count) -> list[Any]:
+def _render(count: EventCount) -> list[Any]:
     first, last = count.first.timestamp(), count.last.timestamp()
     return [count.number, first, last, list(count.kinds), count.claimed]
 
 
-def _parse(key: str, parts: list[Any]) -> Count:
+def _parse(key: str, parts: list[Any]) -> EventCount:
     number, first, last, kinds, claimed = parts
-    return Count(
+    return EventCount(
         key=key,
         number=int(number),
         first=_moment(first),

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from doorward.audit.judging import LogJudge
-from doorward.audit.leaf import Opening, parse_canonical, render_canonical
+from doorward.audit.leaf import CommitmentOpening, parse_canonical, render_canonical
 from doorward.audit.log import EventStore
 from doorward.audit.merkle import leaf_hash
 from doorward.audit.note import VerifierKey, parse_verifier_key, render_verifier_key
@@ -105,7 +105,7 @@ def verify_export(
     key = None if verifier_key is None else parse_verifier_key(verifier_key)
     judge = LogJudge(key)
     if checkpoint is not None:
-        judge.anchor("given", checkpoint)
+        judge.add_checkpoint("given", checkpoint)
     remaining = iter(lines)
     size = _check_header(judge, key, next(remaining, b""))
     hashes: list[bytes] = []
@@ -120,7 +120,7 @@ def verify_export(
     judge.extend(hashes)
     if size is not None and size != judge.size:
         message = f"the export is of {size} leaves and has {judge.size}"
-        judge.fault_overall(LogFaultCode.LOG_TRUNCATED, message)
+        judge.add_overall_fault(LogFaultCode.LOG_TRUNCATED, message)
     return judge.report()
 
 
@@ -129,19 +129,19 @@ def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int 
     try:
         header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
     except MalformedInput as error:
-        judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
-        judge.lacks_checkpoint("export")
+        judge.add_fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
+        judge.note_missing_checkpoint("export")
         return None
     if header[FORMAT] != VERSION:
-        judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
+        judge.add_fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
     if key is not None and header["verifier_key"] != render_verifier_key(key):
-        judge.fault_overall(
+        judge.add_overall_fault(
             LogFaultCode.CHECKPOINT_FOREIGN, "the export names another key than the one given"
         )
     if header["checkpoint"]:
-        judge.anchor("exported", str(header["checkpoint"]))
+        judge.add_checkpoint("exported", str(header["checkpoint"]))
     else:
-        judge.lacks_checkpoint("export")
+        judge.note_missing_checkpoint("export")
     return int(header["size"])
 
 
@@ -151,7 +151,7 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
         fields = _parse_line(line, {"hash": str, "leaf": dict, "number": int, "open": dict})
         openings = _parse_openings(fields["open"])
     except MalformedInput as error:
-        judge.fault(
+        judge.add_fault(
             LogFaultCode.EXPORT_MALFORMED, f"line {place}: {error.detail}", number=expected, line=place
         )
         return leaf_hash(line), expected
@@ -159,11 +159,11 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
     digest = leaf_hash(leaf)
     if number != expected:
         message = f"line {place}: leaf {expected} was to come, leaf {number} came"
-        judge.fault(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
+        judge.add_fault(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
     if digest.hex() != fields["hash"]:
         message = f"line {place}: leaf {number} was altered"
-        judge.fault(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
-    judge.personal(number, leaf, openings)
+        judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
+    judge.check_personal(number, leaf, openings)
     return digest, number
 
 
@@ -188,12 +188,14 @@ def _parse_line(line: bytes, form: dict[str, type]) -> dict[str, Any]:
     raise MalformedInput("export-malformed", "the line is not in canonical form")
 
 
-def _parse_openings(fields: dict[str, object]) -> list[Opening]:
+def _parse_openings(fields: dict[str, object]) -> list[CommitmentOpening]:
     openings = []
     for name, pair in fields.items():
         match pair:
             case [str() as value, str() as salt] if _SALT.fullmatch(salt):
-                openings.append(Opening(field=name, value=value, salt=bytes.fromhex(salt), subject=""))
+                openings.append(
+                    CommitmentOpening(field=name, value=value, salt=bytes.fromhex(salt), subject="")
+                )
             case _:
                 raise MalformedInput("export-malformed", "a personal value is not a pair of value and salt")
     return openings

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from doorward.audit.leaf import Opening, count_commitments, opens_leaf
+from doorward.audit.leaf import CommitmentOpening, count_commitments, opens_leaf
 from doorward.audit.merkle import Accumulator, NodeRun
 from doorward.audit.note import Checkpoint, VerifierKey, open_checkpoint, parse_checkpoint, parse_note
 from doorward.audit.report import MAX_FAULTS, LogFault, LogFaultCode, VerificationReport
@@ -24,7 +24,7 @@ _EVENT_ID = re.compile(rb'"id":"([a-z0-9_]{1,64})"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
+class ReferenceCheckpoint:
     """A checkpoint to hold the log against, and where it came from."""
 
     source: str
@@ -41,7 +41,7 @@ class LogJudge:
         self.opened = 0
         self.redacted = 0
         self._key = key
-        self._pending: dict[int, list[Anchor]] = {}
+        self._references: dict[int, list[ReferenceCheckpoint]] = {}
         self._origin: str | None = None
         self._largest = 0
         self._mismatched: set[str] = set()
@@ -54,7 +54,7 @@ class LogJudge:
         """Leaves taken so far."""
         return self._tree.size
 
-    def fault(
+    def add_fault(
         self,
         code: LogFaultCode,
         message: str,
@@ -83,11 +83,11 @@ class LogJudge:
             )
         )
 
-    def fault_overall(self, code: LogFaultCode, message: str) -> None:
+    def add_overall_fault(self, code: LogFaultCode, message: str) -> None:
         """Note a fault of the log as a whole: listed after those with a place, and never crowded out."""
         self._overall.append(LogFault(code=code, message=message))
 
-    def anchor(self, source: str, text: str, *, filed_under: int | None = None) -> None:
+    def add_checkpoint(self, source: str, text: str, *, filed_under: int | None = None) -> None:
         """Add a checkpoint (step 1), before the leaf behind its last; a bad one is a fault.
 
         Args:
@@ -102,22 +102,24 @@ class LogJudge:
             else:
                 checkpoint = open_checkpoint(text, [self._key])
         except DoorwardError as error:
-            self.fault(LogFaultCode.CHECKPOINT_INVALID, f"the {named} checkpoint: {error.detail}")
+            self.add_fault(LogFaultCode.CHECKPOINT_INVALID, f"the {named} checkpoint: {error.detail}")
             return
         if filed_under is not None and filed_under != checkpoint.size:
             message = f"the {named} checkpoint is one of {checkpoint.size} leaves"
-            self.fault(LogFaultCode.CHECKPOINT_INVALID, message)
+            self.add_fault(LogFaultCode.CHECKPOINT_INVALID, message)
             return
         if self._origin is not None and self._origin != checkpoint.origin:
-            self.fault(LogFaultCode.CHECKPOINT_FOREIGN, f"the {named} checkpoint is of another log")
+            self.add_fault(LogFaultCode.CHECKPOINT_FOREIGN, f"the {named} checkpoint is of another log")
             return
         self._origin = checkpoint.origin
         self._largest = max(self._largest, checkpoint.size)
-        self._pending.setdefault(checkpoint.size, []).append(Anchor(source=source, checkpoint=checkpoint))
+        self._references.setdefault(checkpoint.size, []).append(
+            ReferenceCheckpoint(source=source, checkpoint=checkpoint)
+        )
         if checkpoint.size == self.size:
             self._compare_roots()
 
-    def lacks_checkpoint(self, holder: str) -> None:
+    def note_missing_checkpoint(self, holder: str) -> None:
         """Note that the log or export itself (`holder`, for the message) came without a checkpoint."""
         self._unsigned = holder
 
@@ -125,7 +127,7 @@ class LogJudge:
         """Take the next leaf hashes, stopping at each anchor's size to compare the root (step 5)."""
         runs: list[NodeRun] = []
         end = self.size + len(hashes)
-        stops = sorted(size for size in self._pending if self.size < size <= end)
+        stops = sorted(size for size in self._references if self.size < size <= end)
         for stop in [*stops, self.size + len(hashes)]:
             room = stop - self.size
             if 0 < room <= len(hashes):
@@ -134,7 +136,7 @@ class LogJudge:
                 self._compare_roots()
         return runs
 
-    def personal(self, number: int, leaf: bytes, openings: Iterable[Opening]) -> None:
+    def check_personal(self, number: int, leaf: bytes, openings: Iterable[CommitmentOpening]) -> None:
         """Hold the personal values of one leaf against their commitments (step 6)."""
         left = count_commitments(leaf)
         for opening in openings:
@@ -144,14 +146,16 @@ class LogJudge:
             else:
                 field = printable(opening.field, 64)  # an export may call it anything
                 message = f"leaf {number}: the value of {field} is not what was committed to"
-                self.fault(LogFaultCode.PERSONAL_ALTERED, message, number=number, leaf=leaf, field=field)
+                self.add_fault(LogFaultCode.PERSONAL_ALTERED, message, number=number, leaf=leaf, field=field)
         self.redacted += max(left, 0)
 
     def report(self) -> VerificationReport:
         """Finish: checkpoints beyond the end are truncation; with a key, leaves under none are a fault."""
-        beyond = {one.source: size for size, anchors in sorted(self._pending.items()) for one in anchors}
+        beyond = {
+            one.source: size for size, references in sorted(self._references.items()) for one in references
+        }
         for source, size in beyond.items():  # the largest of each source
-            self.fault_overall(
+            self.add_overall_fault(
                 LogFaultCode.LOG_TRUNCATED,
                 f"the {source} checkpoint covers {size} leaves, the log has {self.size}",
             )
@@ -178,23 +182,23 @@ class LogJudge:
         why = self._unsigned and f"the {self._unsigned} holds no signed checkpoint"
         open_leaves = self.size - self._anchored_size
         if self._key is not None and open_leaves and (why or nothing):
-            self.fault_overall(
+            self.add_overall_fault(
                 LogFaultCode.CHECKPOINT_MISSING,
                 f"{why or nothing}: nobody vouches for {open_leaves} of {self.size} leaves",
             )
 
     def _compare_roots(self) -> None:
         """Hold what was taken so far against every checkpoint of its size."""
-        for anchor in self._pending.pop(self.size, ()):
-            if anchor.checkpoint.root == self._tree.root():
+        for reference in self._references.pop(self.size, ()):
+            if reference.checkpoint.root == self._tree.root():
                 self._anchored_size = self.size
-            elif anchor.source in self._mismatched:
+            elif reference.source in self._mismatched:
                 self.faults_omitted += 1  # a rewritten record differs from every later one as well
             else:
-                self._mismatched.add(anchor.source)
-                self.fault_overall(
+                self._mismatched.add(reference.source)
+                self.add_overall_fault(
                     LogFaultCode.ROOT_MISMATCH,
-                    f"the first {self.size} leaves are not those of the {anchor.source} checkpoint",
+                    f"the first {self.size} leaves are not those of the {reference.source} checkpoint",
                 )
 
 

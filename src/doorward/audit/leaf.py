@@ -54,7 +54,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class CommitmentOpening:
     """What opens one commitment: kept apart from the leaf, erased without touching it.
 
     `salt` is this field's own (32 bytes); `subject` is the id that the value is about.
@@ -75,7 +75,7 @@ class SealedEvent:
     at: datetime
     tenant: str
     leaf: bytes
-    openings: tuple[Opening, ...]
+    openings: tuple[CommitmentOpening, ...]
     retention: Retention
 
 
@@ -108,7 +108,7 @@ def seal_event(event: Event, salt: bytes) -> SealedEvent:
         raise ValueError("the salt of an event is 32 bytes")
     stream = shake_256(b"doorward field salts\x00" + salt).digest(SALT_BYTES * len(event.personal))
     openings = tuple(
-        Opening(
+        CommitmentOpening(
             field=name,
             value=value,
             salt=stream[place * SALT_BYTES : (place + 1) * SALT_BYTES],

@@ -4,7 +4,7 @@ Not here: the tree itself (`merkle`), the signature format (`note`), checking th
 and carrying it elsewhere (`export`).
 
 The life of an event, and who does what in which transaction:
-    1. a use case changes state and calls `Outbox.record(seal_event(event, salt))` in the same
+    1. a use case changes state and calls `SealedEventOutbox.record(seal_event(event, salt))` in the same
        transaction: the event is durable if and only if the change is;
     2. the one sequencer calls `sequence(store, limit)` in a transaction of its own: the oldest
        events of the outbox become leaves with numbers;
@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from doorward.audit.events import Retention
-from doorward.audit.leaf import Opening, SealedEvent
+from doorward.audit.leaf import CommitmentOpening, SealedEvent
 from doorward.audit.merkle import Accumulator, leaf_hash, peak_places, root_hash
 from doorward.audit.note import (
     Checkpoint,
@@ -63,7 +63,7 @@ class StoredNode(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class PendingEvent:
     """An event that is recorded and not yet a leaf. `outbox_id` orders the outbox."""
 
     outbox_id: int
@@ -71,7 +71,7 @@ class Pending:
     leaf: bytes
 
 
-class Outbox(Protocol):
+class SealedEventOutbox(Protocol):
     """Where use cases put events, inside the transaction of the change that they tell of."""
 
     def record(self, sealed: SealedEvent) -> None:
@@ -87,7 +87,7 @@ class Outbox(Protocol):
         ...
 
 
-class EventStore(Outbox, Protocol):
+class EventStore(SealedEventOutbox, Protocol):
     """The log at rest. Every method works inside one transaction that the caller opened.
 
     Reads see the writes of the same transaction. Nothing here commits.
@@ -95,7 +95,7 @@ class EventStore(Outbox, Protocol):
 
     # -- the sequencer -------------------------------------------------------------------------
 
-    def pending(self, limit: int) -> list[Pending]:
+    def pending(self, limit: int) -> list[PendingEvent]:
         """Return at most `limit` events of the outbox, oldest (`outbox_id`) first.
 
         The outbox is emptied by id and never by a high-water mark: on PostgreSQL a lower id may
@@ -156,7 +156,7 @@ class EventStore(Outbox, Protocol):
         """Yield the stored nodes of one level (1 and more) with start <= number < end that there are."""
         ...
 
-    def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+    def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
         """Yield (leaf number, opening) of leaves in the range, by number, then by field name."""
         ...
 

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from doorward.audit.judging import LogJudge, describe_leaf
-from doorward.audit.leaf import Opening
+from doorward.audit.leaf import CommitmentOpening
 from doorward.audit.log import EventStore, StoredLeaf
 from doorward.audit.merkle import HASH_BYTES, NodeRun, leaf_hash
 from doorward.audit.note import parse_verifier_key
@@ -62,9 +62,9 @@ def verify_log(
     """
     judge = LogJudge(None if verifier_key is None else parse_verifier_key(verifier_key))
     if checkpoint is not None:
-        judge.anchor("given", checkpoint)  # 1
+        judge.add_checkpoint("given", checkpoint)  # 1
     if store.latest_checkpoint() is None:
-        judge.lacks_checkpoint("log")
+        judge.note_missing_checkpoint("log")
     size = store.tree_size()
     _anchor_stored(judge, store, None, 0)
     wrong: defaultdict[int, set[int]] = defaultdict(set)  # by level: what differs from what is stored
@@ -86,19 +86,19 @@ def verify_log(
 def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: int | None) -> None:
     """Step 1 for the checkpoints that are kept under a size of this range."""
     for filed_under, text in store.stored_checkpoints(above, to):
-        judge.anchor("stored", text, filed_under=filed_under)
+        judge.add_checkpoint("stored", text, filed_under=filed_under)
 
 
 def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set[int]) -> bytes:
     """Steps 2 and 3: return the recomputed hash."""
     if row is None:
         wrong.add(number)
-        judge.fault(LogFaultCode.LEAF_MISSING, f"leaf {number} is not there", number=number)
+        judge.add_fault(LogFaultCode.LEAF_MISSING, f"leaf {number} is not there", number=number)
         return _NOTHING
     digest = leaf_hash(row.leaf)
     if digest != row.hash:  # 2
         wrong.add(number)
-        judge.fault(
+        judge.add_fault(
             LogFaultCode.LEAF_ALTERED,
             f"leaf {number} was altered",
             number=number,
@@ -106,7 +106,7 @@ def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set
             event_id=row.event_id,
         )
     elif f'"id":"{row.event_id}"'.encode("utf-8", "surrogatepass") not in row.leaf:  # 3
-        judge.fault(
+        judge.add_fault(
             LogFaultCode.LEAF_MISLABELLED,
             f"leaf {number} is filed under the id of another event",
             number=number,
@@ -131,15 +131,15 @@ def _check_nodes(judge: LogJudge, store: EventStore, run: NodeRun, wrong: defaul
                     " ".join(describe_leaf(row.leaf, row.event_id)) for row in store.leaves(first, last + 1)
                 )
                 message += f": {', '.join(named)}"
-            judge.fault(LogFaultCode.NODE_ALTERED, message, number=first)
+            judge.add_fault(LogFaultCode.NODE_ALTERED, message, number=first)
 
 
 def _check_personal(
     judge: LogJudge, store: EventStore, rows: dict[int, StoredLeaf], start: int, end: int
 ) -> None:
     """Step 6."""
-    openings: defaultdict[int, list[Opening]] = defaultdict(list)
+    openings: defaultdict[int, list[CommitmentOpening]] = defaultdict(list)
     for number, opening in store.openings(start, end):
         openings[number].append(opening)
     for number, row in rows.items():
-        judge.personal(number, row.leaf, openings[number])
+        judge.check_personal(number, row.leaf, openings[number])

@@ -15,8 +15,8 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, bindparam, delete, func, insert, select, tuple_
 
 from doorward.audit.events import Retention
-from doorward.audit.leaf import Opening
-from doorward.audit.log import Pending, StoredLeaf, StoredNode
+from doorward.audit.leaf import CommitmentOpening
+from doorward.audit.log import PendingEvent, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.storage.backend import Database
@@ -118,10 +118,10 @@ _ERASE_BEFORE = delete(log_openings).where(
 class SqlEventStore(SqlEventOutbox):
     """`audit.log.EventStore` of one tenant inside one transaction."""
 
-    def pending(self, limit: int) -> list[Pending]:
+    def pending(self, limit: int) -> list[PendingEvent]:
         """Return at most `limit` events of the outbox, oldest first."""
         return [
-            Pending(outbox_id=number, event_id=event_id, leaf=leaf)
+            PendingEvent(outbox_id=number, event_id=event_id, leaf=leaf)
             for number, event_id, leaf in self._transaction.driver_rows(_PENDING, at_most=limit)
         ]
 
@@ -215,12 +215,12 @@ class SqlEventStore(SqlEventOutbox):
         for row in self._transaction.driver_rows(_NODE_RANGE, level=level, start=start, end=end):
             yield StoredNode(*row)
 
-    def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+    def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
         """Yield (leaf number, opening) by number, then by field name."""
         for number, name, value, salt, subject in self._transaction.driver_rows(
             _OPENINGS, start=start, end=end
         ):
-            yield number, Opening(field=name, value=value, salt=salt, subject=subject)
+            yield number, CommitmentOpening(field=name, value=value, salt=salt, subject=subject)
 
     def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete every opening about this id."""

@@ -31,7 +31,7 @@ from doorward.agent.client import CHAIN_TYPE, read_problem
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
-from doorward.audit.counting import EventLimiter, Limits, parse_limiter, source_key
+from doorward.audit.counting import EventLimiter, EventLimits, parse_limiter, source_key
 from doorward.authority.inventory import list_authorities
 from doorward.authority.status.crls import publish_crls
 from doorward.core.ports import KeyKind
@@ -418,7 +418,7 @@ def _source() -> Harness:
 
 
 def _counts() -> Harness:
-    limiter = EventLimiter(limits=Limits(per_key=1, max_keys=2))
+    limiter = EventLimiter(limits=EventLimits(per_key=1, max_keys=2))
     for number in range(5):
         limiter.admit("handshake:failed", f"192.0.2.{number % 3}", NOON, claimed="wiki")
 

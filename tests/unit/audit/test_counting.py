@@ -13,7 +13,7 @@ from doorward.audit.counting import (
     PER_KEY,
     WINDOW,
     EventLimiter,
-    Limits,
+    EventLimits,
     parse_limiter,
     source_key,
 )
@@ -21,7 +21,7 @@ from doorward.core.errors import MalformedInput
 from tests.support.ports import NOON
 
 KIND = "handshake:failed"
-SMALL = Limits(per_key=2, in_total=5, max_keys=3)
+SMALL = EventLimits(per_key=2, in_total=5, max_keys=3)
 
 
 def test_a_few_are_single_and_the_rest_is_counted() -> None:

@@ -31,14 +31,14 @@ def test_a_leaf_is_described_as_far_as_it_goes(
 def test_opening_a_commitment_twice_is_not_a_negative_count() -> None:
     """More openings than commitments never make the number of redacted fields negative."""
     judge = LogJudge(None)
-    judge.personal(0, SEALED.leaf, [SEALED.openings[0]] * 5)
+    judge.check_personal(0, SEALED.leaf, [SEALED.openings[0]] * 5)
     assert (judge.opened, judge.redacted) == (5, 0)
 
 
 def test_roots_are_compared_between_two_batches() -> None:
     """A checkpoint whose size falls inside a batch is compared exactly there."""
     judge = LogJudge(None)
-    judge.anchor("given", f"log\n2\n{'A' * 43}=\n\n— log {'A' * 8}\n")
+    judge.add_checkpoint("given", f"log\n2\n{'A' * 43}=\n\n— log {'A' * 8}\n")
     judge.extend([bytes(32)])
     judge.extend([bytes(32)] * 5)
     report = judge.report()

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from doorward.audit.counting import OTHERS, Count, EventLimiter
+from doorward.audit.counting import OTHERS, EventCount, EventLimiter
 from doorward.audit.events import Event, EventType
 from doorward.stores.events import write_event
 from doorward.stores.services import Services
@@ -26,7 +26,7 @@ class FailureTally:
         self._lock = threading.Lock()
         self._limiter = limiter
 
-    def admit(self, kind: str, key: str, now: datetime) -> tuple[bool, tuple[Count, ...]]:
+    def admit(self, kind: str, key: str, now: datetime) -> tuple[bool, tuple[EventCount, ...]]:
         """Return whether this failure is an event of its own, and the counts of a minute that is over.
 
         Args:
@@ -38,13 +38,13 @@ class FailureTally:
             over = self._limiter.close() if self._limiter.is_over(now) else ()
             return self._limiter.admit(kind, key, now), over
 
-    def close(self, now: datetime, *, whole: bool = False) -> tuple[Count, ...]:
+    def close(self, now: datetime, *, whole: bool = False) -> tuple[EventCount, ...]:
         """Return the counts of the minute that is over, or of the present one too if `whole`."""
         with self._lock:
             return self._limiter.close() if whole or self._limiter.is_over(now) else ()
 
 
-def describe_counts(services: Services, counts: Sequence[Count]) -> list[Event]:
+def describe_counts(services: Services, counts: Sequence[EventCount]) -> list[Event]:
     """Return the events that tell of counted failures."""
     return [
         write_event(

@@ -10,7 +10,14 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
-from doorward.audit.counting import OTHERS, UNKNOWN_SOURCE, Count, EventLimiter, Limits, parse_limiter
+from doorward.audit.counting import (
+    OTHERS,
+    UNKNOWN_SOURCE,
+    EventCount,
+    EventLimiter,
+    EventLimits,
+    parse_limiter,
+)
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
@@ -22,7 +29,7 @@ CONNECTIONS = "connections"
 _REASONS = {True: "certificate-over-limit", False: "source-over-limit"}
 
 
-def describe_count(count: Count, gateway_id: str) -> AccessLine:
+def describe_count(count: EventCount, gateway_id: str) -> AccessLine:
     """Return the event that tells how much was counted under one key."""
     judged = is_certificate(count.key)
     data: dict[str, str | int | datetime | list[str]] = {
@@ -51,11 +58,11 @@ class ConnectionEventLimiter:
         limits: of one window.
     """
 
-    def __init__(self, clock: Clock, limits: Limits | None = None) -> None:
+    def __init__(self, clock: Clock, limits: EventLimits | None = None) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._limiter = EventLimiter(limits=limits or Limits())
-        self._due: tuple[Count, ...] = ()
+        self._limiter = EventLimiter(limits=limits or EventLimits())
+        self._due: tuple[EventCount, ...] = ()
         self._changed = False
 
     def restore(self, state: str) -> None:
@@ -80,7 +87,7 @@ class ConnectionEventLimiter:
             self._limiter.admit(f"{kind.value}/{why}", key, self._clock.now(), room=False)
             self._changed = True
 
-    def due(self, *, final: bool = False) -> tuple[Count, ...]:
+    def due(self, *, final: bool = False) -> tuple[EventCount, ...]:
         """Return the counts that are to be recorded; they stay due until `settle`."""
         with self._lock:
             if not self._due and (final or self._limiter.is_over(self._clock.now())):
@@ -109,7 +116,7 @@ class LogLimiter:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._limiter = EventLimiter(limits=Limits(per_key=5, in_total=60, max_keys=60))
+        self._limiter = EventLimiter(limits=EventLimits(per_key=5, in_total=60, max_keys=60))
 
     def is_due(self, line: AccessLine) -> bool:
         """Return whether a refusal is told: a handshake that failed, or a request or connection that the door refused."""
@@ -141,7 +148,9 @@ class CertificateRateLimiter:
     def __init__(self, clock: Clock, per_minute: int) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._limiter = EventLimiter(limits=Limits(per_key=per_minute, in_total=1 << 62, max_keys=1 << 62))
+        self._limiter = EventLimiter(
+            limits=EventLimits(per_key=per_minute, in_total=1 << 62, max_keys=1 << 62)
+        )
 
     def allows(self, certificate_id: str) -> bool:
         """Return whether it may open one more."""

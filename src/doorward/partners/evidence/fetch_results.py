@@ -32,7 +32,7 @@ from doorward.partners.evidence.failures import (
     write_evidence_event,
 )
 from doorward.partners.evidence.leasing import FetchTask, certificate_and_issuer
-from doorward.partners.evidence.seen_revocations import (
+from doorward.partners.evidence.recorded_revocations import (
     RevocationUpdate,
     update_from_answer,
     update_from_crl,
@@ -222,7 +222,7 @@ def _store(
             if _is_news(context, taken):
                 stores.outbox.add(event)
     except Unavailable:  # its revoked certificates take a few bytes, and are a withdrawal
-        if any(one.seen for one in updates):
+        if any(one.recorded for one in updates):
             with services.work.change() as stores:
                 if _apply_updates(stores, updates, found.partner_id):
                     stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)

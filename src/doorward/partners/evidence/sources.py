@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
-from doorward.partners.evidence.seen_revocations import update_from_row
+from doorward.partners.evidence.recorded_revocations import update_from_row
 from doorward.partners.trust import find_issuer, find_unread, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.audit.counting import OTHERS, WINDOW, Count, Limits
+from doorward.audit.counting import OTHERS, WINDOW, EventCount, EventLimits
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput
 from doorward.gateway.access_log.counting import ConnectionEventLimiter, describe_count, parse_stored_limiter
 from tests.support.ports import NOON, FakeClock
 
 GATEWAY = "gtw_" + "a" * 20
-LIMITS = Limits(per_key=1)
+LIMITS = EventLimits(per_key=1)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ LIMITS = Limits(per_key=1)
 )
 def test_a_count_is_one_event(key: str, reason: str, data: dict[str, str], personal: dict[str, str]) -> None:
     """A source is personal, a certificate's id is not, and what a peer said is called claimed."""
-    count = Count(
+    count = EventCount(
         key=key, number=7, first=NOON, last=NOON + WINDOW, kinds=("handshake:failed",), claimed="a\0b"
     )
     told = describe_count(count, GATEWAY)
@@ -63,7 +63,7 @@ def test_counts_are_due_when_their_window_is_over_and_until_they_are_settled() -
 
 def test_the_end_makes_everything_due() -> None:
     """A gateway that stops records the counts of the window that is still open."""
-    event_limiter = ConnectionEventLimiter(FakeClock(), Limits(per_key=0))
+    event_limiter = ConnectionEventLimiter(FakeClock(), EventLimits(per_key=0))
     event_limiter.admit(EventType.CONNECTION_CUT, "a")
     assert event_limiter.due() == ()
     assert [one.kinds for one in event_limiter.due(final=True)] == [("connection:cut",)]
@@ -81,7 +81,7 @@ def test_the_state_is_told_once_for_each_change() -> None:
 
 def test_what_an_earlier_run_counted_is_due_at_once() -> None:
     """A crash loses at most what was counted since the state was stored."""
-    former = ConnectionEventLimiter(FakeClock(), Limits(per_key=0))
+    former = ConnectionEventLimiter(FakeClock(), EventLimits(per_key=0))
     former.admit(EventType.CONNECTION_REFUSED, "a")
     event_limiter = ConnectionEventLimiter(FakeClock())
     event_limiter.restore(former.changed_state() or "")

@@ -53,7 +53,7 @@ _PAGE = 200
 class RevocationUpdate:
     """What is to be written down, and the holds that have ended."""
 
-    seen: tuple[RecordedRevocation, ...] = ()
+    recorded: tuple[RecordedRevocation, ...] = ()
     released: tuple[RecordedRevocation, ...] = ()
 
     def apply(self, stores: Stores, partner_id: str) -> bool:
@@ -64,7 +64,7 @@ class RevocationUpdate:
             if kept.get((one.issuer_key, one.serial)) == one:
                 stores.evidence.release(partner_id, one)
                 del kept[one.issuer_key, one.serial]
-        for one in self.seen:
+        for one in self.recorded:
             known = kept.get((one.issuer_key, one.serial))
             if known is None or (known.held and (not one.held or one.this_update > known.this_update)):
                 stores.evidence.remember(partner_id, one)
@@ -85,14 +85,14 @@ def update_from_crl(
         return RevocationUpdate()
     delta = crl.base is not None
     evidence_index = EvidenceIndex([replace(crl, base=None)])
-    seen, released = [], []
+    recorded, released = [], []
     with services.work.read() as stores:
         kept = stores.evidence.seen(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
     for der in _listed(services, partner, authorities, crl, known):
         found = _judge(der, trust, evidence_index, now)
         if found is not None:
-            seen.append(found)
+            recorded.append(found)
     with services.work.read() as stores:
         ders = [(one, _find_der(stores, authorities, one.certificate)) for one in kept if one.held]
     for one, der in ders:
@@ -107,7 +107,7 @@ def update_from_crl(
             over = _find_status(path, trust, evidence_index, now).status is RevocationStatus.GOOD
         if over:
             released.append(one)
-    return RevocationUpdate(seen=tuple(seen), released=tuple(released))
+    return RevocationUpdate(recorded=tuple(recorded), released=tuple(released))
 
 
 def update_from_answer(
@@ -118,7 +118,7 @@ def update_from_answer(
 ) -> RevocationUpdate:
     """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
     if said.status is RevocationStatus.REVOKED:
-        return RevocationUpdate(seen=(_seen(pair[0], pair[1], said),))
+        return RevocationUpdate(recorded=(_seen(pair[0], pair[1], said),))
     with services.work.read() as stores:
         kept = stores.evidence.seen(partner.id)
     key, at = _key_of(pair[1]), said.this_update
@@ -142,7 +142,7 @@ def update_from_row(
         crl = parse_crl(found.der if found is not None else b"")
     except MalformedInput:
         return RevocationUpdate()
-    return RevocationUpdate(seen=update_from_crl(services, partner, authorities, crl, now).seen)
+    return RevocationUpdate(recorded=update_from_crl(services, partner, authorities, crl, now).recorded)
 
 
 def _listed(

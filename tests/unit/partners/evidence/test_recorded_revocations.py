@@ -14,7 +14,7 @@ from cryptography.x509 import ocsp
 
 from doorward.core.errors import Unavailable
 from doorward.partners.evidence import fetch_results
-from doorward.partners.evidence.seen_revocations import RevocationUpdate
+from doorward.partners.evidence.recorded_revocations import RevocationUpdate
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.stores.records import ChangeKind
@@ -264,7 +264,7 @@ def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:
 def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
     """`keep` says whether anything is another than before."""
     seen = records.seen("aa", 1, "bb")
-    update = RevocationUpdate(seen=(seen,))
+    update = RevocationUpdate(recorded=(seen,))
     with west.world.work.change() as stores:
         assert update.apply(stores, west.partner.id)
         assert not update.apply(stores, west.partner.id)
