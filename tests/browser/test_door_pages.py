@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Request
 
 from doorward.enforcement.envoy.replies import build_local_replies
-from doorward.enforcement.envoy.sentences import PAGE_STATES
-from doorward.enforcement.plan import Token
+from doorward.enforcement.envoy.reply_cases import PAGE_STATES
+from doorward.enforcement.plan import Placeholder
 from doorward.web.look.brand import Brand
 from doorward.web.look.dates import tell_moment, tell_when
 from doorward.web.look.rendering import Look, page_policy
@@ -30,10 +30,10 @@ NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 LOOK = Look(BRAND, base=STATIC_BASE)
 PAGES = build_reply_pages(LOOK, portal_origin=PORTAL)
 KNOWN = {
-    Token.APPLICATION: "payments",
-    Token.INCIDENT: "3f2a-9c1b",
-    Token.MOMENT: "2026-11-29T10:00:00Z",
-    Token.WHO: "alice",
+    Placeholder.APPLICATION: "payments",
+    Placeholder.INCIDENT: "3f2a-9c1b",
+    Placeholder.MOMENT: "2026-11-29T10:00:00Z",
+    Placeholder.WHO: "alice",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.names import ConnectionFact
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, Door, DoorSite, id_of, standing_door
 from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
@@ -132,7 +132,9 @@ class TestDecision:
         with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
             door.site.ask("GET", "/accounts/7")
 
-    @pytest.mark.parametrize("missing", [fact.value for fact in (Fact.JUDGED, Fact.GRANTS)])
+    @pytest.mark.parametrize(
+        "missing", [fact.value for fact in (ConnectionFact.JUDGED, ConnectionFact.GRANTS)]
+    )
     def test_missing_facts_refuse(self, door: Door, missing: str) -> None:
         """An answer that lacks the grants or the word that it was judged opens nothing."""
         facts = facts_of(TELLER, CLEARED)

@@ -13,7 +13,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.names import ConnectionFact
 from doorward.gateway.access_log.lines import parse_access_line
 from tests.support.attacks import H2Client, exchange, statuses
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, id_of, standing_door
@@ -88,8 +88,16 @@ class TestHeaders:
         # Envoy marks whom it would believe: nobody is internal, not even on loopback.
         assert not {"x-http-method-override", "x-envoy-max-retries", "x-envoy-internal"} & names
 
-    @pytest.mark.parametrize("fact", [Fact.CLIENT_CERT, Fact.PRINCIPAL, Fact.ASSERTION, Fact.CERTIFICATE])
-    def test_an_empty_fact_lets_no_spoof_through(self, door: Door, fact: Fact) -> None:
+    @pytest.mark.parametrize(
+        "fact",
+        [
+            ConnectionFact.CLIENT_CERT,
+            ConnectionFact.PRINCIPAL,
+            ConnectionFact.ASSERTION,
+            ConnectionFact.CERTIFICATE,
+        ],
+    )
+    def test_an_empty_fact_lets_no_spoof_through(self, door: Door, fact: ConnectionFact) -> None:
         """Where the authorizer's value is empty the client's own header does not take its place."""
         door.authorizer.facts = facts_of(TELLER, CLEARED, **{fact.value: ""})
         seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]

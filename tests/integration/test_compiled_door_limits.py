@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from tests.support.attacks import exchange, has_ended, statuses
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
 from tests.support.doorway import open_doorway
@@ -39,7 +39,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[D
     folder = tmp_path_factory.mktemp("tight")
     site = DoorSite(folder, running.site.upstream.port)
     second = timedelta(seconds=1)
-    limits = Limits(
+    limits = GatewayLimits(
         connections=7,
         hello=second,
         handshake=second,

@@ -14,7 +14,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.envoy.resources import Resources, Stage
+from doorward.enforcement.envoy.resources import DiscoveryService, Resources
 from doorward.gateway.publishing.publisher import XdsPublisher
 from doorward.gateway.publishing.validation import Validator
 from doorward.policy.model import HttpUpstream, Rule
@@ -191,12 +191,14 @@ class Believer(Validator):
         """Believe."""
 
 
-@pytest.mark.parametrize("stage", [Stage.RDS, Stage.LDS, Stage.SDS, Stage.CDS])
-def test_what_envoy_refuses_is_rolled_back(gate: Gate, stage: Stage) -> None:
-    """Whatever stage is refused, the former files are back and in force, and the error says so."""
+@pytest.mark.parametrize(
+    "service", [DiscoveryService.RDS, DiscoveryService.LDS, DiscoveryService.SDS, DiscoveryService.CDS]
+)
+def test_what_envoy_refuses_is_rolled_back(gate: Gate, service: DiscoveryService) -> None:
+    """If a file of any discovery service is refused, the former files are back and in force, and the error says so."""
     before = gate.files()
     gate.publisher._validator = Believer(Path(ENVOY), gate.site.folder / "check")
-    broken = _break(gate.site.resources({**APPS, "pay": (APPS["pay"][0],), "new": ()}), stage)
+    broken = _break(gate.site.resources({**APPS, "pay": (APPS["pay"][0],), "new": ()}), service)
     with pytest.raises(Unavailable) as caught:
         gate.publisher.publish(broken, gate.envoy.admin)
     assert caught.value.code == "publication-rolled-back"
@@ -207,17 +209,17 @@ def test_what_envoy_refuses_is_rolled_back(gate: Gate, stage: Stage) -> None:
     assert gate.site.ask("POST", "/transfers").status == 403
 
 
-def _break(resources: Resources, stage: Stage) -> Resources:
+def _break(resources: Resources, service: DiscoveryService) -> Resources:
     listener, *_ = resources.listeners
     clusters = list(resources.clusters)
-    match stage:
-        case Stage.RDS:
+    match service:
+        case DiscoveryService.RDS:
             resources.routes["app_pay"]["virtual_hosts"][0]["domains"] = []
-        case Stage.LDS:
+        case DiscoveryService.LDS:
             listener["filter_chains"][0]["filters"][0]["typed_config"]["max_connections"] = 0
-        case Stage.SDS:
+        case DiscoveryService.SDS:
             resources.secrets[TRUST_SECRET]["validation_context"]["trusted_ca"] = {"inline_string": "rubbish"}
-        case Stage.CDS:
+        case DiscoveryService.CDS:
             clusters[0] = {**clusters[0], "connect_timeout": "-1s"}
     return replace(resources, clusters=tuple(clusters))
 

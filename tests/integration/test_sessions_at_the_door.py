@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.envoy.names import SESSION_FILTER
-from doorward.enforcement.envoy.resources import Stage, render_file
+from doorward.enforcement.envoy.resources import DiscoveryService, render_file
 from doorward.enforcement.envoy.sessions import build_session_extension
 from doorward.policy.requirements import Requirement
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, allow, echo_surface, id_of, standing_door
@@ -51,7 +51,7 @@ def put_keys(door: Door, folder: Path, *keys: ec.EllipticCurvePrivateKey) -> Non
     plan = door.site.plan(RULES, sessions=MINT.plan(folder, keys=keys))
     extension = build_session_extension(plan)
     assert extension is not None
-    file = render_file(f"ecds/{SESSION_FILTER}.json", Stage.ECDS, (extension,))
+    file = render_file(f"ecds/{SESSION_FILTER}.json", DiscoveryService.ECDS, (extension,))
     place = door.site.xds / file.name
     before = statistic(door, "config_reload")
     place.with_suffix(".new").write_bytes(file.content)

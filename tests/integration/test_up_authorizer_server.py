@@ -12,13 +12,13 @@ import grpc
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.enforcement.envoy.names import JUDGED, Fact
+from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
 from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
 from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import OK, PERMISSION_DENIED, SERVICE, AuthorizerServer
 from tests.support.doorway import short_folder
 
-FACTS = {**{fact.value: f"the {fact.value}" for fact in Fact}, Fact.JUDGED.value: JUDGED}
+FACTS = {**{fact.value: f"the {fact.value}" for fact in ConnectionFact}, ConnectionFact.JUDGED.value: JUDGED}
 
 
 class Judge:
@@ -94,7 +94,7 @@ def test_a_lacking_fact_is_a_refusal(socket: Path) -> None:
     """An answer that lacks a fact would reach an application as a dash: it is refused instead."""
     judge = Judge()
     judge.answer = CheckResult(
-        facts={k: v for k, v in FACTS.items() if k != Fact.PRINCIPAL.value}, reasons=()
+        facts={k: v for k, v in FACTS.items() if k != ConnectionFact.PRINCIPAL.value}, reasons=()
     )
     server = serving(judge, socket)
     response = ask(socket)

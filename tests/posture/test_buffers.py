@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from tests.support.attacks import (
     CHAINS,
     HTTP,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("posture-buffers")
 Kept = Callable[..., OpenDoor]
 
 SECOND = timedelta(seconds=1)
-TIGHT = Limits(hello=SECOND, handshake=SECOND, request_headers=SECOND, connections=7)
+TIGHT = GatewayLimits(hello=SECOND, handshake=SECOND, request_headers=SECOND, connections=7)
 BUFFER = without(*LISTENER, "per_connection_buffer_limit_bytes")
 UNDECIDED = 20
 
@@ -160,7 +160,7 @@ class TestCrowds:
             ((), True),
             ((without("base", "overload_manager"), LOOSE["listener_filters_timeout"]), False),
         ):
-            limits = Limits(connections=8)
+            limits = GatewayLimits(connections=8)
             door = kept(*edits, name=f"crowd {refused}", limits=limits)
             with ExitStack() as stack:
                 crowd = [
@@ -222,5 +222,5 @@ class TestHeads:
 def test_the_limits_are_in_every_configuration(door: OpenDoor) -> None:
     """The fields above are there with the plan's own numbers."""
     (listener,) = door.resources.listeners
-    assert listener["per_connection_buffer_limit_bytes"] == Limits().buffer_bytes == 32_768
+    assert listener["per_connection_buffer_limit_bytes"] == GatewayLimits().buffer_bytes == 32_768
     assert listener["continue_on_listener_filters_timeout"] is False

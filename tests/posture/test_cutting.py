@@ -20,8 +20,8 @@ import pytest
 
 from doorward.demo.ports import free_port
 from doorward.directory.principals import resume, suspend
-from doorward.enforcement.envoy.names import Asked
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.envoy.names import AuthorizerMetadata
+from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.connections import registry as connections
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
@@ -184,8 +184,8 @@ class TestAnnouncedAddresses:
                 # In a field that our own message does not even read.
                 assert self.ANNOUNCED.encode() in door.authorizer.requests[-1].SerializeToString()
                 asked = door.authorizer.asked[-1]
-                assert parse_endpoint(asked[Asked.REMOTE.value]) == remote
-                assert parse_endpoint(asked[Asked.LOCAL.value]) == local
+                assert parse_endpoint(asked[AuthorizerMetadata.REMOTE.value]) == remote
+                assert parse_endpoint(asked[AuthorizerMetadata.LOCAL.value]) == local
                 # Cut by the announced address: nobody is found. By the kernel's: exactly this one.
                 assert sockdiag.find(local, parse_endpoint(f"{self.ANNOUNCED}:4711")) is None
                 facts = sockdiag.find(local, remote)
@@ -200,11 +200,15 @@ class TestAnnouncedAddresses:
         metadata = (*chains, "typed_config", "grpc_service", "initial_metadata")
 
         def no_addresses(old: list[Any]) -> list[Any]:
-            return [one for one in old if one["key"] not in {Asked.REMOTE.value, Asked.LOCAL.value}]
+            return [
+                one
+                for one in old
+                if one["key"] not in {AuthorizerMetadata.REMOTE.value, AuthorizerMetadata.LOCAL.value}
+            ]
 
         door = kept(changed(*metadata, to=no_addresses))
         assert door.site.ask("GET", "/accounts/7").status == 200
-        assert Asked.REMOTE.value not in door.authorizer.asked[-1]
+        assert AuthorizerMetadata.REMOTE.value not in door.authorizer.asked[-1]
 
     def _announce(self, door: OpenDoor, plain: socket.socket) -> Any:
         plain.sendall(self.HEADER)
@@ -287,7 +291,7 @@ class TestIdle:
     def test_without_the_reconciler_it_stays_for_minutes(self, kept: Kept) -> None:
         """Without the reconciler only `idle`, five minutes, ends it: Envoy's other timeouts pass it by."""
         short = timedelta(seconds=0.5)
-        quick = Limits(handshake=short, authorizer=short, request_headers=short, stream_idle=short)
+        quick = GatewayLimits(handshake=short, authorizer=short, request_headers=short, stream_idle=short)
         door = kept(name="impatient", limits=quick)
         with door.connect() as idle, door.connect() as begun:
             begun.sendall(REQUEST[:10])

@@ -15,7 +15,7 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.directory.principals import add_member, create_group
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer import judging as authorizer_module
 from doorward.gateway.authorizer import server as authorizer_server
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("posture-living")
 Kept = Callable[..., OpenDoor]
 
 ALLOWING = changed(*AUTHORIZER, "failure_mode_allow", to=True)
-HASTY = Limits(authorizer=timedelta(seconds=0.4))
+HASTY = GatewayLimits(authorizer=timedelta(seconds=0.4))
 REQUEST = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
 LIVE = b"GET /live HTTP/1.1\r\nHost: app.test.localhost\r\n\r\n"
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from doorward.enforcement.envoy.names import Asked, Fact
+from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
@@ -70,10 +70,10 @@ def open_rules(kept: Kept) -> OpenDoor:
 KINDS = {"number": 0, "bool": True, "null": None, "empty": ""}
 
 
-@pytest.mark.parametrize("fact", [Fact.GRANTS, Fact.JUDGED], ids=["grants", "judged"])
+@pytest.mark.parametrize("fact", [ConnectionFact.GRANTS, ConnectionFact.JUDGED], ids=["grants", "judged"])
 @pytest.mark.parametrize("kind", [*KINDS, "absent"])
 def test_a_fact_of_another_kind_opens_nothing(
-    odd: OpenDoor, open_rules: OpenDoor, witness: Witness, kind: str, fact: Fact
+    odd: OpenDoor, open_rules: OpenDoor, witness: Witness, kind: str, fact: ConnectionFact
 ) -> None:
     """Numbers, truth values, nulls, empty and missing facts are 403, and nothing reaches the upstream."""
 
@@ -125,7 +125,7 @@ def test_formatters_in_an_answer_are_not_expanded(odd: OpenDoor, text: str) -> N
     """A client cannot bring its own grants in a header by way of the authorizer's text."""
 
     def build(answer: Any) -> None:
-        answer.dynamic_metadata.fields[Fact.GRANTS.value].string_value = text
+        answer.dynamic_metadata.fields[ConnectionFact.GRANTS.value].string_value = text
 
     odd.authorizer.build = build  # type: ignore[attr-defined]
     headers = [("X-Grants", f",{TELLER},")]
@@ -224,10 +224,10 @@ class _OurServer(ToyAuthorizer):
         return CheckResult(facts=self.facts, reasons=())
 
 
-@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.value)
+@pytest.mark.parametrize("fact", ConnectionFact, ids=lambda fact: fact.value)
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_an_incomplete_answer_never_leaves_the_gateway(
-    kept: Kept, door: OpenDoor, fact: Fact, value: str | None
+    kept: Kept, door: OpenDoor, fact: ConnectionFact, value: str | None
 ) -> None:
     """Our server refuses where a fact is missing; passed on, the application hears `-` for a name."""
     complete = facts_of(TELLER, CLEARED)
@@ -240,7 +240,7 @@ def test_an_incomplete_answer_never_leaves_the_gateway(
     ours.authorizer.facts = facts
     with pytest.raises(OSError, match=r"ACCESS_DENIED|reset|EOF"):
         ours.site.ask("GET", "/accounts/7")
-    if fact is Fact.PRINCIPAL and value is None:
+    if fact is ConnectionFact.PRINCIPAL and value is None:
         door.authorizer.facts = facts
         heard = dict(door.site.ask("GET", "/accounts/7").seen["headers"])
         assert heard["doorward-principal"] == "-"
@@ -257,24 +257,24 @@ class TestAsked:
         context.check_hostname = False
         with door.site.connect("PAY.test", context=context) as connection:
             door.site.ask("GET", "/accounts/7", over=connection, host="other.test")
-        assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app_pay"
+        assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app_pay"
 
     def test_the_whole_chain_is_named_though_only_the_leaf_comes(self, door: OpenDoor) -> None:
         """Row "CheckRequest carries only the leaf": the fingerprints of the rest are in the metadata."""
         assert door.site.ask("GET", "/accounts/7").status == 200
         leaf = door.authorizer.requests[-1].attributes.source.certificate
         assert leaf.count("BEGIN%20CERTIFICATE") == 1
-        assert len(door.authorizer.asked[-1][Asked.CHAIN.value].split(",")) == 2
+        assert len(door.authorizer.asked[-1][AuthorizerMetadata.CHAIN.value].split(",")) == 2
 
     def test_without_its_line_only_the_leaf_is_known(self, kept: Kept) -> None:
-        """Without `Asked.CHAIN` in the metadata nothing in the question tells of the links above the leaf."""
+        """Without `AuthorizerMetadata.CHAIN` in the metadata nothing in the question tells of the links above the leaf."""
 
         def question(door: OpenDoor) -> str:
             assert door.site.ask("GET", "/accounts/7").status == 200
             return f"{door.authorizer.asked[-1]} {door.authorizer.requests[-1].SerializeToString().decode('latin-1')}"
 
         def no_chain(old: list[dict[str, str]]) -> list[dict[str, str]]:
-            return [one for one in old if one["key"] != Asked.CHAIN.value]
+            return [one for one in old if one["key"] != AuthorizerMetadata.CHAIN.value]
 
         link = kept().site.issuing.certificate.fingerprint(SHA256()).hex()
         assert link in question(kept())
@@ -282,7 +282,7 @@ class TestAsked:
 
     def test_taken_from_the_server_name_it_is_the_clients_word(self, kept: Kept) -> None:
         """With %REQUESTED_SERVER_NAME% in its place the client writes what the authorizer is asked."""
-        to = [{"key": Asked.APPLICATION.value, "value": "%REQUESTED_SERVER_NAME%"}]
+        to = [{"key": AuthorizerMetadata.APPLICATION.value, "value": "%REQUESTED_SERVER_NAME%"}]
         names = ("filter_chain_matcher", "matcher_tree", "exact_match_map", "map")
         wild = changed(
             "listeners", "door", *names, to=lambda old: {**old, "app-other.pay.test": old["pay.test"]}
@@ -292,14 +292,14 @@ class TestAsked:
         context.check_hostname = False
         with door.site.connect("app-other.pay.test", context=context) as connection:
             door.site.ask("GET", "/accounts/7", over=connection)
-        assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app-other.pay.test"
+        assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app-other.pay.test"
 
 
 def test_a_client_cannot_send_the_authorizers_metadata(door: OpenDoor) -> None:
     """Headers of the same names as the call's metadata change nothing of the question."""
-    headers = [(one.value, "app_other") for one in Asked]
+    headers = [(one.value, "app_other") for one in AuthorizerMetadata]
     assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
-    assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app_pay"
+    assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app_pay"
 
 
 def test_slow_answers_let_nothing_pass_before(kept: Kept, witness: Witness) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, ConnectionFact
 from tests.posture.witness import Witness
 from tests.support.attacks import HTTP, Edit, H2Client, OpenDoor, changed, exchange, statuses, without
 from tests.support.door_site import CLEARED, TELLER
@@ -287,7 +287,7 @@ class TestMissingFacts:
     ) -> None:
         """What Envoy makes of a missing key: hence the authorizer must always send every one."""
         facts = facts_of(TELLER, CLEARED)
-        del facts[Fact.PRINCIPAL.value]
+        del facts[ConnectionFact.PRINCIPAL.value]
         door.authorizer.facts = facts
         assert heard(door, witness, "doorward-principal", FORGED, h2=False) == ["-"]
 

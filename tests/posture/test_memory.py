@@ -15,7 +15,7 @@ import h2.settings
 import pytest
 
 from doorward.enforcement.envoy.overload import RESET_FROM
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from tests.support.attacks import OpenDoor, changed, without
 from tests.support.door_site import APPS, id_of
 from tests.support.doorway import eventually
@@ -103,7 +103,7 @@ def is_served(door: OpenDoor) -> bool:
 def test_the_largest_streams_are_reset_before_the_heap_is_full(kept: Kept, endless: int) -> None:
     """1,440 streams want all they can have: the largest end, then those that do not move, and others are served."""
     large = changed(*ENDLESS, to={"socket_address": {"address": "127.0.0.1", "port_value": endless}})
-    door = kept(large, limits=Limits(heap_bytes=HEAP), name="bounded heap")
+    door = kept(large, limits=GatewayLimits(heap_bytes=HEAP), name="bounded heap")
     door.authorizer.answers = {"app_other": facts_of(id_of("other", APPS["other"][0]))}
     with ExitStack() as stack:
         crowd(door, stack)
@@ -119,7 +119,7 @@ def test_without_the_actions_the_heap_grows_past_its_bound(kept: Kept, endless: 
         large,
         changed("clusters", "app_pay", "per_connection_buffer_limit_bytes", to=1 << 20),
         without("base", "overload_manager", "actions"),
-        limits=Limits(heap_bytes=HEAP),
+        limits=GatewayLimits(heap_bytes=HEAP),
         name="unbounded heap",
     )
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
+from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, IDENTITY_HEADERS, JUDGED, PUBLIC, ConnectionFact
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.posture.witness import Witness
 from tests.support.attacks import CHAINS, HOSTS, H2Client, OpenDoor, changed, without
@@ -223,7 +223,7 @@ def _eventually(check: Callable[[], bool]) -> bool:
 
 def test_every_fact_is_sent_for_nobody() -> None:
     """Section 10, row "missing metadata key": nothing that could become a dash."""
-    assert set(ANONYMOUS_FACTS) == {fact.value for fact in Fact}
+    assert set(ANONYMOUS_FACTS) == {fact.value for fact in ConnectionFact}
 
 
 def test_a_refusal_says_whether_somebody_is_known(opened: OpenDoor) -> None:

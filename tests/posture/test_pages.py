@@ -26,7 +26,7 @@ from doorward.enforcement.envoy.names import (
     Refusal,
 )
 from doorward.enforcement.plan import SessionPlan
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from doorward.gateway.authorizer.anonymous import anonymous_facts
 from tests.posture.witness import Witness, Witnessed, standing_witness
 from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, without
@@ -61,7 +61,7 @@ def options(tmp_path_factory: pytest.TempPathFactory, grounds: Grounds) -> dict[
         portal_origin="https://portal.test",
         sessions_socket=str(tmp_path_factory.mktemp("s") / "sessions.sock"),
     )
-    trust = Trust(authorities=(grounds.site.issuing.pem.decode(),))
+    trust = DoorTrust(authorities=(grounds.site.issuing.pem.decode(),))
     return {"sessions": plan, "explaining": {"pay"}, "partners": {"pay": trust}}
 
 

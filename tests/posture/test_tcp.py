@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from doorward.enforcement.envoy.names import JUDGED, Fact
+from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
 from doorward.policy.model import Effect, TcpUpstream
 from tests.support.attacks import CHAINS, LISTENER, Edit, OpenDoor, changed, leading_to
 from tests.support.door_site import IDS, TELLER, allow, deny, id_of
@@ -157,8 +157,8 @@ ODD_ANSWERS = {
     "no clearance": facts_of(GRANT),
     "of another application": facts_of(TELLER, CLEARANCE),
     "nothing": facts_of(),
-    "not judged": facts_of(GRANT, CLEARANCE, **{Fact.JUDGED.value: "0"}),
-    "judged by another word": facts_of(GRANT, CLEARANCE, **{Fact.JUDGED.value: f"{JUDGED}1"}),
+    "not judged": facts_of(GRANT, CLEARANCE, **{ConnectionFact.JUDGED.value: "0"}),
+    "judged by another word": facts_of(GRANT, CLEARANCE, **{ConnectionFact.JUDGED.value: f"{JUDGED}1"}),
     "ids inside others": facts_of(f"x{GRANT}", f"{CLEARANCE}x"),
     "no metadata": {},
 }

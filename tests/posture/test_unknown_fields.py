@@ -13,8 +13,8 @@ import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import Resources, Stage, render_file, static_rendering
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.envoy.resources import DiscoveryService, Resources, render_file, static_rendering
+from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.publishing.publisher import XdsPublisher
 from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.world import SystemClock
@@ -84,7 +84,7 @@ class TestTypingErrors:
                 with door.connect(h2=True) as connection:
                     client = H2Client(connection)
                     assert client.ask("/accounts/7").status == 200
-                    assert client.most_streams() > Limits().streams_per_connection
+                    assert client.most_streams() > GatewayLimits().streams_per_connection
 
     def test_an_update_with_one_leaves_the_old_in_force(self, grounds: Grounds) -> None:
         """A route table with a typing error is refused while the door runs; the old one goes on."""
@@ -165,9 +165,9 @@ class TestFilesAtTheStart:
         publisher.prepare(resources, node="n", folder=site.folder)
         written = {str(one.relative_to(site.xds)) for one in site.xds.rglob("*.json")}
         assert {one.name for one in resources.files()} <= written
-        stages = [one.stage for one in resources.files()]
+        stages = [one.service for one in resources.files()]
         assert stages == sorted(stages)
-        assert stages[0] is Stage.SDS
+        assert stages[0] is DiscoveryService.SDS
 
     @pytest.mark.parametrize("name", ["sds/trust.json", "sds/server-1.json"])
     @pytest.mark.parametrize("content", [None, b"{ garbage", b'{"resources": []}'])
@@ -216,7 +216,7 @@ def _replace(door: OpenDoor, name: str, resource: dict[str, object]) -> None:
     """Put a file where Envoy watches, by rename."""
     path = door.site.xds / name
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(render_file(name, Stage.RDS, (resource,)).content)
+    fresh.write_bytes(render_file(name, DiscoveryService.RDS, (resource,)).content)
     fresh.rename(path)
 
 

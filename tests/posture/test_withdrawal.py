@@ -17,7 +17,7 @@ import pytest
 
 from doorward.authority.revocation import hold, release
 from doorward.directory.principals import resume, suspend
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from tests.posture.conftest import RULES
 from tests.posture.witness import Witness
 from tests.support.attacks import HTTP, Grounds, OpenDoor, exchange, has_ended, statuses, without
@@ -132,7 +132,7 @@ class TestChangedPolicy:
 class TestLifetime:
     """Item 7: what Envoy does by itself, for where nothing can be cut."""
 
-    BRIEF = Limits(connection_lifetime=timedelta(seconds=1))
+    BRIEF = GatewayLimits(connection_lifetime=timedelta(seconds=1))
 
     def test_a_client_that_ignores_the_end_is_cut(self, grounds: Grounds, witness: Witness) -> None:
         """`max_connection_duration` ends HTTP connections within its time and two seconds; nothing else does."""

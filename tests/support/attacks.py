@@ -35,7 +35,7 @@ import h2.events
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
-from doorward.enforcement.plan import RunPaths
+from doorward.enforcement.plan import GatewayPaths
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.policy.model import Rule
@@ -274,7 +274,7 @@ class Grounds:
         for one in (*self.site.folder.glob("*.pem"), *self.site.folder.glob("*.key")):
             (site.folder / one.name).symlink_to(one)
         site.xds, site.port = site.folder / "xds", free_port()
-        site.paths = RunPaths(
+        site.paths = GatewayPaths(
             authorizer_socket=str(site.folder / "authz.sock"),
             log_file=str(site.folder / "access.log"),
             xds=str(site.xds),

@@ -24,19 +24,19 @@ from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
+    GatewayLimits,
+    GatewayPaths,
     GatewayPlan,
-    Limits,
     OpenDoor,
     OpenRoute,
     PortalDoor,
     ReplyPages,
-    RunPaths,
     ServerCertificate,
     SessionPlan,
     SocketAddress,
     build_plan,
 )
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.grants import grant_id
 from doorward.policy.model import (
@@ -201,7 +201,7 @@ class DoorSite:
         self.issuing = root.issuing(not_before=self._past, not_after=self._future)
         self.stranger = ToyCA.create("Stranger", not_before=self._past, not_after=self._future)
         (folder / "root.pem").write_bytes(root.pem)
-        self.paths = RunPaths(
+        self.paths = GatewayPaths(
             authorizer_socket=str(folder / "authz.sock"),
             log_file=str(folder / "access.log"),
             xds=str(self.xds),
@@ -244,9 +244,9 @@ class DoorSite:
         *,
         aliases: Mapping[str, frozenset[str]] | None = None,
         certificate: ServerCertificate | None = None,
-        limits: Limits | None = None,
+        limits: GatewayLimits | None = None,
         listen_host: str = "127.0.0.1",
-        partners: Mapping[str, Trust] | None = None,
+        partners: Mapping[str, DoorTrust] | None = None,
         public: Mapping[str, Sequence[str]] | None = None,
         origins: Mapping[str, Sequence[str]] | None = None,
         upstream_files: Mapping[str, UpstreamFiles] | None = None,
@@ -303,7 +303,7 @@ class DoorSite:
                     body_bytes=32_768,
                 )
             ],
-            limits=limits or Limits(requests_per_certificate=100_000),
+            limits=limits or GatewayLimits(requests_per_certificate=100_000),
             sessions=sessions,
             pages=pages,
             portal=None if portal is None else self.portal_door(portal, used),
@@ -315,7 +315,7 @@ class DoorSite:
             host="portal.test",
             socket=str(socket_path),
             certificate=certificate,
-            trust=Trust(authorities=(self.issuing.pem.decode(),)),
+            trust=DoorTrust(authorities=(self.issuing.pem.decode(),)),
             own_origins=("https://portal.test",),
             connections=100,
             body_bytes=65_536,

@@ -18,7 +18,7 @@ import envoy
 import grpc
 
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, Fact
+from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
 from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
@@ -80,17 +80,17 @@ class ToyAuthorizer:
 def facts_of(*ids: str, principal: str = "person/alice", **changed: str) -> dict[str, str]:
     """The full answer of an authorizer that grants these ids."""
     facts = {
-        Fact.JUDGED.value: JUDGED,
-        Fact.GRANTS.value: "," + "".join(f"{one}," for one in ids),
-        Fact.PRINCIPAL.value: principal,
-        Fact.PRINCIPAL_ID.value: "per_alice",
-        Fact.OWNER.value: "alice",
-        Fact.CERTIFICATE.value: "crt_alice",
-        Fact.CLIENT_CERT.value: ":Y2VydA==:",
-        Fact.ASSERTION.value: "aaa.bbb.ccc",
-        Fact.DECISION.value: "evt_decision",
-        Fact.EPOCH.value: "0.0.0",
-        Fact.REASON.value: NOT_REFUSED,
+        ConnectionFact.JUDGED.value: JUDGED,
+        ConnectionFact.GRANTS.value: "," + "".join(f"{one}," for one in ids),
+        ConnectionFact.PRINCIPAL.value: principal,
+        ConnectionFact.PRINCIPAL_ID.value: "per_alice",
+        ConnectionFact.OWNER.value: "alice",
+        ConnectionFact.CERTIFICATE.value: "crt_alice",
+        ConnectionFact.CLIENT_CERT.value: ":Y2VydA==:",
+        ConnectionFact.ASSERTION.value: "aaa.bbb.ccc",
+        ConnectionFact.DECISION.value: "evt_decision",
+        ConnectionFact.EPOCH.value: "0.0.0",
+        ConnectionFact.REASON.value: NOT_REFUSED,
     }
     return {**facts, **changed}
 

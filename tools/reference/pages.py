@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.enforcement.envoy.sentences import PAGE_STATES
+from doorward.enforcement.envoy.reply_cases import PAGE_STATES
 from doorward.web.pages.message import PROBLEMS_PATH
 from doorward.web.pages.states import BY_REASON, ELSEWHERE, STATES
 from tools.reference.markdown import render_table

@@ -31,7 +31,7 @@ from doorward.access.decision import (
     AccessDecision,
     ConnectionContext,
     Finding,
-    SessionStanding,
+    SessionStatus,
 )
 from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
@@ -344,10 +344,10 @@ def _find_sessions(
     record: CertificateRecord,
     app: AppPolicy,
     application_id: str,
-) -> SessionStanding:
+) -> SessionStatus:
     """Return the epoch, which every connection is told; and the end, where a rule asks for a factor."""
     asks = any(rule.residual.requirements for rule in app.rules)
-    return SessionStanding(
+    return SessionStatus(
         epoch=stores.epochs.of(subject.principal.id, application_id),
         last_end=stores.sessions.latest_end(record.id, application_id, subject.time)
         if asks and subject.time

@@ -43,7 +43,7 @@ class ConnectionContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStanding:
+class SessionStatus:
     """Second-factor sessions of one principal at one application.
 
     Args:
@@ -56,7 +56,7 @@ class SessionStanding:
     last_end: datetime | None = None
 
 
-NO_SESSIONS = SessionStanding()
+NO_SESSIONS = SessionStatus()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Finding:
     snapshot: PolicySnapshot
     policy: AppPolicy | None
     seq: int
-    sessions: SessionStanding = NO_SESSIONS
+    sessions: SessionStatus = NO_SESSIONS
 
     @property
     def partner_id(self) -> str:
@@ -144,7 +144,7 @@ class AccessDecision:
     event: Event
     partner_id: str = ""
     evidence_index: EvidenceIndex | None = None
-    sessions: SessionStanding = NO_SESSIONS
+    sessions: SessionStatus = NO_SESSIONS
 
     @property
     def principal(self) -> Principal | None:

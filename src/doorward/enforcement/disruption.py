@@ -13,11 +13,11 @@ from dataclasses import replace
 from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY
 from doorward.enforcement.envoy.listener import build_listener
-from doorward.enforcement.plan import RunPaths, ServerCertificate, SessionPlan, SocketAddress, build_plan
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.plan import GatewayPaths, ServerCertificate, SessionPlan, SocketAddress, build_plan
+from doorward.enforcement.trust import DoorTrust
 from doorward.policy.model import Document
 
-_PLACES = RunPaths(authorizer_socket="/a", log_file="/l", xds="/x")
+_PLACES = GatewayPaths(authorizer_socket="/a", log_file="/l", xds="/x")
 _SESSIONS = SessionPlan(issuer="https://x/portal", jwks=(), portal_origin="https://x", sessions_socket="/s")
 _LISTEN = (SocketAddress(host="127.0.0.1", port=443),)
 
@@ -48,7 +48,7 @@ def _chains(document: Document, ids: dict[str, str]) -> dict[str, object]:
             app.name: ServerCertificate(name=ids[app.name], chain_path="/c", key_path="/k", hosts=app.hosts)
             for app in apps
         },
-        partners={app.name: Trust(authorities=("",)) for app in apps if app.trust != (OWN_AUTHORITY,)},
+        partners={app.name: DoorTrust(authorities=("",)) for app in apps if app.trust != (OWN_AUTHORITY,)},
         listen=_LISTEN,
         trust=("",),
         paths=_PLACES,

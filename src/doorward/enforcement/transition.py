@@ -81,7 +81,7 @@ class HeldConnection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ClassifiedConnections:
     """Which connections stand how towards a policy and its aliases; the three sets are disjoint.
 
     Args:
@@ -171,13 +171,13 @@ def _class_aliases(
     return {one: frozenset(found[:MAX_ALIASES]) for one, found in tokens.items()}
 
 
-def standing_of(
+def classify_connections(
     live: Iterable[HeldConnection],
     *,
     tenant: str,
     ids: Mapping[str, frozenset[str]],
     aliases: Mapping[str, frozenset[str]] = NO_ALIASES,
-) -> Standing:
+) -> ClassifiedConnections:
     """Compare what each connection can show with what it deserves.
 
     Args:
@@ -203,7 +203,7 @@ def standing_of(
             lacking[one.key] = one.deserved - shown
         elif by_alias:
             carried.add(one.key)
-    return Standing(
+    return ClassifiedConnections(
         overreaching=frozenset(overreaching),
         carried=frozenset(carried),
         lacking=lacking,

@@ -24,7 +24,7 @@ from doorward.verification.path.name_parsing import parse_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class DoorTrust:
     """What a door with an unverified chain is told.
 
     `authorities` are PEM, sorted, each once; `named` says whether peers are told their names: more than
@@ -39,7 +39,7 @@ class Trust:
             raise ValueError("a door that names no authority gets no certificate of most clients")
 
 
-def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
+def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> DoorTrust:
     """Return what a door is told that partners' authorities may vouch at.
 
     Args:
@@ -60,7 +60,7 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
             if not any(parse_name(name).malformed for name in (read.subject_der, read.issuer_der)):
                 every.append(read)
     pem = {_as_pem(one.der) for one in every}
-    return Trust(authorities=tuple(sorted(pem)), named=count_ca_name_octets(every) <= CA_NAMES_LIMIT)
+    return DoorTrust(authorities=tuple(sorted(pem)), named=count_ca_name_octets(every) <= CA_NAMES_LIMIT)
 
 
 def _as_pem(der: bytes) -> str:

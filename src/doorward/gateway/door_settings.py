@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.enforcement.capacity import HSTS
-from doorward.enforcement.plan import SESSION_LIFETIME, Limits, ReplyPages, SocketAddress
+from doorward.enforcement.plan import SESSION_LIFETIME, GatewayLimits, ReplyPages, SocketAddress
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 
 
@@ -50,4 +50,4 @@ class DoorSettings:
     public_ports: tuple[int, ...] = ()
     hsts: timedelta = HSTS
     pages: ReplyPages | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: GatewayLimits = field(default_factory=GatewayLimits)

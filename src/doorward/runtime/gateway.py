@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from doorward.enforcement.plan import Limits, SocketAddress
+from doorward.enforcement.plan import GatewayLimits, SocketAddress
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
@@ -95,7 +95,7 @@ def build_options(
             pages=build_reply_pages(
                 Look(build_brand(settings), base=STATIC_BASE), portal_origin=portal_origin
             ),
-            limits=Limits(
+            limits=GatewayLimits(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),
                 connections_per_source=settings.max_connections_per_source,

@@ -8,26 +8,26 @@ from typing import Any
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.plan import (
+    DoorRule,
+    GatewayPaths,
     GatewayPlan,
     HttpDoor,
     OpenDoor,
     OpenRoute,
-    RuleTerm,
-    RunPaths,
     ServerCertificate,
     SessionPlan,
     SocketAddress,
     TcpDoor,
 )
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from doorward.policy.model import Effect, HttpUpstream, Residual, TcpUpstream, UnixUpstream, WebUpstream
 from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 
 PASSKEY = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
-PATHS = RunPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
-TRUST = Trust(authorities=("A",))
+PATHS = GatewayPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
+TRUST = DoorTrust(authorities=("A",))
 CERTIFICATE = ServerCertificate(
     name="pay-1",
     chain_path="/run/dw/pay.pem",
@@ -43,18 +43,18 @@ def term(
     methods: Sequence[str] | None = None,
     aliases: Sequence[str] = (),
     require: Sequence[Requirement] = (),
-) -> RuleTerm:
+) -> DoorRule:
     """One rule term; no paths are every path."""
     residual = Residual(
         methods=frozenset(methods) if methods else None,
         paths=tuple(PathPattern(one) for one in paths or ("/**",)),
         requirements=frozenset(require),
     )
-    return RuleTerm(id=id_, effect=effect, residual=residual, accepted=(id_, *aliases))
+    return DoorRule(id=id_, effect=effect, residual=residual, accepted=(id_, *aliases))
 
 
 def door(
-    *rules: RuleTerm,
+    *rules: DoorRule,
     id_: str = "app_pay",
     name: str = "pay",
     upstream: WebUpstream = UPSTREAM,

@@ -21,7 +21,7 @@ from doorward.enforcement.envoy.names import (
     DESTINATION_FILTER,
     OWNER_FILTER,
     STEP_UP_FILTER,
-    Fact,
+    ConnectionFact,
 )
 
 FORWARDED = 200
@@ -111,7 +111,7 @@ def _compared(config: Mapping[str, Any], path: str, state: Mapping[str, str]) ->
             text,
         )
         assert match is not None, text
-        assert match[2] == Fact.OWNER.state_key
+        assert match[2] == ConnectionFact.OWNER.state_key
         parts, place = path.split("/"), int(match[1])
         if match[2] in state and place < len(parts):
             found[one["object_key"]] = "yes" if parts[place] == state[match[2]] else "no"

@@ -11,12 +11,12 @@ import pytest
 from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
+    DoorRule,
+    GatewayLimits,
+    GatewayPaths,
     GatewayPlan,
-    Limits,
     OpenDoor,
     OpenRoute,
-    RuleTerm,
-    RunPaths,
     ServerCertificate,
     SocketAddress,
     build_door,
@@ -168,16 +168,16 @@ OPEN_VALUES = {
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
-        (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ()}),
-        (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("t", "g")}),
-        (RuleTerm, {"id": "g,", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("g,",)}),
+        (DoorRule, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ()}),
+        (DoorRule, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("t", "g")}),
+        (DoorRule, {"id": "g,", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("g,",)}),
         (ServerCertificate, {"name": "a/b", "chain_path": "/c", "key_path": "/k", "hosts": ("h",)}),
         (OpenDoor, {**OPEN_VALUES, "routes": ()}),
         (OpenDoor, {**OPEN_VALUES, "id": "../x"}),
         (OpenDoor, {**OPEN_VALUES, "lifetime": timedelta(minutes=1)}),
-        (RunPaths, {"authorizer_socket": "relative", "log_file": "/l", "xds": "/x"}),
-        (Limits, {"connections": 0}),
-        (Limits, {"handshake": timedelta()}),
+        (GatewayPaths, {"authorizer_socket": "relative", "log_file": "/l", "xds": "/x"}),
+        (GatewayLimits, {"connections": 0}),
+        (GatewayLimits, {"handshake": timedelta()}),
     ],
 )
 def test_impossible_parts_are_refused(kind: Any, values: dict[str, Any]) -> None:
@@ -212,19 +212,19 @@ def test_a_term_keeps_what_it_was_given() -> None:
 )
 def test_one_principal_takes_half_of_an_address_at_most(source: int, principal: int, share: int) -> None:
     """An office keeps places for others, whatever the settings say; a source with few places is no office."""
-    limits = Limits(connections_per_source=source, connections_per_principal=principal)
+    limits = GatewayLimits(connections_per_source=source, connections_per_principal=principal)
     assert limits.share_of_principal == share
 
 
 @pytest.mark.parametrize(
     ("limits", "share"),
     [
-        (Limits(), (5_000, 500)),
-        (Limits(connections=1_000, connections_per_source=100), (100, 100)),
-        (Limits(connections=5, connections_per_source=1), (1, 1)),
-        (Limits(connections=20_000, connections_per_source=20_000), (2_000, 2_000)),
+        (GatewayLimits(), (5_000, 500)),
+        (GatewayLimits(connections=1_000, connections_per_source=100), (100, 100)),
+        (GatewayLimits(connections=5, connections_per_source=1), (1, 1)),
+        (GatewayLimits(connections=20_000, connections_per_source=20_000), (2_000, 2_000)),
     ],
 )
-def test_anonymous_connections_have_a_small_share(limits: Limits, share: tuple[int, int]) -> None:
+def test_anonymous_connections_have_a_small_share(limits: GatewayLimits, share: tuple[int, int]) -> None:
     """A tenth of all at most; behind a balancer every client has its address, and one source may have the share."""
     assert limits.anonymous_share == share

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import Resources, Stage, build_resources, static_rendering
+from doorward.enforcement.envoy.resources import (
+    DiscoveryService,
+    Resources,
+    build_resources,
+    static_rendering,
+)
 from doorward.enforcement.envoy.version import version_gauge, version_of
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.model import Effect
@@ -75,7 +80,7 @@ def test_a_new_certificate_or_authority_changes_secrets_only() -> None:
 
 def test_files_come_in_the_order_of_publishing() -> None:
     """Whoever refers comes after what it refers to."""
-    stages = [one.stage for one in compiled().files()]
+    stages = [one.service for one in compiled().files()]
     assert stages == sorted(stages)
     assert {one.name for one in compiled().files()} == {
         "sds/trust.json",
@@ -87,7 +92,7 @@ def test_files_come_in_the_order_of_publishing() -> None:
         "rds/doorward_enrol.json",
         "lds.json",
     }
-    assert Stage.SDS < Stage.CDS < Stage.RDS < Stage.LDS
+    assert DiscoveryService.SDS < DiscoveryService.CDS < DiscoveryService.RDS < DiscoveryService.LDS
 
 
 def test_a_file_says_its_version_and_types() -> None:

@@ -15,8 +15,8 @@ from doorward.enforcement.transition import (
     HeldConnection,
     aliases_for,
     class_token,
+    classify_connections,
     rule_ids,
-    standing_of,
 )
 from doorward.policy.decision import permissions_of
 from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule
@@ -95,8 +95,8 @@ def test_aliases_are_limited_and_the_largest_classes_come_first() -> None:
 def test_an_undeserved_id_is_overreaching_only_while_a_rule_asks_for_it() -> None:
     """What no rule asks for opens nothing; it must be gone before one asks again."""
     live = [held(1, ["ga", "gb"], ["ga"])]
-    assert not standing_of(live, tenant=TENANT, ids={APP: frozenset({"ga"})}).overreaching
-    assert standing_of(live, tenant=TENANT, ids={APP: frozenset({"ga", "gb"})}).overreaching == {1}
+    assert not classify_connections(live, tenant=TENANT, ids={APP: frozenset({"ga"})}).overreaching
+    assert classify_connections(live, tenant=TENANT, ids={APP: frozenset({"ga", "gb"})}).overreaching == {1}
 
 
 def test_an_undeserved_alias_is_overreaching_too() -> None:
@@ -104,20 +104,22 @@ def test_an_undeserved_alias_is_overreaching_too() -> None:
     live = [held(1, ["gold"], [])]
     aliases = {"gnew": frozenset({token("gold")})}
     ids = {APP: frozenset({"gnew"})}
-    assert standing_of(live, tenant=TENANT, ids=ids, aliases=aliases).overreaching == {1}
+    assert classify_connections(live, tenant=TENANT, ids=ids, aliases=aliases).overreaching == {1}
 
 
 def test_short_and_carried_are_told_apart() -> None:
     """One shows all it deserves by alias, another deserves more than it shows, a third just stays."""
     live = [held(1, ["gold"], ["gnew"]), held(2, ["gx"], ["gnew"]), held(3, ["gkept"], ["gkept"])]
     ids = {APP: frozenset({"gnew", "gkept"})}
-    standing = standing_of(live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})})
+    standing = classify_connections(
+        live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})}
+    )
     assert (standing.overreaching, set(standing.lacking), standing.carried) == (set(), {2}, {1})
 
 
 def test_connections_of_a_removed_application_must_go() -> None:
     """Where there is no application there is nothing to deserve."""
-    assert standing_of([held(1, [], [])], tenant=TENANT, ids={}).overreaching == {1}
+    assert classify_connections([held(1, [], [])], tenant=TENANT, ids={}).overreaching == {1}
 
 
 def test_rule_ids_are_those_of_the_judge() -> None:
@@ -186,11 +188,11 @@ def test_no_connection_ever_shows_an_id_that_it_does_not_deserve(
                 for key, one in enumerate(connections)
             ]
 
-        gone = standing_of(stand(live), tenant=TENANT, ids=ids).overreaching
+        gone = classify_connections(stand(live), tenant=TENANT, ids=ids).overreaching
         live = [one for key, one in enumerate(live) if key not in gone]
         aliases = aliases_for(stand(live), tenant=TENANT, revision=revision)
         live += [(person, revision, ids_of(app, mine)) for person, mine in enumerate(groups)]
-        standing = standing_of(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
+        standing = classify_connections(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
         assert not standing.overreaching
 
 
@@ -200,9 +202,11 @@ def test_a_decision_stands_for_its_own_connection_only() -> None:
     other = replace(held(2, ["g1"], ["g1"], revision=5), decision="evt_2")
     aliases = aliases_for([mine, other], tenant=TENANT, revision=5)
     assert aliases == {"g2": frozenset({"evt_1"})}
-    standing = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})}, aliases=aliases)
+    standing = classify_connections(
+        [mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})}, aliases=aliases
+    )
     assert (set(standing.lacking), standing.carried, standing.overreaching) == (frozenset(), {1}, frozenset())
-    without = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})})
+    without = classify_connections([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})})
     assert without.lacking == {1: frozenset({"g2"})}
 
 
@@ -210,7 +214,7 @@ def test_a_decision_that_deserves_no_more_is_overreaching_by_its_alias() -> None
     """An alias that was proved once is not believed for a connection that lost what it stands for."""
     lost = replace(held(1, ["g1"], ["g1"]), decision="evt_1")
     ids = {APP: frozenset({"g1", "g2"})}
-    standing = standing_of([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
+    standing = classify_connections([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
     assert standing.overreaching == {1}
 
 
@@ -226,5 +230,5 @@ def test_the_aliases_of_an_id_are_bounded() -> None:
 def test_an_adopted_connection_is_left_alone_when_all_ids_are_others() -> None:
     """A restarted gateway knows neither its grants nor what it deserves: an upgrade that changes ids ends none."""
     ids = {APP: frozenset({"gnew", "cnew"})}
-    standing = standing_of([held(1, [], [])], tenant=TENANT, ids=ids)
+    standing = classify_connections([held(1, [], [])], tenant=TENANT, ids=ids)
     assert (standing.overreaching, standing.carried, dict(standing.lacking)) == (frozenset(), frozenset(), {})

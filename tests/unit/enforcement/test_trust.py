@@ -7,7 +7,7 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.enforcement.trust import Trust, build_trust
+from doorward.enforcement.trust import DoorTrust, build_trust
 from tests.support.odd_certificates import odd, rdn
 from tests.support.path_ca import Node, certify
 
@@ -20,7 +20,7 @@ def pem(one: Node) -> str:
     return one.certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
-def trust(*partners: Node) -> Trust:
+def trust(*partners: Node) -> DoorTrust:
     """What a door is told that trusts our own authority and these."""
     return build_trust([OWN.der], [one.der for one in partners])
 

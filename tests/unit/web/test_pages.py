@@ -19,8 +19,8 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Reason
 from doorward.directory.own_certificates import report_lost
-from doorward.enforcement.envoy.sentences import PAGE_STATES, STATUS_CASES
-from doorward.enforcement.plan import Token
+from doorward.enforcement.envoy.reply_cases import PAGE_STATES, STATUS_CASES
+from doorward.enforcement.plan import Placeholder
 from doorward.web.edge import Edge
 from doorward.web.look.assets import OUR_ASSETS, SIGNS
 from doorward.web.look.brand import Brand
@@ -256,9 +256,9 @@ def test_envoys_own_replies_are_made_of_the_same_table() -> None:
     assert {state for state, _ in pages.html} == set(PAGE_STATES) <= set(STATES)
     assert max(len(page.encode()) for page in pages.html.values()) < 3_000
     page = pages.html["not-allowed", "de"]
-    assert f"Das dürfen Sie in {Token.APPLICATION.value} nicht öffnen" in page
-    assert Token.INCIDENT.value in page
-    assert Token.MOMENT.value in page
+    assert f"Das dürfen Sie in {Placeholder.APPLICATION.value} nicht öffnen" in page
+    assert Placeholder.INCIDENT.value in page
+    assert Placeholder.MOMENT.value in page
     assert f'href="{PORTAL}/"' in page
     assert '<p lang="de"><strong>Zu viele Cookies' in pages.html["cookies-too-large", "en"]
     assert pages.words["other-address"][0] == "Please load this page again"

@@ -11,7 +11,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.clusters import build_authorizer
 from doorward.enforcement.envoy.overload import build_overload_manager
-from doorward.enforcement.plan import Limits, RunPaths, check_socket_path
+from doorward.enforcement.plan import GatewayLimits, GatewayPaths, check_socket_path
 from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 
 ADMIN_MODE = 0o600
@@ -48,7 +48,7 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: 
     }
 
 
-def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
     """Return what a running and a validating Envoy have in common."""
     # Envoy's default is about one path pattern long. RE2 takes time linear in the path whatever the
     # expression, so that this bounds memory, not attacks.

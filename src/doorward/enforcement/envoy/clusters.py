@@ -13,7 +13,7 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER
 from doorward.enforcement.envoy.upstream_tls import build_upstream_tls
-from doorward.enforcement.plan import Limits, RunPaths
+from doorward.enforcement.plan import GatewayLimits, GatewayPaths
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.model import (
     Scheme,
@@ -68,7 +68,7 @@ _DNS_REFRESH = timedelta(seconds=5)
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def build_nowhere(name: str, upstream: Upstream, limits: Limits) -> dict[str, Any]:
+def build_empty_cluster(name: str, upstream: Upstream, limits: GatewayLimits) -> dict[str, Any]:
     """Return the cluster of a door that leads nowhere: no endpoint. Requests are answered with 503, connections end."""
     cluster = _cluster(name, upstream, limits, _HTTP1)
     cluster["load_assignment"]["endpoints"] = []
@@ -76,7 +76,7 @@ def build_nowhere(name: str, upstream: Upstream, limits: Limits) -> dict[str, An
 
 
 def build_upstream(
-    name: str, upstream: WebUpstream, limits: Limits, files: UpstreamFiles | None = None
+    name: str, upstream: WebUpstream, limits: GatewayLimits, files: UpstreamFiles | None = None
 ) -> dict[str, Any]:
     """Return the cluster of one HTTP upstream."""
     if isinstance(upstream, UnixUpstream):
@@ -88,7 +88,7 @@ def build_upstream(
     return cluster
 
 
-def build_tcp_upstream(name: str, upstream: TcpUpstream, limits: Limits) -> dict[str, Any]:
+def build_tcp_upstream(name: str, upstream: TcpUpstream, limits: GatewayLimits) -> dict[str, Any]:
     """Return the cluster of one TCP upstream."""
     cluster = _cluster(name, upstream, limits)
     return cluster if upstream.path else _found_by_name(cluster, upstream.host)
@@ -115,14 +115,14 @@ def _found_by_name(cluster: dict[str, Any], host: str) -> dict[str, Any]:
     return cluster
 
 
-def build_authorizer(paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_authorizer(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
     """Return the cluster of the authorizer: gRPC over its unix socket."""
     http2: dict[str, Any] = {"explicit_http_config": {"http2_protocol_options": {}}}
     return _cluster(AUTHORIZER_CLUSTER, UnixUpstream(path=paths.authorizer_socket), limits, http2)
 
 
 def _cluster(
-    name: str, upstream: Upstream, limits: Limits, protocol: dict[str, Any] | None = None
+    name: str, upstream: Upstream, limits: GatewayLimits, protocol: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return what all clusters have; `protocol` is the version of HTTP, None for bytes."""
     # A WebSocket holds an upstream connection: the default of 1,024 would be the door's real limit.

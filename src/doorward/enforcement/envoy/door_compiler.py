@@ -14,7 +14,12 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from doorward.enforcement.envoy.extension import build_extension, render_duration
-from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, METADATA_NAMESPACE, Asked, Fact
+from doorward.enforcement.envoy.names import (
+    AUTHORIZER_CLUSTER,
+    METADATA_NAMESPACE,
+    AuthorizerMetadata,
+    ConnectionFact,
+)
 from doorward.enforcement.plan import GatewayPlan
 
 ANSWER_BYTES = 65_536
@@ -30,7 +35,7 @@ class DoorCompiler(Protocol):
         """Return its filter chain: whatever changes it, ends its connections."""
         ...
 
-    def leads(self) -> Mapping[str, Resource]:
+    def chain_matches(self) -> Mapping[str, Resource]:
         """Return, for each server name, where the listener's matcher leads."""
         ...
 
@@ -59,7 +64,7 @@ def build_chain(name: str, socket: Resource | None, filters: list[Resource], pat
     }
 
 
-def lead_to(chain: str) -> Resource:
+def select_chain(chain: str) -> Resource:
     """Return the end of a matcher: the name of a chain."""
     name = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": chain}
     return {"action": {"name": "doorward.chain", "typed_config": name}}
@@ -77,7 +82,11 @@ def build_connection_limit(name: str, most: int) -> Resource:
 
 
 def build_judgement(
-    application_id: str, plan: GatewayPlan, facts: Iterable[Fact] = Fact, *, without_authorizer: bool = False
+    application_id: str,
+    plan: GatewayPlan,
+    facts: Iterable[ConnectionFact] = ConnectionFact,
+    *,
+    without_authorizer: bool = False,
 ) -> list[Resource]:
     """Return the filters that ask the authorizer and copy its answer to where native matchers read it.
 
@@ -93,12 +102,12 @@ def build_judgement(
 
 def _authorizer(application_id: str, plan: GatewayPlan, *, goes_on: bool) -> Resource:
     asked = {
-        Asked.APPLICATION: application_id,
-        Asked.CONNECTION: "%CONNECTION_ID%",
-        Asked.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
-        Asked.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
-        Asked.EPOCH: str(plan.epoch),
-        Asked.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
+        AuthorizerMetadata.APPLICATION: application_id,
+        AuthorizerMetadata.CONNECTION: "%CONNECTION_ID%",
+        AuthorizerMetadata.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+        AuthorizerMetadata.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
+        AuthorizerMetadata.EPOCH: str(plan.epoch),
+        AuthorizerMetadata.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
     }
     return build_extension(
         "doorward.authorizer",
@@ -116,7 +125,7 @@ def _authorizer(application_id: str, plan: GatewayPlan, *, goes_on: bool) -> Res
     )
 
 
-def _facts(facts: Iterable[Fact]) -> Resource:
+def _facts(facts: Iterable[ConnectionFact]) -> Resource:
     return build_extension(
         "doorward.facts",
         "extensions.filters.network.set_filter_state.v3.Config",

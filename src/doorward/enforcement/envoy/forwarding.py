@@ -32,7 +32,7 @@ def build_forwarding(cluster: str, upstream: WebUpstream) -> dict[str, Any]:
     return action
 
 
-def build_path_memory(upstream: WebUpstream) -> list[dict[str, Any]]:
+def build_path_filter(upstream: WebUpstream) -> list[dict[str, Any]]:
     """Return the filter that keeps the public path for the log, if the application gets another one."""
     if isinstance(upstream, UnixUpstream) or not upstream.base:
         return []
@@ -52,11 +52,11 @@ def build_path_memory(upstream: WebUpstream) -> list[dict[str, Any]]:
 
 def logged_path(upstream: WebUpstream) -> str:
     """Return the formatter of the path that the client asked for, which is the one that rules judge."""
-    kept = build_path_memory(upstream)
+    kept = build_path_filter(upstream)
     return f"%FILTER_STATE({_PUBLIC_PATH}:PLAIN):{PATH_LIMIT}%" if kept else f"%{_PATH}%"
 
 
-def build_second_try() -> dict[str, Any]:
+def build_retry_policy() -> dict[str, Any]:
     """Return the part of a virtual host that says what is sent again.
 
     Once, and only while no answer has begun: often the application closed a kept connection while the

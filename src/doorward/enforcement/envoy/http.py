@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.cookies import build_cookie_filters
+from doorward.enforcement.envoy.cross_origin import build_cors_filter
 from doorward.enforcement.envoy.extension import build_extension, render_duration
-from doorward.enforcement.envoy.forwarding import build_path_memory
+from doorward.enforcement.envoy.forwarding import build_path_filter
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_open_log, build_portal_log, build_request_log
 from doorward.enforcement.envoy.owners import build_owner_filter
@@ -19,16 +20,15 @@ from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sessions import build_session_filters
-from doorward.enforcement.envoy.sites import build_cors_filter
 from doorward.enforcement.envoy.step_up import build_challenges, build_step_up_filter
 from doorward.enforcement.envoy.traffic import limit_requests
 from doorward.enforcement.plan import (
+    GatewayLimits,
+    GatewayPaths,
     HttpDoor,
-    Limits,
     OpenDoor,
     PortalDoor,
     ReplyPages,
-    RunPaths,
     SessionPlan,
 )
 
@@ -38,7 +38,7 @@ DRAIN = timedelta(seconds=1)
 HTTP_ALPN = ("h2", "http/1.1")
 """What a door of HTTP speaks, best first (RFC 7301)."""
 
-PORTAL_PATIENCE = timedelta(seconds=30)
+PORTAL_TIMEOUT = timedelta(seconds=30)
 """How long a request to the portal may take to arrive, and how long its answer may be silent."""
 
 WEBSOCKET = "websocket"
@@ -61,8 +61,8 @@ CONNECTION_WINDOW_BYTES = 6 << 20
 
 def build_http(
     door: HttpDoor,
-    paths: RunPaths,
-    limits: Limits,
+    paths: GatewayPaths,
+    limits: GatewayLimits,
     sessions: SessionPlan | None = None,
     pages: ReplyPages | None = None,
 ) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def build_http(
         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
     }
     config["http_filters"] = [
-        *build_path_memory(door.upstream),
+        *build_path_filter(door.upstream),
         build_rate_filter(limits),
         *sites,
         build_owner_filter(),
@@ -99,7 +99,7 @@ def build_http(
 
 
 def build_portal_http(
-    door: PortalDoor, paths: RunPaths, limits: Limits, pages: ReplyPages | None = None
+    door: PortalDoor, paths: GatewayPaths, limits: GatewayLimits, pages: ReplyPages | None = None
 ) -> dict[str, Any]:
     """Return the HTTP filter of the portal: small requests that arrive in time, and no upgrade."""
     config = _manager(door.id, paths, limits)
@@ -111,11 +111,11 @@ def build_portal_http(
     ]
     config["access_log"] = [build_portal_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name, (), pages)
-    config["request_timeout"] = config["stream_idle_timeout"] = render_duration(PORTAL_PATIENCE)
+    config["request_timeout"] = config["stream_idle_timeout"] = render_duration(PORTAL_TIMEOUT)
     return _http_filter(config)
 
 
-def build_open_http(door: OpenDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
     """Return the HTTP filter of an open door: small requests, short connections."""
     config = _manager(door.id, paths, limits)
     gentle = render_duration(door.lifetime - DRAIN - timedelta(seconds=1))
@@ -129,7 +129,7 @@ def build_open_http(door: OpenDoor, paths: RunPaths, limits: Limits) -> dict[str
     return _http_filter(config)
 
 
-def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def _manager(name: str, paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
     """Return what both have in common: strict parsing, one meaning per path, explicit limits."""
     source = {"path_config_source": {"path": f"{paths.xds}/rds/{name}.json"}, "resource_api_version": "V3"}
     return {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from doorward.enforcement.envoy.clusters import build_nowhere, build_upstream
+from doorward.enforcement.envoy.clusters import build_empty_cluster, build_upstream
 from doorward.enforcement.envoy.door_compiler import (
     Resource,
     build_chain,
     build_connection_limit,
     build_judgement,
-    lead_to,
+    select_chain,
 )
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_http
 from doorward.enforcement.envoy.routes import build_door_table
@@ -38,15 +38,15 @@ class HttpDoorCompiler:
         socket = build_client_tls(plan.paths, door, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.handshake)
 
-    def leads(self) -> Mapping[str, Resource]:
+    def chain_matches(self) -> Mapping[str, Resource]:
         """Return that each host leads to the chain, whatever protocol is offered."""
-        return {host: lead_to(self.door.id) for host in self.door.hosts}
+        return {host: select_chain(self.door.id) for host in self.door.hosts}
 
     def cluster(self) -> Resource:
         """Return the application's cluster."""
         door, limits = self.door, self.plan.limits
-        if door.leads_nowhere:  # 503
-            cluster = build_nowhere(door.id, door.upstream, limits)
+        if door.has_no_upstream:  # 503
+            cluster = build_empty_cluster(door.id, door.upstream, limits)
         else:
             cluster = build_upstream(door.id, door.upstream, limits, door.upstream_files)
         return limit_answers(cluster, door.traffic)

@@ -54,7 +54,7 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
 
 def _by_server_name(compilers: Iterable[DoorCompiler]) -> dict[str, Any]:
     """Return which server name leads where; Envoy gives names in lower case (RFC 6066 section 3)."""
-    leads = {host: lead for one in compilers for host, lead in one.leads().items()}
+    leads = {host: lead for one in compilers for host, lead in one.chain_matches().items()}
     return {
         "matcher_tree": {
             "input": build_extension(

@@ -23,7 +23,7 @@ from doorward.enforcement.envoy.names import (
     LOG_KIND_CONNECTION,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
-    Fact,
+    ConnectionFact,
 )
 from doorward.policy.model import UnixUpstream, WebUpstream
 
@@ -48,9 +48,9 @@ _REQUEST = {
     "request": "%REQ(X-REQUEST-ID):64%",
 }
 _IDENTITY = {
-    "principal": Fact.PRINCIPAL_ID,
-    "certificate": Fact.CERTIFICATE,
-    "decision": Fact.DECISION,
+    "principal": ConnectionFact.PRINCIPAL_ID,
+    "certificate": ConnectionFact.CERTIFICATE,
+    "decision": ConnectionFact.DECISION,
 }
 _RULES = {
     "rule": f"{ALLOW_STATISTICS}enforced_effective_policy_id",
@@ -127,7 +127,7 @@ def build_connection_log(path: str, application_id: str) -> dict[str, Any]:
         "kind": LOG_KIND_CONNECTION,
         "application": application_id,
     }
-    judged = _cel(f"filter_state['{Fact.JUDGED.state_key}'] == b'{JUDGED}'")
+    judged = _cel(f"filter_state['{ConnectionFact.JUDGED.state_key}'] == b'{JUDGED}'")
     return {"filter": judged, **_file_log(path, fields)}
 
 
@@ -140,14 +140,14 @@ def build_handshake_log(path: str) -> dict[str, Any]:
     # What was judged has ended its handshake: a TCP connection that is cut or reset has its own line.
     failed = _cel(
         "connection.transport_failure_reason != '' && response.flags == 0"
-        f" && !('{Fact.JUDGED.state_key}' in filter_state)"
+        f" && !('{ConnectionFact.JUDGED.state_key}' in filter_state)"
     )
     foreign = _cel(f"xds.filter_chain_name == '{FOREIGN_PROTOCOL_CHAIN}'")
     log = _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
     return {"filter": {"or_filter": {"filters": [unknown_name, failed, foreign]}}, **log}
 
 
-def _states(fields: dict[str, Fact]) -> dict[str, str]:
+def _states(fields: dict[str, ConnectionFact]) -> dict[str, str]:
     return {name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in fields.items()}
 
 

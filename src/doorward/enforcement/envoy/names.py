@@ -13,7 +13,7 @@ METADATA_NAMESPACE = "envoy.filters.network.ext_authz"
 """Where Envoy keeps the authorizer's `dynamic_metadata`, whatever the filter is called."""
 
 
-class Fact(Enum):
+class ConnectionFact(Enum):
     """What the authorizer says of one connection; every value is a string, and all are always sent.
 
     A missing key would reach an application as the header value `-`; nested values as JSON.
@@ -39,23 +39,23 @@ class Fact(Enum):
 
 
 JUDGED = "1"
-"""The only value of `Fact.JUDGED` under which a request can pass."""
+"""The only value of `ConnectionFact.JUDGED` under which a request can pass."""
 
-UNJUDGED = "0"
-"""`Fact.JUDGED` of a connection that lives without a good certificate: nothing but open paths and pages."""
+ANONYMOUS = "0"
+"""`ConnectionFact.JUDGED` of a connection that lives without a good certificate: nothing but open paths and pages."""
 
 NOT_REFUSED = "none"
-"""`Fact.REASON` of a connection that was judged good: a fact is never empty."""
+"""`ConnectionFact.REASON` of a connection that was judged good: a fact is never empty."""
 
 NOBODY = "?"
 """The owner of no path: no path of a request has this character, and a fact is never empty."""
 
 IDENTITY_HEADERS = MappingProxyType(
     {
-        "client-cert": Fact.CLIENT_CERT,
-        "doorward-principal": Fact.PRINCIPAL,
-        "doorward-certificate": Fact.CERTIFICATE,
-        "doorward-assertion": Fact.ASSERTION,
+        "client-cert": ConnectionFact.CLIENT_CERT,
+        "doorward-principal": ConnectionFact.PRINCIPAL,
+        "doorward-certificate": ConnectionFact.CERTIFICATE,
+        "doorward-assertion": ConnectionFact.ASSERTION,
     }
 )
 """The headers that an application may believe, and the fact that each carries."""
@@ -64,7 +64,7 @@ IDENTITY_HEADERS = MappingProxyType(
 CLAIMED_CERTIFICATE = "doorward-claimed-certificate"
 """URL-encoded PEM of what the peer of an unjudged connection showed: for a page that explains, never believed."""
 REFUSAL = "doorward-refusal"
-"""Why such a connection is not judged good: `Fact.REASON`."""
+"""Why such a connection is not judged good: `ConnectionFact.REASON`."""
 SOURCE = "doorward-source"
 """The peer's address as the authorizer hears it; in X-Forwarded-For Envoy writes its own for peers on loopback."""
 APPLICATION = "doorward-application"
@@ -73,7 +73,7 @@ SURFACE_HEADERS = (APPLICATION, CLAIMED_CERTIFICATE, REFUSAL, SOURCE)
 """What only our own surfaces hear of a request, and no application."""
 
 
-class Asked(Enum):
+class AuthorizerMetadata(Enum):
     """gRPC metadata keys of the authorizer's call: what Envoy and the kernel know of the connection."""
 
     APPLICATION = "x-doorward-application"  # the application's id, a constant of the chain, never from SNI

@@ -10,7 +10,7 @@ from doorward.enforcement.envoy.door_compiler import (
     Resource,
     build_chain,
     build_connection_limit,
-    lead_to,
+    select_chain,
 )
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_open_http
 from doorward.enforcement.envoy.routes import build_open_table
@@ -36,9 +36,9 @@ class OpenDoorCompiler:
         socket = build_open_tls(plan.paths, door.certificate, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.open_handshake)
 
-    def leads(self) -> Mapping[str, Resource]:
+    def chain_matches(self) -> Mapping[str, Resource]:
         """Return that its host leads to the chain."""
-        return {self.door.host: lead_to(self.door.id)}
+        return {self.door.host: select_chain(self.door.id)}
 
     def cluster(self) -> Resource:
         """Return the cluster of our own socket."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 
 SHRINK, RESET_FROM, RESET_ALL, NO_KEEPALIVE, NO_REQUESTS, FULL = 0.80, 0.82, 0.94, 0.92, 0.95, 0.98
 
@@ -40,7 +40,7 @@ _HEAP = "envoy.resource_monitors.fixed_heap"
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 
 
-def build_overload_manager(limits: Limits) -> dict[str, Any]:
+def build_overload_manager(limits: GatewayLimits) -> dict[str, Any]:
     """Return the overload manager: a cap on connections, and on the heap with what to do before it."""
     connections = build_extension(
         _CONNECTIONS,

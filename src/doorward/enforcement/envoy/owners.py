@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed
-from doorward.enforcement.envoy.names import OWNER_FILTER, Fact
+from doorward.enforcement.envoy.names import OWNER_FILTER, ConnectionFact
 
 _KIND = "extensions.filters.http.set_filter_state.v3.Config"
 
@@ -54,7 +54,7 @@ def _told(place: int, word: str) -> dict[str, Any]:
 def _compare(place: int) -> dict[str, Any]:
     # The path begins with a slash: what stands before that is the first part.
     segment = f"request.url_path.split('/')[{place + 1}]"
-    text = f"%CEL({segment} == string(filter_state['{Fact.OWNER.state_key}']) ? 'yes' : 'no')%"
+    text = f"%CEL({segment} == string(filter_state['{ConnectionFact.OWNER.state_key}']) ? 'yes' : 'no')%"
     source = {"text_format_source": {"inline_string": text}, "formatters": [CEL]}
     return {"object_key": _key(place), "factory_key": "envoy.string", "format_string": source}
 

@@ -7,40 +7,40 @@ the caller is not known, the door answers by itself.
 
 Another certificate is chosen by a request of the page's own: `POST /_doorward/choose`, of a judged connection or another.
 
-Not here: what is answered (web.pages), and public paths, which go before (`opening`).
+Not here: what is answered (web.pages), and public paths, which go before (`public_routes`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from doorward.enforcement.envoy.anonymous import build_claims, match_judged
 from doorward.enforcement.envoy.cookies import build_kept_cookies
 from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.headers import build_source, overwrite_header
 from doorward.enforcement.envoy.names import (
+    ANONYMOUS,
     APPLICATION,
     IDENTITY_HEADERS,
     JUDGED,
     PAGE,
     RESERVED_PREFIX,
     SESSIONS_CLUSTER,
-    UNJUDGED,
-    Fact,
+    ConnectionFact,
     Refusal,
 )
 from doorward.enforcement.envoy.refusals import build_refusal
 from doorward.enforcement.envoy.rules import build_open_destination, build_open_slice
-from doorward.enforcement.envoy.unjudged import build_claims, match_judged
 from doorward.enforcement.plan import HttpDoor, SessionPlan
 from doorward.policy.model import UnixUpstream
 
 STATIC_PREFIXES = (f"{RESERVED_PREFIX}/static/", f"{RESERVED_PREFIX}/problems/")
 CHOOSE_PATH = f"{RESERVED_PREFIX}/choose"
 
-PATIENCE = "10s"
+ANSWER_TIMEOUT = "10s"
 """How long our own answer may take."""
 
-_NEITHER = f"[^{JUDGED}{UNJUDGED}].*|[{JUDGED}{UNJUDGED}].+|"
+_NEITHER = f"[^{JUDGED}{ANONYMOUS}].*|[{JUDGED}{ANONYMOUS}].+|"
 """Every text but the two words."""
 
 
@@ -48,7 +48,7 @@ def build_away_refusal(door: HttpDoor) -> list[dict[str, Any]]:
     """Return the route that answers where the authorizer was away; elsewhere such connections have ended."""
     if not door.explains_refusal:
         return []
-    unknown = {"key": Fact.JUDGED.state_key, "string_match": {"safe_regex": {"regex": _NEITHER}}}
+    unknown = {"key": ConnectionFact.JUDGED.state_key, "string_match": {"safe_regex": {"regex": _NEITHER}}}
     return [build_refusal({"prefix": "/", "filter_state": [unknown]}, Refusal.AUTHORIZER_AWAY)]
 
 
@@ -71,7 +71,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
         }
     )
     if door.certificate_optional:
-        unjudged = {**choose, "filter_state": [match_judged(UNJUDGED)]}
+        unjudged = {**choose, "filter_state": [match_judged(ANONYMOUS)]}
         parts.append(_explaining(door, sessions, PAGE, unjudged))
     return parts
 
@@ -80,7 +80,7 @@ def build_pages(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, 
     """Return the route of the page that a refused connection gets for every request."""
     if sessions is None or not door.explains_refusal:
         return []
-    match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(UNJUDGED)]}
+    match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(ANONYMOUS)]}
     return [_explaining(door, sessions, PAGE, match)]
 
 
@@ -104,7 +104,7 @@ def _to_surface(door: HttpDoor, sessions: SessionPlan, name: str, match: dict[st
         "match": match,
         "route": {
             **action,
-            "timeout": PATIENCE,
+            "timeout": ANSWER_TIMEOUT,
             "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
         },
         "typed_per_filter_config": slices,

@@ -13,23 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from doorward.enforcement.envoy.anonymous import build_claims, match_judged
 from doorward.enforcement.envoy.clusters import build_upstream
+from doorward.enforcement.envoy.cross_origin import build_cross_origin_routes, build_embedding_refusals
 from doorward.enforcement.envoy.door_compiler import (
     Resource,
     build_chain,
     build_connection_limit,
     build_judgement,
-    lead_to,
+    select_chain,
 )
 from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.headers import build_identity, build_portal_headers, build_source
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_portal_http
-from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Refusal
+from doorward.enforcement.envoy.names import ANONYMOUS, JUDGED, Refusal
 from doorward.enforcement.envoy.refusals import build_message_refusals, build_protocol_refusals, build_refusal
 from doorward.enforcement.envoy.routes import build_table
-from doorward.enforcement.envoy.sites import build_embedding_refusals, build_site_routes
 from doorward.enforcement.envoy.tls import build_client_tls
-from doorward.enforcement.envoy.unjudged import build_claims, match_judged
 from doorward.enforcement.plan import GatewayPlan, PortalDoor
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
@@ -54,9 +54,9 @@ class PortalDoorCompiler:
             door.id, build_client_tls(plan.paths, door, HTTP_ALPN), filters, plan.limits.handshake
         )
 
-    def leads(self) -> Mapping[str, Resource]:
+    def chain_matches(self) -> Mapping[str, Resource]:
         """Return that its host leads to the chain."""
-        return {self.door.host: lead_to(self.door.id)}
+        return {self.door.host: select_chain(self.door.id)}
 
     def cluster(self) -> Resource:
         """Return the cluster of our own socket."""
@@ -76,10 +76,10 @@ def build_portal_table(door: PortalDoor) -> dict[str, Any]:
         *build_protocol_refusals((door.host,)),
         *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in REFUSED_PATH_REGEXES),
         *build_message_refusals(ECHOING_METHODS),
-        *build_site_routes(door),
+        *build_cross_origin_routes(door),
         *build_embedding_refusals(),
         _forward(door, JUDGED, [*build_identity(), build_source()]),
-        _forward(door, UNJUDGED, build_claims()),
+        _forward(door, ANONYMOUS, build_claims()),
         build_refusal({"prefix": "/"}, Refusal.AUTHORIZER_AWAY),
     ]
     return build_table(door.id, (door.host,), routes, build_portal_headers(), has_rules=False)

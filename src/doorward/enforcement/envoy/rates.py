@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.enforcement.envoy.names import JUDGED, Fact
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
+from doorward.enforcement.plan import GatewayLimits
 
 BURST_SECONDS = 10
 """A page with many parts, or a job that begins, may send so many seconds' worth at once."""
@@ -26,11 +26,11 @@ MOST_BUCKETS = 20_000
 _NO_LIMIT = {"max_tokens": 1_000_000_000, "tokens_per_fill": 1_000_000_000, "fill_interval": "1s"}
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 _KNOWN, _ANONYMOUS = "known", "anonymous"
-_JUDGED = f"filter_state['{Fact.JUDGED.state_key}']"
-_CERTIFICATE = f"filter_state['{Fact.CERTIFICATE.state_key}']"
+_JUDGED = f"filter_state['{ConnectionFact.JUDGED.state_key}']"
+_CERTIFICATE = f"filter_state['{ConnectionFact.CERTIFICATE.state_key}']"
 
 
-def build_rate_filter(limits: Limits) -> dict[str, Any]:
+def build_rate_filter(limits: GatewayLimits) -> dict[str, Any]:
     """Return the HTTP filter that stands before all others of a protected door."""
     kind = _expression("kind", f"{_JUDGED} == b'{JUDGED}' ? '{_KNOWN}' : '{_ANONYMOUS}'")
     by_certificate = [kind, _expression("certificate", _CERTIFICATE)]

@@ -3,7 +3,7 @@
 A browser gets a page in its language if the plan has pages, a client that asks for JSON a problem document, any other a
 sentence. All have the incident id, by which `doorward explain` finds the request.
 
-Not here: which sentence or state (`sentences`), and how pages are made (the plan has them).
+Not here: which sentence or state (`reply_cases`), and how pages are made (the plan has them).
 Standard: RFC 9457 (problem details), RFC 9110 section 12.5.4 (Accept-Language), W3C Fetch Metadata section 2.1.
 """
 
@@ -16,22 +16,30 @@ from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.envoy.extension import CEL
-from doorward.enforcement.envoy.names import Fact
-from doorward.enforcement.envoy.sentences import CASES, OTHERWISE, STATUS_CASES, Case, build_filter
-from doorward.enforcement.plan.pages import ReplyPages, Token
+from doorward.enforcement.envoy.names import ConnectionFact
+from doorward.enforcement.envoy.reply_cases import (
+    CONDITION_CASES,
+    DEFAULT_SENTENCE,
+    STATUS_CASES,
+    ReplyCase,
+    build_filter,
+)
+from doorward.enforcement.plan.pages import Placeholder, ReplyPages
 
 INCIDENT = r"%CEL(re.extract(request.id, '^(.{4})(.{4}).*$', r'\1-\2'))%"
 """The first eight hexadecimal digits of the request's id in two groups; `-` if there is no id (a head that was not read)."""
 
-WHO = rf"%CEL(re.extract(string(filter_state['{Fact.PRINCIPAL.state_key}']), '^[^/]*/(.*)$', r'\1'))%"
+WHO = (
+    rf"%CEL(re.extract(string(filter_state['{ConnectionFact.PRINCIPAL.state_key}']), '^[^/]*/(.*)$', r'\1'))%"
+)
 """The name of the principal without its kind; `-` if there is none."""
 
 _REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
 _VALUES = {
-    Token.INCIDENT: INCIDENT,
-    Token.MOMENT: "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%",
+    Placeholder.INCIDENT: INCIDENT,
+    Placeholder.MOMENT: "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%",
     # Percent-encoded (wire.header_text): no `<`, no quotation mark.
-    Token.WHO: WHO,
+    Placeholder.WHO: WHO,
 }
 _HEADERS_TOO_LARGE = 431
 _DOCUMENT = {"name": "sec-fetch-dest", "string_match": {"exact": "document"}}
@@ -52,15 +60,15 @@ def build_local_replies(
     """
     # RFC 9110 section 15.3.5: an answer with status 204 (a preflight's) has no content.
     mappers = [*first, _mapper([_status_is(204)], {"text_format_source": {"inline_string": ""}})]
-    for case in (*CASES, *STATUS_CASES):
+    for case in (*CONDITION_CASES, *STATUS_CASES):
         holds = build_filter(case.holds) if case.holds else _status_is(case.status)
         mappers += build_case(holds, case, name, pages)
-    return {"mappers": mappers, "body_format": _text(OTHERWISE.format(name=name))}
+    return {"mappers": mappers, "body_format": _text(DEFAULT_SENTENCE.format(name=name))}
 
 
 def build_case(
     holds: dict[str, Any],
-    case: Case,
+    case: ReplyCase,
     name: str,
     pages: ReplyPages | None,
     changes: Mapping[str, Any] = MappingProxyType({}),
@@ -91,7 +99,7 @@ def build_case(
     ]
 
 
-def _pages(holds: dict[str, Any], case: Case, name: str, pages: ReplyPages) -> list[dict[str, Any]]:
+def _pages(holds: dict[str, Any], case: ReplyCase, name: str, pages: ReplyPages) -> list[dict[str, Any]]:
     default, *others = pages.languages
     looks = _any(_header(_DOCUMENT), _header(_NO_DESTINATION))
     asks = [holds, _header(_HTML), looks]
@@ -125,7 +133,7 @@ def _page(filters: list[dict[str, Any]], page: str, name: str, pages: ReplyPages
 
 def _filled(text: str, name: str) -> str:
     """Return a text with tokens as Envoy's format: what is no formatter of ours is literal."""
-    text = _escaped(text).replace(Token.APPLICATION.value, _escaped(name))
+    text = _escaped(text).replace(Placeholder.APPLICATION.value, _escaped(name))
     for token, value in _VALUES.items():
         text = text.replace(token.value, value)
     return text

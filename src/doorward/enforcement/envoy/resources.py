@@ -24,7 +24,7 @@ from doorward.enforcement.plan import GatewayPlan
 Resource = dict[str, Any]
 
 
-class Stage(IntEnum):
+class DiscoveryService(IntEnum):
     """The kinds of file in the order of publishing: whoever refers comes after what it refers to."""
 
     SDS = 1
@@ -39,7 +39,7 @@ class ResourceFile:
     """One file that Envoy watches; `version` is the hash of its resources, `name` its path below `xds`."""
 
     name: str
-    stage: Stage
+    service: DiscoveryService
     version: str
     content: bytes
 
@@ -63,11 +63,20 @@ class Resources:
     def files(self) -> tuple[ResourceFile, ...]:
         """Return every file, in the order of publishing."""
         return (
-            *(render_file(f"sds/{name}.json", Stage.SDS, (one,)) for name, one in self.secrets.items()),
-            render_file("cds.json", Stage.CDS, self.clusters),
-            *(render_file(f"ecds/{name}.json", Stage.ECDS, (one,)) for name, one in self.extensions.items()),
-            *(render_file(f"rds/{name}.json", Stage.RDS, (one,)) for name, one in self.routes.items()),
-            render_file("lds.json", Stage.LDS, self.listeners),
+            *(
+                render_file(f"sds/{name}.json", DiscoveryService.SDS, (one,))
+                for name, one in self.secrets.items()
+            ),
+            render_file("cds.json", DiscoveryService.CDS, self.clusters),
+            *(
+                render_file(f"ecds/{name}.json", DiscoveryService.ECDS, (one,))
+                for name, one in self.extensions.items()
+            ),
+            *(
+                render_file(f"rds/{name}.json", DiscoveryService.RDS, (one,))
+                for name, one in self.routes.items()
+            ),
+            render_file("lds.json", DiscoveryService.LDS, self.listeners),
         )
 
 
@@ -83,11 +92,11 @@ def build_resources(plan: GatewayPlan) -> Resources:
     )
 
 
-def render_file(name: str, stage: Stage, resources: tuple[Resource, ...]) -> ResourceFile:
+def render_file(name: str, service: DiscoveryService, resources: tuple[Resource, ...]) -> ResourceFile:
     """Return the discovery file of some resources; Envoy shows its version (`version_gauge`)."""
     version = version_of(_canonical(resources))
     content = _canonical({"version_info": version, "resources": resources})
-    return ResourceFile(name=name, stage=stage, version=version, content=content)
+    return ResourceFile(name=name, service=service, version=version, content=content)
 
 
 def static_rendering(resources: Resources) -> Resource:

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from doorward.enforcement.envoy.cross_origin import add_cors_policy, build_cross_origin_routes
 from doorward.enforcement.envoy.extension import build_typed
-from doorward.enforcement.envoy.forwarding import build_forwarding, build_second_try
+from doorward.enforcement.envoy.forwarding import build_forwarding, build_retry_policy
 from doorward.enforcement.envoy.headers import build_open_headers, build_route_headers
 from doorward.enforcement.envoy.names import RESERVED_PREFIX, Refusal
-from doorward.enforcement.envoy.opening import build_public_routes
-from doorward.enforcement.envoy.own_routes import build_own_routes
 from doorward.enforcement.envoy.page_routes import build_away_refusal, build_page_parts, build_pages
+from doorward.enforcement.envoy.public_routes import build_public_routes
 from doorward.enforcement.envoy.refusals import (
     build_cookie_refusal,
     build_destination_refusals,
@@ -32,15 +32,15 @@ from doorward.enforcement.envoy.rules import (
     build_step_up_slice,
     methods_left,
 )
+from doorward.enforcement.envoy.session_routes import build_session_routes
 from doorward.enforcement.envoy.sessions import (
     build_session_headers,
     build_session_slice,
     requirements_of,
     stream_limit,
 )
-from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
-from doorward.enforcement.envoy.traffic import build_patience
-from doorward.enforcement.plan import HttpDoor, OpenDoor, OpenRoute, RuleTerm, SessionPlan
+from doorward.enforcement.envoy.traffic import build_idle_timeouts
+from doorward.enforcement.plan import DoorRule, HttpDoor, OpenDoor, OpenRoute, SessionPlan
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
@@ -62,14 +62,14 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
         build_cookie_refusal(),
         *build_destination_refusals(door.headers, door.hosts),
         *build_away_refusal(door),
-        *build_site_routes(door),
-        *build_own_routes(door, sessions),
+        *build_cross_origin_routes(door),
+        *build_session_routes(door, sessions),
         *build_page_parts(door, sessions),
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
         *_with_second_path(door, build_public_routes(door), sessions),
         *build_pages(door, sessions),
     ]
-    action = {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)}
+    action = {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.traffic)}
     routes += [
         _judge(door, match, action, rules, sessions=sessions) for match, rules in slice_rules(door.rules)
     ]
@@ -84,7 +84,7 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
             for one in routes
         ]
     table = build_table(door.id, door.hosts, routes, build_route_headers(), whole)
-    return speak_for_sites(table, door)
+    return add_cors_policy(table, door)
 
 
 def build_open_table(door: OpenDoor) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def build_open_table(door: OpenDoor) -> dict[str, Any]:
     return build_table(door.id, (door.host,), routes, build_open_headers(), has_rules=False)
 
 
-def slice_rules(rules: Sequence[RuleTerm]) -> list[tuple[dict[str, Any], tuple[RuleTerm, ...]]]:
+def slice_rules(rules: Sequence[DoorRule]) -> list[tuple[dict[str, Any], tuple[DoorRule, ...]]]:
     """Divide rules by the first segment of their paths.
 
     Returns:
@@ -117,7 +117,7 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def _first_segments(rule: RuleTerm) -> set[str | None]:
+def _first_segments(rule: DoorRule) -> set[str | None]:
     """Return the literal first segments of a rule's paths; None stands for any segment, "" for none."""
     return {_first_segment(pattern) for pattern in rule.residual.paths}
 
@@ -153,7 +153,7 @@ def _judge(
     door: HttpDoor,
     match: dict[str, Any],
     action: dict[str, Any],
-    rules: tuple[RuleTerm, ...],
+    rules: tuple[DoorRule, ...],
     *,
     sessions: SessionPlan | None,
 ) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _table(
         most_specific_header_mutations_wins=True,
         ignore_port_in_host_matching=True,
         virtual_hosts=[
-            {"name": name, "domains": list(hosts), "routes": routes, **for_all, **build_second_try()},
+            {"name": name, "domains": list(hosts), "routes": routes, **for_all, **build_retry_policy()},
             {"name": "misdirected", "domains": ["*"], "routes": misdirected},
         ],
         **headers,

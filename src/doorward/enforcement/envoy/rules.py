@@ -25,12 +25,12 @@ from doorward.enforcement.envoy.names import (
     DESTINATION_STATISTICS,
     JUDGED,
     STEP_UP_FILTER,
-    Fact,
+    ConnectionFact,
 )
 from doorward.enforcement.envoy.owners import build_owner_slice, is_not_owner, is_owner
 from doorward.enforcement.envoy.sessions import is_met
 from doorward.enforcement.envoy.step_up import name_challenges
-from doorward.enforcement.plan import RuleTerm
+from doorward.enforcement.plan import DoorRule
 from doorward.enforcement.transition import DECISION_PREFIX
 from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
 from doorward.policy.paths import Exact, Form, PathPattern, Prefix, Regex
@@ -70,12 +70,12 @@ def build_filters(*, destination: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def methods_left(rules: Iterable[RuleTerm]) -> frozenset[str]:
+def methods_left(rules: Iterable[DoorRule]) -> frozenset[str]:
     """Return the echoing methods that no rule of an application allows by name."""
     return echoing_methods_left((rule.effect, rule.residual) for rule in rules)
 
 
-def build_slice(rules: Sequence[RuleTerm], echoing: Collection[str] = ()) -> dict[str, Any]:
+def build_slice(rules: Sequence[DoorRule], echoing: Collection[str] = ()) -> dict[str, Any]:
     """Return what one route of a protected door enforces, as its `typed_per_filter_config`.
 
     Args:
@@ -98,7 +98,7 @@ def build_slice(rules: Sequence[RuleTerm], echoing: Collection[str] = ()) -> dic
     }
 
 
-def build_destination_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
+def build_destination_slice(rules: Sequence[DoorRule]) -> dict[str, Any]:
     """Return how the path in `Destination` is judged, for a whole virtual host: by every rule.
 
     Not here: a Destination on another host or not in normal form; a route has refused it.
@@ -117,7 +117,7 @@ def build_destination_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
 
 
 def build_step_up_slice(
-    rules: Sequence[RuleTerm], echoing: Collection[str] = (), *, destination: bool = False
+    rules: Sequence[DoorRule], echoing: Collection[str] = (), *, destination: bool = False
 ) -> dict[str, Any]:
     """Return the shadow rules of one route: what it would allow if only the factors were shown.
 
@@ -146,15 +146,15 @@ def build_step_up_slice(
     return {STEP_UP_FILTER: build_typed("extensions.filters.http.rbac.v3.RBACPerRoute", rbac=shadow)}
 
 
-def _parted(rules: Iterable[RuleTerm]) -> tuple[list[RuleTerm], list[RuleTerm]]:
+def _parted(rules: Iterable[DoorRule]) -> tuple[list[DoorRule], list[DoorRule]]:
     """Return the deny rules and the allow rules."""
-    parts: dict[Effect, list[RuleTerm]] = {Effect.DENY: [], Effect.ALLOW: []}
+    parts: dict[Effect, list[DoorRule]] = {Effect.DENY: [], Effect.ALLOW: []}
     for rule in rules:
         parts[rule.effect].append(rule)
     return parts[Effect.DENY], parts[Effect.ALLOW]
 
 
-def build_connection_rules(rules: Sequence[RuleTerm]) -> dict[str, Matcher]:
+def build_connection_rules(rules: Sequence[DoorRule]) -> dict[str, Matcher]:
     """Return the policies of a TCP application's network filter, which are about whole connections.
 
     One policy: judged, the clearance of each deny rule, and the grant of an allow rule. Without an allow rule there is
@@ -177,7 +177,7 @@ def build_open_destination() -> dict[str, Any]:
     return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
 
 
-def _granted(rule: RuleTerm, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
+def _granted(rule: DoorRule, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
     """Return one policy for rules with one id: they select the same connections and differ in what they allow.
 
     `met` takes the rule's requirements for met.
@@ -189,7 +189,7 @@ def _granted(rule: RuleTerm, where: Where, echoing: Collection[str], *, met: boo
     return _all_of([*within, _holds(rule.accepted), *factors])
 
 
-def _cleared(rule: RuleTerm, where: Where) -> Matcher:
+def _cleared(rule: DoorRule, where: Where) -> Matcher:
     outside = _outside(rule, where)
     return _any_of([*outside, _holds(rule.accepted)])
 
@@ -199,7 +199,7 @@ def _no_destination() -> Matcher:
 
 
 def _judged() -> Matcher:
-    return _state(Fact.JUDGED, {"exact": JUDGED})
+    return _state(ConnectionFact.JUDGED, {"exact": JUDGED})
 
 
 def _holds(accepted: Iterable[str]) -> Matcher:
@@ -209,16 +209,16 @@ def _holds(accepted: Iterable[str]) -> Matcher:
 def _shows(one: str) -> Matcher:
     """A connection shows an id or a class token among its grants, or is itself the one that is meant."""
     if one.startswith(DECISION_PREFIX):
-        return _state(Fact.DECISION, {"exact": one})
+        return _state(ConnectionFact.DECISION, {"exact": one})
     # Delimited on both sides, or the id of one rule could hide inside another's.
-    return _state(Fact.GRANTS, {"contains": f",{one},"})
+    return _state(ConnectionFact.GRANTS, {"contains": f",{one},"})
 
 
-def _state(fact: Fact, match: Matcher) -> Matcher:
+def _state(fact: ConnectionFact, match: Matcher) -> Matcher:
     return {"filter_state": {"key": fact.state_key, "string_match": match}}
 
 
-def _within(rule: RuleTerm, where: Where) -> list[Matcher]:
+def _within(rule: DoorRule, where: Where) -> list[Matcher]:
     """Return the conditions of a residual, all of which must hold; none where every request is within."""
     residual = rule.residual
     conditions = []
@@ -235,7 +235,7 @@ def _within(rule: RuleTerm, where: Where) -> list[Matcher]:
     return conditions
 
 
-def _outside(rule: RuleTerm, where: Where) -> list[Matcher]:
+def _outside(rule: DoorRule, where: Where) -> list[Matcher]:
     """Return conditions of which one holds where a request is certainly not within a residual.
 
     Not the negation of `_within`, where the principal is in the path: a comparison that could not be made says neither.
@@ -256,7 +256,7 @@ def _outside_path(pattern: PathPattern, where: Where) -> Matcher:
     return _any_of([elsewhere, *map(is_not_owner, pattern.owned)])
 
 
-def _takes_every_path(rule: RuleTerm) -> bool:
+def _takes_every_path(rule: DoorRule) -> bool:
     return any(Prefix("/") in pattern.forms() for pattern in rule.residual.paths)
 
 

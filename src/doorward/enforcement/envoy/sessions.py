@@ -22,8 +22,8 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.headers import overwrite_header
-from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, Fact
-from doorward.enforcement.plan import GatewayPlan, HttpDoor, RuleTerm, SessionPlan
+from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, ConnectionFact
+from doorward.enforcement.plan import DoorRule, GatewayPlan, HttpDoor, SessionPlan
 from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS, Requirement
 
 CLOCK_SKEW_SECONDS = 1
@@ -106,7 +106,7 @@ def _provider(issuer: str, application_id: str, key_set: str) -> dict[str, Any]:
     }
 
 
-def build_session_slice(application_id: str, rules: Iterable[RuleTerm]) -> dict[str, Any]:
+def build_session_slice(application_id: str, rules: Iterable[DoorRule]) -> dict[str, Any]:
     """Return what one route verifies and compares, as its `typed_per_filter_config`; nothing if no rule asks for a factor."""
     asked = requirements_of(rules)
     if not asked:
@@ -122,7 +122,7 @@ def build_session_slice(application_id: str, rules: Iterable[RuleTerm]) -> dict[
                 _told(
                     _ASSERTION,
                     f"string(filter_state['{_BOUND}']).startsWith(',') ? {_claim('assertion')}"
-                    f" : string(filter_state['{Fact.ASSERTION.state_key}'])",
+                    f" : string(filter_state['{ConnectionFact.ASSERTION.state_key}'])",
                 ),
             ],
         ),
@@ -138,7 +138,7 @@ def build_session_headers() -> dict[str, Any]:
     }
 
 
-def stream_limit(sessions: SessionPlan, rules: Iterable[RuleTerm]) -> dict[str, Any]:
+def stream_limit(sessions: SessionPlan, rules: Iterable[DoorRule]) -> dict[str, Any]:
     """Return how long a stream of a route lasts: the shortest age that its rules accept, at most a session.
 
     Nothing if no rule asks for a factor. A stream that began with a fresh factor must not outlive it.
@@ -156,7 +156,7 @@ def is_met(requirement: Requirement) -> dict[str, Any]:
     return {"filter_state": {"key": _BOUND, "string_match": {"contains": f",{_key(requirement)},"}}}
 
 
-def requirements_of(rules: Iterable[RuleTerm]) -> list[Requirement]:
+def requirements_of(rules: Iterable[DoorRule]) -> list[Requirement]:
     """Return what the rules ask for, each question once, in one order."""
     by_key = {_key(one): one for rule in rules for one in rule.residual.requirements}
     return [by_key[key] for key in sorted(by_key)]
@@ -179,7 +179,7 @@ def _binding() -> str:
     """A token without an assertion is not ours: the application must not be told of a principal named `-`."""
     return (
         f"{_claim('fp')} == connection.sha256_peer_certificate_digest"
-        f" && bytes({_claim('epoch')}) == filter_state['{Fact.EPOCH.state_key}']"
+        f" && bytes({_claim('epoch')}) == filter_state['{ConnectionFact.EPOCH.state_key}']"
         f" && '{CLAIM_HEADERS['assertion']}' in request.headers"
     )
 

@@ -9,7 +9,7 @@ The redirect leads to a constant origin, and the whole raw query of its address 
 that path can end it or add a parameter, and no other host can be meant. The request's id goes into a cookie; the portal's
 answer is taken only together with it.
 
-Not here: the rules (`rules`), the portal, and the way back (`own_routes`).
+Not here: the rules (`rules`), the portal, and the way back (`session_routes`).
 Standard: RFC 6750 section 3, RFC 9457, RFC 9470 section 3; W3C Fetch Metadata section 2.1.
 """
 
@@ -24,7 +24,7 @@ from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, STEP_UP_FILTER, STEP_UP_STATISTICS
 from doorward.enforcement.envoy.replies import build_case
-from doorward.enforcement.envoy.sentences import FACTOR_MISSING, build_filter
+from doorward.enforcement.envoy.reply_cases import FACTOR_MISSING, build_filter
 from doorward.enforcement.plan import HttpDoor, ReplyPages, SessionPlan
 from doorward.policy.requirements import LONGEST_WITHIN, Requirement
 

@@ -21,22 +21,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from doorward.enforcement.envoy.clusters import build_nowhere, build_tcp_upstream
+from doorward.enforcement.envoy.clusters import build_empty_cluster, build_tcp_upstream
 from doorward.enforcement.envoy.door_compiler import (
     Resource,
     build_chain,
     build_connection_limit,
     build_judgement,
-    lead_to,
+    select_chain,
 )
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.logs import build_connection_log
-from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, Fact
+from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, ConnectionFact
 from doorward.enforcement.envoy.rules import CLEARED, build_connection_rules
 from doorward.enforcement.envoy.tls import build_client_tls
 from doorward.enforcement.plan import GatewayPlan, TcpDoor
 
-FACTS = (Fact.JUDGED, Fact.GRANTS, Fact.PRINCIPAL_ID, Fact.CERTIFICATE, Fact.DECISION)
+FACTS = (
+    ConnectionFact.JUDGED,
+    ConnectionFact.GRANTS,
+    ConnectionFact.PRINCIPAL_ID,
+    ConnectionFact.CERTIFICATE,
+    ConnectionFact.DECISION,
+)
 """What rules and log read; an application of TCP hears nothing of who comes."""
 
 NO_APPLICATION_PROTOCOL = bytes((21, 3, 1, 0, 2, 2, 120))
@@ -92,7 +98,7 @@ class TcpDoorCompiler:
             access_log=[build_connection_log(self.plan.paths.log_file, self.door.id)],
         )
 
-    def leads(self) -> Mapping[str, Resource]:
+    def chain_matches(self) -> Mapping[str, Resource]:
         """Return, for each host, the chain for clients that offer what is listed or nothing, and the refusal."""
         offered = build_extension(
             "doorward.alpn", "extensions.matching.common_inputs.network.v3.ApplicationProtocolInput"
@@ -108,14 +114,14 @@ class TcpDoorCompiler:
             one = "|".join(re.escape(f"'{name}'") for name in self.door.alpn)
             fits = {"or_matcher": {"predicate": [fits, matches(f"(?:{one})(?:,(?:{one}))*")]}}
         matcher = {
-            "matcher_list": {"matchers": [{"predicate": fits, "on_match": lead_to(self.door.id)}]},
-            "on_no_match": lead_to(FOREIGN_PROTOCOL_CHAIN),
+            "matcher_list": {"matchers": [{"predicate": fits, "on_match": select_chain(self.door.id)}]},
+            "on_no_match": select_chain(FOREIGN_PROTOCOL_CHAIN),
         }
         return {host: {"matcher": matcher} for host in self.door.hosts}
 
     def cluster(self) -> Resource:
         """Return the application's cluster; one that leads nowhere has no endpoint, and connections end."""
-        build = build_nowhere if self.door.is_shut else build_tcp_upstream
+        build = build_empty_cluster if self.door.is_shut else build_tcp_upstream
         return build(self._cluster_name, self.door.upstream, self.plan.limits)
 
     def table(self) -> None:

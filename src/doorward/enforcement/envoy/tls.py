@@ -14,8 +14,14 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.plan import ApplicationDoor, GatewayPlan, PortalDoor, RunPaths, ServerCertificate
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.plan import (
+    ApplicationDoor,
+    GatewayPaths,
+    GatewayPlan,
+    PortalDoor,
+    ServerCertificate,
+)
+from doorward.enforcement.trust import DoorTrust
 
 SIGNATURE_ALGORITHMS = (
     "ed25519",  # Envoy refuses Ed25519 client certificates by default (measured)
@@ -46,7 +52,7 @@ TRUST_DEPTH = 1
 
 
 def build_client_tls(
-    paths: RunPaths, door: ApplicationDoor | PortalDoor, alpn: Sequence[str]
+    paths: GatewayPaths, door: ApplicationDoor | PortalDoor, alpn: Sequence[str]
 ) -> dict[str, Any]:
     """Return the transport socket of a protected door; `alpn` are the protocols that it speaks, best first.
 
@@ -61,7 +67,9 @@ def build_client_tls(
     return socket
 
 
-def build_open_tls(paths: RunPaths, certificate: ServerCertificate, alpn: Sequence[str]) -> dict[str, Any]:
+def build_open_tls(
+    paths: GatewayPaths, certificate: ServerCertificate, alpn: Sequence[str]
+) -> dict[str, Any]:
     """Return the transport socket of a door that asks for no client certificate."""
     context = {
         **({"alpn_protocols": list(alpn)} if alpn else {}),
@@ -110,7 +118,7 @@ def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
     return _secret(TRUST_SECRET, validation_context=context)
 
 
-def _trust(door_id: str, trust: Trust) -> dict[str, Any]:
+def _trust(door_id: str, trust: DoorTrust) -> dict[str, Any]:
     # The authorities are there for their names only (CertificateRequest). One kind of unverified chain:
     # nothing in it may look as if Envoy had judged, and no matcher of ours reads what Envoy thinks of a peer.
     context: dict[str, Any] = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
@@ -129,6 +137,6 @@ def _secret(name: str, **content: Any) -> dict[str, Any]:
     return build_typed("extensions.transport_sockets.tls.v3.Secret", name=name, **content)
 
 
-def _by_sds(paths: RunPaths, name: str) -> dict[str, Any]:
+def _by_sds(paths: GatewayPaths, name: str) -> dict[str, Any]:
     source = {"path_config_source": {"path": f"{paths.xds}/sds/{name}.json"}, "resource_api_version": "V3"}
     return {"name": name, "sds_config": source}

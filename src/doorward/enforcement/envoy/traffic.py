@@ -14,7 +14,7 @@ from doorward.policy.traffic import HEADER_KILOBYTES, Traffic
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def build_patience(traffic: Traffic) -> dict[str, Any]:
+def build_idle_timeouts(traffic: Traffic) -> dict[str, Any]:
     """Return the bound on silence of a forwarding route.
 
     `flush_timeout` is for a client that reads the last bytes slowly: Envoy does not count its progress.

@@ -12,10 +12,10 @@ from doorward.enforcement.plan.doors import (
     OPEN_LIFETIME,
     ApplicationDoor,
     Door,
+    DoorRule,
     HttpDoor,
     OpenDoor,
     PortalDoor,
-    RuleTerm,
     ServerCertificate,
     TcpDoor,
 )
@@ -25,12 +25,12 @@ from doorward.enforcement.plan.limits import (
     ANONYMOUS_PER_SOURCE,
     LEAST_SHARE,
     UNDECIDED_PER_SOURCE,
-    Limits,
-    RunPaths,
+    GatewayLimits,
+    GatewayPaths,
     SocketAddress,
     check_socket_path,
 )
-from doorward.enforcement.plan.pages import ReplyPages, Token
+from doorward.enforcement.plan.pages import Placeholder, ReplyPages
 from doorward.enforcement.plan.sessions import SESSION_LIFETIME, SessionPlan
 
 __all__ = [
@@ -42,20 +42,20 @@ __all__ = [
     "UNDECIDED_PER_SOURCE",
     "ApplicationDoor",
     "Door",
+    "DoorRule",
+    "GatewayLimits",
+    "GatewayPaths",
     "GatewayPlan",
     "HttpDoor",
-    "Limits",
     "OpenDoor",
     "OpenRoute",
+    "Placeholder",
     "PortalDoor",
     "ReplyPages",
-    "RuleTerm",
-    "RunPaths",
     "ServerCertificate",
     "SessionPlan",
     "SocketAddress",
     "TcpDoor",
-    "Token",
     "build_door",
     "build_plan",
     "check_socket_path",

@@ -10,18 +10,18 @@ from typing import Any
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan.doors import (
     ApplicationDoor,
+    DoorRule,
     HttpDoor,
     OpenDoor,
     PortalDoor,
-    RuleTerm,
     ServerCertificate,
     TcpDoor,
 )
 from doorward.enforcement.plan.gateway import GatewayPlan
-from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress
+from doorward.enforcement.plan.limits import DEFAULT_LIMITS, GatewayLimits, GatewayPaths, SocketAddress
 from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.grants import grant_id
 from doorward.policy.model import AppPolicy, Document, TcpUpstream
@@ -35,14 +35,14 @@ def build_plan(
     application_ids: Mapping[str, str],
     certificates: Mapping[str, ServerCertificate],
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
-    partners: Mapping[str, Trust] = MappingProxyType({}),
+    partners: Mapping[str, DoorTrust] = MappingProxyType({}),
     upstream_files: Mapping[str, UpstreamFiles] = MappingProxyType({}),
     shut: Collection[str] = (),
     listen: Sequence[SocketAddress],
     trust: Sequence[str],
-    paths: RunPaths,
+    paths: GatewayPaths,
     open_doors: Sequence[OpenDoor] = (),
-    limits: Limits = USUAL_LIMITS,
+    limits: GatewayLimits = DEFAULT_LIMITS,
     epoch: int = 0,
     hsts: timedelta = HSTS,
     public_ports: Sequence[int] = (),
@@ -81,7 +81,7 @@ def build_plan(
     Raises:
         KeyError: an application of the document has no id.
     """
-    ours = Trust(authorities=tuple(sorted(set(trust))))
+    ours = DoorTrust(authorities=tuple(sorted(set(trust))))
     ports = {*public_ports, *(one.port for one in listen)}
     doors = [
         build_door(
@@ -120,7 +120,7 @@ def build_door(
     certificate: ServerCertificate,
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
     *,
-    trust: Trust | None = None,
+    trust: DoorTrust | None = None,
     ports: Collection[int] = (),
     upstream_files: UpstreamFiles | None = None,
     is_shut: bool = False,
@@ -133,7 +133,7 @@ def build_door(
     for rule in app.rules:
         one = grant_id(tenant, application_id, rule.effect, rule.selector)
         accepted = (one, *sorted(aliases.get(one, frozenset())))
-        terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
+        terms.append(DoorRule(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
     common: dict[str, Any] = {
         "id": application_id,
         "name": app.name,

@@ -12,7 +12,7 @@ from datetime import timedelta
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.enforcement.open_routes import OpenRoute
 from doorward.enforcement.plan.limits import check_socket_path, require
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.model import Effect, HttpUpstream, Residual, TcpUpstream, WebUpstream
 from doorward.policy.paths import PathPattern
@@ -45,7 +45,7 @@ class ServerCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleTerm:
+class DoorRule:
     """One rule as the door enforces it: a connection that holds an accepted id is within it, for its residual.
 
     `accepted` begins with `id`; the rest are class tokens of connections judged before a policy edit
@@ -73,9 +73,9 @@ class _ApplicationDoor:
     id: str
     name: str
     hosts: tuple[str, ...]
-    rules: tuple[RuleTerm, ...]
+    rules: tuple[DoorRule, ...]
     certificate: ServerCertificate
-    trust: Trust | None = None
+    trust: DoorTrust | None = None
     is_shut: bool = False
     traffic: Traffic = USUAL
 
@@ -110,7 +110,7 @@ class HttpDoor(_ApplicationDoor):
         )
 
     @property
-    def leads_nowhere(self) -> bool:
+    def has_no_upstream(self) -> bool:
         """Whether its requests reach no upstream: it is shut, or its TLS could not be verified."""
         speaks_tls = isinstance(self.upstream, HttpUpstream) and self.upstream.tls is not None
         return self.is_shut or (speaks_tls and self.upstream_files is None)
@@ -192,7 +192,7 @@ class PortalDoor:
     host: str
     socket: str
     certificate: ServerCertificate
-    trust: Trust
+    trust: DoorTrust
     own_origins: tuple[str, ...]
     connections: int
     body_bytes: int

@@ -7,10 +7,16 @@ from datetime import timedelta
 
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, PortalDoor, ServerCertificate
-from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress, require
+from doorward.enforcement.plan.limits import (
+    DEFAULT_LIMITS,
+    GatewayLimits,
+    GatewayPaths,
+    SocketAddress,
+    require,
+)
 from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +41,9 @@ class GatewayPlan:
     listen: tuple[SocketAddress, ...]
     trust: tuple[str, ...]
     doors: tuple[ApplicationDoor, ...]
-    paths: RunPaths
+    paths: GatewayPaths
     open_doors: tuple[OpenDoor, ...] = ()
-    limits: Limits = USUAL_LIMITS
+    limits: GatewayLimits = DEFAULT_LIMITS
     epoch: int = 0
     hsts: timedelta = HSTS
     portal: PortalDoor | None = None
@@ -63,7 +69,7 @@ class GatewayPlan:
         return () if self.portal is None else (self.portal,)
 
     @property
-    def trusts(self) -> dict[str, Trust]:
+    def trusts(self) -> dict[str, DoorTrust]:
         """The trust of each door that has one of its own, by the door's id."""
         own = (*self.doors, *self._portals)
         return {door.id: door.trust for door in own if door.trust is not None}

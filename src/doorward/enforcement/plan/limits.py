@@ -52,7 +52,7 @@ class SocketAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPaths:
+class GatewayPaths:
     """Where the data plane finds its surroundings, all absolute: sockets, the log, what Envoy watches."""
 
     authorizer_socket: str
@@ -64,7 +64,7 @@ class RunPaths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GatewayLimits:
     """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default.
 
     Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
@@ -142,5 +142,5 @@ class Limits:
         return max(1, self.connections // 2)
 
 
-USUAL_LIMITS = Limits()
+DEFAULT_LIMITS = GatewayLimits()
 """If the settings say nothing."""

@@ -1,6 +1,6 @@
 """The pages with which Envoy itself answers browsers, as a value: made elsewhere, put into place here.
 
-A page is HTML with tokens for what is known only when it is sent (`Token`). The words of the same states for programs
+A page is HTML with tokens for what is known only when it is sent (`Placeholder`). The words of the same states for programs
 stand beside them.
 """
 
@@ -17,7 +17,7 @@ LONGEST_PAGE_BYTES = 4096
 """Each HTTP door has its own copy of every page, since the application's name stands in it."""
 
 
-class Token(Enum):
+class Placeholder(Enum):
     """What stands in a page in place of a value; the characters are of Unicode's private use area."""
 
     APPLICATION = "\ue000a\ue001"  # the application's name

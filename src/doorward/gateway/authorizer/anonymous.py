@@ -13,19 +13,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from doorward.core.entities import Reason
-from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Fact
+from doorward.enforcement.envoy.names import ANONYMOUS, JUDGED, ConnectionFact
 from doorward.policy.grants import render_grants
 
 ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
     {
-        **{fact.value: "" for fact in Fact},
-        Fact.JUDGED.value: UNJUDGED,
-        Fact.GRANTS.value: render_grants(()),
+        **{fact.value: "" for fact in ConnectionFact},
+        ConnectionFact.JUDGED.value: ANONYMOUS,
+        ConnectionFact.GRANTS.value: render_grants(()),
     }
 )
 """What Envoy is told of such a connection; always the same, but for the reason."""
 
-UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, Fact.JUDGED.value: ""})
+UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, ConnectionFact.JUDGED.value: ""})
 """What Envoy is told if nothing could be found out: the same as without an answer, so the door explains it itself.
 
 Only where a refusal is explained by a page. Such a connection is in no registry, so that it is cut within seconds."""
@@ -35,7 +35,7 @@ _WORDS = frozenset({"", *(reason.value for reason in Reason)})
 
 def anonymous_facts(reason: Reason | None) -> Mapping[str, str]:
     """Return what Envoy is told of a connection that was not judged good, for this reason."""
-    return {**ANONYMOUS_FACTS, Fact.REASON.value: reason.value if reason is not None else ""}
+    return {**ANONYMOUS_FACTS, ConnectionFact.REASON.value: reason.value if reason is not None else ""}
 
 
 def is_whole(facts: Mapping[str, str]) -> bool:
@@ -43,8 +43,11 @@ def is_whole(facts: Mapping[str, str]) -> bool:
 
     To Envoy a missing fact is the text "-": the application would hear of a principal named so.
     """
-    if facts.get(Fact.JUDGED.value) == JUDGED:
-        return all(facts.get(fact.value) for fact in Fact)
+    if facts.get(ConnectionFact.JUDGED.value) == JUDGED:
+        return all(facts.get(fact.value) for fact in ConnectionFact)
     if facts == UNKNOWN_FACTS:
         return True
-    return facts.get(Fact.REASON.value) in _WORDS and {**facts, Fact.REASON.value: ""} == ANONYMOUS_FACTS
+    return (
+        facts.get(ConnectionFact.REASON.value) in _WORDS
+        and {**facts, ConnectionFact.REASON.value: ""} == ANONYMOUS_FACTS
+    )

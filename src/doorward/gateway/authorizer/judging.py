@@ -40,7 +40,7 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock
-from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, Asked, Fact
+from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter, LogLimiter
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
@@ -133,7 +133,7 @@ class Authorizer:
 
         Args:
             certificate: the leaf as Envoy sends it, URL-encoded PEM; empty where none was presented.
-            metadata: the call's metadata (`enforcement.envoy.names.Asked`).
+            metadata: the call's metadata (`enforcement.envoy.names.AuthorizerMetadata`).
 
         Returns:
             The answer; this never raises.
@@ -162,15 +162,15 @@ class Authorizer:
             _log.warning("connection refused", code=error.code, detail=error.detail)
 
     def _identify(self, metadata: Mapping[str, str]) -> PendingConnection:
-        application = metadata.get(Asked.APPLICATION.value, "")
-        connection = metadata.get(Asked.CONNECTION.value, "")
+        application = metadata.get(AuthorizerMetadata.APPLICATION.value, "")
+        connection = metadata.get(AuthorizerMetadata.CONNECTION.value, "")
         if not _APPLICATION.fullmatch(application) or not _CONNECTION.fullmatch(connection):
             raise MalformedInput("check-malformed", "the call names no application or no connection")
         epoch = self._ports.epoch()
-        if metadata.get(Asked.EPOCH.value) != str(epoch):
+        if metadata.get(AuthorizerMetadata.EPOCH.value) != str(epoch):
             raise RequestRefused("envoy-replaced", "the connection is one of an Envoy that was replaced")
-        local = parse_endpoint(metadata.get(Asked.LOCAL.value, ""))
-        remote = parse_endpoint(metadata.get(Asked.REMOTE.value, ""))
+        local = parse_endpoint(metadata.get(AuthorizerMetadata.LOCAL.value, ""))
+        remote = parse_endpoint(metadata.get(AuthorizerMetadata.REMOTE.value, ""))
         facts = self._ports.find(local, remote)
         if facts is None or facts.state is not TcpState.ESTABLISHED:
             raise MalformedInput("connection-gone", "the connection is no longer open")
@@ -296,17 +296,17 @@ class Authorizer:
             raise MalformedInput(Reason.GRANTS_TOO_LARGE.value, "the connection would hold too many grants")
         audience = self._ports.application_name(live.application_id)
         facts = {
-            Fact.JUDGED: JUDGED,
-            Fact.GRANTS: grants,
-            Fact.PRINCIPAL: encode_header_text(f"{principal.kind.value}/{principal.name}"),
-            Fact.PRINCIPAL_ID: principal.id,
-            Fact.CERTIFICATE: certificate.id,
-            Fact.CLIENT_CERT: render_client_cert(certificate.der),
-            Fact.ASSERTION: self._signer.sign(live, principal, audience),
-            Fact.OWNER: owner_segment(principal.name) or NOBODY,
-            Fact.DECISION: live.decision,
-            Fact.EPOCH: live.sessions.epoch,
-            Fact.REASON: NOT_REFUSED,
+            ConnectionFact.JUDGED: JUDGED,
+            ConnectionFact.GRANTS: grants,
+            ConnectionFact.PRINCIPAL: encode_header_text(f"{principal.kind.value}/{principal.name}"),
+            ConnectionFact.PRINCIPAL_ID: principal.id,
+            ConnectionFact.CERTIFICATE: certificate.id,
+            ConnectionFact.CLIENT_CERT: render_client_cert(certificate.der),
+            ConnectionFact.ASSERTION: self._signer.sign(live, principal, audience),
+            ConnectionFact.OWNER: owner_segment(principal.name) or NOBODY,
+            ConnectionFact.DECISION: live.decision,
+            ConnectionFact.EPOCH: live.sessions.epoch,
+            ConnectionFact.REASON: NOT_REFUSED,
         }
         return {fact.value: value for fact, value in facts.items()}
 

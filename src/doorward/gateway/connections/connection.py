@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from doorward.access.decision import NO_SESSIONS, AccessDecision, ConnectionContext, SessionStanding
+from doorward.access.decision import NO_SESSIONS, AccessDecision, ConnectionContext, SessionStatus
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.policy.decision import ConnectionPermissions
 from doorward.policy.subject import Subject
@@ -77,7 +77,7 @@ class LiveConnection(PendingConnection):
     decision: str = ""
     adopted: bool = False
     shown: frozenset[str] = frozenset()
-    sessions: SessionStanding = NO_SESSIONS
+    sessions: SessionStatus = NO_SESSIONS
 
     @classmethod
     def admitted(cls, pending: PendingConnection, decision: AccessDecision) -> LiveConnection:

@@ -15,9 +15,9 @@ from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
+    GatewayPaths,
     OpenDoor,
     PortalDoor,
-    RunPaths,
     ServerCertificate,
     SessionPlan,
     build_plan,
@@ -110,7 +110,7 @@ def compile_snapshot(
         listen=settings.listen,
         partners=partner_trusts(snapshot),
         trust=own_trust(snapshot),
-        paths=RunPaths(
+        paths=GatewayPaths(
             authorizer_socket=settings.authorizer_socket, log_file=settings.log_file, xds=str(xds)
         ),
         open_doors=enrol,

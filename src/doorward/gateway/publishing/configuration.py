@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY, PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.transition import rule_ids
-from doorward.enforcement.trust import Trust, build_trust
+from doorward.enforcement.trust import DoorTrust, build_trust
 from doorward.gateway.publishing.last_published import Configuration
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot, document_of
@@ -68,7 +68,7 @@ def own_trust(snapshot: PolicySnapshot) -> tuple[str, ...]:
     )
 
 
-def partner_trusts(snapshot: PolicySnapshot) -> dict[str, Trust]:
+def partner_trusts(snapshot: PolicySnapshot) -> dict[str, DoorTrust]:
     """Return the trust of each application that hears more than our own authority, by its name.
 
     A door that has lost all of its partners is not in it: Envoy verifies its chain by our own authorities, and
@@ -92,7 +92,7 @@ def ids_of_rules(snapshot: PolicySnapshot) -> dict[str, frozenset[str]]:
     return {one: rule_ids(app, TENANT, one) for one, app in snapshot.policies.items()}
 
 
-def portal_trust(snapshot: PolicySnapshot) -> Trust:
+def portal_trust(snapshot: PolicySnapshot) -> DoorTrust:
     """Return the trust of the portal: our own authority, and each partner that an application trusts."""
     authorities = _authorities(snapshot)
     trusted = snapshot.policies[PORTAL_APPLICATION].trust

@@ -5,7 +5,7 @@ Not here: what to publish (enforcement) and when (publishing). The steps:
 2. write the files whose content changed, each by temporary file, fsync and rename (Envoy watches
    for renames; a file written in place would be read half), what is referred to before what refers
    to it: secrets, clusters, filters, routes, listeners; clusters that go away stay until nothing names them;
-3. wait, stage by stage, until Envoy's own figures show each file in force;
+3. wait, one discovery service after the other, until Envoy's own figures show each file in force;
 4. remove what nothing names any more;
 5. on a rejection or when time is over, put the former files back in reverse order.
 A running Envoy keeps its configuration whatever happens here: a rejected file leaves the old one
@@ -29,10 +29,10 @@ from doorward.core.ports import Clock
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.names import SESSION_FILTER
 from doorward.enforcement.envoy.resources import (
+    DiscoveryService,
     Resource,
     ResourceFile,
     Resources,
-    Stage,
     render_file,
     static_rendering,
 )
@@ -96,7 +96,7 @@ class XdsPublisher:
 
     def count_new_watches(self, resources: Resources) -> tuple[int, int]:
         """Return how many filter chains and how many secrets Envoy would make again: those that differ."""
-        secrets = [one for one in resources.files() if one.stage is Stage.SDS]
+        secrets = [one for one in resources.files() if one.service is DiscoveryService.SDS]
         return (
             sum(one not in self._chains for one in _chains(resources)),
             sum(self._files.get(one.name) != one for one in secrets),
@@ -205,8 +205,8 @@ class XdsPublisher:
         with self._lock:
             broken = [one for one in self._files.values() if not self._folder.holds(one)]
             limit = self._clock.monotonic() + CONFIRM_SECONDS
-            for stage in Stage:
-                batch = [one for one in broken if one.stage is stage]
+            for service in DiscoveryService:
+                batch = [one for one in broken if one.service is service]
                 if not self._exchange(batch, batch, admin, limit):
                     raise Unavailable(
                         "xds-not-repaired",
@@ -230,35 +230,37 @@ class XdsPublisher:
         self._remember(resources)
 
     def _advance(self, resources: Resources, changed: Sequence[ResourceFile], admin: Admin | None) -> str:
-        """Write and confirm stage by stage; return what went wrong, or nothing."""
+        """Write and confirm the files of one discovery service after the other; return what went wrong, or nothing."""
         limit = self._clock.monotonic() + CONFIRM_SECONDS
         late: list[ResourceFile] = []  # Envoy reads a new secret or table only when a listener names it
-        for stage in Stage:
-            batch = [self._with_old_clusters(one, resources) for one in changed if one.stage is stage]
+        for service in DiscoveryService:
+            batch = [self._with_old_clusters(one, resources) for one in changed if one.service is service]
             known = [one for one in batch if one.name in self._files]
             late += [one for one in batch if one not in known]
-            awaited = known + late if stage is Stage.LDS else known
+            awaited = known + late if service is DiscoveryService.LDS else known
             if not self._exchange(batch, awaited, admin, limit):
                 return f"Envoy did not take {', '.join(one.name for one in awaited)}"
-        final = [one for one in changed if one.stage is Stage.CDS and not self._folder.holds(one)]
+        final = [
+            one for one in changed if one.service is DiscoveryService.CDS and not self._folder.holds(one)
+        ]
         if not self._exchange(final, final, admin, limit):
             return "Envoy did not take the removal of clusters"
         return ""
 
     def _with_old_clusters(self, file: ResourceFile, resources: Resources) -> ResourceFile:
         """Keep clusters that go away until no route names them: requests meanwhile would get 503."""
-        if file.stage is not Stage.CDS:
+        if file.service is not DiscoveryService.CDS:
             return file
         names = {one["name"] for one in resources.clusters}
         leaving = tuple(one for one in self._clusters if one["name"] not in names)
-        return render_file(file.name, file.stage, (*resources.clusters, *leaving)) if leaving else file
+        return render_file(file.name, file.service, (*resources.clusters, *leaving)) if leaving else file
 
     def _roll_back(self, admin: Admin | None, fault: str) -> Unavailable:
         """Put the remembered files back, referring ones first; return the error that says so."""
         limit = self._clock.monotonic() + CONFIRM_SECONDS
         confirmed = True
-        for stage in reversed(Stage):
-            batch = [one for one in self._in(stage) if not self._folder.holds(one)]
+        for service in reversed(DiscoveryService):
+            batch = [one for one in self._in(service) if not self._folder.holds(one)]
             try:
                 confirmed = self._exchange(batch, batch, admin, limit) and confirmed
             except Unavailable:
@@ -280,12 +282,14 @@ class XdsPublisher:
 
     def _referred(self) -> list[ResourceFile]:
         """Return the files that Envoy reads: listeners, clusters, and what these name."""
-        roots = [one for one in self._files.values() if one.stage in (Stage.LDS, Stage.CDS)]
+        roots = [
+            one for one in self._files.values() if one.service in (DiscoveryService.LDS, DiscoveryService.CDS)
+        ]
         text = b"".join(one.content for one in roots)
         return [one for one in self._files.values() if one in roots or f"/{one.name}".encode() in text]
 
-    def _in(self, stage: Stage) -> list[ResourceFile]:
-        return [one for one in self._files.values() if one.stage is stage]
+    def _in(self, service: DiscoveryService) -> list[ResourceFile]:
+        return [one for one in self._files.values() if one.service is service]
 
     def _exchange(
         self,
@@ -337,12 +341,12 @@ def _statistics_of(files: Sequence[ResourceFile]) -> str:
 def _prefix(file: ResourceFile) -> str:
     name = Path(file.name).stem
     return {
-        Stage.SDS: f"sds.{name}",
-        Stage.CDS: "cluster_manager.cds",
-        Stage.RDS: f"http.{name}.rds.{name}",
-        Stage.ECDS: f"extension_config_discovery.{_filter_kind(name)}.{name}",
-        Stage.LDS: "listener_manager.lds",
-    }[file.stage]
+        DiscoveryService.SDS: f"sds.{name}",
+        DiscoveryService.CDS: "cluster_manager.cds",
+        DiscoveryService.RDS: f"http.{name}.rds.{name}",
+        DiscoveryService.ECDS: f"extension_config_discovery.{_filter_kind(name)}.{name}",
+        DiscoveryService.LDS: "listener_manager.lds",
+    }[file.service]
 
 
 def _filter_kind(name: str) -> str:

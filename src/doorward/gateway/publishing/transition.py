@@ -34,7 +34,7 @@ from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.plan import ServerCertificate
-from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
+from doorward.enforcement.transition import HeldConnection, aliases_for, classify_connections
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import ConnectionRegistry
@@ -408,7 +408,7 @@ class PolicyPublisher:
 
     def _end_overreaching(self, snapshot: PolicySnapshot) -> None:
         """Step 3."""
-        standing = standing_of(self._held(snapshot), tenant=TENANT, ids=ids_of_rules(snapshot))
+        standing = classify_connections(self._held(snapshot), tenant=TENANT, ids=ids_of_rules(snapshot))
         self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
 
     def _end(self, keys: frozenset[int], reason: EndReason) -> None:
@@ -418,7 +418,7 @@ class PolicyPublisher:
     def _end_short(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
         """Step 6; `aliases` are those in force."""
         ids = ids_of_rules(snapshot)
-        standing = standing_of(self._held(snapshot), tenant=TENANT, ids=ids, aliases=aliases)
+        standing = classify_connections(self._held(snapshot), tenant=TENANT, ids=ids, aliases=aliases)
         known = frozenset().union(*self._rule_ids.values())
         ending = {key for key, lacked in standing.lacking.items() if not lacked <= known}
         self._end(frozenset(ending), EndReason.AUTHORITY_CHANGED)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from doorward.enforcement.envoy.sentences import PAGE_STATES
-from doorward.enforcement.plan import ReplyPages, Token
+from doorward.enforcement.envoy.reply_cases import PAGE_STATES
+from doorward.enforcement.plan import Placeholder, ReplyPages
 from doorward.web.look.catalogues import CATALOGUES, SOURCE
 from doorward.web.look.rendering import Look, page_policy, translate
 from doorward.web.pages.message import PROBLEMS_PATH, Message, build_context, describe_problem
@@ -16,8 +16,8 @@ from doorward.web.pages.states import STATES
 from doorward.web.pages.surface import build_targets
 
 _VALUES = {
-    "application": Token.APPLICATION.value,
-    "who": Token.WHO.value,
+    "application": Placeholder.APPLICATION.value,
+    "who": Placeholder.WHO.value,
     "organisation": "",
     "issuer": "",
 }
@@ -45,11 +45,11 @@ def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
                 state=state,
                 language=language,
                 values=_VALUES,
-                incident=Token.INCIDENT.value,
+                incident=Placeholder.INCIDENT.value,
                 targets=targets,
             )
             context = build_context(look, message)
-            moment = Markup('<time datetime="{0}">{0}</time>').format(Token.MOMENT.value)
+            moment = Markup('<time datetime="{0}">{0}</time>').format(Placeholder.MOMENT.value)
             context["facts"].insert(1, (translate("Time", language), moment))
             context["also"] = []
             if state in _IN_EVERY_LANGUAGE and language == languages[0]:

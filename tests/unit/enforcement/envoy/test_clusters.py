@@ -11,12 +11,12 @@ import pytest
 from doorward.enforcement.envoy.assembly import build_clusters
 from doorward.enforcement.envoy.clusters import build_authorizer, build_upstream
 from doorward.enforcement.envoy.extension import render_duration
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.plan import GatewayLimits
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
-LIMITS = Limits()
+LIMITS = GatewayLimits()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2001:db8::1"])

@@ -10,14 +10,14 @@ import pytest
 from doorward.enforcement.envoy.headers import build_early_mutations, build_route_headers
 from doorward.enforcement.envoy.http import build_http, build_open_http
 from doorward.enforcement.envoy.logs import build_handshake_log, build_open_log, build_request_log
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, ConnectionFact
 from doorward.enforcement.envoy.replies import build_local_replies
-from doorward.enforcement.envoy.sentences import CASES, STATUS_CASES
-from doorward.enforcement.plan import Limits
+from doorward.enforcement.envoy.reply_cases import CONDITION_CASES, STATUS_CASES
+from doorward.enforcement.plan import GatewayLimits
 from tests.unit.enforcement.plans import OPEN_DOOR, PATHS, UPSTREAM, door
 
-HTTP: dict[str, Any] = build_http(door(), PATHS, Limits())["typed_config"]
-ENROL: dict[str, Any] = build_open_http(OPEN_DOOR, PATHS, Limits())["typed_config"]
+HTTP: dict[str, Any] = build_http(door(), PATHS, GatewayLimits())["typed_config"]
+ENROL: dict[str, Any] = build_open_http(OPEN_DOOR, PATHS, GatewayLimits())["typed_config"]
 
 
 @pytest.mark.parametrize("config", [HTTP, ENROL])
@@ -121,7 +121,7 @@ def test_identity_headers_come_from_facts_and_are_removed_first() -> None:
 def test_refusals_are_short_plain_and_name_no_rule() -> None:
     """One text and one JSON form for each status, and a fallback."""
     replies = build_local_replies("pay")
-    assert len(replies["mappers"]) == 2 * (len(CASES) + len(STATUS_CASES)) + 1
+    assert len(replies["mappers"]) == 2 * (len(CONDITION_CASES) + len(STATUS_CASES)) + 1
     text = str([one["body_format_override"] for one in replies["mappers"]])
     assert "pay" in text
     first = replies["mappers"][0]  # RFC 9110 section 15.3.5: 204 has no content
@@ -147,8 +147,8 @@ def test_logs_hold_no_query_no_token_and_no_header() -> None:
         assert "REQ(:PATH)" not in text
         assert "COOKIE" not in text.upper()
         assert "AUTHORIZATION" not in text
-        assert Fact.ASSERTION.state_key not in text
-        assert Fact.CLIENT_CERT.state_key not in text
+        assert ConnectionFact.ASSERTION.state_key not in text
+        assert ConnectionFact.CLIENT_CERT.state_key not in text
     assert "PATH" not in str(build_open_log("/l", "doorward_enrol")["typed_config"]["log_format"])
 
 

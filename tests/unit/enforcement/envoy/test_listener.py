@@ -7,8 +7,8 @@ from typing import Any
 
 from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.listener import build_listener
-from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
-from doorward.enforcement.plan import Limits, SocketAddress
+from doorward.enforcement.envoy.names import JUDGED, AuthorizerMetadata, ConnectionFact
+from doorward.enforcement.plan import GatewayLimits, SocketAddress
 from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
@@ -69,10 +69,10 @@ def test_the_application_is_a_constant_of_its_chain() -> None:
     """It comes neither from SNI nor from a header, so no client can name another one."""
     for chain in ("app_pay", "app_web"):
         sent = {one["key"]: one["value"] for one in config_of(chain, 1)["grpc_service"]["initial_metadata"]}
-        assert sent[Asked.APPLICATION.value] == chain
-        assert set(sent) == {one.value for one in Asked}
-        assert sent[Asked.EPOCH.value] == "7"
-        assert sent[Asked.REMOTE.value] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
+        assert sent[AuthorizerMetadata.APPLICATION.value] == chain
+        assert set(sent) == {one.value for one in AuthorizerMetadata}
+        assert sent[AuthorizerMetadata.EPOCH.value] == "7"
+        assert sent[AuthorizerMetadata.REMOTE.value] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
 
 
 def test_every_fact_is_copied_under_its_key() -> None:
@@ -82,7 +82,8 @@ def test_every_fact_is_copied_under_its_key() -> None:
         for one in config_of("app_pay", 2)["on_downstream_data"]
     }
     assert copied == {
-        fact.state_key: f"%DYNAMIC_METADATA(envoy.filters.network.ext_authz:{fact.value})%" for fact in Fact
+        fact.state_key: f"%DYNAMIC_METADATA(envoy.filters.network.ext_authz:{fact.value})%"
+        for fact in ConnectionFact
     }
     assert JUDGED == "1"
 
@@ -106,19 +107,19 @@ def test_limits_are_stated() -> None:
 
 def test_the_doors_bounds_are_one_set_of_figures() -> None:
     """The stampede of 50,000 clients fits one application; Envoy and the registry count by the same figure."""
-    assert Limits().connections_per_door >= 50_000
-    assert Limits(connections=101).connections_per_door == 50
-    assert Limits(connections=1).connections_per_door == 1
-    assert Limits().undecided_per_source * 20 <= Limits().enrol_connections
-    assert Limits(connections=500, connections_per_source=499).undecided_per_source == 100
-    assert Limits(connections=500, connections_per_source=500).undecided_per_source == 500
-    monitor, heap = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
+    assert GatewayLimits().connections_per_door >= 50_000
+    assert GatewayLimits(connections=101).connections_per_door == 50
+    assert GatewayLimits(connections=1).connections_per_door == 1
+    assert GatewayLimits().undecided_per_source * 20 <= GatewayLimits().enrol_connections
+    assert GatewayLimits(connections=500, connections_per_source=499).undecided_per_source == 100
+    assert GatewayLimits(connections=500, connections_per_source=500).undecided_per_source == 500
+    monitor, heap = build_base(PATHS, GatewayLimits(connections=101))["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 101
-    assert heap["typed_config"]["max_heap_size_bytes"] == Limits().heap_bytes
+    assert heap["typed_config"]["max_heap_size_bytes"] == GatewayLimits().heap_bytes
     registry = ConnectionRegistry()
     assert (registry._max_total, registry._max_per_source) == (
-        Limits().connections,
-        Limits().connections_per_source,
+        GatewayLimits().connections,
+        GatewayLimits().connections_per_source,
     )
 
 

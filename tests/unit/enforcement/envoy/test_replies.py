@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.envoy.replies import INCIDENT, WHO, build_local_replies
-from doorward.enforcement.envoy.sentences import CASES, PAGE_STATES, STATUS_CASES
-from doorward.enforcement.plan import ReplyPages, Token
+from doorward.enforcement.envoy.reply_cases import CONDITION_CASES, PAGE_STATES, STATUS_CASES
+from doorward.enforcement.plan import Placeholder, ReplyPages
 
 LANGUAGES = ("en", "de")
-PAGE = f"<p>100 % of {Token.APPLICATION.value}, {Token.INCIDENT.value}, {Token.WHO.value}</p>"
+PAGE = (
+    f"<p>100 % of {Placeholder.APPLICATION.value}, {Placeholder.INCIDENT.value}, {Placeholder.WHO.value}</p>"
+)
 PAGES = ReplyPages(
     languages=LANGUAGES,
     html={(state, language): f"<i>{language}</i>{PAGE}" for state in PAGE_STATES for language in LANGUAGES},
-    words={state: (f"Title of {state}", f"{Token.APPLICATION.value} at 100 %") for state in PAGE_STATES},
+    words={
+        state: (f"Title of {state}", f"{Placeholder.APPLICATION.value} at 100 %") for state in PAGE_STATES
+    },
     policy="default-src 'none'",
     problems="/_doorward/problems/",
 )
@@ -35,9 +39,9 @@ def pages_of(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_each_state_has_a_page_in_each_language_before_its_other_forms() -> None:
     """Of each case first the pages, the default language last, then JSON, then the sentence."""
     kinds = [one["body_format_override"].get("content_type", "none").partition(";")[0] for one in mappers()]
-    with_page = sum(bool(case.state) for case in (*CASES, *STATUS_CASES))
+    with_page = sum(bool(case.state) for case in (*CONDITION_CASES, *STATUS_CASES))
     assert kinds.count("text/html") == 2 * with_page + 1  # 431 once more
-    assert kinds.count("application/problem+json") == len(CASES) + len(STATUS_CASES)
+    assert kinds.count("application/problem+json") == len(CONDITION_CASES) + len(STATUS_CASES)
     first = kinds.index("text/html")
     assert kinds[first : first + 4] == ["text/html", "text/html", "application/problem+json", "text/plain"]
 

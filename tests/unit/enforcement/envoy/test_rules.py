@@ -9,7 +9,14 @@ from hypothesis import given, settings
 
 from doorward.core.entities import Outcome, Reason
 from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, NOBODY, OWNER_FILTER, Fact
+from doorward.enforcement.envoy.names import (
+    ALLOW_FILTER,
+    DENY_FILTER,
+    JUDGED,
+    NOBODY,
+    OWNER_FILTER,
+    ConnectionFact,
+)
 from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
@@ -32,9 +39,9 @@ from tests.unit.enforcement.test_resources import compiled
 def state_of(*ids: str, judged: str = JUDGED, owner: str = NOBODY) -> dict[str, str]:
     """Filter state of a connection with these grants."""
     return {
-        Fact.GRANTS.state_key: render_grants(ids),
-        Fact.JUDGED.state_key: judged,
-        Fact.OWNER.state_key: owner,
+        ConnectionFact.GRANTS.state_key: render_grants(ids),
+        ConnectionFact.JUDGED.state_key: judged,
+        ConnectionFact.OWNER.state_key: owner,
     }
 
 
@@ -173,7 +180,7 @@ def test_without_a_comparison_neither_holds() -> None:
         )
     )
     state = state_of("gown", "gall")
-    del state[Fact.OWNER.state_key]
+    del state[ConnectionFact.OWNER.state_key]
     for path in ("/r/ann", "/r/-/x", "/s/ann", "/s/-"):
         assert answer_of(table, "pay.test", "GET", path, state)[0] == 403, path
     assert answer_of(table, "pay.test", "GET", "/s/ann/x", state)[0] == FORWARDED

@@ -10,7 +10,7 @@ import pytest
 
 from doorward.enforcement.envoy.assembly import build_clusters, build_extensions, build_route_tables
 from doorward.enforcement.envoy.listener import build_listener
-from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, JUDGED, Fact
+from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, JUDGED, ConnectionFact
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.model import Effect, TcpUpstream
 from doorward.policy.traffic import Traffic
@@ -103,7 +103,7 @@ def test_a_grant_and_every_clearance_are_needed(
     judged: str | None, grants: str | None, *, passes: bool
 ) -> None:
     """Only positive evidence: an id that is not held, or a fact that is missing, refuses the connection."""
-    state = {Fact.JUDGED.state_key: judged, Fact.GRANTS.state_key: grants}
+    state = {ConnectionFact.JUDGED.state_key: judged, ConnectionFact.GRANTS.state_key: grants}
     known = {key: value for key, value in state.items() if value is not None}
     (policy,) = rules_of().values()
     assert policy["permissions"] == [{"any": True}]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from doorward.enforcement.envoy.http import HTTP_ALPN
 from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls, build_secrets
-from doorward.enforcement.trust import Trust
+from doorward.enforcement.trust import DoorTrust
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, every, small_plan
 
 DOOR = small_plan().doors[0]
@@ -69,7 +69,7 @@ def test_keys_are_named_never_copied() -> None:
 
 def test_a_door_may_have_a_trust_of_its_own() -> None:
     """Its secret is its own and verifies nothing; the others keep theirs; a door without one names the common secret."""
-    trust = Trust(authorities=("A", "B"))
+    trust = DoorTrust(authorities=("A", "B"))
     plan = replace(small_plan(), doors=(replace(DOOR, trust=trust), *small_plan().doors[1:]))
     secrets = build_secrets(plan)
     context = secrets[f"trust-{DOOR.id}"]["validation_context"]
@@ -87,7 +87,7 @@ def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_ow
     assert not [
         one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one
     ]
-    opened = replace(DOOR, trust=Trust(authorities=("A",)))
+    opened = replace(DOOR, trust=DoorTrust(authorities=("A",)))
     secrets = build_secrets(replace(small_plan(), doors=(opened, *small_plan().doors[1:])))
     found = {
         name: one["validation_context"]["trust_chain_verification"]
@@ -100,7 +100,7 @@ def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_ow
 
 def test_names_that_are_not_told_are_left_out() -> None:
     """Such a chain names no authority; it verifies nothing, as every unverified chain."""
-    silent = replace(DOOR, trust=Trust(authorities=("A",), named=False))
+    silent = replace(DOOR, trust=DoorTrust(authorities=("A",), named=False))
     secrets = build_secrets(replace(small_plan(), doors=(silent, *small_plan().doors[1:])))
     assert secrets[f"trust-{DOOR.id}"]["validation_context"] == {
         "trust_chain_verification": "ACCEPT_UNTRUSTED"

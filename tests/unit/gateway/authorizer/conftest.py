@@ -15,7 +15,7 @@ from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
-from doorward.enforcement.envoy.names import Asked
+from doorward.enforcement.envoy.names import AuthorizerMetadata
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.assertions import AssertionSigner
@@ -117,14 +117,14 @@ class Place:
 
     def metadata(self, **changed: str) -> dict[str, str]:
         values = {
-            Asked.APPLICATION: self.world.application_id("payments"),
-            Asked.CONNECTION: "42",
-            Asked.EPOCH: "3",
-            Asked.LOCAL: str(LOCAL),
-            Asked.REMOTE: str(REMOTE),
+            AuthorizerMetadata.APPLICATION: self.world.application_id("payments"),
+            AuthorizerMetadata.CONNECTION: "42",
+            AuthorizerMetadata.EPOCH: "3",
+            AuthorizerMetadata.LOCAL: str(LOCAL),
+            AuthorizerMetadata.REMOTE: str(REMOTE),
         }
         named = {asked.value: text for asked, text in values.items()}
-        return named | {Asked[name].value: text for name, text in changed.items()}
+        return named | {AuthorizerMetadata[name].value: text for name, text in changed.items()}
 
     def check(self, held: Held | None, **changed: str) -> CheckResult:
         return self.authorizer().check(url_pem(held.der) if held else "", self.metadata(**changed))

@@ -11,7 +11,7 @@ from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
-from doorward.enforcement.envoy.names import Asked, Fact
+from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
@@ -34,19 +34,21 @@ def test_who_may_gets_every_fact(place: Place) -> None:
     alice = place.world.issue("alice")
     answer = place.check(alice)
     assert answer.facts is not None
-    assert set(answer.facts) == {fact.value for fact in Fact}
+    assert set(answer.facts) == {fact.value for fact in ConnectionFact}
     connection = place.connections.get(COOKIE)
     assert connection is not None
     token = class_token("ten_default", connection.application_id, 1, connection.grants)
-    assert answer.facts[Fact.JUDGED.value] == "1"
-    assert answer.facts[Fact.GRANTS.value] == "," + "".join(f"{one}," for one in (*connection.grants, token))
-    assert answer.facts[Fact.EPOCH.value] == "0.0.0"
-    assert answer.facts[Fact.PRINCIPAL.value] == "person/alice"
-    assert answer.facts[Fact.OWNER.value] == "alice"
-    assert answer.facts[Fact.PRINCIPAL_ID.value] == place.world.principal("alice").id
-    assert answer.facts[Fact.CERTIFICATE.value] == alice.record.id
-    assert answer.facts[Fact.CLIENT_CERT.value] == render_client_cert(alice.der)
-    assert answer.facts[Fact.DECISION.value] == place.recorded[0].id
+    assert answer.facts[ConnectionFact.JUDGED.value] == "1"
+    assert answer.facts[ConnectionFact.GRANTS.value] == "," + "".join(
+        f"{one}," for one in (*connection.grants, token)
+    )
+    assert answer.facts[ConnectionFact.EPOCH.value] == "0.0.0"
+    assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/alice"
+    assert answer.facts[ConnectionFact.OWNER.value] == "alice"
+    assert answer.facts[ConnectionFact.PRINCIPAL_ID.value] == place.world.principal("alice").id
+    assert answer.facts[ConnectionFact.CERTIFICATE.value] == alice.record.id
+    assert answer.facts[ConnectionFact.CLIENT_CERT.value] == render_client_cert(alice.der)
+    assert answer.facts[ConnectionFact.DECISION.value] == place.recorded[0].id
     assert (connection.epoch, connection.connection_id) == (3, "42")
 
 
@@ -58,7 +60,7 @@ def test_the_assertion_is_for_this_application_and_certificate(place: Place) -> 
     connection = place.connections.get(COOKIE)
     assert connection is not None
     keys = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
-    claims = verify_assertion(answer.facts[Fact.ASSERTION.value], keys, "payments", NOON)
+    claims = verify_assertion(answer.facts[ConnectionFact.ASSERTION.value], keys, "payments", NOON)
     assert claims["sub"] == "alice"
     assert claims["exp"] == int(connection.deadline.timestamp())
     assert claims["principal_id"] == connection.principal_id
@@ -128,7 +130,7 @@ def test_a_connection_of_a_replaced_envoy_is_refused(place: Place, epoch: str) -
 def test_missing_metadata_is_refused(place: Place, missing: str) -> None:
     """No key of the metadata may be absent."""
     metadata = place.metadata()
-    del metadata[Asked[missing].value]
+    del metadata[AuthorizerMetadata[missing].value]
     held = place.world.issue("alice")
     refused(place, place.authorizer().check(url_pem(held.der), metadata))
     assert place.decider.judgements == []

@@ -11,7 +11,7 @@ from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
-from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.names import ConnectionFact
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.registry import ConnectionRegistry
@@ -80,8 +80,8 @@ def test_a_person_without_a_rule_is_known_by_name(place: Place) -> None:
     put(place, PUBLIC)
     answer = place.check(place.world.issue("carol"))
     assert answer.facts is not None
-    assert answer.facts[Fact.JUDGED.value] == "1"
-    assert answer.facts[Fact.PRINCIPAL.value] == "person/carol"
+    assert answer.facts[ConnectionFact.JUDGED.value] == "1"
+    assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/carol"
 
 
 def test_a_good_certificate_is_judged_as_everywhere(place: Place) -> None:
@@ -89,8 +89,8 @@ def test_a_good_certificate_is_judged_as_everywhere(place: Place) -> None:
     put(place, PUBLIC, LISTED)
     answer = place.check(place.world.issue("alice"))
     assert answer.facts is not None
-    assert answer.facts[Fact.JUDGED.value] == "1"
-    assert answer.facts[Fact.PRINCIPAL.value] == "person/alice"
+    assert answer.facts[ConnectionFact.JUDGED.value] == "1"
+    assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/alice"
 
 
 def test_elsewhere_a_refusal_ends_the_connection(place: Place) -> None:
@@ -123,9 +123,9 @@ def test_their_share_of_places_is_small(place: Place) -> None:
 
 def test_an_answer_is_whole_or_does_not_leave() -> None:
     """Half a judgement, or a name beside the word that nobody was judged, never reaches Envoy."""
-    full = {fact.value: "x" for fact in Fact} | {Fact.JUDGED.value: "1"}
+    full = {fact.value: "x" for fact in ConnectionFact} | {ConnectionFact.JUDGED.value: "1"}
     assert is_whole(full)
-    for fact in Fact:
+    for fact in ConnectionFact:
         assert not is_whole({**full, fact.value: ""})
         assert not is_whole({name: value for name, value in full.items() if name != fact.value})
         assert not is_whole({**ANONYMOUS_FACTS, fact.value: "x"})

@@ -14,7 +14,7 @@ from doorward.core.entities import Reason
 from doorward.core.errors import Unavailable
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import suspend
-from doorward.enforcement.envoy.names import NOT_REFUSED, Fact
+from doorward.enforcement.envoy.names import NOT_REFUSED, ConnectionFact
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts, is_whole
 from doorward.stores.certificate_choice import CertificateChoice
 from tests.support.path_ca import certify
@@ -75,9 +75,9 @@ def test_a_good_certificate_is_told_who_it_is(place: Place) -> None:
     """Carol is in no rule of any application, and the portal is hers too."""
     answer = place.check(place.world.issue("carol"), APPLICATION=PORTAL_APPLICATION)
     assert answer.facts is not None
-    assert answer.facts[Fact.JUDGED.value] == "1"
-    assert answer.facts[Fact.PRINCIPAL.value] == "person/carol"
-    assert answer.facts[Fact.REASON.value] == NOT_REFUSED
+    assert answer.facts[ConnectionFact.JUDGED.value] == "1"
+    assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/carol"
+    assert answer.facts[ConnectionFact.REASON.value] == NOT_REFUSED
 
 
 def test_its_assertion_is_for_the_portal(place: Place) -> None:
@@ -142,4 +142,4 @@ def test_what_is_away_is_said_by_the_door_itself(place: Place) -> None:
 @pytest.mark.parametrize("word", ["nonsense", "1", "certificate-missing "])
 def test_a_reason_that_is_none_of_ours_does_not_leave(word: str) -> None:
     """The word becomes a header field."""
-    assert not is_whole({**anonymous_facts(None), Fact.REASON.value: word})
+    assert not is_whole({**anonymous_facts(None), ConnectionFact.REASON.value: word})

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 from cryptography import x509
 
-from doorward.enforcement.envoy.names import NOBODY, Fact
+from doorward.enforcement.envoy.names import NOBODY, ConnectionFact
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import ATTEMPTS
 from doorward.gateway.connections.registry import ConnectionRegistry
@@ -61,15 +61,15 @@ def claims_of(answer: CheckResult) -> dict[str, object]:
     """What the assertion says."""
     assert answer.facts is not None
     keys = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
-    return dict(verify_assertion(answer.facts[Fact.ASSERTION.value], keys, "payments", NOON))
+    return dict(verify_assertion(answer.facts[ConnectionFact.ASSERTION.value], keys, "payments", NOON))
 
 
 def test_the_application_is_told_the_partners_name(site: PartnerSite, place: Place) -> None:
     """Header and assertion say `<partner>/<identity>`, and the registry knows whose authority vouched."""
     answer = check(place, site.leaf("bob@clinic.example"))
     assert answer.facts is not None
-    assert answer.facts[Fact.PRINCIPAL.value] == "person/clinic/bob@clinic.example"
-    assert answer.facts[Fact.OWNER.value] == NOBODY
+    assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/clinic/bob@clinic.example"
+    assert answer.facts[ConnectionFact.OWNER.value] == NOBODY
     assert claims_of(answer)["sub"] == "clinic/bob@clinic.example"
     connection = place.connections.get(COOKIE)
     assert connection is not None
@@ -91,7 +91,7 @@ def test_an_odd_identity_is_one_text_and_nobody_elses(site: PartnerSite, place: 
     place.in_force()
     answer = check(place, site.leaf("x@y.example", names=[x509.UniformResourceIdentifier(uri)]))
     assert answer.facts is not None
-    header = answer.facts[Fact.PRINCIPAL.value]
+    header = answer.facts[ConnectionFact.PRINCIPAL.value]
     assert decode_header_text(header) == f"person/clinic/{uri}"
     assert header.isascii()
     assert header.isprintable()

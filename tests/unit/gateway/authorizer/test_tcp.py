@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doorward.access import policies
 from doorward.core.entities import TENANT
-from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.names import ConnectionFact
 from doorward.policy.document import parse_document
 from doorward.policy.grants import GRANTS_LIMIT_BYTES, grant_id
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused
@@ -35,7 +35,7 @@ def shown(place: Place, before: str, after: str) -> set[str]:
     place.decider.afterwards = iter([place.in_force])
     answer = place.check(place.world.issue("alice"))
     assert answer.facts is not None
-    return set(answer.facts[Fact.GRANTS.value].strip(",").split(","))
+    return set(answer.facts[ConnectionFact.GRANTS.value].strip(",").split(","))
 
 
 def test_the_rules_that_it_was_accepted_under_are_satisfied_too(place: Place) -> None:

@@ -47,7 +47,7 @@ _SAFE_METHOD = "GET|HEAD|OPTIONS"
 _Match = dict[str, Any]
 
 
-def build_site_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any]]:
+def build_cross_origin_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any]]:
     """Return the routes that answer what comes from other sites, in the order in which they are tried."""
     routes = []
     if door.origins:
@@ -90,7 +90,7 @@ def build_cors_filter() -> dict[str, Any]:
     return build_extension(CORS_FILTER, "extensions.filters.http.cors.v3.Cors")
 
 
-def speak_for_sites(table: dict[str, Any], door: HttpDoor) -> dict[str, Any]:
+def add_cors_policy(table: dict[str, Any], door: HttpDoor) -> dict[str, Any]:
     """Return a route table that lets the listed sites read answers, and drops the application's own CORS headers."""
     if not door.origins:
         return table

@@ -15,13 +15,13 @@ from doorward.enforcement.envoy.names import (
     JUDGED,
     PREFLIGHT_REFUSED,
     SESSIONS_CLUSTER,
-    Fact,
+    ConnectionFact,
     Refusal,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ReplyCase:
     """One case: a CEL expression or a status, the sentence, and the name of the state; empty if it has no page.
 
     `{name}` in a sentence is the application's name.
@@ -33,29 +33,29 @@ class Case:
     status: int = 0
 
 
-CASES = (
+CONDITION_CASES = (
     # Envoy keeps status and header fields of such an answer and drops its body; the status is any.
-    Case(
+    ReplyCase(
         holds="response.code_details == 'websocket_handshake_unsuccessful'",
         sentence="{name} did not open a WebSocket. Of its answer, the status and the header fields are passed on.",
     ),
-    Case(
+    ReplyCase(
         holds=f"response.code == 403 && xds.route_name in ['{FOREIGN_ORIGIN}', '{PREFLIGHT_REFUSED}']",
         sentence="A page of another site asked for this, and {name} does not list that site.",
         state="from-another-site",
     ),
-    Case(
-        holds=f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != b'{JUDGED}'",
+    ReplyCase(
+        holds=f"response.code == 403 && filter_state['{ConnectionFact.JUDGED.state_key}'] != b'{JUDGED}'",
         sentence="This part of {name} needs a certificate, and this connection showed none that is good.",
         state="certificate-missing",
     ),
-    Case(
+    ReplyCase(
         holds=f"response.code == 503 && xds.route_name == '{Refusal.AUTHORIZER_AWAY.word}'",
         sentence="The door of {name} is starting, or very busy. Try again in a few seconds.",
         state="door-starting",
     ),
     # Pages and the portal are our own: the application is not what is away.
-    Case(
+    ReplyCase(
         holds=f"response.code == 503 && xds.cluster_name in ['{SESSIONS_CLUSTER}', '{PORTAL_APPLICATION}']",
         sentence="A part of the door of {name} is starting, or very busy. Try again in a few seconds.",
         state="door-starting",
@@ -64,61 +64,65 @@ CASES = (
 """Cases that a status does not tell; they stand first, and Envoy takes the first that fits."""
 
 STATUS_CASES = (
-    Case(
+    ReplyCase(
         status=400,
         sentence="This request is malformed or has two meanings, so it was not passed on to {name}.",
         state="not-understood",
     ),
-    Case(
+    ReplyCase(
         status=403,
         sentence="You are known here, but you may not do this in {name}.",
         state="not-allowed",
     ),
-    Case(status=404, sentence="There is nothing here.", state="nothing-here"),
-    Case(
+    ReplyCase(status=404, sentence="There is nothing here.", state="nothing-here"),
+    ReplyCase(
         status=405,
         sentence="This method repeats the request in its answer; it was not passed on to {name}.",
         state="not-offered",
     ),
-    Case(
+    ReplyCase(
         status=408,
         sentence="This request did not arrive in time, so it was not passed on to {name}.",
         state="too-slow",
     ),
-    Case(status=413, sentence="This request is too large for {name}.", state="too-large"),
-    Case(
+    ReplyCase(status=413, sentence="This request is too large for {name}.", state="too-large"),
+    ReplyCase(
         status=421,
         sentence="This connection was made for {name}; open another one for this host.",
         state="other-address",
     ),
-    Case(status=426, sentence="The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version."),
-    Case(
+    ReplyCase(status=426, sentence="The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version."),
+    ReplyCase(
         status=429,
         sentence="Too many requests came from you at once. Wait a second, then try again: {name} did not get this one.",
         state="please-wait",
     ),
-    Case(
+    ReplyCase(
         status=431,
         sentence="The header fields of this request are too large or too many for {name}.",
         state="cookies-too-large",
     ),
-    Case(
+    ReplyCase(
         status=502,
         sentence="The answer of {name} is malformed or its header fields are too large.",
         state="answer-malformed",
     ),
-    Case(status=503, sentence="{name} does not answer. It may be back shortly.", state="application-silent"),
-    Case(status=504, sentence="{name} took too long to answer.", state="application-slow"),
+    ReplyCase(
+        status=503, sentence="{name} does not answer. It may be back shortly.", state="application-silent"
+    ),
+    ReplyCase(status=504, sentence="{name} took too long to answer.", state="application-slow"),
 )
 """One for each status that Envoy answers with."""
 
-FACTOR_MISSING = Case(status=401, sentence="{name} asks for a second factor here.", state="one-more-step")
+FACTOR_MISSING = ReplyCase(
+    status=401, sentence="{name} asks for a second factor here.", state="one-more-step"
+)
 """Of a request that only a second factor is missing for; `step_up` says when."""
 
-OTHERWISE = "The door of {name} could not pass this request on."
+DEFAULT_SENTENCE = "The door of {name} could not pass this request on."
 
 PAGE_STATES = tuple(
-    dict.fromkeys(case.state for case in (*CASES, *STATUS_CASES, FACTOR_MISSING) if case.state)
+    dict.fromkeys(case.state for case in (*CONDITION_CASES, *STATUS_CASES, FACTOR_MISSING) if case.state)
 )
 """Names of the states that need a page."""
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from doorward.enforcement.envoy.cross_origin import APPLICATIONS_OWN, CORS_FILTER
 from doorward.enforcement.envoy.names import (
     FOREIGN_ORIGIN,
     IDENTITY_HEADERS,
@@ -15,7 +16,6 @@ from doorward.enforcement.envoy.names import (
     Refusal,
 )
 from doorward.enforcement.envoy.routes import build_door_table
-from doorward.enforcement.envoy.sites import APPLICATIONS_OWN, CORS_FILTER
 from doorward.enforcement.plan import HttpDoor, build_door
 from doorward.policy.document import parse_document
 from doorward.policy.paths import PathPattern
@@ -34,7 +34,7 @@ OPENED = door(
     public=(PathPattern("/share/**"), PathPattern("/p@ge"), PathPattern("/*/logo")),
 )
 HELD = state_of("g")
-UNJUDGED = state_of(judged="0")
+ANONYMOUS = state_of(judged="0")
 UPGRADE = {"upgrade": "websocket", "connection": "upgrade"}
 
 
@@ -135,7 +135,7 @@ def test_preflights_end_at_the_door(origin: str, name: str, status: int, path: s
     """Fetch section 4.8: OPTIONS with Origin and Access-Control-Request-Method, on every path."""
     headers = {"origin": origin, "access-control-request-method": "PUT"}
     assert name_of(OPENED, "OPTIONS", headers, path) == name
-    got = answer_of(build_door_table(OPENED), "pay.test", "OPTIONS", path, UNJUDGED, headers=headers)
+    got = answer_of(build_door_table(OPENED), "pay.test", "OPTIONS", path, ANONYMOUS, headers=headers)
     assert got[0] == status
 
 
@@ -180,7 +180,7 @@ def test_the_door_speaks_for_the_application() -> None:
 def test_public_routes_are_the_patterns_and_no_more(path: str, is_public: object) -> None:
     """Both of a path's routes take just what the pattern matches; the unjudged one tells nothing of anybody."""
     table = build_door_table(OPENED)
-    for state in (HELD, UNJUDGED, {}):
+    for state in (HELD, ANONYMOUS, {}):
         route = route_of(table, "pay.test", "POST", path, state)
         assert route is not None
         assert (route.get("name") == PUBLIC) is is_public

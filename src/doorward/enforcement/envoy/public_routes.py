@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.forwarding import build_forwarding
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, ConnectionFact
 from doorward.enforcement.envoy.rules import build_open_slice
-from doorward.enforcement.envoy.traffic import build_patience
+from doorward.enforcement.envoy.traffic import build_idle_timeouts
 from doorward.enforcement.plan import HttpDoor
 from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.paths import Exact, Form, Prefix
@@ -29,7 +29,7 @@ def build_public_routes(door: HttpDoor) -> list[dict[str, Any]]:
 
 
 def _judged(door: HttpDoor, form: Form) -> dict[str, Any]:
-    state = {"key": Fact.JUDGED.state_key, "string_match": {"exact": JUDGED}}
+    state = {"key": ConnectionFact.JUDGED.state_key, "string_match": {"exact": JUDGED}}
     return _forward(door, {**_path(form), "filter_state": [state]})
 
 
@@ -41,7 +41,7 @@ def _forward(door: HttpDoor, match: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": PUBLIC,
         "match": match,
-        "route": {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)},
+        "route": {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.traffic)},
         "typed_per_filter_config": build_open_slice(),
     }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from doorward.enforcement.envoy.anonymous import match_judged
 from doorward.enforcement.envoy.cookies import build_kept_cookies
 from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.headers import build_source, overwrite_header
@@ -22,7 +23,6 @@ from doorward.enforcement.envoy.names import (
     SESSIONS_CLUSTER,
 )
 from doorward.enforcement.envoy.rules import build_open_destination, build_open_slice
-from doorward.enforcement.envoy.unjudged import match_judged
 from doorward.enforcement.plan import HttpDoor, SessionPlan
 from doorward.policy.model import UnixUpstream
 
@@ -33,17 +33,17 @@ OWN_PATHS = (
 )
 """Method and exact path of each."""
 
-PATIENCE = "10s"
+ANSWER_TIMEOUT = "10s"
 """How long our own answer may take."""
 
 
-def build_own_routes(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
+def build_session_routes(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
     """Return the routes of a door if its rules ask for a factor; otherwise it has none."""
     if sessions is None or not any(rule.residual.requirements for rule in door.rules):
         return []
     action = {
         **build_forwarding(SESSIONS_CLUSTER, UnixUpstream(path=sessions.sessions_socket)),
-        "timeout": PATIENCE,
+        "timeout": ANSWER_TIMEOUT,
     }
     slices = {**build_open_slice(), **build_kept_cookies()}
     if door.headers.destination:
