@@ -1,1 +1,1 @@
-"""Floor 0: the shared words. Imports nothing of ours and does no I/O."""
+"""Floor 0: types and functions that every room uses. It imports no other room and does no I/O."""

@@ -1,14 +1,14 @@
-"""Where an IP address lies, and which may be asked when a certificate names them: pure, no look-up.
+"""The class of an IP address, and whether a URL in a certificate may be fetched from it. Pure: no DNS look-up.
 
-1. An IPv4 address that an IPv6 address maps is judged as that IPv4 address. One that NAT64 translates must be
-   global (RFC 6052 section 3.1).
-2. Global unicast may be asked. Private networks, loopback and shared addresses only if the operator named
-   a network that they lie in.
-3. Never, even if allowed: link-local, multicast, reserved, unspecified, tunnels, and the addresses at
-   which clouds hand out the credentials of the machine.
+1. An IPv4-mapped IPv6 address is judged as its IPv4 address. A NAT64 address must translate a global
+   IPv4 address (RFC 6052 section 3.1).
+2. Global unicast addresses are allowed. Private networks, loopback and shared addresses are allowed only if the
+   operator named a network that contains them.
+3. Never allowed, even if named: link-local, multicast, reserved, unspecified and tunnel addresses, and the
+   addresses from which cloud providers serve a machine's credentials.
 
 Not here: our own listeners (runtime.own_listeners).
-Tables of our own, because the library's `is_global` means another thing in each of its versions.
+The tables are our own, because the meaning of `is_global` differs between versions of the standard library.
 Standard: RFC 6890 and the IANA special-purpose address registries; RFC 6052 (NAT64).
 """
 
@@ -24,7 +24,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NETWORKS_LIMIT = 64
-"""Networks that a partner may have: more than a few are a mistake."""
+"""Private networks of one partner. A longer list is a mistake."""
 
 _LONGEST_TEXT = 80
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -57,21 +57,21 @@ _NEVER: tuple[Network, ...] = tuple(
         "198.51.100.0/24",
         "203.0.113.0/24",
         "224.0.0.0/3",  # multicast, reserved, broadcast
-        "100.100.100.200/32",  # credentials of clouds: these five lie in networks that are allowed otherwise
+        "100.100.100.200/32",  # cloud credentials: these five lie in networks that may otherwise be allowed
         "168.63.129.16/32",
         "fd00:42::/32",
         "fd00:ec2::/32",
         "fd20:ce::/32",
         "2001::/23",  # protocol assignments, Teredo among them
         "2001:db8::/32",
-        "2002::/16",  # 6to4, which embeds an IPv4 address that a foreign relay would take
+        "2002::/16",  # 6to4: a relay outside our network would forward to the embedded IPv4 address
         "3fff::/20",
     )
 )
 
 
 class AddressClass(Enum):
-    """Where an address lies."""
+    """Whether an address is reachable from everywhere, in a private network, or never to be contacted."""
 
     GLOBAL = "global"
     PRIVATE = "private"
@@ -79,12 +79,12 @@ class AddressClass(Enum):
 
 
 def unmap_ipv4(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address maps (RFC 4291 section 2.5.5.2), or the address itself."""
+    """Return the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2); any other address unchanged."""
     return _embedded(address) if isinstance(address, IPv6Address) and address in _MAPPED else address
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address that a text is, mapped ones as IPv4 and without a zone; None for any other text."""
+    """Return the address in a text, IPv4-mapped ones as IPv4 and without a zone; None if the text is not an address."""
     try:
         return unmap_ipv4(ip_address(text[:_LONGEST_TEXT].partition("%")[0]))
     except ValueError:
@@ -92,7 +92,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def classify_address(address: Address) -> AddressClass:
-    """Return where an address lies."""
+    """Return the class of an address."""
     address = unmap_ipv4(address)
     if isinstance(address, IPv6Address) and address in _TRANSLATED:
         inner = classify_address(_embedded(address))
@@ -111,7 +111,7 @@ def _embedded(address: IPv6Address) -> IPv4Address:
 
 
 def may_fetch_from(address: Address, allowed: Sequence[Network] = ()) -> bool:
-    """Return whether an address may be asked: a global one, or a private one within a network that is allowed."""
+    """Return whether an address may be contacted: it is global, or private and in one of the allowed networks."""
     kind = classify_address(address)
     if kind is AddressClass.PRIVATE:
         return any(unmap_ipv4(address) in network for network in allowed)
@@ -119,10 +119,10 @@ def may_fetch_from(address: Address, allowed: Sequence[Network] = ()) -> bool:
 
 
 def parse_private_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Return private networks that an operator allows, sorted, each once.
+    """Return the private networks that an operator allows, sorted, without duplicates.
 
     Args:
-        texts: each one network (`10.1.0.0/16`, `::1/128`) or one address.
+        texts: each is a network (`10.1.0.0/16`, `::1/128`) or an address.
 
     Raises:
         MalformedInput: `network-malformed` or `too-many-networks`.
@@ -131,7 +131,10 @@ def parse_private_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """
     found = {_parse_private_network(text) for text in texts}
     if len(found) > NETWORKS_LIMIT:
-        raise MalformedInput("too-many-networks", f"{NETWORKS_LIMIT} private networks are allowed at most")
+        raise MalformedInput(
+            "too-many-networks",
+            f"{len(found)} private networks are given, and at most {NETWORKS_LIMIT} are allowed",
+        )
     return tuple(sorted(found, key=lambda one: (one.version, int(one.network_address), one.prefixlen)))
 
 
@@ -140,18 +143,16 @@ def _parse_private_network(text: str) -> Network:
         network = ip_network(text, strict=False)
     except ValueError as error:
         hint = "write a network such as 10.1.0.0/16, or one address such as 127.0.0.1"
-        raise MalformedInput(
-            "network-malformed", f"this is not a network: {text[:80]!a}", hint=hint
-        ) from error
+        raise MalformedInput("network-malformed", f"{text[:80]!a} is not a network", hint=hint) from error
     if str(network.network_address) != str(ip_address(text.partition("/")[0])):
-        hint = f"write {network}, or the one address"
-        raise MalformedInput("network-malformed", f"{text} has bits beyond its prefix", hint=hint)
+        hint = f"write {network} for the network, or the address alone for one address"
+        raise MalformedInput("network-malformed", f"{text} has bits set after its prefix", hint=hint)
     if not any(_lies_in(network, one) for one in PRIVATE_NETWORKS):
         names = ", ".join(map(str, PRIVATE_NETWORKS))
         raise MalformedInput(
             "network-malformed",
-            f"{network} does not lie within a private network",
-            hint=f"global addresses need no permission; private networks are {names}",
+            f"{network} is not in a private network",
+            hint=f"leave it out: global addresses are always allowed. The private networks are {names}",
         )
     return network
 

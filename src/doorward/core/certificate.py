@@ -1,4 +1,4 @@
-"""Frozen facts about one certificate, and the words for its states.
+"""Facts about one certificate, as frozen values, and its states.
 
 Not here: parsing (pki, verification) and the transitions between states (pki.lifecycle).
 Standard: RFC 5280 sections 4.1 and 5.3.1.
@@ -11,11 +11,11 @@ from datetime import datetime
 from enum import Enum
 
 NAMES_LIMIT = 64
-"""Subject alternative names of one kind that rules are asked about; honest clients have a handful."""
+"""Subject alternative names of one kind that rules can look at. Honest clients have a handful."""
 
 
 class CertificateState(Enum):
-    """Where a certificate stands in its life. Expiry is not a state: it follows from the dates."""
+    """The state of a certificate in the inventory. Expiry is not a state: it follows from the dates."""
 
     INTENDED = "intended"
     VALID = "valid"
@@ -24,7 +24,7 @@ class CertificateState(Enum):
 
 
 class RevocationReason(Enum):
-    """RFC 5280 section 5.3.1 CRLReason, by kebab word; `.code` is the number on the wire."""
+    """CRLReason of RFC 5280 section 5.3.1, as a kebab word; `.code` is the number in a CRL."""
 
     UNSPECIFIED = "unspecified"
     KEY_COMPROMISE = "key-compromise"
@@ -38,7 +38,7 @@ class RevocationReason(Enum):
 
     @property
     def code(self) -> int:
-        """The CRLReason number; 7 is unused by the standard and 8 belongs to delta CRLs."""
+        """The CRLReason number. The standard does not use 7, and 8 is for delta CRLs."""
         return _REASON_CODES[self]
 
 
@@ -57,10 +57,10 @@ _REASON_CODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFacts:
-    """What one certificate says of itself; nothing here is verified.
+    """What one certificate states about itself; nothing in it is verified.
 
-    `sha256` is the lower-case hex digest of the DER; names are in RFC 4514 text; `san` holds
-    typed general names such as `URI:spiffe://corp.example/person/alice`; dates are UTC.
+    `sha256` is the lower-case hex digest of the DER; names are RFC 4514 text; `san` holds general names with
+    their type, such as `URI:spiffe://corp.example/person/alice`; dates are UTC.
     """
 
     sha256: str
@@ -76,15 +76,15 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateContent:
-    """What rules may ask of a certificate; None stands for what cannot be determined, and an empty value for none.
+    """What rules may ask about a certificate. None means that it cannot be determined; an empty value means none.
 
-    Names are spelled as `core.alternative_names` does. A single name of a kind that has no plain spelling leaves all
-    of that kind undetermined: a rule must not pass over it. The same with more than `NAMES_LIMIT` of a kind.
+    Names are spelled as `core.alternative_names` does. If one name of a kind has no canonical spelling, or if there are
+    more than `NAMES_LIMIT` names of a kind, all names of that kind are undetermined: a rule must not overlook one.
 
     Args:
         dns, mailboxes, uris: the subject alternative names of these kinds.
-        policies: dotted policies that are valid for it, in the terms of the anchor's authority where there is a path.
-        key: kind and size of its public key: `ec-p256`, `ed25519`, `rsa-3072` and so on.
+        policies: dotted certificate policies; if there is a path, as the trust anchor's authority names them.
+        key: kind and size of the public key: `ec-p256`, `ed25519`, `rsa-3072` and so on.
     """
 
     dns: tuple[str, ...] | None = None
@@ -96,13 +96,13 @@ class CertificateContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedCertificate:
-    """A certificate that was found good, as rules see it.
+    """A certificate that was judged good, as rules see it.
 
     Args:
-        issuers: ids of the authority that issued it (`aut_...`): with a renewed or cross-signed authority there are
-            several certificates of one name and key.
-        profile: of our own; empty for a certificate of a partner.
-        content: what it says.
+        issuers: ids of the issuing authority (`aut_...`). A renewed or cross-signed authority has several
+            certificates with one name and key, and so several ids.
+        profile: of a certificate of our own; empty for a partner's.
+        content: what rules may ask about it.
     """
 
     issuers: frozenset[str]

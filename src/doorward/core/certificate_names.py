@@ -1,6 +1,7 @@
-"""Names in certificates: building subjects, and writing names as text that is safe on one line.
+"""Names in certificates: building subjects, and rendering names as text that is safe on one line.
 
-Not here: our own names (`names`), which most commands check without a library of certificates (docs/design/0049).
+Not here: names of principals and hosts (`names`), which most commands check without loading a certificate library
+(docs/design/0049).
 Standard: RFC 5280 sections 4.1.2.4 and 4.2.1.6, RFC 4514.
 """
 
@@ -17,7 +18,7 @@ _PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 
 
 def build_subject(common_name: str, organization: str = "") -> x509.Name:
-    """Return a subject of a common name and, before it, an organization where one is given.
+    """Return a subject with a common name and, before it, an organization if one is given.
 
     Raises:
         MalformedInput: `common-name-malformed` or `organization-malformed`: empty (common name),
@@ -29,13 +30,13 @@ def build_subject(common_name: str, organization: str = "") -> x509.Name:
     for _, code, value in attributes:
         fits = 0 < _utf8_length(value) <= COMMON_NAME_LIMIT
         if not fits or not value.isprintable() or value != value.strip():
-            hint = f"write 1 to {COMMON_NAME_LIMIT} bytes of printable text"
-            raise MalformedInput(code, "this name does not fit a certificate", hint=hint)
+            hint = f"write 1 to {COMMON_NAME_LIMIT} bytes of printable text, without spaces around it"
+            raise MalformedInput(code, f"{value[:80]!a} cannot be a name in a certificate", hint=hint)
     return x509.Name([x509.NameAttribute(oid, value) for oid, _, value in attributes])
 
 
 def _utf8_length(text: str) -> int:
-    """Return the length in UTF-8; lone surrogates count as characters (and are not printable)."""
+    """Return the length in UTF-8. A lone surrogate counts as a character (it is not printable and is refused for that)."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
@@ -45,7 +46,7 @@ def render_distinguished_name(name: x509.Name) -> str:
 
 
 def render_general_name(general: x509.GeneralName) -> str:
-    """Return a general name with its type before it: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`, `opaque:`.
+    """Return a general name after its type: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:` or `opaque:`.
 
     Characters that could break a line or a list in a log are percent-encoded.
     """
@@ -69,12 +70,12 @@ def render_general_name(general: x509.GeneralName) -> str:
         case _:
             text = "other:unknown"
     if text.isascii() and text.isprintable() and " " not in text:
-        return text  # nearly all; this runs once per connection
+        return text  # the usual case, kept fast: this runs once per connection
     return "".join(char if char in _PRINTABLE else _percent(char) for char in text)
 
 
 def _one_line(text: str) -> str:
-    """Return `text` with everything that is not printable percent-encoded (spaces stay)."""
+    """Return `text` with every character that is not printable percent-encoded; spaces stay."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _percent(char) for char in text)

@@ -1,4 +1,4 @@
-"""Colours of a brand: whether text in them can be read, and the shades that pages need.
+"""The accent colour of a brand: whether its text has enough contrast, and the colours derived from it.
 
 Standard: WCAG 2.2, relative luminance and contrast ratio; success criterion 1.4.6 (7 to 1).
 """
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 
 MIN_CONTRAST = 7.0
-"""Of text on its ground, in both themes."""
+"""Contrast ratio of text and its background, in the light and the dark theme."""
 
 LIGHT_GROUNDS = ("#ffffff", "#fbfaf8")
 DARK_GROUNDS = ("#1c1f24", "#15171b")
-"""Card and paper of `look.css`."""
+"""Backgrounds of cards and of the page in `look.css`."""
 
 _WHITE, _BLACK = "#ffffff", "#0e1416"
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
@@ -25,7 +25,7 @@ _SOFT_LIGHT, _SOFT_DARK = 0.88, 0.80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccentColours:
-    """An accent in one theme: itself, text on it, one for text on `soft`, and a tint of the ground."""
+    """The accent in one theme: the colour, text on it, text on `soft`, and `soft`, a tint of the background."""
 
     accent: str
     on_accent: str
@@ -40,24 +40,26 @@ def measure_contrast(one: str, other: str) -> float:
 
 
 def check_accent(text: str) -> None:
-    """Return if a colour can be the accent of pages on white.
+    """Return if a colour can be the accent of pages with a white background.
 
     Raises:
-        ValueError: with what to write instead.
+        ValueError: says what to write instead.
     """
     if not _COLOUR.fullmatch(text):
-        raise ValueError("write it as #rrggbb in small letters, for instance #0f5e56")
+        raise ValueError(
+            f"{text[:80]!a} is not a colour: write #rrggbb in small letters, for instance #0f5e56"
+        )
     nearest = find_readable(text, LIGHT_GROUNDS, darker=True)
     if nearest != text:
         ratio = min(measure_contrast(text, ground) for ground in LIGHT_GROUNDS)
         raise ValueError(
-            f"text in this colour has a contrast of {ratio:.1f} on white, and {MIN_CONTRAST:.0f} are needed; "
-            f"the nearest that passes is {nearest}"
+            f"text in {text} has a contrast of {ratio:.1f} on white, and {MIN_CONTRAST:.0f} is needed; "
+            f"the nearest colour with enough contrast is {nearest}"
         )
 
 
 def find_readable(text: str, grounds: tuple[str, ...], *, darker: bool) -> str:
-    """Return the colour itself if it can be read on all grounds, else the nearest shade of it that can."""
+    """Return the colour if it has enough contrast on all backgrounds, otherwise its nearest shade that has."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(text))
     for step in range(_STEPS + 1):
         shade = lightness * (1 - step / _STEPS) if darker else lightness + (1 - lightness) * step / _STEPS
@@ -68,7 +70,7 @@ def find_readable(text: str, grounds: tuple[str, ...], *, darker: bool) -> str:
 
 
 def build_accent_colours(accent: str, *, dark: bool) -> AccentColours:
-    """Return what pages need of a good accent in one theme."""
+    """Return the colours of one theme for an accent that passed `check_accent`."""
     grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
     shown = find_readable(accent, grounds, darker=not dark)
     soft = _mix(shown, grounds[0], _SOFT_DARK if dark else _SOFT_LIGHT)

@@ -1,4 +1,4 @@
-"""The nouns that several rooms share: principals, applications, reasons, verdicts.
+"""Types that several rooms share: principals, applications, reasons, verdicts.
 
 Ids are opaque, prefixed and never reused: `ten_`, `per_`, `dev_`, `svc_`, `grp_`, `app_`, `crt_`,
 `aut_`, `inv_`, `evt_`, `gtw_`, `ptn_`, `fct_`, `enr_`, `ses_`, `stp_`, each followed by 20 characters of `[a-z0-9]`.
@@ -14,11 +14,11 @@ from typing import NoReturn
 from doorward.core.errors import AccessDenied
 
 TENANT = "ten_default"
-"""The one tenant there is until the cloud setting makes more; every row carries it already."""
+"""The only tenant today. Every row carries a tenant, so that a cloud setting can have several."""
 
 
 class PrincipalKind(Enum):
-    """Who can hold a client certificate."""
+    """The kinds of principals that can hold a client certificate."""
 
     PERSON = "person"
     DEVICE = "device"
@@ -31,7 +31,7 @@ class PrincipalKind(Enum):
 
 
 class PrincipalState(Enum):
-    """Whether a principal may use what it was granted. Removed ones are kept for the record."""
+    """Whether a principal may use what it was granted. A removed principal stays in the database for the record."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -40,10 +40,10 @@ class PrincipalState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A person, device or service of the directory, with the groups it is in (names, sorted).
+    """A person, device or service in the directory, with its groups (names, sorted).
 
-    `groups` are all of them; `inherited` are those that it is in only because another of its groups is in them.
-    `partner` is the id of the partner (`ptn_…`) whose authority vouches for it; empty for our own.
+    `groups` are all groups; `inherited` are those that it belongs to only through another group.
+    `partner` is the id (`ptn_…`) of the partner that issues its certificates; empty for our own principals.
     """
 
     id: str
@@ -58,13 +58,13 @@ class Principal:
 
     @property
     def direct_groups(self) -> tuple[str, ...]:
-        """The groups that it was put into itself."""
+        """The groups that the principal was added to directly."""
         return tuple(group for group in self.groups if group not in self.inherited)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """One protected application; `id` outlives edits of the document that names it."""
+    """One protected application. `id` stays the same if the policy document that names it is edited."""
 
     id: str
     tenant: str
@@ -72,7 +72,7 @@ class Application:
 
 
 class Reason(Enum):
-    """Why a verdict came out as it did: a closed catalogue, good and bad words alike."""
+    """The reasons in a verdict: a closed catalogue of good and bad findings."""
 
     CERTIFICATE_WELL_FORMED = "certificate-well-formed"
     CERTIFICATE_MISSING = "certificate-missing"
@@ -126,7 +126,7 @@ class Reason(Enum):
 
 
 class Outcome(Enum):
-    """A verdict is good, bad, or could not be reached; undetermined never lets anyone in."""
+    """The outcome of a verdict. UNDETERMINED never lets anyone in."""
 
     GOOD = "good"
     BAD = "bad"
@@ -135,9 +135,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A judgement with every reason for it, in the order of the steps, and the time judged at.
+    """A judgement with all its reasons, in the order of the steps, and the time that it was judged for.
 
-    A verdict has no truth value: `if verdict:` raises, so that nobody can forget `undetermined`.
+    A verdict has no truth value: `if verdict:` raises, so that `undetermined` cannot be forgotten.
     `evidence` holds (name, value) pairs that the steps looked at, for the record.
     """
 
@@ -150,7 +150,7 @@ class Verdict:
         raise TypeError("a Verdict has no truth value; compare .outcome or call .require()")
 
     def require(self) -> None:
-        """Return when the outcome is good; raise `AccessDenied` with the reasons otherwise."""
+        """Return if the outcome is good; raise `AccessDenied` with the reasons otherwise."""
         if self.outcome is not Outcome.GOOD:
             words = [reason.value for reason in self.reasons]
             raise AccessDenied(f"refused: {', '.join(words)}", reasons=words)

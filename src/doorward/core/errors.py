@@ -1,16 +1,16 @@
-"""The error tree: what can go wrong, in words that are safe to show.
+"""The tree of errors: what can go wrong, with messages that are safe to show.
 
 Not here: HTTP status codes and exit codes. Each edge (web, command line, audit) renders these
 errors in one place of its own.
 
     DoorwardError
      +-- MalformedInput       bytes or text that do not parse
-     +-- RequestRefused       understood, but the rules say no
-     |    +-- NotFound        the thing named does not exist
-     +-- AccessDenied         a verdict that was required to be good was not
-     +-- ConfigurationError   settings or a policy document with faults, each located
+     +-- RequestRefused       understood, but a rule forbids it
+     |    +-- NotFound        the named thing does not exist
+     +-- AccessDenied         a verdict that had to be good was not
+     +-- ConfigurationError   settings or a policy document with faults, each with its place
      +-- IntegrityError       stored evidence contradicts itself: stop, never repair silently
-     +-- Unavailable          a part is away or busy; retrying later may work
+     +-- Unavailable          a part is missing or busy; a later try may succeed
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DoorwardError(Exception):
 
     Args:
         code: stable kebab-case word; scripts and tests rely on it.
-        detail: one sentence, safe for the peer: no secret, no path of the server.
+        detail: one sentence that is safe for the peer: no secret, no path on the server.
         hint: what to do next, for the person who reads it.
         context: values for the log and `--json`; safe for an operator, not always for a peer.
     """
@@ -45,15 +45,15 @@ class MalformedInput(DoorwardError):
 
 
 class RequestRefused(DoorwardError):
-    """The request was understood and the rules refuse it."""
+    """The request was understood, and a rule forbids it."""
 
 
 class NotFound(RequestRefused):
-    """The thing that was named does not exist in this tenant."""
+    """The named thing does not exist in this tenant."""
 
 
 class AccessDenied(DoorwardError):
-    """A verdict was required to be good and was not; `reasons` are the verdict's own words."""
+    """A verdict had to be good and was not; `reasons` are the words of the verdict's reasons."""
 
     def __init__(self, detail: str, *, reasons: Sequence[str], hint: str = "") -> None:
         super().__init__("access-denied", detail, hint=hint)
@@ -61,16 +61,16 @@ class AccessDenied(DoorwardError):
 
 
 class IntegrityError(DoorwardError):
-    """Stored evidence contradicts itself. Never repaired silently."""
+    """Stored evidence contradicts itself. It is never repaired silently."""
 
 
 class Unavailable(DoorwardError):
-    """A part that is needed is away, busy or locked; the same call may work later."""
+    """A part that is needed is missing, busy or locked; the same call may succeed later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault of a configuration, located as well as it can be.
+    """One fault of a configuration, with its place if it has one.
 
     `line` and `column` count from 1; 0 means that the fault has no place in the text.
     """
@@ -84,14 +84,14 @@ class Fault:
     key: str = ""
 
     def __str__(self) -> str:
-        # Not every fault is one of a file: a port that is taken, a setting that is missing.
+        # Some faults have no file: a port that is in use, a setting that is missing.
         place = f"{self.file or 'document'}:{self.line}:{self.column}" if self.line else self.file
         text = f"{place}: {self.message}" if place else self.message
         return f"{text} ({self.key})" if self.key else text
 
 
 class ConfigurationError(DoorwardError):
-    """Settings or a policy document with faults; all of them are listed, not the first only."""
+    """Settings or a policy document with faults; it lists all of them, not only the first."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         if not faults:

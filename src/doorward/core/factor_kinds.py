@@ -1,10 +1,10 @@
-"""The kinds of second factors, how strong each is, and the words that applications read about them.
+"""The kinds of second factors, their strength, and the words by which applications learn of them.
 
     kind            RFC 8176 `amr`    raises the level to
     webauthn        hwk user          3
     totp            otp               2
     password        pwd               2
-    recovery-code   (none)            1: it only opens the enrolment of a new factor
+    recovery-code   (none)            1: it only permits to enrol a new factor
 
 Level 1 is the certificate alone. Not here: checking a factor (`factors`), what a rule requires (`policy`).
 Standard: RFC 8176 section 2 (amr), RFC 9470 section 5 (acr and levels).
@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from enum import Enum
 
 ACR_PREFIX = "urn:doorward:level:"
-"""What an `acr` begins with; the level follows as a number."""
+"""The beginning of an `acr`; the number of the level follows."""
 
 CERTIFICATE_ALONE = 1
 """The level without any second factor."""
 
 
 class FactorKind(Enum):
-    """What a person can show beside the certificate."""
+    """A kind of factor that a person can show in addition to the certificate."""
 
     PASSWORD = "password"  # noqa: S105  the name of a kind
     TOTP = "totp"
@@ -32,12 +32,12 @@ class FactorKind(Enum):
 
     @property
     def strength(self) -> int:
-        """A number that grows with what it takes to steal the factor; 0 for a recovery code."""
+        """A number that is higher for a factor that is harder to steal; 0 for a recovery code."""
         return _STRENGTH[self]
 
     @property
     def level(self) -> int:
-        """The level that it gives together with a certificate, 1 to 3."""
+        """The level of this factor together with a certificate, 1 to 3."""
         return _LEVEL[self]
 
     @property
@@ -56,7 +56,7 @@ _AMR = {
 }
 
 SESSION_FACTORS = (FactorKind.WEBAUTHN, FactorKind.TOTP, FactorKind.PASSWORD)
-"""The kinds that a session can have shown, strongest first: all but the recovery code."""
+"""The kinds that a session can contain, strongest first: all but the recovery code."""
 
 
 def level_of(kinds: Iterable[FactorKind]) -> int:
@@ -65,14 +65,14 @@ def level_of(kinds: Iterable[FactorKind]) -> int:
 
 
 def strongest_of(kinds: Iterable[FactorKind]) -> FactorKind | None:
-    """Return the strongest of these kinds; None where there is none."""
+    """Return the strongest of these kinds; None for no kinds."""
     return max(kinds, key=lambda kind: kind.strength, default=None)
 
 
 def is_as_strong(shown: FactorKind, needed: FactorKind) -> bool:
     """Return whether the factor that was shown is at least as strong as the one that is needed.
 
-    A recovery code is as strong as a recovery code only.
+    A recovery code is only as strong as a recovery code.
     """
     return shown.strength >= needed.strength
 

@@ -1,8 +1,9 @@
-"""Names: of principals and groups, of trust domains and hosts.
+"""Names of principals and groups, of trust domains and hosts.
 
-Not here: names as certificates write them (`certificate_names`), whether a name belongs to somebody (verification.identity) and which names a kind of
-certificate may carry (pki.profiles). Names are never folded silently, DNS names excepted: where two
-spellings could mean one principal, one of them is refused with the mend.
+Not here: names as certificates write them (`certificate_names`), whether a name belongs to a principal
+(verification.identity), and which names a kind of certificate may carry (pki.profiles). Only DNS names are
+converted to lower case. Any other name that is not in its one spelling is refused, with a hint that says how to
+write it, so that two spellings never mean one principal.
 Standard: RFC 5280 sections 4.1.2.4 and 4.2.1.6, RFC 4514, RFC 1123 section 2.1, SPIFFE-ID section 2.
 """
 
@@ -15,25 +16,25 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
 OWN_AUTHORITY = "own"
-"""What the policy document calls our own authority; partners have names of their own."""
+"""The name of our own authority in a policy document. Partners have names of their own."""
 
 ENROL_LABEL = "enroll"
 PORTAL_LABEL = "portal"
 OWN_LABELS = (ENROL_LABEL, PORTAL_LABEL)
-"""Hosts of our own below the trust domain (DESIGN 2.8): an application there would catch people's links."""
+"""Hosts of our own below the trust domain. An application there would receive the one-time links of people."""
 
 PORTAL_APPLICATION = "app_portal"
-"""The id under which connections to the portal are judged; no application of a document has it."""
+"""The id under which connections to the portal are judged; no application of a policy document has it."""
 
 PORTAL_AUDIENCE = "portal"
-"""The audience of assertions for the portal; no application of a document may have this name."""
+"""The audience of assertions for the portal; no application of a policy document may have this name."""
 
 COMMON_NAME_LIMIT = 64
-"""RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
+"""RFC 5280 appendix A, ub-common-name; ub-organization-name has the same value."""
 
 _PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 IDENTITY_LIMIT = 200
-"""Characters of a partner's principal, without the partner's name."""
+"""Characters of the identity of a partner's principal, without the partner's name."""
 
 _IDENTITY = re.compile(rf"[!#-+\--\[\]-~]{{1,{IDENTITY_LIMIT}}}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -44,27 +45,27 @@ _KINDS = {kind.value: kind for kind in PrincipalKind}
 
 
 def parse_principal_name(text: str) -> str:
-    """Return `text` when it is a principal's or group's name: `[a-z0-9][a-z0-9._-]{0,62}`.
+    """Return `text` if it is a name of a principal or group: `[a-z0-9][a-z0-9._-]{0,62}`.
 
     Raises:
-        MalformedInput: `name-malformed`; upper case is refused, not folded, so that `Alice` in a
-            policy and `alice` in the directory can never be two things in one place and one in another.
+        MalformedInput: `name-malformed`. Upper case is refused, not converted, so that `Alice` in a policy and
+            `alice` in the directory are never one name in one place and two names in another.
     """
     if _PRINCIPAL.fullmatch(text):
         return text
     lower = text.lower()
-    hint = "use a-z, 0-9, '.', '_' and '-', at most 63 characters, beginning with a letter or digit"
+    hint = "use a-z, 0-9, '.', '_' and '-', at most 63 characters, and begin with a letter or digit"
     if _PRINCIPAL.fullmatch(lower):
         hint = f"names are lower case: write {lower}"
-    raise MalformedInput("name-malformed", "this is not a usable name", hint=hint)
+    raise MalformedInput("name-malformed", f"{text[:80]!a} is not a usable name", hint=hint)
 
 
 def parse_partner_identity(text: str) -> str:
-    """Return `text` when a principal of a partner may be called so: what its certificate says of it.
+    """Return `text` if it can be the identity of a partner's principal.
 
-    1 to 200 characters of printable ASCII without space, double quotation mark, backslash and comma: the name
-    goes into headers, lists and logs, and must not be able to break out of any. An apostrophe is a letter of
-    mailboxes (RFC 5321 section 4.1.2, `o'brien`), and none of these is quoted by it.
+    It has 1 to 200 characters of printable ASCII without space, double quotation mark, backslash and comma: the name
+    is written into headers, lists and logs, and must not end any of them early. An apostrophe is allowed, because it
+    is a letter of mailboxes (RFC 5321 section 4.1.2, `o'brien`) and quotes nothing in these places.
 
     Raises:
         MalformedInput: `partner-identity-malformed`.
@@ -72,32 +73,36 @@ def parse_partner_identity(text: str) -> str:
     if _IDENTITY.fullmatch(text):
         return text
     hint = "write 1 to 200 characters of printable ASCII, without space, double quotation mark, backslash or comma"
-    raise MalformedInput("partner-identity-malformed", "this is no identity of a partner's", hint=hint)
+    raise MalformedInput(
+        "partner-identity-malformed",
+        f"{text[:80]!a} cannot be an identity of a partner's principal",
+        hint=hint,
+    )
 
 
 def parse_partner_principal_name(text: str) -> tuple[str, str]:
-    """Return the partner's name and the identity of `<partner>/<identity>`, split at the first `/`.
+    """Return the partner's name and the identity in `<partner>/<identity>`, split at the first `/`.
 
-    The same identity under two authorities is two names, and neither is a name of our own: those have
+    One identity under two authorities is two names. Neither equals a name of our own, because our names contain
     no `/`.
 
     Raises:
-        MalformedInput: `name-malformed` (the partner's) or `partner-identity-malformed`.
+        MalformedInput: `name-malformed` (the partner's name) or `partner-identity-malformed`.
     """
     partner, _, identity = text.partition("/")
     return parse_principal_name(partner), parse_partner_identity(identity)
 
 
 def render_partner_principal_name(partner: str, identity: str) -> str:
-    """Return `<partner>/<identity>`; raise `MalformedInput` where a part breaks its rule."""
+    """Return `<partner>/<identity>`; raise `MalformedInput` if a part is malformed."""
     return f"{parse_principal_name(partner)}/{parse_partner_identity(identity)}"
 
 
 def parse_dns_name(text: str, *, wildcard: bool = False) -> str:
-    """Return a host name in lower case; with `wildcard`, `*.` may stand for the leftmost label.
+    """Return a host name in lower case; with `wildcard`, the leftmost label may be `*`.
 
-    International names are taken as A-labels (`xn--...`). A name whose last label is a number is
-    refused: clients read it as an IPv4 address (WHATWG URL section 3.5).
+    International names are accepted as A-labels (`xn--...`). A name with a number as its last label is refused:
+    clients read it as an IPv4 address (WHATWG URL section 3.5).
 
     Raises:
         MalformedInput: `dns-name-malformed`.
@@ -108,13 +113,13 @@ def parse_dns_name(text: str, *, wildcard: bool = False) -> str:
         labels = labels[1:]
     fits = 0 < len(name) <= _HOST_LIMIT and all(_LABEL.fullmatch(label) for label in labels)
     if not fits or labels[-1].isdigit():
-        hint = "write labels of a-z, 0-9 and '-', joined by dots, no dot at the end"
-        raise MalformedInput("dns-name-malformed", "this is not a DNS host name", hint=hint)
+        hint = "write labels of a-z, 0-9 and '-', joined by dots, without a dot at the end"
+        raise MalformedInput("dns-name-malformed", f"{text[:80]!a} is not a DNS host name", hint=hint)
     return name
 
 
 def parse_trust_domain(text: str) -> str:
-    """Return `text` when it is a trust domain: a DNS name already in lower case.
+    """Return `text` if it is a trust domain: a DNS name in lower case.
 
     Raises:
         MalformedInput: `trust-domain-malformed`.
@@ -125,7 +130,7 @@ def parse_trust_domain(text: str) -> str:
         name = ""
     if not text or name != text:
         hint = "write a DNS name in lower case, such as corp.example"
-        raise MalformedInput("trust-domain-malformed", "this is not a trust domain", hint=hint)
+        raise MalformedInput("trust-domain-malformed", f"{text[:80]!a} is not a trust domain", hint=hint)
     return name
 
 
@@ -135,23 +140,23 @@ def enrolment_host(trust_domain: str) -> str:
 
 
 def portal_host(trust_domain: str) -> str:
-    """Return the host of a trust domain's portal, if the settings name no other."""
+    """Return the default host of a trust domain's portal; a setting may name another one."""
     return f"{PORTAL_LABEL}.{trust_domain}"
 
 
 def is_at_or_below(host: str, domain: str) -> bool:
-    """Say whether a host is a domain or lies below it; both in lower case."""
+    """Return whether a host is the domain or a subdomain of it; both in lower case."""
     return host == domain or host.endswith(f".{domain}")
 
 
 def own_hosts(trust_domain: str) -> frozenset[str]:
-    """Return the hosts of a trust domain that are Doorward's own and can be no application's."""
+    """Return the hosts of a trust domain that Doorward itself uses; no application can have them."""
     return frozenset(f"{label}.{trust_domain}" for label in OWN_LABELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalUri:
-    """`spiffe://<trust domain>/<kind>/<name>`: who a certificate is for, as its one URI SAN."""
+    """`spiffe://<trust domain>/<kind>/<name>`: the principal that a certificate names in its only URI SAN."""
 
     trust_domain: str
     kind: PrincipalKind
@@ -166,12 +171,12 @@ class PrincipalUri:
 
 
 def render_principal_uri(trust_domain: str, kind: PrincipalKind, name: str) -> str:
-    """Return the URI of a principal; raise `MalformedInput` where a part breaks its rule."""
+    """Return the URI of a principal; raise `MalformedInput` if a part is malformed."""
     return str(PrincipalUri(trust_domain=trust_domain, kind=kind, name=name))
 
 
 def parse_principal_uri(text: str) -> PrincipalUri:
-    """Return the parts of a principal's URI; exact, no normalisation, no percent encoding.
+    """Return the parts of a principal's URI. The match is exact: no normalisation, no percent encoding.
 
     Raises:
         MalformedInput: `principal-uri-malformed`, for any other text.
@@ -182,5 +187,6 @@ def parse_principal_uri(text: str) -> PrincipalUri:
         try:
             return PrincipalUri(trust_domain=parts[0], kind=_KINDS[parts[1]], name=parts[2])
         except MalformedInput:
-            pass  # one code for the whole URI: the caller asked about the URI, not its parts
-    raise MalformedInput("principal-uri-malformed", "this URI names no principal")
+            pass  # one error code for the whole URI, below
+    hint = "a principal's URI is spiffe://<trust domain>/<person, device or service>/<name>"
+    raise MalformedInput("principal-uri-malformed", f"{text[:80]!a} does not name a principal", hint=hint)

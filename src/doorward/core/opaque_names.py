@@ -1,7 +1,7 @@
-"""A general name of a certificate that cannot be decoded: bytes that can be compared and shown.
+"""A general name in a certificate that cannot be decoded. It is kept as bytes, which can be compared and shown.
 
-Not here: why it cannot be (verification.path.rewriting). Apart from `names`, because most commands load no library of
-certificates.
+Not here: why it cannot be decoded (verification.path.rewriting). A module of its own, because most commands import
+`names` and must not load a certificate library.
 Standard: RFC 5280 section 4.2.1.6.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from cryptography import x509
 
 OPAQUE_SHOWN = 256
-"""Octets of one in a list or a log."""
+"""Octets of one opaque name that a list or a log shows."""
 
 
 class OpaqueName(x509.GeneralName):
-    """A general name that is bytes only: of a kind that is not known, or not of its kind.
+    """A general name kept as bytes, because its type is unknown or its content does not fit its type.
 
     Args:
         der: the element, with its tag.
@@ -39,6 +39,6 @@ class OpaqueName(x509.GeneralName):
 
 
 def render_opaque_name(name: OpaqueName) -> str:
-    """Return `opaque:` and hexadecimal digits, cut if there are many."""
+    """Return `opaque:` and hexadecimal digits, shortened if there are many."""
     more = "..." if len(name.value) > OPAQUE_SHOWN else ""
     return f"opaque:{name.value[:OPAQUE_SHOWN].hex()}{more}"

@@ -1,7 +1,7 @@
-"""How long a passphrase must be that protects keys at rest: the key store's, and an exported root's.
+"""The length of a passphrase that protects keys at rest: those of the key store, and an exported root.
 
-One rule for both: whoever has the file guesses without anybody who slows him down. Not here: where a
-passphrase comes from (storage), and what is derived from it. A passphrase is bytes, not text.
+Both have the same rule: an attacker who has the file can guess without any rate limit. A passphrase is bytes, not
+text. Not here: where a passphrase comes from (storage), and what is derived from it.
 Standard: NIST SP 800-63B-4 section 3.1.1.2 (length).
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from doorward.core.errors import RequestRefused
 
 MIN_BYTES = 15
-"""NIST SP 800-63B-4: at least 15 characters where nothing else protects; `init` makes one of 32."""
+"""NIST SP 800-63B-4: at least 15 characters if the passphrase is the only protection; `init` makes one of 32."""
 MAX_BYTES = 4096
-"""Nobody has a longer one; whoever names a disk image by mistake is told so."""
+"""No real passphrase is longer. The limit catches the path of a large file that is given by mistake."""
 
 
 def check_passphrase(passphrase: bytes) -> bytes:
-    """Return the passphrase where its length is within the limits.
+    """Return the passphrase if its length is within the limits.
 
     Raises:
         RequestRefused: `passphrase-short`, `passphrase-long`.
@@ -25,8 +25,12 @@ def check_passphrase(passphrase: bytes) -> bytes:
         raise RequestRefused(
             "passphrase-short",
             f"the passphrase has fewer than {MIN_BYTES} bytes",
-            hint="several words at random are easy to keep: `openssl rand -base64 32` makes one for a file",
+            hint="use several random words; for a file, `openssl rand -base64 32` makes a good one",
         )
     if len(passphrase) > MAX_BYTES:
-        raise RequestRefused("passphrase-long", f"the passphrase has more than {MAX_BYTES} bytes")
+        raise RequestRefused(
+            "passphrase-long",
+            f"the passphrase has more than {MAX_BYTES} bytes",
+            hint="check that the right file was given as the passphrase file",
+        )
     return passphrase

@@ -1,6 +1,6 @@
-"""The outside world as Protocols: time, randomness, keys, what is fetched.
+"""The outside world as Protocols: time, randomness, keys, fetching.
 
-Floors 0 to 4 reach the world only through these; the real ones live in `runtime` and
+Floors 0 to 4 reach the outside world only through these. The real implementations are in `runtime` and
 `storage.keystore`, the fakes in `tests/support`.
 """
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
     PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
-    """A key that signs. The `sign` of a subclass for a hardware token calls the token."""
+    """A key that signs. A subclass for a hardware token calls the token in `sign`."""
 
     PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 
 
 def __getattr__(name: str) -> Any:
-    """Return `PrivateKey` or `PublicKey` for modules that need them as more than a type: most commands load no cryptography."""
+    """Return `PrivateKey` or `PublicKey` for modules that use them at run time: most commands load no cryptography."""
     if name not in ("PrivateKey", "PublicKey"):
         raise AttributeError(name)
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  see above
@@ -46,14 +46,14 @@ class KeyKind(Enum):
 
 
 class Clock(Protocol):
-    """The time, as an argument that tests can turn."""
+    """The time, passed as an argument so that tests can set it."""
 
     def now(self) -> datetime:
-        """Return the present moment, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back; only differences mean anything."""
+        """Return seconds that never go back; only differences have a meaning."""
         ...
 
 
@@ -61,15 +61,15 @@ class RandomSource(Protocol):
     """Unpredictable bytes."""
 
     def token(self, length: int) -> bytes:
-        """Return `length` bytes fit for keys, serials and one-time tokens."""
+        """Return `length` bytes for a key, a serial number or a one-time token."""
         ...
 
 
 class KeyFactory(Protocol):
-    """Where new private keys come from."""
+    """Makes new private keys."""
 
     def generate(self, kind: KeyKind) -> PrivateKey:
-        """Return a fresh private key of that kind."""
+        """Return a new private key of that kind."""
         ...
 
 
@@ -80,15 +80,15 @@ class KeyStore(Protocol):
     """
 
     def load(self, name: str) -> PrivateKey:
-        """Return the key; raise `NotFound` where there is none, `IntegrityError` where it was altered."""
+        """Return the key; raise `NotFound` if there is none, `IntegrityError` if it was altered."""
         ...
 
     def store(self, name: str, key: PrivateKey) -> None:
-        """Keep a key durably; raise `RequestRefused` (`key-exists`) where the name is taken."""
+        """Store a key durably; raise `RequestRefused` (`key-exists`) if the name is taken."""
         ...
 
     def remove(self, name: str) -> None:
-        """Delete a key for good; raise `NotFound` where there is none."""
+        """Delete a key for good; raise `NotFound` if there is none."""
         ...
 
     def names(self) -> list[str]:
@@ -106,18 +106,18 @@ class ChangeNotifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchRequest:
-    """One thing to fetch over HTTP.
+    """One HTTP request.
 
     Args:
-        url: absolute, `http` or `https`, found in a certificate that was verified before.
-        limit: bytes of the answer's body, at most.
-        seconds: for everything together: name, connection, redirects, body.
-        allow_private: private networks that its host may lie in.
-        body: what is posted; None to get.
+        url: absolute, `http` or `https`, from a certificate that was verified before.
+        limit: bytes of the response's body, at most.
+        seconds: for everything together: name look-up, connection, redirects, body.
+        allow_private: private networks in which its host may be.
+        body: what is posted; None for a GET.
         media_type: of `body`.
         accept: media type that is asked for.
-        etag: what the last answer called itself; empty where unknown.
-        last_modified: as the last answer said it; empty where unknown.
+        etag: `ETag` of the last response; empty if unknown.
+        last_modified: `Last-Modified` of the last response; empty if unknown.
     """
 
     url: str
@@ -133,7 +133,7 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResponse:
-    """What came: `body` is None where nothing changed since (304). Nobody has looked at it yet."""
+    """A response; `body` is None if nothing changed (status 304). Its content has not been checked."""
 
     body: bytes | None = field(repr=False)
     etag: str = ""
@@ -141,13 +141,13 @@ class FetchResponse:
 
 
 class Fetcher(Protocol):
-    """HTTP to hosts that somebody else named: nothing that comes of it may be believed unseen."""
+    """HTTP to hosts that a certificate names. A response must be verified before it is believed."""
 
     def fetch(self, request: FetchRequest) -> FetchResponse:
-        """Fetch one thing.
+        """Fetch one URL.
 
         Raises:
-            RequestRefused: `fetch-address-refused`: where it leads must not be asked.
+            RequestRefused: `fetch-address-refused`: its address must not be contacted.
             Unavailable: `fetch-unresolved`, `fetch-unreachable`, `fetch-too-slow`, `fetch-not-trusted`,
                 `fetch-answer-refused`, `fetch-redirects`.
             MalformedInput: `fetch-url-unusable`, `fetch-answer-malformed`, `fetch-answer-too-large`.

@@ -1,4 +1,4 @@
-"""Which factors a person has shown beside the certificate, and when: what a session says, and what rules ask about.
+"""The factors that a person has shown in addition to the certificate, and when. Sessions state them, rules require them.
 
 Standard: RFC 8176 (amr), RFC 9470 section 5 (acr and age), OpenID Connect Core section 2 (`auth_time`).
 """
@@ -14,7 +14,7 @@ from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, acr_of, amr_
 
 @dataclass(frozen=True, slots=True)
 class ShownFactors:
-    """When each kind of factor was last shown: pairs in the order of the kinds' words, moments aware, UTC."""
+    """When each kind of factor was last shown: pairs of kind and time (aware, UTC), sorted by the word of the kind."""
 
     times: tuple[tuple[FactorKind, datetime], ...] = ()
 
@@ -27,7 +27,7 @@ class ShownFactors:
 
     @classmethod
     def of(cls, times: Mapping[FactorKind, datetime]) -> ShownFactors:
-        """Return the value of a mapping."""
+        """Return the value for a mapping of kind to time."""
         return cls(tuple(sorted(times.items(), key=lambda item: item[0].value)))
 
     @property
@@ -37,7 +37,7 @@ class ShownFactors:
 
     @property
     def level(self) -> int:
-        """The level that was reached, without regard to age: 1, 2 or 3."""
+        """The level, whatever the age of the factors: 1, 2 or 3."""
         return level_of(self.kinds)
 
     @property
@@ -55,12 +55,12 @@ class ShownFactors:
         return max((at for kind, at in self.times if kind in kinds), default=None)
 
     def is_fresh(self, kinds: Collection[FactorKind], within: timedelta | None, now: datetime) -> bool:
-        """Return whether one of these kinds was shown within that time, or at all if it is None."""
+        """Return whether one of these kinds was shown within that time; if the time is None, whether it was ever shown."""
         latest = self.latest(kinds)
         return latest is not None and (within is None or now - latest <= within)
 
     def render_seconds(self) -> dict[str, int]:
-        """Return the claim `factors`: kind to seconds since 1970, and `any` for the latest; empty for none."""
+        """Return the claim `factors`: kind to seconds since 1970, and `any` for the latest; empty for no factors."""
         at = dict(self.times)
         seconds = {kind.value: int(at[kind].timestamp()) for kind in SESSION_FACTORS if kind in at}
         return {**seconds, "any": max(seconds.values())} if seconds else {}

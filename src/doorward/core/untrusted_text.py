@@ -1,13 +1,13 @@
-"""Text that came from outside, made safe to look at: names in certificates, file names, answers of servers.
+"""Untrusted text made safe to print: names in certificates, file names, answers of servers.
 
 A terminal obeys control characters: ESC (C0) and U+009B (C1) start commands that rewrite the screen or
-the clipboard (ECMA-48 section 5.4). Bidirectional controls (UAX #9 section 2) show a text in another
-order than it has. Line separators begin a line that looks like ours. `escape_unprintable` writes each of them as its
-code point, so that it is seen and does nothing.
+the clipboard (ECMA-48 section 5.4). Bidirectional controls (UAX #9 section 2) display a text in a different
+order. A line separator starts a line that looks like one of ours. `escape_unprintable` writes each of them as
+its code point, so that the reader sees it and it has no effect.
 
-The rule is one of admission, not a list of bad characters: what Unicode calls printable passes
-(`str.isprintable`), everything else is written out. That includes spaces other than U+0020, characters
-without a width, surrogates, private use, and code points that are not assigned.
+Characters are admitted, not excluded: what Unicode calls printable (`str.isprintable`) is kept, and everything
+else is escaped. That includes spaces other than U+0020, characters without a width, surrogates, private use,
+and code points that are not assigned.
 
 Not here: colours and tables (`cli.screen`).
 """
@@ -22,11 +22,11 @@ def escape_unprintable(text: str, *, keep_lines: bool = False) -> str:
     r"""Return a text in which every character is printable.
 
     Args:
-        text: anything.
-        keep_lines: leave LF as it is, for a text of several lines that is ours or that a person asked to see.
+        text: any text.
+        keep_lines: keep LF, for our own text of several lines, or a text that a person asked to see.
 
     Returns:
-        Each other character as `\xNN`, `\uNNNN` or `\UNNNNNNNN`.
+        The text with each other character as `\xNN`, `\uNNNN` or `\UNNNNNNNN`.
     """
     if text.isprintable():
         return text
@@ -36,11 +36,11 @@ def escape_unprintable(text: str, *, keep_lines: bool = False) -> str:
 
 
 def escape_in_json(document: str) -> str:
-    """Return a JSON document in which every character but LF is printable: the same value, written in other words.
+    """Return a JSON document in which every character but LF is printable; its value is the same.
 
     Args:
-        document: JSON as `json.dumps` writes it. Outside strings it has ASCII only, so what is replaced
-            here stands within a string, where the escape is allowed.
+        document: JSON as `json.dumps` writes it. Outside strings it is ASCII only, so every character that is
+            replaced here is inside a string, where the escape is allowed.
 
     Standard: RFC 8259 section 7 (escapes, surrogate pairs).
     """

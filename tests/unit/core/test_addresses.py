@@ -84,7 +84,7 @@ def test_only_the_networks_that_were_named(
         ("", "not a network"),
         ("yes", "not a network"),
         ("10.0.0.0/33", "not a network"),
-        ("10.0.0.1/8", "beyond its prefix"),
+        ("10.0.0.1/8", "after its prefix"),
         ("0.0.0.0/0", "private"),
         ("10.0.0.0/7", "private"),
         ("8.8.8.0/24", "private"),

@@ -36,7 +36,7 @@ def test_without_settings_it_is_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("ACCENT", "#ff8800", "the nearest that passes"),
+        ("ACCENT", "#ff8800", "the nearest colour"),
         ("ACCENT", "red", "#rrggbb"),
         ("HELP", "javascript:alert(1)", "mailto:"),
         ("HELP", "mailto:a@b?subject=x", "without a query"),

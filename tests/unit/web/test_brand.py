@@ -37,7 +37,7 @@ def test_contrast_is_that_of_wcag() -> None:
 
 def test_a_pale_accent_is_refused_with_the_nearest_that_passes() -> None:
     """The shade that is named is taken."""
-    with pytest.raises(ValueError, match="the nearest that passes is #") as refused:
+    with pytest.raises(ValueError, match="the nearest colour with enough contrast is #") as refused:
         check_accent("#ff8800")
     nearest = str(refused.value)[-7:]
     check_accent(nearest)
