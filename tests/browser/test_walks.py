@@ -150,8 +150,8 @@ def test_a_lost_device_is_cut_off_and_its_owner_comes_back(door: Doorway, tmp_pa
         browser.shoot("mine-after-loss")
 
 
-def test_a_loss_is_reported_from_another_device(door: Doorway) -> None:
-    """With the passkey, by a question that names what follows; the lost one is out within a second."""
+def test_a_loss_is_reported_from_another_device(door: Doorway, tmp_path: Path) -> None:
+    """With the passkey, by a question that names what follows; the lost one is out within a second, and a new one is added."""
     lost = door.person("dora")
     phone = door.enrol("dora")
     with chromium(door, phone) as browser, door.session(lost, app="bank") as stolen:
@@ -177,6 +177,19 @@ def test_a_loss_is_reported_from_another_device(door: Doorway) -> None:
                 return True
 
         assert eventually(is_cut, 10.0), time.monotonic() - began
+        browser.page.get_by_role("link", name="Add a device").click()
+        browser.page.get_by_role("button", name="Make the link").click()
+        expect(browser.page.get_by_role("img", name=re.compile("QR code"))).to_be_visible()
+        browser.shoot("add-device")
+        assert browser.barriers() == []
+        link = browser.page.locator("[data-copyable]").inner_text()
+        assert link.startswith(portal(door, "/join#"))
+        browser.open(link)
+        save_file(browser, "Make my certificate", tmp_path)
+    usable = [
+        one for one in list_own(door.services, find_principal(door.services, "dora").id) if one.is_usable
+    ]
+    assert len(usable) == 2
 
 
 def test_an_ended_certificate_is_renewed_in_three_clicks(door: Doorway, tmp_path: Path) -> None:

@@ -332,6 +332,10 @@ def test_open_invitations_are_listed(work: UnitOfWork) -> None:
         assert stores.invitations.open_at(now) == [other, made[4], made[3], made[2]]
         assert ended in stores.invitations.open_at(now - timedelta(microseconds=1))
         assert stores.invitations.open_at(NOON, "per_nobody") == []
+        since = NOON + timedelta(seconds=6)
+        voided = replace(made[1], voided_at=NOON)
+        assert stores.invitations.unused_since(made[0].principal_id, since) == [made[3], made[2], voided]
+        assert stores.invitations.unused_since("per_nobody", NOON) == []
 
 
 def test_invitations_are_told_apart(work: UnitOfWork) -> None:

@@ -244,13 +244,14 @@ class MemoryInvitations(Store):
         return self.state.invitations.get(invitation_id)
 
     def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
-        found = [
-            one
-            for one in self.state.invitations.values()
-            if one.used_at is None and one.voided_at is None and one.expires_at > now
-            if principal_id in (None, one.principal_id)
-        ]
-        return sorted(found, key=lambda one: (one.created_at, one.id))
+        return [one for one in self._unused(principal_id) if one.voided_at is None and one.expires_at > now]
+
+    def unused_since(self, principal_id: str, since: datetime) -> list[InvitationRecord]:
+        return [one for one in self._unused(principal_id) if one.created_at >= since]
+
+    def _unused(self, of: str | None) -> list[InvitationRecord]:
+        kept = [one for one in self.state.invitations.values() if of in (None, one.principal_id)]
+        return sorted((one for one in kept if one.used_at is None), key=lambda one: (one.created_at, one.id))
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
         kept = self.writable().invitations.get(invitation_id)

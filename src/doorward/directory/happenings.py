@@ -1,7 +1,8 @@
 """What happened to a person's account lately, told so that the person notices what somebody else did.
 
-Composed of rows that are kept anyway: sessions, factors, factors that were taken away, certificates. Nothing reads the log of
-evidence, which may hold millions of events.
+Composed of rows that are kept anyway: sessions, factors, factors that were taken away, certificates, and links for
+certificates (if a link was used, the certificate tells of it). Nothing reads the log of evidence, which may hold millions of
+events.
 Not here: the words (web.portal.lately), and mending it (own_certificates, sessions, factors).
 Standard: NIST SP 800-63B-4 section 4.6 (account notifications); OWASP ASVS 5.0 section 7.5.2 (a person sees and ends sessions).
 """
@@ -16,6 +17,7 @@ from enum import Enum
 from doorward.core.certificate import CertificateState
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.factor_losses import list_losses
+from doorward.directory.invitations import find_fault
 from doorward.directory.own_certificates import own_records
 from doorward.stores.factor_records import FactorRecord, SessionRecord
 from doorward.stores.protocols import Stores
@@ -41,6 +43,7 @@ class What(Enum):
     FACTOR_ADDED = "factor-added"
     CERTIFICATE_WITHDRAWN = "certificate-withdrawn"
     CERTIFICATE_ISSUED = "certificate-issued"
+    LINK_MADE = "link-made"
     CERTIFICATE_RENEWED = "certificate-renewed"
     SIGNED_IN = "signed-in"
     FACTOR_USED = "factor-used"
@@ -57,7 +60,7 @@ class Happening:
     Args:
         what: happened.
         at: when.
-        about: id of the session, factor or certificate, or of the event that a factor was lost by, as `doorward explain`
+        about: id of the session, factor, certificate or link, or of the event that a factor was lost by, as `doorward explain`
             takes it.
         certificate_id: the device it was done with, or that it is about; empty if it is not known.
         application_id: of a session; empty otherwise.
@@ -66,7 +69,7 @@ class Happening:
         source: the address of a session; empty if it is not known.
         client: what the browser of a session said about itself.
         by_self: whether it was done as the person; otherwise an administrator did it.
-        is_over: the session has ended, the factor is gone, or the certificate is worthless already.
+        is_over: the session has ended, the factor is gone, or the certificate or link is worthless already.
         is_strange: a session from an address and a browser that this person never came with before.
     """
 
@@ -100,6 +103,7 @@ def list_happenings(services: Services, principal_id: str) -> list[Happening]:
             *_of_factors(stores.factors.of_principal(principal_id)),
             *_of_losses(stores, principal_id, since),
             *_of_certificates(stores, principal_id, now),
+            *_of_links(stores, principal_id, since, now),
         ]
     return sorted((one for one in found if one.at >= since), key=lambda one: (one.at, one.key), reverse=True)
 
@@ -183,3 +187,15 @@ def _of_certificates(stores: Stores, principal_id: str, now: datetime) -> Iterat
                 certificate_id=one.id,
                 is_over=True,
             )
+
+
+def _of_links(stores: Stores, principal_id: str, since: datetime, now: datetime) -> Iterator[Happening]:
+    for one in stores.invitations.unused_since(principal_id, since):
+        yield Happening(
+            what=What.LINK_MADE,
+            at=one.created_at,
+            about=one.id,
+            certificate_id=one.certificate_id,
+            by_self=bool(one.certificate_id),
+            is_over=bool(find_fault(stores, one, now)),
+        )

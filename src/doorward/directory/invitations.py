@@ -6,6 +6,8 @@ anything. A plain hash is right here, since there is nothing to guess in 256 bit
 The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired;
 open --void--> voided, for good: by hand, by a newer invitation, by suspending or removing the principal.
 - A principal has at most one open invitation; resuming a suspended principal brings none back.
+- One that its holder made from a device (`added_devices`) is good only while the certificate of that device is valid: a
+  loss that is reported, by its holder or by an administrator, takes the link with it.
 - Redeeming (`inviting.InvitationClaim`) is one conditional UPDATE in the transaction that records the intent to issue. Of
   two callers one wins; a certificate without a redeemed invitation, or two for one, cannot be.
 - After a crash between intent and signature the invitation is used and its certificate stays an
@@ -24,6 +26,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from doorward.audit.events import EventType
+from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.stores.events import write_event
@@ -55,13 +58,21 @@ def list_open(services: Services, principal_name: str | None = None) -> list[tup
         of = require_principal(stores, principal_name).id if principal_name else None
         found = []
         for record in stores.invitations.open_at(now, of):
+            if has_lost_its_device(stores, record):
+                continue
             principal = stores.directory.get(record.principal_id)
             found.append((record, principal.name if principal else ""))
         return found
 
 
-def withdraw(services: Services, invitation_id: str, *, actor: str) -> InvitationRecord:
+def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str = "") -> InvitationRecord:
     """Void an invitation for good, with its event; one that was voided before is returned as it is.
+
+    Args:
+        services: the ports of this process.
+        invitation_id: which one.
+        actor: who withdraws it.
+        made_by: the principal that made it for another device of its own; any other is not found. Empty finds all.
 
     Raises:
         NotFound: `invitation-unknown`.
@@ -71,7 +82,7 @@ def withdraw(services: Services, invitation_id: str, *, actor: str) -> Invitatio
     with services.work.change() as stores:
         record = stores.invitations.get(invitation_id)
         principal = stores.directory.get(record.principal_id) if record else None
-        if record is None or principal is None:
+        if record is None or principal is None or (made_by and not _is_made_by(record, made_by)):
             raise NotFound(
                 "invitation-unknown",
                 "there is no such invitation",
@@ -79,7 +90,7 @@ def withdraw(services: Services, invitation_id: str, *, actor: str) -> Invitatio
             )
         if record.voided_at is not None:  # what was asked for is so already
             return record
-        why = find_fault(record, now)
+        why = find_fault(stores, record, now)
         if why:
             raise RequestRefused(
                 "invitation-not-open",
@@ -99,13 +110,26 @@ def void_open(
     return (f"{count} open link{'s were' if count != 1 else ' was'} withdrawn",) if count else ()
 
 
-def find_fault(invitation: InvitationRecord, now: datetime) -> str:
+def find_fault(stores: Stores, invitation: InvitationRecord, now: datetime) -> str:
     """Return why an invitation cannot be redeemed, in a word for the record; empty if it can."""
     if invitation.used_at is not None:
         return "invitation-used"
-    if invitation.voided_at is not None:
+    if invitation.voided_at is not None or has_lost_its_device(stores, invitation):
         return "invitation-voided"
     return "invitation-expired" if now >= invitation.expires_at else ""
+
+
+def has_lost_its_device(stores: Stores, invitation: InvitationRecord) -> bool:
+    """Say whether an open invitation was made from a device whose certificate is revoked, on hold or unknown."""
+    if invitation.used_at is not None or not invitation.certificate_id:
+        return False
+    certificate = stores.certificates.get(invitation.certificate_id)
+    return certificate is None or certificate.state is not CertificateState.VALID
+
+
+def _is_made_by(invitation: InvitationRecord, principal_id: str) -> bool:
+    """Say whether its holder made it. Of a used one this is not kept any more; it cannot be withdrawn in any case."""
+    return invitation.principal_id == principal_id and bool(invitation.certificate_id)
 
 
 def hash_token(token: str) -> str:

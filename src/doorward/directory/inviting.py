@@ -1,6 +1,6 @@
 """Making an invitation, and redeeming it as a claim to a certificate.
 
-Not here: the life of an invitation, listing and voiding (`invitations`).
+Not here: the life of an invitation, listing and voiding (`invitations`), a person's own for another device (`added_devices`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.directory.factors.rights import open_first_enrolment
-from doorward.directory.invitations import VoidReason, hash_token, void_open
+from doorward.directory.invitations import VoidReason, has_lost_its_device, hash_token, void_open
 from doorward.pki.profiles import profile_for
 from doorward.stores.events import write_event
 from doorward.stores.prerequisites import require_principal
@@ -65,14 +65,19 @@ class InvitationClaim:
         return self.invitation.principal_id
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return the principal's right; raises as `authority.issuing.entitlement_of`."""
+        """Return the principal's right.
+
+        Raises:
+            RequestRefused: as `authority.issuing.entitlement_of`; `invitation-invalid` if it was made from a device whose
+                certificate is not valid any more.
+        """
+        self._require_device(stores)
         return entitlement_of(stores, self.holder)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Use the invitation up; raise `RequestRefused` (`invitation-invalid`) if it is not open any more."""
         if not stores.invitations.redeem(self.invitation.id, record.id, services.clock.now()):
-            hint = "ask for a new one"
-            raise RequestRefused("invitation-invalid", "this invitation cannot be used", hint=hint)
+            raise _refuse_invalid()
         event = write_event(
             services,
             EventType.INVITATION_REDEEMED,
@@ -83,8 +88,16 @@ class InvitationClaim:
         stores.outbox.add(event)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Let a person's new certificate enrol a first second factor; the invitation was used up before."""
+        """Let a person's new certificate enrol a first second factor; the invitation was used up before.
+
+        The device from which it was made may have been reported lost since the intent: no certificate becomes valid then.
+        """
+        self._require_device(stores)
         open_first_enrolment(services, stores, self.holder, record.id, actor=self.actor)
+
+    def _require_device(self, stores: Stores) -> None:
+        if has_lost_its_device(stores, self.invitation):
+            raise _refuse_invalid()
 
 
 def invite(
@@ -108,37 +121,67 @@ def invite(
             "an invitation cannot be open that long or short",
             hint=f"choose at most {LONGEST_LIFETIME.days} days",
         )
-    now = services.clock.now()
-    token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
     with services.work.change() as stores:
         # In the transaction: an invitation that is made while its principal is suspended would outlive that.
         principal = require_principal(stores, principal_name)
-        _require_invitable(principal)
-        notes = void_open(services, stores, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
-        record = InvitationRecord(
-            id=services.new_id("inv"),
-            tenant=TENANT,
-            principal_id=principal.id,
-            token_sha256=hash_token(token),
-            created_at=now,
-            expires_at=now + lifetime,
-        )
-        stores.invitations.add(record)
-        event = write_event(
-            services,
-            EventType.INVITATION_CREATED,
-            actor=actor,
-            at=now,
-            data={
-                "invitation": record.id,
-                "principal": principal.id,
-                "expires_at": record.expires_at,
-                "profile": profile_for(principal.kind).name,
-            },
-            personal={"name": principal.name},
-        )
-        stores.outbox.add(event)
+        return invite_within(services, stores, principal, lifetime=lifetime, actor=actor)
+
+
+def invite_within(
+    services: Services,
+    stores: Stores,
+    principal: Principal,
+    *,
+    lifetime: timedelta,
+    actor: str,
+    made_from: str = "",
+) -> Invitation:
+    """Do what `invite` does, for a lifetime that was checked, in the caller's transaction.
+
+    Args:
+        services: the ports of this process.
+        stores: of that transaction.
+        principal: as it is in that transaction.
+        lifetime: how long it is open.
+        actor: who invites.
+        made_from: the certificate of the device from which its holder makes it; empty if an operator does.
+
+    Raises:
+        RequestRefused: `principal-suspended`, `principal-of-a-partner`.
+    """
+    _require_invitable(principal)
+    now = services.clock.now()
+    token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
+    notes = void_open(services, stores, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
+    record = InvitationRecord(
+        id=services.new_id("inv"),
+        tenant=TENANT,
+        principal_id=principal.id,
+        token_sha256=hash_token(token),
+        created_at=now,
+        expires_at=now + lifetime,
+        certificate_id=made_from,
+    )
+    stores.invitations.add(record)
+    event = write_event(
+        services,
+        EventType.INVITATION_CREATED,
+        actor=actor,
+        at=now,
+        data={
+            "invitation": record.id,
+            "principal": principal.id,
+            "expires_at": record.expires_at,
+            "profile": profile_for(principal.kind).name,
+        },
+        personal={"name": principal.name},
+    )
+    stores.outbox.add(event)
     return Invitation(token=token, record=record, notes=notes)
+
+
+def _refuse_invalid() -> RequestRefused:
+    return RequestRefused("invitation-invalid", "this invitation cannot be used", hint="ask for a new one")
 
 
 def _require_invitable(principal: Principal) -> None:

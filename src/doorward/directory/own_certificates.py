@@ -40,8 +40,8 @@ SHOWN_AFTER_END = timedelta(days=90)
 """Certificates that ended longer ago are not shown: there may be hundreds."""
 
 MOST_USABLE = 20
-"""Certificates of one holder that are valid at once, counted when one is renewed in the browser: a script there may not
-fill the inventory. An operator may still issue more."""
+"""Certificates of one holder that are valid at once, counted when one is renewed or a device is added at the portal: a
+script there may not fill the inventory. An operator may still issue more."""
 
 _PAGE = 100
 
@@ -169,20 +169,24 @@ def renew_own(services: Services, certificate_id: str, request: bytes, *, actor:
         MalformedInput: as `pki.csr.parse_csr`.
         NotFound: `certificate-unknown`.
     """
-    now = services.clock.now()
     with services.work.read() as stores:
         record = require_certificate(stores, certificate_id)
-        usable = sum(
-            one.state is CertificateState.VALID and not has_ended(one.not_after, now)
-            for one in own_records(stores, record.principal_id)
-        )
+        require_room(stores, record.principal_id, services.clock.now())
+    return issue(services, request, RenewalClaim(actor=actor, certificate=record))
+
+
+def require_room(stores: Stores, principal_id: str, now: datetime) -> None:
+    """Refuse (`certificates-too-many`) if a principal has as many valid certificates as it may get at the portal."""
+    usable = sum(
+        one.state is CertificateState.VALID and not has_ended(one.not_after, now)
+        for one in own_records(stores, principal_id)
+    )
     if usable >= MOST_USABLE:
         raise RequestRefused(
             "certificates-too-many",
             f"you have {usable} certificates that are valid, and may have {MOST_USABLE}",
             hint="report those lost that you do not use any more",
         )
-    return issue(services, request, RenewalClaim(actor=actor, certificate=record))
 
 
 def report_lost(

@@ -51,9 +51,9 @@ def redeem(
     with services.work.read() as stores:
         invitation = stores.invitations.by_token(hash_token(token))
         principal = stores.directory.get(invitation.principal_id) if invitation else None
+        why = find_fault(stores, invitation, services.clock.now()) if invitation else ""
     if invitation is None or principal is None:
         raise if_wrong or _refuse(services, "invitation-unknown", invitation, principal, source_address)
-    why = find_fault(invitation, services.clock.now())
     if why:
         raise if_wrong or _refuse(services, why, invitation, principal, source_address)
     try:
@@ -64,7 +64,7 @@ def redeem(
         # Another caller redeemed or voided it, or its time ended, between our look and our UPDATE.
         with services.work.read() as stores:
             now_as = stores.invitations.get(invitation.id)
-        why = find_fault(now_as, services.clock.now()) if now_as is not None else ""
+            why = find_fault(stores, now_as, services.clock.now()) if now_as is not None else ""
         raise _refuse(services, why or "invitation-used", invitation, principal, source_address) from refusal
 
 

@@ -252,6 +252,10 @@ class InvitationStore(Protocol):
         """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
         ...
 
+    def unused_since(self, principal_id: str, since: datetime) -> list[InvitationRecord]:
+        """Return those of a principal that were made since then and never used, oldest first."""
+        ...
+
     def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
         """Mark it used for that certificate if it is open: not used, not voided, not expired at `used_at`.
 

@@ -103,7 +103,9 @@ class CertificateRecord:
 class InvitationRecord:
     """A one-time invitation; only the SHA-256 of its token is kept.
 
-    At most one of `used_at` and `voided_at` is set, for good: a link that was used cannot be withdrawn.
+    At most one of `used_at` and `voided_at` is set, for good: a link that was used cannot be withdrawn. `certificate_id`
+    is, once it was used, the certificate that came of it; before that, the certificate of the device from which its
+    holder made it, and empty if an operator made it (docs/design/0074).
     """
 
     id: str

@@ -11,6 +11,7 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.directory import added_devices
 from doorward.directory.callers import Caller
 from doorward.directory.factor_losses import KEPT, FactorLoss, list_losses, note_loss
 from doorward.directory.factors import checking, enrolling, removing
@@ -23,7 +24,9 @@ from doorward.directory.happenings import (
     find_happening,
     list_happenings,
 )
+from doorward.directory.inviting import invite
 from doorward.directory.own_certificates import renew_own
+from doorward.enrolment.invitation import redeem
 from doorward.stores.factor_records import SessionRecord
 from tests.support.factor_records import session
 from tests.support.factor_world import GOOD_PASSWORD, FactorWorld
@@ -52,6 +55,24 @@ def told(people: FactorWorld, caller: Caller, *kinds: What) -> list[Happening]:
 def last_event(people: FactorWorld, kind: EventType) -> str:
     """Return the id of the newest event of that type."""
     return people.world.events(kind)[-1].id
+
+
+def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, alice: Caller) -> None:
+    """Who made it, from which device, and whether it is open; a used one is told by its certificate."""
+    services = people.world.services
+    made = added_devices.invite_own(services, alice, shown=people.shown(WEBAUTHN))
+    (link,) = told(people, alice, What.LINK_MADE)
+    assert (link.about, link.certificate_id) == (made.record.id, alice.certificate_id)
+    assert (link.by_self, link.is_over) == (True, False)
+    people.clock.turn(seconds=1)
+    invited = invite(services, "alice", actor=OPERATOR)
+    newest, oldest = told(people, alice, What.LINK_MADE)
+    assert (newest.by_self, newest.is_over) == (False, False)
+    assert (oldest.by_self, oldest.is_over) == (True, True)
+    redeem(services, invited.token, people.world.csr())
+    assert told(people, alice, What.LINK_MADE) == [oldest]
+    people.clock.turn(seconds=LATELY.total_seconds())
+    assert told(people, alice, What.LINK_MADE) == []
 
 
 def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client: str) -> SessionRecord:

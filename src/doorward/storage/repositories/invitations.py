@@ -34,6 +34,9 @@ _OPEN_AT = DriverStatement(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER B
 _OPEN_OF = DriverStatement(
     f"{_ALL} AND {_IS_OPEN} AND expires_at > :now AND principal_id = :principal_id ORDER BY created_at, id"
 )
+_UNUSED_SINCE = DriverStatement(
+    f"{_ALL} AND used_at IS NULL AND created_at >= :since AND principal_id = :principal_id ORDER BY created_at, id"
+)
 _REDEEM = DriverStatement(
     """UPDATE invitations SET used_at = :at, certificate_id = :certificate_id
     WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL AND expires_at > :at"""
@@ -84,6 +87,13 @@ class SqlInvitations:
             rows = self._transaction.driver_rows(_OPEN_AT, now=at)
         else:
             rows = self._transaction.driver_rows(_OPEN_OF, now=at, principal_id=principal_id)
+        return [_invitation(row) for row in rows]
+
+    def unused_since(self, principal_id: str, since: datetime) -> list[InvitationRecord]:
+        """Return those of a principal that were made since then and never used, oldest first."""
+        rows = self._transaction.driver_rows(
+            _UNUSED_SINCE, principal_id=principal_id, since=to_microseconds(since)
+        )
         return [_invitation(row) for row in rows]
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:

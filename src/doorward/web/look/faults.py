@@ -65,6 +65,18 @@ FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Add another one first."),
         ),
         "lookups-too-many": (mark("Too many ids were looked up just now"), mark("Wait a minute.")),
+        "device-needs-factor": (
+            mark("You have no second factor, and a certificate alone adds no other device"),
+            mark("Add a second factor first."),
+        ),
+        "invitation-unknown": (
+            mark("You made no such link"),
+            mark("Look at the list on your portal again."),
+        ),
+        "invitation-not-open": (
+            mark("This link works no longer"),
+            mark("If a certificate came of it that is not yours, report its device lost on your portal."),
+        ),
         "certificates-too-many": (
             mark("You have as many certificates as you may have"),
             mark("Report those lost that you do not use any more."),

@@ -24,6 +24,9 @@ from doorward.web.portal.context import PortalContext
 from doorward.web.portal.devices import list_devices
 from doorward.web.token_exchange import TokenExchange
 
+JOIN_PATH = "/join"
+"""Where the link of an invitation leads on the portal; the token stands behind it, after the `#`."""
+
 
 class Joining:
     """The routes of joining.
@@ -41,8 +44,10 @@ class Joining:
         """Return the routes."""
         why = "who joins has no certificate yet: the link's token is the right"
         return (
-            UnguardedRoute(path="/join", answer=self._page, why=why),
-            UnguardedRoute(method="POST", path="/join/certificates", answer=self._certificates, why=why),
+            UnguardedRoute(path=JOIN_PATH, answer=self._page, why=why),
+            UnguardedRoute(
+                method="POST", path=f"{JOIN_PATH}/certificates", answer=self._certificates, why=why
+            ),
         )
 
     async def _page(self, request: Request) -> Response:

@@ -45,6 +45,7 @@ _TITLES = {
     What.FACTOR_REMOVED: mark("A way to sign in was removed: %(thing)s"),
     What.FACTORS_RESET: mark("All your ways to sign in were removed"),
     What.CERTIFICATE_ISSUED: mark("A certificate was made: %(thing)s"),
+    What.LINK_MADE: mark("A link for another device was made"),
     What.CERTIFICATE_RENEWED: mark("A certificate was renewed: %(thing)s"),
     What.CERTIFICATE_WITHDRAWN: mark("A certificate was withdrawn: %(thing)s"),
 }
@@ -55,6 +56,7 @@ _STATES = {
     What.FACTOR_REMOVED: ("bad", mark("removed")),
     What.FACTORS_RESET: ("bad", mark("removed")),
     What.CERTIFICATE_ISSUED: ("soon", mark("new")),
+    What.LINK_MADE: ("soon", mark("open")),
     What.CERTIFICATE_RENEWED: ("good", mark("renewed")),
     What.CERTIFICATE_WITHDRAWN: ("bad", mark("withdrawn")),
 }
@@ -73,11 +75,16 @@ _EXPLAINED = {
         "You were signed out everywhere then. If you did not ask for this, somebody may have asked in your name."
     ),
     What.CERTIFICATE_ISSUED: mark("With it, another device comes through the door as you."),
+    What.LINK_MADE: mark(
+        "While it is open, another device can get a certificate in your name with it, once."
+    ),
     What.CERTIFICATE_RENEWED: mark("With it, a device comes through the door as you for longer."),
     What.CERTIFICATE_WITHDRAWN: mark("That device is out. With your passkey you get a new certificate."),
 }
 _REMOVABLE = {What.FACTOR_ADDED, What.FACTOR_USED}
 _LOST_FACTOR = {What.FACTOR_REMOVED, What.FACTORS_RESET}
+_SHOWN_OVER = {What.SIGNED_IN, What.LINK_MADE}
+_TELLS_BY_WHOM = {*_LOST_FACTOR, What.FACTOR_ADDED, What.LINK_MADE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +151,9 @@ class Lately:
             "lost": device.record.id if device is not None and device.is_usable else "",
             "remove": found.about if found.what in _REMOVABLE else "",
             "look": found.what in _LOST_FACTOR,
+            "withdraw": found.about
+            if found.what is What.LINK_MADE and found.by_self and not found.is_over
+            else "",
         }
         return portal.page(request, caller, "not_me", context)
 
@@ -178,7 +188,7 @@ def show_happening(one: Happening, telling: Telling) -> dict[str, Any]:
     kind, word = _STATES[one.what]
     if one.is_strange:
         kind, word = _STRANGE
-    elif one.what is What.SIGNED_IN and one.is_over:
+    elif one.what in _SHOWN_OVER and one.is_over:
         kind, word = _OVER
     return {
         "key": one.key,
@@ -211,6 +221,6 @@ def _list_details(one: Happening, telling: Telling) -> list[str]:
     if one.what is What.SIGNED_IN:
         client = name_client(one.client, telling.language)
         return [client, *filter(None, [one.source]), _name_device(one, telling)]
-    if one.what in _LOST_FACTOR or one.what is What.FACTOR_ADDED:
+    if one.what in _TELLS_BY_WHOM:
         return [telling.say(mark("in your name") if one.by_self else mark("by an administrator"))]
     return []

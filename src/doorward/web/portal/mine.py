@@ -12,7 +12,7 @@
 
 Each is about the caller alone. To renew, and to report a loss, a person who has a second factor shows it first: a thief
 of the unlocked device would otherwise make a certificate for a device of the thief's own.
-Not here: what a certificate is allowed (access), the use cases (directory.own_certificates, directory.sessions).
+Not here: a device that is added (adding), what a certificate is allowed (access), the use cases (directory.own_certificates, directory.sessions).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.access.own_applications import OwnApplication, list_own_applications
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
@@ -138,6 +139,7 @@ class Mine:
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
             "lately": list_shown(lately, telling),
             "renewable": portal.terms.is_trusted,
+            "addable": portal.terms.is_trusted and caller.kind is PrincipalKind.PERSON,
         }
         return portal.page(request, caller, "mine", context)
 

@@ -24,6 +24,7 @@ from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
+from doorward.web.portal.adding import Adding
 from doorward.web.portal.checks import Checks
 from doorward.web.portal.context import PortalContext, PortalTerms
 from doorward.web.portal.enrolling import Enrolling
@@ -73,6 +74,7 @@ class PortalSurface:
         self._joining = Joining(self._portal, pool)
         self._renewing = Renewing(self._portal, portal_factors)
         self._welcome = Welcome(self._portal, portal_factors, identities)
+        self._adding = Adding(self._portal)
         self._mine = Mine(self._portal, portal_factors)
         self._help_desk = HelpDeskPage(self._portal, portal_factors, help_desk)
         self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
@@ -113,6 +115,7 @@ class PortalSurface:
             *self._renewing.route_table(),
             *self._welcome.route_table(),
             *self._mine.route_table(),
+            *self._adding.route_table(),
             *self._help_desk.route_table(),
             self._choosing.route(),
         )

@@ -1,0 +1,204 @@
+"""A device that a person adds from another one: who may, what the link is worth, and when it is worth nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import hold, release, revoke
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory import principals
+from doorward.directory.added_devices import LIFETIME, invite_own, withdraw_own
+from doorward.directory.callers import Caller
+from doorward.directory.invitations import list_open
+from doorward.directory.inviting import InvitationClaim, invite
+from doorward.directory.own_certificates import MOST_USABLE, report_lost
+from doorward.enrolment.invitation import redeem
+from tests.support.factor_world import NOTHING, FactorWorld, factor_world
+from tests.support.world import OPERATOR
+
+PASSWORD, WEBAUTHN, TOTP = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.TOTP
+
+
+@pytest.fixture
+def people() -> FactorWorld:
+    """A founded authority whose persons may have second factors."""
+    return factor_world()
+
+
+@pytest.fixture
+def alice(people: FactorWorld) -> Caller:
+    """Alice with a passkey and a password, on her phone."""
+    found = people.comes("alice")
+    people.passkey(found, name="phone")
+    people.set_password(found, shown=people.shown(WEBAUTHN))
+    return found
+
+
+def add(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
+    """Make a link after these factors were shown; return its token."""
+    shown = people.shown(*kinds, ago=ago) if kinds else NOTHING
+    return invite_own(people.world.services, who, shown=shown).token
+
+
+def refusal_of(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
+    """Return the code with which a link is refused; nothing is open after it."""
+    with pytest.raises(RequestRefused) as refused:
+        add(people, who, *kinds, ago=ago)
+    assert list_open(people.world.services, who.name) == []
+    return refused.value.code
+
+
+def refusal_of_token(people: FactorWorld, token: str) -> tuple[str, str]:
+    """Return how a link is refused: the word for the peer, and the word for the record."""
+    with pytest.raises(RequestRefused) as refused:
+        redeem(people.world.services, token, people.world.csr())
+    event = people.world.events(EventType.INVITATION_REFUSED)[-1]
+    return refused.value.code, str(event.data["reason"])
+
+
+def test_the_link_becomes_a_certificate_in_the_same_name(people: FactorWorld, alice: Caller) -> None:
+    """Once, within 15 minutes, with the profile of a person; the record says that Alice asked for it."""
+    made = invite_own(people.world.services, alice, shown=people.shown(WEBAUTHN))
+    assert made.record.expires_at - made.record.created_at == LIFETIME == timedelta(minutes=15)
+    event = people.world.events(EventType.INVITATION_CREATED)[-1]
+    assert (event.actor, event.data["principal"]) == (alice.principal_id, alice.principal_id)
+    assert event.data["profile"] == "person"
+    issued = redeem(people.world.services, made.token, people.world.csr())
+    assert issued.record.principal_id == alice.principal_id
+    assert issued.record.id != alice.certificate_id
+    assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-used")
+
+
+def test_without_a_factor_no_device_is_added(people: FactorWorld) -> None:
+    """A stolen certificate alone never becomes two, also within the minutes in which it may enrol a first factor."""
+    bob = people.comes("bob")
+    assert refusal_of(people, bob) == "device-needs-factor"
+    assert refusal_of(people, bob, WEBAUTHN, PASSWORD) == "device-needs-factor"
+
+
+def test_recovery_codes_are_no_factor(people: FactorWorld, alice: Caller) -> None:
+    """What says that all else is lost vouches for nothing."""
+    assert refusal_of(people, alice, FactorKind.RECOVERY) == "factor-check-needed"
+
+
+def test_the_strongest_factor_is_shown_within_five_minutes(people: FactorWorld, alice: Caller) -> None:
+    """Neither an old check nor one of the password is enough for a person with a passkey."""
+    assert refusal_of(people, alice) == "factor-check-needed"
+    assert refusal_of(people, alice, PASSWORD) == "factor-check-needed"
+    assert refusal_of(people, alice, TOTP) == "factor-check-needed"
+    assert refusal_of(people, alice, WEBAUTHN, ago=timedelta(minutes=5, seconds=1)) == "factor-check-needed"
+    assert add(people, alice, WEBAUTHN, ago=timedelta(minutes=5))
+
+
+def test_a_suspended_person_adds_none(people: FactorWorld, alice: Caller) -> None:
+    """Neither makes a link, nor uses one from before."""
+    token = add(people, alice, WEBAUTHN)
+    principals.suspend(people.world.services, "alice", actor=OPERATOR)
+    assert refusal_of(people, alice, WEBAUTHN) == "principal-suspended"
+    assert refusal_of_token(people, token) == ("invitation-invalid", "invitation-voided")
+
+
+def test_a_service_adds_none(people: FactorWorld) -> None:
+    """It has no second factors, so nothing says that a person is there."""
+    principals.add_principal(
+        people.world.services, principals.PrincipalKind.SERVICE, "backup", actor=OPERATOR
+    )
+    assert refusal_of(people, people.comes("backup", invited=False), WEBAUTHN) == "factors-for-persons"
+
+
+def test_at_most_one_link_is_open(people: FactorWorld, alice: Caller) -> None:
+    """A later one voids the earlier one, also one of an administrator; and an administrator's voids hers."""
+    services = people.world.services
+    first = add(people, alice, WEBAUTHN)
+    second = add(people, alice, WEBAUTHN)
+    assert refusal_of_token(people, first) == ("invitation-invalid", "invitation-voided")
+    assert people.world.events(EventType.INVITATION_VOIDED)[-1].data["reason"] == "superseded"
+    invite(services, "alice", actor=OPERATOR)
+    assert refusal_of_token(people, second) == ("invitation-invalid", "invitation-voided")
+    assert len(list_open(services, "alice")) == 1
+
+
+def test_the_number_of_certificates_has_a_limit(people: FactorWorld, alice: Caller) -> None:
+    """The same as for renewals at the portal."""
+    for _ in range(MOST_USABLE - 1):
+        people.world.issue("alice")
+    assert refusal_of(people, alice, WEBAUTHN) == "certificates-too-many"
+
+
+@pytest.mark.parametrize("by", ["its holder", "an administrator", "a hold"])
+def test_a_link_dies_with_the_device_it_was_made_from(people: FactorWorld, alice: Caller, by: str) -> None:
+    """A thief of the unlocked phone who made a link in time loses it when the phone is reported."""
+    services, other = people.world.services, people.world.issue("alice").record
+    token = add(people, alice, WEBAUTHN)
+    if by == "its holder":
+        report_lost(services, alice.principal_id, alice.certificate_id, present=other.id)
+    elif by == "an administrator":
+        revoke(services, alice.certificate_id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    else:
+        hold(services, alice.certificate_id, OPERATOR)
+    assert refusal_of_token(people, token) == ("invitation-invalid", "invitation-voided")
+    assert list_open(services, "alice") == []
+    if by == "a hold":
+        release(services, alice.certificate_id, OPERATOR)
+        assert redeem(services, token, people.world.csr()).record.principal_id == alice.principal_id
+
+
+def test_a_loss_that_is_reported_meanwhile_stops_the_certificate(people: FactorWorld, alice: Caller) -> None:
+    """The claim looks at the device again before the intent, and before the certificate becomes valid."""
+    services = people.world.services
+    made = invite_own(services, alice, shown=people.shown(WEBAUTHN))
+    claim = InvitationClaim(invitation=made.record, name="alice")
+    report_lost(services, alice.principal_id, alice.certificate_id)
+    other = people.world.issue("alice").record
+    with services.work.change() as stores:
+        with pytest.raises(RequestRefused) as before:
+            claim.examine(stores, services.clock.now())
+        with pytest.raises(RequestRefused) as after:
+            claim.settle(services, stores, other)
+    assert before.value.code == after.value.code == "invitation-invalid"
+
+
+def test_another_device_that_is_lost_leaves_it_open(people: FactorWorld, alice: Caller) -> None:
+    """The lost laptop is reported, and the link from the phone for its successor goes on working."""
+    services, laptop = people.world.services, people.world.issue("alice").record
+    token = add(people, alice, WEBAUTHN)
+    report_lost(services, alice.principal_id, laptop.id, present=alice.certificate_id)
+    assert redeem(services, token, people.world.csr()).record.principal_id == alice.principal_id
+
+
+def test_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
+    """For good, with an event that names her; a second time changes nothing."""
+    services = people.world.services
+    made = invite_own(services, alice, shown=people.shown(WEBAUTHN))
+    withdrawn = withdraw_own(services, alice, made.record.id)
+    assert withdrawn.voided_at == people.clock.now()
+    event = people.world.events(EventType.INVITATION_VOIDED)[-1]
+    assert (event.actor, event.data["reason"]) == (alice.principal_id, "withdrawn")
+    assert withdraw_own(services, alice, made.record.id).voided_at == withdrawn.voided_at
+    assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-voided")
+
+
+def test_only_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
+    """Neither another person's link nor an administrator's is found: a thief may not void the way back of its owner."""
+    services, bob = people.world.services, people.comes("bob")
+    made = invite_own(services, alice, shown=people.shown(WEBAUTHN)).record
+    with pytest.raises(NotFound):
+        withdraw_own(services, bob, made.id)
+    of_operator = invite(services, "alice", actor=OPERATOR).record
+    with pytest.raises(NotFound):
+        withdraw_own(services, alice, of_operator.id)
+    assert [record.id for record, _ in list_open(services, "alice")] == [of_operator.id]
+
+
+def test_a_used_link_is_not_withdrawn(people: FactorWorld, alice: Caller) -> None:
+    """Its certificate is there: the way to end that is the report of its device."""
+    made = invite_own(people.world.services, alice, shown=people.shown(WEBAUTHN))
+    redeem(people.world.services, made.token, people.world.csr())
+    with pytest.raises(RequestRefused) as refused:
+        withdraw_own(people.world.services, alice, made.record.id)
+    assert refused.value.code == "invitation-not-open"
