@@ -1,10 +1,10 @@
-"""Upstreams that are Doorward itself: its sockets below the data directory, its own listeners.
+"""Upstreams that no application may have because they are Doorward itself: its sockets and its own listeners.
 
-An application that leads to one of them would let its callers speak with the authorizer, with Envoy's
-admin interface (which has no login), or with the door again, with another identity than their own.
+If an application led to one of them, its callers could speak with the authorizer, with Envoy's admin interface
+(which has no login), or with the door again under another identity than their own.
 
-Not here: what a name of DNS resolves to; only `localhost`, this machine's name, the names in /etc/hosts and
-the hosts of the document itself are known without asking a resolver.
+Not here: DNS. Only `localhost`, this machine's name, the names in /etc/hosts and the hosts of the policy document
+are known without asking a resolver.
 Standard: Linux unix(7) and path_resolution(7); RFC 6761 section 6.3 (`localhost`); RFC 4291 section 2.5.5.2;
 RFC 6052 section 2.1 (NAT64); POSIX inet_addr(3) (forms of an address).
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from doorward.policy.model import Upstream, place_of
 
 BY_NAME_ONLY = "*"
-"""The address of a listener that is known by the names that lead to it only, such as one behind a balancer."""
+"""The address of a listener that only names lead to, for example a listener behind a load balancer."""
 
 Address = IPv4Address | IPv6Address
 
@@ -37,7 +37,7 @@ _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}"
 
 @dataclass(frozen=True, slots=True)
 class OwnListener:
-    """One TCP listener of ours: what it is called, an address without brackets, a port."""
+    """One TCP listener of this installation: its name for messages, an address without brackets, a port."""
 
     name: str
     host: str
@@ -46,10 +46,10 @@ class OwnListener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForbiddenUpstreams:
-    """Where this installation answers itself.
+    """The sockets and listeners of this installation itself.
 
     Args:
-        folder: the data directory: every socket below it is ours.
+        folder: the data directory: every socket below it belongs to this installation.
         listeners: the door, and the status listener.
         names: further names that lead to the door, besides those of the document.
         hosts_file: names of this machine and others, hosts(5).
@@ -61,11 +61,11 @@ class ForbiddenUpstreams:
     hosts_file: Path = Path("/etc/hosts")
 
     def objection(self, upstream: Upstream, hosts: Collection[str] = ()) -> str:
-        """Say which of our own places an upstream is, in words; nothing if it is none.
+        """Return which socket or listener of this installation an upstream is, in words; empty if it is none.
 
         Args:
-            upstream: as the document says it.
-            hosts: names that lead to the door, those of the document.
+            upstream: as the document has it.
+            hosts: the names that lead to the door, by the document.
         """
         place = place_of(upstream)
         if isinstance(place, str):
@@ -86,7 +86,7 @@ class ForbiddenUpstreams:
         return any(_is_at(one, listens_on) for one in addresses)
 
     def _known_addresses(self, host: str) -> list[Address]:
-        """Return what a name means without a question to a resolver: names of this machine, and the hosts file."""
+        """Return the addresses of a name without asking a resolver: by the machine's own names and the hosts file."""
         known: list[Address] = []
         if host == "localhost" or host.endswith(".localhost") or host == socket.gethostname().lower():
             known += _LOOPBACK
@@ -103,7 +103,10 @@ class ForbiddenUpstreams:
         return known
 
     def _is_own_socket(self, path: str) -> bool:
-        """By its real path, links and `..` followed as the kernel does; and by the inode, for hard links."""
+        """Return whether a path is a socket of ours, by its real path (links and `..` followed) or by its inode.
+
+        The inode finds hard links.
+        """
         folder = os.path.realpath(self.folder)
         if os.path.commonpath([folder, os.path.realpath(path)]) == folder:
             return True
@@ -135,7 +138,7 @@ def _is_at(address: Address, listens_on: str) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    """Return an address in any form that a resolver takes for one: `0x7f000001` and `127.1` are 127.0.0.1."""
+    """Return an address in any form that a resolver accepts: `0x7f000001` and `127.1` are 127.0.0.1."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -149,7 +152,7 @@ def _address(text: str) -> Address | None:
 
 
 def _is_local(address: Address) -> bool:
-    """Say whether this machine has an address: only then can a socket be bound to it."""
+    """Return whether this machine has an address: a socket can be bound to no other."""
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

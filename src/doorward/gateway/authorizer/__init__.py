@@ -1,1 +1,1 @@
-"""The answer to Envoy for each connection (ext_authz): who it is, what it may reach, or why not."""
+"""Answering Envoy for each connection (ext_authz): its principal and grants, or a refusal."""

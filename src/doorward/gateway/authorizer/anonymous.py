@@ -1,10 +1,10 @@
-"""A connection without a good certificate, at an application that answers such ones.
+"""The facts of an anonymous connection: one without a good certificate, at an application that answers such connections.
 
-It holds no grant, has no name, and the application gets no identity headers for it: `judged` is not 1, and every
-other fact is empty. So nothing but public paths and preflights is open to it, and a certificate that is
-good by then needs a new connection.
+It holds no grant and has no name, and the application gets no identity headers for it: `judged` is not 1, and every
+other fact is empty. So only public paths and preflights are open to it. If its certificate becomes good later, the
+client needs a new connection.
 
-Not here: whether it may be (`access.deciding`), and how many there may be (`connections`, `quota`).
+Not here: whether it is admitted (`access.deciding`), and how many there may be (`connections.quota`).
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
         ConnectionFact.GRANTS.value: render_grants(()),
     }
 )
-"""What Envoy is told of such a connection; always the same, but for the reason."""
+"""The facts that Envoy gets about an anonymous connection; only the reason differs."""
 
 UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, ConnectionFact.JUDGED.value: ""})
-"""What Envoy is told if nothing could be found out: the same as without an answer, so the door explains it itself.
+"""The facts that Envoy gets if a part of Doorward is unavailable: the same as without an answer, so Envoy answers itself.
 
-Only where a refusal is explained by a page. Such a connection is in no registry, so that it is cut within seconds."""
+Only at applications that explain refusals by a page. The connection is in no registry, so it is cut within seconds."""
 
 _WORDS = frozenset({"", *(reason.value for reason in Reason)})
 
 
 def anonymous_facts(reason: Reason | None) -> Mapping[str, str]:
-    """Return what Envoy is told of a connection that was not judged good, for this reason."""
+    """Return the facts of a connection that was not judged good, with this reason."""
     return {**ANONYMOUS_FACTS, ConnectionFact.REASON.value: reason.value if reason is not None else ""}
 
 
 def is_whole(facts: Mapping[str, str]) -> bool:
-    """Say whether an answer may go to Envoy: every fact of a principal, those of an anonymous connection, or none.
+    """Return whether facts may go to Envoy: all facts of a principal, those of an anonymous connection, or none.
 
-    To Envoy a missing fact is the text "-": the application would hear of a principal named so.
+    Envoy writes "-" for a missing fact: the application would read it as the name of a principal.
     """
     if facts.get(ConnectionFact.JUDGED.value) == JUDGED:
         return all(facts.get(fact.value) for fact in ConnectionFact)

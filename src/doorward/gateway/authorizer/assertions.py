@@ -1,8 +1,8 @@
-"""The signed assertion that an application receives: who is calling, bound to the certificate.
+"""The signed assertion that an application receives: the principal of the connection, bound to its certificate.
 
-Not here: the JWS itself (wire.jose) and the header (enforcement). An assertion lives as long as its
-connection may: it is sent with each request of that connection and can be verified offline with
-the keys at `/jwks.json` of the status listener.
+Not here: the JWS itself (wire.jose) and the header (enforcement). An assertion is valid as long as its connection may
+last: it is sent with each request of that connection. Applications verify it offline with the keys at
+`/jwks.json` of the status listener.
 
 Standard: RFC 7519; RFC 8705 section 3.1 (`cnf` with `x5t#S256`).
 """
@@ -37,9 +37,9 @@ class AssertionSigner:
         """Return a compact JWS, issued when the connection was opened; it never outlives the connection.
 
         Args:
-            connection: whose application receives it.
+            connection: the connection; its application receives the assertion.
             principal: who holds the connection.
-            audience: name of the application; no other must accept the assertion.
+            audience: name of the application; no other application may accept the assertion.
         """
         place = (principal.id, connection.sha256, audience, connection.ends_at)
         with self._lock:

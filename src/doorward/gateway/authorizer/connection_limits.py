@@ -1,7 +1,7 @@
-"""The record of principals that hold as many connections as one principal may: one event a minute for each.
+"""Recording that a connection was refused because of a connection limit: one event a minute for each principal.
 
-Not here: counting them (connections) and refusing (authorizer). A refused client may try again at once, and
-the record must not grow with the tries.
+Not here: counting connections (registry) and refusing them (judging). A refused client may try again at once, and
+the record must not grow with its tries.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from doorward.stores.services import Services
 
 EVERY_SECONDS = 60.0
 MOST_NOTED = 10_000
-"""Principals that are remembered; beyond them nothing is recorded for a minute."""
+"""Principals that are kept apart; if there are more, the others are not recorded for a minute."""
 
 
 class ConnectionLimitRecorder:
-    """Records refusals of connections beyond a share or a rate; safe between threads.
+    """Records refusals because of a principal's share of connections or a certificate's rate; safe between threads.
 
     Args:
         services: the use cases' ports.
@@ -37,7 +37,7 @@ class ConnectionLimitRecorder:
         self._noted: dict[str, float] = {}
 
     def note(self, decision: AccessDecision, context: ConnectionContext, reason: Reason) -> None:
-        """Record that a connection which the rules admit was refused, unless that was done lately."""
+        """Record that a connection was refused although the rules admit it, unless one was recorded within a minute."""
         principal, certificate = decision.principal, decision.certificate
         if principal is None or certificate is None or not self._is_due(principal.id):
             return

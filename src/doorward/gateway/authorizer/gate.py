@@ -1,13 +1,13 @@
-"""The policy gate: which policy Envoy enforces for each application, and waiting for the one judged by.
+"""The policy gate: which policy Envoy enforces for each application; a judgement waits here until Envoy enforces its policy.
 
-Not here: publishing. Between the commit of a new policy and Envoy's confirmation lie some hundred
-milliseconds, or, where Envoy refuses it, as long as it takes to mend it. A connection judged by the
-new policy must not run under other rules. So its answer waits here until Envoy enforces for its
-application exactly the policy that the judgement rests on, or is refused.
+Not here: publishing. Between the commit of a new policy and Envoy's confirmation there are some hundred
+milliseconds; if Envoy refuses the policy, the time until somebody corrects it. A connection judged by the new policy
+must not run under other rules. So its answer waits here until Envoy enforces for its application exactly the
+policy that the judgement used; otherwise the connection is refused.
 
-Two revisions that say the same about an application are one policy for it: whatever is refused about
-one application shuts none of the others. While files are exchanged, only what is the same before and
-after counts as enforced; where it is not known how an exchange ended, that stays so.
+Two revisions with the same policy for an application count as one: a revision that Envoy refuses closes only the
+applications that it changes. While files are exchanged, a policy counts as enforced only if it is the same before and
+after the exchange. If the result of the exchange is unknown, that remains so.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot
 
 LATELY = 8
-"""Policies remembered for a TCP application: its connections may wait for their first byte while rules are edited."""
+"""Policies kept for a TCP application: its connections may wait for their first byte while rules are edited."""
 
 
 class PolicyGate:
-    """Shared by the authorizer (waits) and the publishing side (opens); safe between threads."""
+    """The gate, used by the authorizer (`wait`) and by publishing (`open`, `move` …); safe between threads."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -40,7 +40,7 @@ class PolicyGate:
             return self._revision
 
     def open(self, snapshot: PolicySnapshot) -> None:
-        """Note what Envoy enforces, and let the waiting ones go on."""
+        """Note that Envoy enforces this snapshot, and wake the judgements that wait."""
         with self._condition:
             self._revision, self._refused = snapshot.revision, -1
             self._lately = {
@@ -52,7 +52,7 @@ class PolicyGate:
             self._condition.notify_all()
 
     def enforced_lately(self, application_id: str) -> tuple[AppPolicy, ...]:
-        """Return the policies that Envoy confirmed for a TCP application lately, newest first, each once."""
+        """Return the last policies that Envoy confirmed for a TCP application, newest first, each once."""
         with self._condition:
             return self._lately.get(application_id, ())
 
@@ -63,7 +63,7 @@ class PolicyGate:
             return known is not None and known.explains_refusal
 
     def move(self, snapshot: PolicySnapshot) -> None:
-        """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""
+        """Note that this snapshot is being published: until `open` or `stay`, only policies equal in both count."""
         with self._condition:
             self._before = self._enforced
             self._enforced = {
@@ -71,29 +71,29 @@ class PolicyGate:
             }
 
     def stay(self) -> None:
-        """Note that what counted before `move` is in force still, for certain."""
+        """Note that the policies from before `move` are certainly still in force."""
         with self._condition:
             self._enforced = self._before
             self._condition.notify_all()
 
     def refuse(self, revision: int) -> None:
-        """Note that Envoy will not enforce this revision: no connection need wait for it."""
+        """Note that Envoy will not enforce this revision: no judgement waits for it any more."""
         with self._condition:
             self._refused = revision
             self._condition.notify_all()
 
     def closed(self, snapshot: PolicySnapshot) -> list[str]:
-        """Return the names of applications of which Envoy does not enforce just this policy, sorted."""
+        """Return the sorted names of the applications whose policy in this snapshot Envoy does not enforce."""
         with self._condition:
             return sorted(app.name for one, app in snapshot.policies.items() if not self._enforces(one, app))
 
     def wait(self, revision: int, application_id: str, policy: AppPolicy, timeout_seconds: float) -> bool:
-        """Return True once Envoy enforces just this policy; False when time is over or it never will.
+        """Return True once Envoy enforces exactly this policy; False if the time is over or it never will.
 
         Args:
-            revision: by which was judged. Once a newer one is in force the answer is False: judge again.
+            revision: the revision used by the judgement. Once a newer one is in force, the result is False: judge again.
             application_id: of the connection.
-            policy: the application's, in that revision.
+            policy: the application's policy in that revision.
             timeout_seconds: how long to wait at most.
         """
         with self._condition:

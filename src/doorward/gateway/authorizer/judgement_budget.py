@@ -1,14 +1,15 @@
-"""How much judging strangers may cost: seconds of processor time by source and in all.
+"""Token buckets that limit the processor time for judging unknown certificates: for each source, and for all together.
 
-Not here: judging (`access.deciding`). A certificate that is not in the inventory can be made so that its judgement
-takes tens of milliseconds, and all doors share the processor. So what judging costs is measured, and what
-did not turn out good is charged to its source (one IPv4 address, or one IPv6 /64) and to all strangers
-together. If a budget is used up, a certificate that is not in the inventory is refused without being
-judged. Certificates that are known, and strangers that turn out good, cost nothing here: an office full of
-people with new certificates is let in, and a flood from elsewhere keeps out no holder of a known one.
+An unknown certificate is one that is not in the inventory. An attacker can make it so that its judgement takes tens of
+milliseconds, and all applications share the processor. So the cost of each judgement is measured. If the certificate
+turns out not to be good, the cost is charged to its source (one IPv4 address, or one IPv6 /64) and to the common
+bucket. If a bucket is empty, an unknown certificate is refused without a judgement.
+Known certificates, and unknown ones that turn out good, cost nothing: an office full of people with new certificates
+gets in, and a flood from one place does not shut out holders of known certificates.
 
-Charged afterwards: one source can overdraw by what is judged at the same time, which the threads of the
-authorizer bound.
+The cost is charged afterwards: one source can overdraw its bucket by the judgements that run at the same time. Their
+number is limited by the threads of the authorizer.
+Not here: judging (`access.deciding`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SOURCE_RATE, SOURCE_BURST = 0.05, 1.0
 """Processor seconds for each second, and at once: 25 judgements of 40 ms, then about one a second."""
 
 TOTAL_RATE, TOTAL_BURST = 0.25, 2.0
-"""A quarter of one processor for all strangers together."""
+"""A quarter of one processor for all unknown certificates together."""
 
 MOST_SOURCES = 4_096
 """Sources with a bucket of their own; the others share one."""
@@ -32,14 +33,14 @@ _OTHERS = b""
 
 @dataclass(slots=True)
 class _TokenBucket:
-    """Seconds that are left, as of a moment; less than none if it was overdrawn."""
+    """Seconds of processor time left at the moment `at`; negative if the bucket was overdrawn."""
 
     left: float
     at: float
 
 
 class JudgementBudget:
-    """Accounts of strangers; safe between threads."""
+    """The buckets of all sources, and the common one; safe between threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -49,7 +50,7 @@ class JudgementBudget:
         self._purged_at = 0.0
 
     def allows(self, source: bytes) -> bool:
-        """Return whether a stranger of this source may be judged now."""
+        """Return whether an unknown certificate from this source may be judged now."""
         now = self._clock.monotonic()
         with self._lock:
             if _refill(self._total, TOTAL_RATE, TOTAL_BURST, now) <= 0:
@@ -58,7 +59,7 @@ class JudgementBudget:
             return bucket is None or _refill(bucket, SOURCE_RATE, SOURCE_BURST, now) > 0
 
     def charge(self, source: bytes, seconds: float) -> None:
-        """Charge what it took to find that a stranger is not good."""
+        """Charge the time that it took to find that an unknown certificate is not good."""
         now = self._clock.monotonic()
         with self._lock:
             for bucket, rate, burst in (

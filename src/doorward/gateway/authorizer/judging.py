@@ -1,24 +1,24 @@
-"""The authorizer: the one question that Envoy asks per connection, answered yes or no.
+"""The authorizer: Envoy asks one question for each connection, and the authorizer answers yes or no.
 
 Not here: the judgement (`access.deciding`) and the gRPC server around it (`server`).
 
 The steps:
-1. which application, which run of Envoy and which kernel socket: from the call's metadata, which
-   only our own configuration writes, never from SNI or announced addresses. Another run than the
-   present one enforces an older policy: its connections are not admitted any more;
-2. the socket must be alive: what cannot be named by its cookie could not be cut later;
-3. register it as pending, so that a change from now on meets it;
-4. our knowledge must be fresh (DESIGN 2), and a certificate that is not in the inventory must be within what judging
-   strangers may cost (`JudgementBudget`);
-5. judge; a judgement by another policy than Envoy enforces for the application waits (`PolicyGate`);
-6. admit it to the registry, which fails if anything changed since the judgement: judge again; the same
-   where newer evidence of revocation was put in place meanwhile, which no number of a change tells;
+1. read application, run of Envoy and kernel socket from the call's metadata, which only our own configuration
+   writes; never from SNI or announced addresses. A run of Envoy that was replaced enforces an older policy: its
+   connections are refused;
+2. the socket must be established: without its cookie the cutter could not cut it later;
+3. register it as pending, so that any change from now on finds it;
+4. the change sequence must have been read within `max_staleness`; if the certificate is not in the inventory, there
+   must be a budget for judging it (`JudgementBudget`);
+5. judge; if Envoy enforces another policy for the application, wait until it enforces this one (`PolicyGate`);
+6. admit the connection to the registry. That fails if a change since the judgement may affect it: judge again. Judge
+   again also if newer evidence of revocation was loaded meanwhile, because that has no number in the change sequence;
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
-Without a good certificate the connection is refused, except at an application that answers anonymous
-connections or explains refusals: there the steps go on, and the answer is the anonymous one (`anonymous`).
-Every way out that is not step 8 is a refusal, also an exception. Where refusals are explained by a page, and nothing could be
-found out because something is away, Envoy is told just that, and answers by itself.
+Without a good certificate the connection is refused, except at an application that answers anonymous connections or
+explains refusals: there the steps go on, and the answer is the anonymous one (`anonymous`).
+Every other way out than step 8 is a refusal, also an exception. If the application explains refusals by a page and a
+part of Doorward is unavailable, Envoy gets only that fact and answers by itself.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
 ATTEMPTS = 20
-"""Judgements of one connection before it is refused: each further one needs a change in between."""
+"""Judgements of one connection before it is refused; a further judgement needs a change in between."""
 
 GATE_SECONDS = 3.0
-"""Longest wait, in all, for Envoy to enforce new policies; each takes about 0.15 s. Envoy gives us 5 s."""
+"""Longest total wait for Envoy to enforce new policies; each takes about 0.15 s. Envoy waits 5 s for our answer."""
 
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
@@ -77,7 +77,7 @@ _log = structlog.get_logger("doorward.authorizer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What goes back to Envoy: `facts` is None for a refusal; `reasons` is for our log, not for the peer."""
+    """The answer to Envoy: `facts` is None for a refusal; `reasons` is for our log, not for the peer."""
 
     facts: Mapping[str, str] | None
     reasons: tuple[str, ...]
@@ -85,14 +85,18 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizerPorts:
-    """What the authorizer needs of the gateway that it works in.
+    """The parts of the gateway that the authorizer uses.
 
-    `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
-    whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
-    `application_name` gives the audience of assertions; `event_limiter` says which refusals are recorded singly;
-    `rate_limiter` says how many connections a certificate may still open; `note_over_limit` is called if one was
-    refused because of the number of connections of its holder, with the reason; `chosen` says whether what a
-    connection shows is to be refused once, because the person wants to show something else.
+    Args:
+        find: asks the kernel for a connection.
+        record: returns when an event is durable.
+        fresh: whether the change sequence was read within `max_staleness`.
+        epoch: the present run of Envoy.
+        application_name: the audience of assertions for an application's id.
+        event_limiter: decides which refusals are recorded singly.
+        rate_limiter: limits how many connections a certificate may open.
+        note_over_limit: called with the reason if a connection was refused because of a limit of its holder.
+        chosen: whether this certificate is to be refused once, because the person wants to show another one.
     """
 
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
@@ -132,11 +136,11 @@ class Authorizer:
         """Judge one connection.
 
         Args:
-            certificate: the leaf as Envoy sends it, URL-encoded PEM; empty where none was presented.
+            certificate: the leaf as Envoy sends it, URL-encoded PEM; empty if none was presented.
             metadata: the call's metadata (`enforcement.envoy.names.AuthorizerMetadata`).
 
         Returns:
-            The answer; this never raises.
+            The result; this never raises.
         """
         pending: PendingConnection | None = None
         try:
@@ -155,7 +159,7 @@ class Authorizer:
             return self._refuse(pending, "internal-error")
 
     def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
-        """What was refused without a judgement has no event of its own: it is counted, and told at times."""
+        """Count a refusal without a judgement, which has no event of its own, and log some of them."""
         source = source_key(pending.remote.host) if pending is not None else UNKNOWN_SOURCE
         self._ports.event_limiter.count(EventType.CONNECTION_REFUSED, source, error.code)
         if self._log_limiter.allows(f"{error.code} {source}"):
@@ -198,7 +202,7 @@ class Authorizer:
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
             if not self._is_enforced(pending, decision, patience):
                 if self._gate.revision < decision.revision:
-                    break  # Envoy gives us no time for another wait, or refused that revision
+                    break  # no time is left for another wait, or Envoy refused that revision
                 continue
             live = LiveConnection.admitted(pending, decision)
             facts = self._facts(live, decision, before)
@@ -214,20 +218,20 @@ class Authorizer:
                 return self._refuse(pending, "connection-gone")
         raise Unavailable(
             Reason.KNOWLEDGE_STALE.value,
-            "Envoy did not come to enforce the newest policy while there was time",
+            "Envoy does not enforce the newest policy yet; the connection may be opened again",
         )
 
     def _check_choice(self, pending: PendingConnection, presented: bytes | None) -> None:
-        """Refuse once what the person wants to show no more: the alert makes the browser ask again."""
+        """Refuse once a certificate that the person no longer wants to show: the alert makes the browser ask again."""
         digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
         if self._ports.chosen(CertificateChoice.of(pending.application_id, digest, pending.source_address)):
             raise RequestRefused(
                 "another-certificate-wanted",
-                "the person wants to show another certificate, and is asked again",
+                "the person wants to show another certificate; the browser asks for one at the next connection",
             )
 
     def _record(self, pending: PendingConnection, decision: AccessDecision) -> None:
-        """What no good certificate stands behind is counted beyond a limit (docs/design/0045)."""
+        """Record a decision; without a good certificate only up to a limit, beyond it count (docs/design/0045)."""
         key = decision.accounted_to(source_key(pending.remote.host))
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._ports.event_limiter.admit(decision.event.type, key):
@@ -246,14 +250,14 @@ class Authorizer:
                 )
 
     def _decide(self, pending: PendingConnection, presented: bytes | None) -> AccessDecision:
-        """Step 4, second half, and step 5. Without a certificate there is nothing to judge that costs much."""
+        """Second half of step 4, and step 5. Without a certificate a judgement costs little."""
         if presented is None:
             return self._decider.decide(pending, None)
         source = source_of(pending.remote)
         if not self._budget.allows(source) and not self._decider.knows(presented):
             raise RequestRefused(
                 Reason.JUDGEMENT_EXHAUSTED.value,
-                f"judging certificates that are not in the inventory cost too much lately (source {pending.source_address})",
+                f"judging unknown certificates from {pending.source_address} cost too much processor time; try again later",
             )
         began = time.thread_time()
         decision = self._decider.decide(pending, presented)
@@ -266,7 +270,8 @@ class Authorizer:
         if live.certificate_id and not self._ports.rate_limiter.allows(live.certificate_id):
             self._ports.note_over_limit(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
             raise RequestRefused(
-                Reason.CERTIFICATE_RATE_EXCEEDED.value, "the certificate opens too many connections a minute"
+                Reason.CERTIFICATE_RATE_EXCEEDED.value,
+                f"certificate {live.certificate_id} opens too many connections a minute",
             )
         try:
             return self._connections.admit(live, judged_at=decision.seq)
@@ -275,7 +280,7 @@ class Authorizer:
             raise
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
-        """Step 5: wait until Envoy enforces what the decision rests on."""
+        """Step 5: wait until Envoy enforces the policy that the decision used."""
         left = max(0.0, patience - self._clock.monotonic())
         return decision.policy is not None and self._gate.wait(
             decision.revision, pending.application_id, decision.policy, left
@@ -284,7 +289,7 @@ class Authorizer:
     def _facts(
         self, live: LiveConnection, decision: AccessDecision, before: Sequence[AppPolicy]
     ) -> Mapping[str, str]:
-        """Return what Envoy is told of an admitted connection; `before` are the policies in force lately."""
+        """Return the facts of an admitted connection for Envoy; `before` are the policies in force shortly before."""
         if live.anonymous:
             explains = decision.policy is not None and decision.policy.explains_refusal
             return anonymous_facts(decision.refusal if explains else None)
@@ -313,10 +318,10 @@ class Authorizer:
     def _grants_of(
         self, before: Sequence[AppPolicy], live: LiveConnection, decision: AccessDecision
     ) -> tuple[str, ...]:
-        """Return the further ids by which a TCP connection passes the rules that it was accepted under.
+        """Return the further ids with which a TCP connection passes the rules that were in force when it was accepted.
 
-        Envoy made its filters when it accepted it, and the policy may have changed since. Each id says something that
-        is true of this subject now; the filter asks once, so that no later rule sees them (docs/design/0052).
+        Envoy made the connection's filters when it accepted it, and the policy may have changed since. Each id is one
+        that this subject deserves now. The filter asks once, so no later rule reads these ids (docs/design/0052).
         """
         if decision.policy is None or not decision.policy.is_tcp:
             return ()
@@ -333,18 +338,18 @@ class Authorizer:
     def _refuse(self, pending: PendingConnection | None, *reasons: str) -> CheckResult:
         if pending is not None:
             self._connections.refuse(pending.cookie)
-            # Take back an admission whose record could not be made durable. One that is condemned
-            # is neither pending nor live: it stays condemned until it is cut.
+            # Undo an admission if its record could not be made durable. A condemned connection is
+            # neither pending nor live: it stays condemned until it is cut.
             if self._connections.get(pending.cookie) is not None:
                 self._connections.forget(pending.cookie)
         return CheckResult(facts=None, reasons=reasons)
 
 
 def decode_certificate(text: str) -> bytes | None:
-    """Return the DER of a URL-encoded PEM certificate, None for an empty text.
+    """Return the DER of a URL-encoded PEM certificate; None for an empty text.
 
-    Anything else that does not decode gives bytes that are no certificate, so that the verifier
-    says `certificate-malformed` and the refusal is on record.
+    Any other text that does not decode gives bytes that are no certificate, so that the verifier
+    reports `certificate-malformed` and the refusal is recorded.
     """
     if not text:
         return None
@@ -360,7 +365,7 @@ def decode_certificate(text: str) -> bytes | None:
 
 
 def _told(decision: AccessDecision) -> dict[str, str]:
-    """Return what the log says of a refusal: ids and every reason, and no name of a person."""
+    """Return the log fields of a refusal: ids and every reason, and no name of a person."""
     data = decision.event.data
     told = {name: str(data[name]) for name in ("application", "principal", "certificate") if name in data}
     return told | {"reasons": ", ".join(reason.value for reason in decision.verdict.reasons)}

@@ -1,7 +1,7 @@
-"""The gateway's own assertion key: ES256, made at the first start, kept in a file of this user alone.
+"""The gateway's own assertion key: ES256, made at the first start, kept in a file that only its user may read.
 
-Not here: TLS server keys (server_certificates) and issuing keys, which a gateway never sees. Losing
-this key is harmless: the next start makes another, and applications read the new one from `/jwks.json`.
+Not here: TLS server keys (server_certificates), and issuing keys, which a gateway never has. Losing this key is
+harmless: the next start makes a new one, and applications read its public key from `/jwks.json`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from doorward.gateway.ballast import BALLAST
 
 
 def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateKey:
-    """Return the key in `path`; make one where there is none.
+    """Return the key in `path`; make one if the file does not exist.
 
     Raises:
-        IntegrityError: `assertion-key-damaged` where the file holds something else.
+        IntegrityError: `assertion-key-damaged` if the file holds anything else.
     """
     if not path.exists():
         _make(path, factory)

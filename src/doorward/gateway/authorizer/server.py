@@ -1,7 +1,7 @@
 """The gRPC server around the authorizer: Envoy's `envoy.service.auth.v3.Authorization/Check`.
 
-Not here: any judgement. The socket is a file that only the gateway's own user may open. The number
-of calls at once is capped: what comes above is refused by gRPC itself, and Envoy fails closed.
+Not here: any judgement. The socket is a file that only the gateway's own user may open. The number of calls at the
+same time is limited: gRPC itself refuses further calls, and Envoy then closes the connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from doorward.gateway.authorizer.judging import Authorizer
 SERVICE = "envoy.service.auth.v3.Authorization"
 WORKERS = 16
 PENDING = 2_000
-"""Calls held at once; at 1,400 a second the last one waits under the two seconds that clients bear."""
+"""Calls held at the same time; at 1,400 calls a second the last one waits less than the two seconds that clients allow."""
 
 OK, PERMISSION_DENIED = 0, 7
 
@@ -32,7 +32,7 @@ class AuthorizerServer:
 
     Args:
         authorizer: answers each call.
-        socket: path of the unix socket; a left-over one is replaced.
+        socket: path of the unix socket; a socket file of an earlier run is replaced.
     """
 
     def __init__(self, authorizer: Authorizer, socket: Path) -> None:
@@ -55,10 +55,12 @@ class AuthorizerServer:
         """Listen.
 
         Raises:
-            Unavailable: `authorizer-socket` where the socket cannot be made.
+            Unavailable: `authorizer-socket` if the socket cannot be made.
         """
         self._socket.unlink(missing_ok=True)
-        before = os.umask(0o177)  # the socket is born with mode 0600: no moment in which others may connect
+        before = os.umask(
+            0o177
+        )  # the socket has mode 0600 from the start: at no moment may other users connect
         try:
             self._server.add_insecure_port(f"unix:{self._socket}")
             self._server.start()
@@ -66,13 +68,13 @@ class AuthorizerServer:
             raise Unavailable(
                 "authorizer-socket",
                 f"the authorizer cannot listen on {self._socket}: {error}",
-                hint="is the directory there and writable for the gateway's user?",
+                hint="check that the directory exists and that the gateway's user can write to it",
             ) from error
         finally:
             os.umask(before)
 
     def stop(self, grace_seconds: float = 1.0) -> None:
-        """Finish what is being answered, then close; later calls are refused."""
+        """Finish the calls that are being answered, then close; later calls are refused."""
         self._server.stop(grace_seconds).wait()
         self._socket.unlink(missing_ok=True)
 

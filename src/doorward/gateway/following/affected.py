@@ -1,6 +1,6 @@
-"""Which connections changes concern: by id, for judgements that are under way, and among those that live.
+"""Which connections changes affect: ids for judgements that are under way, and the live connections themselves.
 
-Not here: judging them again (reassessing), and the order in which it is done (follower).
+Not here: judging them again (reassessing), and the order of the steps (follower).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _NAMING = frozenset(
         ChangeKind.CHOICE,
     }
 )
-"""Changes that concern their subject alone."""
+"""Kinds of changes that affect only their subject."""
 
 
 def affected_ids(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
-    """Return the ids that these changes may concern; None stands for all."""
+    """Return the ids that these changes may affect; None means all."""
     if any(change.kind not in _NAMING for change in changes):
         return None
     return frozenset(change.subject for change in changes)
 
 
 class AffectedConnections:
-    """Finds the live connections that changes concern; for one thread.
+    """Finds the live connections that changes affect; for one thread.
 
     Args:
         services: the use cases' ports.
@@ -46,10 +46,12 @@ class AffectedConnections:
     def __init__(self, services: Services, connections: ConnectionRegistry) -> None:
         self._services = services
         self._connections = connections
-        self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
+        self._partner_of: dict[
+            str, str
+        ] = {}  # of adopted connections: certificate to partner; empty for our own
 
     def named_in(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
-        """Return the connections that these changes concern by name: of a certificate, a principal or a group."""
+        """Return the connections of the certificates, principals and groups that these changes name."""
         found: dict[int, LiveConnection] = {}
         groups = {change.subject for change in changes if change.kind is ChangeKind.GROUP}
         if groups:
@@ -65,7 +67,7 @@ class AffectedConnections:
         return list(found.values())
 
     def anonymous_in(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
-        """Return the anonymous connections that these changes concern: of a certificate, or of its principal."""
+        """Return the anonymous connections that showed a certificate named by these changes, or one of its principal."""
         kinds = (ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL)
         found = (self._connections.showing(one.subject) for one in changes if one.kind in kinds)
         return list({one.cookie: one for some in found for one in some}.values())
@@ -79,7 +81,7 @@ class AffectedConnections:
         ]
 
     def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
-        """Return a partner's connections, and adopted ones, of which only the inventory knows the issuer."""
+        """Return a partner's connections, also adopted ones: the inventory knows the issuer of their certificates."""
         every = self._connections.all()
         self._look_up({one.certificate_id for one in every if one.adopted})
         return tuple(
@@ -89,9 +91,9 @@ class AffectedConnections:
         )
 
     def _of_groups(self, group_ids: Collection[str]) -> list[LiveConnection]:
-        """Return the connections of the members of these groups, by what is known of each since it was last judged.
+        """Return the connections of the members of these groups, by the groups of each principal when it was last judged.
 
-        One that entered a group since then has a change of its own in this batch or a later one.
+        If a principal joined a group since then, its own change is in this batch or a later one.
         """
         every = self._connections.all()
         adopted = {one.principal_id for one in every if one.adopted}
@@ -102,14 +104,14 @@ class AffectedConnections:
             who = one.subject.principal if one.subject is not None else looked_up.get(one.principal_id)
             if who is None:
                 continue
-            # A partner's terms put its people into groups: of an adopted one only the next judgement says which.
-            doubtful = one.subject is None and who.partner
-            if doubtful or any(group_id(group) in group_ids for group in who.groups):
+            # A partner's terms put its people into groups: for an adopted connection the next judgement finds which.
+            groups_unknown = one.subject is None and who.partner
+            if groups_unknown or any(group_id(group) in group_ids for group in who.groups):
                 found.append(one)
         return found
 
     def _look_up(self, certificate_ids: set[str]) -> None:
-        """Find out which partner's authority issued each of these; once, for they may be many and it never changes."""
+        """Find out which partner's authority issued each certificate; once, because that never changes."""
         unknown = certificate_ids - self._partner_of.keys()
         if unknown:
             with self._services.work.read() as stores:

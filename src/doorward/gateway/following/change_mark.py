@@ -1,9 +1,9 @@
-"""Whether a gateway that starts knows what happened to the connections that an earlier run of it left behind.
+"""The mark of the last change that was followed: it shows a gateway that starts whether the database was put back.
 
-The journal keeps the last change that the earlier run followed. If the database does not hold that change, it was
-put back to an older state, and what was admitted since then rests on changes that are gone.
-Not here: what was changed while no gateway followed (door), and a database that is put back under a running
-gateway (follower).
+The journal keeps the mark of the last change that the earlier run followed. If the database does not have that change,
+it was put back to an older state, and connections admitted since then rest on changes that no longer exist.
+Not here: changes made while no gateway followed (door), and a database that is put back under a running gateway
+(follower).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from doorward.stores.services import Services
 
 
 def render_mark(change: ChangeRecord) -> str:
-    """Return a line by which a change is told from any other, also from a later one of the same number."""
+    """Return a line that identifies one change, also against a later change with the same number."""
     return f"{change.seq} {change.kind.value} {change.subject} {change.at.isoformat()}"
 
 
 def database_has(services: Services, mark: str) -> bool:
-    """Return whether the database holds the change of a mark; False for a text that is none.
+    """Return whether the database has the change of a mark; False for a text that is no mark.
 
     Raises:
         Unavailable: the database cannot be read.

@@ -1,6 +1,6 @@
-"""What keeps the follower from acting is told once, and again each minute as long as it stays.
+"""Logging the follower's errors: each error once, and again each minute as long as it stays.
 
-It tries again at each poll, twenty times a second: without a limit the log would be full of one trouble.
+The follower tries again at each poll, twenty times a second: without a limit one error would fill the log.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _log = structlog.get_logger("doorward.follower")
 
 
 class ThrottledErrorLog:
-    """Logs each trouble of one follower within bounds; for one thread.
+    """Logs each error of one follower once a minute; for one thread.
 
     Args:
-        clock: for how long a trouble has stayed.
+        clock: for the minute.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -30,8 +30,8 @@ class ThrottledErrorLog:
         """Log that something failed, unless the same was logged within a minute and nothing succeeded since.
 
         Args:
-            what: what could not be done, a sentence.
-            error: why; of one that was not foreseen the traceback is logged too.
+            what: what could not be done, as a sentence.
+            error: why; if it is not a `DoorwardError`, the traceback is logged too.
         """
         foreseen = error if isinstance(error, DoorwardError) else None
         key = what, foreseen.code if foreseen else type(error).__name__
@@ -45,5 +45,5 @@ class ThrottledErrorLog:
             _log.error(f"{what}; it will be tried again", error=repr(error), exc_info=error)
 
     def clear(self) -> None:
-        """Note that all succeeded: what fails from now on is told at once."""
+        """Note that everything succeeded: the next error is logged at once."""
         self._told.clear()

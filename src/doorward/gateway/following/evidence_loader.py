@@ -1,8 +1,8 @@
-"""The evidence of revocation is put in place apart from everything else: a long list takes seconds to read.
+"""Loading evidence of revocation in a thread of its own: reading a long CRL takes seconds.
 
-Not here: the evidence caches themselves (`partners.evidence_cache`), and who is ended by what they say (follower).
-One thread; the follower tells it which partner's evidence changed, and takes from it what is in place.
-What cannot be read is tried again each second: until then the older evidence stays, and ends by its date.
+The follower says which partner's evidence changed, and asks which newer evidence is loaded.
+If evidence cannot be read, it is tried again each second; until then the older evidence counts, until it expires.
+Not here: the evidence caches themselves (`partners.evidence_cache`), and ending connections because of it (follower).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = structlog.get_logger("doorward.evidence")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Loaded:
-    """One filling of an evidence cache, and the first change that it answers; two are never the same."""
+    """One loading of an evidence cache; `seq` is the first change that asked for it. Two are never equal."""
 
     seq: int
 
@@ -35,7 +35,7 @@ class EvidenceLoader:
 
     Args:
         services: the use cases' ports.
-        evidence_cache: what is filled.
+        evidence_cache: the cache to fill.
     """
 
     def __init__(self, services: Services, evidence_cache: EvidenceCache) -> None:
@@ -43,12 +43,12 @@ class EvidenceLoader:
         self._evidence_cache = evidence_cache
         self._condition = threading.Condition()
         self._wanted: dict[str, int] = {}  # partner to the first change that asks for it
-        self._busy: dict[str, int] = {}  # the same, while it is loaded
-        self._loaded: dict[str, _Loaded] = {}  # the same, until the follower is done with it
+        self._busy: dict[str, int] = {}  # the same, while it is being loaded
+        self._loaded: dict[str, _Loaded] = {}  # the same, until the follower has acted on it
         self._trouble = ""
 
     def load_all(self) -> None:
-        """Fill every evidence cache, in this thread, before the door opens; what cannot be read is left to `run`.
+        """Fill the cache of every partner in this thread, before the door opens; `run` tries again those that fail.
 
         Raises:
             Unavailable: the database cannot be read.
@@ -58,35 +58,35 @@ class EvidenceLoader:
         self._wanted = {one: head for one in partners if self._load(one) is None}
 
     def changed(self, partner_id: str, seq: int) -> None:
-        """Ask for a partner's evidence cache to be filled again because of a change; returns at once."""
+        """Ask for a partner's evidence to be loaded again because of a change; returns at once."""
         with self._condition:
             self._wanted.setdefault(partner_id, seq)
             self._condition.notify_all()
 
     @contextmanager
     def taken(self) -> Iterator[frozenset[str]]:
-        """Give the partners whose newer evidence is in place; they count as pending until the block ends."""
+        """Yield the partners with newly loaded evidence; they count as pending until the block ends without an error."""
         with self._condition:
             taken = dict(self._loaded)
         yield frozenset(taken)
         if taken:
-            with self._condition:  # what was loaded once more meanwhile is another value, and stays
+            with self._condition:  # a partner that was loaded again meanwhile has another value, and stays
                 self._loaded = {
                     one: loaded for one, loaded in self._loaded.items() if taken.get(one) is not loaded
                 }
 
     def pending(self) -> int | None:
-        """Return the first change whose evidence is not in place, or not acted on; None where all is."""
+        """Return the first change whose evidence is not loaded or not acted on; None if there is none."""
         with self._condition:
             loaded = [one.seq for one in self._loaded.values()]
             return min((*self._wanted.values(), *self._busy.values(), *loaded), default=None)
 
     def trouble(self) -> str:
-        """Return why evidence is not in place, for `status`; empty where all is well."""
+        """Return why evidence could not be loaded, for `status`; empty if all is well."""
         return self._trouble
 
     def run(self, stop: threading.Event) -> None:
-        """Fill what is asked for until `stop` is set and `wake` was called."""
+        """Load what is asked for, until `stop` is set and `wake` was called."""
         while not stop.is_set():
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted or stop.is_set())
@@ -109,19 +109,19 @@ class EvidenceLoader:
                 stop.wait(RETRY_SECONDS)
 
     def wake(self) -> None:
-        """Let `run` look at its `stop`."""
+        """Make `run` check its `stop`."""
         with self._condition:
             self._condition.notify_all()
 
     def _load(self, partner_id: str) -> bool | None:
-        """Return whether anything is another now; None where it cannot be read."""
+        """Return whether the evidence changed; None if it cannot be read."""
         try:
             return self._evidence_cache.load(partner_id)
         except DoorwardError as error:
             self._trouble = f"evidence of revocation cannot be read: {error.detail}"
-            _log.error("evidence cannot be read", partner=partner_id, code=error.code)
-        except Exception:  # noqa: BLE001  this thread must not end: evidence would grow old unseen
+            _log.error("evidence of revocation cannot be read", partner=partner_id, code=error.code)
+        except Exception:  # noqa: BLE001  this thread must not end: evidence would expire without a message
             self._trouble = "evidence of revocation cannot be read, see the log"
-            _log.exception("evidence cannot be read", partner=partner_id)
+            _log.exception("evidence of revocation cannot be read", partner=partner_id)
         self._evidence_cache.mark_unread(partner_id)
         return None

@@ -2,21 +2,21 @@
 
 Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publishing a new policy
 (publishing). The steps for each batch of changes:
-1. note the newest number in the registry, with the ids that it may concern, so that no older judgement
-   about these is admitted any more;
-2. find the live connections that the changes may concern; those of a partner whose evidence changed are
-   found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
-3. judge them again (`reassessing`); end at once those that lost anything, and those that a defect of ours
-   keeps from being judged. A partner may have many people, who are judged after the rest: between some of them and the
-   next, newer changes are acted on, and a number counts as acted on once all of them are judged;
-4. keep what the others may do now; if some gained what the grants in their filter state cannot show,
-   Envoy is told of it by aliases (publishing): no connection is ended for a gain;
-5. connections whose rules depend on the time are compared when that time has come (docs/design/0054);
-6. hand a new policy to publishing, and confirm the number once it is in force.
-A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
-authorizer refuses new connections. So does a sequence that no longer holds the last change that was acted on: the
-database was put back to an older state (a failover to a standby that lagged), and the numbers after it are given
-out a second time. No later withdrawal would be found by its number, so every live connection is ended then.
+1. note the newest number in the registry, with the ids that it may affect, so that no older judgement
+   about these ids is admitted any more;
+2. find the live connections that the changes may affect. If a partner's evidence changed, find its connections once
+   the new evidence is loaded (`evidence_loader`), because reading a CRL may take seconds;
+3. judge them again (`reassessing`); end at once the connections that lost permissions, and those that cannot be judged
+   because of a bug. A partner may have many people: they are judged after the rest, and newer changes are acted on in
+   between. A number counts as acted on once all of them are judged;
+4. keep the new permissions of the others. If a connection gained something that its grants in Envoy's filter state do
+   not show, publishing tells Envoy by aliases: no connection is ended for a gain;
+5. compare connections whose rules depend on the time when that time has come (docs/design/0054);
+6. hand a new policy to publishing, and confirm the number once the policy is in force.
+If the follower cannot read the sequence, the gateway becomes stale: `fresh` returns False and the authorizer refuses
+new connections. The same happens if the sequence no longer has the last change that was acted on: the database was
+put back to an older state (a failover to a standby that lagged), and the numbers after it are given out a second
+time. A later withdrawal could not be found by its number, so every live connection is ended.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ LISTEN_ERROR_SECONDS = 60.0
 """How often a notification socket that keeps failing is logged; it is tried at each poll."""
 
 _NO_NOTIFICATIONS = "the gateway cannot listen for change notifications"
-_TIME = "connections cannot be compared with what the time allows"
+_TIME = "connections cannot be compared with rules that depend on the time"
 _SEQUENCE = "the change sequence cannot be followed"
-_PEOPLE = "a partner's people cannot be judged anew"
+_PEOPLE = "a partner's people cannot be judged again"
 _REWOUND = "the database was put back to an older state"
-_REWOUND_HINT = "look for what is lost, then restart the gateway"
+_REWOUND_HINT = "find out which changes are lost, then restart the gateway"
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -68,14 +68,14 @@ class Follower:
         snapshots: the policy snapshot of this process.
         connections: the registry.
         ender: ends connections.
-        publish: takes a policy number in hand: called with the change number that asks for it.
-        order_changed: called when an order for a server certificate moved.
-        regrant: called when live connections gained what their grants do not show.
-        evidence: puts newer evidence about partners in place.
-        confirm: called after each batch, to tell the control plane how far we are.
+        publish: asks for a publication; called with the number of a change of the policy.
+        order_changed: called if an order for a server certificate changed.
+        regrant: called if live connections gained permissions that their grants do not show.
+        evidence: loads newer evidence about partners.
+        confirm: called after each batch, so that its number is confirmed to the control plane.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
-        refusals: which connections are refused next, because their peers want to show another certificate.
+        refusals: the certificates that are refused once, because their holders want to show another one.
     """
 
     def __init__(
@@ -114,21 +114,25 @@ class Follower:
         self._read_at: float | None = None
         self._regrant = regrant
         self._refusals = refusals or OneTimeRefusals(services.clock)
-        # Partners whose terms changed and whose people are not all judged by them: first and last change.
+        # Partners with changed terms by which not all of their people are judged yet: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge a partner's people failed
-        self._rewound = False  # whether the sequence lacked what was acted on when it was last read
+        self._rewound = (
+            False  # whether the last change that was acted on was missing when the sequence was last read
+        )
         self._listening_failed = False  # whether the last wait for a change notification failed
         self._listening_logged_at: float | None = None
-        self._doing = _SEQUENCE  # what has failed if it fails now
+        self._doing = _SEQUENCE  # the message for an error that happens now
         self._errors = ThrottledErrorLog(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     @property
     def seq(self) -> int:
-        """The number up to which this follower has acted in whole, on every one of a partner's people too."""
-        reached = self._seq  # read first: what is left of a change is noted before this goes past it
+        """The number up to which this follower has acted on every change completely, also for a partner's people."""
+        reached = (
+            self._seq
+        )  # read first: the remaining work of a change is noted in `_moved` before this passes it
         return min((reached, *(first - 1 for first, _ in list(self._moved.values()))))
 
     def fresh(self) -> bool:
@@ -143,15 +147,15 @@ class Follower:
 
     @property
     def rewound(self) -> bool:
-        """Whether the database was put back to an older state, so that no number of ours says anything about it."""
+        """Whether the database was put back to an older state: then this follower's numbers mean nothing there."""
         return self._rewound
 
     def trouble(self) -> str:
-        """Return what is wrong, as a sentence; empty where all is well."""
+        """Return what is wrong, as a sentence; empty if all is well."""
         if self._rewound:
             return f"{_REWOUND}: live connections were ended, new ones are refused; {_REWOUND_HINT}"
         if not self.fresh():
-            what = _PEOPLE if self._unjudged else "the change sequence is not readable"
+            what = _PEOPLE if self._unjudged else "the change sequence cannot be read"
             return f"{what}: new connections are refused"
         return f"{_NO_NOTIFICATIONS}: changes are found by polling" if self._listening_failed else ""
 
@@ -161,7 +165,7 @@ class Follower:
             try:
                 while self.step():
                     pass
-            except Exception as error:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
+            except Exception as error:  # noqa: BLE001  this thread must not end: it goes on, and the gateway becomes stale
                 self._errors.note(self._doing, error)
             try:
                 wait(self._patience())
@@ -171,7 +175,7 @@ class Follower:
                 stop.wait(POLL_SECONDS)
 
     def _patience(self) -> float:
-        """Return how long to wait: to the next poll, or to the next moment at which time alone changes something."""
+        """Return how long to wait: to the next poll, or to the next moment at which a rule changes by time alone."""
         moment = self._connections.next_time_change()
         if moment is None:
             return POLL_SECONDS
@@ -206,16 +210,16 @@ class Follower:
             self._confirm()
         if (
             self.seq != before
-        ):  # after all that was read so far was acted on; who comes meanwhile reads it too
+        ):  # after everything read so far was acted on; a connection that is judged meanwhile prepares by itself
             self._decider.prepare()
         self._errors.clear()
         return count == BATCH or bool(self._moved)
 
     def _judge_time_changes(self, policies: Mapping[str, AppPolicy]) -> None:
-        """Compare those whose rules depend on the time with what they may do now.
+        """Compare the connections whose rules depend on the time with their permissions now.
 
-        By rules in memory: a window closes also while the database is away. The clock on the wall decides; if it
-        was set back, every moment that has come may be to come again.
+        This uses the rules in memory: a time window closes also while the database is unavailable. The wall clock
+        decides. If it was set back, moments that have come may lie in the future again, so all are compared.
         """
         now = self._services.clock.now()
         set_back = now < self._looked_at
@@ -224,17 +228,19 @@ class Follower:
             kept = self._reassessor.compare(concerned, PermissionsCache(policies, now))
             if any(set(permissions.grants) != set(one.grants) for one, permissions in kept):
                 self._regrant()
-        self._looked_at = now  # not before: a clock that was set back is noticed until it was acted on
+        self._looked_at = (
+            now  # last: if this step fails, the next one notices again that the clock was set back
+        )
 
     def _judge_partners(self) -> frozenset[str]:
-        """Judge the people of partners with other terms or newer evidence; return the partners with newer evidence.
+        """Judge the people of partners with changed terms or newer evidence; return the partners with newer evidence.
 
-        While some could not be judged the gateway is stale, though the sequence itself is read.
+        While some of them cannot be judged, the gateway is stale although the sequence itself is read.
         """
         try:
             try:
                 self._judge_moved()
-            finally:  # one partner's trouble keeps no other's evidence from being acted on
+            finally:  # an error with one partner's terms does not delay the evidence of the others
                 with self._evidence.taken() as partners:
                     self._judge_people(partners)
         except BaseException:
@@ -246,7 +252,7 @@ class Follower:
     def _judge_moved(self) -> None:
         moved = dict(self._moved)
         self._judge_people(moved)
-        # Who was judged before its partner's terms changed once more is judged once more.
+        # If a partner's terms changed again meanwhile, its people are judged again.
         self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
 
     def _judge_people(self, partners: Iterable[str]) -> None:
@@ -254,7 +260,7 @@ class Follower:
         for start in range(0, len(theirs), reassessing.JUDGED_AT_ONCE):
             found = map(self._connections.get, theirs[start : start + reassessing.JUDGED_AT_ONCE])
             self._reassessor.judge([one for one in found if one is not None])
-            self._follow()  # a withdrawal does not wait until a large partner's people are all judged
+            self._follow()  # a withdrawal does not wait until all people of a large partner are judged
 
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
@@ -284,15 +290,15 @@ class Follower:
             self._end_all()
             raise IntegrityError(
                 "changes-rewound",
-                f"change {self._seq}, which this gateway has acted on, is not in the database any more",
+                f"change {self._seq}, which this gateway has acted on, is no longer in the database",
                 hint=f"{_REWOUND}: {_REWOUND_HINT}",
             )
         return read[1:]
 
     def _end_all(self) -> None:
-        """End every live connection: what they rest on may be gone, and no withdrawal would be found any more.
+        """End every live connection: its changes may be lost, and a later withdrawal would not be found.
 
-        At each poll, for a judgement that was under way may have been admitted meanwhile.
+        At each poll, because a judgement that was under way may have been admitted meanwhile.
         """
         self._rewound = True
         every = self._connections.all()
@@ -303,15 +309,15 @@ class Follower:
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted
         self._connections.note_change(changes[-1].seq, affected_ids(changes))
-        # 2. and 3. those that are concerned by name
+        # 2. and 3. the connections of the ids that the changes name
         self._reassessor.judge(self._affected.named_in(changes))
         self._reassessor.end_improved(self._affected.anonymous_in(changes))
         self._end_chosen(changes)
-        # ... and all, if the rules themselves changed; judged from memory, they are many
+        # ... and all connections, if the rules changed; from memory, because they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
             self._compare_with_policy()
-        for seq in rules:  # 6. each by its own number: what is not in force is not confirmed
+        for seq in rules:  # 6. each by its own number, which is confirmed once the policy is in force
             self._publish(seq)
         if any(change.kind is ChangeKind.ORDER for change in changes):
             self._order_changed()
@@ -323,7 +329,7 @@ class Follower:
                 self._evidence.changed(change.subject, change.seq)
 
     def _end_chosen(self, changes: Sequence[ChangeRecord]) -> None:
-        """Have the next connection refused, then end those that are there: their peers want to show something else."""
+        """Refuse the next connection once, then end the live ones: their peers want to show another certificate."""
         chosen = {
             one.subject
             for one in changes

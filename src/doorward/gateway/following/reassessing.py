@@ -1,6 +1,6 @@
-"""Live connections are judged again: those that lost are ended at once, the others keep what they may do now.
+"""Judging live connections again: end at once those that lost permissions, note the new permissions of the others.
 
-Not here: which ones (concerned) and when (follower), the judgement itself (`access.deciding`), and cutting (ending).
+Not here: which ones (affected) and when (follower), the judgement itself (`access.deciding`), and cutting (ending).
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import ConnectionPermissions, loses_permissions
 
 COMPARED_AT_ONCE = 500
-"""Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
+"""Connections compared with a new policy before those that lost permissions are ended: some milliseconds."""
 
 JUDGED_AT_ONCE = 100
-"""Connections judged again before those of them that lost are ended, and before newer changes are looked at
-if a partner's terms or evidence are the reason: some tens of milliseconds."""
+"""Connections judged again before those that lost permissions are ended: some tens of milliseconds.
+
+If a partner's terms or evidence are the reason, newer changes are read after so many connections, too."""
 
 _NOT_ABOUT_IT = (DoorwardError, MemoryError, OSError)
-"""What keeps a connection from being judged and says nothing about it: the store is away, memory or files are
-short. No connection is ended for it; it is tried again, and until then the gateway is stale."""
+"""Errors that say nothing about the connection: the database is unavailable, memory or files are short.
+
+No connection is ended because of them; the judgement is tried again, and until then the gateway is stale."""
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -45,7 +47,7 @@ class Reassessor:
         connections: the registry.
         ender: ends connections.
         clock: now.
-        regrant: called when live connections gained what their grants do not show.
+        regrant: called if live connections gained permissions that their grants do not show.
         lifetime: of connections.
     """
 
@@ -67,10 +69,10 @@ class Reassessor:
         self._lifetime = lifetime
 
     def judge(self, connections: Sequence[LiveConnection]) -> None:
-        """Judge connections again, by everything that is known now; end those that lost.
+        """Judge connections again by the present state of the database; end those that lost permissions.
 
         Raises:
-            DoorwardError, MemoryError, OSError: what says nothing about a connection; none is ended for it.
+            DoorwardError, MemoryError, OSError: an error that says nothing about a connection; none is ended for it.
         """
         # One judgement serves all connections of one certificate to one application from one address.
         alike: dict[tuple[str, str, bytes], list[LiveConnection]] = {}
@@ -81,9 +83,9 @@ class Reassessor:
             self._judge(groups[start : start + JUDGED_AT_ONCE])
 
     def end_improved(self, connections: Sequence[LiveConnection]) -> None:
-        """End anonymous connections that showed a certificate which is good enough for more by now.
+        """End anonymous connections that showed a certificate which is good now.
 
-        Their peers come back and are judged again. Those with no better certificate stay: they have nothing to lose.
+        Their peers connect again and are judged again. Connections without a good certificate stay.
 
         Raises:
             DoorwardError, MemoryError, OSError: as `judge`.
@@ -101,7 +103,7 @@ class Reassessor:
     def compare(
         self, connections: Sequence[LiveConnection], cache: PermissionsCache
     ) -> list[tuple[LiveConnection, ConnectionPermissions]]:
-        """End connections that lost something by newer rules, and return the others with what they may do now."""
+        """End connections that lost permissions by newer rules; return the others with their new permissions."""
         kept: list[tuple[LiveConnection, ConnectionPermissions]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):
             lost = []
@@ -121,8 +123,8 @@ class Reassessor:
         return kept
 
     def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
-        """Judge one connection of each group; end those that lost before others are looked at."""
-        # By the youngest, which may stay longest: each one's own lifetime is held below.
+        """Judge one connection of each group; end the connections that lost permissions before the next step."""
+        # The youngest connection of each group may stay longest; the lifetime of each one is applied below.
         youngest = [max(same, key=lambda one: one.opened_at) for same in alike]
         decisions = self._decide(youngest)
         judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
@@ -137,16 +139,16 @@ class Reassessor:
             self._regrant()
 
     def _decide(self, connections: Sequence[LiveConnection]) -> Sequence[AccessDecision | None]:
-        """Return a decision for each, in this order; None for one that a defect of ours keeps from being judged.
+        """Return a decision for each connection, in this order; None if a bug prevents the judgement of one.
 
-        One unforeseen defect must not keep all others from being judged, and new connections from being let
-        in, again and again. So these are then judged one by one, to find the one that has it.
+        A bug that one connection triggers must not prevent the judgement of all others and, because the gateway would
+        be stale, refuse all new connections. So after an unexpected error the connections are judged one by one.
         """
         try:
             return self._reassess_all(connections)
         except _NOT_ABOUT_IT:
             raise
-        except Exception:  # noqa: BLE001  whatever it is, it is looked for one by one
+        except Exception:  # noqa: BLE001  any bug: find the connection that triggers it
             return [self._decide_alone(one) for one in connections]
 
     def _decide_alone(self, connection: LiveConnection) -> AccessDecision | None:
@@ -156,7 +158,7 @@ class Reassessor:
             raise
         except Exception:  # noqa: BLE001  fail closed, for this one alone
             _log.exception(
-                "a connection cannot be judged anew and is ended",
+                "a connection cannot be judged again and is ended",
                 connection=connection.connection_id,
                 certificate_sha256=connection.sha256,
                 application=connection.application_id,
@@ -171,15 +173,15 @@ class Reassessor:
 def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
     """Return whether a connection may no longer do everything that it might before.
 
-    One that has another name now, as a partner's new terms read the same certificate, has lost all: the
-    application was told the former name. One with another session epoch has lost its sessions: Envoy compares tokens
-    with the epoch that it was told.
+    If a partner's new terms read another name from the same certificate, the connection has lost everything: the
+    application got the former name. If the session epoch changed, the connection has lost its sessions: Envoy compares
+    tokens with the epoch that it got when the connection was admitted.
     """
     if now.verdict.outcome is not Outcome.GOOD or one.permissions is None or now.permissions is None:
         return True
     if now.principal is None or now.principal.id != one.principal_id:
         return True
-    # The portal looks every session up; its answer to a sign-out has to arrive.
+    # The portal looks up every session itself, and its answer to a sign-out must still reach the browser.
     if one.sessions.epoch != now.sessions.epoch and one.application_id != PORTAL_APPLICATION:
         return True
     return loses_permissions(one.permissions, now.permissions)

@@ -114,7 +114,7 @@ def test_a_judgement_by_a_policy_not_yet_enforced_is_refused(place: Place) -> No
     place.gate = PolicyGate()
     with capture_logs() as logs:
         refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
-    assert "did not come to enforce" in logs[0]["detail"]
+    assert "does not enforce the newest policy yet" in logs[0]["detail"]
     assert len(place.decider.judgements) == 1
     assert place.recorded == []
 

@@ -165,7 +165,7 @@ def test_a_follower_that_read_nothing_yet_is_not_fresh(scene: Scene) -> None:
     """Before the first reading nobody is let in."""
     fresh = scene_of(scene.world).follower
     assert not fresh.fresh()
-    assert fresh.trouble() == "the change sequence is not readable: new connections are refused"
+    assert fresh.trouble() == "the change sequence cannot be read: new connections are refused"
     fresh.step()
     assert fresh.fresh()
     assert fresh.trouble() == ""
@@ -340,7 +340,7 @@ def test_a_sequence_that_was_put_back_ends_every_connection(scene: Scene, others
     assert scene.follower.rewound
     assert scene.follower.trouble() == (
         "the database was put back to an older state: live connections were ended, new ones are refused; "
-        "look for what is lost, then restart the gateway"
+        "find out which changes are lost, then restart the gateway"
     )
     assert [(line["event"], line.get("connections"), line.get("code")) for line in logs] == [
         ("the database was put back to an older state: every live connection is ended", 3, None),
