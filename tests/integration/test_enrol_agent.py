@@ -155,7 +155,7 @@ def test_a_server_of_the_authority_with_another_name_is_refused(door: Door, tmp_
     """The root is right, the host is not: a broken-into neighbour does not get the token."""
     error = refusal(lambda: run(door, door.link(host="other.localhost"), tmp_path))
     assert error.code == "server-not-trusted"
-    assert "somebody may be listening" in error.hint
+    assert "somebody may intercept" in error.hint
 
 
 def test_somebody_in_the_middle_gets_no_token(door: Door, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_answers_that_are_none_are_refused(door: Door, tmp_path: Path, answer: b
     error = refusal(lambda: fetch_from(door, tmp_path, answer))
     assert error.code == code
     assert isinstance(error, MalformedInput if "malformed" in code else Unavailable)
-    assert ("broke off" in error.detail) is (code == "server-unreachable")
+    assert ("closed the connection" in error.detail) is (code == "server-unreachable")
 
 
 def test_a_server_that_drips_does_not_hold_us(door: Door, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Floor 5: what runs on the machine of the user; it stays small."""
+"""Floor 5: the code that runs on the user's machine; it stays small."""

@@ -1,13 +1,13 @@
 """Enrolment on the user's machine: a one-time link becomes a key, a certificate and files.
 
 The steps:
-1. the key is made here and stored, before anything is asked of anybody;
-2. the root certificate is fetched over a connection that proves nothing, and compared with the link's
-   SHA-256; nothing secret is sent on that connection;
-3. a new connection: the server proves its name by exactly that root, and gets token and request;
-4. what comes back is checked (credential) and kept at once;
-5. the files are written (store).
-Each run that is cut off can be repeated with the same command. The key never leaves the machine.
+1. the key is made here and stored, before any request is sent;
+2. the root certificate is fetched over an unauthenticated connection and compared with the SHA-256 in the link;
+   no secret is sent on that connection;
+3. on a new connection the server proves its name by exactly that root, and then gets the token and the CSR;
+4. the answer is checked (`credential`) and stored at once;
+5. the files are written (`store`).
+If a run is interrupted, the same command continues it. The key never leaves the machine.
 
 Not here: renewal. Standard: RFC 2986 (request), RFC 6750 section 2.1 (token), RFC 9457 (refusals).
 """
@@ -26,7 +26,7 @@ from doorward.agent.credential import Credential, parse_credential, parse_root
 from doorward.agent.link import Link
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
-from doorward.agent.transport import REQUEST_SECONDS, Answer, fetch, pinned_context, unverified_context
+from doorward.agent.transport import REQUEST_SECONDS, Response, fetch, pinned_context, unverified_context
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock, KeyFactory, KeyKind, PrivateKey, RandomSource
 from doorward.pki.csr import build_csr
@@ -38,10 +38,10 @@ _MAX_SENTENCE = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """An identity that is on this machine now.
+    """An identity that is now on this machine.
 
-    `p12_password` is the password that was made for the `.p12` file, to be shown once and kept
-    nowhere. `previous` is where older files went, if there were any.
+    `p12_password` is the password of the `.p12` file; it is shown once and stored nowhere. `previous` is the
+    folder to which older files were moved, None if there were none.
     """
 
     credential: Credential
@@ -88,28 +88,27 @@ def enroll(
 
     Args:
         link: from `parse_link`.
-        out: the folder; made where it is missing (mode 0700).
+        out: the folder; made if it is missing (mode 0700).
         clock: for the dates of the certificate.
         random: for the password of the `.p12` file.
         factory: makes the private key.
         key_kind: its kind; Windows and macOS import P-256, P-384 and RSA.
-        p12_form: how the `.p12` file is encoded; `choose_form` knows what a target takes.
-        force: set an identity aside that is in the folder already.
+        p12_form: how the `.p12` file is encoded; `choose_form` returns the form that a target can import.
+        force: if the folder holds an identity already, move it aside.
         seconds: for each of the two requests.
 
     Raises:
-        RequestRefused: `identity-exists`, `root-not-pinned`, `server-not-trusted`, what
-            `parse_credential` refuses, and what the server refuses by its own code
-            (`invitation-invalid`, …).
-        Unavailable: `server-unreachable`, `server-too-slow`, and the server's own.
-        MalformedInput: answers that are none.
+        RequestRefused: `identity-exists`, `root-not-pinned`, `server-not-trusted`, the codes of
+            `parse_credential`, and the server's own codes (`invitation-invalid`, …).
+        Unavailable: `server-unreachable`, `server-too-slow`, and the server's own codes.
+        MalformedInput: the answer cannot be read.
         ConfigurationError: `folder-unusable`. IntegrityError: `key-exposed`, `key-damaged`.
     """
     password = make_password(random)
     folder = IdentityFolder(out)
     # 1. the key
     key = folder.begin(lambda: factory.generate(key_kind), force=force)
-    credential = _take_up(folder, link, key, clock)
+    credential = _resume(folder, link, key, clock)
     if credential is None:
         # 2. the root
         root = fetch_root(link, seconds)
@@ -132,7 +131,7 @@ def enroll(
 
 
 def fetch_root(link: Link, seconds: float = REQUEST_SECONDS) -> x509.Certificate:
-    """Return the root certificate that the link pins; the connection itself proves nothing.
+    """Return the root certificate that the link pins; the connection itself is not authenticated.
 
     Raises:
         RequestRefused: `root-not-pinned`. MalformedInput: `root-malformed`. Unavailable: no answer.
@@ -146,12 +145,12 @@ def fetch_root(link: Link, seconds: float = REQUEST_SECONDS) -> x509.Certificate
 def request_certificate(
     link: Link, root: x509.Certificate, key: PrivateKey, seconds: float = REQUEST_SECONDS
 ) -> bytes:
-    """Return the PEM chain that the server gives for the token and a request of that key.
+    """Send the token and a CSR of that key; return the PEM chain that the server answers.
 
     Raises:
-        RequestRefused, Unavailable, MalformedInput: as the server says, or without a proper answer.
+        RequestRefused, Unavailable, MalformedInput: the server's refusal, or its answer is unusable.
     """
-    # The name in a request is a hint that the server does not follow; so none is told.
+    # The server ignores the name in the CSR, so the CSR says nothing about the user.
     body = build_csr(key, "enrolment")
     headers = {
         "Authorization": f"Bearer {link.token}",
@@ -165,8 +164,8 @@ def request_certificate(
     return answer.body
 
 
-def read_problem(answer: Answer, link: Link) -> DoorwardError:
-    """Return the server's refusal as an error; its words are made safe for a terminal.
+def read_problem(answer: Response, link: Link) -> DoorwardError:
+    """Return the server's refusal as an error; its text is made safe for a terminal.
 
     Standard: RFC 9457 section 3.
     """
@@ -176,17 +175,17 @@ def read_problem(answer: Answer, link: Link) -> DoorwardError:
         members = None
     code = members.get("code") if isinstance(members, dict) else None
     if not isinstance(members, dict) or not isinstance(code, str) or not _CODE.fullmatch(code):
-        hint = "check that the link is whole; a proxy may be in the way"
-        detail = f"{link.authority} does not answer as an enrolment server does (status {answer.status})"
+        hint = "check that you copied the whole link; if it is complete, a proxy may answer instead of the server"
+        detail = f"{link.authority} did not answer as an enrolment server (HTTP status {answer.status})"
         return MalformedInput("server-answer-malformed", detail, hint=hint)
     detail, hint = _sentence(members.get("detail")), _sentence(members.get("hint"))
-    # 429 and 5xx may be otherwise in a while; everything else is an answer.
+    # After 429 and 5xx a later try may succeed; every other status is final.
     kind = Unavailable if answer.status == 429 or answer.status >= 500 else RequestRefused  # noqa: PLR2004
-    return kind(code, detail or "the server refused", hint=hint)
+    return kind(code, detail or "the server refused the request and gave no reason", hint=hint)
 
 
-def _take_up(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) -> Credential | None:
-    """Return what an earlier run received and could not install, where it is whole and of this authority."""
+def _resume(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) -> Credential | None:
+    """Return the credential that an earlier run received but did not install, if it is complete and by this authority."""
     received = folder.received()
     if not {ROOT, CHAIN} <= received.keys():
         return None
@@ -200,7 +199,7 @@ def _take_up(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) 
 def _install(
     folder: IdentityFolder, key: PrivateKey, credential: Credential, password: str, form: Pkcs12Form
 ) -> Path | None:
-    """Write the last files, the `.p12` among them; return where older ones went."""
+    """Write the last files, including the `.p12`; return the folder to which older files were moved."""
     p12 = render_pkcs12(
         key,
         credential.certificate,
@@ -222,6 +221,6 @@ def _pem(credential: Credential) -> bytes:
 
 
 def _sentence(value: object) -> str:
-    """Return a sentence of a peer without control characters: they could repaint the user's terminal."""
+    """Return a sentence of the server without control characters, which could rewrite the user's terminal."""
     text = value if isinstance(value, str) else ""
     return "".join(character for character in text if character.isprintable())[:_MAX_SENTENCE]

@@ -1,7 +1,7 @@
-"""What comes back from an enrolment, and every check before it is kept.
+"""The answer to an enrolment request, and every check before it is stored.
 
-Not here: fetching (client) and storing (store). The server proved that it belongs to the link's
-authority; these checks find its mistakes, and a certificate that was meant for another key.
+Not here: fetching (`client`) and storing (`store`). The server has proved that it belongs to the link's
+authority. These checks find its mistakes, such as a certificate for another key.
 Standard: RFC 8555 section 9.1 (PEM chain), RFC 5280 sections 4.2.1.12 and 6.1.
 """
 
@@ -22,7 +22,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.ports import PrivateKey, PublicKey
 
 MAX_CHAIN = 5
-"""Leaf, and more intermediates than any authority of ours has."""
+"""The leaf and four intermediates; our own authorities have one intermediate."""
 
 CLOCK_SKEW = timedelta(minutes=5)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -39,18 +39,18 @@ class Credential:
 
     @property
     def name(self) -> str:
-        """The holder's name, fit for a file name; a server does not choose paths on this machine."""
+        """The holder's name if it is safe as a file name, otherwise `identity`: the server must not choose paths here."""
         names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         text = str(names[0].value) if names else ""
         return text if _NAME.fullmatch(text) else "identity"
 
 
 def parse_root(data: bytes, sha256: str) -> x509.Certificate:
-    """Return the root certificate of an answer, when it is the one that the link pinned.
+    """Return the root certificate of an answer if it is the one that the link pins.
 
     Args:
-        data: PEM; exactly one certificate. A second one would be trusted by whoever loads the file
-            as it came, while only the first was compared.
+        data: PEM; exactly one certificate. If there were two, only the first would be compared, but every program
+            that loads the file would trust both.
         sha256: lower-case hex of the DER.
 
     Raises:
@@ -59,13 +59,15 @@ def parse_root(data: bytes, sha256: str) -> x509.Certificate:
     """
     roots = _parse_pem(data, "root-malformed", "the root certificate")
     if len(roots) != 1:
-        raise MalformedInput("root-malformed", "the server sent more than one root certificate")
+        raise MalformedInput(
+            "root-malformed", "the server sent more than one root certificate, and exactly one is expected"
+        )
     found = hashlib.sha256(roots[0].public_bytes(Encoding.DER)).hexdigest()
     if not hmac.compare_digest(found, sha256):
         raise RequestRefused(
             "root-not-pinned",
-            "the server's root certificate is not the one in your link",
-            hint="somebody may be listening in; use another network, or ask for a new link",
+            "the server's root certificate is not the one that your link names",
+            hint="somebody may intercept the connection: use another network, or ask for a new link",
         )
     return roots[0]
 
@@ -73,8 +75,8 @@ def parse_root(data: bytes, sha256: str) -> x509.Certificate:
 def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: datetime) -> Credential:
     """Return the certificate of an answer after every check.
 
-    1. PEM, leaf first, at most 5; 2. the leaf's key is ours; 3. it is in time; 4. it is for clients;
-    5. it chains to the root.
+    1. PEM, leaf first, at most 5; 2. the leaf holds our key; 3. the leaf is within its dates; 4. the leaf is for
+    clients; 5. the chain ends in the root.
 
     Args:
         data: PEM chain without the root.
@@ -87,28 +89,32 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
         RequestRefused: `certificate-of-another-key`, `certificate-out-of-time`,
             `certificate-not-for-clients`, `certificate-not-trusted`.
 
-    Standard: RFC 5280 section 6.1. Not checked: revocation; it is seconds old.
+    Standard: RFC 5280 section 6.1. Not checked: revocation, because the certificate is seconds old.
     """
     # 1. form
     leaf, *issuers = _parse_pem(data, "chain-malformed", "the certificate")
     # 2. key
     if _key_bits(leaf.public_key()) != _key_bits(key.public_key()):
-        raise _refused("certificate-of-another-key", "the certificate is for another key than yours")
+        raise _refused(
+            "certificate-of-another-key", "the server sent a certificate for another key than yours"
+        )
     # 3. time
     if now < leaf.not_valid_before_utc - CLOCK_SKEW or now >= leaf.not_valid_after_utc:
         raise _refused(
             "certificate-out-of-time",
-            f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and here it is "
-            f"{now:%Y-%m-%d %H:%M} UTC",
-            hint="set the clock of this machine",
+            f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, but the clock of this "
+            f"machine says {now:%Y-%m-%d %H:%M} UTC",
+            hint="set the clock of this machine, then run the command again",
         )
     # 4. purpose
     try:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except Exception:  # noqa: BLE001  there is none, there are two, or one of all extensions does not parse
+    except Exception:  # noqa: BLE001  no such extension, two of them, or any extension that does not parse
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        raise _refused("certificate-not-for-clients", "the certificate is not one for clients")
+        raise _refused(
+            "certificate-not-for-clients", "the certificate is not for client authentication (no clientAuth)"
+        )
     # 5. chain
     moment = max(now, leaf.not_valid_before_utc)
     verifier = (
@@ -118,7 +124,7 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
         verifier.verify(leaf, issuers)
     except VerificationError:
         raise _refused(
-            "certificate-not-trusted", "the certificate is not by the authority of your link"
+            "certificate-not-trusted", "the certificate was not issued by the authority of your link"
         ) from None
     return Credential(certificate=leaf, issuers=tuple(issuers), root=root)
 
@@ -126,14 +132,14 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
 def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
     blocks = _PEM.findall(data)
     if not 1 <= len(blocks) <= MAX_CHAIN or data.count(b"-----BEGIN") != len(blocks):
-        raise MalformedInput(code, f"the server did not send {what}")
+        raise MalformedInput(code, f"the server did not send {what} as PEM")
     try:
         certificates = [x509.load_pem_x509_certificate(block) for block in blocks]
         for certificate in certificates:
             certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             certificate.subject.public_bytes()
-    except Exception:  # noqa: BLE001  key and name are parsed late; the library raises anything at all
-        raise MalformedInput(code, f"{what} that the server sent cannot be read") from None
+    except Exception:  # noqa: BLE001  key and name are parsed only here, and the library raises many types
+        raise MalformedInput(code, f"{what} that the server sent cannot be parsed") from None
     return certificates
 
 
@@ -144,6 +150,6 @@ def _key_bits(key: object) -> bytes:
 
 
 def _refused(
-    code: str, detail: str, hint: str = "ask your administrator; nothing was installed"
+    code: str, detail: str, hint: str = "nothing was installed; ask your administrator"
 ) -> RequestRefused:
     return RequestRefused(code, detail, hint=hint)

@@ -1,10 +1,10 @@
-"""The one-time link that turns into a certificate: its text, both ways.
+"""The one-time link for an enrolment: parsing and rendering its text.
 
     https://enroll.corp.example:8443/join#token=<base64url>&sha256=<hex of the root certificate>
 
-Not here: what is done with it (agent.client) and where tokens come from (directory.invitations).
-Token and pin stand in the fragment, which no browser, previewer or proxy ever sends: opening the
-link cannot spend it, and no log on the way holds it (docs/design/0003).
+Not here: the enrolment itself (`agent.client`), making tokens (`directory.invitations`).
+The token and the pin are in the fragment, which no browser, link preview or proxy sends. So opening the link
+does not use it up, and no log on the way contains it (docs/design/0003).
 Standard: RFC 3986 sections 3.2.2 and 3.5, RFC 6761 section 6.3 (`.localhost`).
 """
 
@@ -30,15 +30,15 @@ _LINK = re.compile(
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _PIN = re.compile(r"[0-9a-f]{64}")
-_QUOTE = "copy the whole link and put it in single quotes: the shell treats & and # as its own"
+_QUOTE = "copy the whole link and put it in single quotes, because & and # have a meaning in the shell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A one-time link.
 
-    `host` is a lower-case DNS name, or an IP address without brackets; `token` is the one-time secret
-    and is not shown by `repr`; `root_sha256` is the lower-case hex SHA-256 of the root certificate.
+    `host` is a lower-case DNS name or an IP address without brackets. `token` is the one-time secret; `repr` does not
+    show it. `root_sha256` is the SHA-256 of the root certificate, lower-case hex.
     """
 
     host: str
@@ -48,7 +48,7 @@ class Link:
 
     def __post_init__(self) -> None:
         if not _is_host(self.host) or not 0 < self.port <= HIGHEST_PORT:
-            raise MalformedInput("link-malformed", "the link names no host and port that can be reached")
+            raise MalformedInput("link-malformed", "the host or the port of the link is not valid")
         if not _TOKEN.fullmatch(self.token):
             raise MalformedInput("link-malformed", "the link's token is damaged", hint=_QUOTE)
         if not _PIN.fullmatch(self.root_sha256):
@@ -56,7 +56,7 @@ class Link:
 
     @property
     def authority(self) -> str:
-        """Host and port as they stand in a URL and in a Host field; the default port is left out."""
+        """Host and port as in a URL and in a Host field, without the default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
 
@@ -72,19 +72,19 @@ class Link:
 
 
 def _is_host(host: str) -> bool:
-    """Say whether this is a DNS name (letters, digits, hyphens) or an IP address in normal form."""
+    """Return whether this is a DNS name (letters, digits, hyphens) or an IP address in normal form."""
     try:
         return str(ipaddress.ip_address(host)) == host
     except ValueError:
         pass
     labels = host.split(".")
-    # A name whose last label is a number would be read as an IPv4 address by some resolvers
-    # (WHATWG URL, "ends in a number"): 127.1 must not mean different machines to different programs.
+    # Some resolvers read a name with a numeric last label as an IPv4 address (WHATWG URL, "ends in a number"):
+    # 127.1 must not mean different machines to different programs.
     return len(host) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()  # noqa: PLR2004 - RFC 1035
 
 
 def render_link(link: Link) -> str:
-    """Return the link as text; a secret, to be shown to one person and written to no log.
+    """Return the link as text. It is a secret: show it to one person, and write it to no log.
 
     Standard: RFC 3986 section 5.3.
     """
@@ -92,23 +92,25 @@ def render_link(link: Link) -> str:
 
 
 def parse_link(text: str) -> Link:
-    """Return the link of a text that somebody copied from a message.
+    """Return the link in a text that a person copied from a message.
 
     Args:
-        text: at most 1024 characters; white space around it is ignored, inside it is a fault.
+        text: at most 1024 characters; white space around the link is ignored, white space inside is refused.
 
     Returns:
         The link, host and pin in lower case.
 
     Raises:
-        MalformedInput: `link-malformed`, with a hint that names the usual slip. The text itself is
-            in no message: it may hold the secret.
+        MalformedInput: `link-malformed`, with a hint for the usual mistakes. No message repeats the text,
+            because it may hold the secret.
 
     Standard: RFC 3986.
     """
     text = text.strip()
     if len(text) > MAX_LINK_CHARACTERS:
-        _refuse("this is too long for a one-time link")
+        _refuse(
+            f"a one-time link has at most {MAX_LINK_CHARACTERS} characters, and this text has {len(text)}"
+        )
     found = _LINK.fullmatch(text)
     if not found:
         _refuse_form(text)
@@ -116,10 +118,10 @@ def parse_link(text: str) -> Link:
     for member in found["fragment"].split("&"):
         name, equals, value = member.partition("=")
         if not equals or name not in ("token", "sha256") or name in members:
-            _refuse("the part of the link after # is damaged", _QUOTE)
+            _refuse("the part of the link after # is damaged: it must be token=…&sha256=…", _QUOTE)
         members[name] = value
     if len(members) != 2:  # noqa: PLR2004 - token and sha256
-        _refuse("the link is cut short after #", _QUOTE)
+        _refuse("the end of the link is missing: after # it must have token=…&sha256=…", _QUOTE)
     return Link(
         host=found["host"].strip("[]").lower(),
         port=int(found["port"] or DEFAULT_PORT),
@@ -133,7 +135,7 @@ def _refuse(detail: str, hint: str = "ask for a new link: doorward invite NAME")
 
 
 def _refuse_form(text: str) -> NoReturn:
-    """Name the usual slip of a text that is not of the form of a link."""
+    """Refuse a text that does not look like a link; name the usual mistake."""
     if text.startswith("http://"):
         _refuse("a one-time link starts with https://")
     if text.startswith("https://") and "#" not in text:

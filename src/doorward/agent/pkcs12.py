@@ -1,7 +1,7 @@
 """The `.p12` file that browsers and operating systems import: its two encodings and its password.
 
-Not here: where it is written (store). What is known of importers in November 2026, with its sources in
-docs/how-to/import-your-certificate.md:
+Not here: writing the file (`store`). Which importer accepts which form (November 2026; sources in
+docs/how-to/import-your-certificate.md):
 
 | importer                                  | modern              | legacy |
 |-------------------------------------------|---------------------|--------|
@@ -9,13 +9,13 @@ docs/how-to/import-your-certificate.md:
 | Windows Server 2016 and older             | no                  | yes    |
 | Firefox, Chromium on Linux (NSS)          | yes                 | yes    |
 | macOS 14 and older, iOS of that time      | no                  | yes    |
-| macOS 26                                  | only told the format| yes    |
+| macOS 26                                  | if told the format  | yes    |
 | Android 12 and older                      | no                  | yes    |
 | Java 16 and later, OpenSSL 3              | yes                 | yes    |
 
-So modern is the default, and legacy if the file goes to macOS, iOS or Android. What is old in the legacy
-form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
-agent makes; nobody can choose another.
+So the default is modern; for macOS, iOS and Android it is legacy. The old algorithms of the legacy form (3DES, a
+MAC with SHA-1) are no weakness with a password of 120 random bits. The agent always makes such a password; a user
+cannot choose another.
 Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.
 """
 
@@ -55,11 +55,11 @@ class Target(Enum):
 
 
 _LEGACY_TARGETS = frozenset({Target.MACOS, Target.IOS, Target.ANDROID})
-"""All their versions take the legacy form; not all take the modern one."""
+"""All versions of these import the legacy form; some do not import the modern one."""
 
 
 def choose_form(target: Target) -> Pkcs12Form:
-    """Return the form that every version in use of the target takes."""
+    """Return the form that every version of the target in use can import."""
     return Pkcs12Form.LEGACY if target in _LEGACY_TARGETS else Pkcs12Form.MODERN
 
 
@@ -69,9 +69,9 @@ def own_target(platform: str) -> Target:
 
 
 def make_password(random: RandomSource) -> str:
-    """Return 120 random bits as four groups of six, of letters and digits that are hard to confuse.
+    """Return 120 random bits as four groups of six letters and digits that are hard to confuse.
 
-    27 characters of ASCII: some importers cut at 32, and they disagree about how others are encoded.
+    It has 27 ASCII characters: some importers cut at 32, and importers encode other characters differently.
     """
     text = base64.b32encode(random.token(15)).decode("ascii").lower()
     return "-".join(text[start : start + 6] for start in range(0, 24, 6))
@@ -91,9 +91,9 @@ def render_pkcs12(
     Args:
         key: the certificate's private key.
         certificate: the leaf.
-        issuers: the intermediates that a server needs. Not the root: a file that is opened to import
-            a certificate should not offer to trust an authority as well.
-        name: what importers show.
+        issuers: the intermediates that a server needs. The root is left out: importing a certificate should not
+            also offer to trust an authority.
+        name: the name that importers show.
         password: ASCII.
         form: which encoding.
 
@@ -108,7 +108,7 @@ def _encryption(password: str, form: Pkcs12Form) -> KeySerializationEncryption:
     builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
     if form is Pkcs12Form.LEGACY:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - what old importers can check
+        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - old importers check no other
     else:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
         builder = builder.hmac_hash(hashes.SHA256())

@@ -1,19 +1,19 @@
-"""Where an identity lies on its holder's machine, and how it gets there without ever being half there.
+"""The folder of an identity on its holder's machine, and how files are put there all or none.
 
     DIR/key.pem          the private key, mode 0600
     DIR/certificate.pem  the certificate
-    DIR/chain.pem        certificate and issuer, as servers and programs want them
-    DIR/root.pem         the root that the link pinned
+    DIR/chain.pem        certificate and issuer, for servers and programs
+    DIR/root.pem         the root that the link pins
     DIR/NAME.p12         all of it for browsers and operating systems, mode 0600
 
-The steps, each safe to be cut off after:
-1. `DIR/.enrolling/key.pem` is created, exclusively, before anything is asked of anybody;
-2. what comes back is written beside it;
-3. when all is there, `.enrolling` is renamed `.installing`, in one step;
-4. files that were in DIR before go to `DIR/previous-N`, and the new ones come in.
-A run that is repeated takes the key of step 1, the answer of step 2, or finishes step 4.
+The steps; a run may be interrupted after each of them:
+1. `DIR/.enrolling/key.pem` is created, exclusively, before any request is sent;
+2. the answer is written beside it;
+3. when all files are there, `.enrolling` is renamed to `.installing`, in one step;
+4. files that were in DIR before are moved to `DIR/previous-N`, and the new ones are moved to DIR.
+The next run takes the key of step 1 and the answer of step 2, or finishes step 4.
 
-Nothing is ever overwritten or deleted. Not here: what is in the files (client, credential, pkcs12).
+No file is ever overwritten or deleted. Not here: the content of the files (`client`, `credential`, `pkcs12`).
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class IdentityFolder:
         self._ready = directory / ".installing"
 
     def begin(self, make_key: Callable[[], PrivateKey], *, force: bool = False) -> PrivateKey:
-        """Return the key of a new identity: made and stored now, or stored by a run that was cut off.
+        """Return the key of a new identity: made and stored now, or stored by an interrupted run.
 
         Args:
-            make_key: called only where there is no such key.
-            force: begin another identity although there is one; the old files are set aside in the end.
+            make_key: called only if there is no such key.
+            force: make another identity although the folder has one; at the end the old files are moved aside.
 
         Raises:
             RequestRefused: `identity-exists`.
@@ -69,8 +69,8 @@ class IdentityFolder:
             if (self.directory / KEY).exists() and not force:
                 raise RequestRefused(
                     "identity-exists",
-                    f"there is an identity in {self.directory} already",
-                    hint="choose another folder with --out, or --force to set the old one aside",
+                    f"the folder {self.directory} already holds an identity",
+                    hint="choose another folder with --out, or move the old identity aside with --force",
                 )
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._pending.mkdir(mode=0o700, exist_ok=True)
@@ -84,12 +84,12 @@ class IdentityFolder:
         return key
 
     def received(self) -> dict[str, bytes]:
-        """Return what an earlier run received for the pending key and could not install: root and chain."""
+        """Return the root and the chain that an earlier run received for the pending key but did not install."""
         found = {name: _read(self._pending / name) for name in (ROOT, CHAIN)}
         return {name: data for name, data in found.items() if data}
 
     def keep(self, name: str, data: bytes) -> None:
-        """Keep one file for the pending identity; what an earlier run had kept is replaced.
+        """Store one file of the pending identity; a file of that name from an earlier run is replaced.
 
         Raises:
             ConfigurationError: `folder-unusable`.
@@ -101,13 +101,13 @@ class IdentityFolder:
             raise _unusable(self.directory, error) from None
 
     def finish(self, files: Mapping[str, bytes]) -> Path | None:
-        """Keep the last files and bring the whole identity into its folder.
+        """Store the last files and move the whole identity to its folder.
 
         Returns:
-            The folder into which older files went, or None where there were none.
+            The folder to which older files were moved, or None if there were none.
 
         Raises:
-            ConfigurationError: `folder-unusable`; running it again finishes the work.
+            ConfigurationError: `folder-unusable`; the next run finishes the work.
         """
         for name, data in files.items():
             self.keep(name, data)
@@ -118,13 +118,13 @@ class IdentityFolder:
             raise _unusable(self.directory, error) from None
 
     def _install(self) -> Path | None:
-        """Step 4; `key.pem` comes last, because it is what says that an identity is here."""
+        """Do step 4. `key.pem` is moved last, because its presence means that the folder holds an identity."""
         names = sorted((path.name for path in self._ready.iterdir()), key=lambda name: name == KEY)
         in_the_way = [self.directory / name for name in names if (self.directory / name).exists()]
-        # A whole set is set aside: a new key beside an old certificate would be two halves.
+        # All old files are moved together: a new key must not lie beside an old certificate.
         if names and KEY in names and (self.directory / KEY).exists():
             known = map(self.directory.joinpath, (KEY, CERTIFICATE, CHAIN, ROOT))
-            # The `.p12` file of another name holds the old key and certificate too.
+            # A `.p12` file under another holder's name holds the old key and certificate too.
             in_the_way += [path for path in (*known, *sorted(self.directory.glob("*.p12"))) if path.exists()]
         aside = self._set_aside(in_the_way)
         for name in names:
@@ -145,21 +145,23 @@ class IdentityFolder:
         return folder
 
     def _load_key(self, path: Path) -> PrivateKey | None:
-        """Return the key of an earlier run; one that others could have read or planted is not used."""
+        """Return the key of an earlier run; refuse it if other users could read or write its file."""
         data = _read(path)
         if data is None:
             return None
         status = path.lstat()
         if os.name == "posix" and (status.st_mode & 0o077 or status.st_uid != os.geteuid()):
-            hint = f"remove {path.parent} and begin anew"
-            raise IntegrityError("key-exposed", "others may have read the key of an earlier run", hint=hint)
+            hint = f"remove {path.parent}, then run the command again"
+            raise IntegrityError("key-exposed", f"other users could read or replace {path}", hint=hint)
         try:
             key = load_pem_private_key(data, password=None)
         except (ValueError, TypeError):
             key = None
         if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):
-            hint = f"remove {path.parent} and begin anew"
-            raise IntegrityError("key-damaged", "the key of an earlier run cannot be read", hint=hint)
+            hint = f"remove {path.parent}, then run the command again"
+            raise IntegrityError(
+                "key-damaged", f"{path}, the key of an earlier run, cannot be read", hint=hint
+            )
         return key
 
 
@@ -168,20 +170,20 @@ def _encode_key(key: PrivateKey) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """Return a plain file's bytes, at most 64 KiB; None for no file. A symbolic link is refused."""
+    """Return the first 64 KiB of a plain file; None if there is no file. A symbolic link is refused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("not a plain file")
+            raise OSError(f"{path.name} is not a plain file")
         return file.read(MAX_FILE_BYTES)
 
 
 def _unusable(folder: Path, error: OSError) -> ConfigurationError:
     why = error.strerror or str(error)
-    hint = "choose a folder of your own with --out; then run the same command again"
+    hint = "choose a folder that belongs to you with --out, then run the command again"
     return ConfigurationError(
         [Fault(code="folder-unusable", message=f"{folder} cannot be used: {why}", hint=hint)]
     )

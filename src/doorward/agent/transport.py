@@ -1,11 +1,11 @@
-"""One HTTPS request at a time, small and with a deadline, to a server that is pinned or not yet known.
+"""One small HTTPS request with a deadline, to a server that is pinned or not yet known.
 
-Not here: what is asked (client). The standard library alone, because this runs on every user's machine.
-- Connections: `.localhost` names are this machine and are never resolved (RFC 6761 section 6.3); a proxy
-  of the environment is used for other hosts only, and sees nothing but the host's name.
-- TLS 1.2 or 1.3, no trust store of the system, no compression, no session resumption.
-- No redirect is followed, no cookie kept, and no more than 64 KiB is read.
-- The deadline is for the whole request, not for each read: a server that drips bytes does not hold us.
+Not here: the content of requests (`client`). It uses the standard library only, because it runs on every user's machine.
+- Connections: `.localhost` names mean this machine and are never resolved (RFC 6761 section 6.3). A proxy from the
+  environment is used for other hosts only; the proxy learns the host's name and nothing else.
+- TLS 1.2 or 1.3, without the system's trust store, compression and session resumption.
+- No redirect is followed, no cookie is kept, and at most 64 KiB are read.
+- The deadline is for the whole request, not for each read: a server that sends single bytes cannot hold the agent.
 Standard: RFC 9112, RFC 9110 section 9.3.6 (CONNECT), RFC 6125 by the ssl module.
 """
 
@@ -35,8 +35,8 @@ MAX_PROXY_ANSWER_BYTES = 8 * 1024
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-class Place(Protocol):
-    """Where to connect: what `agent.link.Link` says of it."""
+class ServerEndpoint(Protocol):
+    """Host and port of a server; `agent.link.Link` is one."""
 
     @property
     def host(self) -> str:
@@ -50,17 +50,17 @@ class Place(Protocol):
 
     @property
     def authority(self) -> str:
-        """As in a Host field."""
+        """Host and port as in a Host field."""
         ...
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine, never to be resolved or proxied."""
+        """Whether it is this machine; then the name is not resolved and no proxy is used."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """Status, media type (lower case, without parameters) and at most 64 KiB of body."""
 
     status: int
@@ -69,7 +69,7 @@ class Answer:
 
 
 def unverified_context() -> ssl.SSLContext:
-    """Return the context for the one connection that fetches the root; nothing secret may be sent on it."""
+    """Return the TLS context of the connection that fetches the root; no secret may be sent on that connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
@@ -78,7 +78,7 @@ def unverified_context() -> ssl.SSLContext:
 
 
 def pinned_context(root_pem: str) -> ssl.SSLContext:
-    """Return a context that trusts exactly one root, and demands the host's name."""
+    """Return a TLS context that trusts exactly one root and checks the host's name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -87,7 +87,7 @@ def pinned_context(root_pem: str) -> ssl.SSLContext:
 
 
 def fetch(
-    place: Place,
+    server: ServerEndpoint,
     method: str,
     path: str,
     context: ssl.SSLContext,
@@ -95,57 +95,59 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     seconds: float = REQUEST_SECONDS,
-) -> Answer:
+) -> Response:
     """Make one request on one new connection.
 
     Args:
-        place: host and port.
+        server: host and port.
         method: `GET` or `POST`.
         path: absolute, ASCII.
-        context: how the server proves itself.
+        context: how the server is authenticated.
         headers: more header fields.
         body: of a POST.
-        seconds: for everything together.
+        seconds: for the whole request.
 
     Returns:
-        The answer, whatever its status.
+        The response, with any status.
 
     Raises:
         Unavailable: `server-unreachable`, `server-too-slow`.
         RequestRefused: `server-not-trusted`.
         MalformedInput: `server-answer-malformed`.
     """
-    alarm = _Alarm(seconds)
+    deadline = _Deadline(seconds)
     try:
-        with _dial(place, alarm) as raw, _secure(raw, place, context, alarm) as secure:
-            connection = http.client.HTTPConnection(place.host, place.port)
+        with _dial(server, deadline) as raw, _secure(raw, server, context, deadline) as secure:
+            connection = http.client.HTTPConnection(server.host, server.port)
             connection.sock = secure
-            common = {"Host": place.authority, "User-Agent": "doorward-agent", "Connection": "close"}
+            common = {"Host": server.authority, "User-Agent": "doorward-agent", "Connection": "close"}
             connection.request(method, path, body=body, headers={**common, **(headers or {})})
             with connection.getresponse() as response:
-                return _read(response, place, alarm)
+                return _read(response, server, deadline)
     except ssl.SSLCertVerificationError as error:
-        raise _not_trusted(place, error) from None
+        raise _not_trusted(server, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if alarm.rang or isinstance(error, TimeoutError):
-            detail = f"{place.authority} did not answer in time"
+        if deadline.expired or isinstance(error, TimeoutError):
+            detail = f"{server.authority} did not answer in time"
             raise Unavailable("server-too-slow", detail, hint="try again in a minute") from None
         if isinstance(error, OSError):
-            raise _unreachable(place, error, broke_off=alarm.connected) from None
-        raise MalformedInput("server-answer-malformed", f"{place.authority} does not speak HTTP") from None
+            raise _unreachable(server, error, closed=deadline.connected) from None
+        raise MalformedInput(
+            "server-answer-malformed", f"{server.authority} did not answer with HTTP"
+        ) from None
     finally:
-        alarm.cancel()
+        deadline.cancel()
 
 
-class _Alarm:
-    """Hangs up when the time of a request is over, whatever a thread of ours is waiting for."""
+class _Deadline:
+    """Closes the connection when the time of a request is over, also while a thread waits on it."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.rang = False
+        self.expired = False
         self.connected = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._ring)
+        self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
         self._timer.start()
 
@@ -156,66 +158,70 @@ class _Alarm:
     def cancel(self) -> None:
         self._timer.cancel()
 
-    def _ring(self) -> None:
-        self.rang = True
+    def _expire(self) -> None:
+        self.expired = True
         with suppress(OSError):
             if self._socket is not None:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _secure(raw: socket.socket, place: Place, context: ssl.SSLContext, alarm: _Alarm) -> ssl.SSLSocket:
-    """Return the connection under TLS; `raw` is empty afterwards."""
+def _secure(
+    raw: socket.socket, server: ServerEndpoint, context: ssl.SSLContext, deadline: _Deadline
+) -> ssl.SSLSocket:
+    """Return the TLS connection over `raw`; `raw` must not be used afterwards."""
     secure = context.wrap_socket(
-        raw, server_hostname=place.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        raw, server_hostname=server.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
     )
-    alarm.watch(secure)
+    deadline.watch(secure)
     try:
         secure.do_handshake()
     except BaseException:
         secure.close()
         raise
-    alarm.connected = True
+    deadline.connected = True
     return secure
 
 
-def _read(response: http.client.HTTPResponse, place: Place, alarm: _Alarm) -> Answer:
+def _read(response: http.client.HTTPResponse, server: ServerEndpoint, deadline: _Deadline) -> Response:
     content = response.read(MAX_ANSWER_BYTES + 1)
-    if alarm.rang or response.length:
+    if deadline.expired or response.length:
         raise http.client.IncompleteRead(b"")
     if len(content) > MAX_ANSWER_BYTES:
-        raise MalformedInput("server-answer-malformed", f"{place.authority} answered more than was asked for")
+        raise MalformedInput(
+            "server-answer-malformed", f"{server.authority} answered with more than {MAX_ANSWER_BYTES} bytes"
+        )
     media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
-    return Answer(status=response.status, media_type=media_type, body=content)
+    return Response(status=response.status, media_type=media_type, body=content)
 
 
-def _dial(place: Place, alarm: _Alarm) -> socket.socket:
-    """Return a TCP connection to the place, straight or through the environment's proxy."""
-    seconds = min(alarm.seconds, CONNECT_SECONDS)
+def _dial(server: ServerEndpoint, deadline: _Deadline) -> socket.socket:
+    """Return a TCP connection to the server, direct or through the environment's proxy."""
+    seconds = min(deadline.seconds, CONNECT_SECONDS)
     proxy = ""
-    if not place.is_local and not urllib.request.proxy_bypass(place.host):
+    if not server.is_local and not urllib.request.proxy_bypass(server.host):
         proxy = urllib.request.getproxies().get("https", "")
     if proxy:
-        return _dial_through(proxy, place, alarm)
-    hosts = _LOOPBACK if place.is_local and "localhost" in place.host else (place.host,)
+        return _dial_through(proxy, server, deadline)
+    hosts = _LOOPBACK if server.is_local and "localhost" in server.host else (server.host,)
     for host in hosts[:-1]:
         with suppress(OSError):
-            return socket.create_connection((host, place.port), seconds)
-    return socket.create_connection((hosts[-1], place.port), seconds)
+            return socket.create_connection((host, server.port), seconds)
+    return socket.create_connection((hosts[-1], server.port), seconds)
 
 
-def _dial_through(proxy: str, place: Place, alarm: _Alarm) -> socket.socket:
+def _dial_through(proxy: str, server: ServerEndpoint, deadline: _Deadline) -> socket.socket:
     """Ask an HTTP proxy for a tunnel (RFC 9110 section 9.3.6)."""
     parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
     if not parts.hostname or parts.scheme not in ("", "http"):
-        raise OSError("the proxy of the environment is not an http:// address")
-    target = f"[{place.host}]:{place.port}" if ":" in place.host else f"{place.host}:{place.port}"
+        raise OSError("the proxy in the environment (https_proxy) is not an http:// address")
+    target = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}")
-    seconds = min(alarm.seconds, CONNECT_SECONDS)
+    seconds = min(deadline.seconds, CONNECT_SECONDS)
     raw = socket.create_connection((parts.hostname, parts.port or 80), seconds)
-    alarm.watch(raw)
+    deadline.watch(raw)
     try:
         raw.sendall("\r\n".join([*lines, "", ""]).encode("utf-8"))
         _await_tunnel(raw)
@@ -226,42 +232,44 @@ def _dial_through(proxy: str, place: Place, alarm: _Alarm) -> socket.socket:
 
 
 def _await_tunnel(raw: socket.socket) -> None:
-    """Read the proxy's answer, one byte at a time: what follows its head belongs to TLS."""
+    """Read the head of the proxy's answer, one byte at a time, because the bytes after it belong to TLS."""
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         more = raw.recv(1)
         if not more or len(answer) >= MAX_PROXY_ANSWER_BYTES:
-            raise OSError("the proxy broke off")
+            raise OSError("the proxy closed the connection")
         answer += more
     if answer.split(b" ", 2)[1:2] != [b"200"]:
         raise OSError("the proxy refused the connection")
 
 
-def _unreachable(place: Place, error: OSError, *, broke_off: bool) -> Unavailable:
+def _unreachable(server: ServerEndpoint, error: OSError, *, closed: bool) -> Unavailable:
     why = error.strerror or str(error) or type(error).__name__
     return Unavailable(
         "server-unreachable",
-        f"{place.authority} broke off: {why}" if broke_off else f"{place.authority} cannot be reached: {why}",
-        hint="check the network (VPN, proxy), and that the link is for this network",
+        f"{server.authority} closed the connection: {why}"
+        if closed
+        else f"{server.authority} cannot be reached: {why}",
+        hint="check the network (VPN, proxy), and whether the link is meant for this network",
     )
 
 
-_NOT_YET, _ENDED = 9, 10
+_NOT_YET, _EXPIRED = 9, 10
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (openssl verify(1))."""
 
 
-def _not_trusted(place: Place, error: ssl.SSLCertVerificationError) -> RequestRefused:
-    if error.verify_code in (_NOT_YET, _ENDED):
-        word = "is not valid yet" if error.verify_code == _NOT_YET else "has ended"
+def _not_trusted(server: ServerEndpoint, error: ssl.SSLCertVerificationError) -> RequestRefused:
+    if error.verify_code in (_NOT_YET, _EXPIRED):
+        word = "is not valid yet" if error.verify_code == _NOT_YET else "has expired"
         return RequestRefused(
             "server-not-trusted",
-            f"the certificate of {place.authority} {word}, by the clock of this machine "
-            f"({datetime.now(UTC):%Y-%m-%d %H:%M}Z)",
-            hint="the clock of this machine is wrong: set it, and run this again; "
-            "if it is right, the server's certificate was not renewed: tell your administrator",
+            f"the certificate of {server.authority} {word}; the clock of this machine says "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M}Z",
+            hint="if that time is wrong, set the clock and run the command again; "
+            "if it is right, tell your administrator that the server's certificate is not valid",
         )
     return RequestRefused(
         "server-not-trusted",
-        f"{place.authority} did not prove that it belongs to the authority of your link: {error.verify_message}",
-        hint="somebody may be listening in; use another network, or ask your administrator for a new link",
+        f"{server.authority} did not prove that it belongs to the authority of your link: {error.verify_message}",
+        hint="somebody may intercept the connection: use another network, or ask your administrator for a new link",
     )

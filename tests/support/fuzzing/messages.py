@@ -30,7 +30,7 @@ from uvicorn.server import ServerState
 from doorward.agent.client import CHAIN_TYPE, read_problem
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
-from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
+from doorward.agent.transport import REQUEST_SECONDS, Response, _await_tunnel, _Deadline, _read
 from doorward.audit.counting import EventLimiter, EventLimits, parse_limiter, source_key
 from doorward.authority.inventory import list_authorities
 from doorward.authority.status.crls import publish_crls
@@ -284,13 +284,13 @@ class _Socket:
 
 def _server_answer() -> Harness:
     """What the agent makes of a server's answer; `fetch` turns the allowed exceptions into ours."""
-    alarm = _Alarm(REQUEST_SECONDS)
-    alarm.cancel()
+    deadline = _Deadline(REQUEST_SECONDS)
+    deadline.cancel()
 
     def judge(data: bytes) -> object:
         with http.client.HTTPResponse(cast(socket.socket, _Socket(data)), method="GET") as response:
             response.begin()
-            answer = _read(response, _LINK, alarm)
+            answer = _read(response, _LINK, deadline)
         return answer.status, answer.media_type, type(read_problem(answer, _LINK)).__name__
 
     problem = json.dumps({"code": "invitation-invalid", "detail": "no\x1b[2J", "hint": "ask"}).encode()
@@ -311,7 +311,7 @@ def _server_answer() -> Harness:
 
 def _problem() -> Harness:
     def judge(data: bytes) -> object:
-        answer = Answer(status=403, media_type="application/problem+json", body=data)
+        answer = Response(status=403, media_type="application/problem+json", body=data)
         error = read_problem(answer, _LINK)
         assert error.detail.isprintable()
         assert error.hint.isprintable()

@@ -8,21 +8,21 @@ import pytest
 
 from doorward.agent.client import read_problem
 from doorward.agent.link import Link
-from doorward.agent.transport import Answer
+from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 
 LINK = Link(host="enroll.corp.example", port=443, token="A" * 43, root_sha256="0" * 64)
 PROBLEM = "application/problem+json"
 
 
-def problem(status: int = 401, **members: object) -> Answer:
+def problem(status: int = 401, **members: object) -> Response:
     """Return a problem document as a server sends it."""
     body = json.dumps({"code": "invitation-invalid", "detail": "no", "hint": "ask", **members}).encode()
-    return Answer(status=status, media_type=PROBLEM, body=body)
+    return Response(status=status, media_type=PROBLEM, body=body)
 
 
 def test_a_problem_document_becomes_an_error_with_the_same_words() -> None:
-    """Code, detail and hint come through."""
+    """The error has the code, detail and hint of the server."""
     error = read_problem(problem(), LINK)
     assert isinstance(error, RequestRefused)
     assert (error.code, error.detail, error.hint) == ("invitation-invalid", "no", "ask")
@@ -30,32 +30,34 @@ def test_a_problem_document_becomes_an_error_with_the_same_words() -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_change_by_itself_is_unavailable(status: int) -> None:
-    """A script may try again later, by the exit code."""
+    """These refusals are retryable: a script may try again later."""
     assert isinstance(read_problem(problem(status), LINK), Unavailable)
 
 
-def test_a_server_cannot_paint_on_the_terminal() -> None:
+def test_a_server_cannot_rewrite_the_terminal() -> None:
     """Escape sequences are dropped and long texts are cut."""
     error = read_problem(problem(detail="\x1b[2Jdone\r\n" + "x" * 999, hint=7), LINK)
     assert error.detail.startswith("[2Jdonexxx")
     assert len(error.detail) == 300
     assert error.hint == ""
-    assert read_problem(problem(detail=None), LINK).detail == "the server refused"
+    assert (
+        read_problem(problem(detail=None), LINK).detail == "the server refused the request and gave no reason"
+    )
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(status=502, media_type="text/html", body=b"<html>"),
-        Answer(status=200, media_type=PROBLEM, body=b"not json"),
-        Answer(status=400, media_type=PROBLEM, body=b"[" * 60000),
-        Answer(status=400, media_type=PROBLEM, body=b"[]"),
-        Answer(status=400, media_type=PROBLEM, body=b'{"code": 1}'),
-        Answer(status=400, media_type=PROBLEM, body=b'{"code": "\\u001b[2J"}'),
+        Response(status=502, media_type="text/html", body=b"<html>"),
+        Response(status=200, media_type=PROBLEM, body=b"not json"),
+        Response(status=400, media_type=PROBLEM, body=b"[" * 60000),
+        Response(status=400, media_type=PROBLEM, body=b"[]"),
+        Response(status=400, media_type=PROBLEM, body=b'{"code": 1}'),
+        Response(status=400, media_type=PROBLEM, body=b'{"code": "\\u001b[2J"}'),
     ],
 )
-def test_other_answers_say_that_this_is_no_enrolment_server(answer: Answer) -> None:
-    """A captive portal's page is not taken for a refusal of ours."""
+def test_other_answers_say_that_this_is_no_enrolment_server(answer: Response) -> None:
+    """The page of a captive portal is not read as a refusal by Doorward."""
     error = read_problem(answer, LINK)
     assert isinstance(error, MalformedInput)
     assert error.code == "server-answer-malformed"

@@ -1,4 +1,4 @@
-"""The checks of what comes back from an enrolment."""
+"""The checks of the answer to an enrolment request."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_text_around_the_blocks_is_let_through() -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "Alice", "a/b", "-", "a" * 64])
 def test_a_server_chooses_no_path_on_this_machine(name: str) -> None:
-    """A name that is not one of ours does not become a file name."""
+    """A name that Doorward would not give does not become a file name."""
     leaf = ISSUING.leaf(name, uris=("spiffe://corp.example/person/a",), key=KEY)
     assert parse_credential(chain(leaf, ISSUING), KEY, ROOT.certificate, NOON).name == "identity"
 
 
 def test_a_certificate_of_another_key_is_refused() -> None:
-    """A certificate that somebody else holds the key of is worthless here."""
+    """A certificate for another key is refused."""
     assert judge(chain(ISSUING.leaf(), ISSUING)) == "certificate-of-another-key"
 
 
@@ -83,7 +83,7 @@ def test_a_certificate_that_is_not_for_clients_is_refused(usage: tuple[x509.Obje
 
 
 def test_a_certificate_out_of_its_time_is_refused() -> None:
-    """Expired, or from a future further than the clocks' skew of five minutes."""
+    """Expired, or more than five minutes (the clock skew) before its first date."""
     data = chain(ISSUING.leaf(key=KEY), ISSUING)
     assert judge(data, days=90) == "certificate-out-of-time"
     assert judge(data, hours=-1, minutes=-6) == "certificate-out-of-time"
@@ -102,7 +102,7 @@ def test_a_certificate_out_of_its_time_is_refused() -> None:
     ],
 )
 def test_what_is_no_chain_is_malformed(data: bytes) -> None:
-    """One to five certificates, and nothing that only begins to be one."""
+    """One to five certificates, and no incomplete PEM block."""
     assert judge(data) == "chain-malformed"
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_chain_is_malformed(data: bytes) -> None:
     ("good", "bad"), [(b"\x03B\x00\x04", b"\x03B\x00\x09"), (b"\x0c\x05alice", b"\x0c\x05\xff\xffice")]
 )
 def test_a_certificate_whose_parts_do_not_parse_is_malformed(good: bytes, bad: bytes) -> None:
-    """A public key that is no point of its curve; a name that is not UTF-8."""
+    """A public key that is not on its curve; a name that is not UTF-8."""
     der = ISSUING.leaf("alice", key=KEY).der
     assert good in der
     text = base64.encodebytes(der.replace(good, bad)).decode()
@@ -126,12 +126,12 @@ def test_the_pinned_root_is_taken() -> None:
 
 
 def test_another_root_is_refused() -> None:
-    """A root by somebody in the middle does not have the link's SHA-256."""
+    """A root of an attacker in the middle does not have the link's SHA-256."""
     pin = hashlib.sha256(ROOT.der).hexdigest()
     assert refusal(lambda: parse_root(ToyCA.create().pem, pin)) == "root-not-pinned"
 
 
 def test_a_second_root_behind_the_pinned_one_is_refused() -> None:
-    """A file of two roots would pass the comparison by its first and trust by its second."""
+    """A file of two roots is refused: only the first would be compared, and both would be trusted."""
     pin = hashlib.sha256(ROOT.der).hexdigest()
     assert refusal(lambda: parse_root(ROOT.pem + ToyCA.create().pem, pin)) == "root-malformed"

@@ -1,4 +1,4 @@
-"""The `.p12` file: form, password, content. Whether importers take it: tests/protocol/test_pkcs12_importers.py."""
+"""The `.p12` file: form, password, content. Whether importers accept it: tests/protocol/test_pkcs12_importers.py."""
 
 from __future__ import annotations
 

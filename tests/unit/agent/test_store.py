@@ -1,4 +1,4 @@
-"""The folder of an identity: never half there, never overwritten, resumable."""
+"""The folder of an identity: all files or none, never overwritten, resumable."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_whole_identity_is_installed(tmp_path: Path) -> None:
 
 
 def test_the_key_is_stored_before_anything_else_happens(tmp_path: Path) -> None:
-    """A run that dies after its first step leaves the key, and the next run takes it."""
+    """A run that is killed after its first step leaves the key, and the next run uses it."""
     first = IdentityFolder(tmp_path).begin(make_key)
     second = IdentityFolder(tmp_path).begin(no_key)
     assert first.public_key() == second.public_key()
@@ -62,7 +62,7 @@ def test_the_key_is_stored_before_anything_else_happens(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name that a kept file gets in the end is made durable too: its link cannot be used again."""
+    """The final name of each file is made durable too, because the link cannot be used again."""
     folder = IdentityFolder(tmp_path / "alice")
     folder.begin(make_key)
     synced = watch_syncing(monkeypatch)
@@ -73,7 +73,7 @@ def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_was_received_survives(tmp_path: Path) -> None:
-    """A run that dies after the server's answer leaves it for the next run, replaced by a newer one."""
+    """A run that is killed after the server's answer leaves it for the next run; a newer answer replaces it."""
     identity = IdentityFolder(tmp_path)
     identity.begin(make_key)
     identity.keep(ROOT, b"root")
@@ -104,7 +104,7 @@ def test_with_force_the_old_identity_is_set_aside_as_a_whole(tmp_path: Path) -> 
 
 
 def test_with_force_the_p12_file_of_another_name_is_set_aside_too(tmp_path: Path) -> None:
-    """Bob's identity in the place of Alice's: her `.p12` file does not stay beside his."""
+    """If Bob's identity replaces Alice's, her `.p12` file does not stay beside his."""
     key = enrolled(tmp_path)
     identity = IdentityFolder(tmp_path)
     identity.begin(make_key, force=True)
@@ -115,7 +115,7 @@ def test_with_force_the_p12_file_of_another_name_is_set_aside_too(tmp_path: Path
 
 
 def test_with_force_the_old_identity_stays_until_the_new_one_is_there(tmp_path: Path) -> None:
-    """An enrolment by force that fails leaves the old identity in place."""
+    """A failed enrolment with --force leaves the old identity in place."""
     key = enrolled(tmp_path)
     identity = IdentityFolder(tmp_path)
     identity.begin(make_key, force=True)
@@ -133,7 +133,7 @@ def test_files_of_others_are_set_aside_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moved", range(6))
 def test_an_installation_that_was_cut_off_is_finished_by_the_next_run(tmp_path: Path, moved: int) -> None:
-    """Whatever number of files had been moved, the next run moves the rest."""
+    """However many files were moved before, the next run moves the rest."""
     identity = IdentityFolder(tmp_path)
     identity.begin(make_key)
     for name, data in FILES.items():
@@ -160,7 +160,7 @@ def test_a_pending_key_that_others_could_read_is_not_used(tmp_path: Path) -> Non
     "damage", [b"", b"not a key", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"]
 )
 def test_a_damaged_pending_key_is_not_replaced_silently(tmp_path: Path, damage: bytes) -> None:
-    """What cannot be read is left for its owner to judge."""
+    """A key file that cannot be read is refused and left in place."""
     IdentityFolder(tmp_path).begin(make_key)
     (tmp_path / ".enrolling" / KEY).write_bytes(damage)
     with pytest.raises(IntegrityError) as caught:
@@ -169,7 +169,7 @@ def test_a_damaged_pending_key_is_not_replaced_silently(tmp_path: Path, damage: 
 
 
 def test_a_symbolic_link_in_the_place_of_the_key_is_not_followed(tmp_path: Path) -> None:
-    """Somebody else's link must not make us read or write elsewhere."""
+    """A symbolic link of another user must not make the agent read or write elsewhere."""
     (tmp_path / ".enrolling").mkdir()
     (tmp_path / "elsewhere").write_bytes(b"")
     (tmp_path / ".enrolling" / KEY).symlink_to(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""A certificate outside its dates says that a clock is wrong, not that somebody listens in."""
+"""For a certificate outside its dates the message names the clock, not an interception."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LINK = Link(host="enroll.corp.example", port=443, token="t" * 43, root_sha256="0
     ids=["not yet valid", "ended", "unknown issuer"],
 )
 def test_a_wrong_clock_is_named(code: int, clock: bool) -> None:  # noqa: FBT001
-    """The codes are those of openssl verify(1); an unknown issuer is somebody else."""
+    """The codes are those of openssl verify(1); an unknown issuer may be an interception."""
     error = ssl.SSLCertVerificationError(1, "failed")
     error.verify_code = code
     error.verify_message = "words of OpenSSL"
     refused = transport._not_trusted(LINK, error)
     assert refused.code == "server-not-trusted"
     assert ("clock" in refused.hint) is clock
-    assert ("listening in" in refused.hint) is not clock
+    assert ("intercept" in refused.hint) is not clock
