@@ -1,1 +1,1 @@
-"""The live connections: registered, found in the kernel, cut, and compared with what Envoy holds."""
+"""The live connections: their registry, their sockets in the kernel, and cutting them."""

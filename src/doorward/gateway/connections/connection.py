@@ -1,9 +1,9 @@
-"""A connection of the door in its two states: being judged, and admitted.
+"""A connection of the door in its two states: being judged (pending), and admitted (live).
 
-What is known of a connection before it is judged (`ConnectionContext`) is made once, by the authorizer. A pending
-connection adds what the kernel and Envoy know, a live one what was decided.
+The facts of a connection before its judgement (`ConnectionContext`) are made once, by the authorizer. A pending
+connection adds the facts of the kernel and of Envoy, a live connection those of the decision.
 
-Not here: holding them (registry), writing them down (journal), deciding (`access.deciding`).
+Not here: keeping them (registry), the file of live connections (journal), deciding (`access.deciding`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PendingConnection(ConnectionContext):
     source_address: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """The source is the remote side's address, and no other."""
+        """Set the source to the remote side's address."""
         object.__setattr__(self, "source_address", self.remote.host)
 
 
@@ -47,22 +47,22 @@ class LiveConnection(PendingConnection):
 
     Args:
         certificate_id: `crt_…`; empty for an anonymous connection, which holds no grants.
-        sha256: hex digest of the leaf; of an anonymous one of what it showed, empty for nothing.
-        principal_id: whom the certificate is for.
-        subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
-        revision: number of the document that it was judged by.
-        grants: the ids that Envoy was told.
+        sha256: hex digest of the leaf; for an anonymous connection, of the certificate that it showed, empty if none.
+        principal_id: the principal of the certificate.
+        subject: this principal in full, with the other facts that rules use; None for adopted connections.
+        revision: the revision of the policy document by which it was judged.
+        grants: the ids that Envoy got.
         permissions: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
-        deadline: when it must end, UTC, whatever its rules say; see `ends_at`.
-        partner_id: whose authority vouches; empty for our own, and for adopted ones.
-        decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
+        deadline: when it must end at the latest, UTC; see `ends_at`.
+        partner_id: the partner that issued the certificate; empty for our own authority, and for adopted ones.
+        decision: the id of the decision that admitted it, which Envoy has too; empty for adopted and
             anonymous ones.
         adopted: whether an earlier process admitted it.
-        shown: of an anonymous connection, the ids of the certificate that it showed and of its principal, if the
-            inventory has them: it ends once they are good enough for more.
-        sessions: where the sessions of the holder at this application stand: it ends with the last of them, so that
-            what still streams does not outlive the factor.
+        shown: for an anonymous connection, the ids of the certificate that it showed and of its principal, if the
+            inventory has them: it ends once that certificate is good.
+        sessions: the sessions of its holder at this application: it ends with the last of them, so that a
+            running stream does not outlive the second factor.
     """
 
     certificate_id: str
@@ -81,7 +81,7 @@ class LiveConnection(PendingConnection):
 
     @classmethod
     def admitted(cls, pending: PendingConnection, decision: AccessDecision) -> LiveConnection:
-        """Return a pending connection as a decision admits it.
+        """Return the live connection that a decision makes of a pending one.
 
         Raises:
             MalformedInput: `decision-incomplete` if the decision admits nothing.
@@ -112,14 +112,14 @@ class LiveConnection(PendingConnection):
         )
 
     def judged_again(self, decision: AccessDecision, *, lifetime: timedelta) -> LiveConnection:
-        """Return the connection as it is by a newer judgement, by which it lost nothing.
+        """Return the connection after a newer judgement by which it lost nothing.
 
         Args:
-            decision: one judgement serves many connections, also such as opened later than this one.
+            decision: one decision is used for many connections, also for ones that were opened later than this one.
             lifetime: how long a connection may last at most.
         """
         deadline = self.deadline
-        if self.partner_id:  # that of our own certificates never moves
+        if self.partner_id:  # the deadline of our own certificates never changes
             deadline = whole_minute(min(decision.deadline, self.opened_at + lifetime), self.opened_at)
         return replace(
             self,
@@ -137,16 +137,16 @@ class LiveConnection(PendingConnection):
 
     @property
     def changes_at(self) -> datetime | None:
-        """When it must be judged again though nothing changed but the time, UTC; None for never."""
+        """When it must be judged again because of the time alone, UTC; None for never."""
         return self.permissions.changes_at if self.permissions is not None else None
 
     @property
     def anonymous(self) -> bool:
-        """Whether no good certificate stands behind it."""
+        """Whether it has no good certificate."""
         return not self.certificate_id
 
 
 def whole_minute(deadline: datetime, now: datetime) -> datetime:
-    """Round a deadline down to the minute, so that assertions of one minute are shared; never to the past."""
+    """Round a deadline down to the minute, so that equal assertions can be shared; never into the past."""
     rounded = deadline.replace(second=0, microsecond=0)
     return rounded if rounded > now + timedelta(minutes=1) else deadline.replace(microsecond=0)

@@ -1,13 +1,12 @@
-"""The cutter: ends exactly the connections that it is told to, others undisturbed.
+"""The cutter: ends exactly the given connections and does not disturb any other.
 
-Not here: who must be cut (follower, reconciler), and the two mechanisms themselves (sockdiag, pidfd).
+Not here: which connections must be cut (follower, reconciler), and the two mechanisms themselves (sockdiag, pidfd).
 
-1. Ask the kernel for the connection between the two addresses; its cookie must be the wanted one.
-   Otherwise the connection has ended, and the address may belong to another one or to the listener.
-2. With CAP_NET_ADMIN, destroy it by that cookie.
-3. Otherwise copy the socket out of Envoy (same user) and disconnect it.
-4. Where neither is allowed nothing can be cut: `trouble` says why, and lifetimes must bound what
-   that costs.
+1. Ask the kernel for the connection between the two addresses; its cookie must be the expected one.
+   Otherwise the connection has ended, and the address may belong to another connection or to the listener.
+2. With CAP_NET_ADMIN, destroy the socket by that cookie.
+3. Without it, copy the socket out of Envoy (same user) and disconnect it.
+4. If neither is allowed, no connection can be cut: `trouble` says why, and connections end only with their lifetime.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 
 _BATCH = 256
-"""Connections looked up together before they are ended: the look-ups must not be old by then."""
+"""Connections looked up together before they are ended; small, so that the look-ups are still recent."""
 
-_MISSES = 3  # an accepted socket shows its inode a moment later; so often is it looked up again
+_MISSES = 3  # look-ups of a socket: it shows its inode only a moment after Envoy accepted it
 
 
 class Mechanism(Enum):
@@ -39,7 +38,7 @@ class Mechanism(Enum):
 
 
 class Target(Protocol):
-    """What the cutter must know of a connection; `LiveConnection` and `SocketFacts` have it."""
+    """The facts that the cutter needs about a connection; `LiveConnection` and `SocketFacts` have them."""
 
     @property
     def cookie(self) -> int:
@@ -59,7 +58,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutResult:
-    """How one cut came out; `seconds` from the order to the kernel's answer (of its batch)."""
+    """The result of one cut; `seconds` is the time from the call to the kernel's answer for the whole batch."""
 
     cookie: int
     mechanism: Mechanism
@@ -68,7 +67,7 @@ class CutResult:
 
     @property
     def ended(self) -> bool:
-        """Whether the connection exists no longer."""
+        """Whether the connection no longer exists."""
         return self.outcome in (CutOutcome.CUT, CutOutcome.GONE)
 
 
@@ -78,7 +77,7 @@ class Cutter:
     Args:
         envoy_pids: the processes that may hold them: the running Envoy and any that drains.
         clock: for the durations that are reported.
-        mechanism: forces one; None tries which works, on a connection of its own.
+        mechanism: forces one; None tries which one works, on a test connection.
     """
 
     def __init__(
@@ -94,11 +93,11 @@ class Cutter:
 
     @property
     def mechanism(self) -> Mechanism:
-        """What would be used now; NONE where nothing can be cut."""
+        """The mechanism for the next cut; NONE if no connection can be cut."""
         return Mechanism.NONE if self.trouble() else self._preferred
 
     def trouble(self) -> str:
-        """Return why nothing can be cut, in a sentence for `status`; empty where all is well."""
+        """Return why no connection can be cut, in a sentence for `status`; empty if all is well."""
         if self._preferred is Mechanism.SOCK_DESTROY:
             return ""
         unreachable = [pid for pid in self._envoy_pids() if not pidfd.may_copy_from(pid)]
@@ -109,7 +108,7 @@ class Cutter:
         return f"{destroying}, and Envoy's sockets cannot be copied{named}"
 
     def reaches(self, pid: int) -> bool:
-        """Return whether connections of this process could be cut; asked before one may drain."""
+        """Return whether connections of this process can be cut; an Envoy drains only if so."""
         return self._preferred is Mechanism.SOCK_DESTROY or pidfd.may_copy_from(pid)
 
     def cut(self, connection: Target) -> CutResult:
@@ -155,7 +154,9 @@ class Cutter:
                 if isinstance(facts, CutOutcome):
                     outcomes[connection.cookie] = facts
                 elif not facts.inode and facts.state is not TcpState.ESTABLISHED:
-                    outcomes[connection.cookie] = CutOutcome.GONE  # Envoy has closed it, the kernel flushes
+                    outcomes[connection.cookie] = (
+                        CutOutcome.GONE
+                    )  # Envoy has closed it, the kernel only flushes
                 else:
                     present.append(facts)
             outcomes.update(pidfd.end_connections(self._envoy_pids(), present))
@@ -165,7 +166,7 @@ class Cutter:
 
 
 def _look_up(connection: Target) -> SocketFacts | CutOutcome:
-    """Return the facts of the very connection, or the outcome that there is nothing to cut."""
+    """Return the facts of exactly this connection; or the outcome, if there is no connection to cut."""
     try:
         facts = sockdiag.find(connection.local, connection.remote)
     except DoorwardError:
@@ -186,10 +187,10 @@ def _destroy(connection: Target) -> CutOutcome:
 
 
 def _try_destroying() -> str:
-    """Destroy a connection of our own on loopback; return why that failed, empty where it works.
+    """Destroy a test connection on loopback; return why that failed, empty if it works.
 
-    A capability bit alone proves little: the kernel may lack the call, and in a user namespace the
-    bit is set without power over the network.
+    The capability bit alone proves little: the kernel may lack the call, and in a user namespace the
+    bit can be set without any right over the network.
     """
     try:
         with (

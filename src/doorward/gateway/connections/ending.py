@@ -1,8 +1,8 @@
-"""Ending connections on purpose: condemn, cut, and put it on record.
+"""Ending live connections: condemn them in the registry, cut them, record the cuts.
 
-Not here: who must end (follower, deadlines, reconciler) and the mechanism (cutter). Withdrawals go
-first and at once; the record follows, because a cut that waits for the disk would leave the door open
-meanwhile. A cut that fails stays condemned, and the reconciler repeats it.
+Not here: which connections must end (follower, deadlines, reconciler) and the mechanism (cutter). The cut comes first
+and the record follows, because a cut that waits for the disk would leave the connection open meanwhile. If a cut
+fails, the connection stays condemned, and the reconciler tries again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class EndReason(Enum):
 
 
 MOST_UNRECORDED = 20_000
-"""Events that wait while nothing can be recorded; about 20 MB."""
+"""Events that are kept while the record cannot be written; about 20 MB."""
 
 
 class ConnectionEnder:
@@ -50,9 +50,9 @@ class ConnectionEnder:
         gateway_id: this gateway.
         connections: the registry.
         cutter: ends sockets.
-        later: called when there is something to `record`, which another thread does then; None
+        later: called if there is something to `record`, so that another thread does it; None
             records before `end` returns.
-        event_limiter: says which cuts of strangers are recorded singly.
+        event_limiter: decides which cuts of unknown sockets are recorded singly.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ConnectionEnder:
         self._unrecorded: deque[Event] = deque()
 
     def end(self, wanted: Sequence[LiveConnection], reason: EndReason) -> list[CutResult]:
-        """End these connections at once; those that are no longer live are left out."""
+        """End these connections at once; connections that are no longer live are left out."""
         condemned = [one for one in wanted if self._connections.condemn(one.cookie) is not None]
         if not condemned:
             return []
@@ -88,13 +88,13 @@ class ConnectionEnder:
                     "a connection could not be cut and will be tried again", outcome=result.outcome.value
                 )
         for connection, result in zip(condemned, results, strict=True):
-            if not connection.anonymous:  # strangers must not fill the record
+            if not connection.anonymous:  # peers without a good certificate must not fill the record
                 self._unrecorded.append(self._event(connection, reason, result))
         self._later()
         return results
 
     def note_unknown_socket(self, facts: SocketFacts, result: CutResult) -> None:
-        """Put on record that a socket which belongs to no admitted connection was cut, or could not be."""
+        """Record that a socket of no admitted connection was cut, or could not be cut."""
         if not self._event_limiter.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
             return
         self._unrecorded.append(
@@ -114,14 +114,14 @@ class ConnectionEnder:
         self._later()
 
     def record(self) -> None:
-        """Make durable what was ended since the last call; what cannot be recorded waits for the next."""
+        """Make the events of cuts since the last call durable; if that fails, they wait for the next call."""
         with self._recording:
             events = list(self._unrecorded)
             done = len(events)
             try:
                 self._services.work.record(events)
             except DoorwardError as error:
-                # The withdrawal was enforced; what is missing is its record.
+                # The withdrawal is enforced; only its record is missing.
                 _log.error("cut connections could not be recorded", code=error.code, count=done)
                 if isinstance(error, Unavailable):
                     done -= MOST_UNRECORDED

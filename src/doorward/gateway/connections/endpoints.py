@@ -1,4 +1,4 @@
-"""One end of a TCP connection, as a value and in Envoy's spelling.
+"""One end of a TCP connection, as a value and as Envoy writes it.
 
 Not here: asking the kernel about it (sockdiag).
 Standard: RFC 4291 section 2.5.5.2 (mapped addresses), RFC 4007 section 11 (scopes).
@@ -78,7 +78,7 @@ def shorten(address: bytes) -> bytes:
 
 
 def _number(digits: str, most: int) -> int:
-    # int() alone would take "+1", " 1", "1_0" and the digits of other scripts.
+    # int() alone would accept "+1", " 1", "1_0" and the digits of other scripts.
     if not (digits.isascii() and digits.isdigit()) or int(digits) > most:
         raise ValueError(digits)
     return int(digits)

@@ -1,14 +1,14 @@
-"""The file in which the registry outlives the gateway's process: one JSON line for each change.
+"""The journal of live connections: a file by which the registry survives the gateway's process; one JSON line a change.
 
-Not here: what a connection may do. The journal names who is connected and until when, no more, so
-that a restarted gateway can still end the connections of an Envoy that went on without it.
+It names who is connected and until when, so that a restarted gateway can still end the connections of an Envoy
+that ran on without it. It does not say what a connection may do.
 
-It also names the last change that was followed, so that a gateway that starts finds out if the database was put
+It also names the last change that was followed, so that a gateway that starts finds out whether the database was put
 back to an older state meanwhile (`following.change_mark`).
 
-Lines are appended without fsync: the file must survive our own death, and the death of the machine
-ends the connections that it tells of. The first line carries the kernel's boot id: cookies mean
-nothing after a reboot, and a journal of another boot is dropped whole.
+Lines are appended without fsync: the file must survive a crash of the gateway; a crash of the machine ends the
+connections anyway. The first line has the kernel's boot id: cookies mean nothing after a reboot, so a journal of
+another boot is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from doorward.gateway.connections.endpoints import parse_endpoint
 
 MAX_LINE_BYTES = 4096
 _DEAD_LINES = 10_000
-"""How many superseded lines are borne before the file is rewritten: about 3 MB."""
+"""How many superseded lines the file may have before it is rewritten: about 3 MB."""
 
 
 def _text(value: object) -> str:
@@ -62,31 +62,31 @@ _KEPT: Mapping[str, tuple[str, Callable[[Any], str | int | float], Callable[[Any
     "revision": ("revision", int, _whole),
     "deadline": ("deadline", datetime.timestamp, _moment),
 }
-"""What is kept of a live connection: field, key in the line, how it is written and read.
+"""The fields of a live connection that are kept: field, key in the line, how to write and to read it.
 
-The keys are those of every version: a gateway that starts again reads the lines of the one before."""
+The keys never change: after an update the gateway reads the lines of the earlier version."""
 
 NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "permissions": None}
-"""What an adopted connection has in the place of what a judgement said; other fields have their default."""
+"""The values that an adopted connection has instead of those of a judgement; other fields have their default."""
 
 # The process that adopts a connection knows no rules. It ends the connection when time alone takes a permission away.
 _kept = attrgetter(*("ends_at" if name == "deadline" else name for name in _KEPT))
 
 
 def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
-    """Return whether the journal would say the same of both."""
+    """Return whether both have the same line in the journal."""
     return bool(_kept(one) == _kept(other))
 
 
 def render_entry(connection: LiveConnection) -> bytes:
-    """Return the line that tells of an admitted connection."""
+    """Return the line of an admitted connection."""
     values = zip(_KEPT.values(), _kept(connection), strict=True)
     fields = {key: write(value) for (key, write, _), value in values}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def parse_line(line: bytes) -> LiveConnection | int:
-    """Return the adopted connection of a line, or the cookie of one that the line says has ended.
+    """Return the adopted connection of a line, or the cookie of a connection that has ended by this line.
 
     Args:
         line: at most 4,096 bytes, with or without its newline.
@@ -107,7 +107,7 @@ def parse_line(line: bytes) -> LiveConnection | int:
 
 
 def parse_followed(line: bytes) -> str:
-    """Return the mark of the change that a line says was followed; empty for any other line."""
+    """Return the mark of the last followed change in a line; empty for any other line."""
     try:
         fields = json.loads(line) if line.startswith(b'{"followed":') and len(line) <= MAX_LINE_BYTES else {}
         return _text(fields.get("followed", ""))
@@ -122,8 +122,8 @@ def _malformed() -> MalformedInput:
 def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnection]:
     """Return the connections that were live when the journal ended, by cookie.
 
-    A line that does not parse is skipped: the last one may be torn by our own death, and what is
-    missing here is found by the reconciler as an unknown socket and cut.
+    A line that does not parse is skipped: a crash may have torn the last one. The reconciler finds a
+    connection that is missing here as an unknown socket and cuts it.
     """
     rows: Iterator[bytes] = iter(lines)
     if next(rows, b"") != _heading(boot_id):
@@ -167,7 +167,7 @@ class Journal:
         self._dead = 0
         self._file = -1
         self.adopted: tuple[LiveConnection, ...] = ()
-        self.followed = ""  # the mark of the last change that was followed; empty where none is known
+        self.followed = ""  # the mark of the last change that was followed; empty if none is known
         self._torn = False
         try:
             self._read()
@@ -176,10 +176,10 @@ class Journal:
             raise self._unavailable(error) from error
 
     def add(self, connection: LiveConnection) -> None:
-        """Write that a connection was admitted, or that what is kept of it changed.
+        """Write that a connection was admitted, or that one of its kept fields changed.
 
         Raises:
-            Unavailable: it could not be written, so it must not be admitted.
+            Unavailable: the line could not be written, so the connection must not be admitted.
         """
         line = render_entry(connection)
         try:
@@ -190,10 +190,10 @@ class Journal:
         self._lines[connection.cookie] = line
 
     def end(self, cookie: int) -> None:
-        """Write that a connection has ended; one that was never written is none of ours.
+        """Write that a connection has ended; nothing is written for a connection without a line.
 
-        A full disk is borne here: after a restart the reconciler finds that the socket is gone, and
-        ending connections must never depend on a disk.
+        A full disk is ignored here: ending connections must never depend on a disk, and after a restart
+        the reconciler finds that the socket is gone.
         """
         if self._lines.pop(cookie, None) is not None:
             self._dead += 2
@@ -203,7 +203,7 @@ class Journal:
     def follow(self, mark: str) -> None:
         """Write which change was followed last.
 
-        A full disk is borne, as in `end`: the mark before stays, and the next one is written again.
+        A full disk is ignored, as in `end`: the former mark stays in the file, and the next mark is written again.
 
         Args:
             mark: see `following.change_mark`; at most 1,000 characters.
@@ -214,7 +214,7 @@ class Journal:
             self._append(_followed(mark))
 
     def close(self) -> None:
-        """Close the file; what was written stays."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -237,7 +237,7 @@ class Journal:
     def _append(self, line: bytes) -> None:
         if self._dead > _DEAD_LINES + len(self._lines):
             self._compact()
-        if self._torn:  # a full disk may have taken half of the line before: let it spoil only itself
+        if self._torn:  # on a full disk only half of the line before may be written: end it here
             line = b"\n" + line
         self._torn = True
         if os.write(self._file, line) != len(line):
@@ -245,7 +245,7 @@ class Journal:
         self._torn = False
 
     def _compact(self) -> None:
-        """Write only what is live into a new file and put it in the old one's place."""
+        """Write a new file with only the live connections, and replace the old file with it."""
         fresh = self._path.with_name(self._path.name + ".new")
         fresh.unlink(missing_ok=True)
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

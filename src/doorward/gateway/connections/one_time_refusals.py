@@ -1,7 +1,8 @@
-"""Certificates that are to be shown no more, for a moment: exactly the next connection of each is refused with an alert.
+"""One-time refusals: the next connection with a certificate is refused, because the person wants to show another one.
 
-In Chromium one alert is enough for the person to be asked again; a connection that is only cut is opened again with the same
-certificate. A note ends with the first refusal, or after some seconds, so that it keeps no one out.
+The refusal is a TLS alert: after one alert Chromium asks the person again which certificate to show. If a connection is
+only cut, Chromium opens it again with the same certificate. A note ends with the first refusal, or after some
+seconds, so that it does not shut out the certificate for long.
 
 Not here: who asked for it (directory.choosing).
 """
@@ -15,7 +16,7 @@ from doorward.core.ports import Clock
 from doorward.stores.certificate_choice import CHOICE_LIFETIME, CertificateChoice
 
 MOST_REFUSALS = 1_000
-"""Beyond that the oldest is dropped: that person presses the button once more."""
+"""If there are more, the oldest is dropped: that person presses the button again."""
 
 
 class OneTimeRefusals:
@@ -27,7 +28,7 @@ class OneTimeRefusals:
         self._until: dict[str, datetime] = {}
 
     def note(self, subject: str, at: datetime) -> bool:
-        """Note a choice that was made at that moment; return False if that was too long ago."""
+        """Note a choice that was made at the moment `at`; return False if that is too long ago."""
         until = at + CHOICE_LIFETIME
         if until <= self._clock.now():
             return False
@@ -39,7 +40,7 @@ class OneTimeRefusals:
         return True
 
     def take(self, choice: CertificateChoice) -> bool:
-        """Return whether a connection that shows this is to be refused; True once for each note."""
+        """Return whether a connection with this certificate is to be refused; True once for each note."""
         if not self._until:
             return False
         with self._lock:

@@ -1,16 +1,16 @@
-"""Ending a connection from outside its process without any capability: through a copy of its socket.
+"""Ending a connection from outside its process without any capability: by a copy of its socket.
 
 Not here: `SOCK_DESTROY`, which is faster and needs CAP_NET_ADMIN (sockdiag).
 Standard: Linux pidfd_getfd(2), 5.6 and later; connect(2) on AF_UNSPEC.
 
-The copy is ended by `connect()` to AF_UNSPEC, not by `shutdown()`. Shutdown sends a FIN, lets the
-process read what had arrived and leaves it to decide; disconnecting drops what is unread, sends a
-reset and gives the process an error. It is even stricter than `SOCK_DESTROY`, which leaves bytes that
-had arrived before to be read.
+The copy is disconnected by `connect()` to AF_UNSPEC, not by `shutdown()`. After a shutdown (a FIN) the process may
+still read the bytes that had arrived, and decides itself what to do. Disconnecting drops unread bytes, sends a reset
+and gives the process an error. That is even stricter than `SOCK_DESTROY`, which leaves bytes that had arrived
+before to be read.
 
-The kernel allows this to a caller with the same user id whose capabilities include the target's,
-where Yama (`ptrace_scope` 1) also wants the caller to be an ancestor, and seccomp profiles of some
-containers forbid it: each of those is the answer NOT_PERMITTED.
+The kernel allows this to a caller with the same user id and at least the capabilities of the target process. With Yama
+(`ptrace_scope` 1) the caller must also be an ancestor of the target. Seccomp profiles of some containers forbid it.
+If it is not allowed, the result is NOT_PERMITTED.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def open_process(pid: int) -> int:
-    """Return a descriptor that names one process even after its number is used again.
+    """Return a descriptor that names one process even after its process id is used again.
 
     Raises:
-        OSError: ESRCH where it has ended, ENOSYS or EPERM where the kernel refuses.
+        OSError: ESRCH if the process has ended, ENOSYS or EPERM if the kernel refuses.
     """
     return _syscall(_PIDFD_OPEN, pid, 0)
 
 
 def may_copy_from(pid: int) -> bool:
-    """Return whether sockets of this process can be copied; False also when it has ended."""
+    """Return whether sockets of this process can be copied; False also if it has ended."""
     try:
         process = open_process(pid)
     except OSError:
@@ -64,10 +64,10 @@ def end_connections(pids: Sequence[int], sockets: Sequence[SocketFacts]) -> dict
 
     Args:
         pids: the processes of Envoy.
-        sockets: what the kernel said a moment ago; each must have an inode.
+        sockets: the kernel's facts of a moment ago; each must have an inode.
 
     Returns:
-        An outcome for each cookie: CUT, MISSED (no process held it: it has just ended or is not
+        An outcome for each cookie: CUT, MISSED (no process has the socket: it has just ended or is not
         accepted yet) or NOT_PERMITTED.
     """
     outcomes = dict.fromkeys((facts.cookie for facts in sockets), CutOutcome.MISSED)
@@ -94,7 +94,7 @@ def _end_in(pid: int, wanted: Mapping[int, int]) -> dict[int, CutOutcome]:
                 outcomes[cookie] = _end_one(process, descriptor, cookie)
     except PermissionError:
         outcomes |= dict.fromkeys(wanted.values(), CutOutcome.NOT_PERMITTED)
-    except OSError:  # the process ended while we looked
+    except OSError:  # the process ended meanwhile
         pass
     finally:
         os.close(process)
@@ -119,7 +119,7 @@ def _end_one(process: int, descriptor: int, cookie: int) -> CutOutcome:
     except OSError as error:
         return CutOutcome.NOT_PERMITTED if error.errno in _REFUSALS else CutOutcome.MISSED
     with copy:
-        # The number may have been given to another connection since the listing, even to the listener.
+        # The descriptor may belong to another connection since the listing, even to the listener.
         seen = copy.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _COOKIE_BYTES)
         if int.from_bytes(seen, sys.byteorder) != cookie:
             return CutOutcome.MISSED
@@ -133,7 +133,7 @@ def _disconnect(copy: socket.socket) -> CutOutcome:
     assert _libc is not None
     if _libc.connect(copy.fileno(), nowhere, len(nowhere)) == 0:
         return CutOutcome.CUT
-    try:  # a security module may forbid connect(); a FIN in both directions is the next best
+    try:  # a security module may forbid connect(); then shut down both directions
         copy.shutdown(socket.SHUT_RDWR)
     except OSError as error:
         return CutOutcome.GONE if error.errno == errno.ENOTCONN else CutOutcome.NOT_PERMITTED

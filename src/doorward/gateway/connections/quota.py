@@ -1,6 +1,7 @@
-"""A share of the registry's places: so many in all, so many for one source.
+"""A quota of connections of one kind: a limit for all of them, and a limit for each source.
 
-Not here: what a source is (`registry.source_of`). Not safe between threads: the registry's lock guards it.
+Not here: the definition of a source (`registry.source_of`). Not safe between threads: the caller holds the registry's
+lock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from doorward.enforcement.plan import ANONYMOUS_CONNECTIONS, ANONYMOUS_PER_SOURC
 
 
 class ConnectionQuota:
-    """Counts who holds places of one kind."""
+    """Counts the connections of one kind, by source and in all."""
 
     def __init__(
         self, most: int = ANONYMOUS_CONNECTIONS, most_per_source: int = ANONYMOUS_PER_SOURCE
@@ -22,16 +23,16 @@ class ConnectionQuota:
         self._total = 0
 
     def has_room(self, source: bytes) -> bool:
-        """Say whether this source may take one more place."""
+        """Return whether this source may have one more connection."""
         return self._total < self._most and self._held[source] < self._most_per_source
 
     def take(self, source: bytes) -> None:
-        """Count one place, also if there is no room: adopted connections exist already."""
+        """Count one connection, also beyond the limit: adopted connections exist already."""
         self._held[source] += 1
         self._total += 1
 
     def give_back(self, source: bytes) -> None:
-        """Count one place less."""
+        """Count one connection less."""
         self._held[source] -= 1
         self._total -= 1
         if not self._held[source]:

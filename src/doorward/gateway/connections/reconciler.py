@@ -1,27 +1,25 @@
-"""The reconciler: each second the registry and the kernel are made to agree.
+"""The reconciler: compares the registry with the kernel each second, and corrects the differences.
 
 Not here: judging connections, and recording the cuts of live ones (ending).
 
-1. Live connections whose deadline has come are ended.
-2. A registered connection that the kernel no longer knows is forgotten. The kernel's listing may miss
-   one, so absence is confirmed by a look-up first.
-3. A condemned connection that still exists is cut again.
-4. A socket that is not registered for longer than 70 s (10 s if it was there at the first look, and so
-   may be older than this process) is cut: an idle TLS connection that never
-   spoke (Envoy asks at the first byte only), a cut or a registration that was missed.
-   One that cannot be cut is reported once, however often it is tried, and `trouble` counts it.
-5. Of the undecided sockets of one source the oldest are cut where there are more than its share. Undecided
-   is what is neither registered nor being judged: a handshake that is not finished, a connection that
-   has not spoken, one of the enrolment host. Only sockets that were there at the last look are cut, so
-   that many who come back at once from one office are left to finish. These cuts are not put on
-   record: who floods must not fill that as well.
+1. End live connections at their deadline.
+2. Forget a registered connection that the kernel no longer has. The kernel's listing may miss a connection, so confirm
+   its absence by a look-up first.
+3. Cut a condemned connection again if it still exists.
+4. Cut an unknown socket: one that has not been registered for longer than 70 s (10 s if it existed at the first
+   comparison, because an earlier process may have admitted it). It may be an idle TLS connection that never sent a byte
+   (Envoy asks at the first byte only), or a cut or a registration may have been lost. If it cannot be cut, it is
+   reported once, although it is tried each second, and `trouble` counts it.
+5. If one source has more undecided sockets than its share, cut the oldest of them. An undecided socket is neither
+   registered nor being judged: its handshake is not finished, or it has not sent a byte, or it belongs to the enrolment
+   host. Only sockets that existed at the last comparison are cut, so that many clients of one office that connect again
+   at the same time can finish. These cuts are not recorded: a flood must not fill the record.
 
-Envoy has no limit for each source, and one source could keep the enrolment host's connections for
-itself (docs/design/0027). Connections of the enrolment host share the port, and the authorizer is not asked about them: they present no
-certificate. They are told apart by nothing but their short life: their filter chain ends them gently
-within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for so long unless it is stuck, and
-then the cut is right. So "unknown for too long" has one meaning for every socket on the port,
-and no list of exceptions could be abused to stay.
+Envoy has no limit for each source, so without step 5 one source could take all connections of the enrolment host
+(docs/design/0027). Connections of the enrolment host use the same port and present no certificate, so Envoy does not
+ask the authorizer about them. They need no exception here: their filter chain ends them within 8 s
+(`enforcement.plan.ENROL_LIFETIME`), so one that is unknown for 70 s is stuck and may be cut. So the rule is the same for
+every socket on the port, and an attacker finds no exception to use.
 """
 
 from __future__ import annotations
@@ -43,10 +41,10 @@ from doorward.gateway.connections.registry import ConnectionRegistry, source_of
 from doorward.gateway.connections.sockdiag import CARRYING, SocketFacts, SocketListing
 
 GRACE_SECONDS = 70.0
-"""How long a socket may be unknown: a handshake (60 s: a person types a PIN) and an answer of the authorizer (5 s)."""
+"""How long a socket may be unknown: a handshake (60 s: a person types a PIN), then the authorizer's answer (5 s)."""
 
 OLD_GRACE_SECONDS = 10.0
-"""The same for one that was there at the first look: an older process may have let it in."""
+"""The same for a socket that existed at the first comparison: an earlier process may have admitted it."""
 
 PERIOD_SECONDS = 1.0
 _SHORTEST_WAIT = 0.01
@@ -56,14 +54,14 @@ _log = structlog.get_logger("doorward.reconciler")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """What one comparison asks for.
+    """The actions that one comparison asks for.
 
     Args:
-        missing: cookies registered or condemned and not listed; absence is still to be confirmed.
+        missing: cookies that are registered or condemned but not listed; their absence must be confirmed.
         again: condemned sockets that still exist.
         unknown: sockets that have not been registered for longer than the grace.
         crowding: undecided sockets above the share of their source, oldest first for each source.
-        first_seen: since when each unknown socket is known to exist, for the next comparison.
+        first_seen: when each socket that is not registered was first seen, for the next comparison.
     """
 
     missing: tuple[int, ...]
@@ -90,15 +88,15 @@ def reconcile(
     Args:
         registered: cookies of the live connections. Pending ones are not among them: a judgement
             that never ends is no admission.
-        pending: cookies of those that are being judged: they finished a handshake with a certificate
-            of ours, and crowd out no other connection.
+        pending: cookies of connections that are being judged: they finished a handshake with a certificate
+            of ours, so they do not count as undecided.
         most_undecided: the share of one source.
         condemned: cookies of connections that must end.
-        listing: the sockets of the listeners; those registered may be skipped in it.
-        first_seen: as the last comparison gave it; monotonic seconds.
+        listing: the sockets of the listeners; registered ones may be skipped in it.
+        first_seen: as the last comparison returned it; monotonic seconds.
         now: monotonic seconds.
         grace_seconds: how long a socket may be unknown.
-        old: cookies of those that were there at the first look; their grace is `OLD_GRACE_SECONDS`.
+        old: cookies of sockets that existed at the first comparison; their grace is `OLD_GRACE_SECONDS`.
     """
 
     def grace_of(cookie: int) -> float:
@@ -135,17 +133,17 @@ def reconcile(
 
 
 class Reconciler:
-    """Makes registry and kernel agree; `run` is for a thread of its own.
+    """Compares registry and kernel again and again; `run` is for a thread of its own.
 
     Args:
         connections: the registry.
         cutter: ends sockets.
         listeners: where Envoy listens now, and where draining ones did.
         clock: for deadlines and the grace.
-        end_due: ends connections whose deadline has come, and records it.
-        on_unknown: told of each unknown socket that was cut, to record it; and once of each that
-            could not be: it is tried each second, and the record must not grow with the tries.
-        most_undecided: how many undecided sockets one source keeps.
+        end_due: ends connections at their deadline, and records it.
+        on_unknown: called for each unknown socket that was cut, to record it; and once for each that could
+            not be cut: it is tried each second, and the record must not grow with the tries.
+        most_undecided: how many undecided sockets one source may have.
     """
 
     def __init__(
@@ -173,7 +171,7 @@ class Reconciler:
         self._trouble = ""
 
     def trouble(self) -> str:
-        """Return why registry and kernel do not agree, for `status`; empty where all is well."""
+        """Return why registry and kernel differ, for `status`; empty if all is well."""
         if self._trouble or not self._uncut:
             return self._trouble
         return (
@@ -209,7 +207,7 @@ class Reconciler:
         Raises:
             Unavailable: the kernel cannot be asked.
         """
-        # The registry first: what is registered after this look is in no list, and its absence there has no effect.
+        # The registry first: a connection registered after this line is in neither list and is not acted on.
         live = {one.cookie: one for one in self._connections.all()}
         condemned = {one.cookie: one for one in self._connections.condemned()}
         listing = sockdiag.dump(self._listeners(), skip=live)
@@ -239,7 +237,7 @@ class Reconciler:
         return actions
 
     def _thin_out(self, crowding: Sequence[SocketFacts]) -> None:
-        # What has spoken since the listing is judged, and stays.
+        # A connection that sent its first byte since the listing is being judged, and stays.
         undecided = [facts for facts in crowding if not self._connections.holds(facts.cookie)]
         if not undecided:
             return
@@ -253,8 +251,8 @@ class Reconciler:
         )
 
     def _cut_unknown(self, found: Sequence[SocketFacts]) -> frozenset[int]:
-        """Return those that could not be cut; who is gone is not among them, and so forgotten."""
-        # Between the listing and now the authorizer may have admitted one that took long.
+        """Cut unknown sockets; return those that could not be cut."""
+        # The authorizer may have admitted one of them since the listing.
         unknown = [facts for facts in found if self._connections.get(facts.cookie) is None]
         resisting = set()
         for facts, result in zip(unknown, self._cutter.cut_many(unknown), strict=True):

@@ -1,19 +1,18 @@
-"""The registry of live connections: which kernel socket belongs to whom, and until when.
+"""The registry of live connections: which kernel socket belongs to which principal, and until when.
 
 Not here: the decision itself (authorizer, `access.deciding`), ending a connection (cutter) and
-comparing with the kernel (reconciler).
+the comparison with the kernel (reconciler).
 
-How a change is never lost between look-up and admission:
+These steps ensure that no change is lost between look-up and admission:
 1. `begin` registers the connection as *pending*, before anything is looked up;
 2. the authorizer reads the change sequence, then looks up and judges;
-3. a follower of changes calls `note_change(sequence, touched)` first, then walks the registry;
-4. `admit(connection, judged_at=sequence)` is refused when a later change that may touch this
-   connection has been noted.
-So a change is either seen by the judgement, or meets the connection in the registry, or makes
-`admit` answer False, and the connection is judged again.
+3. the follower first calls `note_change(sequence, touched)`, then looks for affected connections in the registry;
+4. `admit(connection, judged_at=sequence)` returns False if a later change that may affect this connection was noted.
+So either the judgement sees a change, or the follower finds the connection in the registry, or `admit` returns False
+and the connection is judged again.
 
-A connection that must end is *condemned* before the cutter tries: it leaves the indexes at once and
-the reconciler cuts it again each second until the kernel no longer knows it.
+A connection that must end is *condemned* before the cutter tries: it leaves the indexes at once, and
+the reconciler cuts it again each second until the kernel no longer has it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.timers import TimerQueue
 
 _REMEMBERED_CHANGES = 1_024
-"""Changes whose scope is remembered; a judgement older than all of them is refused."""
+"""Changes that are kept with the ids that they may affect; a judgement older than all of them is refused."""
 
 _RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
@@ -43,15 +42,15 @@ class ConnectionRegistry:
     """The registry; every method may be called from any thread.
 
     Args:
-        journal: where connections are written down; None keeps them in memory only. Its entries are
+        journal: the file of live connections; None keeps them in memory only. Connections in the journal are
             adopted.
-        sequence: the change sequence that this process has followed so far.
-        max_total: how many connections may be held, pending ones included.
-        max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
-            connections have one source: it is set as high as the total there.
-        anonymous: the share of connections without a good certificate.
-        max_per_principal: how many admitted ones may be of one person, device or service, so that one
-            certificate cannot take all places of an office's address.
+        sequence: the number in the change sequence up to which this process has followed.
+        max_total: how many connections there may be, pending ones included.
+        max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a load balancer all
+            connections have one source: there it is set as high as the total.
+        anonymous: the quota of connections without a good certificate.
+        max_per_principal: how many admitted connections one person, device or service may have, so that one
+            certificate cannot take all connections of an office's address.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class ConnectionRegistry:
         self._sources: dict[bytes, int] = {}
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
-        self._by_shown: dict[str, set[int]] = {}  # anonymous ones take no place of the principal's
+        self._by_shown: dict[str, set[int]] = {}  # anonymous ones do not count for `max_per_principal`
         self._deadlines = TimerQueue()
         self._time_changes = TimerQueue()
         for adopted in journal.adopted if journal else ():
@@ -88,11 +87,11 @@ class ConnectionRegistry:
     # judging
 
     def begin(self, pending: PendingConnection) -> None:
-        """Register a connection before it is judged; one known already is judged anew.
+        """Register a connection before it is judged; if it is registered already, it is judged again.
 
         Raises:
             RequestRefused: `connections-exhausted`, `connections-per-source-exhausted`, or
-                `connection-condemned` for one that is about to be cut.
+                `connection-condemned` for a connection that is about to be cut.
         """
         with self._lock:
             if pending.cookie in self._condemned:
@@ -100,10 +99,14 @@ class ConnectionRegistry:
             self._remove(pending.cookie)
             source = source_of(pending.remote)
             if len(self._pending) + len(self._live) >= self._max_total:
-                raise RequestRefused("connections-exhausted", "this gateway holds all connections it may")
+                raise RequestRefused(
+                    "connections-exhausted",
+                    f"this gateway has {self._max_total} connections, as many as it may",
+                )
             if self._sources.get(source, 0) >= self._max_per_source:
                 raise RequestRefused(
-                    "connections-per-source-exhausted", "this address holds all connections it may"
+                    "connections-per-source-exhausted",
+                    f"{pending.remote.host} has {self._max_per_source} connections, as many as one address may have",
                 )
             self._pending[pending.cookie] = pending
             self._sources[source] = self._sources.get(source, 0) + 1
@@ -113,11 +116,11 @@ class ConnectionRegistry:
 
         Args:
             connection: with the cookie of a pending one.
-            judged_at: the change sequence read before the look-ups that the judgement rests on.
+            judged_at: the number in the change sequence, read before the look-ups of the judgement.
 
         Returns:
-            False when it must be judged again (a change that may touch it came meanwhile) or is no
-            longer wanted (it was condemned or forgotten): `is_pending` tells them apart.
+            False if it must be judged again (a change that may affect it came meanwhile), or if it is no
+            longer pending (it was condemned or forgotten): `is_pending` tells which.
 
         Raises:
             RequestRefused: `principal-connections-exhausted`, `anonymous-connections-exhausted`; the connection
@@ -130,7 +133,7 @@ class ConnectionRegistry:
             if connection.anonymous and not self._anonymous.has_room(source_of(connection.remote)):
                 raise RequestRefused(
                     "anonymous-connections-exhausted",
-                    "all places for connections without a certificate are taken",
+                    "the quota of connections without a good certificate is used up",
                 )
             if (
                 not connection.anonymous
@@ -138,7 +141,7 @@ class ConnectionRegistry:
             ):
                 raise RequestRefused(
                     Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
-                    "this principal holds as many connections as it may",
+                    f"{connection.principal_id} has {self._max_per_principal} connections, as many as one principal may have",
                 )
             if self._journal:
                 self._journal.add(connection)
@@ -157,7 +160,7 @@ class ConnectionRegistry:
             return cookie in self._live or cookie in self._pending
 
     def is_pending(self, cookie: int) -> bool:
-        """Return whether this connection is still waiting for its judgement."""
+        """Return whether this connection is being judged."""
         with self._lock:
             return cookie in self._pending
 
@@ -169,13 +172,13 @@ class ConnectionRegistry:
     # following changes
 
     def note_change(self, sequence: int, touched: frozenset[str] | None = None) -> None:
-        """Take note of a change *before* walking the registry for it.
+        """Note a change; the follower calls this *before* it looks for affected connections.
 
         Args:
-            sequence: the number of the change; they come in ascending order.
-            touched: ids of the certificates, principals, partners and applications that it may touch;
-                None stands for all. Issuing a thousand certificates a second must not make every
-                admission fail.
+            sequence: the number of the change; numbers come in ascending order.
+            touched: ids of the certificates, principals, partners and applications that the change may affect;
+                None means all. The ids matter because issuing a thousand certificates a second must not make
+                every admission fail.
         """
         with self._lock:
             if len(self._changes) == _REMEMBERED_CHANGES:
@@ -184,25 +187,25 @@ class ConnectionRegistry:
             self._sequence = max(self._sequence, sequence)
 
     def note_followed(self, mark: str) -> None:
-        """Write down which change was acted on last, for the gateway that starts after us (`following.change_mark`)."""
+        """Write the mark of the last change that was acted on into the journal, for the next start (`change_mark`)."""
         with self._lock:
             if self._journal:
                 self._journal.follow(mark)
 
     @property
     def followed(self) -> str:
-        """The mark of the last change that was acted on, by an earlier run at first; empty where none is known."""
+        """The mark of the last change that was acted on, at first by an earlier run; empty if none is known."""
         with self._lock:
             return self._journal.followed if self._journal else ""
 
     @property
     def sequence(self) -> int:
-        """The last change noted."""
+        """The number of the last change that was noted."""
         with self._lock:
             return self._sequence
 
     def replace(self, connection: LiveConnection) -> bool:
-        """Put a newer value in the place of a live one; False when it is live no longer."""
+        """Replace a live connection by a newer value; return False if it is no longer live."""
         with self._lock:
             known = self._live.get(connection.cookie)
             if known is None:
@@ -221,7 +224,7 @@ class ConnectionRegistry:
         """Take a connection's permissions away: it leaves the indexes and is cut until it is gone.
 
         Returns:
-            The connection, for the cutter; None when it was not live (a pending one is dropped, so
+            The connection, for the cutter; None if it was not live (a pending one is dropped, so
             that its `admit` fails).
         """
         with self._lock:
@@ -229,12 +232,12 @@ class ConnectionRegistry:
             connection = self._remove_live(cookie)
             if connection is not None:
                 self._condemned[cookie] = connection
-                if self._journal:  # who starts after us must not adopt it
+                if self._journal:  # the next gateway process must not adopt it
                     self._journal.end(cookie)
             return connection
 
     def forget(self, cookie: int) -> LiveConnection | None:
-        """Drop a connection that is gone, or was cut for certain; return it if it was live."""
+        """Drop a connection that has certainly ended; return it if it was live."""
         with self._lock:
             return self._remove(cookie)
 
@@ -251,7 +254,7 @@ class ConnectionRegistry:
             return tuple(self._live.values())
 
     def condemned(self) -> tuple[LiveConnection, ...]:
-        """Return connections that must end and of which nobody said yet that they did."""
+        """Return the condemned connections: they must end and are not known to have ended."""
         with self._lock:
             return tuple(self._condemned.values())
 
@@ -273,38 +276,38 @@ class ConnectionRegistry:
             return tuple(self._live[one] for one in frozenset().union(*self._by_shown.values()))
 
     def due(self, now: datetime) -> tuple[LiveConnection, ...]:
-        """Return the connections whose deadline has come, earliest first.
+        """Return the connections that are at their deadline, earliest first.
 
-        They come again a second later until they are condemned or forgotten.
+        They are returned again each second until they are condemned or forgotten.
         """
         with self._lock:
             return self._take(self._deadlines, now)
 
     def next_deadline(self) -> datetime | None:
-        """Return when `due` should be asked next at the latest, None where nothing has a deadline."""
+        """Return when `due` should be called next at the latest; None if no connection is live."""
         with self._lock:
             return self._deadlines.first()
 
     def due_by_time(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections that must be judged again because of the time.
 
-        They come again a second later until they are replaced, condemned or forgotten.
+        They are returned again each second until they are replaced, condemned or forgotten.
         """
         with self._lock:
             return self._take(self._time_changes, now)
 
     def time_dependent(self) -> tuple[LiveConnection, ...]:
-        """Return the connections of which a rule depends on the time."""
+        """Return the connections that have a rule which depends on the time."""
         with self._lock:
             return tuple(one for one in self._live.values() if one.changes_at is not None)
 
     def next_time_change(self) -> datetime | None:
-        """Return when `due_by_time` should be asked next at the latest; None for never."""
+        """Return when `due_by_time` should be called next at the latest; None for never."""
         with self._lock:
             return self._time_changes.first()
 
     def __len__(self) -> int:
-        """Return how many connections are held, pending ones included."""
+        """Return how many connections there are, pending ones included."""
         with self._lock:
             return len(self._pending) + len(self._live)
 
@@ -396,5 +399,5 @@ class ConnectionRegistry:
 
 
 def source_of(remote: Endpoint) -> bytes:
-    """Return whom a connection is counted for: one IPv4 address, or one IPv6 /64."""
+    """Return the source that a connection is counted for: one IPv4 address, or one IPv6 /64."""
     return remote.address if len(remote.address) == V4_BYTES else remote.address[:_V6_NETWORK_BYTES]

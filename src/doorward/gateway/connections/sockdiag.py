@@ -1,13 +1,12 @@
-"""The kernel's own answers about TCP sockets: find one, list those of a listener, destroy one.
+"""Asking the kernel about TCP sockets: find one, list those of a listener, destroy one.
 
-Not here: who a connection belongs to (connections) and when it must end (cutter, reconciler).
+Not here: who a connection belongs to (registry) and when it must end (cutter, reconciler).
 Standard: Linux sock_diag(7), NETLINK_SOCK_DIAG; `linux/inet_diag.h`, `linux/sock_diag.h`.
 
-A socket is named by its *cookie*, a 64-bit number that the kernel never gives twice until the next
-boot. An address alone names nothing: a look-up for a connection that has closed answers with the
-*listener*, and destroying that shuts the door for everybody. Hence the two rules of this module:
-`find` never returns a listener, and `destroy` always sends a real cookie and accepts only states in
-which a connection can still carry data.
+A socket is named by its *cookie*, a 64-bit number that the kernel does not use twice before the next boot. An address
+alone is not enough: after a connection has closed, a look-up by its addresses returns the *listener*, and destroying
+the listener closes the door for everybody. So this module has two rules: `find` never returns a listener, and
+`destroy` always sends a real cookie and accepts only states in which a connection can still carry data.
 """
 
 from __future__ import annotations
@@ -63,8 +62,8 @@ class TcpState(IntEnum):
 CARRYING = frozenset({TcpState.ESTABLISHED, TcpState.FIN_WAIT1, TcpState.FIN_WAIT2, TcpState.CLOSE_WAIT})
 """States in which bytes can still pass in at least one direction.
 
-Half-closed ones belong here: a client that sends FIN and goes on reading a TCP stream leaves
-ESTABLISHED for CLOSE_WAIT, and must not escape the cutter by that.
+Half-closed connections are included: if a client sends FIN and goes on reading, the state changes from
+ESTABLISHED to CLOSE_WAIT. The client must not escape the cutter by that.
 """
 _CARRYING_MASK = sum(1 << state for state in CARRYING)
 _ANY_STATE = 0xFFFF_FFFF
@@ -73,7 +72,7 @@ _STATES = {int(state): state for state in TcpState}
 
 @dataclass(frozen=True, slots=True)
 class SocketFacts:
-    """What the kernel says about one TCP socket. `inode` is 0 while no process holds it."""
+    """The kernel's facts about one TCP socket. `inode` is 0 while no process has it."""
 
     cookie: int
     inode: int
@@ -83,7 +82,7 @@ class SocketFacts:
 
 
 class CutOutcome(Enum):
-    """How an attempt to end a socket came out."""
+    """The result of an attempt to end a socket."""
 
     CUT = "cut"
     GONE = "gone"
@@ -93,14 +92,14 @@ class CutOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SocketListing:
-    """The sockets of some listeners: all their cookies, and the facts of those not skipped."""
+    """The sockets of some listeners: the cookies of all, and the facts of those that were not skipped."""
 
     cookies: frozenset[int]
     sockets: tuple[SocketFacts, ...]
 
 
 def find(local: Endpoint, remote: Endpoint) -> SocketFacts | None:
-    """Return the connection between two endpoints, or None where there is none (about 10 µs).
+    """Return the connection between two endpoints, or None if there is none (about 10 µs).
 
     Args:
         local: the listener's side, as the kernel sees it (not as PROXY protocol announces it).
@@ -117,7 +116,7 @@ def find(local: Endpoint, remote: Endpoint) -> SocketFacts | None:
         if error.errno == errno.ENOENT:
             return None
         raise _unavailable(error) from error
-    # Without an exact match the kernel answers with the listener, which is no connection.
+    # If no connection matches, the kernel returns the listener.
     if facts.state is TcpState.LISTEN or facts.remote.port != remote.port:
         return None
     return facts if facts.remote.address == remote.address else None
@@ -127,12 +126,12 @@ def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -
     """List the connections that the given listeners accepted and that can still carry data.
 
     Args:
-        listeners: where the door listens; a wildcard address stands for every address.
-        skip: cookies whose facts are not wanted; they are only counted. With 50,000 known
-            connections that saves most of the work of a second.
+        listeners: where the door listens; a wildcard address means every address.
+        skip: cookies for which only the cookie is returned, without facts. With 50,000 known
+            connections that saves most of a second's work.
 
     Returns:
-        Connections in the states of `CARRYING` that a process holds or is about to accept. The
+        Connections in the states of `CARRYING` that a process has or is about to accept. The
         kernel's listing is no snapshot: a connection may be *missing* from it, so absence must be
         confirmed by `find`.
 
@@ -157,7 +156,7 @@ def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -
 
 
 def dump_listeners(port: int) -> list[SocketFacts]:
-    """List the sockets that listen on a port, of every user; for messages, never for cutting.
+    """List the sockets of every user that listen on a port; for messages, never for cutting.
 
     Raises:
         Unavailable: the kernel cannot be asked (`sockdiag-unavailable`).
@@ -197,7 +196,7 @@ def _take(
         cookies.add(cookie)
         return
     facts = _facts(answer)
-    # An orphan: Envoy has closed it and the kernel only flushes. Not yet accepted is ESTABLISHED.
+    # Without inode Envoy has closed it and the kernel only flushes; if not accepted yet, it is ESTABLISHED.
     if facts.inode == 0 and facts.state is not TcpState.ESTABLISHED:
         return
     cookies.add(cookie)
@@ -205,9 +204,9 @@ def _take(
 
 
 def destroy(facts: SocketFacts) -> CutOutcome:
-    """End exactly this connection at once: the peer sees a reset, the owner an error.
+    """End exactly this connection at once: the peer gets a reset, the process that has it an error.
 
-    The owner may still read bytes that had arrived before; its answer to them goes nowhere.
+    That process may still read bytes that had arrived before; it can no longer send an answer.
 
     Args:
         facts: from `find` or `dump`; its cookie must be real and its state one of `CARRYING`.
@@ -217,8 +216,8 @@ def destroy(facts: SocketFacts) -> CutOutcome:
         namespace, or a kernel without CONFIG_INET_DIAG_DESTROY).
 
     Raises:
-        ValueError: the facts do not name one connection. A wildcard cookie or a listener here would
-            close the door for everybody.
+        ValueError: the facts do not name one connection. With a wildcard cookie or a listener this
+            would close the door for everybody.
         Unavailable: the kernel cannot be asked.
     """
     if facts.cookie in (0, _NO_COOKIE) or facts.state not in CARRYING or facts.remote.port == 0:
@@ -235,7 +234,7 @@ def destroy(facts: SocketFacts) -> CutOutcome:
 
 
 def _query(local: Endpoint, remote: Endpoint, cookie: int) -> bytes:
-    # A mapped address is asked for as IPv4: the kernel keeps both families in one table.
+    # For a mapped address ask by IPv4: the kernel keeps both families in one table.
     family = socket.AF_INET if len(local.address) == V4_BYTES else socket.AF_INET6
     return _QUERY.pack(family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE) + _IDENTITY.pack(
         _PORT.pack(local.port),
@@ -261,13 +260,13 @@ def _facts(answer: bytes) -> SocketFacts:
     return SocketFacts(
         high << 32 | low,
         inode,
-        _STATES.get(state, TcpState.CLOSE),  # a state that a later kernel invents carries nothing for us
+        _STATES.get(state, TcpState.CLOSE),  # an unknown state of a later kernel counts as closed
         Endpoint(source, _PORT.unpack(sport)[0], scope),
         Endpoint(target, _PORT.unpack(dport)[0], scope),
     )
 
 
-class _Wire:
+class _NetlinkSocket:
     """A netlink socket to the kernel, closed when its thread ends."""
 
     def __init__(self) -> None:
@@ -275,7 +274,7 @@ class _Wire:
             raise OSError(errno.EAFNOSUPPORT, "this operating system has no netlink")
         self.owner = os.getpid()
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-        self.socket.connect((0, 0))  # to the kernel: no other process can send to us then
+        self.socket.connect((0, 0))  # connected to the kernel: no other process can send to this socket
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
     def __del__(self) -> None:
@@ -284,28 +283,28 @@ class _Wire:
 
 
 class _Channel(threading.local):
-    """One wire per thread: look-ups run beside each other and need no lock."""
+    """One netlink socket for each thread: look-ups run at the same time and need no lock."""
 
     def __init__(self) -> None:
         self.sequence = 0
-        self.wire: _Wire | None = None
+        self.netlink: _NetlinkSocket | None = None
 
     def open(self) -> socket.socket:
-        # A forked child must not read the answers to its parent's questions.
-        if self.wire is None or self.wire.owner != os.getpid():
-            self.wire = _Wire()
-        return self.wire.socket
+        # A forked child must not read the answers to its parent's requests.
+        if self.netlink is None or self.netlink.owner != os.getpid():
+            self.netlink = _NetlinkSocket()
+        return self.netlink.socket
 
 
 _channel = _Channel()
 
 
 def _ask(kind: int, flags: int, body: bytes) -> bytes:
-    """Send one request and return the body of its one answer; OSError carries the kernel's no."""
-    wire, number = _send(kind, flags, body)
+    """Send one request and return the body of its one answer; raise OSError with the kernel's error."""
+    netlink, number = _send(kind, flags, body)
     while True:
-        for answer, sequence, payload in _messages(wire.recv(_ONE_ANSWER_BYTES)):
-            if sequence != number:  # the rest of a listing that its reader gave up
+        for answer, sequence, payload in _messages(netlink.recv(_ONE_ANSWER_BYTES)):
+            if sequence != number:  # the rest of a listing that was not read to its end
                 continue
             if answer == _NLMSG_ERROR:
                 _raise_refusal(payload)
@@ -314,9 +313,9 @@ def _ask(kind: int, flags: int, body: bytes) -> bytes:
 
 def _list(body: bytes) -> Iterator[bytes]:
     """Ask for a listing and yield the body of every entry."""
-    wire, number = _send(_SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, body)
+    netlink, number = _send(_SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, body)
     while True:
-        for answer, sequence, payload in _messages(wire.recv(_LISTING_BYTES)):
+        for answer, sequence, payload in _messages(netlink.recv(_LISTING_BYTES)):
             if sequence != number:
                 continue
             if answer == _NLMSG_DONE:
@@ -327,14 +326,14 @@ def _list(body: bytes) -> Iterator[bytes]:
 
 
 def _send(kind: int, flags: int, body: bytes) -> tuple[socket.socket, int]:
-    wire = _channel.open()
+    netlink = _channel.open()
     _channel.sequence = _channel.sequence % 0xFFFF_FFFF + 1
-    wire.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, _channel.sequence, 0) + body)
-    return wire, _channel.sequence
+    netlink.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, _channel.sequence, 0) + body)
+    return netlink, _channel.sequence
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Cut one datagram into (type, sequence, body); never reads past what the kernel sent."""
+    """Split one datagram into (type, sequence, body); never read past its end."""
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, answer, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
@@ -345,7 +344,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _raise_refusal(payload: bytes) -> None:
-    """Raise what an NLMSG_ERROR says; code 0 is the acknowledgement of a request that was done."""
+    """Raise the error of an NLMSG_ERROR; code 0 acknowledges a request and raises nothing."""
     code = -_ERRNO.unpack_from(payload)[0] if len(payload) >= _ERRNO.size else errno.EBADMSG
     if code:
         code = code if code in errno.errorcode else errno.EBADMSG
@@ -355,7 +354,7 @@ def _raise_refusal(payload: bytes) -> None:
 def _unavailable(error: OSError) -> Unavailable:
     return Unavailable(
         "sockdiag-unavailable",
-        "the kernel does not answer questions about sockets",
+        "the kernel does not answer requests about sockets (sock_diag)",
         hint="Doorward needs Linux with CONFIG_INET_DIAG; in a container, allow AF_NETLINK sockets.",
         errno=error.errno or 0,
     )

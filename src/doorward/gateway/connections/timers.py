@@ -1,8 +1,9 @@
-"""Moments by the wall clock, one for each connection: which have come, and when the next one comes.
+"""A queue of timers by the wall clock, one for each connection: which are due, and when the next one is due.
 
-They are compared with the clock each time, and never turned into a delay: a clock may be set.
+A moment is compared with the clock each time and never turned into a delay, because the clock may be set.
 
-Not here: what is done then (registry, reconciler, follower). Not safe between threads: the registry's lock holds.
+Not here: what is done when a timer is due (registry, reconciler, follower). Not safe between threads: the caller holds
+the registry's lock.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ _SPARE = 1024
 
 
 class TimerQueue:
-    """A moment for each cookie; the newest counts."""
+    """One moment for each cookie; the last one set counts."""
 
     def __init__(self) -> None:
         self._at: dict[int, datetime] = {}
         self._heap: list[tuple[datetime, int]] = []
 
     def set(self, cookie: int, at: datetime | None) -> None:
-        """Set the moment of a cookie; None takes it away."""
+        """Set the moment of a cookie; None removes it."""
         if at is None:
             self._at.pop(cookie, None)
             return
@@ -29,17 +30,17 @@ class TimerQueue:
             return
         self._at[cookie] = at
         heapq.heappush(self._heap, (at, cookie))
-        # What was taken away or set again stays in the heap until its time; this bounds what that can cost.
+        # Removed and replaced entries stay in the heap until their time; this limits how many there can be.
         if len(self._heap) > _SPARE + 4 * len(self._at):
             self._heap = [(at, cookie) for cookie, at in self._at.items()]
             heapq.heapify(self._heap)
 
     def __len__(self) -> int:
-        """Return how many entries are held, also those that count no more."""
+        """Return how many entries the heap has, removed and replaced ones included."""
         return len(self._heap)
 
     def take(self, now: datetime) -> list[int]:
-        """Return the cookies of which the moment has come, earliest first, and take them away."""
+        """Remove and return the cookies that are due, earliest first."""
         found = []
         while (first := self.first()) is not None and first <= now:
             _, cookie = heapq.heappop(self._heap)
