@@ -217,17 +217,20 @@ def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
     one = seen("aa", (1 << 159) + 1, digest("a"))
     held = seen("bb", 7, digest("b"), held=True, reason="certificate-hold")
     with work.change() as stores:
-        stores.evidence.remember(west, held)
-        stores.evidence.remember(west, one)
-        stores.evidence.remember(east, held)
+        stores.evidence.record_revocation(west, held)
+        stores.evidence.record_revocation(west, one)
+        stores.evidence.record_revocation(east, held)
         final = replace(held, held=False, reason="", this_update=NOON + timedelta(hours=1))
-        stores.evidence.remember(west, final)
+        stores.evidence.record_revocation(west, final)
     with work.read() as stores:
-        assert stores.evidence.seen(west) == [one, final]
-        assert stores.evidence.seen(east) == [held]
+        assert stores.evidence.recorded_revocations(west) == [one, final]
+        assert stores.evidence.recorded_revocations(east) == [held]
     with work.change() as stores:
-        stores.evidence.release(east, held)
-        assert (stores.evidence.seen(east), len(stores.evidence.seen(west))) == ([], 2)
+        stores.evidence.forget_revocation(east, held)
+        assert (
+            stores.evidence.recorded_revocations(east),
+            len(stores.evidence.recorded_revocations(west)),
+        ) == ([], 2)
 
 
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:

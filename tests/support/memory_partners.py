@@ -129,11 +129,11 @@ class MemoryEvidence(Store):
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
         self.writable().evidence.pop((partner_id, kind.value, source, about), None)
 
-    def remember(self, partner_id: str, seen: RecordedRevocation) -> None:
+    def record_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
         self.writable().seen[(partner_id, seen.issuer_key, f"{seen.serial:x}")] = seen
 
-    def seen(self, partner_id: str) -> builtins.list[RecordedRevocation]:
+    def recorded_revocations(self, partner_id: str) -> builtins.list[RecordedRevocation]:
         return [one for key, one in sorted(self.state.seen.items()) if key[0] == partner_id]
 
-    def release(self, partner_id: str, seen: RecordedRevocation) -> None:
+    def forget_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
         self.writable().seen.pop((partner_id, seen.issuer_key, f"{seen.serial:x}"), None)

@@ -126,7 +126,11 @@ class EvidenceCache:
         with self._work.read() as stores:
             partner = stores.partners.get(partner_id)
             by_hand = partner.crl_urls if partner is not None else ()
-            return stores.evidence.list(partner_id), tuple(stores.evidence.seen(partner_id)), by_hand
+            return (
+                stores.evidence.list(partner_id),
+                tuple(stores.evidence.recorded_revocations(partner_id)),
+                by_hand,
+            )
 
     def _read(self, one: EvidenceRecord) -> bytes:
         with self._work.read() as stores:

@@ -159,8 +159,8 @@ def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult
         stores.sessions.end_partner(partner.id, now)
         for one in stores.evidence.list(partner.id):
             stores.evidence.forget(partner.id, one.kind, one.source, one.about)
-        for seen in stores.evidence.seen(partner.id):
-            stores.evidence.release(partner.id, seen)
+        for seen in stores.evidence.recorded_revocations(partner.id):
+            stores.evidence.forget_revocation(partner.id, seen)
         event = write_event(
             services,
             EventType.PARTNER_REMOVED,

@@ -1,6 +1,6 @@
-"""What a use case hands back after a change: the value, and the number that followers must reach.
+"""The result of a use case that changes something: the value, and the change number that gateways must confirm.
 
-Not here: waiting for the followers (the command line does that, by `gateways.confirmations`).
+Not here: waiting for the gateways (`authority.gateways`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult(Generic[T]):
-    """A durable change; `notes` are sentences for the person who asked for it.
+    """The result of a durable change.
 
-    `seq` is the number of the change sequence at which it took effect; where nothing had to change
-    it is the newest number of that moment, so that waiting for it is right in both cases.
+    Args:
+        value: what the use case returns.
+        seq: the number of the change. If nothing had to change, the newest number at that moment: the caller can wait
+            for it in both cases.
+        notes: sentences for the person who asked for the change.
     """
 
     value: T

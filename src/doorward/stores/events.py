@@ -1,9 +1,9 @@
-"""How the use cases write events: the envelope around what happened.
+"""How the use cases make events: they add the id, the time and the tenant.
 
-A value from outside that does not fit its field is made to fit (`audit.fitting`): it must never keep the event, or
-what the event is about, from being stored.
+A value from outside that does not fit its field is changed until it fits (`audit.fitting`). A strange value must never
+prevent the event, or the change that it records, from being stored.
 
-Not here: what may be in an event (audit.catalogue) and where it goes (the outbox of the transaction).
+Not here: which fields an event has (audit.catalogue), storing it (the outbox of the transaction).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_event(
     personal: Mapping[str, str] | None = None,
     at: datetime | None = None,
 ) -> Event:
-    """Return an event of this moment (or of `at`); values that are empty are left out, being unknown."""
+    """Return an event of this moment (or of `at`). An empty value means unknown and is left out."""
     return build_event(
         id=services.new_id("evt"),
         type=kind,

@@ -1,8 +1,8 @@
-"""The store Protocols of second factors, of sessions, and of what leads to them.
+"""The store Protocols of second factors, sessions, step-ups and throttling.
 
 Not here: SQL, and the unit of work that binds these to one transaction (`stores.protocols`).
 
-Each operation that lets one caller of many win (`use`, `end`, `take`) is one statement that compares and sets.
+Of several concurrent callers of `use`, `end` or `take` exactly one succeeds: each is one statement that compares and sets.
 """
 # ruff: noqa: D102 - the properties of FactorStores are documented by the stores they give
 
@@ -36,11 +36,11 @@ class FactorStore(Protocol):
         ...
 
     def get(self, factor_id: str) -> FactorRecord | None:
-        """Return it."""
+        """Return the factor with this id."""
         ...
 
     def of_principal(self, principal_id: str) -> list[FactorRecord]:
-        """Return the factors of a principal, recovery codes too, oldest first."""
+        """Return the factors of a principal, recovery codes included, oldest first."""
         ...
 
     def by_credential(self, credential_id: str) -> FactorRecord | None:
@@ -56,19 +56,19 @@ class FactorStore(Protocol):
         ...
 
     def rename(self, factor_id: str, name: str) -> bool:
-        """Give it another name; False if there is no such factor."""
+        """Change its name; False if there is no such factor."""
         ...
 
     def remove(self, factor_id: str) -> bool:
-        """Remove it; True for exactly one caller, so that a recovery code is used once."""
+        """Remove it; True for exactly one caller, so that a recovery code can be used only once."""
         ...
 
     def remove_all(self, principal_id: str) -> int:
-        """Remove every factor of a principal; return how many."""
+        """Remove every factor of a principal; return how many there were."""
         ...
 
     def remove_partner(self, partner_id: str) -> int:
-        """Remove every factor of every principal of a partner; return how many."""
+        """Remove every factor of every principal of a partner; return how many there were."""
         ...
 
 
@@ -76,7 +76,7 @@ class EnrolmentRightStore(Protocol):
     """Rights to enrol a first factor. One is open if it was not used and has not expired."""
 
     def add(self, right: EnrolmentRight) -> None:
-        """Add one; raise `IntegrityError` (`enrolment-right-duplicate`) if its token was handed out before."""
+        """Add one; raise `IntegrityError` (`enrolment-right-duplicate`) if another one has the same token."""
         ...
 
     def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
@@ -84,7 +84,7 @@ class EnrolmentRightStore(Protocol):
         ...
 
     def by_token(self, token_sha256: str) -> EnrolmentRight | None:
-        """Return the right of that token; None for the empty text."""
+        """Return the right with this token; None for the empty text."""
         ...
 
     def use(self, right_id: str, at: datetime) -> bool:
@@ -104,23 +104,23 @@ class EnrolmentRightStore(Protocol):
         ...
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before; return how many."""
+        """Remove those that expired before this time; return how many."""
         ...
 
 
 class SessionStore(Protocol):
-    """Sessions of the portal and of applications. One is open if it was not ended and `ends_at` is to come."""
+    """Sessions of the portal and of applications. One is open if it was not ended and `ends_at` is in the future."""
 
     def add(self, session: SessionRecord) -> None:
-        """Add one; raise `IntegrityError` (`session-duplicate`) if its id or its token is there already."""
+        """Add one; raise `IntegrityError` (`session-duplicate`) if another one has its id or its token."""
         ...
 
     def get(self, session_id: str) -> SessionRecord | None:
-        """Return it, ended ones too."""
+        """Return the session with this id, also if it has ended."""
         ...
 
     def by_token(self, token_sha256: str) -> SessionRecord | None:
-        """Return the portal's session of that token, ended ones too; None for the empty text."""
+        """Return the portal's session with this token, also if it has ended; None for the empty text."""
         ...
 
     def open_at(self, now: datetime, principal_id: str | None = None) -> list[SessionRecord]:
@@ -128,15 +128,15 @@ class SessionStore(Protocol):
         ...
 
     def begun_since(self, principal_id: str, since: datetime, *, most: int) -> list[SessionRecord]:
-        """Return at most so many of a principal's sessions that began since then, ended ones too, newest first."""
+        """Return at most `most` of a principal's sessions that began since then, ended ones included, newest first."""
         ...
 
     def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:
-        """Note that it was seen, with these factors in the place of the former; False if it was ended."""
+        """Set the time of its last use and replace its factors; False if it was ended."""
         ...
 
     def end(self, session_id: str, at: datetime) -> bool:
-        """End it; True for exactly one caller, and never for one that ended by itself."""
+        """End it; True for exactly one caller. False if it had reached `ends_at`."""
         ...
 
     def end_all(self, principal_id: str, at: datetime, application_id: str | None = None) -> int:
@@ -156,11 +156,11 @@ class SessionStore(Protocol):
         ...
 
     def latest_end(self, certificate_id: str, application_id: str, now: datetime) -> datetime | None:
-        """Return when the last of the open sessions of a certificate at an application ends; None without one."""
+        """Return when the last open session of a certificate at an application ends; None if there is none."""
         ...
 
     def prune(self, before: datetime) -> int:
-        """Remove those that ended before, by themselves or not; return how many."""
+        """Remove those that ended or reached `ends_at` before this time; return how many."""
         ...
 
 
@@ -168,11 +168,11 @@ class StepUpStore(Protocol):
     """Step-ups that were begun."""
 
     def add(self, step_up: StepUpRecord) -> None:
-        """Add one; of a certificate that has more than `MAX_STEP_UPS` then, the oldest are removed."""
+        """Add one. If its certificate now has more than `MAX_STEP_UPS`, remove the oldest of them."""
         ...
 
     def get(self, step_up_id: str) -> StepUpRecord | None:
-        """Return it, expired ones too."""
+        """Return the step-up with this id, also if it has expired."""
         ...
 
     def remove(self, step_up_id: str) -> bool:
@@ -180,39 +180,39 @@ class StepUpStore(Protocol):
         ...
 
     def remove_all(self, principal_id: str) -> int:
-        """Remove every one of a principal; return how many."""
+        """Remove every step-up of a principal; return how many there were."""
         ...
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before; return how many."""
+        """Remove those that expired before this time; return how many."""
         ...
 
 
 class SessionCodeStore(Protocol):
-    """One-use codes of applications' callbacks."""
+    """One-use codes for the callbacks of applications."""
 
     def add(self, code: SessionCodeRecord) -> None:
-        """Add one; raise `IntegrityError` (`session-code-duplicate`) if the code was handed out before."""
+        """Add one; raise `IntegrityError` (`session-code-duplicate`) if the same code exists already."""
         ...
 
     def take(self, code_sha256: str) -> SessionCodeRecord | None:
-        """Remove it and return it, expired ones too; exactly one caller gets it."""
+        """Remove and return the code, also if it has expired; exactly one caller gets it."""
         ...
 
     def remove_all(self, principal_id: str) -> int:
-        """Remove every one of a principal; return how many."""
+        """Remove every code of a principal; return how many there were."""
         ...
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before; return how many."""
+        """Remove those that expired before this time; return how many."""
         ...
 
 
 class EpochStore(Protocol):
-    """Session epochs: three counters that only grow, of all, of a principal, and of a principal at an application.
+    """Session epochs: three counters that only grow: one for all, one per principal, one per principal and application.
 
-    A session's token carries the text of its time; raising one of the counters makes the token worthless. The use
-    case notes a change for the principals that it concerns, so that gateways cut their connections.
+    A session's token carries the epoch of the moment when it was made. Raising a counter makes such tokens invalid. The
+    use case notes a change for the principals that it concerns, so that gateways cut their connections.
     """
 
     def of(self, principal_id: str, application_id: str) -> str:
@@ -220,22 +220,23 @@ class EpochStore(Protocol):
         ...
 
     def raise_for(self, principal_id: str = "", application_id: str = "") -> None:
-        """Raise the counter of a principal, of the pair if an application is named, or of all if neither is."""
+        """Raise one counter: of the principal, of the pair if an application is given, of all if neither is given."""
         ...
 
     def raise_all(self, at: datetime) -> None:
-        """Raise the counter of all, to at least the microseconds of this moment since 1970.
+        """Raise the counter of all to at least this moment in microseconds since 1970.
 
-        For a database that was put back: a number counted on from it could have been in use before.
+        For a database that was restored from a backup: the next number after the restored one may have been used
+        already.
         """
         ...
 
 
 class ThrottleStore(Protocol):
-    """Failed tries, so that a restart forgets none."""
+    """Failed tries; they survive a restart."""
 
     def get(self, keys: Collection[str]) -> Mapping[str, ThrottleRecord]:
-        """Return what is kept under these keys; a key with nothing is not in the answer."""
+        """Return the records of these keys; a key without a record is not in the answer."""
         ...
 
     def save(self, throttle: ThrottleRecord) -> None:
@@ -243,11 +244,11 @@ class ThrottleStore(Protocol):
         ...
 
     def forget(self, key: str) -> None:
-        """Remove what is kept under a key."""
+        """Remove the record of a key."""
         ...
 
     def prune(self, before: datetime) -> int:
-        """Remove those with the last try, and the end of the block, before that time; return how many."""
+        """Remove those with the last try and the end of the block before this time; return how many."""
         ...
 
 
@@ -263,7 +264,7 @@ class SessionKeyStore(Protocol):
         ...
 
     def retire(self, key_id: str, at: datetime) -> bool:
-        """Note that another key signs since then; True for exactly one caller."""
+        """Note that another key signs from this moment on; True for exactly one caller."""
         ...
 
     def remove(self, key_id: str) -> bool:

@@ -1,8 +1,8 @@
-"""What is kept of second factors and of the sessions that they open, as frozen values: one class a table.
+"""The records of second factors and sessions, as frozen values: one class per table.
 
-Not here: SQL (storage), the store Protocols (`factor_protocols`), and the rules about these values (`factors`,
-`directory`). All moments are aware and UTC; a `sha256` is lower-case hex. No secret lies here in the clear: tokens
-and codes as SHA-256, TOTP secrets and private keys sealed (`directory.sealing`), passwords as argon2id text.
+Not here: SQL (storage), the store Protocols (`factor_protocols`), the rules about these values (`factors`,
+`directory`). All moments are aware and UTC; a `sha256` is lower-case hex. No secret is stored in the clear: tokens
+and codes are stored as SHA-256, TOTP secrets and private keys sealed (`directory.sealing`), passwords as argon2id text.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from doorward.core.factor_kinds import FactorKind
 
 LONGEST_SESSION = timedelta(days=7)
-"""No session of an application lives longer; the setting can only be shorter."""
+"""No session of an application lasts longer; the setting can only shorten it."""
 
 MAX_CLIENT_CHARACTERS = 200
-"""Of what a browser says about itself, kept to show a session to its person."""
+"""Of the browser's User-Agent; the portal shows it in a person's list of sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class FactorRecord:
 
     Args:
         id: `fct_…`.
-        name: what the person calls it; empty for a password and for recovery codes.
+        name: given by the person; empty for a password and for recovery codes.
         secret: argon2id text (UTF-8), a sealed TOTP secret, attested credential data (WebAuthn section 6.5.1), or
             the SHA-256 of a recovery code (32 bytes).
         credential_id: of a passkey, base64url without padding; empty for the others. No two factors share one.
@@ -53,9 +53,9 @@ class EnrolmentRight:
 
     Args:
         id: `enr_…`.
-        certificate_id: the only certificate that may use it; empty for any of the principal.
-        token_sha256: of the token that must be shown; empty where none is needed.
-        strongest: no stronger kind may be enrolled by it.
+        certificate_id: the only certificate that may use it; empty if any certificate of the principal may.
+        token_sha256: of the token that must be shown; empty if none is needed.
+        strongest: the strongest kind of factor that may be enrolled with it.
     """
 
     id: str
@@ -71,17 +71,17 @@ class EnrolmentRight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """One session, bound to the certificate that it was opened with; of the portal or of an application.
+    """One session of the portal or of an application, bound to the certificate that it was opened with.
 
     Args:
         id: `ses_…`; the `jti` of an application's cookie.
         application_id: the portal's own id for a session of the portal.
         token_sha256: of the portal's cookie; empty for an application's, which is a signed token.
         source: the address that opened it, as text.
-        client: what the browser says about itself, at most `MAX_CLIENT_CHARACTERS`.
-        factors: when each kind of factor was shown last.
-        ends_at: it ends then by itself.
-        ended_at: when it was ended before that.
+        client: the browser's User-Agent, at most `MAX_CLIENT_CHARACTERS`.
+        factors: when each kind of factor was checked last.
+        ends_at: when it ends by itself.
+        ended_at: when it was ended before `ends_at`.
     """
 
     id: str
@@ -102,13 +102,13 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepUpRecord:
-    """A person was sent to the portal by an application and is to come back to where it was.
+    """An application sent a person to the portal for a second factor; the record holds where the person returns to.
 
     Args:
         id: `stp_…`.
-        host: with the port where it is not 443, as the browser named it.
+        host: as the browser named it, with the port if it is not 443.
         request: the id of the request that began it (the `__Host-doorward-begin` cookie).
-        return_path: path and query on that host; it is kept here and never in a link.
+        return_path: path and query on that host; it is stored here and never in a link.
     """
 
     id: str
@@ -125,7 +125,7 @@ class StepUpRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCodeRecord:
-    """A one-use code that an application's callback trades for a session, with all that it is bound to."""
+    """A one-use code that an application's callback exchanges for a session, and the values that it is bound to."""
 
     code_sha256: str
     tenant: str
@@ -143,7 +143,7 @@ class SessionCodeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottleRecord:
-    """Failed tries under one key: an account with a certificate, an address, or all."""
+    """Failed tries under one key: an account with a certificate, a network address, or the total."""
 
     key: str
     tenant: str
@@ -160,7 +160,7 @@ class SessionKeyRecord:
         id: its `kid`.
         public_jwk: JSON (RFC 7517).
         sealed: the private key, sealed.
-        retired_at: since then another key signs; this one verifies until its last session has ended.
+        retired_at: when another key began to sign; this one verifies until its last session has ended.
     """
 
     id: str

@@ -1,12 +1,12 @@
-"""Names that lost their bearer: a rule that names one must not speak for the next bearer.
+"""Names of removed principals, groups and partners: their rules must not apply to the next holder of the name.
 
-Rules name persons, devices, services and groups by name (docs/design/0050). A principal that is removed or renamed
-frees its name, while the document may name it still. So the name is not given again as long as a rule
-in force names it, unless the administrator says that the rules shall hold for the next one too. A group
-that a rule or a partner's terms name is not removed at all: a group is its name. A partner's name is part of its
-people's names, and `trust` names it: another authority does not get it as long as the document names it.
+Rules name persons, devices, services and groups by name (docs/design/0050). After a principal was removed or renamed,
+the document may still name it. So nobody gets the name as long as a rule in force names it, unless the administrator
+says that the rules apply to the new holder too. A group that a rule or a partner's terms name cannot be removed. A
+partner's name is part of the names of its principals, and `trust` names it: another partner does not get the name as
+long as the document names it.
 
-Not here: certificates and invitations, which end with their bearer (`directory.removal`).
+Not here: certificates and invitations, which end when their holder is removed (`directory.removal`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from doorward.policy.model import AppPolicy, Document
 
 MOST_NAMED = 5
-"""Rules that a message names."""
+"""At most this many rules are listed in a message."""
 
 
 def find_rules_naming(stores: Stores, kind: PrincipalKind, name: str) -> list[str]:
@@ -38,7 +38,7 @@ def find_rules_naming(stores: Stores, kind: PrincipalKind, name: str) -> list[st
 
 
 def refuse_freed_name(stores: Stores, kind: PrincipalKind, name: str, partner_id: str) -> None:
-    """Refuse a name that another bearer had and that rules in force still name.
+    """Refuse the name of a removed principal if rules in force still name it.
 
     Raises:
         RequestRefused: `name-in-rules`.
@@ -50,12 +50,12 @@ def refuse_freed_name(stores: Stores, kind: PrincipalKind, name: str, partner_id
         raise RequestRefused(
             "name-in-rules",
             f"another {kind.value} was named {name}, and rules in force still name it: {_list(found)}",
-            hint="take the name out of these rules first, or say with --keep-rules that they hold for the new one too",
+            hint="remove the name from these rules first, or add --keep-rules: the rules then apply to the new one too",
         )
 
 
 def note_rules_left(stores: Stores, kind: PrincipalKind, name: str) -> tuple[str, ...]:
-    """Return what to tell about rules that name a removed principal; a document never makes a withdrawal fail."""
+    """Return a note about rules that name a removed principal; a bad document never makes a withdrawal fail."""
     try:
         found = find_rules_naming(stores, kind, name)
     except DoorwardError:
@@ -63,19 +63,19 @@ def note_rules_left(stores: Stores, kind: PrincipalKind, name: str) -> tuple[str
     if not found:
         return ()
     return (
-        f"rules in force still name {name}: {_list(found)}; until they do not, the name is not given again",
+        f"rules in force still name {name}: {_list(found)}; the name cannot be given again before it is removed there",
     )
 
 
 def refuse_freed_partner(stores: Stores, name: str, anchors: Iterable[str]) -> None:
-    """Refuse a name that another partner had and that the document in force still names.
+    """Refuse the name of a removed partner if the document in force still names it.
 
-    The same anchors again are the same partner.
+    If the imported anchors are among the removed partner's, it is the same partner and keeps its name.
 
     Args:
-        stores: of the change; no partner of the name is trusted now.
+        stores: of the change; no partner with this name is trusted now.
         name: of the partner.
-        anchors: SHA-256 of those that are imported.
+        anchors: SHA-256 of the anchors that are imported.
 
     Raises:
         RequestRefused: `name-in-rules`.
@@ -97,7 +97,7 @@ def refuse_freed_partner(stores: Stores, name: str, anchors: Iterable[str]) -> N
         raise RequestRefused(
             "name-in-rules",
             f"another partner was named {name}, and the document in force still names it: {_list(found)}",
-            hint="take the name out there first, or choose another: what was said of the former holds for no other",
+            hint="remove the name there first, or choose another name: these rules were written for the former partner",
         )
 
 
@@ -120,7 +120,7 @@ def refuse_group_in_use(stores: Stores, group: str) -> None:
         raise RequestRefused(
             "group-in-use",
             f"the group {group} is named by {_list(found)}",
-            hint="take it out there first: the next group of that name would get what these give",
+            hint="remove it there first: otherwise the next group with this name would get its permissions",
         )
 
 
@@ -129,7 +129,7 @@ def _apps(stores: Stores) -> tuple[AppPolicy, ...]:
 
 
 def _document(stores: Stores) -> Document:
-    """Return the document in force; most commands read none (docs/design/0049)."""
+    """Return the document in force; the import is late because most commands need no document (docs/design/0049)."""
     from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  see above
 
     return current_document(stores)[0]
@@ -141,12 +141,12 @@ def _list(found: list[str]) -> str:
 
 
 def was_partner_removed(services: Services, name: str) -> bool:
-    """Return whether a partner of this name was trusted once and is no more."""
+    """Return whether a partner with this name was removed and no partner has the name now."""
     with services.work.read() as stores:
         return stores.partners.by_name(name) is None and bool(_partners_named(stores, name))
 
 
 def _partners_named(stores: Stores, name: str) -> set[str]:
-    """Return the ids of all partners that ever had a name."""
+    """Return the ids of all partners with this name, removed ones included."""
     ids = {one.partner_id for one in stores.partners.every_authority()}
     return {one for one in ids if (partner := stores.partners.get(one)) is not None and partner.name == name}

@@ -1,6 +1,6 @@
-"""Which groups lie in which: the ways from one to another.
+"""The graph of nested groups: children, parents, paths and depths.
 
-Pure. Not here: changing them (`directory.nesting`), keeping them (`protocols.DirectoryStore`).
+Pure. Not here: changing it (`directory.nesting`), storing it (`protocols.DirectoryStore`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 class GroupGraph:
-    """Which group lies directly in which, as the store has it; free of circles.
+    """The nesting of all groups. It has no circles.
 
     Args:
-        pairs: (inner, outer), by name.
+        pairs: (inner, outer) names: the group `inner` is a direct member of the group `outer`.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -26,42 +26,42 @@ class GroupGraph:
             self.count += 1
 
     def children(self, group: str) -> tuple[str, ...]:
-        """Return the groups that were put into a group, sorted."""
+        """Return the groups that are direct members of a group, sorted."""
         return tuple(self._inner.get(group, ()))
 
     def parents(self, group: str) -> tuple[str, ...]:
-        """Return the groups that a group was put into, sorted."""
+        """Return the groups of which a group is a direct member, sorted."""
         return tuple(self._outer.get(group, ()))
 
     def path(self, inner: str, outer: str) -> tuple[str, ...]:
-        """Return a shortest way from a group outwards to another, both included; empty if there is none."""
-        came: dict[str, str] = {inner: ""}
+        """Return a shortest path from a group to one that contains it, both included; empty if there is none."""
+        previous: dict[str, str] = {inner: ""}
         for here in (waiting := [inner]):
             if here == outer:
-                way = [here]
-                while came[way[-1]]:
-                    way.append(came[way[-1]])
-                return tuple(reversed(way))
+                path = [here]
+                while previous[path[-1]]:
+                    path.append(previous[path[-1]])
+                return tuple(reversed(path))
             for after in self._outer.get(here, ()):
-                if after not in came:
-                    came[after] = here
+                if after not in previous:
+                    previous[after] = here
                     waiting.append(after)
         return ()
 
     def with_descendants(self, group: str) -> frozenset[str]:
-        """Return a group and all that lie in it."""
+        """Return a group and all groups in it, directly or not."""
         return _reach(self._inner, group)
 
     def with_ancestors(self, group: str) -> frozenset[str]:
-        """Return a group and all that it lies in."""
+        """Return a group and all groups that contain it, directly or not."""
         return _reach(self._outer, group)
 
     def depth_below(self, group: str) -> int:
-        """Return how many groups the longest chain has that ends at a group, itself included."""
+        """Return the length of the longest chain of groups in a group, the group itself included."""
         return _longest(self._inner, group, {})
 
     def depth_above(self, group: str) -> int:
-        """Return how many groups the longest chain has that begins at a group, itself included."""
+        """Return the length of the longest chain of groups that contain a group, the group itself included."""
         return _longest(self._outer, group, {})
 
 

@@ -1,9 +1,9 @@
-"""What the holder of a certificate says of it: what the device is called, and that it was lost.
+"""Notes of holders about their certificates: the name of the device, and whether the device was reported lost.
 
-Names are for people and decide nothing. That a device was reported lost by its own holder lets a passkey bring the
-holder back (`directory.passkey_renewal`); a certificate that an administrator revoked has no such note.
-A note may also be about what was taken from a person (`directory.factor_losses`); its id is then made for it.
-Not here: SQL (storage), and who may write a note (`directory.own_certificates`).
+Names are for people and decide nothing. If the holder reported the device lost, a passkey can get the holder a new
+certificate (`directory.passkey_renewal`); a certificate that an administrator revoked has no such note.
+A note may also be about a factor that was taken from a person (`directory.factor_losses`); it then has an id of its own.
+Not here: SQL (storage), who may write a note (`directory.own_certificates`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_NAME_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderNote:
-    """The note of one certificate; an empty `name` is none, `lost_at` is when the loss was reported."""
+    """The note of one certificate. `name` is empty if none was given; `lost_at` is when the loss was reported."""
 
     certificate_id: str
     tenant: str
@@ -30,9 +30,9 @@ class HolderNoteStore(Protocol):
     """Notes of certificates; a certificate without one has an empty note."""
 
     def of(self, certificate_ids: Collection[str]) -> Mapping[str, HolderNote]:
-        """Return the notes of those certificates that have one, by certificate."""
+        """Return the notes of these certificates, by certificate id; those without a note are left out."""
         ...
 
     def save(self, note: HolderNote) -> None:
-        """Keep a note instead of the one before."""
+        """Insert or replace the note of its certificate."""
         ...

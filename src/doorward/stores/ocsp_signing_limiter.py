@@ -1,12 +1,12 @@
-"""How many OCSP answers may be signed while somebody waits for them.
+"""The limit of OCSP answers that are signed while the client waits.
 
-Answers made ahead cost no signature, whoever asks. A nonce, and a serial number that was never issued, make
-the responder's key work for a stranger: without a bound, a flood of such questions would keep all threads
-busy, and a slow key (a token signs some hundred times a second) from renewing what is made ahead.
-Whoever comes beyond the bound is given the answer made ahead, or told to try later.
+A pre-signed answer costs no signature. A request with a nonce, or about a serial number that was never issued, needs a
+new signature, and anybody may send such requests. Without a limit, a flood of them would keep all threads busy, and a
+slow key (a hardware token signs about a hundred times a second) could not renew the pre-signed answers.
+A request beyond the limit gets the pre-signed answer, or `tryLater`.
 
-Not here: what is answered (status). Safe to share between threads.
-Standard: RFC 9654 section 2.1 (a responder need not answer a nonce); RFC 6960 sections 2.3 and 5.
+Not here: the answers (authority.status). Safe to share between threads.
+Standard: RFC 9654 section 2.1 (a responder may ignore a nonce); RFC 6960 sections 2.3 and 5.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PER_SECOND = 5_000
-"""The figure of DESIGN section 6; with a key in memory it is less than half of a core."""
+"""The design's target; with a key in memory it takes less than half of a core."""
 
 AT_ONCE = 4
 """Half of the threads in which the web surfaces call use cases (`web.pool`)."""
 
 
 class OcspSigningLimiter:
-    """The places of one process."""
+    """The limit of one process: signatures at the same time, and signatures per second."""
 
     def __init__(self, *, per_second: int = PER_SECOND, at_once: int = AT_ONCE) -> None:
         self._lock = threading.Lock()
@@ -34,10 +34,10 @@ class OcspSigningLimiter:
 
     @contextmanager
     def slot(self, monotonic_seconds: float) -> Iterator[bool]:
-        """Take a place for as long as the block lasts; yields False where there is none.
+        """Hold a slot for as long as the block lasts; yields False if there is none.
 
         Args:
-            monotonic_seconds: by `Clock.monotonic`; places are counted by its whole seconds.
+            monotonic_seconds: from `Clock.monotonic`; the limit applies to each whole second.
         """
         granted = self._take(int(monotonic_seconds))
         try:

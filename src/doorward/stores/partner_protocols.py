@@ -24,19 +24,19 @@ class PartnerStore(Protocol):
     """Partners and the certificates of their authorities."""
 
     def add(self, partner: PartnerRecord) -> None:
-        """Add one; raise `RequestRefused` (`name-taken`) where a partner of that name is trusted."""
+        """Add one; raise `RequestRefused` (`name-taken`) if a partner with this name is trusted."""
         ...
 
     def save(self, partner: PartnerRecord) -> None:
-        """Replace the terms of a partner; its name and `created_at` stay. `NotFound` for an unknown one."""
+        """Replace the terms of a partner; its name and `created_at` stay. Raise `NotFound` for an unknown one."""
         ...
 
     def get(self, partner_id: str) -> PartnerRecord | None:
-        """Return it, removed ones included."""
+        """Return the partner with this id, also if it was removed."""
         ...
 
     def by_name(self, name: str) -> PartnerRecord | None:
-        """Return the partner of that name that is not removed."""
+        """Return the trusted partner with this name."""
         ...
 
     def list(self) -> list[PartnerRecord]:
@@ -44,11 +44,11 @@ class PartnerStore(Protocol):
         ...
 
     def remove(self, partner_id: str, removed_at: datetime) -> None:
-        """Trust it no more; `NotFound` where it is not trusted."""
+        """Mark it as removed; raise `NotFound` if it is not trusted."""
         ...
 
     def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
-        """Put these in the place of its authorities; one that was there already keeps its id."""
+        """Replace its authorities by these; a certificate that was there already keeps its id."""
         ...
 
     def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
@@ -56,27 +56,27 @@ class PartnerStore(Protocol):
         ...
 
     def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
-        """Return the authorities of all partners, also those that are trusted no more, by id."""
+        """Return the authorities of all partners, removed ones included, sorted by id."""
         ...
 
     def issuer(self, authority_id: str) -> str | None:
-        """Return the partner of an authority's id, also of one that is there no more."""
+        """Return the id of the partner that an authority belongs to, also if the authority was removed."""
         ...
 
 
 class EvidenceStore(Protocol):
-    """CRLs and OCSP answers of partners, by partner, kind, source and certificate."""
+    """CRLs and OCSP answers of partners. The key of a row is partner, kind, source and certificate."""
 
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
-        """Return it."""
+        """Return the row with this key."""
         ...
 
     def list(self, partner_id: str) -> list[EvidenceRecord]:
-        """Return a partner's without their `der`, sorted by kind, source and certificate."""
+        """Return the rows of a partner with an empty `der`, sorted by kind, source and certificate."""
         ...
 
     def size(self, partner_id: str, kind: EvidenceKind) -> int:
-        """Return the bytes of all that a partner has of one kind."""
+        """Return the total size in bytes of a partner's evidence of one kind."""
         ...
 
     def due(
@@ -87,21 +87,22 @@ class EvidenceStore(Protocol):
         kind: EvidenceKind | None = None,
         without: Sequence[str] = (),
     ) -> builtins.list[EvidenceRecord]:
-        """Return at most `limit`, of one partner or all, of one kind or both, that are to be looked for by then.
+        """Return at most `limit` rows with `try_at` not after `by`: of one partner or all, of one kind or both.
 
-        The longest due come first, without their `der`. Left out are sources that begin with one of `without`,
-        `http://host/` in small letters; capital letters of a source and a `/` that it lacks make no difference.
+        The rows that have been due for the longest time come first, with an empty `der`. Sources that begin with one
+        of `without` are left out. Each of `without` is written `http://host/` in lower case. The comparison ignores
+        case, and a source `http://host` counts as `http://host/`.
         """
         ...
 
     def lease(self, evidence: EvidenceRecord, until: datetime) -> bool:
-        """Move `try_at` from what it is here to `until`; True for exactly one caller (compare and set)."""
+        """Set `try_at` to `until` if it is still as in `evidence`; True for exactly one caller (compare and set)."""
         ...
 
     def reschedule(self, evidence: EvidenceRecord) -> None:
-        """Keep how the looking goes (`try_at`, `failures`, `problem`, `unusable`, `etag`, `fetched_at`), if it is there.
+        """Store `try_at`, `failures`, `problem`, `unusable`, `etag` and `fetched_at` of a row, if the row exists.
 
-        What was found, `der` and what is told of it, stays as it is.
+        `der` and the fields that describe it stay unchanged.
         """
         ...
 
@@ -110,17 +111,17 @@ class EvidenceStore(Protocol):
         ...
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
-        """Drop it."""
+        """Remove the row."""
         ...
 
-    def remember(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Keep a revocation beyond the evidence that told it; one of the same certificate is replaced."""
+    def record_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
+        """Store a revocation, so that it outlives its evidence; replace an earlier one of the same certificate."""
         ...
 
-    def seen(self, partner_id: str) -> builtins.list[RecordedRevocation]:
-        """Return what is remembered of a partner, by issuer and serial number."""
+    def recorded_revocations(self, partner_id: str) -> builtins.list[RecordedRevocation]:
+        """Return the recorded revocations of a partner, sorted by issuer and serial number."""
         ...
 
-    def release(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Forget one: a hold that has ended, or what was seen of a partner that is removed."""
+    def forget_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
+        """Remove a recorded revocation, because its hold was released or its partner was removed."""
         ...

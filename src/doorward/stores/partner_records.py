@@ -1,7 +1,7 @@
-"""What is kept of partners: whose authorities are trusted, on which terms, and the evidence of revocation.
+"""The records of partners: terms, authorities and evidence of revocation.
 
-Not here: judging by it (`verification.partner`), and the rules about these values (the use cases).
-Moments are aware and UTC; `der` is DER; `sha256` is lower-case hex.
+Not here: judging by them (`verification.partner`), the rules about these values (the use cases).
+All moments are aware and UTC; `der` is DER; `sha256` is lower-case hex.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from doorward.stores.protocols import DirectoryStore
 
 PARTNER_PROFILE = "partner"
-"""What the inventory calls the profile of certificates that are not of our own making."""
+"""The profile, in the inventory, of certificates that a partner's authority issued."""
 
 
 class EvidenceKind(Enum):
-    """What revocation is known by."""
+    """The kinds of evidence of revocation."""
 
     CRL = "crl"
     OCSP = "ocsp"
@@ -32,25 +32,25 @@ class EvidenceKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerRecord:
-    """One partner whose authorities vouch for principals, and the operator's terms.
+    """One partner, and the operator's terms for it.
 
     Args:
         id: `ptn_…`.
         name: as in the policy document; the names of its principals begin with it and a slash.
-        revocation: what is asked of evidence.
+        revocation: the required revocation check.
         max_staleness: how long after its next update evidence may still be used.
-        refresh: how often evidence is looked for anew at least.
-        allow_private: private networks, as `10.1.0.0/16`, that evidence may be fetched from.
-        crl_urls: where CRLs of its authorities lie besides what certificates name, by the operator's word.
-        ocsp_urls: OCSP responders that answer about all of its certificates, likewise.
-        source: which of a certificate's names says who it is for.
+        refresh: the longest time between two fetches of evidence.
+        allow_private: private networks, such as `10.1.0.0/16`, that evidence may be fetched from.
+        crl_urls: addresses of CRLs that the operator added to those in the certificates.
+        ocsp_urls: OCSP responders that the operator added; they answer about all of the partner's certificates.
+        source: the kind of name in a certificate that identifies the principal.
         kind: of its principals.
-        domain: that its e-mail, DNS and URI names lie in; empty where any may.
+        domain: the domain of its e-mail, DNS and URI names; empty if any domain is allowed.
         groups: names of groups that all of its principals are in.
-        everyone: whether everybody whom it certifies is let in to the directory, or only those listed.
-        permitted: subtrees of names that its certificates must lie in, as `dns:clinic.example`.
-        excluded: subtrees that they must not lie in.
-        removed_at: None while it is trusted.
+        everyone: True adds every certified principal to the directory; False admits only listed ones.
+        permitted: name subtrees that its certificates must lie in, such as `dns:clinic.example`.
+        excluded: name subtrees that they must not lie in.
+        removed_at: when it was removed; None while it is trusted.
     """
 
     id: str
@@ -74,7 +74,7 @@ class PartnerRecord:
 
 
 def in_partners_groups(directory: DirectoryStore, principal: Principal, groups: Sequence[str]) -> Principal:
-    """Return a principal of a partner with the partner's groups, and what these lie in, besides its own."""
+    """Return a principal of a partner with the partner's groups, and the groups that contain them, added."""
     if not groups:
         return principal
     every = {*principal.groups, *directory.enclosing(groups)}
@@ -98,21 +98,22 @@ class PartnerAuthorityRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRecord:
-    """One CRL or OCSP answer of a partner: the last good one, and how the looking for it goes.
+    """One CRL or OCSP answer of a partner: the last good one, and the state of its fetches.
 
     Args:
-        source: the URL it is fetched from.
+        source: the URL that it is fetched from.
         about: SHA-256 of the certificate that an OCSP answer is about; empty for a CRL.
-        der: the last that was good; empty where there was none yet.
-        sha256: of `der`; empty with it.
-        etag: the server's name for it (RFC 9110 section 8.8.3); empty where it gave none.
-        this_update: as the evidence says; None with an empty `der`.
-        next_update: as the evidence says; None where it says nothing.
-        fetched_at: when it was last found good.
-        try_at: when to look for it next.
-        failures: tries in a row that gave nothing good.
-        problem: what was wrong with the last, as a sentence with its code; empty where nothing was.
-        unusable: whether what came last cannot be used, and so might say anything; what only ended is not this.
+        der: the last good one; empty if there was none yet.
+        sha256: of `der`; empty if `der` is.
+        etag: the server's ETag (RFC 9110 section 8.8.3); empty if it sent none.
+        this_update: from the evidence; None if `der` is empty.
+        next_update: from the evidence; None if it has none.
+        fetched_at: when it was last fetched and found good.
+        try_at: when to fetch it next.
+        failures: failed fetches in a row.
+        problem: the last failure, as a sentence with its code; empty if the last fetch was good.
+        unusable: True if the last response could not be used, so that its content is unknown. A response that is
+            genuine but expired does not count.
     """
 
     partner_id: str

@@ -1,7 +1,7 @@
-"""The policy in force as the database has it: one document, parsed, with all that it speaks of.
+"""The policy in force: the parsed document, with the applications, authorities, partners and session keys.
 
-A `PolicySnapshot` is immutable, and the same object for as long as nothing of it changes. The decider, the
-follower and the publisher of one process look at the same one (`PolicySnapshots`).
+A `PolicySnapshot` is immutable. The decider, the follower and the publisher of one process share one object
+(`PolicySnapshots`), which is replaced when one of its parts changes.
 
 Not here: applying and comparing documents (`access.policies`), judging by them (`access.deciding`).
 """
@@ -29,23 +29,23 @@ SNAPSHOT_CHANGES = frozenset(
         ChangeKind.SESSION_KEY,
     }
 )
-"""The changes after which there is another snapshot."""
+"""The kinds of changes that make a new snapshot necessary."""
 
 _LOOK_BACK = 200
-"""Changes that are looked through before the snapshot is simply loaded again."""
+"""Changes that are read to see whether the snapshot is still valid; after more of them it is loaded again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySnapshot:
-    """The policy in force at one number of the change sequence, and until the next of `SNAPSHOT_CHANGES`.
+    """The policy in force from one number of the change sequence until the next of `SNAPSHOT_CHANGES`.
 
     Args:
         revision: number of the document; 0 before the first.
-        document: the document itself.
-        ids: application name to id, also of applications that the document does not have.
+        document: the parsed document.
+        ids: application name to id, also of applications that are not in the document.
         trust_domain: of the tenant.
         issuers: our own issuing authorities.
-        partners: partner's name to the DER of its authorities.
+        partners: name of a partner to the DER of its authorities.
         session_keys: the public keys that verify sessions, as JWK JSON, newest first.
     """
 
@@ -57,17 +57,17 @@ class PolicySnapshot:
     partners: Mapping[str, tuple[bytes, ...]]
     session_keys: tuple[str, ...] = ()
     policies: Mapping[str, AppPolicy] = field(init=False)
-    """Application id to what the document says about it; the portal's is always there."""
+    """Application id to its part of the document; the portal always has one."""
 
     def __post_init__(self) -> None:
-        """Find the id of each application once: every connection asks for one."""
+        """Look up the id of each application once, because every connection needs one."""
         policies = {self.ids[app.name]: app for app in self.document.apps if app.name in self.ids}
         policies[PORTAL_APPLICATION] = build_portal_policy(self.document)
         object.__setattr__(self, "policies", policies)
 
     @property
     def names(self) -> dict[str, str]:
-        """Names of applications by id, the portal's too."""
+        """Names of applications by id, the portal included."""
         return {**{one: name for name, one in self.ids.items()}, PORTAL_APPLICATION: PORTAL_AUDIENCE}
 
 
@@ -89,9 +89,9 @@ def load_snapshot(stores: Stores) -> PolicySnapshot:
 
 
 class PolicySnapshots:
-    """The snapshot of one process, loaded again only if something of it changed; safe between threads.
+    """The snapshot of one process, loaded again only after a change; safe to share between threads.
 
-    Who restores a database under a running process restarts the process.
+    After a restore of the database the process must be restarted.
     """
 
     def __init__(self) -> None:
@@ -107,15 +107,15 @@ class PolicySnapshots:
         if kept is not None and (kept[1] == seq or _holds(stores, since=kept[1], until=seq)):
             found = kept[0], seq
         else:
-            # Two threads may both load it, and one with an older transaction may be later: that costs
-            # another loading, never a wrong answer, because what is kept has its number.
+            # Two threads may both load it, and the one with the older transaction may finish later. That costs
+            # another load, but never gives a wrong answer, because the snapshot is stored with its number.
             found = load_snapshot(stores), seq
         self._kept = found
         return found
 
 
 def _holds(stores: Stores, *, since: int, until: int) -> bool:
-    """Return whether nothing of a snapshot changed; False also if too much happened to look it through."""
+    """Return whether no change made the snapshot invalid; False also if there are too many changes to read."""
     changes = stores.changes.since(since, limit=_LOOK_BACK) if since < until else []
     reached = bool(changes) and changes[-1].seq == until
     return reached and not any(one.kind in SNAPSHOT_CHANGES for one in changes)
@@ -126,14 +126,14 @@ def current_document(stores: Stores) -> tuple[Document, int]:
 
     Raises:
         NotFound: `not-founded`.
-        IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
+        IntegrityError: `revision-unreadable`: the stored document was valid when it was stored, and is not any more.
     """
     latest = stores.revisions.latest()
     return (empty_document(require_tenant(stores)), 0) if latest is None else (_parsed(latest), latest.number)
 
 
 def document_of(stores: Stores, number: int) -> Document | None:
-    """Return the document of a revision (the empty one for 0), None where there is none; raises the same."""
+    """Return the document of a revision, the empty one for 0, None if there is none; raises as `current_document`."""
     if number == 0:
         return empty_document(require_tenant(stores))
     revision = stores.revisions.get(number)
@@ -146,11 +146,11 @@ def _parsed(revision: RevisionRecord) -> Document:
     except ConfigurationError as fault:
         raise IntegrityError(
             "revision-unreadable",
-            f"revision {revision.number} of the policy document cannot be read any more: {fault}",
-            hint="apply the document again from your own copy",
+            f"revision {revision.number} of the policy document, read from the database, is not valid: {fault}",
+            hint="apply the document again from your own copy: doorward apply -f FILE",
         ) from fault
 
 
 def empty_document(tenant: TenantRecord) -> Document:
-    """Return the document before the first revision: no application."""
+    """Return the document that is in force before the first revision; it has no application."""
     return Document(trust_domain=tenant.trust_domain)

@@ -1,6 +1,6 @@
-"""What must stand before anything else can be done: the tenant, its authorities, their keys, a principal.
+"""Checks at the start of a use case: the tenant, an authority, its key, a partner or a principal must exist.
 
-Not here: making them (founding). Each function returns the thing or refuses with the next step.
+Each function returns the record, or raises an error with the next step as its hint. Not here: making them (founding).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def require_tenant(stores: Stores) -> TenantRecord:
-    """Return the tenant; raise `NotFound` (`not-founded`) before the founding."""
+    """Return the tenant; raise `NotFound` (`not-founded`) if the authority was not founded yet."""
     tenant = stores.tenants.get()
     if tenant is None:
         raise NotFound(
-            "not-founded", "there is no authority here yet", hint="run `doorward init`, or `doorward up`"
+            "not-founded", "there is no authority here yet", hint="run `doorward init` or `doorward up`"
         )
     return tenant
 
 
 def require_partner(stores: Stores, name: str) -> PartnerRecord:
-    """Return the partner of that name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
+    """Return the partner with this name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
     require_tenant(stores)
     partner = stores.partners.by_name(name)
     if partner is None:
@@ -42,7 +42,12 @@ def require_partner(stores: Stores, name: str) -> PartnerRecord:
 
 
 def require_principal(stores: Stores, name: str, kind: PrincipalKind | None = None) -> Principal:
-    """Return the principal of that name; `kind` is what the asker takes it for."""
+    """Return the principal with this name; refuse if it is of another `kind` than the caller expects.
+
+    Raises:
+        NotFound: `principal-unknown`, `not-founded`.
+        RequestRefused: `principal-kind`.
+    """
     require_tenant(stores)
     principal = stores.directory.by_name(name)
     if principal is None:
@@ -50,12 +55,12 @@ def require_principal(stores: Stores, name: str, kind: PrincipalKind | None = No
         raise NotFound(
             "principal-unknown",
             f"there is no {kind.value if kind else 'person, device or service'} named {name[:64]}",
-            hint=f"`doorward {word} list` shows who there is, `doorward {word} add` adds one",
+            hint=f"`doorward {word} list` shows all names, `doorward {word} add` adds one",
         )
     if kind not in (None, principal.kind):
         found = principal.kind.value
         raise RequestRefused(
-            "principal-kind", f"{name} is a {found}", hint=f"use the command `doorward {found} ...`"
+            "principal-kind", f"{name} is a {found}", hint=f"use `doorward {found} ...` instead"
         )
     return principal
 
@@ -68,7 +73,7 @@ def require_authority(stores: Stores, kind: AuthorityKind) -> AuthorityRecord:
         raise NotFound(
             "not-founded",
             f"there is no {kind.value} certificate",
-            hint="restore the database from a backup: the founding makes all of them at once",
+            hint="restore the database from a backup: `doorward init` makes all authority certificates at once",
         )
     return authority
 
@@ -79,7 +84,7 @@ def require_keys(services: Services) -> KeyStore:
         raise Unavailable(
             "keys-unavailable",
             "this process has no access to the signing keys",
-            hint="run it where `doorward serve` runs, with the key store's passphrase",
+            hint="run the command where `doorward serve` runs, with the key store's passphrase",
         )
     return services.keys
 
@@ -89,13 +94,13 @@ def load_key(services: Services, authority: AuthorityRecord) -> PrivateKey:
 
     Raises:
         Unavailable: `keys-unavailable`.
-        NotFound: the key is not in the store (the root's, after it was removed).
+        NotFound: the key is not in the key store, for example the root's key after `remove_root_key`.
     """
     return require_keys(services).load(authority.key_name)
 
 
 def issuing_chain(stores: Stores, authority_id: str) -> tuple[bytes, ...]:
-    """Return the DER of the authority certificates that a leaf's holder presents: without the root."""
+    """Return the DER of the authority certificates that the holder of a leaf sends with it; the root is left out."""
     authority = stores.authorities.get(authority_id)
     if authority is None or authority.kind is AuthorityKind.ROOT:
         return ()

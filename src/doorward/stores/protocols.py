@@ -1,11 +1,11 @@
 """The store Protocols of the use cases, and the unit of work that binds them to one transaction.
 
-Not here: SQL. `storage` implements these; `tests/support/memory_store.py` is the fake; one contract
-suite in `tests/contract` holds both to the same words.
+Not here: SQL. `storage` implements these Protocols; `tests/support/memory_store.py` is the fake; the contract
+suite in `tests/contract` runs on both.
 
-The law of the unit of work: a change of state, its number in the change sequence and its event
-are one transaction. It is durable when `change()` returns without an exception, and nothing of it
-is visible before. Followers are woken after the commit.
+The rule of the unit of work: a change of state, its number in the change sequence and its event
+are one transaction. The transaction is durable when `change()` returns without an exception, and no part of it
+is visible before that. Gateways are woken after the commit.
 """
 # ruff: noqa: D102 - the properties of Stores are documented by the stores they give
 
@@ -49,7 +49,7 @@ class TenantStore(Protocol):
         ...
 
     def add(self, tenant: TenantRecord) -> None:
-        """Add it; raise `RequestRefused` (`tenant-exists`) where there is one."""
+        """Add it; raise `RequestRefused` (`tenant-exists`) if there is one already."""
         ...
 
 
@@ -57,7 +57,7 @@ class DirectoryStore(Protocol):
     """Persons, devices, services and groups."""
 
     def add(self, principal: Principal, created_at: datetime) -> None:
-        """Add one; raise `RequestRefused` (`name-taken`) where the name is in use (any kind, not removed)."""
+        """Add one; raise `RequestRefused` (`name-taken`) if a principal of any kind that is not removed has the name."""
         ...
 
     def get(self, principal_id: str) -> Principal | None:
@@ -65,7 +65,7 @@ class DirectoryStore(Protocol):
         ...
 
     def by_name(self, name: str) -> Principal | None:
-        """Return the principal of that name that is not removed; names are unique over all kinds."""
+        """Return the principal with this name that is not removed; names are unique over all kinds."""
         ...
 
     def list(self, kind: PrincipalKind | None = None) -> list[Principal]:
@@ -73,7 +73,7 @@ class DirectoryStore(Protocol):
         ...
 
     def set_state(self, principal_id: str, state: PrincipalState) -> None:
-        """Set the state; the use case checked that it may change so."""
+        """Set the state; the use case has checked the transition."""
         ...
 
     def set_display_name(self, principal_id: str, display_name: str) -> None:
@@ -81,62 +81,63 @@ class DirectoryStore(Protocol):
         ...
 
     def members(self, group: str) -> Sequence[Principal]:
-        """Return who is in a group or in a group in it, without those removed, sorted by name.
+        """Return the members of a group and of the groups in it, without removed principals, sorted by name.
 
-        Empty for an unknown group. A principal whose `inherited` has the group is a member through another group.
+        Empty for an unknown group. If `inherited` of a principal contains the group, the principal is a member of it
+        through another group.
         """
         ...
 
     def remove_group(self, group: str) -> bool:
-        """Remove a group, every membership in it and every nesting; return whether there was one."""
+        """Remove a group with its memberships and nestings; return whether the group existed."""
         ...
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
-        """Return whether a principal of that name and that partner was removed, for good."""
+        """Return whether a principal with this name, of this partner, was removed."""
         ...
 
     def remove_partner(self, partner_id: str) -> int:
-        """Mark every principal of a partner as removed; return how many."""
+        """Mark every principal of a partner as removed; return how many there were."""
         ...
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
-        """Add a group; raise `RequestRefused` (`name-taken`) where it exists."""
+        """Add a group; raise `RequestRefused` (`name-taken`) if it exists."""
         ...
 
     def groups(self) -> Mapping[str, int]:
-        """Return every group name with the number of principals that were put into it, sorted by name."""
+        """Return every group name with the number of its direct members that are principals, sorted by name."""
         ...
 
     def add_member(self, group: str, principal_id: str) -> bool:
-        """Put a principal into a group; False where it was in it already; `NotFound` for an unknown group."""
+        """Put a principal into a group; False if it was in it already; raise `NotFound` for an unknown group."""
         ...
 
     def remove_member(self, group: str, principal_id: str) -> bool:
-        """Take a principal out of a group; False where it was not in it; `NotFound` for an unknown group."""
+        """Take a principal out of a group; False if it was not in it; raise `NotFound` for an unknown group."""
         ...
 
     def nestings(self) -> Sequence[tuple[str, str]]:
-        """Return which group lies directly in which, as (inner, outer), sorted."""
+        """Return all pairs (inner, outer) of groups where `inner` is a direct member of `outer`, sorted."""
         ...
 
     def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
-        """Return these names, known or not, and every group that one of them lies in, sorted."""
+        """Return these names, known or not, and every group that contains one of them, sorted."""
         ...
 
     def nest(self, inner: str, outer: str) -> bool:
-        """Put a group into a group; False where it was in it already; `NotFound` for an unknown one.
+        """Put a group into a group; False if it was in it already; raise `NotFound` for an unknown one.
 
-        The use case has made sure that no circle comes of it.
+        The use case has checked that this makes no circle.
         """
         ...
 
     def unnest(self, inner: str, outer: str) -> bool:
-        """Take a group out of a group; False where it was not in it; `NotFound` for an unknown one."""
+        """Take a group out of a group; False if it was not in it; raise `NotFound` for an unknown one."""
         ...
 
 
 class ApplicationStore(Protocol):
-    """Names of applications and their ids; an id is never reused, also when a name comes back."""
+    """Names of applications and their ids; an id is never reused, not even if the name is used again."""
 
     def list(self) -> list[Application]:
         """Return the applications of the current revision, sorted by name."""
@@ -152,18 +153,18 @@ class ApplicationStore(Protocol):
 
 
 class AuthorityStore(Protocol):
-    """Own authority certificates."""
+    """Our own authority certificates."""
 
     def add(self, authority: AuthorityRecord) -> None:
         """Add one and make it the current one of its kind."""
         ...
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
-        """Return it."""
+        """Return the authority certificate with this id."""
         ...
 
     def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
-        """Return the current one of that kind."""
+        """Return the current one of this kind."""
         ...
 
     def list(self) -> list[AuthorityRecord]:
@@ -172,10 +173,10 @@ class AuthorityStore(Protocol):
 
 
 class CertificateStore(Protocol):
-    """The inventory."""
+    """The inventory of certificates."""
 
     def add_intended(self, certificate: CertificateRecord) -> None:
-        """Record the intent, before the real key signs; raise `IntegrityError` on a duplicate serial."""
+        """Record the intent before the authority's key signs; raise `IntegrityError` for a duplicate serial."""
         ...
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
@@ -183,29 +184,29 @@ class CertificateStore(Protocol):
         ...
 
     def add_seen(self, certificate: CertificateRecord) -> bool:
-        """Add a partner's certificate as it is; False where its digest, or its issuer and serial, is there already."""
+        """Add a partner's certificate; False if its digest, or its issuer and serial, is in the inventory already."""
         ...
 
     def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
-        """Note whose certificate it is, and by which authority; `NotFound` for an unknown one."""
+        """Set the principal and the authority of a certificate; raise `NotFound` for an unknown one."""
         ...
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
-        """Return it."""
+        """Return the certificate with this id."""
         ...
 
     def by_sha256(self, sha256: str) -> CertificateRecord | None:
-        """Return the certificate with this digest: the look-up of every connection, by index."""
+        """Return the certificate with this digest; every connection asks this, so it uses an index."""
         ...
 
     def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
-        """Return the certificate of that issuer and serial."""
+        """Return the certificate with this issuer and serial number."""
         ...
 
     def find(self, prefix: str) -> list[CertificateRecord]:
-        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`.
+        """Return at most 2 certificates with an id, serial (hex) or SHA-256 that begins with `prefix`.
 
-        How short a prefix a person may type is not the store's question (`inventory.SHORTEST_PREFIX`).
+        The shortest prefix that a person may type is checked elsewhere (`inventory.SHORTEST_PREFIX`).
         """
         ...
 
@@ -217,7 +218,7 @@ class CertificateStore(Protocol):
         reason: RevocationReason | None,
         revoked_at: datetime | None,
     ) -> None:
-        """Set the state; the use case checked the transition against `pki.lifecycle`."""
+        """Set the state; the use case has checked the transition against `pki.lifecycle`."""
         ...
 
     def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
@@ -229,7 +230,7 @@ class CertificateStore(Protocol):
         ...
 
     def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
-        """Return those that match, in the order of their ids (creation), after `wanted.after_id`."""
+        """Return those that match, after `wanted.after_id`, in the order of their ids, which is the order of creation."""
         ...
 
 
@@ -241,11 +242,11 @@ class InvitationStore(Protocol):
         ...
 
     def by_token(self, token_sha256: str) -> InvitationRecord | None:
-        """Return the invitation of that token."""
+        """Return the invitation with this token."""
         ...
 
     def get(self, invitation_id: str) -> InvitationRecord | None:
-        """Return it."""
+        """Return the invitation with this id."""
         ...
 
     def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
@@ -259,12 +260,12 @@ class InvitationStore(Protocol):
     def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
         """Mark it used for that certificate if it is open: not used, not voided, not expired at `used_at`.
 
-        One statement compares and sets: True for exactly one caller, ever.
+        One statement compares and sets, so the answer is True for exactly one caller.
         """
         ...
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it if it was neither used nor voided; True for exactly one caller, as `redeem`."""
+        """Withdraw it if it was neither used nor voided; True for exactly one caller, as for `redeem`."""
         ...
 
 
@@ -289,14 +290,14 @@ class RevisionStore(Protocol):
 
 
 class ChangeStore(Protocol):
-    """The change sequence: without holes, in the order of the commits."""
+    """The change sequence: its numbers have no holes and follow the order of the commits."""
 
     def head(self) -> int:
         """Return the newest number; 0 before the first."""
         ...
 
     def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
-        """Take the next number for this transaction's change."""
+        """Add a change to this transaction and return its number."""
         ...
 
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
@@ -305,19 +306,19 @@ class ChangeStore(Protocol):
 
 
 class EventOutbox(Protocol):
-    """Events on their way into the tree; written in the transaction of what they tell."""
+    """Events that are not in the Merkle tree yet; an event is added in the transaction of the change that it records."""
 
     def add(self, event: Event) -> None:
-        """Queue one event, with a fresh salt for its personal data."""
+        """Queue one event, with a new salt for its personal data."""
         ...
 
     def waiting(self) -> int:
-        """Return how many wait for the sequencer."""
+        """Return how many events wait for the sequencer."""
         ...
 
 
 class GatewayStore(Protocol):
-    """The gateways and how far they have come."""
+    """The gateways and the changes that they have confirmed."""
 
     def save(self, gateway: GatewayRecord) -> None:
         """Insert or update by id."""
@@ -332,19 +333,19 @@ class GatewayStore(Protocol):
         ...
 
     def remove(self, gateway_id: str) -> None:
-        """Forget a gateway that was stopped in order."""
+        """Remove a gateway that was stopped normally."""
         ...
 
 
 class OrderStore(Protocol):
-    """Gateways' requests for server certificates."""
+    """Gateways' orders for server certificates."""
 
     def add(self, order: OrderRecord) -> None:
         """Add an open order."""
         ...
 
     def get(self, order_id: str) -> OrderRecord | None:
-        """Return it."""
+        """Return the order with this id."""
         ...
 
     def open(self) -> list[OrderRecord]:
@@ -356,23 +357,23 @@ class OrderStore(Protocol):
         ...
 
     def refuse(self, order_id: str, why: str) -> bool:
-        """Mark it refused if it is open, as `fill`."""
+        """Mark it refused if it is open; the return value is as for `fill`."""
         ...
 
 
 class StatusStore(Protocol):
-    """What the status listener hands out: revocation lists and pre-signed OCSP answers."""
+    """What the status listener serves: CRLs and pre-signed OCSP answers."""
 
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
-        """Return the newest CRL of that authority and partition."""
+        """Return the newest CRL of this authority and partition."""
         ...
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
-        """Return the newest CRL of every partition, sorted by name, with an empty `der`: lists are large."""
+        """Return the newest CRL of every partition, sorted by name, with an empty `der`, because CRLs are large."""
         ...
 
     def crl_number(self, authority_id: str, partition: str = "") -> int | None:
-        """Return the number of that CRL, which may have megabytes, and nothing else of it."""
+        """Return the number of the newest CRL without reading the CRL, which may have megabytes."""
         ...
 
     def store_crl(self, crl: CrlRecord) -> None:
@@ -388,43 +389,44 @@ class StatusStore(Protocol):
         ...
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Drop the pre-signed answers of one certificate for good: it is due no more."""
+        """Remove the pre-signed answers of one certificate; it is not due any more."""
         ...
 
     def await_ocsp(self, certificate_id: str, since: datetime) -> None:
-        """Drop the pre-signed answers of one certificate, and list it as due from `since` on."""
+        """Remove the pre-signed answers of one certificate, and list it as due from `since` on."""
         ...
 
     def due_ocsp(self, by: datetime, limit: int) -> list[str]:
-        """Return at most `limit` certificates with an answer that ends by then, or that await one since.
+        """Return at most `limit` ids of certificates with an answer that ends by then, or that wait for one since then.
 
-        The longest due come first. The work grows with `limit`, not with the inventory.
+        The certificates that have been due for the longest time come first. The work grows with `limit`, not with the
+        inventory.
         """
         ...
 
 
 class IngestStore(Protocol):
-    """How far each access log file of each gateway was read; moves in the transaction of its events."""
+    """How far each access log file of each gateway was read; it is updated in the transaction of the events."""
 
     def position(self, gateway_id: str, file: str) -> int:
-        """Return the byte offset behind the last line taken; 0 for an unknown file."""
+        """Return the byte offset after the last line that was read; 0 for an unknown file."""
         ...
 
     def advance(self, gateway_id: str, file: str, expected: int, offset: int) -> None:
-        """Move from `expected` to `offset`; raise `IntegrityError` where another reader moved it."""
+        """Move from `expected` to `offset`; raise `IntegrityError` if another reader has moved it."""
         ...
 
     def counts(self, gateway_id: str, stream: str) -> str:
-        """Return what was counted of a stream and is not on record yet, as it was stored; empty for nothing."""
+        """Return the stored counts of a stream that are not recorded as events yet; empty if there are none."""
         ...
 
     def store_counts(self, gateway_id: str, stream: str, state: str) -> None:
-        """Keep what was counted of a stream, instead of what was kept before."""
+        """Store the counts of a stream; replace the earlier ones."""
         ...
 
 
 class Stores(FactorStores, Protocol):
-    """All stores, bound to one transaction of one tenant."""
+    """All stores, in one transaction of one tenant."""
 
     @property
     def tenants(self) -> TenantStore: ...
@@ -464,23 +466,24 @@ class UnitOfWork(Protocol):
     """Opens transactions. Safe to share between threads; each `with` block has its own transaction."""
 
     def read(self) -> AbstractContextManager[Stores]:
-        """Open a consistent snapshot; writing through it raises."""
+        """Open a consistent snapshot; writing through it raises an error."""
         ...
 
     def change(self, *, traffic: bool = False) -> AbstractContextManager[Stores]:
-        """Open a write transaction: committed durably at the end, undone on any exception.
+        """Open a write transaction: it is committed durably at the end, and rolled back on any exception.
 
         Args:
-            traffic: connections and requests cause the change, not an administrator: it is refused
-                (`store-full`) while it would take the room that is kept for withdrawals.
+            traffic: True if connections or requests cause the change, not an administrator. Such a change is refused
+                (`store-full`) if only the disk space that is reserved for withdrawals is left.
 
-        Raises `Unavailable` (`store-busy`, `store-unavailable`) where the database cannot be had in time.
+        Raises:
+            Unavailable: `store-busy`, `store-unavailable`: the database did not answer in time.
         """
         ...
 
     def record(self, events: Sequence[Event]) -> None:
-        """Make events durable that change no state (decisions), in one transaction for the whole batch.
+        """Store events that change no state (decisions) durably, in one transaction for the whole batch.
 
-        They are traffic: see `change`.
+        They count as traffic: see `change`.
         """
         ...

@@ -1,8 +1,8 @@
-"""What the stores keep, as frozen values: one class a table, no behaviour.
+"""The records of the stores, as frozen values: one class per table, no behaviour.
 
-Not here: SQL (storage) and the rules about these values (the use cases beside this file).
+Not here: SQL (storage), the rules about these values (the use cases).
 All moments are aware and UTC; `der` is DER; `sha256` is lower-case hex; serial numbers are
-integers of at most 20 octets, ours positive (RFC 5280 section 4.1.2.2).
+integers of at most 20 octets, and ours are positive (RFC 5280 section 4.1.2.2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 
 
 class AuthorityKind(Enum):
-    """The certificates of an own authority."""
+    """The kinds of our own authority certificates."""
 
     ROOT = "root"
     ISSUING = "issuing"
@@ -23,10 +23,10 @@ class AuthorityKind(Enum):
 
 
 class ChangeKind(Enum):
-    """What a number of the change sequence is about; `subject` is an id of that kind.
+    """The kind of a change in the change sequence; `subject` is an id of that kind.
 
-    A group that is created or removed has no members to judge again: its id stands in a PRINCIPAL change that
-    fits no connection. GROUP means that the members of a group, nested ones too, are judged again.
+    When a group is created or removed, it has no members to judge again: a PRINCIPAL change has its id, which matches no
+    connection. A GROUP change means that the members of a group, nested groups included, are judged again.
     """
 
     AUTHORITY = "authority"
@@ -37,13 +37,13 @@ class ChangeKind(Enum):
     ORDER = "order"
     PARTNER = "partner"
     EVIDENCE = "evidence"
-    GROUP = "group"  # what it lies in; everybody in it is concerned
+    GROUP = "group"  # its members, nested groups included, are judged again
     SESSION_KEY = "session-key"
     CHOICE = "choice"  # the subject is that of `stores.certificate_choice.CertificateChoice`
 
 
 class OrderState(Enum):
-    """Where a gateway's request for a server certificate stands."""
+    """The states of a gateway's order for a server certificate."""
 
     OPEN = "open"
     FILLED = "filled"
@@ -52,7 +52,7 @@ class OrderState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantRecord:
-    """The tenant and what is baked into its certificates.
+    """The tenant, with the values that all of its certificates contain.
 
     `status_url` is the public address of CRL, OCSP and AIA, without a trailing slash.
     """
@@ -79,7 +79,7 @@ class AuthorityRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRecord:
-    """One certificate of the inventory; `intended` rows have no DER of ours yet (the linted one stands in)."""
+    """One certificate of the inventory; while its state is `intended`, `der` is the TBSCertificate to be signed."""
 
     id: str
     tenant: str
@@ -101,11 +101,11 @@ class CertificateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvitationRecord:
-    """A one-time invitation; only the SHA-256 of its token is kept.
+    """A one-time invitation; only the SHA-256 of its token is stored.
 
-    At most one of `used_at` and `voided_at` is set, for good: a link that was used cannot be withdrawn. `certificate_id`
-    is, once it was used, the certificate that came of it; before that, the certificate of the device from which its
-    holder made it, and empty if an operator made it (docs/design/0074).
+    At most one of `used_at` and `voided_at` is ever set: a link that was used cannot be withdrawn. Before the use,
+    `certificate_id` is the certificate of the device that its holder used to make the invitation, and empty if an
+    operator made it. After the use, it is the certificate that was issued (docs/design/0074).
     """
 
     id: str
@@ -144,7 +144,7 @@ class ChangeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRecord:
-    """What one gateway said last: how far it has followed the changes, and its assertion key (JWK JSON)."""
+    """One gateway: the last change that it confirmed, its status, and its public assertion key (JWK JSON)."""
 
     id: str
     tenant: str
@@ -157,7 +157,7 @@ class GatewayRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRecord:
-    """A gateway asks for a server certificate for hosts; the issuing side fills it."""
+    """A gateway's order for a server certificate for some hosts; `serve` fills it."""
 
     id: str
     tenant: str
@@ -173,7 +173,7 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrlRecord:
-    """The newest revocation list of one authority, and of one partition: empty for the full list."""
+    """The newest CRL of one authority and one partition; `partition` is empty for the full CRL."""
 
     authority_id: str
     partition: str = ""
@@ -200,9 +200,9 @@ class CertificateFilter:
     """Which certificates are listed; None means any.
 
     Args:
-        partner_id: whose authority issued it, also one that is trusted no more.
+        partner_id: the partner that issued the certificate, also through an authority that was removed.
         expires_before: selects by not_after.
-        after_id: the last of the page before; empty for the first page.
+        after_id: the last id of the previous page; empty for the first page.
     """
 
     principal_id: str | None = None

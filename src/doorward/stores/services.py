@@ -1,4 +1,4 @@
-"""What every use case needs of the world, in one value that `runtime.compose` fills."""
+"""The ports that every use case needs, in one value that `runtime.compose` fills."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.protocols import UnitOfWork
 
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
-"""In the order of ASCII, so that ids sort by their time."""
+"""In ASCII order, so that ids sort by time."""
 
 _TIME_CHARACTERS, _RANDOM_CHARACTERS = 9, 11
 
@@ -19,10 +19,10 @@ _TIME_CHARACTERS, _RANDOM_CHARACTERS = 9, 11
 class Services:
     """The ports of the use cases. `keys` is None in a process that must not sign (the gateway).
 
-    `crl_lifetime` and `ocsp_lifetime` lie between thisUpdate and nextUpdate of what is published:
-    how long a relying party may rely on what it has (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
-    `crl_partitions`: into how many lists the certificates issued from now on are divided, 1 to 256.
-    `ocsp_signing_limiter`: how many OCSP answers this process signs while somebody waits.
+    `crl_lifetime` and `ocsp_lifetime` are the time from thisUpdate to nextUpdate of published CRLs and OCSP answers
+    (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
+    `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
+    `ocsp_signing_limiter`: limits how many OCSP answers this process signs while clients wait.
     """
 
     work: UnitOfWork
@@ -36,11 +36,11 @@ class Services:
     ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
 
     def new_id(self, prefix: str) -> str:
-        """Return a fresh opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.
+        """Return a new opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.
 
-        The first 9 are milliseconds (45 bits, until the year 3084), the rest is random (55 bits): new
-        rows then lie beside each other in every index, which makes a large log eight times faster to
-        write. An id is a name, never a secret.
+        The first 9 characters are milliseconds (45 bits, until the year 3084), the rest is random (55 bits). So new
+        rows are neighbours in every index, which makes writing a large log eight times faster. An id is a name, never a
+        secret.
         """
         milliseconds = int(self.clock.now().timestamp() * 1000)
         time = "".join(

@@ -181,7 +181,7 @@ def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
     key = hashlib.sha256(ISSUER.parsed.key_bits).hexdigest()
     seen = records.seen(key, ALICE.parsed.serial, ALICE.parsed.sha256)
     with world.work.change() as stores:
-        stores.evidence.remember(WEST, seen)
+        stores.evidence.record_revocation(WEST, seen)
     assert evidence_cache.load(WEST)
     assert evidence_cache.of(WEST).seen(ALICE.parsed, ISSUER.parsed) == seen
     assert evidence_cache.of(WEST).seen(ALICE.parsed, OTHER.parsed) is None

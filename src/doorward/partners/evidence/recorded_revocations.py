@@ -58,16 +58,16 @@ class RevocationUpdate:
 
     def apply(self, stores: Stores, partner_id: str) -> bool:
         """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
-        kept = {(one.issuer_key, one.serial): one for one in stores.evidence.seen(partner_id)}
+        kept = {(one.issuer_key, one.serial): one for one in stores.evidence.recorded_revocations(partner_id)}
         before = dict(kept)
         for one in self.released:
             if kept.get((one.issuer_key, one.serial)) == one:
-                stores.evidence.release(partner_id, one)
+                stores.evidence.forget_revocation(partner_id, one)
                 del kept[one.issuer_key, one.serial]
         for one in self.recorded:
             known = kept.get((one.issuer_key, one.serial))
             if known is None or (known.held and (not one.held or one.this_update > known.this_update)):
-                stores.evidence.remember(partner_id, one)
+                stores.evidence.record_revocation(partner_id, one)
                 kept[one.issuer_key, one.serial] = one
         return kept != before
 
@@ -87,7 +87,7 @@ def update_from_crl(
     evidence_index = EvidenceIndex([replace(crl, base=None)])
     recorded, released = [], []
     with services.work.read() as stores:
-        kept = stores.evidence.seen(partner.id)
+        kept = stores.evidence.recorded_revocations(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
     for der in _listed(services, partner, authorities, crl, known):
         found = _judge(der, trust, evidence_index, now)
@@ -120,7 +120,7 @@ def update_from_answer(
     if said.status is RevocationStatus.REVOKED:
         return RevocationUpdate(recorded=(_seen(pair[0], pair[1], said),))
     with services.work.read() as stores:
-        kept = stores.evidence.seen(partner.id)
+        kept = stores.evidence.recorded_revocations(partner.id)
     key, at = _key_of(pair[1]), said.this_update
     over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
     good = said.status is RevocationStatus.GOOD and at is not None

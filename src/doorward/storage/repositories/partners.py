@@ -212,12 +212,12 @@ class SqlEvidence:
             _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
         )
 
-    def remember(self, partner_id: str, seen: RecordedRevocation) -> None:
+    def record_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Keep a revocation beyond its evidence."""
         values = {name: getattr(seen, name) for name in RecordedRevocation.__slots__}
         self._transaction.add(_REMEMBER, partner_id=partner_id, **values)
 
-    def seen(self, partner_id: str) -> builtins.list[RecordedRevocation]:
+    def recorded_revocations(self, partner_id: str) -> builtins.list[RecordedRevocation]:
         """Return what is remembered of a partner."""
         rows = self._transaction.rows(_SEEN, partner_id=partner_id)
         return [
@@ -225,7 +225,7 @@ class SqlEvidence:
             for row in rows
         ]
 
-    def release(self, partner_id: str, seen: RecordedRevocation) -> None:
+    def forget_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
         """Forget a hold that has ended."""
         self._transaction.write(
             _RELEASE, of_partner_id=partner_id, of_issuer_key=seen.issuer_key, of_serial=seen.serial

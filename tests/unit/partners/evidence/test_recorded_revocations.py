@@ -64,7 +64,10 @@ def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **
 def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
     """What is remembered: serial number -> reason, and whether it is a hold."""
     with west.world.work.read() as stores:
-        return {one.serial: (one.reason, one.held) for one in stores.evidence.seen(west.partner.id)}
+        return {
+            one.serial: (one.reason, one.held)
+            for one in stores.evidence.recorded_revocations(west.partner.id)
+        }
 
 
 def judge(west: PartnerWorld, leaf: Node) -> RevocationStatus:
@@ -143,8 +146,8 @@ def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
     """No certificate names the address any more; whom its list named stays refused."""
     serve(west, 1)
     with west.world.work.change() as stores:
-        for one in stores.evidence.seen(west.partner.id):
-            stores.evidence.release(west.partner.id, one)
+        for one in stores.evidence.recorded_revocations(west.partner.id):
+            stores.evidence.forget_revocation(west.partner.id, one)
     with west.world.work.change() as stores:
         stores.evidence.store(
             records.evidence(
