@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.policy.app_limits import APP_LIMIT_KEYS, LONGEST_IDLE, MOST_HEADER_KILOBYTES, MOST_HEADERS
 from doorward.policy.document import parse_document
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
-from doorward.policy.opening import OPENING_KEYS
+from doorward.policy.open_access import OPEN_ACCESS_KEYS
 from doorward.policy.paths import PathPattern
 from doorward.policy.reading import APP_KEYS as OTHER_KEYS
-from doorward.policy.traffic import LONGEST_IDLE, MOST_HEADER_KILOBYTES, MOST_HEADERS, TRAFFIC_KEYS
 from tests.support.walkthrough import ROOT, read_blocks
 
 FILE = ROOT / "docs" / "reference" / "policy.md"
@@ -26,7 +26,7 @@ def _rows(heading: str) -> list[list[list[str]]]:
     return [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1]] for line in lines]
 
 
-APP_KEYS = (*OTHER_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS)
+APP_KEYS = (*OTHER_KEYS, *OPEN_ACCESS_KEYS, *APP_LIMIT_KEYS)
 PATTERNS = _rows("`to`: what")
 REFUSED = [path for row in _rows("Normalisation, and what is refused") for path in row[1]]
 

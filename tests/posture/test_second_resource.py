@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.envoy.resources import Resources, build_resources
-from doorward.policy.request_headers import COPY_SOURCES, OVERRIDES, HeaderTerms
+from doorward.policy.request_headers import COPY_SOURCES, OVERRIDES, HeaderOptions
 from tests.posture.witness import Witness
 from tests.support.attacks import Edit, Grounds, H2Client, OpenDoor, changed, exchange, statuses, without
 from tests.support.door_site import DoorSite, allow, deny, id_of
@@ -26,7 +26,7 @@ STAFF = allow("staff", "staff")
 SECRET = deny("no secrets", "interns", "/secret/**")
 APPS = {"pay": (STAFF, SECRET)}
 INTERN = facts_of(id_of("pay", STAFF))
-JUDGE = HeaderTerms(destination=True, passed=frozenset({"x-http-method-override", "x-copy-from"}))
+JUDGE = HeaderOptions(destination=True, passed=frozenset({"x-http-method-override", "x-copy-from"}))
 
 
 def judging(site: DoorSite) -> DoorSite:

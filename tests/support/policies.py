@@ -15,6 +15,7 @@ from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
+from doorward.policy.app_limits import DEFAULT_APP_LIMITS, HEADER_KILOBYTES, HEADERS, IDLE, AppLimits
 from doorward.policy.decision import Request
 from doorward.policy.group_factors import GroupFactors, RequiredFactors
 from doorward.policy.model import (
@@ -31,15 +32,14 @@ from doorward.policy.model import (
     Upstream,
     UpstreamTls,
 )
-from doorward.policy.opening import denying
+from doorward.policy.open_access import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
-from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.requirements import SECOND_FACTORS, Requirement
 from doorward.policy.selectors.sources import parse_network
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject
 from doorward.policy.time_windows import TimeWindow
-from doorward.policy.traffic import HEADER_KILOBYTES, HEADERS, IDLE, USUAL, Traffic
 from tests.support.ports import NOON
 
 TENANT, APP_ID = "ten_default", "app_1"
@@ -214,13 +214,13 @@ upstreams = st.sampled_from(
 
 
 header_terms = st.builds(
-    HeaderTerms,
+    HeaderOptions,
     destination=st.booleans(),
     passed=st.frozensets(st.sampled_from(["x-http-method-override", "x-copy-from"])),
 )
 
-traffics = st.builds(
-    Traffic,
+app_limits = st.builds(
+    AppLimits,
     idle=st.sampled_from([IDLE, timedelta(seconds=61), timedelta(minutes=7), timedelta(hours=2)]),
     headers=st.sampled_from([HEADERS, 1, 2048]),
     header_kilobytes=st.sampled_from([HEADER_KILOBYTES, 1, 256]),
@@ -237,8 +237,8 @@ def _app(
     trust: tuple[str, ...],
     *,
     opening: tuple[list[PathPattern], list[str]],
-    terms: HeaderTerms,
-    traffic: Traffic = USUAL,
+    terms: HeaderOptions,
+    app_limits: AppLimits = DEFAULT_APP_LIMITS,
 ) -> AppPolicy:
     if any(rule.selector.unissued for rule in some):
         trust = trust[:1]
@@ -248,7 +248,7 @@ def _app(
             hosts=tuple(hosts),
             upstream=upstream,
             trust=trust,
-            traffic=Traffic(idle=traffic.idle),
+            app_limits=AppLimits(idle=app_limits.idle),
             rules=tuple(replace(rule, residual=Residual()) for rule in some),
             alpn=("mqtt", "x/1")[: len(some)],
         )
@@ -260,10 +260,10 @@ def _app(
         hosts=tuple(hosts),
         upstream=upstream,
         trust=trust,
-        traffic=traffic,
-        headers=HeaderTerms(passed=terms.passed) if based or owned else terms,
+        app_limits=app_limits,
+        headers=HeaderOptions(passed=terms.passed) if based or owned else terms,
         keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
-        on_refusal=OnRefusal.PAGE if traffic.headers == 1 else OnRefusal.ALERT,  # the same
+        on_refusal=OnRefusal.PAGE if app_limits.headers == 1 else OnRefusal.ALERT,  # the same
         rules=tuple(some),
         public=tuple(
             sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)
@@ -292,7 +292,7 @@ apps = st.builds(
     trusts,
     opening=opened,
     terms=header_terms,
-    traffic=traffics,
+    app_limits=app_limits,
 )
 
 
@@ -303,8 +303,8 @@ def _document(
     trust: list[tuple[str, ...]],
     *,
     opening: list[tuple[list[PathPattern], list[str]]],
-    terms: HeaderTerms,
-    traffic: Traffic,
+    terms: HeaderOptions,
+    app_limits: AppLimits,
     factors: GroupFactors,
 ) -> Document:
     made = [
@@ -316,7 +316,7 @@ def _document(
             trusted,
             opening=one,
             terms=terms,
-            traffic=traffic,
+            app_limits=app_limits,
         )
         for name, rule_list, trusted, one in zip(names, some, trust, opening, strict=False)
     ]
@@ -342,7 +342,7 @@ documents = st.builds(
     st.lists(trusts, min_size=3, max_size=3),
     opening=st.lists(opened, min_size=3, max_size=3),
     terms=header_terms,
-    traffic=traffics,
+    app_limits=app_limits,
     factors=st.dictionaries(st.sampled_from(["a", "no", "0", "b.c"]), required, max_size=3).map(
         lambda found: tuple(sorted(found.items(), key=lambda item: item[0]))
     ),

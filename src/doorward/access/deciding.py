@@ -29,8 +29,8 @@ from cryptography import x509
 from doorward.access.decision import (
     NO_SESSIONS,
     AccessDecision,
+    ConnectionAssessment,
     ConnectionContext,
-    Finding,
     SessionStatus,
 )
 from doorward.access.decision_events import write_admitted, write_refused
@@ -113,11 +113,11 @@ class AccessDecider:
             NotFound: `not-founded`.
             Unavailable: the database cannot be read; the caller refuses (fail closed).
         """
-        finding = self._find(context, presented)
-        if finding.registration is not None:
-            register(self._services, finding.registration, context.opened_at)
-            finding = self._find(context, presented)  # also if another thread was quicker
-        return self._conclude(finding, context, presented, context.opened_at)
+        assessment = self._find(context, presented)
+        if assessment.registration is not None:
+            register(self._services, assessment.registration, context.opened_at)
+            assessment = self._find(context, presented)  # also if another thread was quicker
+        return self._conclude(assessment, context, presented, context.opened_at)
 
     def prepare(self) -> None:
         """Read now what changed of issuers, document and partners, so that no connection waits for it.
@@ -145,7 +145,7 @@ class AccessDecider:
             decision.partner_id
         )
 
-    def _find(self, context: ConnectionContext, presented: bytes | None) -> Finding:
+    def _find(self, context: ConnectionContext, presented: bytes | None) -> ConnectionAssessment:
         sha256 = hashlib.sha256(presented).hexdigest() if presented is not None else ""
         with self._services.work.read() as stores:
             record = stores.certificates.by_sha256(sha256) if sha256 else None
@@ -169,8 +169,8 @@ class AccessDecider:
             for context, sha256 in connections:
                 record = stores.certificates.by_sha256(sha256)
                 presented = record.der if record is not None else None
-                finding = self._judge(stores, record, presented, context, now)
-                decisions.append(self._conclude(finding, context, presented, now))
+                assessment = self._judge(stores, record, presented, context, now)
+                decisions.append(self._conclude(assessment, context, presented, now))
         return decisions
 
     def _judge(
@@ -180,7 +180,7 @@ class AccessDecider:
         presented: bytes | None,
         context: ConnectionContext,
         now: datetime,
-    ) -> Finding:
+    ) -> ConnectionAssessment:
         """Steps 1 to 5, less the deadline."""
         snapshot, seq = self._snapshots.current(stores)
         issuers = self._issuers_of(stores, snapshot)
@@ -219,7 +219,7 @@ class AccessDecider:
             judged_at=now,
             evidence=(*judgement.verdict.evidence, ("revision", str(snapshot.revision))),
         )
-        return Finding(
+        return ConnectionAssessment(
             verdict=verdict,
             judgement=judgement,
             registration=registration,
@@ -283,52 +283,56 @@ class AccessDecider:
         return self._judge_own(stores, record, presented, issuers, now), None
 
     def _conclude(
-        self, finding: Finding, context: ConnectionContext, presented: bytes | None, now: datetime
+        self,
+        assessment: ConnectionAssessment,
+        context: ConnectionContext,
+        presented: bytes | None,
+        now: datetime,
     ) -> AccessDecision:
         """The deadline, and step 6."""
-        deadline, permissions = now, finding.permissions
-        if finding.admitted:
-            deadline = self._deadline(finding, context)
+        deadline, permissions = now, assessment.permissions
+        if assessment.admitted:
+            deadline = self._deadline(assessment, context)
             event = write_admitted(
                 self._services,
                 self._gateway_id,
-                finding,
+                assessment,
                 context,
                 at=now,
-                until=self._until(finding, deadline),
+                until=self._until(assessment, deadline),
             )
         else:
-            if finding.anonymous and finding.policy is not None:
+            if assessment.anonymous and assessment.policy is not None:
                 longest = (
-                    self._anonymous_lifetime if finding.policy.opens_something else self._refused_lifetime
+                    self._anonymous_lifetime if assessment.policy.opens_something else self._refused_lifetime
                 )
                 deadline = context.opened_at + min(self._lifetime, longest)
-                permissions = anonymous_permissions(finding.policy)
-            event = write_refused(self._services, self._gateway_id, finding, context, presented, at=now)
+                permissions = anonymous_permissions(assessment.policy)
+            event = write_refused(self._services, self._gateway_id, assessment, context, presented, at=now)
         return AccessDecision(
-            verdict=finding.verdict,
-            anonymous=finding.anonymous,
-            subject=finding.subject,
-            certificate=finding.record,
-            grants=permissions.grants if finding.admitted and permissions is not None else (),
+            verdict=assessment.verdict,
+            anonymous=assessment.anonymous,
+            subject=assessment.subject,
+            certificate=assessment.record,
+            grants=permissions.grants if assessment.admitted and permissions is not None else (),
             permissions=permissions,
-            revision=finding.snapshot.revision,
-            policy=finding.policy,
+            revision=assessment.snapshot.revision,
+            policy=assessment.policy,
             deadline=deadline,
-            seq=finding.seq,
+            seq=assessment.seq,
             event=event,
-            partner_id=finding.partner_id,
-            evidence_index=finding.evidence_index,
-            sessions=finding.sessions,
+            partner_id=assessment.partner_id,
+            evidence_index=assessment.evidence_index,
+            sessions=assessment.sessions,
         )
 
-    def _until(self, finding: Finding, deadline: datetime) -> datetime:
+    def _until(self, assessment: ConnectionAssessment, deadline: datetime) -> datetime:
         """Return when the connection ends if nothing changes but the time."""
-        loses_at = finding.permissions.loses_at if finding.permissions is not None else None
+        loses_at = assessment.permissions.loses_at if assessment.permissions is not None else None
         return deadline if loses_at is None else min(deadline, loses_at)
 
-    def _deadline(self, finding: Finding, context: ConnectionContext) -> datetime:
-        longest, ends = context.opened_at + self._lifetime, finding.judgement.ends
+    def _deadline(self, assessment: ConnectionAssessment, context: ConnectionContext) -> datetime:
+        longest, ends = context.opened_at + self._lifetime, assessment.judgement.ends
         return longest if ends is None else min(longest, ends)
 
     def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:

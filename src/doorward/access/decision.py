@@ -60,7 +60,7 @@ NO_SESSIONS = SessionStatus()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ConnectionAssessment:
     """What one transaction says about one connection.
 
     Args:
@@ -168,7 +168,7 @@ class AccessDecision:
             return None
         return next((reason for reason in self.verdict.reasons if reason not in _FOR_IT), None)
 
-    def accounted_to(self, source: str) -> str:
+    def accounting_key(self, source: str) -> str:
         """Return under which key the decision is counted: its certificate's id, or `source`.
 
         A certificate counts for itself if it is in the inventory, and so if a path was found good;

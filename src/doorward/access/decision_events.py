@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from doorward.access.decision import ConnectionContext, Finding
+from doorward.access.decision import ConnectionAssessment, ConnectionContext
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import Verdict
 from doorward.stores.events import write_event
@@ -18,14 +18,14 @@ from doorward.stores.services import Services
 def write_admitted(
     services: Services,
     gateway_id: str,
-    finding: Finding,
+    assessment: ConnectionAssessment,
     context: ConnectionContext,
     *,
     at: datetime,
     until: datetime,
 ) -> Event:
     """Return `connection:admitted`."""
-    record, principal = finding.record, finding.subject.principal if finding.subject else None
+    record, principal = assessment.record, assessment.subject.principal if assessment.subject else None
     return write_event(
         services,
         EventType.CONNECTION_ADMITTED,
@@ -37,13 +37,13 @@ def write_admitted(
             "application": context.application_id,
             "certificate": record.id if record else "",
             "principal": principal.id if principal else "",
-            "partner": finding.partner_id,
-            "reasons": [reason.value for reason in finding.verdict.reasons],
-            "grants": list(finding.permissions.grants) if finding.permissions else [],
+            "partner": assessment.partner_id,
+            "reasons": [reason.value for reason in assessment.verdict.reasons],
+            "grants": list(assessment.permissions.grants) if assessment.permissions else [],
             "deadline": until,
-            "revision": finding.snapshot.revision,
+            "revision": assessment.snapshot.revision,
             "sha256": record.sha256 if record else "",
-            "evidence": list_status_evidence(finding.verdict),
+            "evidence": list_status_evidence(assessment.verdict),
         },
         personal={
             "source": printable(context.source_address),
@@ -55,7 +55,7 @@ def write_admitted(
 def write_refused(
     services: Services,
     gateway_id: str,
-    finding: Finding,
+    assessment: ConnectionAssessment,
     context: ConnectionContext,
     presented: bytes | None,
     *,
@@ -65,18 +65,18 @@ def write_refused(
 
     What the peer claimed goes under `claimed_*`: it is not proved.
     """
-    facts, record = finding.judgement.facts, finding.record
+    facts, record = assessment.judgement.facts, assessment.record
     data: dict[str, str | int | list[str]] = {
         "gateway": gateway_id,
         "connection": context.connection_id,
-        "application": context.application_id if finding.policy is not None else "",
-        "reasons": [reason.value for reason in finding.verdict.reasons],
-        "revision": finding.snapshot.revision,
+        "application": context.application_id if assessment.policy is not None else "",
+        "reasons": [reason.value for reason in assessment.verdict.reasons],
+        "revision": assessment.snapshot.revision,
         "certificate": record.id if record else "",
         "principal": record.principal_id if record else "",
-        "partner": finding.partner_id,
-        "evidence": list_status_evidence(finding.verdict),
-        "detail": describe_path_fault(finding.verdict),
+        "partner": assessment.partner_id,
+        "evidence": list_status_evidence(assessment.verdict),
+        "detail": describe_path_fault(assessment.verdict),
     }
     personal = {"source": printable(context.source_address)}
     if presented is not None:
@@ -86,7 +86,7 @@ def write_refused(
         personal["claimed_subject"] = printable(facts.subject)
         personal["claimed_issuer"] = printable(facts.issuer)
         personal["claimed_san"] = printable(", ".join(facts.san))
-    admitted = finding.policy is not None and finding.policy.opens_something
+    admitted = assessment.policy is not None and assessment.policy.opens_something
     kind = EventType.CONNECTION_ANONYMOUS if admitted else EventType.CONNECTION_REFUSED
     actor = record.principal_id if record and record.principal_id else "system"
     return write_event(services, kind, actor=actor, at=at, data=data, personal=personal)

@@ -97,7 +97,7 @@ def explain(
         MalformedInput: `address-malformed`; `request-missing`, or `request-unwanted` where there are connections only.
     """
     with services.work.read() as stores:
-        who = None if principal is None else find_judged(stores, principal)
+        who = None if principal is None else load_principal_with_groups(stores, principal)
         document, _ = current_document(stores)
         policy = document.app(app)
         ids = {one.name: one.id for one in stores.applications.list()}
@@ -181,7 +181,7 @@ def _read_request(
     return Request(method=method, raw_path=path, destination=destination, shown=shown)
 
 
-def find_judged(stores: Stores, name: str) -> Principal:
+def load_principal_with_groups(stores: Stores, name: str) -> Principal:
     """Return a principal with the groups of its partner; raises `principal-unknown`."""
     who = require_principal(stores, name)
     partner = stores.partners.get(who.partner) if who.partner else None

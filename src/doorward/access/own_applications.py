@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from doorward.access.explanation import describe_certificate, find_judged
+from doorward.access.explanation import describe_certificate, load_principal_with_groups
 from doorward.core.addresses import parse_address
 from doorward.core.entities import TENANT, Outcome
 from doorward.core.names import PORTAL_APPLICATION
@@ -46,7 +46,7 @@ def list_own_applications(
     now = services.clock.now()
     with services.work.read() as stores:
         snapshot, _ = snapshots.current(stores)
-        who = find_judged(stores, principal)
+        who = load_principal_with_groups(stores, principal)
         record = stores.certificates.get(certificate_id)
         facts = None if record is None else describe_certificate(stores, record, who, now)
     subject = Subject(

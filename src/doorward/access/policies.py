@@ -20,7 +20,7 @@ from doorward.core.entities import TENANT, Application
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, PORTAL_AUDIENCE
 from doorward.partners.authority_names import check_authority_names
-from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
+from doorward.policy.analysis import PolicyDifference, PolicyFinding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
@@ -43,8 +43,8 @@ class Applied:
     revision: RevisionRecord
     seq: int
     changed: bool
-    differences: tuple[Difference, ...]
-    findings: tuple[Finding, ...]
+    differences: tuple[PolicyDifference, ...]
+    findings: tuple[PolicyFinding, ...]
 
 
 Check = Callable[[Document], None]
@@ -88,7 +88,7 @@ def apply_document(
 
 def check_document(
     services: Services, text: str, *, file: str, check: Check = accept_any, expected_number: int | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[PolicyFinding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
     check_capacity(document, file=file)
@@ -99,7 +99,7 @@ def check_document(
         return _find(stores, document)
 
 
-def diff_document(services: Services, text: str, *, file: str) -> tuple[Difference, ...]:
+def diff_document(services: Services, text: str, *, file: str) -> tuple[PolicyDifference, ...]:
     """Return what applying a document would change; raises as `apply_document` does."""
     document = parse_document(text, file=file)
     with services.work.read() as stores:
@@ -205,7 +205,7 @@ def _check_number(number: int, expected: int | None) -> None:
         )
 
 
-def _find(stores: Stores, document: Document) -> tuple[Finding, ...]:
+def _find(stores: Stores, document: Document) -> tuple[PolicyFinding, ...]:
     """Return what a person should look at, such as names that the directory does not know (yet)."""
     selectors = [rule.selector for app in document.apps for rule in app.rules]
     names = {name for selector in selectors for _, named in selector.named for name in named}

@@ -45,15 +45,15 @@ def _groups(services: Services) -> Iterable[str]:
 
 
 def _applications(services: Services) -> Iterable[str]:
-    return parts.names.list_application_names(services)
+    return parts.completion_names.list_application_names(services)
 
 
 def _partners(services: Services) -> Iterable[str]:
-    return parts.names.list_partner_names(services)
+    return parts.completion_names.list_partner_names(services)
 
 
 def _revisions(services: Services) -> Iterable[str]:
-    return map(str, parts.names.list_revision_numbers(services))
+    return map(str, parts.completion_names.list_revision_numbers(services))
 
 
 def _invitations(services: Services) -> Iterable[str]:
@@ -70,7 +70,7 @@ def _members(services: Services) -> Iterable[str]:
 
 
 def _issuers(services: Services) -> Iterable[str]:
-    return parts.names.list_issuer_ids(services)
+    return parts.completion_names.list_issuer_ids(services)
 
 
 complete_group = completer(_groups)

@@ -14,8 +14,8 @@ from doorward.core.lazy_imports import import_lazily
 if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to it
     from doorward import files as files
     from doorward.access import applications as applications
+    from doorward.access import completion_names as completion_names
     from doorward.access import explanation as explanation
-    from doorward.access import names as names
     from doorward.access import policies as policies
     from doorward.access import rule_lines as rule_lines
     from doorward.access import shortcuts as shortcuts
@@ -84,6 +84,7 @@ else:
             "applications": "doorward.access.applications",
             "catalogue": "doorward.audit.catalogue",
             "certificate_files": "doorward.runtime.certificate_files",
+            "completion_names": "doorward.access.completion_names",
             "compose": "doorward.runtime.compose",
             "condition": "doorward.runtime.condition",
             "certificates": "doorward.directory.certificates",
@@ -109,7 +110,6 @@ else:
             "layout": "doorward.runtime.layout",
             "link": "doorward.agent.link",
             "logging": "doorward.runtime.logging",
-            "names": "doorward.access.names",
             "nesting": "doorward.directory.nesting",
             "authority_certificates": "doorward.authority.authority_certificates",
             "own_places": "doorward.runtime.own_places",

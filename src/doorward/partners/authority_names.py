@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from doorward.core.errors import MalformedInput
 from doorward.core.names import OWN_AUTHORITY
-from doorward.policy.analysis import Finding
+from doorward.policy.analysis import PolicyFinding
 from doorward.policy.model import Document
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind
@@ -20,7 +20,7 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 
 def check_authority_names(
     stores: Stores, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
-) -> Iterator[Finding]:
+) -> Iterator[PolicyFinding]:
     """Yield a finding for each application whose authorities' names are longer than some clients take.
 
     Args:
@@ -35,7 +35,7 @@ def check_authority_names(
 
 def check_authority_names_of_import(
     stores: Stores, document: Document, name: str, ders: Sequence[bytes]
-) -> Iterator[Finding]:
+) -> Iterator[PolicyFinding]:
     """Yield the same for a partner as it would be imported; before an application trusts it, for one that would."""
     yield from check_authority_names(stores, document, {name: ders})
     if not any(name in app.trust for app in document.apps):
@@ -54,7 +54,7 @@ def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[
     return {**ders, **replacing, OWN_AUTHORITY: own}
 
 
-def _check(app: str, told: Sequence[bytes]) -> Iterator[Finding]:
+def _check(app: str, told: Sequence[bytes]) -> Iterator[PolicyFinding]:
     if sum(map(len, told)) <= CA_NAMES_LIMIT_OF_JAVA:  # a name is shorter than its certificate
         return
     octets = count_ca_name_octets(_parsed(told))
@@ -64,7 +64,7 @@ def _check(app: str, told: Sequence[bytes]) -> Iterator[Finding]:
             if octets > CA_NAMES_LIMIT
             else "Java's clients take no more than 32 KiB"
         )
-        yield Finding(
+        yield PolicyFinding(
             code="authority-names-large",
             app=app,
             rule="",

@@ -16,20 +16,20 @@ from types import MappingProxyType
 
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
+from doorward.policy.app_limits import app_limit_facts
 from doorward.policy.capacity import MEND, MOST_GRANTS, count_grants
 from doorward.policy.coverage import Coverage, rules_in
 from doorward.policy.faults import suggest
 from doorward.policy.group_factors import group_facts
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
-from doorward.policy.opening import opening_facts
+from doorward.policy.on_refusal import refusal_facts
+from doorward.policy.open_access import open_access_facts
 from doorward.policy.path_options import path_facts
-from doorward.policy.refusing import refusal_facts
 from doorward.policy.rendering import render_rule
-from doorward.policy.request_headers import render_header_terms
+from doorward.policy.request_headers import render_header_options
 from doorward.policy.requirements import all_met_with
 from doorward.policy.selectors.certificates import ISSUER
 from doorward.policy.tcp import alpn_facts, find_unsuitable
-from doorward.policy.traffic import traffic_facts
 from doorward.policy.upstreams import render_upstream
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -41,7 +41,7 @@ MOST_SUGGESTIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class PolicyFinding:
     """Something legal that is probably not meant.
 
     `rule` is empty if it is about the application; `app` is empty if it is about the whole document, and `rule` is
@@ -59,7 +59,7 @@ class Finding:
         return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-class Change(Enum):
+class DifferenceKind(Enum):
     """What became of a part of a document; the value is its sign in front of a line."""
 
     ADDED = "+"
@@ -68,10 +68,10 @@ class Change(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class PolicyDifference:
     """One part that differs; `before` or `after` is empty where the part is not there."""
 
-    change: Change
+    change: DifferenceKind
     key: str
     before: str = ""
     after: str = ""
@@ -88,7 +88,7 @@ def check_names(
     groups: Collection[str],
     partners: Collection[str] = (),
     authorities: Mapping[str, str] = MappingProxyType({}),
-) -> list[Finding]:
+) -> list[PolicyFinding]:
     """Return everything that `lint_document` finds, and names that the directory does not know.
 
     An unknown name is legal: whoever gets it later has what the rule says.
@@ -106,7 +106,7 @@ def check_names(
     findings = lint_document(document)
     known_groups, nearest = frozenset(groups), _Nearest()
     findings += [
-        Finding(
+        PolicyFinding(
             code="group-unknown",
             app="",
             rule=f"factors.{name}",
@@ -118,7 +118,7 @@ def check_names(
     ]
     for app in document.apps:
         findings += [
-            Finding(
+            PolicyFinding(
                 code="partner-unknown",
                 app=app.name,
                 rule="",
@@ -135,7 +135,7 @@ def check_names(
             ]
             wanted += [(kind.value, names, known[kind]) for kind, names in rule.selector.named]
             findings += [
-                Finding(
+                PolicyFinding(
                     code=f"{noun}-unknown",
                     app=app.name,
                     rule=rule.name,
@@ -150,7 +150,7 @@ def check_names(
     return findings
 
 
-def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -> Iterator[Finding]:
+def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -> Iterator[PolicyFinding]:
     """Yield a finding for each issuer of which no certificate can come to an application."""
     for one in sorted(rule.selector.value(ISSUER.word) or ()):
         if one not in authorities:
@@ -164,15 +164,15 @@ def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -
             hint = f"add {authorities[one]} to `trust`, or name another authority"
         else:
             continue
-        yield Finding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
+        yield PolicyFinding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
 
 
-def lint_document(document: Document) -> list[Finding]:
+def lint_document(document: Document) -> list[PolicyFinding]:
     """Return what is odd in a document by itself, in its order."""
     return [finding for app in document.apps for finding in _lint_app(app)]
 
 
-def diff_documents(old: Document | None, new: Document) -> list[Difference]:
+def diff_documents(old: Document | None, new: Document) -> list[PolicyDifference]:
     """Return what applying `new` in place of `old` changes; empty exactly where they are equal.
 
     Args:
@@ -185,7 +185,9 @@ def diff_documents(old: Document | None, new: Document) -> list[Difference]:
     found += _diff_apps(old, new)
     if old is None or old.trust_domain != new.trust_domain:
         found.insert(0, _changed("trust_domain", old.trust_domain if old else "", new.trust_domain))
-    return found or [Difference(change=Change.CHANGED, key="document", after="the order of its entries")]
+    return found or [
+        PolicyDifference(change=DifferenceKind.CHANGED, key="document", after="the order of its entries")
+    ]
 
 
 class _Nearest:
@@ -207,13 +209,15 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return near if near.startswith("did you mean") else ""
 
 
-def _lint_app(app: AppPolicy) -> Iterator[Finding]:
+def _lint_app(app: AppPolicy) -> Iterator[PolicyFinding]:
     if not any(rule.effect is Effect.ALLOW for rule in app.rules):
         hint = "add a rule with `allow`"
-        yield Finding(code="app-closed", app=app.name, rule="", message="no rule allows anybody", hint=hint)
+        yield PolicyFinding(
+            code="app-closed", app=app.name, rule="", message="no rule allows anybody", hint=hint
+        )
     _, most = count_grants(app)
     if most > MOST_GRANTS:
-        yield Finding(
+        yield PolicyFinding(
             code="grants-too-many",
             app=app.name,
             rule="",
@@ -221,11 +225,11 @@ def _lint_app(app: AppPolicy) -> Iterator[Finding]:
             hint=MEND,
         )
     for code, message, hint in find_unsuitable(app):
-        yield Finding(code=code, app=app.name, rule="", message=message, hint=hint)
+        yield PolicyFinding(code=code, app=app.name, rule="", message=message, hint=hint)
     coverage = Coverage(app.rules)
     for at, rule in enumerate(app.rules):
         for code, message, hint in _problems(app.rules, at, coverage):
-            yield Finding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
+            yield PolicyFinding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
 
 
 def _problems(rules: tuple[Rule, ...], at: int, coverage: Coverage) -> Iterator[tuple[str, str, str]]:
@@ -273,24 +277,24 @@ def _says_it_all(rules: tuple[Rule, ...], at: int, covering: int, coverage: Cove
     return next((one for one in after if not coverage.covering(one) & bit), None)
 
 
-def _diff_apps(old: Document | None, new: Document) -> Iterator[Difference]:
+def _diff_apps(old: Document | None, new: Document) -> Iterator[PolicyDifference]:
     before = {app.name: app for app in old.apps} if old else {}
     after = {app.name: app for app in new.apps}
     for name in [*before, *(name for name in after if name not in before)]:
         yield from _diff_app(f"apps.{name}", before.get(name), after.get(name))
 
 
-def _diff_app(key: str, old: AppPolicy | None, new: AppPolicy | None) -> Iterator[Difference]:
+def _diff_app(key: str, old: AppPolicy | None, new: AppPolicy | None) -> Iterator[PolicyDifference]:
     """Yield the differences of one application; at least one of the two is there."""
     if new is None:
-        yield Difference(change=Change.REMOVED, key=key)
+        yield PolicyDifference(change=DifferenceKind.REMOVED, key=key)
         return
     if old is None:
-        yield Difference(change=Change.ADDED, key=key)
+        yield PolicyDifference(change=DifferenceKind.ADDED, key=key)
     yield from _diff_facts(f"{key}.", _facts(old) if old else {}, _facts(new))
 
 
-def _diff_facts(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+def _diff_facts(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[PolicyDifference]:
     for part in [*before, *(part for part in after if part not in before)]:
         if before.get(part) != after.get(part):
             yield _changed(f"{key}{part}", before.get(part, ""), after.get(part, ""))
@@ -302,7 +306,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     hosts = ", ".join(sorted(app.hosts))
     trust = {} if app.trust == (OWN_AUTHORITY,) else {"trust": ", ".join(app.trust)}
     upstream = render_upstream(app.upstream)
-    headers = {"headers": "".join(render_header_terms(app.headers)).partition(": ")[2]}
+    headers = {"headers": "".join(render_header_options(app.headers)).partition(": ")[2]}
     said = {key: text for key, text in headers.items() if text}
     return {
         "hosts": hosts,
@@ -312,12 +316,18 @@ def _facts(app: AppPolicy) -> dict[str, str]:
         **said,
         **alpn_facts(app),
         **path_facts(app),
-        **opening_facts(app),
-        **traffic_facts(app.traffic),
+        **open_access_facts(app),
+        **app_limit_facts(app.app_limits),
         **rules,
     }
 
 
-def _changed(key: str, before: str, after: str) -> Difference:
-    change = Change.CHANGED if before and after else Change.ADDED if after else Change.REMOVED
-    return Difference(change=change, key=key, before=before, after=after)
+def _changed(key: str, before: str, after: str) -> PolicyDifference:
+    change = (
+        DifferenceKind.CHANGED
+        if before and after
+        else DifferenceKind.ADDED
+        if after
+        else DifferenceKind.REMOVED
+    )
+    return PolicyDifference(change=change, key=key, before=before, after=after)

@@ -32,9 +32,9 @@ from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.policy.findings import (
     RuleFinding,
     find_for_connection,
+    find_for_refused_request,
     find_for_request,
-    find_not_asked,
-    find_unasked,
+    find_unevaluated,
     selects,
 )
 from doorward.policy.grants import grant_id, grants_fit
@@ -162,7 +162,7 @@ def _permissions_now(
         )
     owner = owner_segment(subject.principal.name)
     grants: set[str] = set()
-    terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_terms(app)), Effect.DENY: set()}
+    terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_patterns(app)), Effect.DENY: set()}
     for rule in app.rules:
         selected = selects(rule, subject)
         if selected is (rule.effect is Effect.ALLOW):
@@ -180,11 +180,11 @@ def _permissions_now(
 def anonymous_permissions(app: AppPolicy) -> ConnectionPermissions:
     """Return what a connection without a good certificate may do: the public paths, and no more."""
     return ConnectionPermissions(
-        grants=(), allowed=public_terms(app), denied=frozenset(), principal_status=Reason.ANONYMOUS
+        grants=(), allowed=public_patterns(app), denied=frozenset(), principal_status=Reason.ANONYMOUS
     )
 
 
-def public_terms(app: AppPolicy) -> frozenset[Term]:
+def public_patterns(app: AppPolicy) -> frozenset[Term]:
     """Return the public paths as terms: every method on each."""
     return frozenset(Term("*", pattern.text) for pattern in app.public)
 
@@ -296,7 +296,7 @@ def refuse_anonymous(app: AppPolicy) -> Decision:
         outcome=Outcome.BAD,
         reasons=(Reason.ANONYMOUS, Reason.NO_RULE_MATCHED),
         determining=(),
-        findings=tuple(find_not_asked(rule, Reason.ANONYMOUS) for rule in app.rules),
+        findings=tuple(find_unevaluated(rule, Reason.ANONYMOUS) for rule in app.rules),
         path="",
     )
 
@@ -320,7 +320,7 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
         outcome=Outcome.BAD,
         reasons=(Reason.ANONYMOUS, reason),
         determining=(),
-        findings=tuple(find_not_asked(rule, Reason.ANONYMOUS) for rule in app.rules),
+        findings=tuple(find_unevaluated(rule, Reason.ANONYMOUS) for rule in app.rules),
         path="" if isinstance(path, PathRefused) else path.text,
         path_refused=refused,
     )
@@ -348,7 +348,8 @@ def _refusal(
         reasons=(status,) if reason is status else (status, reason),
         determining=(),
         findings=tuple(
-            find_unasked(rule, subject, path.fault.value if path else reason.value) for rule in app.rules
+            find_for_refused_request(rule, subject, path.fault.value if path else reason.value)
+            for rule in app.rules
         ),
         path="",
         path_refused=path,
@@ -360,7 +361,7 @@ def _public(app: AppPolicy, status: Reason, path: NormalisedPath) -> Decision:
         outcome=Outcome.GOOD,
         reasons=(status, Reason.PUBLIC_PATH),
         determining=(),
-        findings=tuple(find_not_asked(rule, Reason.PUBLIC_PATH) for rule in app.rules),
+        findings=tuple(find_unevaluated(rule, Reason.PUBLIC_PATH) for rule in app.rules),
         path=path.text,
     )
 

@@ -12,7 +12,7 @@ from doorward.core.shown_factors import ShownFactors
 from doorward.policy.model import Effect, Rule
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import owner_segment
-from doorward.policy.requirements import Requirement, find_missing, tell_missing
+from doorward.policy.requirements import Requirement, describe_missing, find_missing
 from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 
@@ -40,7 +40,7 @@ def selects(rule: Rule, subject: Subject) -> bool:
     return truth is TRUE or (truth is UNDETERMINED and rule.effect is Effect.DENY)
 
 
-def find_unasked(rule: Rule, subject: Subject, why: str) -> RuleFinding:
+def find_for_refused_request(rule: Rule, subject: Subject, why: str) -> RuleFinding:
     """The finding of a rule that was not asked about the request, for a reason in words."""
     selected = selects(rule, subject)
     return RuleFinding(
@@ -75,7 +75,7 @@ def find_for_request(
     if not missed and not residual.matches_path(path, owner_segment(subject.principal.name)):
         missed = f"path {path.text} is not within {', '.join(one.text for one in residual.paths)}"
     missing = frozenset() if missed else find_missing(residual.requirements, shown, subject.time)
-    missed = missed or tell_missing(missing, shown, subject.time)
+    missed = missed or describe_missing(missing, shown, subject.time)
     return RuleFinding(
         rule=rule.name,
         effect=rule.effect,
@@ -86,7 +86,7 @@ def find_for_request(
     )
 
 
-def find_not_asked(rule: Rule, reason: Reason) -> RuleFinding:
+def find_unevaluated(rule: Rule, reason: Reason) -> RuleFinding:
     """The finding of a rule that was asked nothing, also not about the connection."""
     return RuleFinding(
         rule=rule.name,

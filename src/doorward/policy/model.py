@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from doorward.core.entities import Principal
 from doorward.core.names import OWN_AUTHORITY, is_at_or_below, portal_host
+from doorward.policy.app_limits import DEFAULT_APP_LIMITS, AppLimits
 from doorward.policy.group_factors import GroupFactors, check_group_factors
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
-from doorward.policy.request_headers import PLAIN, HeaderTerms
+from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, HeaderOptions
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import Selector
-from doorward.policy.traffic import USUAL, Traffic
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 """Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1),
@@ -226,8 +226,8 @@ class AppPolicy:
     upstream: Upstream
     on_refusal: OnRefusal = OnRefusal.ALERT
     trust: tuple[str, ...] = (OWN_AUTHORITY,)
-    headers: HeaderTerms = PLAIN
-    traffic: Traffic = USUAL
+    headers: HeaderOptions = DEFAULT_HEADER_OPTIONS
+    app_limits: AppLimits = DEFAULT_APP_LIMITS
     rules: tuple[Rule, ...] = ()
     public: tuple[PathPattern, ...] = ()
     origins: tuple[str, ...] = ()
@@ -276,14 +276,14 @@ class AppPolicy:
     @property
     def _has_requests(self) -> bool:
         """Whether anything here is about requests."""
-        sizes = (self.traffic.headers, self.traffic.header_kilobytes)
+        sizes = (self.app_limits.headers, self.app_limits.header_kilobytes)
         return bool(
             self.public
             or self.origins
             or self.on_refusal is OnRefusal.PAGE
             or self.keeps_slashes
-            or self.headers != PLAIN
-            or sizes != (USUAL.headers, USUAL.header_kilobytes)
+            or self.headers != DEFAULT_HEADER_OPTIONS
+            or sizes != (DEFAULT_APP_LIMITS.headers, DEFAULT_APP_LIMITS.header_kilobytes)
             or any(rule.residual != Residual() for rule in self.rules)
         )
 

@@ -22,6 +22,7 @@ from doorward.core.names import (
     parse_trust_domain,
     portal_host,
 )
+from doorward.policy.app_limits import APP_LIMIT_KEYS, read_app_limits
 from doorward.policy.faults import FaultList
 from doorward.policy.group_factors import read_group_factors
 from doorward.policy.model import (
@@ -32,16 +33,15 @@ from doorward.policy.model import (
     Residual,
     Rule,
 )
-from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
+from doorward.policy.on_refusal import read_on_refusal
+from doorward.policy.open_access import OPEN_ACCESS_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, OWNER, PathPattern
-from doorward.policy.refusing import read_on_refusal
-from doorward.policy.request_headers import PLAIN, read_header_terms
+from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, read_header_options
 from doorward.policy.requirement_text import read_requirements
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import read_selector
 from doorward.policy.tcp import TCP_KEYS, check_kind, read_alpn
-from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
 from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
@@ -100,7 +100,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, (*APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS, *TCP_KEYS))
+        found = self.faults.mapping(node, key, (*APP_KEYS, *OPEN_ACCESS_KEYS, *APP_LIMIT_KEYS, *TCP_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -111,12 +111,12 @@ class DocumentReader:
         check_kind(self.faults, found, key, upstream)
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         headers = (
-            read_header_terms(found["headers"], f"{key}.headers", self.faults)
+            read_header_options(found["headers"], f"{key}.headers", self.faults)
             if "headers" in found
-            else PLAIN
+            else DEFAULT_HEADER_OPTIONS
         )
         self._trust = trust
-        traffic = read_traffic(self.faults, found, key)
+        app_limits = read_app_limits(self.faults, found, key)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
         self._check_owned(found, key, rules, judged=headers.destination)
@@ -133,7 +133,7 @@ class DocumentReader:
             on_refusal=on_refusal,
             trust=trust,
             headers=headers,
-            traffic=traffic,
+            app_limits=app_limits,
             rules=rules,
             public=public,
             origins=origins,

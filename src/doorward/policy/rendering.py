@@ -9,19 +9,19 @@ import re
 from collections.abc import Sequence
 
 from doorward.core.names import OWN_AUTHORITY
+from doorward.policy.app_limits import render_app_limits
 from doorward.policy.group_factors import GroupFactors, render_group_factors
 from doorward.policy.model import AppPolicy, Document, OnRefusal, Rule
-from doorward.policy.opening import render_opening
+from doorward.policy.on_refusal import render_on_refusal
+from doorward.policy.open_access import render_open_access
 from doorward.policy.path_options import render_path_options
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
-from doorward.policy.refusing import render_on_refusal
-from doorward.policy.request_headers import render_header_terms
+from doorward.policy.request_headers import render_header_options
 from doorward.policy.requirement_text import render_requirements
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.table import render_selector
 from doorward.policy.tcp import render_alpn
-from doorward.policy.traffic import render_traffic
 from doorward.policy.upstreams import render_upstream
 
 _UPSTREAM = re.compile(r"(?:http|https|h2c|unix|tcp|tcp\+unix)://[A-Za-z0-9._:/-]+")
@@ -46,9 +46,9 @@ def render_parts(trust_domain: str, apps: Sequence[AppPolicy], factors: GroupFac
         lines += render_on_refusal(app.on_refusal)
         lines += render_alpn(app)
         lines += render_path_options(app)
-        lines += render_opening(app)
-        lines += render_header_terms(app.headers)
-        lines += render_traffic(app.traffic)
+        lines += render_open_access(app)
+        lines += render_header_options(app.headers)
+        lines += render_app_limits(app.app_limits)
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 

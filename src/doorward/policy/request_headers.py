@@ -54,7 +54,7 @@ _URI = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]{1,5})?(/.*)", re.DOTALL |
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderTerms:
+class HeaderOptions:
     """What one application asked for: whether `Destination` is judged, and lower-case names that pass."""
 
     destination: bool = False
@@ -71,7 +71,7 @@ class HeaderTerms:
         return tuple(sorted(refused if self.destination else {DESTINATION, *refused}))
 
 
-PLAIN = HeaderTerms()
+DEFAULT_HEADER_OPTIONS = HeaderOptions()
 """Of an application that says nothing."""
 
 
@@ -95,7 +95,7 @@ def parse_destination(value: str, hosts: Collection[str]) -> NormalisedPath | No
     return None if fault_of(path) else NormalisedPath(path, decode_segments(path))
 
 
-def read_header_terms(node: Node, key: str, faults: FaultList) -> HeaderTerms:
+def read_header_options(node: Node, key: str, faults: FaultList) -> HeaderOptions:
     """Return what the `headers` of an application say; faults are noted."""
     found = faults.mapping(node, key, ("destination", "pass"))
     judged = False
@@ -114,10 +114,10 @@ def read_header_terms(node: Node, key: str, faults: FaultList) -> HeaderTerms:
             message = f"{text.value!r} is not a header that can be passed"
             hint = suggest(text.value.lower(), PASSABLE)
             faults.add(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
-    return HeaderTerms(destination=judged, passed=frozenset(passed))
+    return HeaderOptions(destination=judged, passed=frozenset(passed))
 
 
-def render_header_terms(terms: HeaderTerms) -> list[str]:
+def render_header_options(terms: HeaderOptions) -> list[str]:
     """Return the lines below an application; none for the default."""
     parts = ["destination: judge"] if terms.destination else []
     parts += [f"pass: [{', '.join(sorted(terms.passed))}]"] if terms.passed else []

@@ -23,7 +23,7 @@ from doorward.policy.requirements import (
     Requirement,
     is_good_age,
 )
-from doorward.policy.spans import parse_span, render_span
+from doorward.policy.time_spans import parse_time_span, render_time_span
 from doorward.policy.yaml_tree import Node, Sequence
 
 MOST_REQUIREMENTS = 4
@@ -104,7 +104,7 @@ def _read_level(faults: FaultList, node: Node, key: str) -> int:
 
 def _read_within(faults: FaultList, node: Node, key: str) -> timedelta | None:
     text = faults.text(node, key)
-    span = parse_span(text.value) if text else None
+    span = parse_time_span(text.value) if text else None
     if text and (span is None or not is_good_age(span)):
         message = f"{text.value[:64]!r} is not an age that a rule may ask for"
         hint = "write a number and s, m or h, such as 5m; 30s to 24h"
@@ -128,7 +128,7 @@ def parse_shown(text: str, time: datetime) -> ShownFactors:
     times: dict[FactorKind, datetime] = {}
     for part in text.split(","):
         word, has_age, age = part.strip().partition("=")
-        span = parse_span(age) if has_age else timedelta()
+        span = parse_time_span(age) if has_age else timedelta()
         kind = kinds.get(word)
         if kind is None or kind in times or span is None or time - _EARLIEST < span:
             hint = f"write such as webauthn=2m,totp=1h; factors: {', '.join(sorted(kinds))}, each once"
@@ -143,7 +143,7 @@ def render_requirement(one: Requirement) -> str:
     """Return a requirement as the canonical document has it."""
     word = one.factor.value if one.factor else ANY_FACTOR
     parts = [f"level: {one.level}" if one.level else f"factor: {word}"]
-    parts += [] if one.within is None else [f"within: {render_span(one.within)}"]
+    parts += [] if one.within is None else [f"within: {render_time_span(one.within)}"]
     return f"{{{', '.join(parts)}}}"
 
 

@@ -92,7 +92,7 @@ def all_met_with(asked: Collection[Requirement], others: Collection[Requirement]
     return all(any(one.is_met_with(other) for other in others) for one in asked)
 
 
-def tell_missing(missing: Collection[Requirement], shown: ShownFactors, time: datetime | None) -> str:
+def describe_missing(missing: Collection[Requirement], shown: ShownFactors, time: datetime | None) -> str:
     """Return in words what is missing, such as `it needs webauthn within 5 min; shown 12 min ago`; empty for nothing."""
     told = []
     for one in sorted(missing, key=str):

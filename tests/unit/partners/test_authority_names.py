@@ -10,7 +10,7 @@ from doorward.partners.authority_names import check_authority_names
 from doorward.partners.examining import examine_names
 from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
-from doorward.policy.analysis import Finding
+from doorward.policy.analysis import PolicyFinding
 from doorward.stores.policy_snapshot import current_document
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
@@ -36,7 +36,7 @@ def long_names(site: PartnerSite, count: int) -> list[Node]:
     ]
 
 
-def findings(site: PartnerSite) -> list[Finding]:
+def findings(site: PartnerSite) -> list[PolicyFinding]:
     """What is found in the document in force."""
     with site.services.work.read() as stores:
         document, _ = current_document(stores)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
-from doorward.policy.analysis import Change, Finding, check_names, diff_documents, lint_document
+from doorward.policy.analysis import DifferenceKind, PolicyFinding, check_names, diff_documents, lint_document
 from doorward.policy.document import parse_document
 from doorward.policy.model import Document, HttpUpstream
 
@@ -120,7 +120,7 @@ def test_issuers_of_which_no_certificate_can_come() -> None:
 
 def test_findings_as_text() -> None:
     """A finding about an application alone names no rule, and one without a hint has no brackets."""
-    assert str(Finding(code="c", app="pay", rule="", message="m")) == "pay: m"
+    assert str(PolicyFinding(code="c", app="pay", rule="", message="m")) == "pay: m"
 
 
 def test_no_difference() -> None:
@@ -150,11 +150,11 @@ def test_changes() -> None:
     new = Document(trust_domain="c.d", apps=(app,))
     found = diff_documents(old, new)
     assert [(one.change, one.key) for one in found] == [
-        (Change.CHANGED, "trust_domain"),
-        (Change.CHANGED, "apps.pay.upstream"),
-        (Change.CHANGED, "apps.pay.rules.read"),
-        (Change.REMOVED, "apps.pay.rules.gone"),
-        (Change.ADDED, "apps.pay.rules.new"),
+        (DifferenceKind.CHANGED, "trust_domain"),
+        (DifferenceKind.CHANGED, "apps.pay.upstream"),
+        (DifferenceKind.CHANGED, "apps.pay.rules.read"),
+        (DifferenceKind.REMOVED, "apps.pay.rules.gone"),
+        (DifferenceKind.ADDED, "apps.pay.rules.new"),
     ]
     assert str(found[1]) == "~ apps.pay.upstream: http://127.0.0.1:9000 -> http://[::1]:1"
 

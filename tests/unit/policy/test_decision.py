@@ -28,7 +28,7 @@ from doorward.policy.model import (
 )
 from doorward.policy.normalisation import PathFault, PathRefused
 from doorward.policy.paths import PathPattern
-from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
 from tests.support.grants import decide_by_grants
@@ -322,7 +322,7 @@ class TestTrust:
                 replace(app(), trust=trust)
 
 
-MOVABLE = replace(POLICY, headers=HeaderTerms(destination=True))
+MOVABLE = replace(POLICY, headers=HeaderOptions(destination=True))
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_a_destination_is_judged_like_the_path() -> None:
     """RFC 4918 section 9.8: what COPY writes lies below the Destination; a deny of that path denies it."""
     policy = replace(
         app(rule(Effect.ALLOW, "staff"), rule(Effect.DENY, "staff", "/secret/**")),
-        headers=HeaderTerms(destination=True),
+        headers=HeaderOptions(destination=True),
     )
     for source, destination, reason in (
         ("/a", "/b", Reason.RULE_ALLOWS),

@@ -12,7 +12,7 @@ from doorward.policy.normalisation import AMBIGUOUS_PATH_REGEX, normalise
 from doorward.policy.request_headers import (
     COPY_SOURCES,
     DESTINATION_LIMIT,
-    HeaderTerms,
+    HeaderOptions,
     parse_destination,
 )
 
@@ -91,9 +91,9 @@ def test_the_expression_for_envoy_finds_the_same_fault(value: str) -> None:
 def test_only_headers_that_are_refused_or_removed_can_be_passed() -> None:
     """No application can have the identity headers of the client."""
     with pytest.raises(ValueError, match="refused or removed"):
-        HeaderTerms(passed=frozenset({"client-cert"}))
-    assert HeaderTerms().refused == ("destination", *sorted(COPY_SOURCES))
-    terms = HeaderTerms(destination=True, passed=frozenset({"x-copy-from"}))
+        HeaderOptions(passed=frozenset({"client-cert"}))
+    assert HeaderOptions().refused == ("destination", *sorted(COPY_SOURCES))
+    terms = HeaderOptions(destination=True, passed=frozenset({"x-copy-from"}))
     assert not {"destination", "x-copy-from"} & set(terms.refused)
 
 
@@ -103,7 +103,7 @@ def test_an_application_opts_in() -> None:
         APP + "    headers: {destination: judge, pass: [X-HTTP-Method-Override, x-copy-from]}\n"
     )
     passed = frozenset({"x-http-method-override", "x-copy-from"})
-    assert document.apps[0].headers == HeaderTerms(destination=True, passed=passed)
+    assert document.apps[0].headers == HeaderOptions(destination=True, passed=passed)
     assert parse_document(render_document(document)) == document
     plain = parse_document(APP + "    headers: {destination: refuse}\n")
     assert plain == parse_document(APP)

@@ -15,7 +15,7 @@ from doorward.policy.analysis import lint_document
 from doorward.policy.decision import Request, decide, loses_permissions
 from doorward.policy.model import AppPolicy, Document, Effect, Residual
 from doorward.policy.paths import PathPattern
-from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.grants import decide_by_grants
@@ -172,7 +172,7 @@ class TestRequirements:
         """Both paths are judged before anything is asked for."""
         residual = Residual(paths=(PathPattern("/a"),), requirements=frozenset({ANY}))
         policy = app(replace(rule(Effect.ALLOW, "x"), residual=residual))
-        policy = replace(policy, headers=HeaderTerms(destination=True))
+        policy = replace(policy, headers=HeaderOptions(destination=True))
         for destination, reason in (("/b", Reason.NO_RULE_MATCHED), ("/a", Reason.FACTOR_MISSING)):
             request = Request(method="COPY", raw_path="/a", destination=destination)
             assert decide(policy, TENANT, APP_ID, person("x"), request).reasons[-1] is reason

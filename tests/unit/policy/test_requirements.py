@@ -15,9 +15,9 @@ from doorward.policy.requirement_text import parse_shown
 from doorward.policy.requirements import (
     SECOND_FACTORS,
     Requirement,
+    describe_missing,
     find_missing,
     render_age,
-    tell_missing,
 )
 from tests.support.ports import NOON
 
@@ -169,12 +169,12 @@ def test_what_is_missing_is_told() -> None:
     shown = ShownFactors.of({WEBAUTHN: NOON})
     missing = find_missing(asked, shown, None)
     told = "it needs totp; not shown, and webauthn within 5 min; shown, and it is not known when"
-    assert tell_missing(missing, shown, None) == told
-    assert tell_missing(find_missing(asked[:1], shown, NOON), shown, NOON) == ""
+    assert describe_missing(missing, shown, None) == told
+    assert describe_missing(find_missing(asked[:1], shown, NOON), shown, NOON) == ""
     assert find_missing(asked, NOTHING_SHOWN, NOON) == set(asked)
     old = ShownFactors.of({WEBAUTHN: NOON - timedelta(seconds=90)})
     soon = Requirement(within=timedelta(seconds=30))
-    assert tell_missing([soon], old, NOON) == "it needs any factor within 30 s; shown 90 s ago"
+    assert describe_missing([soon], old, NOON) == "it needs any factor within 30 s; shown 90 s ago"
 
 
 def test_an_age_is_told_in_its_largest_whole_unit() -> None:

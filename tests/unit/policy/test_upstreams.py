@@ -7,7 +7,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, MalformedInput
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
-from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.upstreams import parse_upstream, render_upstream
 
 HEAD = "trust_domain: corp.example\napps:\n  pay:\n    hosts: [pay.corp.example]\n    upstream: "
@@ -99,7 +99,7 @@ def test_a_base_and_a_second_path_exclude_each_other() -> None:
             name="pay",
             hosts=("pay.test",),
             upstream=HttpUpstream(host="a", port=1, base="/base"),
-            headers=HeaderTerms(destination=True),
+            headers=HeaderOptions(destination=True),
         )
     assert document("unix:///run/a.sock" + judged).apps[0].headers.destination
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SOURCE, SURFACE_HEADERS
-from doorward.policy.request_headers import DESTINATION, OVERRIDES, PLAIN, HeaderTerms
+from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, DESTINATION, OVERRIDES, HeaderOptions
 
 CLAIMING_HEADERS = (
     # who the client is: ours to say
@@ -89,7 +89,7 @@ ENVOYS_OWN_HEADERS = (NAMES_HEADER, "x-envoy-external-address", "x-envoy-interna
 _ODD_NAME = "[^:a-z0-9-].*|.[a-z0-9-]*[^a-z0-9-].*"
 
 
-def build_early_mutations(terms: HeaderTerms = PLAIN) -> list[dict[str, Any]]:
+def build_early_mutations(terms: HeaderOptions = DEFAULT_HEADER_OPTIONS) -> list[dict[str, Any]]:
     """Return the mutations that run before anything else looks at a request."""
     extensions = [_mutation(_removal(_claims(terms.passed))), _mutation(*_name_check())]
     if terms.destination:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from doorward.enforcement.envoy.app_limits import limit_requests
 from doorward.enforcement.envoy.cookies import build_cookie_filters
 from doorward.enforcement.envoy.cross_origin import build_cors_filter
 from doorward.enforcement.envoy.extension import build_extension, render_duration
@@ -21,7 +22,6 @@ from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sessions import build_session_filters
 from doorward.enforcement.envoy.step_up import build_challenges, build_step_up_filter
-from doorward.enforcement.envoy.traffic import limit_requests
 from doorward.enforcement.plan import (
     GatewayLimits,
     GatewayPaths,
@@ -70,7 +70,7 @@ def build_http(
     config = _manager(door.id, paths, limits)
     sites = [build_cors_filter()] if door.origins else []
     config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
-    limit_requests(config, door.traffic)
+    limit_requests(config, door.app_limits)
     config["http2_protocol_options"] |= {
         "initial_stream_window_size": STREAM_WINDOW_BYTES,
         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from doorward.enforcement.envoy.app_limits import limit_answers
 from doorward.enforcement.envoy.clusters import build_empty_cluster, build_upstream
 from doorward.enforcement.envoy.door_compiler import (
     Resource,
@@ -16,7 +17,6 @@ from doorward.enforcement.envoy.door_compiler import (
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_http
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.tls import build_client_tls
-from doorward.enforcement.envoy.traffic import limit_answers
 from doorward.enforcement.plan import GatewayPlan, HttpDoor
 
 
@@ -49,7 +49,7 @@ class HttpDoorCompiler:
             cluster = build_empty_cluster(door.id, door.upstream, limits)
         else:
             cluster = build_upstream(door.id, door.upstream, limits, door.upstream_files)
-        return limit_answers(cluster, door.traffic)
+        return limit_answers(cluster, door.app_limits)
 
     def table(self) -> Resource:
         """Return the route table."""

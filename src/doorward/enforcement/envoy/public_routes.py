@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from doorward.enforcement.envoy.app_limits import build_idle_timeouts
 from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, ConnectionFact
 from doorward.enforcement.envoy.rules import build_open_slice
-from doorward.enforcement.envoy.traffic import build_idle_timeouts
 from doorward.enforcement.plan import HttpDoor
 from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.paths import Exact, Form, Prefix
@@ -41,7 +41,7 @@ def _forward(door: HttpDoor, match: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": PUBLIC,
         "match": match,
-        "route": {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.traffic)},
+        "route": {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.app_limits)},
         "typed_per_filter_config": build_open_slice(),
     }
 

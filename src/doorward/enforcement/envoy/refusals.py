@@ -16,7 +16,7 @@ from doorward.enforcement.envoy.names import Refusal
 from doorward.enforcement.envoy.rules import build_open_slice
 from doorward.policy.model import METHOD
 from doorward.policy.normalisation import AMBIGUOUS_PATH_REGEX
-from doorward.policy.request_headers import DESTINATION, HeaderTerms
+from doorward.policy.request_headers import DESTINATION, HeaderOptions
 
 ALLOWED_ELSEWHERE = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """The Allow field of a 405 (RFC 9110 section 15.5.6): what the door itself has nothing against."""
@@ -76,7 +76,7 @@ def build_cookie_refusal() -> dict[str, Any]:
     return _by_header({"name": "cookie", "string_match": {"safe_regex": {"regex": REFUSED}}}, Refusal.COOKIE)
 
 
-def build_destination_refusals(terms: HeaderTerms, hosts: Sequence[str]) -> list[dict[str, Any]]:
+def build_destination_refusals(terms: HeaderOptions, hosts: Sequence[str]) -> list[dict[str, Any]]:
     """Return what is refused of headers that name a second path; a judged Destination is in normal form."""
     routes = [
         _by_header({"name": name, "present_match": True}, Refusal.DESTINATION) for name in terms.refused

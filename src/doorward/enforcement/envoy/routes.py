@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from doorward.enforcement.envoy.app_limits import build_idle_timeouts
 from doorward.enforcement.envoy.cross_origin import add_cors_policy, build_cross_origin_routes
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.forwarding import build_forwarding, build_retry_policy
@@ -39,7 +40,6 @@ from doorward.enforcement.envoy.sessions import (
     requirements_of,
     stream_limit,
 )
-from doorward.enforcement.envoy.traffic import build_idle_timeouts
 from doorward.enforcement.plan import DoorRule, HttpDoor, OpenDoor, OpenRoute, SessionPlan
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEXES
@@ -69,7 +69,7 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
         *_with_second_path(door, build_public_routes(door), sessions),
         *build_pages(door, sessions),
     ]
-    action = {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.traffic)}
+    action = {**build_forwarding(door.id, door.upstream), **build_idle_timeouts(door.app_limits)}
     routes += [
         _judge(door, match, action, rules, sessions=sessions) for match, rules in slice_rules(door.rules)
     ]

@@ -92,7 +92,7 @@ class TcpDoorCompiler:
             cluster=self._cluster_name,
             upstream_connect_mode="ON_DOWNSTREAM_DATA",
             max_early_data_bytes=limits.buffer_bytes,
-            idle_timeout=render_duration(self.door.traffic.idle),
+            idle_timeout=render_duration(self.door.app_limits.idle),
             max_downstream_connection_duration=render_duration(limits.connection_lifetime),
             max_connect_attempts=1,
             access_log=[build_connection_log(self.plan.paths.log_file, self.door.id)],

@@ -142,7 +142,7 @@ def build_door(
         "certificate": certificate,
         "trust": trust,
         "is_shut": is_shut,
-        "traffic": app.traffic,
+        "app_limits": app.app_limits,
     }
     if isinstance(app.upstream, TcpUpstream):
         return TcpDoor(upstream=app.upstream, alpn=app.alpn, **common)

@@ -14,10 +14,10 @@ from doorward.enforcement.open_routes import OpenRoute
 from doorward.enforcement.plan.limits import check_socket_path, require
 from doorward.enforcement.trust import DoorTrust
 from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.policy.app_limits import DEFAULT_APP_LIMITS, AppLimits
 from doorward.policy.model import Effect, HttpUpstream, Residual, TcpUpstream, WebUpstream
 from doorward.policy.paths import PathPattern
-from doorward.policy.request_headers import PLAIN, HeaderTerms
-from doorward.policy.traffic import USUAL, Traffic
+from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, HeaderOptions
 
 OPEN_LIFETIME = timedelta(seconds=8)
 """Hard end of a connection of an open door: the reconciler cuts unknown sockets after 10 s."""
@@ -77,7 +77,7 @@ class _ApplicationDoor:
     certificate: ServerCertificate
     trust: DoorTrust | None = None
     is_shut: bool = False
-    traffic: Traffic = USUAL
+    app_limits: AppLimits = DEFAULT_APP_LIMITS
 
     def __post_init__(self) -> None:
         require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -97,7 +97,7 @@ class HttpDoor(_ApplicationDoor):
     public: tuple[PathPattern, ...] = ()
     own_origins: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    headers: HeaderTerms = PLAIN
+    headers: HeaderOptions = DEFAULT_HEADER_OPTIONS
     upstream_files: UpstreamFiles | None = None
     keeps_slashes: bool = False
     explains_refusal: bool = False

@@ -1,6 +1,6 @@
 """Counts, sizes and times of a gateway's data plane, and where it finds its surroundings.
 
-Not here: the default figures that settings show (`enforcement.capacity`), and those of one application (`policy.traffic`).
+Not here: the default figures that settings show (`enforcement.capacity`), and those of one application (`policy.app_limits`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class GatewayLimits:
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     portal_connections: int = 4_000  # what strangers hold of them is the anonymous share
     portal_body_bytes: int = 65_536  # a CSR, or a browser's answer about a key
-    header_kilobytes: int = 32  # of the enrolment door; an application has its own (policy.traffic)
+    header_kilobytes: int = 32  # of the enrolment door; an application has its own (policy.app_limits)
     header_count: int = 100
     streams_per_connection: int = 64
     heap_bytes: int = 2 << 30  # what Envoy may hold in all; `envoy.overload` says what happens before
@@ -94,7 +94,7 @@ class GatewayLimits:
     authorizer: timedelta = timedelta(seconds=5)  # an answer is held back while a policy is published
     request_headers: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(minutes=5)
-    stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.traffic` counts
+    stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.app_limits` counts
     connection_lifetime: timedelta = timedelta(hours=12)
     anonymous_lifetime: timedelta = timedelta(hours=1)
     refused_lifetime: timedelta = timedelta(

@@ -232,7 +232,7 @@ class Authorizer:
 
     def _record(self, pending: PendingConnection, decision: AccessDecision) -> None:
         """Record a decision; without a good certificate only up to a limit, beyond it count (docs/design/0045)."""
-        key = decision.accounted_to(source_key(pending.remote.host))
+        key = decision.accounting_key(source_key(pending.remote.host))
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._ports.event_limiter.admit(decision.event.type, key):
             try:

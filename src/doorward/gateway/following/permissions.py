@@ -2,7 +2,7 @@
 
 Not here: the judgement itself (`policy.decision`), and what follows from it (follower, publishing).
 Fifty thousand people hold connections, but there are only a few hundred combinations of groups. Subjects that the
-rules cannot tell apart have the same permissions (`policy.likeness`). So a new policy is compared with all
+rules cannot tell apart have the same permissions (`policy.equivalence`). So a new policy is compared with all
 connections in a fraction of a second, and connections that lose a permission are cut in time.
 """
 
@@ -16,7 +16,7 @@ from doorward.core.entities import TENANT
 from doorward.enforcement.transition import HeldConnection
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.policy.decision import ConnectionPermissions, anonymous_permissions, permissions_of
-from doorward.policy.likeness import Likeness
+from doorward.policy.equivalence import SubjectEquivalence
 from doorward.policy.model import AppPolicy
 
 
@@ -31,7 +31,7 @@ class PermissionsCache:
     def __init__(self, policies: Mapping[str, AppPolicy], now: datetime) -> None:
         self._now = now
         self._apps = policies
-        self._likeness = {one: Likeness(app) for one, app in self._apps.items()}
+        self._equivalence = {one: SubjectEquivalence(app) for one, app in self._apps.items()}
         self._known: dict[Hashable, ConnectionPermissions] = {}
 
     def of(self, one: LiveConnection) -> ConnectionPermissions | None:
@@ -42,7 +42,7 @@ class PermissionsCache:
         if app is None or subject is None:
             return None
         subject = replace(subject, time=self._now)
-        key = one.application_id, self._likeness[one.application_id].key(subject)
+        key = one.application_id, self._equivalence[one.application_id].key(subject)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = permissions_of(app, TENANT, one.application_id, subject)

@@ -2,7 +2,7 @@
 
 To add a word: make a `SelectorKey`, and put it into `table.KEYS`. Everything else follows from the table:
 reading and writing documents, the ids of grants, decisions, `explain`, what may share an authority
-(`likeness`), and the analysis of rules (`coverage`).
+(`equivalence`), and the analysis of rules (`coverage`).
 
 Not here: the words themselves.
 """
@@ -57,7 +57,7 @@ class SelectorKey(ABC, Generic[V]):
     def explain(self, value: V, subject: Subject) -> str:
         """Return in words why `judge` does not say true: the fact, and what is wanted."""
 
-    def viewer(self, values: Collection[V]) -> Callable[[Subject], Hashable]:
+    def discriminator(self, values: Collection[V]) -> Callable[[Subject], Hashable]:
         """Return what tells subjects apart as far as these values do.
 
         The returned function gives equal results only for subjects that each value judges alike. A faster one may
@@ -139,7 +139,7 @@ class NamesKey(SelectorKey[frozenset[str]]):
             return f"{self.word}: cannot be determined, wants {either(value)}"
         return f"{self.word}: has {_shown(facts)}, wants {either(value)}"
 
-    def viewer(self, values: Collection[frozenset[str]]) -> Callable[[Subject], Hashable]:
+    def discriminator(self, values: Collection[frozenset[str]]) -> Callable[[Subject], Hashable]:
         """What of the subject any of the values mentions."""
         mentioned = frozenset[str]().union(*values)
 

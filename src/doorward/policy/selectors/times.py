@@ -84,7 +84,7 @@ class TimeKey(SelectorKey[TimeWindow]):
             return UNDETERMINED
         return TRUE if state[0] else FALSE
 
-    def viewer(self, _values: Collection[TimeWindow]) -> Callable[[Subject], Hashable]:
+    def discriminator(self, _values: Collection[TimeWindow]) -> Callable[[Subject], Hashable]:
         """The moment itself: what is judged at two moments changes at different ones, also if it is alike now."""
         return lambda subject: subject.time
 

@@ -17,10 +17,10 @@ from doorward.enforcement.envoy.routes import (
     slice_rules,
 )
 from doorward.enforcement.plan import build_door
+from doorward.policy.app_limits import AppLimits
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import NormalisedPath, normalise
-from doorward.policy.request_headers import HeaderTerms
-from doorward.policy.traffic import Traffic
+from doorward.policy.request_headers import HeaderOptions
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
 from tests.unit.enforcement.plans import CERTIFICATE, OPEN_DOOR, TRUST, door, small_plan, term
@@ -182,7 +182,7 @@ def test_headers_that_name_a_second_path_are_refused() -> None:
     for name in ("destination", "x-amz-copy-source", "x-copy-from"):
         table = build_door_table(door(term("g")))
         assert answer_of(table, "pay.test", "COPY", "/a", state_of("g"), headers={name: "/b"})[0] == 403
-    passing = replace(door(term("g")), headers=HeaderTerms(passed=frozenset({"x-copy-from"})))
+    passing = replace(door(term("g")), headers=HeaderOptions(passed=frozenset({"x-copy-from"})))
     table = build_door_table(passing)
     assert (
         answer_of(table, "pay.test", "PUT", "/a", state_of("g"), headers={"x-copy-from": "/b"})[0]
@@ -211,7 +211,7 @@ def test_every_door_has_a_table_of_its_own() -> None:
 
 def test_silence_is_the_application_s_to_bound() -> None:
     """An hour unless the document says otherwise; it stands in routes, so that changing it ends no connection."""
-    quiet = replace(door(term("g")), traffic=Traffic(idle=timedelta(hours=3)))
+    quiet = replace(door(term("g")), app_limits=AppLimits(idle=timedelta(hours=3)))
     for one, idle in ((door(term("g")), "3600s"), (quiet, "10800s")):
         routes = [
             route["route"]

@@ -20,7 +20,7 @@ from doorward.enforcement.envoy.names import (
 from doorward.enforcement.envoy.resources import build_resources
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.step_up import name_challenges
-from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.requirements import Requirement
 from tests.unit.enforcement.plans import (
     PASSKEY,
@@ -182,7 +182,7 @@ class TestChallenges:
 
     def test_a_second_path_is_not_challenged(self) -> None:
         """It may be refused for good, and then no factor helps."""
-        asking = replace(ASKING, headers=HeaderTerms(destination=True))
+        asking = replace(ASKING, headers=HeaderOptions(destination=True))
         vault, _ = forwarding(build_door_table(asking, SESSIONS))
         shadow = vault["typed_per_filter_config"][STEP_UP_FILTER]["rbac"]["shadow_rules"]
         (policy,) = shadow["policies"].values()

@@ -12,8 +12,8 @@ from doorward.enforcement.envoy.assembly import build_clusters, build_extensions
 from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, JUDGED, ConnectionFact
 from doorward.enforcement.plan import GatewayPlan
+from doorward.policy.app_limits import AppLimits
 from doorward.policy.model import Effect, TcpUpstream
-from doorward.policy.traffic import Traffic
 from tests.unit.enforcement.plans import door, small_plan, tcp_door, term
 
 
@@ -50,7 +50,7 @@ def test_every_limit_is_written_out() -> None:
     assert PROXY["idle_timeout"] == "3600s"
     assert PROXY["max_downstream_connection_duration"] == "43200s"
     assert PROXY["max_connect_attempts"] == 1
-    quiet = build_listener(plan_of(traffic=Traffic(idle=Traffic().idle * 2)))
+    quiet = build_listener(plan_of(app_limits=AppLimits(idle=AppLimits().idle * 2)))
     proxy = quiet["filter_chains"][0]["filters"][-1]["typed_config"]
     assert proxy["idle_timeout"] == "7200s"
 

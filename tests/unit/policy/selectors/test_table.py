@@ -73,7 +73,7 @@ class _Initial(SelectorKey[str]):
 def test_what_follows_for_a_plain_word() -> None:
     """It tells apart what it judges differently, covers only what is the same, and selects any kind."""
     key = _Initial()
-    assert key.viewer(("p", "q"))(PRINTER) == (Truth.TRUE, Truth.FALSE)
+    assert key.discriminator(("p", "q"))(PRINTER) == (Truth.TRUE, Truth.FALSE)
     assert key.alternatives("p") == {"p"}
     assert key.wider("p") == {"p"}
     assert len(key.possible_kinds("p")) == 3

@@ -17,7 +17,7 @@ from doorward.policy.selectors.table import BY_WORD
 from doorward.policy.subject import Subject
 
 
-class Likeness:
+class SubjectEquivalence:
     """The keys of one application: subjects with equal keys have the same authority there."""
 
     def __init__(self, app: AppPolicy) -> None:
@@ -26,10 +26,18 @@ class Likeness:
             for word, value in rule.selector.conditions:
                 values.setdefault(word, {})[value] = None
         self._owned = any(pattern.owned for rule in app.rules for pattern in rule.residual.paths)
-        self._viewers = tuple(BY_WORD[word].viewer(tuple(every)) for word, every in values.items())
+        self._discriminators = tuple(
+            BY_WORD[word].discriminator(tuple(every)) for word, every in values.items()
+        )
 
     def key(self, subject: Subject) -> Hashable:
         """Return what of a subject the rules, and its standing, depend on."""
         who = subject.principal
         name = owner_segment(who.name) if self._owned else ""
-        return who.tenant, who.state, authority_name(who), name, *(view(subject) for view in self._viewers)
+        return (
+            who.tenant,
+            who.state,
+            authority_name(who),
+            name,
+            *(view(subject) for view in self._discriminators),
+        )

@@ -19,7 +19,7 @@ from doorward.policy.origins import parse_origin
 from doorward.policy.paths import PathPattern
 from doorward.policy.yaml_tree import Node, Scalar
 
-OPENING_KEYS = ("public", "cors")
+OPEN_ACCESS_KEYS = ("public", "cors")
 """The keys of an application that this module reads."""
 
 MOST_PUBLIC, MOST_ORIGINS = 100, 100
@@ -101,7 +101,7 @@ def denying(rules: Iterable[Rule], pattern: PathPattern) -> Iterator[Rule]:
             yield rule
 
 
-def render_opening(app: AppPolicy) -> list[str]:
+def render_open_access(app: AppPolicy) -> list[str]:
     """Return the lines of both keys as the canonical document has them."""
     lines = []
     if app.public:
@@ -111,7 +111,7 @@ def render_opening(app: AppPolicy) -> list[str]:
     return lines
 
 
-def opening_facts(app: AppPolicy) -> dict[str, str]:
+def open_access_facts(app: AppPolicy) -> dict[str, str]:
     """Return what `diff` compares: each public path and the listed origins."""
     facts = {f"public {pattern.text}": EVERYBODY for pattern in app.public}
     return {**facts, **({"cors.origins": ", ".join(app.origins)} if app.origins else {})}

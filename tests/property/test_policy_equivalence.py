@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import permissions_of
-from doorward.policy.likeness import Likeness
+from doorward.policy.equivalence import SubjectEquivalence
 from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.table import BY_WORD, KEYS
 from doorward.policy.subject import Subject
@@ -31,7 +31,7 @@ def test_a_word_tells_its_viewer_what_it_can_tell_apart(
     """If a value of a word holds for one subject and not for the other, or is undetermined, they look different."""
     key = BY_WORD[word]
     values = data.draw(st.lists(word_values[word], min_size=1, max_size=3))
-    view = key.viewer(values)
+    view = key.discriminator(values)
     if any(key.judge(value, one) is not key.judge(value, other) for value in values):
         assert view(one) != view(other)
 
@@ -40,7 +40,7 @@ def test_a_word_tells_its_viewer_what_it_can_tell_apart(
 @settings(max_examples=1500)
 def test_equal_keys_mean_equal_permissions(app: AppPolicy, one: Subject, other: Subject) -> None:
     """Two subjects that are alike to an application are judged alike by each of its selectors, and in all."""
-    likeness = Likeness(app)
+    likeness = SubjectEquivalence(app)
     if likeness.key(one) == likeness.key(other):
         assert all(rule.selector.judge(one) is rule.selector.judge(other) for rule in app.rules)
         assert permissions_of(app, TENANT, APP_ID, one) == permissions_of(app, TENANT, APP_ID, other)

@@ -1,4 +1,4 @@
-"""policy.opening: what `public` and `cors` may say, how they render, and what `diff` tells of them."""
+"""policy.open_access: what `public` and `cors` may say, how they render, and what `diff` tells of them."""
 
 from __future__ import annotations
 

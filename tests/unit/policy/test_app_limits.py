@@ -1,4 +1,4 @@
-"""policy.traffic: how long an application's exchanges may be silent, and how large header fields may be."""
+"""policy.app_limits: how long an application's exchanges may be silent, and how large header fields may be."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
+from doorward.policy.app_limits import DEFAULT_APP_LIMITS, AppLimits
 from doorward.policy.document import parse_document, render_document
-from doorward.policy.traffic import USUAL, Traffic
 
 APP = """\
 trust_domain: corp.example
@@ -21,24 +21,24 @@ apps:
 
 
 @pytest.mark.parametrize(
-    ("text", "traffic"),
+    ("text", "app_limits"),
     [
-        ("timeouts: {idle: 90s}", Traffic(idle=timedelta(seconds=90))),
-        ("timeouts: {idle: 10m}", Traffic(idle=timedelta(minutes=10))),
-        ("timeouts: {idle: 24h}", Traffic(idle=timedelta(hours=24))),
-        ("timeouts: {idle: 3600s}", USUAL),
-        ("limits: {headers: 100}", Traffic(headers=100)),
-        ("limits: {header_kilobytes: 128}", Traffic(header_kilobytes=128)),
-        ("limits: {headers: 2048, header_kilobytes: 256}", Traffic(headers=2048, header_kilobytes=256)),
+        ("timeouts: {idle: 90s}", AppLimits(idle=timedelta(seconds=90))),
+        ("timeouts: {idle: 10m}", AppLimits(idle=timedelta(minutes=10))),
+        ("timeouts: {idle: 24h}", AppLimits(idle=timedelta(hours=24))),
+        ("timeouts: {idle: 3600s}", DEFAULT_APP_LIMITS),
+        ("limits: {headers: 100}", AppLimits(headers=100)),
+        ("limits: {header_kilobytes: 128}", AppLimits(header_kilobytes=128)),
+        ("limits: {headers: 2048, header_kilobytes: 256}", AppLimits(headers=2048, header_kilobytes=256)),
     ],
 )
-def test_an_application_says_what_it_needs(text: str, traffic: Traffic) -> None:
+def test_an_application_says_what_it_needs(text: str, app_limits: AppLimits) -> None:
     """The canonical document says the same, and a comparison shows what changes."""
     before, document = parse_document(APP), parse_document(f"{APP}    {text}\n")
-    assert document.apps[0].traffic == traffic
+    assert document.apps[0].app_limits == app_limits
     assert parse_document(render_document(document)) == document
     changes = [str(one) for one in diff_documents(before, document)]
-    assert bool(changes) is (traffic != USUAL)
+    assert bool(changes) is (app_limits != DEFAULT_APP_LIMITS)
     assert all(text.partition(":")[0] in one for one in changes)
 
 
@@ -82,4 +82,4 @@ def test_another_value_is_a_fault(text: str) -> None:
 def test_no_value_lies_outside(values: dict[str, object]) -> None:
     """What the door does not support cannot be made."""
     with pytest.raises(ValueError, match="outside"):
-        Traffic(**values)  # type: ignore[arg-type]
+        AppLimits(**values)  # type: ignore[arg-type]

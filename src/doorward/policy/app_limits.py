@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from doorward.policy.faults import FaultList
-from doorward.policy.spans import parse_span, render_span
+from doorward.policy.time_spans import parse_time_span, render_time_span
 from doorward.policy.yaml_tree import Node
 
 IDLE = timedelta(hours=1)
@@ -33,7 +33,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class AppLimits:
     """What one application's exchanges may take.
 
     Args:
@@ -54,13 +54,13 @@ class Traffic:
             raise ValueError("an application's limits lie outside what the door supports")
 
 
-USUAL = Traffic()
+DEFAULT_APP_LIMITS = AppLimits()
 """Of an application that says nothing."""
 
-TRAFFIC_KEYS = ("timeouts", "limits")
+APP_LIMIT_KEYS = ("timeouts", "limits")
 
 
-def read_traffic(faults: FaultList, found: dict[str, Node], key: str) -> Traffic:
+def read_app_limits(faults: FaultList, found: dict[str, Node], key: str) -> AppLimits:
     """Return what `timeouts` and `limits` of an application say; faults are noted.
 
     Args:
@@ -76,29 +76,29 @@ def read_traffic(faults: FaultList, found: dict[str, Node], key: str) -> Traffic
     numbers = {
         word: _read_count(faults, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()
     }
-    return Traffic(idle=idle, **{word: number for word, number in numbers.items() if number})
+    return AppLimits(idle=idle, **{word: number for word, number in numbers.items() if number})
 
 
-def render_traffic(traffic: Traffic) -> list[str]:
+def render_app_limits(app_limits: AppLimits) -> list[str]:
     """Return the lines below an application; none for the defaults."""
     lines = []
-    if traffic.idle != IDLE:
-        lines.append(f"    timeouts: {{idle: {render_span(traffic.idle)}}}")
-    limits = [f"headers: {traffic.headers}"] if traffic.headers != HEADERS else []
-    if traffic.header_kilobytes != HEADER_KILOBYTES:
-        limits.append(f"header_kilobytes: {traffic.header_kilobytes}")
+    if app_limits.idle != IDLE:
+        lines.append(f"    timeouts: {{idle: {render_time_span(app_limits.idle)}}}")
+    limits = [f"headers: {app_limits.headers}"] if app_limits.headers != HEADERS else []
+    if app_limits.header_kilobytes != HEADER_KILOBYTES:
+        limits.append(f"header_kilobytes: {app_limits.header_kilobytes}")
     return [*lines, f"    limits: {{{', '.join(limits)}}}"] if limits else lines
 
 
-def traffic_facts(traffic: Traffic) -> dict[str, str]:
+def app_limit_facts(app_limits: AppLimits) -> dict[str, str]:
     """Return what differs from the defaults by key, for a comparison of documents."""
-    lines = (line.strip().partition(": ") for line in render_traffic(traffic))
+    lines = (line.strip().partition(": ") for line in render_app_limits(app_limits))
     return {key: text for key, _, text in lines}
 
 
 def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
     text = faults.text(node, key)
-    span = parse_span(text.value) if text else None
+    span = parse_time_span(text.value) if text else None
     if text and (span is None or span > LONGEST_IDLE):
         hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
         faults.add(

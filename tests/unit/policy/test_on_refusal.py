@@ -1,4 +1,4 @@
-"""policy.refusing: whether people without a good certificate get a page, or an alert."""
+"""policy.on_refusal: whether people without a good certificate get a page, or an alert."""
 
 from __future__ import annotations
 

@@ -9,36 +9,36 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import render_duration
-from doorward.policy.traffic import HEADER_KILOBYTES, Traffic
+from doorward.policy.app_limits import HEADER_KILOBYTES, AppLimits
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def build_idle_timeouts(traffic: Traffic) -> dict[str, Any]:
+def build_idle_timeouts(app_limits: AppLimits) -> dict[str, Any]:
     """Return the bound on silence of a forwarding route.
 
     `flush_timeout` is for a client that reads the last bytes slowly: Envoy does not count its progress.
     """
-    idle = render_duration(traffic.idle)
+    idle = render_duration(app_limits.idle)
     return {"idle_timeout": idle, "flush_timeout": idle}
 
 
-def limit_requests(config: dict[str, Any], traffic: Traffic) -> None:
+def limit_requests(config: dict[str, Any], app_limits: AppLimits) -> None:
     """Put the limits on the header fields of requests into a connection manager."""
-    config["max_request_headers_kb"] = traffic.header_kilobytes
-    config["common_http_protocol_options"]["max_headers_count"] = traffic.headers
-    if traffic.header_kilobytes > HEADER_KILOBYTES:  # Envoy's bound on a single field of HTTP/2
-        config["http2_protocol_options"]["max_header_field_size_kb"] = traffic.header_kilobytes
+    config["max_request_headers_kb"] = app_limits.header_kilobytes
+    config["common_http_protocol_options"]["max_headers_count"] = app_limits.headers
+    if app_limits.header_kilobytes > HEADER_KILOBYTES:  # Envoy's bound on a single field of HTTP/2
+        config["http2_protocol_options"]["max_header_field_size_kb"] = app_limits.header_kilobytes
 
 
-def limit_answers(cluster: dict[str, Any], traffic: Traffic) -> dict[str, Any]:
+def limit_answers(cluster: dict[str, Any], app_limits: AppLimits) -> dict[str, Any]:
     """Return a cluster with the limits on the header fields of answers."""
     every = cluster["typed_extension_protocol_options"]
     options = every[_OPTIONS]
     common = {
         **options["common_http_protocol_options"],
-        "max_headers_count": traffic.headers,
-        "max_response_headers_kb": traffic.header_kilobytes,
+        "max_headers_count": app_limits.headers,
+        "max_response_headers_kb": app_limits.header_kilobytes,
     }
     return {
         **cluster,
