@@ -40,16 +40,16 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
-from tests.support.partner_ca import known_principal
+from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.certificates.judging import known_principal
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 ENTRIES = 1_000_000
 
 
 def main() -> None:
     """Measure, and print what was found beside what is wanted."""
-    root = ToyCA.create("Bench Root")
+    root = toy_ca("Bench Root")
     issuing = root.issuing("Bench Issuing")
     leaf = issuing.leaf("alice")
     evidence_index = EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
@@ -101,7 +101,7 @@ def _judge_partner(
     assert found.verdict.outcome is Outcome.GOOD, found.verdict.reasons
 
 
-def _partner(root: ToyCA, issuing: ToyCA) -> PartnerTrust:
+def _partner(root: CertifiedKey, issuing: CertifiedKey) -> PartnerTrust:
     return PartnerTrust(
         id="ptn_bench",
         name="bench",
@@ -111,7 +111,7 @@ def _partner(root: ToyCA, issuing: ToyCA) -> PartnerTrust:
     )
 
 
-def _measure_long_list(root: ToyCA, issuing: ToyCA, leaf: bytes) -> None:
+def _measure_long_list(root: CertifiedKey, issuing: CertifiedKey, leaf: bytes) -> None:
     der = _crl_der(issuing, ENTRIES)
     before, begin = _resident(), time.perf_counter()
     crl = parse_crl(der)
@@ -131,11 +131,11 @@ def _resident() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-def _crl(issuer: ToyCA, entries: int) -> Crl:
+def _crl(issuer: CertifiedKey, entries: int) -> Crl:
     return parse_crl(_crl_der(issuer, entries))
 
 
-def _crl_der(issuer: ToyCA, entries: int) -> bytes:
+def _crl_der(issuer: CertifiedKey, entries: int) -> bytes:
     listed = (((1 << 120) + 7919 * one, NOON, RevocationReason.SUPERSEDED) for one in range(entries))
     unsigned = build_crl(
         issuer.certificate,
@@ -147,7 +147,7 @@ def _crl_der(issuer: ToyCA, entries: int) -> bytes:
     return sign_crl(unsigned, issuer.key)
 
 
-def _context(issuing: ToyCA, sha256: str) -> VerificationContext:
+def _context(issuing: CertifiedKey, sha256: str) -> VerificationContext:
     principal = Principal(
         id="per_bench", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
     )

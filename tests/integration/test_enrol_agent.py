@@ -26,6 +26,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
+from tests.support.certificates.issuing import toy_ca
 from tests.support.enrol_door import (
     Door,
     Front,
@@ -36,7 +37,6 @@ from tests.support.enrol_door import (
     write_server_certificate,
 )
 from tests.support.ports import FakeClock, FakeRandom, PlainKeys
-from tests.support.toy_ca import ToyCA
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_what_was_received_for_another_authority_is_asked_anew(door: Door, tmp_p
     """Leftovers that do not fit the link are not installed."""
     folder = IdentityFolder(tmp_path)
     folder.begin(lambda: PlainKeys().generate(KeyKind.P256))
-    other = ToyCA.create()
+    other = toy_ca()
     folder.keep("root.pem", other.pem)
     folder.keep("chain.pem", other.leaf().pem)
     assert x509.load_pem_x509_certificate(run(door, door.link(), tmp_path).root.read_bytes()) == door.root
@@ -160,7 +160,7 @@ def test_a_server_of_the_authority_with_another_name_is_refused(door: Door, tmp_
 
 def test_somebody_in_the_middle_gets_no_token(door: Door, tmp_path: Path) -> None:
     """A man in the middle passes the true root on and is found out by his own certificate."""
-    evil = ToyCA.create(not_before=door.world.clock.now())
+    evil = toy_ca(not_before=door.world.clock.now())
     leaf = evil.server("enroll.localhost", not_before=door.world.clock.now())
     seen: list[bytes] = []
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from doorward.agent.link import Link, render_link
 from doorward.audit.events import EventType
+from tests.support.certificates.issuing import toy_ca
 from tests.support.enrol_door import Door, Front, enrolment_door, tls
-from tests.support.toy_ca import ToyCA
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/enrol-with-openssl-and-curl.md"
 SCRIPT = re.findall(r"```sh\n(.*?)\n```", HOW_TO.read_text("utf-8"), re.DOTALL)[0]
@@ -100,7 +100,7 @@ def test_a_link_without_the_right_pin_sends_no_token(door: Door, tmp_path: Path,
 def test_a_second_root_slipped_behind_the_true_one_is_not_trusted(door: Door, tmp_path: Path) -> None:
     """Somebody in the middle appends his root to /root.pem: the comparison holds, and so must the trust."""
     now = door.world.clock.now()
-    evil = ToyCA.create(not_before=now)
+    evil = toy_ca(not_before=now)
     leaf = evil.server("enroll.localhost", not_before=now)
     (tmp_path / "evil.pem").write_bytes(leaf.key_pem + leaf.pem)
     seen: list[bytes] = []

@@ -18,8 +18,8 @@ from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.runtime.fetching.fetcher import HttpFetcher, connect_to
 from doorward.runtime.own_listeners import OwnListeners, is_local, own_ports
 from doorward.runtime.settings import load_settings
+from tests.support.certificates.issuing import CertifiedKey, toy_ca
 from tests.support.responders import answer, drip, moved, say, served, silent
-from tests.support.toy_ca import ToyCA
 
 YESTERDAY, TOMORROW = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
 LOOPBACK = ip_address("127.0.0.1")
@@ -360,9 +360,9 @@ def test_the_environment_has_no_say(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def authority() -> ToyCA:
+def authority() -> CertifiedKey:
     """An authority of web servers."""
-    return ToyCA.create("Web Root", not_before=YESTERDAY, not_after=TOMORROW)
+    return toy_ca("Web Root", not_before=YESTERDAY, not_after=TOMORROW)
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def server(authority, tmp_path) -> ssl.SSLContext:
     return context
 
 
-def trusting(authority: ToyCA, **options) -> HttpFetcher:
+def trusting(authority: CertifiedKey, **options) -> HttpFetcher:
     """A fetcher that trusts one authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority.pem.decode())

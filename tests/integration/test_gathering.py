@@ -16,13 +16,13 @@ from cryptography.x509 import ocsp
 from doorward.partners.evidence import leasing, list_evidence_health
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.status import HOUR, answer_about, crl_of
 from tests.support.doorway import eventually
 from tests.support.partner_world import PartnerWorld, crl_at, partner_world, responder_at
-from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
 from tests.support.responders import Script, answer, drip, moved, say, served, silent, whatever
 from tests.support.sql_store import sql_work, sqlite_database
-from tests.support.status_ca import HOUR, answer_about, crl_of
 
 DAY = timedelta(days=1)
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -65,7 +65,7 @@ def told(west: PartnerWorld, source: str) -> str:
     return next((one.problem for one in west.rows() if one.source == source), "")
 
 
-def at_hand(west: PartnerWorld, source: str, about: Node | None = None) -> bytes:
+def at_hand(west: PartnerWorld, source: str, about: CertifiedKey | None = None) -> bytes:
     """The evidence that is kept; empty where there is none."""
     known = [one for one in west.rows() if one.source == source]
     return west.row(source, about).der if known else b""

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from tests.support.odd_certificates import ECDSA_WITH_NULL, extension, odd, rdn
-from tests.support.path_ca import certify, tlv
+from tests.support.certificates.der import ECDSA_WITH_NULL, extension, rdn, tlv
+from tests.support.certificates.issuing import certify, odd_certificate
+from tests.support.certificates.status import crl_of
 from tests.support.ports import NOON
-from tests.support.status_ca import crl_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 JUDGE = """
@@ -87,10 +87,10 @@ def test_nothing_is_imported_by_judging() -> None:
     """Names of every type, extensions that nothing knows, every kind of key and list: all that is needed is there."""
     leaves = [certify("bob", ROOT, ca=False, names=[name]).der for name in GENERAL]
     plain = certify("bob", ROOT, ca=False, names=GENERAL[:1])
-    leaves += [odd(plain, ROOT.key, subject=[rdn(CN, tag, value)]) for tag, value in NAMES]
-    leaves += [odd(plain, ROOT.key, algorithm=ECDSA_WITH_NULL)]
+    leaves += [odd_certificate(plain, ROOT.key, subject=[rdn(CN, tag, value)]) for tag, value in NAMES]
+    leaves += [odd_certificate(plain, ROOT.key, algorithm=ECDSA_WITH_NULL)]
     leaves += [
-        odd(plain, ROOT.key, extensions=[extension(oid, value)])
+        odd_certificate(plain, ROOT.key, extensions=[extension(oid, value)])
         for oid in (
             "2.5.29.17",
             "2.5.29.31",

@@ -18,9 +18,9 @@ from doorward.core.certificate import RevocationReason
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.attacks import H2Client
+from tests.support.certificates.issuing import certify
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
 from tests.support.partner_door import Clinic
-from tests.support.path_ca import certify
 
 LISTED = "https://b.example"
 OPENED = ("public: ['/share/**']", f"cors: {{origins: ['{LISTED}']}}")

@@ -19,9 +19,9 @@ from doorward.directory.principals import add_principal, suspend
 from doorward.partners.importing import remove_partner
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 from tests.support.partner_door import Clinic, resigned
-from tests.support.path_ca import Node, certify
 from tests.support.watching import LiveRequests, LiveStream, watching
 
 BOB = "bob@clinic.example"
@@ -57,7 +57,7 @@ def is_refused(door: Doorway, identity: Identity) -> bool:
     return False
 
 
-def reasons(door: Doorway, node: Node) -> list[str]:
+def reasons(door: Doorway, node: CertifiedKey) -> list[str]:
     """The reasons of the newest refusal of a certificate, once it is in the log."""
     found: list[dict[str, Any]] = []
 

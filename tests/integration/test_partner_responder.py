@@ -14,11 +14,11 @@ import pytest
 from doorward.pki.der import encode_enumerated
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.status import crl_of
+from tests.support.certificates.status_der import list_bytes, listed
 from tests.support.doorway import Doorway, Identity, eventually, open_doorway
 from tests.support.partner_door import DAY, Clinic
 from tests.support.responders import Place, answer, served
-from tests.support.status_bytes import list_bytes, listed
-from tests.support.status_ca import crl_of
 from tests.support.watching import LiveRequests, watching
 
 BOB, EVE = "bob@clinic.example", "eve@clinic.example"

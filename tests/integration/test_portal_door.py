@@ -24,8 +24,8 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.runtime.evidence import Evidence
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.choosing import CHOOSE_PATH
+from tests.support.certificates.issuing import toy_ca
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
-from tests.support.toy_ca import ToyCA
 
 pytestmark = pytest.mark.xdist_group("portal-door")
 
@@ -205,7 +205,7 @@ def shown(doorway: Doorway, context: ssl.SSLContext) -> bytes:
 
 def test_its_certificate_comes_from_files_and_is_read_again(tmp_path: Path) -> None:
     """A renewed pair is shown within seconds, a live connection goes on; a bad pair is told and changes nothing."""
-    ca = ToyCA.create(**lasting())
+    ca = toy_ca(**lasting())
     files = tmp_path / "portal.pem", tmp_path / "portal.key"
 
     def renew() -> bytes:

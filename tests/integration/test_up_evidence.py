@@ -18,12 +18,12 @@ from doorward.storage import keystore
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.status import crl_of
 from tests.support.doorway import eventually, short_folder
 from tests.support.partner_world import authority, crl_at
-from tests.support.path_ca import Node, certify
 from tests.support.ports import FakeRandom
 from tests.support.responders import answer, say, served, whatever
-from tests.support.status_ca import crl_of
 
 DAY = timedelta(days=1)
 
@@ -51,7 +51,7 @@ def installation() -> Iterator[Installation]:
         made.close()
 
 
-def trust(installation: Installation, root: Node, **terms: object) -> None:
+def trust(installation: Installation, root: CertifiedKey, **terms: object) -> None:
     """Trust a partner called `west`, whose evidence is looked for each second."""
     west = records.partner(
         "west", refresh=timedelta(seconds=1), allow_private=("127.0.0.0/8", "::1/128"), **terms

@@ -27,10 +27,10 @@ from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.attacks import altered, without
+from tests.support.certificates.issuing import CertifiedKey
 from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
-from tests.support.toy_ca import ToyCA
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -80,7 +80,7 @@ class Fickle:
 
 
 @contextmanager
-def tls_echo(folder: Path, ca: ToyCA, *names: str) -> Iterator[int]:
+def tls_echo(folder: Path, ca: CertifiedKey, *names: str) -> Iterator[int]:
     """Serve HTTPS that asks for a client certificate and answers with its subject: the port."""
     now = datetime.now(UTC)
     dates = {"not_before": now.replace(year=now.year - 1), "not_after": now.replace(year=now.year + 1)}

@@ -27,9 +27,9 @@ from doorward.core.errors import DoorwardError
 from doorward.directory.inviting import invite
 from tests.posture.conftest import RULES
 from tests.support.attacks import Grounds
+from tests.support.certificates.issuing import toy_ca
 from tests.support.doorway import ACTOR, Doorway, Identity, enroll_by, eventually
 from tests.support.house import House, open_house
-from tests.support.toy_ca import ToyCA
 
 pytestmark = pytest.mark.xdist_group("posture-secrets")
 
@@ -141,7 +141,7 @@ def _visit_enrolment(house: House, story: Story) -> None:
 
 def _be_refused(house: House) -> None:
     """Come with a stranger's certificate, and with one that nobody knows."""
-    stranger = ToyCA.create("Stranger").leaf("alice")
+    stranger = toy_ca("Stranger").leaf("alice")
     (house.folder / "stranger.pem").write_bytes(stranger.pem)
     (house.folder / "stranger.key").write_bytes(stranger.key_pem)
     identity = Identity(chain=house.folder / "stranger.pem", key=house.folder / "stranger.key")

@@ -29,8 +29,8 @@ from tests.support.attacks import (
     leading_to,
     without,
 )
+from tests.support.certificates.issuing import CertifiedKey
 from tests.support.door_site import APPS
-from tests.support.toy_ca import ToyCA
 
 pytestmark = pytest.mark.xdist_group("posture-tls")
 
@@ -187,7 +187,7 @@ def _below(door: OpenDoor, steps: int) -> str:
     """Return a certificate `steps` authorities below the anchor, its chain in the same file."""
     now = door.site.now
     dates = {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}
-    chain: list[ToyCA] = [door.site.issuing]
+    chain: list[CertifiedKey] = [door.site.issuing]
     for number in range(steps):
         chain.insert(0, chain[0].issuing(f"Sub {number}", path_length=None, **dates))
     name = f"below{steps}"

@@ -23,9 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from doorward.enforcement.trust import build_trust
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value, without
+from tests.support.certificates.der import oid_der, tlv
+from tests.support.certificates.issuing import CertifiedKey, certify, name, rsa_key
 from tests.support.door_site import APPS, CLEARED, TELLER
 from tests.support.envoy_process import facts_of
-from tests.support.path_ca import Node, certify, name, oid_der, rsa_key, tlv
 
 pytestmark = pytest.mark.xdist_group("posture-unverified")
 
@@ -42,7 +43,7 @@ VERIFIED = changed(
 NETWORK = ip_network("10.0.0.0/8")
 
 
-def _partner() -> tuple[dict[str, Node], list[Node]]:
+def _partner() -> tuple[dict[str, CertifiedKey], list[CertifiedKey]]:
     """Return good leaves by what is unusual about them, and the authorities that are imported."""
     root = certify("Clinic Root", **DATES)
     renewed = certify("Clinic Renewed", **ENDED)
@@ -107,7 +108,7 @@ def unverified(kept: Kept) -> Iterator[OpenDoor]:
     door.authorizer.facts = facts_of(TELLER, CLEARED)
 
 
-def store(door: OpenDoor, leaf: Node) -> str:
+def store(door: OpenDoor, leaf: CertifiedKey) -> str:
     """Put a certificate where the site's clients find it; return what they call it."""
     key = leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (door.site.folder / "leaf.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
@@ -255,7 +256,7 @@ class TestPossession:
         assert unverified.site.alert("pay.test", store(unverified, leaf), version) == ""
 
 
-def _key_that_looks_right(leaf: Node) -> bytes:
+def _key_that_looks_right(leaf: CertifiedKey) -> bytes:
     """Return a key file with the leaf's public point and another private number (RFC 5915); OpenSSL takes it."""
     form = PublicFormat.UncompressedPoint
     point = leaf.certificate.public_key().public_bytes(Encoding.X962, form)  # type: ignore[call-arg]

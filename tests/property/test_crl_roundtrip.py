@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from doorward.core.certificate import RevocationReason
 from doorward.pki.crl import build_crl, sign_crl
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 
-CA = ToyCA.create("Property Root")
+CA = toy_ca("Property Root")
 MOMENTS = st.datetimes(datetime(1950, 1, 1), datetime(2120, 1, 1)).map(  # noqa: DTZ001 - made aware here
     lambda moment: moment.replace(tzinfo=UTC, microsecond=0)
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import cached_key
 
 REQUESTS = [
     parse_csr(build_csr(cached_key(kind), "alice", ["a.corp.example"])).der

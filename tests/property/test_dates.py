@@ -12,10 +12,10 @@ from doorward.verification.path.conformance import check_dates
 from doorward.verification.path.rules import PathRule
 from doorward.verification.steps import judge_dates
 from doorward.verification.validity import ends_at
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import judge_partner, partner
+from tests.support.certificates.status import list_of
 from tests.support.ports import NOON
-from tests.support.status_ca import list_of
 from tests.unit.verification.test_verifier import LEAF as OURS
 from tests.unit.verification.test_verifier import judge as judge_own
 

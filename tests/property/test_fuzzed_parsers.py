@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import MalformedInput
+from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.engine import Broken, answer_of, take_out, try_some
 from tests.support.fuzzing.mutating import LARGEST, Shape, mutate
 from tests.support.fuzzing.table import TARGETS
 from tests.support.fuzzing.targets import Harness
-from tests.support.toy_ca import ToyCA
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def test_a_parser_bears_some_of_what_may_come(name: str) -> None:
 @pytest.mark.parametrize("shape", Shape)
 def test_inputs_repeat_with_their_seed(shape: Shape) -> None:
     """One seed makes the same inputs twice, of bounded size, and most of them are new."""
-    corpus = (ToyCA.create().der, b'{"a": [1, "b"]}')
+    corpus = (toy_ca().der, b'{"a": [1, "b"]}')
     runs = []
     for _ in range(2):
         source = random.Random(3)

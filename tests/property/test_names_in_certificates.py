@@ -21,10 +21,10 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support.certificates.issuing import TRUST_DOMAIN, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
 
-CA = ToyCA.create("Property Root")
+CA = toy_ca("Property Root")
 ALICE = Principal(
     id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
 )
@@ -134,8 +134,6 @@ def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift
 )
 def test_garbage_inside_an_extension(oid, value):
     """An extension whose value is not what its identifier says is malformed, or stands for itself."""
-    leaf = CA.leaf(
-        "alice", uris=(), extended_key_usage=None, extra=((x509.UnrecognizedExtension(oid, value), False),)
-    )
+    leaf = CA.leaf("alice", uris=(), purposes=(), extra=((x509.UnrecognizedExtension(oid, value), False),))
     judgement = judge_certificate(PresentedCertificate(der=leaf.der), know(leaf), NOON)
     assert judgement.verdict.outcome is Outcome.BAD

@@ -21,10 +21,10 @@ from doorward.pki.ocsp import (
     presign_responses,
     sign_response,
 )
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
-CA = ToyCA.create("Property Root")
+CA = toy_ca("Property Root")
 LEAF = CA.leaf()
 RESPONDER = build_responder(CA.certificate, CA.key)
 WINDOW = UpdateWindow(produced_at=NOON, this_update=NOON, next_update=NOON + timedelta(hours=1))

@@ -10,10 +10,9 @@ from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.names import parse_partner_principal_name, render_partner_principal_name
 from doorward.core.ports import KeyKind
 from doorward.verification.identity import IdentityRule, SanSource, identify
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import certify
-from tests.support.status_ca import list_of
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import cached_key, certify
+from tests.support.certificates.judging import judge_partner, partner
+from tests.support.certificates.status import list_of
 
 ROOT = certify("Root")
 ALICE = certify("alice", ROOT, ca=False, names=[x509.RFC822Name("alice@clinic.example")])

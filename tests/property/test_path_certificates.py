@@ -24,7 +24,7 @@ from doorward.verification.path.constraints import (
     read_subtrees,
 )
 from doorward.verification.path.names import canonicalise_name
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 
 ROOT = certify(
     "Root",

@@ -17,9 +17,8 @@ from doorward.verification.path.conformance import PathInputs, check_authority, 
 from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import check_path
-from tests.support.path_ca import Node, certify
+from tests.support.certificates.issuing import CertifiedKey, cached_key, certify
 from tests.support.ports import NOON
-from tests.support.toy_ca import cached_key
 
 INPUTS = PathInputs(max_intermediates=3)
 FAULTS = {
@@ -39,14 +38,14 @@ EDGES = st.tuples(AUTHORITIES, AUTHORITIES, FAULT_NAMES)
 
 
 @functools.cache
-def certificate(subject: tuple[str, int], issuer: tuple[str, int], fault: str) -> Node:
+def certificate(subject: tuple[str, int], issuer: tuple[str, int], fault: str) -> CertifiedKey:
     """`subject` with its key, certified by `issuer` with its key; made once for all worlds."""
     above = certify(issuer[0], key=key_of(issuer))
     return certify(subject[0], above, key=key_of(subject), **FAULTS[fault])
 
 
 @functools.cache
-def leaf_below(issuer: tuple[str, int]) -> Node:
+def leaf_below(issuer: tuple[str, int]) -> CertifiedKey:
     """Alice, certified by `issuer`."""
     above = certify(issuer[0], key=key_of(issuer))
     return certify("alice", above, ca=False, names=[x509.DNSName("a.test")])
@@ -58,7 +57,7 @@ def key_of(authority: tuple[str, int]):
 
 
 @functools.cache
-def signed_by(child: Node, issuer: Node) -> bool:
+def signed_by(child: CertifiedKey, issuer: CertifiedKey) -> bool:
     """Whether the library says so."""
     try:
         child.certificate.verify_directly_issued_by(issuer.certificate)
@@ -67,10 +66,10 @@ def signed_by(child: Node, issuer: Node) -> bool:
     return True
 
 
-def some_path_is_good(leaf: Node, nodes: list[Node], anchors: set[Node]) -> bool:
+def some_path_is_good(leaf: CertifiedKey, nodes: list[CertifiedKey], anchors: set[CertifiedKey]) -> bool:
     """Try every path without a certificate twice, without any thought about which."""
 
-    def grows(path: tuple[Node, ...]) -> bool:
+    def grows(path: tuple[CertifiedKey, ...]) -> bool:
         for node in nodes:
             if node in path or not signed_by(path[-1], node):
                 continue

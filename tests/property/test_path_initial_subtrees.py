@@ -16,8 +16,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.subtree_text import parse_subtree
 from doorward.verification.path.validation import check_path
-from tests.support.path_ca import Node, certify
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import CertifiedKey, cached_key, certify
 
 DN = x509.Name.from_rfc4514_string
 SUBTREES = {
@@ -53,7 +52,7 @@ TEXTS = st.lists(st.sampled_from([*SUBTREES]), max_size=4, unique=True)
 
 
 @functools.cache
-def below(subject: str, issuer_subject: str, names: tuple[x509.GeneralName, ...]) -> tuple[Node, ...]:
+def below(subject: str, issuer_subject: str, names: tuple[x509.GeneralName, ...]) -> tuple[CertifiedKey, ...]:
     """Leaf, an authority, itself with a new key, Root: made once for all examples."""
     keys = [cached_key(KeyKind.P256, number) for number in (8, 9, 10)]
     issuing = certify(DN(issuer_subject), ROOT, key=keys[0])

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
 
 from doorward.pki.csr import parse_csr
+from tests.support.certificates.issuing import toy_ca
 from tests.support.node import STATIC, encode, run_in_node
-from tests.support.toy_ca import ToyCA
 
 pytestmark = pytest.mark.needs("node")
 
@@ -57,7 +57,7 @@ class Made:
 
 def make(names: list[str]) -> list[Made]:
     """Make a key, a request and both forms of the file for each name."""
-    issuing = ToyCA.create().issuing()
+    issuing = toy_ca().issuing()
     chain = (issuing.leaf("alice").certificate, issuing.certificate)
     pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
     asked: list[dict[str, str]] = [

@@ -11,7 +11,7 @@ from cryptography import x509
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ class Judged:
 
     def __init__(self, folder, kind=KeyKind.P256):
         self.folder = folder
-        self.ca = ToyCA.create(key_kind=kind)
+        self.ca = toy_ca(key_kind=kind)
         point = x509.DistributionPoint([x509.UniformResourceIdentifier(URL)], None, None, None)
         self.leaf = self.ca.leaf("alice", extra=((x509.CRLDistributionPoints([point]), False),))
         (folder / "ca.pem").write_bytes(self.ca.pem)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
 from doorward.core.certificate_names import build_subject
 from doorward.core.entities import PrincipalKind
@@ -26,8 +26,15 @@ from doorward.pki.minting import (
     sign,
 )
 from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER, choose_validity
+from tests.support.certificates.issuing import (
+    EVERY_EXTENSION,
+    CertifiedKey,
+    cached_key,
+    certify,
+    key_pem_of,
+    pem_of,
+)
 from tests.support.ports import FakeRandom
-from tests.support.toy_ca import cached_key, key_pem_of, pem_of
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -157,12 +164,10 @@ def test_a_leaf_issues_nothing(hierarchy):
     """A certificate that alice signs with her own key does not verify: she is no CA."""
     key = cached_key(number=3)
     person = hierarchy.mint(PERSON, key, alice())
-    name = build_subject("mallory")
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(person.certificate.subject)
-    builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1)).serial_number(9)
-    forged = builder.public_key(key.public_key()).sign(key, hashes.SHA256())
+    alice_issues = CertifiedKey(person.certificate, key)
+    forged = certify(build_subject("mallory"), alice_issues, key=key, drop=EVERY_EXTENSION)
     path = hierarchy.folder / "forged.pem"
-    path.write_bytes(pem_of(forged))
+    path.write_bytes(forged.pem)
     result = run(
         *("verify", "-attime", str(int(NOW.timestamp())), "-no-CApath", "-no-CAstore"),
         *("-CAfile", hierarchy.write("root.pem", hierarchy.root)),

@@ -21,7 +21,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime.now(UTC).replace(microsecond=0)  # openssl ocsp judges freshness by the real clock
@@ -50,13 +50,13 @@ class Asked:
     def __init__(self, folder, kind=KeyKind.P256, *, delegated=True):
         begin, end = NOW - timedelta(days=1), NOW + timedelta(days=30)
         self.folder = folder
-        self.ca = ToyCA.create(key_kind=kind, not_before=begin, not_after=end)
+        self.ca = toy_ca(key_kind=kind, not_before=begin, not_after=end)
         self.leaf = self.ca.leaf("alice", not_before=begin, not_after=end)
         signer = self.ca.leaf(
             "ocsp",
             uris=(),
             key_kind=kind,
-            extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,),
+            purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,),
             not_before=begin,
             not_after=end,
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from doorward.verification.path.policies import PolicyInputs
-from tests.support.chains import Chain, build
+from tests.support.certificates.chains import Chain, build
 from tests.support.path_differences import LIBRARY, OPENSSL, Difference
 from tests.support.path_differential import (
     chains,

@@ -9,8 +9,8 @@ import pytest
 
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.core.ports import KeyKind
+from tests.support.certificates.issuing import CertifiedKey, toy_ca
 from tests.support.ports import FakeRandom
-from tests.support.toy_ca import Issued, ToyCA
 
 PASSWORD = make_password(FakeRandom())
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.RSA3072]
@@ -30,9 +30,9 @@ def run(*command: str | Path, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def write(folder: Path, form: Pkcs12Form, kind: KeyKind = KeyKind.P256) -> tuple[Path, Issued]:
+def write(folder: Path, form: Pkcs12Form, kind: KeyKind = KeyKind.P256) -> tuple[Path, CertifiedKey]:
     """Write alice.p12 and return it with what is inside."""
-    issuing = ToyCA.create().issuing()
+    issuing = toy_ca().issuing()
     leaf = issuing.leaf("alice", key_kind=kind)
     data = render_pkcs12(
         leaf.key, leaf.certificate, [issuing.certificate], name="alice", password=PASSWORD, form=form

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,9 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import cached_key, toy_ca
+from tests.support.certificates.status import crl_of
 from tests.support.pkilint import ALLOWED, CERTIFICATE, CHAIN, CRL, OCSP, Finding, findings
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 from tests.support.world import OPERATOR, World, found_world
 
 PROFILES = ("person", "device", "service", "server")
@@ -183,10 +182,8 @@ def test_no_reason_outlives_its_need(said: dict[str, list[Finding]]) -> None:
 
 def test_the_judge_sees_a_fault(tmp_path: Path) -> None:
     """A list without number and issuer's key identifier is found fault with, and a foreign scheme is not ours."""
-    ca = ToyCA.create()
-    bare = x509.CertificateRevocationListBuilder().issuer_name(ca.certificate.subject)
-    bare = bare.last_update(NOON).next_update(NOON + timedelta(days=1))
-    (tmp_path / "bare.crl").write_bytes(bare.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    ca = toy_ca()
+    (tmp_path / "bare.crl").write_bytes(crl_of(ca, number=None))
     assert not all(one.allowed for one in findings(CRL, [tmp_path / "bare.crl"]))
     (tmp_path / "odd.der").write_bytes(ca.leaf("alice", uris=("foreign://corp.example/x",)).der)
     assert "pkix.invalid_uri_syntax" in {

@@ -29,8 +29,7 @@ from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.status import RevocationStatus, StatusFinding
-from tests.support.partner_ca import judge_partner
-from tests.support.status_ca import CRL_RULES, OCSP_RULES
+from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner
 from tests.support.world import OPERATOR, World, found_world
 
 

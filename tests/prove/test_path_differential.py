@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from doorward.verification.path.policies import PolicyInputs
-from tests.support.chains import Chain
+from tests.support.certificates.chains import Chain
 from tests.support.path_differential import (
     chains,
     check_against_library,

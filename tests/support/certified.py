@@ -18,9 +18,9 @@ from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.records import AuthorityKind
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.issuing import ANY_POLICY
 from tests.support.doorway import DOMAIN, Doorway, Identity
 from tests.support.partner_door import Clinic
-from tests.support.path_ca import ANY_POLICY
 
 OID, OTHER_OID = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2"
 

@@ -52,8 +52,8 @@ from doorward.policy.model import (
 from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
+from tests.support.certificates.issuing import CertifiedKey, toy_ca
 from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
-from tests.support.toy_ca import Issued, ToyCA
 
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
@@ -197,9 +197,9 @@ class DoorSite:
         self.upstream = HttpUpstream(host="127.0.0.1", port=upstream_port)
         self.upstreams: dict[str, Upstream] = {}  # by application, of those that have one of their own
         self.now = datetime.now(UTC)
-        root = ToyCA.create(not_before=self._past, not_after=self._future)
+        root = toy_ca(not_before=self._past, not_after=self._future)
         self.issuing = root.issuing(not_before=self._past, not_after=self._future)
-        self.stranger = ToyCA.create("Stranger", not_before=self._past, not_after=self._future)
+        self.stranger = toy_ca("Stranger", not_before=self._past, not_after=self._future)
         (folder / "root.pem").write_bytes(root.pem)
         self.paths = GatewayPaths(
             authorizer_socket=str(folder / "authz.sock"),
@@ -226,13 +226,13 @@ class DoorSite:
         chain, key = self._store(name, issued, self.issuing)
         return ServerCertificate(name=name, chain_path=chain, key_path=key, hosts=tuple(hosts))
 
-    def client_certificate(self, stem: str, *, by: ToyCA | None = None, **options: Any) -> None:
+    def client_certificate(self, stem: str, *, by: CertifiedKey | None = None, **options: Any) -> None:
         """Make a client certificate that requests can name."""
         ca = by or self.issuing
         dates = {"not_before": self._past, "not_after": self._future}
         self._store(stem, ca.leaf(**{"name": "alice", **dates, **options}), ca)
 
-    def _store(self, name: str, issued: Issued, ca: ToyCA) -> tuple[str, str]:
+    def _store(self, name: str, issued: CertifiedKey, ca: CertifiedKey) -> tuple[str, str]:
         chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         chain.write_bytes(issued.pem + ca.pem)
         key.write_bytes(issued.key_pem)

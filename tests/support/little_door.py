@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 
 _TYPES = "type.googleapis.com/envoy"
 UPGRADE = (
@@ -40,7 +40,7 @@ class LittleDoor:
         self.upstream_port = upstream_port
         self.clients: list[socket.socket] = []
         now = datetime.now(UTC)
-        ca = ToyCA.create(not_before=now - timedelta(days=1))
+        ca = toy_ca(not_before=now - timedelta(days=1))
         dates = {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}
         for name, issued in {
             "server": ca.server("http.test", "tcp.test", **dates),

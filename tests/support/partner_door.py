@@ -24,10 +24,11 @@ from doorward.partners.terms import Terms
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.records import ChangeKind
 from doorward.verification.revocation.crl import parse_crl
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify
+from tests.support.certificates.status import crl_of
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
 from tests.support.partner_world import crl_at
-from tests.support.path_ca import ANY_POLICY, Node, certify, tlv
-from tests.support.status_ca import crl_of
 
 DAY = timedelta(days=1)
 
@@ -50,7 +51,7 @@ class Clinic:
         self.issuing = certify(f"{name} Issuing", self.root, policy={"valid": [ANY_POLICY]}, **dates)
         # Named by an authority below, the list of the issuing one is looked for before anybody has come.
         below = certify(f"{name} Wards", self.issuing, extra=[crl_at(self.sources[1])], **dates)
-        self.leaves: dict[str, Node] = {}
+        self.leaves: dict[str, CertifiedKey] = {}
         self._number = 0
         given = {"everyone": True, "groups": ("clinicians",), **terms}
         done = import_partner(
@@ -72,7 +73,7 @@ class Clinic:
             "    rules:\n" + "".join(f"      {line}\n" for line in rules.strip().splitlines())
         )
 
-    def leaf(self, email: str, **words: Any) -> Node:
+    def leaf(self, email: str, **words: Any) -> CertifiedKey:
         """Certify somebody; what is given replaces what is right."""
         serial = 1000 + len(self.leaves)
         given = {"names": [x509.RFC822Name(email)], "serial": serial, **self.dates, **words}
@@ -84,7 +85,7 @@ class Clinic:
         """Certify somebody, and return the files that a client uses."""
         return self.write(email, self.leaf(email, **words))
 
-    def write(self, name: str, node: Node, *chain: Node) -> Identity:
+    def write(self, name: str, node: CertifiedKey, *chain: CertifiedKey) -> Identity:
         """Write a certificate, what is sent with it, and its key."""
         folder = self.door.folder / "partner"
         folder.mkdir(exist_ok=True)
@@ -137,7 +138,7 @@ class Clinic:
             return stores.changes.note(ChangeKind.EVIDENCE, self.id, now)
 
 
-def resigned(node: Node) -> Node:
+def resigned(node: CertifiedKey) -> CertifiedKey:
     """The same certificate with its ECDSA signature in its other form (r, n - s), which anybody can make."""
     curve = ec.SECP256R1()
     r, s = decode_dss_signature(node.certificate.signature)
@@ -146,4 +147,4 @@ def resigned(node: Node) -> Node:
     signature = encode_dss_signature(r, order - s)
     algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
     der = tlv(0x30, node.certificate.tbs_certificate_bytes, algorithm, tlv(0x03, b"\0" + signature))
-    return Node(x509.load_der_x509_certificate(der), node.key)
+    return CertifiedKey(x509.load_der_x509_certificate(der), node.key)

@@ -29,8 +29,8 @@ from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, Partne
 from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.revocation.crl import parse_crl
-from tests.support.path_ca import Node, certify
-from tests.support.status_ca import crl_of
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.status import crl_of
 from tests.support.world import DOCUMENT, OPERATOR, World, found_world
 
 DAY = timedelta(days=1)
@@ -50,8 +50,8 @@ class PartnerSite:
     """A world with a partner; what is imported, published and judged goes through the real use cases."""
 
     world: World
-    root: Node
-    issuing: Node
+    root: CertifiedKey
+    issuing: CertifiedKey
     evidence_cache: EvidenceCache
     decider: AccessDecider
     name: str = "clinic"
@@ -74,8 +74,8 @@ class PartnerSite:
     def bring_in(
         self,
         *,
-        anchors: Sequence[Node] | None = None,
-        intermediates: Sequence[Node] | None = None,
+        anchors: Sequence[CertifiedKey] | None = None,
+        intermediates: Sequence[CertifiedKey] | None = None,
         replacing: bool = False,
         **terms: Any,
     ) -> ChangeResult[ImportResult]:
@@ -90,13 +90,13 @@ class PartnerSite:
             actor=OPERATOR,
         )
 
-    def leaf(self, email: str, **words: Any) -> Node:
+    def leaf(self, email: str, **words: Any) -> CertifiedKey:
         """Certify somebody; what is given replaces what is right."""
         self.count += 1
         given = {"names": [x509.RFC822Name(email)], "serial": 1000 + self.count, **words}
         return certify(email, given.pop("issuer", self.issuing), ca=given.pop("ca", False), **given)
 
-    def publish(self, *revoked: Node, lifetime: timedelta = DAY, load: bool = True) -> int:
+    def publish(self, *revoked: CertifiedKey, lifetime: timedelta = DAY, load: bool = True) -> int:
         """Store newer lists of both authorities, and put them on the evidence cache; return the change number."""
         self.number += 1
         now, partner = self.world.clock.now(), self.partner
@@ -128,15 +128,15 @@ class PartnerSite:
         """Let `payments` hear these authorities; return the change number."""
         return policies.apply_document(self.services, hearing(*names), file="test.yaml", actor=OPERATOR).seq
 
-    def decide(self, leaf: Node, app: str = "payments", **changes: object) -> AccessDecision:
+    def decide(self, leaf: CertifiedKey, app: str = "payments", **changes: object) -> AccessDecision:
         """What a gateway is told, by a decider that lives as long as the site."""
         return self.decider.decide(self.world.context(app, **changes), leaf.der)
 
-    def reasons(self, leaf: Node, app: str = "payments") -> list[str]:
+    def reasons(self, leaf: CertifiedKey, app: str = "payments") -> list[str]:
         """The reasons of a decision, in words."""
         return [one.value for one in self.decide(leaf, app).verdict.reasons]
 
-    def row(self, leaf: Node) -> CertificateRecord | None:
+    def row(self, leaf: CertifiedKey) -> CertificateRecord | None:
         """The inventory's row of a certificate."""
         with self.world.work.read() as stores:
             return stores.certificates.by_sha256(leaf.parsed.sha256)

@@ -33,7 +33,7 @@ from doorward.stores.partner_records import (
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from tests.support import records
-from tests.support.path_ca import Node, certify
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.ports import NOON, FakeFetcher
 from tests.support.world import World, empty_world
 
@@ -65,8 +65,8 @@ class PartnerWorld:
 
     world: World
     fetcher: FakeFetcher
-    root: Node
-    issuing: Node
+    root: CertifiedKey
+    issuing: CertifiedKey
     scan: SourceScan
     slots: FetchSlots = field(default_factory=FetchSlots)
     partner: PartnerRecord = field(default_factory=lambda: records.partner("west"))
@@ -81,7 +81,9 @@ class PartnerWorld:
         """What is served where."""
         return self.fetcher.pages
 
-    def trust(self, anchors: Sequence[Node], intermediates: Sequence[Node] = (), **terms: Any) -> None:
+    def trust(
+        self, anchors: Sequence[CertifiedKey], intermediates: Sequence[CertifiedKey] = (), **terms: Any
+    ) -> None:
         """Trust these authorities of the partner, on these terms."""
         made = [authority(self.partner, one, anchor=True) for one in anchors]
         made += [authority(self.partner, one, anchor=False) for one in intermediates]
@@ -92,10 +94,12 @@ class PartnerWorld:
             stores.partners.save(self.partner)
             stores.partners.set_authorities(self.partner.id, made)
 
-    def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> Node:
+    def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> CertifiedKey:
         """A leaf that was let in before; it stands in the inventory."""
         issuer = options.pop("issuer", self.issuing)
-        leaf: Node = options.pop("leaf", None) or certify(name, issuer, ca=False, extra=extra, **options)
+        leaf: CertifiedKey = options.pop("leaf", None) or certify(
+            name, issuer, ca=False, extra=extra, **options
+        )
         self.count += 1
         with self.world.work.change() as stores:
             assert stores.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
@@ -125,7 +129,7 @@ class PartnerWorld:
         with self.world.work.read() as stores:
             return stores.evidence.list(self.partner.id)
 
-    def row(self, source: str, about: Node | None = None) -> EvidenceRecord:
+    def row(self, source: str, about: CertifiedKey | None = None) -> EvidenceRecord:
         """One row with its bytes."""
         kind = EvidenceKind.OCSP if about else EvidenceKind.CRL
         with self.world.work.read() as stores:
@@ -138,7 +142,7 @@ class PartnerWorld:
         return self.world.events(kind)
 
 
-def authority(partner: PartnerRecord, node: Node, *, anchor: bool) -> PartnerAuthorityRecord:
+def authority(partner: PartnerRecord, node: CertifiedKey, *, anchor: bool) -> PartnerAuthorityRecord:
     """The row of one authority."""
     return PartnerAuthorityRecord(
         id=records.opaque("aut", node.parsed.sha256),
@@ -152,7 +156,9 @@ def authority(partner: PartnerRecord, node: Node, *, anchor: bool) -> PartnerAut
     )
 
 
-def inventory_row(partner: PartnerRecord, issuer: Node, leaf: Node, number: int) -> CertificateRecord:
+def inventory_row(
+    partner: PartnerRecord, issuer: CertifiedKey, leaf: CertifiedKey, number: int
+) -> CertificateRecord:
     """The row of a leaf; the serial is a number of its own, because those of test certificates are alike."""
     return CertificateRecord(
         id=f"crt_{number:020d}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.support.chains import Chain
+from tests.support.certificates.chains import Chain
 from tests.support.path_judges import Opinion
 
 

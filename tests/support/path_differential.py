@@ -13,7 +13,7 @@ from hypothesis import event, note
 from hypothesis import strategies as st
 
 from doorward.verification.path.policies import PolicyInputs
-from tests.support.chains import FAULTS, P1, P2, Built, Chain, build
+from tests.support.certificates.chains import FAULTS, P1, P2, Built, Chain, build
 from tests.support.path_differences import LIBRARY, OPENSSL, Difference, find_kind
 from tests.support.path_judges import Opinion, judge_library, judge_openssl, judge_ours
 

@@ -22,7 +22,8 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
-from tests.support.chains import ANY_POLICY, NOW, Built, pem_bundle
+from tests.support.certificates.chains import NOW, Built
+from tests.support.certificates.issuing import ANY_POLICY, pem_of
 from tests.support.vectors import stating_its_purpose
 
 
@@ -70,7 +71,7 @@ def judge_openssl(
         ("others", known or [built.anchor]),
         ("anchor", [built.anchor]),
     ):
-        (folder / name).write_bytes(pem_bundle(certificates))
+        (folder / name).write_bytes(pem_of(*certificates))
     flags = ["-policy_check"]
     for policy in sorted(policies.acceptable or {ANY_POLICY}):
         flags += ["-policy", policy]

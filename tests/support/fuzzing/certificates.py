@@ -48,21 +48,13 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner, partner
+from tests.support.certificates.status import answer_about, crl_of, entry, listed_for, scope
 from tests.support.events import seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON, PlainKeys
-from tests.support.status_ca import (
-    CRL_RULES,
-    OCSP_RULES,
-    answer_about,
-    crl_of,
-    entry,
-    listed_for,
-    scope,
-)
 from tests.support.world import found_world
 
 _DAY = timedelta(days=1)
@@ -139,7 +131,7 @@ class _Family:
         return TrustStore([self.root.parsed], [self.issuing.parsed, self.other.parsed])
 
 
-def seal_der(signed: bytes, node: Node, *more: bytes) -> bytes:
+def seal_der(signed: bytes, node: CertifiedKey, *more: bytes) -> bytes:
     """Sign again what was broken; ECDSA over SHA-256, whatever it says inside."""
     signature = node.key.sign(signed, ec.ECDSA(hashes.SHA256()))
     return encode_sequence(signed, _ECDSA, encode_bits(signature), *more)
@@ -321,7 +313,7 @@ def _sealed_crl() -> Harness:
     return _judged_crl(family, lambda data: seal_der(data, family.issuing), seeds)
 
 
-def _answer_seeds(family: _Family, delegate: Node) -> tuple[bytes, ...]:
+def _answer_seeds(family: _Family, delegate: CertifiedKey) -> tuple[bytes, ...]:
     revoked = ocsp.OCSPCertStatus.REVOKED
     return (
         answer_about(family.leaf, family.issuing, nonce=b"n" * 32),
@@ -330,7 +322,7 @@ def _answer_seeds(family: _Family, delegate: Node) -> tuple[bytes, ...]:
     )
 
 
-def _delegate(family: _Family) -> Node:
+def _delegate(family: _Family) -> CertifiedKey:
     return certify("OCSP", family.issuing, ca=False, purposes=[x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING])
 
 

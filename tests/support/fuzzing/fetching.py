@@ -16,9 +16,9 @@ from doorward.runtime.fetching.addresses import Place, parse_place
 from doorward.runtime.fetching.fetcher import _Deadline, _exchange
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.wire.pem_crl import decode_pem_crl
+from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
-from tests.support.toy_ca import ToyCA
 
 _LIMIT = 4096
 _SECONDS = 3600.0
@@ -119,7 +119,7 @@ def _pem_list() -> Harness:
 
 
 def _file() -> Harness:
-    root = ToyCA.create()
+    root = toy_ca()
     issuing = root.issuing()
 
     def judge(data: bytes) -> object:
@@ -128,7 +128,7 @@ def _file() -> Harness:
             parse_path_certificate(der)
         return len(found)
 
-    return Harness(seeds=(root.pem + issuing.pem, root.der, issuing.chain_pem), judge=judge)
+    return Harness(seeds=(root.pem + issuing.pem, root.der, issuing.pem + root.pem), judge=judge)
 
 
 FETCHING_TARGETS = (

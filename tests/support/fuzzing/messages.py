@@ -40,12 +40,11 @@ from doorward.web.app import build_enrolment_app, build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.protocol import GuardedProtocol
 from doorward.web.status import decode_ocsp_path
+from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.certificates import seal_der
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
-from tests.support.path_ca import Node
 from tests.support.ports import NOON, PlainKeys
-from tests.support.toy_ca import ToyCA
 from tests.support.world import OPERATOR, World, found_world
 
 T = TypeVar("T")
@@ -330,7 +329,7 @@ def _tunnel() -> Harness:
 
 
 def _credential() -> Harness:
-    root = ToyCA.create()
+    root = toy_ca()
     issuing = root.issuing()
     key = PlainKeys().generate(KeyKind.P256)
     leaf = issuing.leaf("alice", key=key)
@@ -361,18 +360,18 @@ def _armour(data: bytes) -> bytes:
 
 def _sealed_credential() -> Harness:
     """A chain that the authority did sign, whatever it signed."""
-    root = ToyCA.create()
-    leaf, signer = root.leaf("alice"), Node(root.certificate, root.key)
+    root = toy_ca()
+    leaf = root.leaf("alice")
 
     def judge(data: bytes) -> object:
-        found = parse_credential(_armour(seal_der(data, signer)), leaf.key, root.certificate, NOON)
+        found = parse_credential(_armour(seal_der(data, root)), leaf.key, root.certificate, NOON)
         return found.name
 
     return Harness(seeds=(leaf.certificate.tbs_certificate_bytes,), judge=judge)
 
 
 def _credential_text() -> Harness:
-    root = ToyCA.create()
+    root = toy_ca()
     key = PlainKeys().generate(KeyKind.P256)
     leaf = root.leaf("alice", key=key)
 
@@ -384,7 +383,7 @@ def _credential_text() -> Harness:
 
 def _root() -> Harness:
     """Also where the pin agrees: a link may come from anybody."""
-    root = ToyCA.create()
+    root = toy_ca()
     body = root.der
 
     def judge(data: bytes) -> object:

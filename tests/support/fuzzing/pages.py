@@ -10,9 +10,9 @@ from doorward.web.look.languages import choose_language
 from doorward.web.look.logo import parse_logo
 from doorward.web.pages.claimed import MAX_NAME_CHARACTERS, parse_claimed
 from doorward.web.portal.renewing import parse_renewal
+from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
-from tests.support.toy_ca import ToyCA
 
 _CATALOGUE = b"""# a comment
 msgid ""
@@ -53,7 +53,7 @@ def _languages() -> Harness:
 
 
 def _claimed() -> Harness:
-    good = ToyCA.create().pem.decode()
+    good = toy_ca().pem.decode()
 
     def judge(data: bytes) -> object:
         text = data.decode("latin-1")

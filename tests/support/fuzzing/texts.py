@@ -47,11 +47,11 @@ from doorward.wire import jose
 from doorward.wire.client_cert import parse_client_cert, render_client_cert
 from doorward.wire.header_text import decode_header_text, encode_header_text
 from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.certificates.issuing import toy_ca
 from tests.support.events import MemoryEventStore, seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 GATEWAY = "gtw_" + "a" * 20
 APP = "app_" + "b" * 20
@@ -62,7 +62,7 @@ def _text(data: bytes) -> str:
 
 
 def _header_fields() -> Harness:
-    der = ToyCA.create().der
+    der = toy_ca().der
 
     def judge(data: bytes) -> object:
         text, answers = _text(data), []
@@ -246,7 +246,7 @@ def _envoy_certificate() -> Harness:
         found = decode_certificate(_text(data))
         return None if found is None else bool(found)
 
-    pem = ToyCA.create().pem.decode()
+    pem = toy_ca().pem.decode()
     return Harness(seeds=(urllib.parse.quote(pem).encode(), pem.encode()), judge=judge)
 
 

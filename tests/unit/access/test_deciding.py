@@ -15,8 +15,8 @@ from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world
 
 
@@ -74,7 +74,7 @@ def test_deadline_is_the_certificates_end_where_that_is_sooner(world):
 
 def test_certificate_that_nobody_issued_is_refused(world):
     """A forged certificate gives every reason, and its words go under `claimed_*` only."""
-    forged = ToyCA.create().leaf("alice")
+    forged = toy_ca().leaf("alice")
     decision = world.decide(forged.der)
     assert_refused(decision, Reason.ISSUER_UNKNOWN, Reason.CERTIFICATE_UNKNOWN, Reason.NAME_MISMATCH)
     assert Reason.APPLICATION_KNOWN in decision.verdict.reasons
@@ -180,7 +180,7 @@ def test_denied_part_gives_no_clearance(world):
 
 def test_hostile_words_are_made_printable(world):
     """What a peer claims cannot break a line of the record."""
-    forged = ToyCA.create().leaf("a\\b")
+    forged = toy_ca().leaf("a\\b")
     event = world.decide(forged.der, source_address="bad\naddress").event
     assert event.personal["source"] == "bad\\x0aaddress"
 
@@ -227,7 +227,7 @@ def test_what_was_read_before_is_judged_anew(world):
 def test_strangers_certificates_are_not_kept(world):
     """Only the inventory's certificates stay in memory: others could push them out."""
     decider = world.decider()
-    decider.decide(world.context(), ToyCA.create().leaf("alice").der)
+    decider.decide(world.context(), toy_ca().leaf("alice").der)
     assert len(decider._certificate_cache) == 0
     decider.decide(world.context(), world.issue("alice").der)
     assert len(decider._certificate_cache) == 1
@@ -292,4 +292,4 @@ def test_rules_see_the_certificate_that_was_found_good(world) -> None:
     assert subject.certificate.profile == "person"
     assert subject.certificate.content.uris == ("spiffe://corp.example/person/alice",)
     assert subject.certificate.content.key == "ec-p256"
-    assert world.decide(ToyCA.create().leaf("alice").der).subject is None
+    assert world.decide(toy_ca().leaf("alice").der).subject is None

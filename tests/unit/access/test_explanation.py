@@ -17,8 +17,8 @@ from doorward.directory.principals import add_principal
 from doorward.policy.requirement_text import parse_shown
 from doorward.stores.records import AuthorityKind
 from tests.support import factor_records
+from tests.support.certificates.issuing import certify
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import certify
 from tests.support.world import OPERATOR, TRUST_DOMAIN, World, found_world
 
 PERSON = "spiffe://corp.example/person/**"

@@ -12,15 +12,16 @@ from cryptography import x509
 
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.core.ports import KeyKind
+from tests.support.certificates.issuing import SERVER, CertifiedKey, toy_ca
 from tests.support.ports import NOON, PlainKeys
-from tests.support.toy_ca import SERVER, Issued, KeyKind, ToyCA
 
-ROOT = ToyCA.create()
+ROOT = toy_ca()
 ISSUING = ROOT.issuing()
 KEY = PlainKeys().generate(KeyKind.P256)
 
 
-def chain(leaf: Issued, *issuers: ToyCA) -> bytes:
+def chain(leaf: CertifiedKey, *issuers: CertifiedKey) -> bytes:
     """Return PEM, leaf first."""
     return leaf.pem + b"".join(issuer.pem for issuer in issuers)
 
@@ -68,23 +69,23 @@ def test_a_certificate_of_another_key_is_refused() -> None:
 
 def test_a_certificate_by_another_authority_is_refused() -> None:
     """Same names, other keys: the chain must end in the pinned root."""
-    other = ToyCA.create().issuing()
+    other = toy_ca().issuing()
     leaf = other.leaf(key=KEY)
     assert judge(chain(leaf, other)) == "certificate-not-trusted"
     assert judge(chain(leaf, ISSUING)) == "certificate-not-trusted"
     assert judge(chain(ISSUING.leaf(key=KEY))) == "certificate-not-trusted"
 
 
-@pytest.mark.parametrize("usage", [None, (SERVER,)])
+@pytest.mark.parametrize("usage", [(), (SERVER,)])
 def test_a_certificate_that_is_not_for_clients_is_refused(usage: tuple[x509.ObjectIdentifier] | None) -> None:
     """Without clientAuth, or without any extended key usage, no browser would offer it."""
-    leaf = ISSUING.leaf(key=KEY, extended_key_usage=usage)
+    leaf = ISSUING.leaf(key=KEY, purposes=usage)
     assert judge(chain(leaf, ISSUING)) == "certificate-not-for-clients"
 
 
 def test_a_certificate_out_of_its_time_is_refused() -> None:
     """Expired, or more than five minutes (the clock skew) before its first date."""
-    data = chain(ISSUING.leaf(key=KEY), ISSUING)
+    data = chain(ISSUING.leaf(key=KEY, not_before=NOON - timedelta(hours=1)), ISSUING)
     assert judge(data, days=90) == "certificate-out-of-time"
     assert judge(data, hours=-1, minutes=-6) == "certificate-out-of-time"
     parse_credential(data, KEY, ROOT.certificate, NOON - timedelta(hours=1, minutes=4))
@@ -128,10 +129,10 @@ def test_the_pinned_root_is_taken() -> None:
 def test_another_root_is_refused() -> None:
     """A root of an attacker in the middle does not have the link's SHA-256."""
     pin = hashlib.sha256(ROOT.der).hexdigest()
-    assert refusal(lambda: parse_root(ToyCA.create().pem, pin)) == "root-not-pinned"
+    assert refusal(lambda: parse_root(toy_ca().pem, pin)) == "root-not-pinned"
 
 
 def test_a_second_root_behind_the_pinned_one_is_refused() -> None:
     """A file of two roots is refused: only the first would be compared, and both would be trusted."""
     pin = hashlib.sha256(ROOT.der).hexdigest()
-    assert refusal(lambda: parse_root(ROOT.pem + ToyCA.create().pem, pin)) == "root-malformed"
+    assert refusal(lambda: parse_root(ROOT.pem + toy_ca().pem, pin)) == "root-malformed"

@@ -8,14 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from doorward.agent.pkcs12 import Pkcs12Form, Target, choose_form, make_password, own_target, render_pkcs12
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import FakeRandom
-from tests.support.toy_ca import ToyCA
 
 
 @pytest.mark.parametrize("form", Pkcs12Form)
 def test_key_certificate_and_issuer_are_inside(form: Pkcs12Form) -> None:
     """The file holds the key, the certificate with its name and the issuer, under the password."""
-    authority = ToyCA.create()
+    authority = toy_ca()
     leaf = authority.leaf("alice")
     data = render_pkcs12(
         leaf.key, leaf.certificate, [authority.certificate], name="alice", password="pass-word-123", form=form

@@ -18,9 +18,9 @@ from doorward.cli.table import COMMANDS
 from doorward.core.factor_kinds import FactorKind
 from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
+from tests.support.certificates.issuing import certify
 from tests.support.doorway import short_folder
 from tests.support.factor_records import factor, session
-from tests.support.path_ca import certify
 from tests.unit.cli.cases import FAILURES, SUCCESSES
 from tests.unit.cli.conftest import DOCUMENT, Site
 

@@ -18,7 +18,7 @@ from doorward.cli.table import COMMANDS
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from tests.support import records
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 HOSTILE = "x\x1b]0;owned\x07\x1b[2J\x7f\x9b31m\x85\u202e\u2066\u061c\u200f\u2028\u200b[red]"

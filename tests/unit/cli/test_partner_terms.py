@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.path_ca import Node, certify
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.unit.cli.conftest import Site
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -22,7 +22,7 @@ def anchor(site: Site) -> str:
     return site.file("clinic.der", FIRST.der)
 
 
-def brief(node: Node) -> dict[str, str]:
+def brief(node: CertifiedKey) -> dict[str, str]:
     """An authority as a change names it."""
     return {"subject": node.certificate.subject.rfc4514_string(), "sha256": node.parsed.sha256[:16]}
 

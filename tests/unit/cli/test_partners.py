@@ -18,8 +18,8 @@ from doorward.authority.status.crls import publish_crls
 from doorward.cli.completing import complete_issuer, complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.partner_world import crl_at
-from tests.support.path_ca import Node, certify
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -32,7 +32,7 @@ BOB = certify(
 NAME = "clinic/bob@clinic.example"
 
 
-def pem(*nodes: Node) -> bytes:
+def pem(*nodes: CertifiedKey) -> bytes:
     """Certificates as they are handed over."""
     return b"".join(one.certificate.public_bytes(Encoding.PEM) for one in nodes)
 

@@ -17,7 +17,7 @@ from doorward.demo.teller import Teller
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import Settings
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 
 
 @pytest.fixture(params=[False, True], ids=["people", "json"])

@@ -8,19 +8,19 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.enforcement.trust import DoorTrust, build_trust
-from tests.support.odd_certificates import odd, rdn
-from tests.support.path_ca import Node, certify
+from tests.support.certificates.der import rdn
+from tests.support.certificates.issuing import CertifiedKey, certify, odd_certificate
 
 OWN, ROOT = certify("Own"), certify("Clinic Root")
 ISSUING = certify("Clinic Issuing", ROOT)
 
 
-def pem(one: Node) -> str:
+def pem(one: CertifiedKey) -> str:
     """The text of a certificate."""
     return one.certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
-def trust(*partners: Node) -> DoorTrust:
+def trust(*partners: CertifiedKey) -> DoorTrust:
     """What a door is told that trusts our own authority and these."""
     return build_trust([OWN.der], [one.der for one in partners])
 
@@ -53,14 +53,14 @@ def test_names_that_fit_into_no_handshake_are_not_told() -> None:
 @pytest.mark.parametrize("tag", [0x0C, 0x1E, 0x1C])
 def test_a_name_that_envoy_does_not_read_takes_no_other_with_it(tag: int) -> None:
     """X.680 section 41: BoringSSL refuses text that is not of its Unicode type, and Envoy the whole file."""
-    broken = odd(ROOT, ROOT.key, subject=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
+    broken = odd_certificate(ROOT, ROOT.key, subject=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
     assert build_trust([OWN.der], [broken]) == build_trust([OWN.der], [])
-    issued = odd(ROOT, ROOT.key, issuer=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
+    issued = odd_certificate(ROOT, ROOT.key, issuer=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
     assert build_trust([OWN.der], [issued]) == build_trust([OWN.der], [])
 
 
 def test_an_authority_is_told_in_its_own_bytes() -> None:
     """What the library reads of it from a copy is not what Envoy gets."""
-    latin = odd(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
+    latin = odd_certificate(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
     [told] = build_trust([], [latin]).authorities
     assert ssl.PEM_cert_to_DER_cert(told) == latin

@@ -12,8 +12,8 @@ from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
 from doorward.policy.analysis import PolicyFinding
 from doorward.stores.policy_snapshot import current_document
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR, found_world
 
 
@@ -23,7 +23,7 @@ def site() -> PartnerSite:
     return partner_site(everyone=True)
 
 
-def long_names(site: PartnerSite, count: int) -> list[Node]:
+def long_names(site: PartnerSite, count: int) -> list[CertifiedKey]:
     """Intermediates with names of about 700 octets."""
     unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]
     return [

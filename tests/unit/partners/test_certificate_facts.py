@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 
+from tests.support.certificates.issuing import certify
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import certify
 
 BOB = "bob@clinic.example"
 

@@ -38,8 +38,8 @@ from doorward.stores.services import Services
 from doorward.verification.identity import SanSource
 from doorward.verification.import_lint import Severity
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.issuing import certify
 from tests.support.partner_site import partner_site
-from tests.support.path_ca import certify
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, empty_world, found_world
 

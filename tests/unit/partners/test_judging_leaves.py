@@ -7,8 +7,8 @@ from doorward.partners.judging import judge_for_partners
 from doorward.partners.trust import load_partners
 from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.steps import PresentedCertificate
+from tests.support.certificates.issuing import certify
 from tests.support.partner_world import partner_world
-from tests.support.path_ca import certify
 from tests.support.ports import NOON
 
 

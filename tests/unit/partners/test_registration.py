@@ -15,8 +15,8 @@ from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
 from doorward.verification.steps import PresentedCertificate
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR
 
 BOB = "bob@clinic.example"
@@ -29,7 +29,7 @@ def site() -> PartnerSite:
     return partner_site(everyone=True)
 
 
-def registration(site: PartnerSite, leaf: Node) -> PendingRegistration:
+def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:
     """What a gateway found of a certificate and would write down."""
     with site.world.work.read() as stores:
         _, found = judge_for_partners(

@@ -24,9 +24,9 @@ from doorward.stores.records import ChangeKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import PartnerTrust, RevocationMode
 from tests.support import records
+from tests.support.certificates.issuing import certify
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.partner_world import authority
-from tests.support.path_ca import certify
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 

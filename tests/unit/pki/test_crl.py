@@ -11,10 +11,10 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from tests.support.certificates.issuing import EVERY_EXTENSION, cached_key, certify, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
-CA = ToyCA.create("Crl Root")
+CA = toy_ca("Crl Root")
 WEEK = NOON + timedelta(days=7)
 
 
@@ -81,7 +81,7 @@ def test_a_shard_names_its_distribution_point():
 @pytest.mark.parametrize("kind", [KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048])
 def test_every_kind_of_ca_key_signs_lists(kind):
     """The signature verifies with the CA's key."""
-    ca = ToyCA.create(key_kind=kind)
+    ca = toy_ca(key_kind=kind)
     assert make(ca=ca).is_signature_valid(ca.key.public_key())
 
 
@@ -113,21 +113,13 @@ def test_impossible_lists_are_refused(options):
 def test_only_a_ca_with_crl_sign_lists():
     """A certificate without key usage, or without cRLSign in it, cannot be the issuer of a list."""
     bare = CA.leaf()
-    usage = CA.leaf(is_ca=True)
+    usage = CA.leaf(ca=True, usage=("key_cert_sign",))
     for issued in (bare, usage):
         with pytest.raises(RequestRefused) as caught:
-            make(ca=ToyCA(issued.certificate, issued.key))
+            make(ca=issued)
         assert caught.value.code == "crl-issuer-refused"
     with pytest.raises(RequestRefused):
-        make(ca=ToyCA(_bare_certificate(), CA.key))
-
-
-def _bare_certificate() -> x509.Certificate:
-    """A certificate without any extension."""
-    name = CA.certificate.subject
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
-    builder = builder.not_valid_before(NOON).not_valid_after(WEEK).public_key(CA.key.public_key())
-    return builder.sign(CA.key, CA.certificate.signature_hash_algorithm)
+        make(ca=certify(CA.name, key=CA.key, drop=EVERY_EXTENSION))
 
 
 def test_another_key_signs_no_list():

@@ -12,7 +12,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import CSR_LIMIT, build_csr, parse_csr
 from doorward.pki.der import encode_bits, encode_sequence
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import cached_key
 
 SHA256 = hashes.SHA256()
 

@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.facts import describe_certificate
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 
 def test_facts_are_what_the_certificate_says():
     """Digest, serial, names, dates and key kind come from the certificate."""
-    ca = ToyCA.create("Facts Root")
+    ca = toy_ca("Facts Root")
     leaf = ca.leaf("alice", key_kind=KeyKind.P384, serial=77, emails=("a@corp.example",))
     facts = describe_certificate(leaf.certificate)
     assert (facts.sha256, facts.der, facts.serial) == (leaf.sha256, leaf.der, 77)
@@ -26,12 +26,12 @@ def test_facts_are_what_the_certificate_says():
 
 def test_a_ca_has_no_alternative_names():
     """A certificate without SAN has none."""
-    assert describe_certificate(ToyCA.create().certificate).san == ()
+    assert describe_certificate(toy_ca().certificate).san == ()
 
 
 def test_the_checked_kind_of_key_is_taken_over():
     """Who has checked the key says its kind; who has not gets it checked."""
-    odd = ToyCA.create().leaf(key=ec.generate_private_key(ec.SECP521R1())).certificate
+    odd = toy_ca().leaf(key=ec.generate_private_key(ec.SECP521R1())).certificate
     assert describe_certificate(odd, "p256").key_kind == "p256"
     with pytest.raises(MalformedInput):
         describe_certificate(odd)

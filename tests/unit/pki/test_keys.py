@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki import keys
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import cached_key
 
 SMALL = [n for n in range(2, 752) if all(n % d for d in range(2, n))]
 

@@ -20,10 +20,10 @@ from cryptography.x509.oid import (
 from doorward.core.ports import KeyKind
 from doorward.pki.lint import URL_LIMIT, lint_certificate
 from doorward.pki.profiles import BACKDATE, DEVICE, ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER
+from tests.support.certificates.issuing import CertifiedKey, cached_key, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
-CA = ToyCA.create("Lint Root")
+CA = toy_ca("Lint Root")
 BELOW = CA.issuing("Lint Issuing")
 ALICE = x509.UniformResourceIdentifier("spiffe://corp.example/person/alice")
 CRL_URL = x509.UniformResourceIdentifier("http://pki.corp.example/crl/1.crl")
@@ -64,7 +64,7 @@ def access(name: x509.GeneralName) -> x509.AuthorityInformationAccess:
     return x509.AuthorityInformationAccess([x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name)])
 
 
-def authority_key(ca: ToyCA) -> x509.AuthorityKeyIdentifier:
+def authority_key(ca: CertifiedKey) -> x509.AuthorityKeyIdentifier:
     """The authority key identifier that points to a CA."""
     value = ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(value)
@@ -75,7 +75,7 @@ class Draft:
     """A good certificate of alice's, of which a test changes one part."""
 
     profile: object = PERSON
-    ca: ToyCA | None = BELOW
+    ca: CertifiedKey | None = BELOW
     name: x509.Name = ALICE_NAME
     issuer_name: x509.Name | None = None
     serial: int = 1 << 126
@@ -205,26 +205,11 @@ def test_only_a_root_signs_itself():
 
 def test_the_issuer_is_a_ca():
     """A leaf certifies nobody, and neither does a CA without keyCertSign or basicConstraints."""
-    leaf = BELOW.leaf("mallory")
-    assert replace(person(), ca=ToyCA(leaf.certificate, leaf.key)).lint()[0] == "issuer-not-ca"
-    bare = CA.leaf("bare", is_ca=True, extended_key_usage=None)
-    nearly = replace(person(), ca=ToyCA(bare.certificate, bare.key))
-    assert "issuer-not-ca" not in nearly.lint()
+    assert replace(person(), ca=BELOW.leaf("mallory")).lint()[0] == "issuer-not-ca"
+    nearly = CA.issuing("bare")
+    assert "issuer-not-ca" not in replace(person(), ca=nearly).lint()
     for strip in (x509.KeyUsage, x509.BasicConstraints):
-        odd = ToyCA(_without(bare.certificate, strip), bare.key)
-        assert replace(person(), ca=odd).lint()[0] == "issuer-not-ca"
-
-
-def _without(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> x509.Certificate:
-    """A copy of a certificate without one extension, signed by somebody."""
-    builder = x509.CertificateBuilder().subject_name(certificate.subject).issuer_name(certificate.issuer)
-    builder = builder.not_valid_before(certificate.not_valid_before_utc)
-    builder = builder.not_valid_after(certificate.not_valid_after_utc)
-    builder = builder.serial_number(certificate.serial_number).public_key(certificate.public_key())
-    for extension in certificate.extensions:
-        if not isinstance(extension.value, kind):
-            builder = builder.add_extension(extension.value, critical=extension.critical)
-    return builder.sign(cached_key(number=8), hashes.SHA256())
+        assert replace(person(), ca=CA.issuing("bare", drop=[strip])).lint()[0] == "issuer-not-ca"
 
 
 def test_a_ca_with_path_length_zero_certifies_no_ca():
@@ -361,7 +346,7 @@ def test_key_identifiers_are_the_keys_own():
     """A subject key identifier of another key, or an authority's of another CA, breaks the chain."""
     assert person().swap(own_key(cached_key(number=7))).lint() == ["subject-key-identifier"]
     assert person().swap(authority_key(CA)).lint() == ["authority-key-identifier"]
-    bare = ToyCA(_without(BELOW.certificate, x509.SubjectKeyIdentifier), BELOW.key)
+    bare = CA.issuing(BELOW.name, key=BELOW.key, drop=[x509.SubjectKeyIdentifier])
     assert replace(person(), ca=bare).lint() == ["authority-key-identifier"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -33,8 +32,8 @@ from doorward.pki.profiles import (
     SERVER,
     choose_validity,
 )
+from tests.support.certificates.issuing import cached_key, toy_ca
 from tests.support.ports import NOON, FakeRandom
-from tests.support.toy_ca import ToyCA, cached_key
 
 RANDOM = FakeRandom()
 URLS = PublicationUrls(
@@ -161,18 +160,8 @@ def test_a_lint_fault_refuses_the_request(changes, faults):
 def test_what_no_builder_can_build_is_refused():
     """A serial of no octets, or an issuer without a key identifier, is a refusal, not a crash."""
     assert refusal_of(ask(serial=-1)).code == "certificate-refused"
-    odd = ToyCA.create("Odd")
-    nameless = ask(issuer=_without_identifier(odd))
-    assert refusal_of(nameless).code == "certificate-refused"
-
-
-def _without_identifier(ca: ToyCA) -> x509.Certificate:
-    """The CA's certificate without a subject key identifier."""
-    name = ca.certificate.subject
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
-    builder = builder.not_valid_before(NOON - timedelta(days=1)).not_valid_after(NOON + timedelta(days=900))
-    builder = builder.public_key(ca.key.public_key())
-    return builder.sign(ca.key, ca.certificate.signature_hash_algorithm)
+    nameless = toy_ca("Odd", drop=[x509.SubjectKeyIdentifier]).certificate
+    assert refusal_of(ask(issuer=nameless)).code == "certificate-refused"
 
 
 def test_a_weak_holder_or_issuer_is_malformed():

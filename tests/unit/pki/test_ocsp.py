@@ -28,12 +28,12 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from tests.support.certificates.issuing import CertifiedKey, cached_key, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
-CA = ToyCA.create("Ocsp Root").issuing("Ocsp Issuing")
+CA = toy_ca("Ocsp Root").issuing("Ocsp Issuing")
 LEAF = CA.leaf("alice")
-DELEGATE = CA.leaf("ocsp", uris=(), extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,))
+DELEGATE = CA.leaf("ocsp", uris=(), purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,))
 WINDOW = UpdateWindow(produced_at=NOON, this_update=NOON, next_update=NOON + timedelta(hours=1))
 GOOD = OcspStatus(cert_status=CertStatus.GOOD)
 UNKNOWN = OcspStatus(cert_status=CertStatus.UNKNOWN)
@@ -46,7 +46,7 @@ def revoked(reason: RevocationReason = RevocationReason.KEY_COMPROMISE) -> OcspS
     return OcspStatus(cert_status=CertStatus.REVOKED, revoked_at=NOON - timedelta(days=1), reason=reason)
 
 
-def ask(digest=SHA1, *, nonce: bytes | None = None, critical: bool = False, ca: ToyCA = CA) -> bytes:
+def ask(digest=SHA1, *, nonce: bytes | None = None, critical: bool = False, ca: CertifiedKey = CA) -> bytes:
     """A request for alice's certificate in DER."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(LEAF.certificate, ca.certificate, digest)
     if nonce is not None:
@@ -195,7 +195,7 @@ def test_an_unknown_critical_extension_is_refused():
 
 def test_another_issuers_certificates_are_not_answered_for():
     """A foreign issuer, and a hash that we do not index, end in unauthorized, whatever the status says."""
-    other = ToyCA.create("Ocsp Issuing")
+    other = toy_ca("Ocsp Issuing")
     for request in (ask(ca=other), ask(hashes.SHA512())):
         with pytest.raises(RequestRefused) as caught:
             answer(GOOD, request)
@@ -205,7 +205,7 @@ def test_another_issuers_certificates_are_not_answered_for():
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048])
 def test_the_issuer_may_answer_itself(kind):
     """Without a delegate no certificate travels along, and the CA's key verifies."""
-    ca = ToyCA.create(key_kind=kind)
+    ca = toy_ca(key_kind=kind)
     leaf = ca.leaf("alice").certificate
     request = ocsp.OCSPRequestBuilder().add_certificate(leaf, ca.certificate, SHA1).build()
     response = answer(
@@ -244,11 +244,11 @@ def test_a_delegate_sends_its_certificate():
 @pytest.mark.parametrize(
     "delegate",
     [
-        ToyCA.create("Ocsp Issuing").leaf(extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,)),
-        ToyCA.create("Other").leaf(extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,)),
+        toy_ca("Ocsp Issuing").leaf(purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,)),
+        toy_ca("Other").leaf(purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,)),
         CA.leaf("alice"),
-        CA.leaf("alice", extended_key_usage=None),
-        CA.leaf("alice", extended_key_usage=(ObjectIdentifier("2.5.29.37.0"),)),
+        CA.leaf("alice", purposes=()),
+        CA.leaf("alice", purposes=(ObjectIdentifier("2.5.29.37.0"),)),
     ],
 )
 def test_only_this_cas_ocsp_signer_is_a_delegate(delegate):

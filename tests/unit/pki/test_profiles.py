@@ -10,8 +10,8 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.pki import profiles
 from doorward.pki.profiles import BACKDATE, PERSON, PROFILES, ROOT, SanRule, Validity, choose_validity
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 YEARS = timedelta(days=3650)
 
@@ -72,15 +72,15 @@ def test_another_time_zone_is_turned_to_utc():
 
 def test_a_certificate_never_outlives_its_issuer():
     """The dates are cut to the issuer's on both sides."""
-    issuer = ToyCA.create(not_before=NOON - timedelta(minutes=1), not_after=NOON + timedelta(days=2))
+    issuer = toy_ca(not_before=NOON - timedelta(minutes=1), not_after=NOON + timedelta(days=2))
     validity = choose_validity(PERSON, NOON, issuer=issuer.certificate)
     assert validity == Validity(not_before=NOON - timedelta(minutes=1), not_after=NOON + timedelta(days=2))
 
 
 def test_an_issuer_out_of_its_dates_issues_nothing():
     """Expired (to the second) and not yet valid issuers are refused."""
-    expired = ToyCA.create(not_after=NOON).certificate
-    early = ToyCA.create(not_before=NOON + timedelta(seconds=1)).certificate
+    expired = toy_ca(not_after=NOON).certificate
+    early = toy_ca(not_before=NOON + timedelta(seconds=1)).certificate
     assert code_of(choose_validity, PERSON, NOON, issuer=expired) == "issuer-expired"
     assert code_of(choose_validity, PERSON, NOON, issuer=early) == "issuer-not-yet-valid"
 

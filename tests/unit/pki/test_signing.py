@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
 from doorward.pki.signing import encode_algorithm, sign_answer, sign_structure
-from tests.support.toy_ca import cached_key
+from tests.support.certificates.issuing import cached_key
 
 BODY = b"\x30\x00"
 

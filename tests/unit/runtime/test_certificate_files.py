@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from doorward.core.errors import MalformedInput
 from doorward.runtime.certificate_files import read_certificates
 from doorward.runtime.pem import as_pem
-from tests.support.odd_certificates import odd, rdn
-from tests.support.path_ca import certify, oid_der, tlv
+from tests.support.certificates.der import oid_der, rdn, tlv
+from tests.support.certificates.issuing import certify, odd_certificate
 
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)
@@ -115,5 +115,5 @@ def test_what_holds_no_certificate_is_malformed(data: bytes) -> None:
 
 def test_a_certificate_that_the_library_does_not_read() -> None:
     """An authority with a TeletexString in Latin-1 is handed over like any other."""
-    latin = odd(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
+    latin = odd_certificate(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
     assert read_certificates(as_pem(latin).encode()) == [latin]

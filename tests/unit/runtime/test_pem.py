@@ -9,12 +9,12 @@ from cryptography import x509
 
 from doorward.core.errors import MalformedInput
 from doorward.runtime.pem import as_pem, read_bounded
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 
 
 def test_certificates_keep_their_order() -> None:
     """The PEM of several certificates has them in the order given."""
-    ca = ToyCA.create()
+    ca = toy_ca()
     ders = [ca.leaf("alice").der, ca.der]
     found = x509.load_pem_x509_certificates(as_pem(*ders).encode())
     assert [one.subject for one in found] == [x509.load_der_x509_certificate(der).subject for der in ders]

@@ -14,8 +14,8 @@ from doorward.directory import principals as directory
 from doorward.directory.inviting import invite
 from doorward.enrolment.invitation import redeem
 from doorward.partners.importing import remove_partner
+from tests.support.certificates.issuing import certify
 from tests.support.partner_site import hearing, partner_site
-from tests.support.path_ca import certify
 from tests.support.world import DOCUMENT as PLAIN
 from tests.support.world import OPERATOR, World, found_world
 

@@ -16,14 +16,13 @@ from doorward.verification.certificate_cache import LONGEST_LEAF, CertificateCac
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
 from doorward.verification.steps import PresentedCertificate
 from doorward.verification.verifier import judge_certificate
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify, toy_ca
+from tests.support.certificates.judging import judge_partner, partner
+from tests.support.certificates.status import list_of
 from tests.support.ports import NOON
-from tests.support.status_ca import list_of
-from tests.support.toy_ca import ToyCA
 from tests.unit.verification.test_verifier import LEAF, knowledge, row
 
-CA = ToyCA.create()
+CA = toy_ca()
 
 
 def test_the_same_bytes_are_read_once() -> None:

@@ -12,9 +12,9 @@ from doorward.core.entities import Outcome
 from doorward.verification.content import read_content
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
 from doorward.verification.partner import RevocationMode
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import ANY_POLICY, Node, certify, tlv
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify, toy_ca
+from tests.support.certificates.judging import judge_partner, partner
 
 ROOT = certify("Root")
 OID, OTHER = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2"
@@ -113,7 +113,7 @@ def test_kinds_of_keys(key: object, word: str | None) -> None:
     assert read_content((), None, public).key == word
 
 
-def judged(leaf: Node, *others: Node) -> frozenset[str] | None:
+def judged(leaf: CertifiedKey, *others: CertifiedKey) -> frozenset[str] | None:
     """The policies of a leaf of a partner, after its path was found good."""
     found = judge_partner(leaf, partner("clinic", ROOT, others=others, revocation=RevocationMode.OFF))
     assert found.verdict.outcome is Outcome.GOOD
@@ -121,7 +121,7 @@ def judged(leaf: Node, *others: Node) -> frozenset[str] | None:
     return found.content.policies
 
 
-def leaf_below(issuer: Node, *valid: str) -> Node:
+def leaf_below(issuer: CertifiedKey, *valid: str) -> CertifiedKey:
     """A leaf with these policies."""
     return certify("bob", issuer, ca=False, names=[MAILBOX("bob@clinic.example")], policy={"valid": valid})
 
@@ -158,6 +158,6 @@ def test_nothing_is_told_of_a_certificate_that_is_not_good() -> None:
 
 def test_our_own_reading() -> None:
     """A certificate as we make them has a URI, perhaps a mailbox, and no policies."""
-    content = parse_certificate(ToyCA.create("Own").leaf("alice", emails=("a@corp.example",)).der).content
+    content = parse_certificate(toy_ca("Own").leaf("alice", emails=("a@corp.example",)).der).content
     assert content.uris == ("spiffe://corp.example/person/alice",)
     assert (content.mailboxes, content.dns, content.policies) == (("a@corp.example",), (), frozenset())

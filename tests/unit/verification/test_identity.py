@@ -10,8 +10,7 @@ from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalSt
 from doorward.core.errors import MalformedInput
 from doorward.core.names import PrincipalUri
 from doorward.verification.identity import IdentityRule, SanSource, find_principal_uri, identify, is_named
-from tests.support.path_ca import certify
-from tests.support.toy_ca import TRUST_DOMAIN
+from tests.support.certificates.issuing import TRUST_DOMAIN, certify
 
 ALICE = Principal(
     id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE

@@ -15,7 +15,8 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.import_lint import IMPORT_LIMIT, LintCode, Severity, lint_authorities
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.subtree_text import parse_subtree
-from tests.support.path_ca import certify, name, oid_der, rebuild, rsa_key, tlv, version_1, with_serial
+from tests.support.certificates.der import oid_der, tlv
+from tests.support.certificates.issuing import certify, name, rebuild, rsa_key, version_1, with_serial
 from tests.support.ports import NOON
 
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import IDENTITY_LIMIT
 from doorward.verification.identity import IdentityRule, SanSource, identify, make_identity
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 
 EMAIL, DNS, URI, SUBJECT = SanSource.EMAIL, SanSource.DNS, SanSource.URI, SanSource.SUBJECT
 

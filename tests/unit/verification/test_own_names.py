@@ -13,8 +13,8 @@ from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.own_names import claims_own_name
 from doorward.verification.partner import RevocationMode
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import judge_partner, partner
 
 ROOT = certify("Root")
 CLINIC = partner("clinic", ROOT, revocation=RevocationMode.OFF)

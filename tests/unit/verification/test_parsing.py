@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec
-from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
-from doorward.pki.der import encode_sequence
 from doorward.verification.parsing import (
     CERTIFICATE_LIMIT,
     name_key_kind,
     parse_certificate,
     parse_partner_leaf,
 )
+from tests.support.certificates.issuing import CLIENT, cached_key, toy_ca, version_1
 from tests.support.ports import NOON
-from tests.support.toy_ca import CLIENT, ToyCA, cached_key
 
 _DER = serialization.Encoding.DER
-CA = ToyCA.create("Parse Root")
+CA = toy_ca("Parse Root")
 
 
 def code_of(der: bytes) -> str:
@@ -96,21 +93,7 @@ def test_the_size_is_limited():
 
 def test_version_1_is_malformed():
     """A certificate without extensions says nothing that could be checked."""
-    assert code_of(_make_version_1()) == "certificate-malformed"
-
-
-def _make_version_1() -> bytes:
-    """A version 1 certificate: the version field cut out, no extensions."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(7)
-    builder = builder.not_valid_before(NOON).not_valid_after(NOON.replace(year=2030))
-    signed = builder.public_key(cached_key().public_key()).sign(cached_key(), hashes.SHA256())
-    version = bytes.fromhex("a003020102")
-    fields = signed.tbs_certificate_bytes.partition(version)[2]
-    body = signed.public_bytes(_DER).partition(signed.tbs_certificate_bytes)[2]
-    der = encode_sequence(encode_sequence(fields), body)
-    assert x509.load_der_x509_certificate(der).version is x509.Version.v1
-    return der
+    assert code_of(version_1(CA, CA.key).der) == "certificate-malformed"
 
 
 def test_a_second_extension_of_a_kind_is_malformed():

@@ -19,10 +19,10 @@ from doorward.verification.partner import RevocationMode
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.validity import ends_at
-from tests.support.partner_ca import judge_partner, known_principal, partner
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import judge_partner, known_principal, partner
+from tests.support.certificates.status import HOUR, answer_about, list_of
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, answer_about, list_of
 
 MAIL = [x509.RFC822Name("alice@clinic.example")]
 ROOT = certify("Root")

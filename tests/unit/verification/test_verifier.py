@@ -18,10 +18,10 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support.certificates.issuing import ANY_USE, CLIENT, SERVER, TRUST_DOMAIN, CertifiedKey, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ANY_USE, CLIENT, SERVER, TRUST_DOMAIN, Issued, ToyCA
 
-CA = ToyCA.create("Door Root").issuing("Door Issuing")
+CA = toy_ca("Door Root").issuing("Door Issuing")
 ALICE = Principal(
     id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
 )
@@ -39,7 +39,7 @@ ALL_GOOD = (
 )
 
 
-def row(leaf: Issued = LEAF, **changes) -> KnownCertificate:
+def row(leaf: CertifiedKey = LEAF, **changes) -> KnownCertificate:
     """The inventory's row for a certificate of alice's."""
     good = KnownCertificate(
         sha256=leaf.sha256,
@@ -53,7 +53,7 @@ def row(leaf: Issued = LEAF, **changes) -> KnownCertificate:
     return replace(good, **changes)
 
 
-def knowledge(leaf: Issued = LEAF, **changes) -> VerificationContext:
+def knowledge(leaf: CertifiedKey = LEAF, **changes) -> VerificationContext:
     """What we know when all is well."""
     good = VerificationContext(
         certificate=row(leaf),
@@ -64,7 +64,7 @@ def knowledge(leaf: Issued = LEAF, **changes) -> VerificationContext:
     return replace(good, **changes)
 
 
-def judge(leaf: Issued = LEAF, now: datetime = NOON, **changes) -> CertificateJudgement:
+def judge(leaf: CertifiedKey = LEAF, now: datetime = NOON, **changes) -> CertificateJudgement:
     """The judgement of a certificate that the inventory knows, with changes to what is known."""
     return judge_certificate(PresentedCertificate(der=leaf.der), knowledge(leaf, **changes), now)
 
@@ -122,7 +122,7 @@ def test_what_is_no_certificate_is_a_refusal(der):
 
 def test_a_stranger_is_refused_with_every_reason():
     """A certificate by another CA that nobody recorded: all that is wrong is told."""
-    stranger = ToyCA.create("Elsewhere").leaf("alice")
+    stranger = toy_ca("Elsewhere").leaf("alice")
     judgement = judge(stranger, certificate=None, principal=None)
     assert_refused(
         judgement,
@@ -152,8 +152,8 @@ def test_an_issuer_other_than_the_recorded_one_is_refused():
 @pytest.mark.parametrize(
     "forged",
     [
-        ToyCA.create("Door Issuing").leaf("alice", serial=LEAF.certificate.serial_number),
-        CA.leaf("alice", self_signed=True, serial=LEAF.certificate.serial_number, key=LEAF.key),
+        toy_ca("Door Issuing").leaf("alice", serial=LEAF.certificate.serial_number),
+        CA.leaf("alice", signer=LEAF.key, serial=LEAF.certificate.serial_number, key=LEAF.key),
     ],
 )
 def test_a_forgery_under_our_name_is_unknown(forged):
@@ -218,17 +218,17 @@ def test_narrower_dates_in_the_inventory_hold_too():
 @pytest.mark.parametrize(
     "options",
     [
-        {"extended_key_usage": (SERVER,)},
-        {"extended_key_usage": (ANY_USE,)},
-        {"extended_key_usage": None},
-        {"is_ca": True},
+        {"purposes": (SERVER,)},
+        {"purposes": (ANY_USE,)},
+        {"purposes": ()},
+        {"ca": True, "purposes": (CLIENT,)},
     ],
 )
 def test_only_client_certificates_let_in(options):
     """Step 5: a server's, an any-purpose, a purposeless and a CA's certificate are for something else."""
     wrong = judge(CA.leaf("alice", **options))
     assert_refused(wrong, *swapped((Reason.PURPOSE_CLIENT, Reason.PURPOSE_WRONG)))
-    assert judge(CA.leaf("alice", extended_key_usage=(SERVER, CLIENT))).verdict.outcome is Outcome.GOOD
+    assert judge(CA.leaf("alice", purposes=(SERVER, CLIENT))).verdict.outcome is Outcome.GOOD
 
 
 def test_a_key_that_may_not_sign_is_for_something_else():
@@ -236,13 +236,13 @@ def test_a_key_that_may_not_sign_is_for_something_else():
     assert_refused(judge(_encrypting_leaf()), *swapped((Reason.PURPOSE_CLIENT, Reason.PURPOSE_WRONG)))
 
 
-def _encrypting_leaf() -> Issued:
+def _encrypting_leaf() -> CertifiedKey:
     """A certificate whose keyUsage says keyEncipherment only: the bits are patched in the DER."""
     der = LEAF.der.replace(
         bytes.fromhex("0603551d0f0101ff040403020780"), bytes.fromhex("0603551d0f0101ff040403020520")
     )
     assert der != LEAF.der
-    return Issued(x509.load_der_x509_certificate(der), LEAF.key)
+    return CertifiedKey(x509.load_der_x509_certificate(der), LEAF.key)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
 from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.pool import UseCasePool
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, PortalBrowser
 from tests.support.world import found_world
 

@@ -21,8 +21,8 @@ from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from doorward.directory import removal
 from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 from tests.support.world import OPERATOR, empty_world, found_world
 
 GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
@@ -141,7 +141,7 @@ def test_intent_is_unknown(world):
 
 def test_foreign_issuer_is_unauthorized(world):
     """We do not speak for other authorities (RFC 5019 section 2.2.3)."""
-    toy = ToyCA.create()
+    toy = toy_ca()
     leaf = toy.leaf("alice").certificate
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, question(leaf, toy.certificate)))
     assert answer.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED

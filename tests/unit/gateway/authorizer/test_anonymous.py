@@ -18,7 +18,7 @@ from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import anonymous_permissions, loses_permissions
 from doorward.policy.document import parse_document
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 from tests.support.ports import NOON
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused, url_pem
 

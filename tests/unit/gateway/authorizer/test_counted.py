@@ -14,7 +14,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.gateway.access_log.counting import ConnectionEventLimiter
 from doorward.gateway.authorizer.judging import Authorizer
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
 from tests.unit.gateway.authorizer.test_shares import from_port
 
@@ -23,7 +23,7 @@ MANY = PER_KEY + 5
 
 def stranger() -> str:
     """A certificate that nobody knows, another one at each call."""
-    pem = ToyCA.create().leaf("root").pem
+    pem = toy_ca().leaf("root").pem
     return url_pem(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
 

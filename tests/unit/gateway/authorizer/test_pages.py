@@ -17,7 +17,7 @@ from doorward.directory.principals import suspend
 from doorward.enforcement.envoy.names import NOT_REFUSED, ConnectionFact
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts, is_whole
 from doorward.stores.certificate_choice import CertificateChoice
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 from tests.support.world import OPERATOR
 from tests.unit.gateway.authorizer.conftest import COOKIE, Place, refused, url_pem
 

@@ -16,8 +16,8 @@ from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.verification.identity import SanSource
 from doorward.wire.header_text import decode_header_text
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
+from tests.support.certificates.issuing import CertifiedKey
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import Node
 from tests.support.ports import NOON
 from tests.unit.gateway.authorizer.conftest import (
     COOKIE,
@@ -52,7 +52,7 @@ def place(site: PartnerSite) -> Place:
     return made
 
 
-def check(place: Place, leaf: Node) -> CheckResult:
+def check(place: Place, leaf: CertifiedKey) -> CheckResult:
     """Ask about a connection with that certificate."""
     return place.authorizer().check(url_pem(leaf.der), place.metadata())
 

@@ -16,7 +16,7 @@ from doorward.gateway.authorizer.connection_limits import EVERY_SECONDS, Connect
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from tests.support.toy_ca import ToyCA
+from tests.support.certificates.issuing import toy_ca
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
 from tests.unit.gateway.live import LOCAL
 
@@ -30,7 +30,7 @@ def from_port(place: Place, port: int, host: str = "198.51.100.7") -> str:
 
 def stranger() -> str:
     """A certificate that nobody knows, as Envoy sends it."""
-    pem = ToyCA.create().leaf("mallory").pem
+    pem = toy_ca().leaf("mallory").pem
     return url_pem(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
 

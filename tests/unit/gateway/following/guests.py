@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from doorward.gateway.connections.connection import LiveConnection
+from tests.support.certificates.issuing import CertifiedKey
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import Node
 from tests.unit.gateway.following.conftest import Scene, scene_of
 from tests.unit.gateway.live import pending
 from tests.unit.gateway.standing import enter
@@ -37,7 +37,7 @@ class Guests:
         self.scene.follow()
         self.bob, self.eve = (self.site.leaf(f"{one}@clinic.example") for one in ("bob", "eve"))
 
-    def enter(self, leaf: Node, cookie: int) -> LiveConnection:
+    def enter(self, leaf: CertifiedKey, cookie: int) -> LiveConnection:
         """Judge and admit a connection, as the authorizer does."""
         connections, site = self.scene.connections, self.site
         begun = pending(

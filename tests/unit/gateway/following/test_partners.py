@@ -20,7 +20,7 @@ from doorward.gateway.following import reassessing as module
 from doorward.partners.importing import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
-from tests.support.path_ca import Node, certify
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 from tests.unit.gateway.following.conftest import ACTOR
@@ -221,7 +221,9 @@ def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -
     assert guests.scene.left() == [3]
 
 
-def break_down(guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: Node) -> None:
+def break_down(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: CertifiedKey
+) -> None:
     """Make the judgement of one certificate raise, in whatever company it is judged."""
     decider = guests.scene.follower._decider
     reassess_all = decider.reassess_all

@@ -14,8 +14,8 @@ from doorward.gateway.publishing.configuration import (
 from doorward.gateway.publishing.last_published import Configuration
 from doorward.partners.importing import remove_partner
 from doorward.stores.policy_snapshot import PolicySnapshot
+from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR
 
 
@@ -25,7 +25,7 @@ def site() -> PartnerSite:
     return partner_site()
 
 
-def pem(*nodes: Node) -> set[str]:
+def pem(*nodes: CertifiedKey) -> set[str]:
     """The text of certificates."""
     return {one.certificate.public_bytes(Encoding.PEM).decode("ascii") for one in nodes}
 

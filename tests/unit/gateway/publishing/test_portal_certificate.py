@@ -9,11 +9,11 @@ import pytest
 
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
+from tests.support.certificates.issuing import CLIENT, toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import CLIENT, ToyCA
 
 HOST = "portal.corp.example"
-CA = ToyCA.create()
+CA = toy_ca()
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_name_that_covers_the_host_will_do(files: tuple[Path, Path], tmp_path:
         (("*.portal.corp.example",), {}, "does not name"),
         ((HOST,), {"not_after": NOON - timedelta(minutes=1)}, "ended on"),
         ((HOST,), {"not_before": NOON + timedelta(minutes=1)}, "not valid before"),
-        ((HOST,), {"extended_key_usage": (CLIENT,)}, "not for servers"),
+        ((HOST,), {"purposes": (CLIENT,)}, "not for servers"),
     ],
 )
 def test_a_certificate_that_cannot_be_shown_shuts_the_portal(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from doorward.core.names import PORTAL_APPLICATION
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site
 
@@ -50,7 +50,7 @@ def test_without_a_host_there_is_none(tmp_path: Path) -> None:
 
 def test_files_take_the_place_of_an_order(tmp_path: Path) -> None:
     """No certificate of our own authority is asked for; a renewed pair is the same secret with other paths."""
-    ca, pair = ToyCA.create(), (tmp_path / "p.pem", tmp_path / "p.key")
+    ca, pair = toy_ca(), (tmp_path / "p.pem", tmp_path / "p.key")
 
     def renew() -> None:
         issued = ca.server(HOST, not_after=NOON.replace(year=NOON.year + 1))

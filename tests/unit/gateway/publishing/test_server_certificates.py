@@ -19,8 +19,8 @@ from doorward.gateway.publishing import server_certificates as module
 from doorward.gateway.publishing.server_certificates import RETRY_SECONDS, ServerCertificates
 from doorward.stores.records import GatewayRecord, OrderState
 from doorward.stores.services import Services
+from tests.support.certificates.issuing import key_pem_of
 from tests.support.ports import PlainKeys
-from tests.support.toy_ca import key_pem_of
 from tests.support.world import OPERATOR, World, found_world
 
 PAYMENTS = ("payments.corp.example",)

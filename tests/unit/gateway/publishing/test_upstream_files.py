@@ -12,11 +12,11 @@ from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import upstream_files
 from doorward.gateway.publishing.upstream_files import KEPT, MOST_BYTES, UpstreamParts, UpstreamReader
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
+from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 DATES = {"not_before": NOON - timedelta(days=1), "not_after": NOON + timedelta(days=1)}
-CA = ToyCA.create(**DATES)
+CA = toy_ca(**DATES)
 
 
 def read(folder: Path, **tls: str) -> UpstreamParts:
@@ -50,7 +50,7 @@ def test_files_are_copied_under_their_digest(tmp_path: Path, ca_file: str) -> No
     assert Path(files.ca).read_bytes() == CA.pem
     assert Path(files.key).read_bytes() == leaf.key_pem
     assert read(tmp_path, ca_file=ca_file).files["pay"].ca == files.ca
-    Path(ca_file).write_bytes(ToyCA.create("other", **DATES).pem)
+    Path(ca_file).write_bytes(toy_ca("other", **DATES).pem)
     assert read(tmp_path, ca_file=ca_file).files["pay"].ca != files.ca
     assert all(one.stat().st_mode & 0o077 == 0 for one in (tmp_path / "kept").iterdir())
 

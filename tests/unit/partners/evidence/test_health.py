@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from doorward.partners.evidence import list_evidence_health
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.status import HOUR, crl_of
 from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, crl_at, partner_world
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, crl_of
 
 
 def test_missing_stale_and_failing_are_told():

@@ -17,6 +17,8 @@ from doorward.pki.ocsp import parse_ocsp_request
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
+from tests.support.certificates.issuing import certify, with_serial
+from tests.support.certificates.status import crl_of
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
@@ -27,9 +29,7 @@ from tests.support.partner_world import (
     partner_world,
     responder_at,
 )
-from tests.support.path_ca import certify, with_serial
 from tests.support.ports import NOON
-from tests.support.status_ca import crl_of
 
 CRL, OCSP = EvidenceKind.CRL, EvidenceKind.OCSP
 

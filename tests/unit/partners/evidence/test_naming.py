@@ -12,6 +12,8 @@ from doorward.core.certificate import CertificateState
 from doorward.partners.evidence import fetch_results, sources
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.status import crl_of, scope
 from tests.support.memory_inventory import MemoryCertificates
 from tests.support.partner_world import (
     ISSUING_CRL,
@@ -22,14 +24,12 @@ from tests.support.partner_world import (
     inventory_row,
     partner_world,
 )
-from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
-from tests.support.status_ca import crl_of, scope
 
 ELSEWHERE = "http://elsewhere.example/list.crl"
 
 
-def two_siblings() -> tuple[PartnerWorld, Node]:
+def two_siblings() -> tuple[PartnerWorld, CertifiedKey]:
     """A partner with `issuing`, and a sibling of it that signs lists too."""
     west = partner_world()
     sibling = certify("West Sibling", west.root, extra=[crl_at(ROOT_CRL)])

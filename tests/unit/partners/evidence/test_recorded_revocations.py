@@ -26,6 +26,9 @@ from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.status import RevocationStatus
 from tests.support import records
+from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.status import HOUR, answer_about, crl_of, entry, scope
+from tests.support.certificates.status_der import list_bytes, listed
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
@@ -35,10 +38,7 @@ from tests.support.partner_world import (
     partner_world,
     responder_at,
 )
-from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
-from tests.support.status_bytes import list_bytes, listed
-from tests.support.status_ca import HOUR, answer_about, crl_of, entry, scope
 
 HOLD, REMOVED = x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl
 DAY = timedelta(days=1)
@@ -70,7 +70,7 @@ def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
         }
 
 
-def judge(west: PartnerWorld, leaf: Node) -> RevocationStatus:
+def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
     """What is known of a leaf from the evidence that is at hand now."""
     evidence_cache = EvidenceCache(west.world.work)
     evidence_cache.load(west.partner.id)

@@ -13,6 +13,8 @@ from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.status import crl_of
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
@@ -22,9 +24,7 @@ from tests.support.partner_world import (
     partner_world,
     responder_at,
 )
-from tests.support.path_ca import certify
 from tests.support.ports import NOON
-from tests.support.status_ca import crl_of
 
 
 def looked_for(west) -> list[tuple[str, str]]:

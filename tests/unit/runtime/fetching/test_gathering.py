@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.partners.evidence import sources
 from doorward.runtime.fetching.gathering import Gathering
+from tests.support.certificates.status import crl_of
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
@@ -19,7 +20,6 @@ from tests.support.partner_world import (
     partner_world,
     responder_at,
 )
-from tests.support.status_ca import crl_of
 
 PATIENCE = 60.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doorward.verification.path.ca_names import count_ca_name_octets
-from tests.support.path_ca import certify, name
+from tests.support.certificates.issuing import certify, name
 
 
 def test_each_name_counts_once_with_its_two_octets_of_length() -> None:

@@ -13,7 +13,8 @@ from doorward.core.entities import Outcome
 from doorward.verification.path.building import DEPTH_LIMIT, FAULT_LIMIT, WorkBudget
 from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.rules import PathRule
-from tests.support.path_ca import certify, judge, rules_of
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import judge, rules_of
 from tests.support.ports import NOON
 
 PAST = NOON - timedelta(seconds=1)

@@ -13,16 +13,8 @@ from doorward.verification.path.certificate import (
     PathCertificate,
     parse_path_certificate,
 )
-from tests.support.path_ca import (
-    certify,
-    children,
-    mapping_extension,
-    name,
-    oid_der,
-    policies,
-    rebuild,
-    tlv,
-)
+from tests.support.certificates.der import children, oid_der, tlv
+from tests.support.certificates.issuing import certify, mapping_extension, name, policies, rebuild
 from tests.support.ports import NOON
 
 ROOT = certify("Root", permitted=[x509.DNSName("example.com")], path_length=3)

@@ -20,7 +20,9 @@ from doorward.verification.path.constraints import (
     read_subtrees,
 )
 from doorward.verification.path.names import canonicalise_name
-from tests.support.path_ca import certify, judge, rules_of, tlv
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import judge, rules_of
 
 SUBJECT = x509.Name([])
 MAILBOX = ObjectIdentifier("1.3.6.1.5.5.7.8.9")

@@ -10,7 +10,8 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from doorward.verification.path.names import NORMALISED_LIMIT, canonicalise_name
-from tests.support.path_ca import certify, judge, name, rules_of
+from tests.support.certificates.issuing import certify, name
+from tests.support.certificates.judging import judge, rules_of
 
 
 def canonical(value, kind=_ASN1Type.UTF8String, oid=NameOID.DN_QUALIFIER):

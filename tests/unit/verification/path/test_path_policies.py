@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from doorward.verification.path.certificate import POLICY_LIMIT
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.policies import PolicyGraph, PolicyInputs
-from tests.support.path_ca import ANY_POLICY, certify, judge, rules_of
+from tests.support.certificates.issuing import ANY_POLICY, certify
+from tests.support.certificates.judging import judge, rules_of
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 ROOT = certify("Root", key=KEY)

@@ -18,15 +18,24 @@ from doorward.verification.path.building import WorkBudget
 from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.rules import CertificationPathFault, PathRule
-from tests.support import path_ca
-from tests.support.path_ca import certify, judge, name, rebuild, rsa_key, rules_of, tlv, with_serial
+from tests.support.certificates.der import children, oid_der, tlv
+from tests.support.certificates.issuing import (
+    ANY_POLICY,
+    certify,
+    name,
+    rebuild,
+    rsa_key,
+    version_1,
+    with_serial,
+)
+from tests.support.certificates.judging import judge, rules_of
 from tests.support.ports import NOON
 
 ROOT = certify("Root")
 UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 DNS = x509.DNSName
 LONG = b"\x01" + bytes(20)
-ECDSA_SHA384 = tlv(0x30, path_ca.oid_der("1.2.840.10045.4.3.3"))
+ECDSA_SHA384 = tlv(0x30, oid_der("1.2.840.10045.4.3.3"))
 PURPOSE = {"purposes": (ExtendedKeyUsageOID.SERVER_AUTH,)}
 AT_END = NOON + timedelta(days=90)
 
@@ -48,7 +57,7 @@ ISSUING_CASES = [
     (PathRule.NAME_NOT_PERMITTED, {"permitted": (DNS("other.example"),)}),
     (PathRule.NAME_NOT_PERMITTED, {"excluded": (DNS("corp.example"),)}),
     (PathRule.POLICY_NOT_ACCEPTABLE, {"policy": {"explicit": 0}}),
-    (PathRule.POLICY_MAPPING_INVALID, {"policy": {"mappings": [("1.2.3", path_ca.ANY_POLICY)]}}),
+    (PathRule.POLICY_MAPPING_INVALID, {"policy": {"mappings": [("1.2.3", ANY_POLICY)]}}),
 ]
 LEAF_CASES = [
     (PathRule.KEY_WEAK, {"key": ec.generate_private_key(ec.SECP192R1())}),
@@ -121,9 +130,9 @@ def test_an_authority_without_a_subject_is_refused():
 def test_version_1_signs_nothing_and_is_no_leaf():
     """Root <- Issuing <- alice, the one or the other in version 1 (so without extensions)."""
     leaf, middle = chain()
-    old = path_ca.version_1(middle, ROOT.key)
+    old = version_1(middle, ROOT.key)
     assert rules_of(judge(leaf, old, anchors=[ROOT], enforce_profile=False)) == ["version-not-3", "not-a-ca"]
-    old_leaf = path_ca.version_1(leaf, middle.key)
+    old_leaf = version_1(leaf, middle.key)
     options = {"anchors": [ROOT], "purpose": None}
     assert rules_of(judge(old_leaf, middle, **options)) == ["key-identifier-missing", "version-not-3"]
     assert rules_of(judge(old_leaf, middle, enforce_profile=False, **options)) == []
@@ -306,12 +315,12 @@ def explicit_p256(key_info: bytes) -> bytes:
     x = bytes.fromhex("6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296")
     y = bytes.fromhex("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
     order = bytes.fromhex("00ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
-    field = tlv(0x30, path_ca.oid_der("1.2.840.10045.1.1"), tlv(0x02, b"\0" + prime.to_bytes(32)))
+    field = tlv(0x30, oid_der("1.2.840.10045.1.1"), tlv(0x02, b"\0" + prime.to_bytes(32)))
     curve = tlv(0x30, tlv(0x04, (prime - 3).to_bytes(32)), tlv(0x04, b))
     base = tlv(0x04, b"\x04" + x + y)
     parameters = tlv(0x30, tlv(0x02, b"\x01"), field, curve, base, tlv(0x02, order), tlv(0x02, b"\x01"))
-    algorithm = tlv(0x30, path_ca.oid_der("1.2.840.10045.2.1"), parameters)
-    return tlv(0x30, algorithm, path_ca.children(key_info)[1])
+    algorithm = tlv(0x30, oid_der("1.2.840.10045.2.1"), parameters)
+    return tlv(0x30, algorithm, children(key_info)[1])
 
 
 def test_a_key_of_an_unknown_kind_is_refused():
@@ -319,8 +328,8 @@ def test_a_key_of_an_unknown_kind_is_refused():
     leaf, middle = chain()
 
     def edit(fields):
-        key = path_ca.children(fields[6])[1]
-        return [*fields[:6], tlv(0x30, tlv(0x30, path_ca.oid_der("1.2.3.4")), key), fields[7]]
+        key = children(fields[6])[1]
+        return [*fields[:6], tlv(0x30, tlv(0x30, oid_der("1.2.3.4")), key), fields[7]]
 
     judgement = judge(rebuild(leaf, middle.key, edit), middle, anchors=[ROOT])
     assert rules_of(judgement) == ["key-weak"]

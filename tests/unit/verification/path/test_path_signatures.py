@@ -16,7 +16,9 @@ from doorward.verification.path.signatures import (
     is_strong_hash,
     is_strong_key,
 )
-from tests.support.path_ca import Node, certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
+from tests.support.certificates.der import children, oid_der, tlv
+from tests.support.certificates.issuing import CertifiedKey, certify, rebuild, rsa_key
+from tests.support.certificates.judging import judge, rules_of
 
 STRICT = Strength()
 BROKEN = Strength(accept_broken_algorithms=True)
@@ -181,7 +183,7 @@ def test_a_signature_of_parts_of_octets_is_invalid(unused):
 
     def spell(count):
         der = tlv(0x30, signed, algorithm, tlv(0x03, bytes((count,)), content))
-        return Node(x509.load_der_x509_certificate(der), leaf.key)
+        return CertifiedKey(x509.load_der_x509_certificate(der), leaf.key)
 
     assert rules_of(judge(spell(0), anchors=[root])) == []
     assert rules_of(judge(spell(unused), anchors=[root])) == ["signature-invalid"]

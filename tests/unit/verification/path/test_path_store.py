@@ -10,7 +10,7 @@ from doorward.verification.path.building import WorkBudget, judge_path
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 from tests.support.ports import NOON
 
 ROOT = certify("Root")

@@ -10,7 +10,7 @@ from doorward.verification.path.constraints import ComparisonBudget, Comparisons
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.subtree_text import parse_subtree
 from doorward.verification.path.validation import check_path
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
 
 DNS = x509.DNSName
 

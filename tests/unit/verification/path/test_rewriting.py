@@ -28,10 +28,10 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.der import MalformedDer
 from doorward.verification.revocation.signed import parse_canonical_name
-from tests.support.odd_certificates import ECDSA_WITH_NULL, extension, odd, rdn
-from tests.support.partner_ca import judge_partner, partner
-from tests.support.path_ca import certify, children, oid_der, tlv
-from tests.support.status_ca import crl_of
+from tests.support.certificates.der import ECDSA_WITH_NULL, children, extension, oid_der, rdn, tlv
+from tests.support.certificates.issuing import certify, odd_certificate
+from tests.support.certificates.judging import judge_partner, partner
+from tests.support.certificates.status import crl_of
 
 OFF = RevocationMode.OFF
 ROOT = certify("Root")
@@ -161,7 +161,7 @@ def good(der: bytes) -> bool:
 @pytest.mark.parametrize(("relative", "text"), SUBJECTS)
 def test_any_subject_is_read_shown_and_compared(relative: bytes, text: str) -> None:
     """RFC 5280 4.1.2.4, RFC 4514 2.4: the good name beside it counts, and what cannot be decoded is shown as bytes."""
-    der = odd(ALICE, ROOT.key, subject=[rdn(ORG, 0x0C, b"Clinic"), relative])
+    der = odd_certificate(ALICE, ROOT.key, subject=[rdn(ORG, 0x0C, b"Clinic"), relative])
     assert good(der)
     read = parse_path_certificate(der)
     assert read.subject_text == f"{text},O=Clinic"
@@ -176,7 +176,7 @@ def test_any_subject_is_read_shown_and_compared(relative: bytes, text: str) -> N
 @pytest.mark.parametrize("added", EXTENSIONS)
 def test_an_extension_that_no_decision_needs(added: bytes) -> None:
     """RFC 5280 4.2: a system that does not process an uncritical extension ignores it."""
-    der = odd(ALICE, ROOT.key, extensions=[added])
+    der = odd_certificate(ALICE, ROOT.key, extensions=[added])
     assert good(der)
     assert parse_certificate(der).facts == judge_partner(der, CLINIC).facts
 
@@ -184,7 +184,9 @@ def test_an_extension_that_no_decision_needs(added: bytes) -> None:
 def test_a_critical_one_is_refused_and_not_malformed() -> None:
     """RFC 5280 4.2: one that is critical and not known refuses the certificate, whatever its value."""
     found = judge_partner(
-        odd(ALICE, ROOT.key, extensions=[extension("1.3.36.8.3.3", b"\x30\x03\x02\x01\x01", critical=True)]),
+        odd_certificate(
+            ALICE, ROOT.key, extensions=[extension("1.3.36.8.3.3", b"\x30\x03\x02\x01\x01", critical=True)]
+        ),
         CLINIC,
     )
     assert Reason.PATH_INVALID in found.verdict.reasons
@@ -194,7 +196,7 @@ def test_a_critical_one_is_refused_and_not_malformed() -> None:
 def test_an_address_that_cannot_be_read_is_an_address() -> None:
     """RFC 5280 4.2.1.6: of two e-mail addresses neither is the name, though one is bytes only."""
     unread = tlv(0x81, b"b\xf6b@clinic.example")
-    der = odd(ALICE, ROOT.key, extensions=[alternative(unread, EMAIL)])
+    der = odd_certificate(ALICE, ROOT.key, extensions=[alternative(unread, EMAIL)])
     found = judge_partner(der, CLINIC)
     assert Reason.NAME_MISMATCH in found.verdict.reasons
     assert found.facts is not None
@@ -214,7 +216,7 @@ def test_a_name_that_cannot_be_read_escapes_no_constraint(name: bytes) -> None:
     leaf = certify("alice", root, ca=False, names=[MAIL])
     narrow = partner("clinic", root, revocation=OFF)
     assert judge_partner(leaf, narrow).verdict.outcome is Outcome.GOOD
-    found = judge_partner(odd(leaf, root.key, extensions=[alternative(name, EMAIL)]), narrow)
+    found = judge_partner(odd_certificate(leaf, root.key, extensions=[alternative(name, EMAIL)]), narrow)
     assert Reason.PATH_INVALID in found.verdict.reasons
 
 
@@ -231,7 +233,7 @@ def test_an_opaque_value_may_be_the_excluded_one(subject: list[bytes], outcome: 
     """RFC 5280 4.2.1.10: only where it stands for a value that is excluded it cannot be told from it."""
     secret = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Secret")]))
     root = certify("Narrow", excluded=[secret])
-    der = odd(certify("alice", root, ca=False, names=[MAIL]), root.key, subject=subject)
+    der = odd_certificate(certify("alice", root, ca=False, names=[MAIL]), root.key, subject=subject)
     assert judge_partner(der, partner("clinic", root, revocation=OFF)).verdict.outcome is outcome
 
 
@@ -239,15 +241,15 @@ def test_names_of_authorities_are_one_whatever_their_type() -> None:
     """RFC 5280 7.1: an authority with a TeletexString in Latin-1 issues under the same name in UTF-8."""
     node = certify("Root")
     root = parse_path_certificate(
-        odd(node, node.key, subject=[rdn(CN, 0x14, LATIN)], issuer=[rdn(CN, 0x14, LATIN)])
+        odd_certificate(node, node.key, subject=[rdn(CN, 0x14, LATIN)], issuer=[rdn(CN, 0x14, LATIN)])
     )
     trust = partner("clinic", ROOT, revocation=OFF)
     object.__setattr__(trust, "store", TrustStore([root]))
     leaf = certify("alice", node, ca=False, names=[MAIL])
     for tag, text in ((0x0C, "Müller".encode()), (0x14, LATIN), (0x1E, "MÜLLER".encode("utf-16-be"))):
-        der = odd(leaf, node.key, issuer=[rdn(CN, tag, text)])
+        der = odd_certificate(leaf, node.key, issuer=[rdn(CN, tag, text)])
         assert judge_partner(der, trust).verdict.outcome is Outcome.GOOD
-    other = odd(leaf, node.key, issuer=[rdn(CN, 0x13, LATIN)])
+    other = odd_certificate(leaf, node.key, issuer=[rdn(CN, 0x13, LATIN)])
     assert Reason.ISSUER_UNKNOWN in judge_partner(other, trust).verdict.reasons
 
 
@@ -258,7 +260,10 @@ def test_an_opaque_name_equals_no_text_that_looks_like_it() -> None:
     assert parse_canonical_name(opaque) == parse_canonical_name(opaque)
     bits = tlv(0x30, rdn("2.5.4.45", 0x03, b"\x02\x01\x01"))
     assert parse_canonical_name(bits) != parse_canonical_name(tlv(0x30, rdn("2.5.4.45", 0x02, b"\x01")))
-    assert parse_path_certificate(odd(ALICE, ROOT.key, subject=children(text))).subject_text == r"CN=\#1301fc"
+    assert (
+        parse_path_certificate(odd_certificate(ALICE, ROOT.key, subject=children(text))).subject_text
+        == r"CN=\#1301fc"
+    )
 
 
 class TestAlgorithms:
@@ -266,23 +271,23 @@ class TestAlgorithms:
 
     def test_a_leaf(self) -> None:
         """It was signed with them, and the signature holds over what was signed."""
-        assert good(odd(ALICE, ROOT.key, algorithm=ECDSA_WITH_NULL))
+        assert good(odd_certificate(ALICE, ROOT.key, algorithm=ECDSA_WITH_NULL))
 
     def test_an_anchor(self) -> None:
         """A partner's authority as keytool makes it."""
-        root = parse_path_certificate(odd(ROOT, ROOT.key, algorithm=ECDSA_WITH_NULL))
+        root = parse_path_certificate(odd_certificate(ROOT, ROOT.key, algorithm=ECDSA_WITH_NULL))
         assert root.algorithms_agree
         assert root.sha256 != ROOT.parsed.sha256
 
     def test_fields_that_differ_are_told(self) -> None:
         """RFC 5280 4.1.1.2: NULL inside and none outside are not the same algorithm field."""
-        der = odd(ALICE, ROOT.key, algorithm=ECDSA_WITH_NULL, outer=children(ALICE.der)[1])
+        der = odd_certificate(ALICE, ROOT.key, algorithm=ECDSA_WITH_NULL, outer=children(ALICE.der)[1])
         assert not parse_path_certificate(der).algorithms_agree
         assert not good(der)
 
     def test_a_signature_over_the_copy_does_not_hold(self) -> None:
         """What is rewritten for reading is never what a signature is checked over."""
-        der = odd(ALICE, certify("Eve").key, subject=[rdn(CN, 0x14, LATIN)])
+        der = odd_certificate(ALICE, certify("Eve").key, subject=[rdn(CN, 0x14, LATIN)])
         assert not good(der)
 
     def test_other_parameters_stay(self) -> None:
@@ -302,7 +307,7 @@ def test_names_of_ours_in_bytes_are_found() -> None:
         (None, [alternative(tlv(0xA3, tlv(0x0C, ours.encode())), EMAIL)]),
         ([rdn(CN, 0x1E, ours.encode("utf-16-be") + b"\x00")], []),
     ):
-        found = judge_partner(odd(ALICE, ROOT.key, subject=subject, extensions=names), CLINIC)
+        found = judge_partner(odd_certificate(ALICE, ROOT.key, subject=subject, extensions=names), CLINIC)
         assert Reason.OWN_NAME_CLAIMED in found.verdict.reasons
 
 
@@ -324,7 +329,7 @@ def test_names_of_ours_in_bytes_are_found() -> None:
 def test_what_a_decision_needs_is_not_opaque(added: bytes) -> None:
     """What is judged by and does not parse makes the certificate malformed, as ever."""
     with pytest.raises(MalformedInput) as refused:
-        parse_path_certificate(odd(ALICE, ROOT.key, extensions=[added]))
+        parse_path_certificate(odd_certificate(ALICE, ROOT.key, extensions=[added]))
     assert refused.value.code == "certificate-malformed"
 
 
@@ -342,7 +347,7 @@ def test_subtrees_may_be_written_in_any_type() -> None:
         ),
         critical=True,
     )
-    read = parse_path_certificate(odd(ROOT, ROOT.key, extensions=[tree]))
+    read = parse_path_certificate(odd_certificate(ROOT, ROOT.key, extensions=[tree]))
     assert read.subtrees is not None
     assert read.subtrees.permitted["directory"] == (
         parse_canonical_name(tlv(0x30, rdn(ORG, 0x0C, "Müller".encode()))),
@@ -356,8 +361,8 @@ def test_subtrees_may_be_written_in_any_type() -> None:
         tlv(0x30),
         tlv(0x30, tlv(0x30), tlv(0x30), tlv(0x03, b"\x00")),
         tlv(0x30, tlv(0x30, tlv(0xA0, b"\x02\x01\x02")), tlv(0x30), tlv(0x03, b"\x00")),
-        odd(ALICE, ROOT.key, extensions=[extension("1.2.3", b""), extension("1.2.3", b"")]),
-        odd(ALICE, ROOT.key, subject=[tlv(0x31, tlv(0x30, oid_der(CN)))]),
+        odd_certificate(ALICE, ROOT.key, extensions=[extension("1.2.3", b""), extension("1.2.3", b"")]),
+        odd_certificate(ALICE, ROOT.key, subject=[tlv(0x31, tlv(0x30, oid_der(CN)))]),
     ],
 )
 def test_what_is_no_certificate_is_unreadable(der: bytes) -> None:
@@ -368,7 +373,7 @@ def test_what_is_no_certificate_is_unreadable(der: bytes) -> None:
 
 def test_a_certificate_without_version_and_extensions_has_a_copy() -> None:
     """Version 1 of an authority, with a name that the library does not read."""
-    signed, algorithm, signature = children(odd(ROOT, ROOT.key, subject=[rdn(CN, 0x14, LATIN)]))
+    signed, algorithm, signature = children(odd_certificate(ROOT, ROOT.key, subject=[rdn(CN, 0x14, LATIN)]))
     der = tlv(0x30, tlv(0x30, *children(signed)[1:7]), algorithm, signature)
     read = parse_path_certificate(der)
     assert (read.version, read.subject_text, read.present) == (x509.Version.v1, "CN=Müller", frozenset())
@@ -376,7 +381,7 @@ def test_a_certificate_without_version_and_extensions_has_a_copy() -> None:
 
 def test_unique_identifiers_stay() -> None:
     """RFC 5280 4.1.2.8: applications should be able to read them, though nobody writes them."""
-    signed, algorithm, signature = children(odd(ROOT, ROOT.key, subject=[rdn(CN, 0x14, LATIN)]))
+    signed, algorithm, signature = children(odd_certificate(ROOT, ROOT.key, subject=[rdn(CN, 0x14, LATIN)]))
     fields = children(signed)
     der = tlv(0x30, tlv(0x30, *fields[:7], tlv(0x81, b"\x00x"), *fields[7:]), algorithm, signature)
     assert parse_path_certificate(der).present == ROOT.parsed.present

@@ -6,8 +6,9 @@ Root -> Issuing -> alice
 from __future__ import annotations
 
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify
-from tests.support.status_ca import list_of, statuses
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import statuses
+from tests.support.certificates.status import list_of
 
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)

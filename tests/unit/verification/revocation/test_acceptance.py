@@ -18,9 +18,11 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify, children, tlv
+from tests.support.certificates.der import children, tlv
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import CRL_RULES, OCSP_RULES
+from tests.support.certificates.status import HOUR, answer_about, crl_of, scope
 from tests.support.ports import NOON
-from tests.support.status_ca import CRL_RULES, HOUR, OCSP_RULES, answer_about, crl_of, scope
 
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)

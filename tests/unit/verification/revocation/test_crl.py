@@ -9,9 +9,9 @@ from cryptography.x509.oid import ObjectIdentifier
 from doorward.core.errors import MalformedInput
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import ALL_REASONS, parse_crl
-from tests.support.path_ca import certify, name
+from tests.support.certificates.issuing import certify, name
+from tests.support.certificates.status import HOUR, crl_of, entry, list_of, listed_for, scope
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, crl_of, entry, list_of, listed_for, scope
 
 ROOT = certify("Root")
 OTHER = certify("Other")

@@ -15,10 +15,11 @@ from cryptography.x509 import ocsp
 
 from doorward.verification.revocation.evidence_index import UnusableSources
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify
+from tests.support.certificates.issuing import certify
+from tests.support.certificates.judging import statuses
+from tests.support.certificates.status import HOUR, answer_about, entry, list_of, scope
 from tests.support.ports import NOON
 from tests.support.records import seen
-from tests.support.status_ca import HOUR, answer_about, entry, list_of, scope, statuses
 from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, of_leaf
 
 R = x509.ReasonFlags

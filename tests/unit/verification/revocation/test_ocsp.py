@@ -16,9 +16,10 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation import ocsp as module
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify, rsa_key
+from tests.support.certificates.issuing import certify, rsa_key
+from tests.support.certificates.judging import OCSP_RULES
+from tests.support.certificates.status import HOUR, answer_about
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, OCSP_RULES, answer_about
 
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)

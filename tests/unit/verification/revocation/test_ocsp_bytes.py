@@ -21,9 +21,11 @@ from doorward.pki.der import (
 )
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify, rsa_key, tlv
-from tests.support.ports import NOON
-from tests.support.status_bytes import (
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import certify, rsa_key
+from tests.support.certificates.judging import OCSP_RULES
+from tests.support.certificates.status import HOUR
+from tests.support.certificates.status_der import (
     GOOD,
     NULL,
     REVOKED,
@@ -38,7 +40,7 @@ from tests.support.status_bytes import (
     pss,
     single,
 )
-from tests.support.status_ca import HOUR, OCSP_RULES
+from tests.support.ports import NOON
 
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)

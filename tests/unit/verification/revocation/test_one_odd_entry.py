@@ -18,9 +18,10 @@ from doorward.pki.der import (
 from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import parse_crl, parse_crl_outline
-from tests.support.path_ca import certify, rsa_key, tlv
-from tests.support.ports import NOON
-from tests.support.status_bytes import (
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import certify, rsa_key
+from tests.support.certificates.status import HOUR
+from tests.support.certificates.status_der import (
     NULL,
     STRANGE,
     ecdsa_with_null,
@@ -30,7 +31,7 @@ from tests.support.status_bytes import (
     odd,
     pss,
 )
-from tests.support.status_ca import HOUR
+from tests.support.ports import NOON
 
 ROOT = certify("Root")
 OTHER = certify("Other")

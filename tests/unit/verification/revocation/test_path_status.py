@@ -15,9 +15,10 @@ from cryptography.x509 import ocsp
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.status import RevocationStatus
-from tests.support.path_ca import certify, name
+from tests.support.certificates.issuing import certify, name
+from tests.support.certificates.judging import statuses
+from tests.support.certificates.status import HOUR, answer_about, entry, list_of, listed_for, scope
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, answer_about, entry, list_of, listed_for, scope, statuses
 from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, ROOT, ROOT_LIST, of_leaf
 
 R = x509.ReasonFlags

@@ -18,8 +18,8 @@ from doorward.verification.revocation.sources import (
     ocsp_urls,
     parse_source,
 )
-from tests.support.path_ca import certify, name, with_serial
-from tests.support.status_ca import list_of, scope
+from tests.support.certificates.issuing import certify, name, with_serial
+from tests.support.certificates.status import list_of, scope
 
 ROOT = certify("Root")
 OTHER = certify("Other", ROOT)

@@ -17,19 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.verification.path.building import WorkBudget
-from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.signatures import Strength
-from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.evidence_index import EvidenceIndex, UnusableSources
-from doorward.verification.revocation.ocsp import OcspRules
-from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.status import RecordedRevocation, StatusFinding
-from tests.support.path_ca import Node
+from tests.support.certificates.issuing import CertifiedKey, Extensions, signing_hash
 from tests.support.ports import NOON
-from tests.support.toy_ca import signing_hash
 
 HOUR = timedelta(hours=1)
 
@@ -46,7 +36,7 @@ def entry(
     return builder.build()
 
 
-def listed_for(issuer: Node) -> tuple[x509.ExtensionType, bool]:
+def listed_for(issuer: CertifiedKey) -> tuple[x509.ExtensionType, bool]:
     """The entry's extension that names another issuer (indirect CRLs)."""
     return x509.CertificateIssuer([x509.DirectoryName(issuer.certificate.subject)]), True
 
@@ -66,14 +56,14 @@ def scope(**words: Any) -> x509.IssuingDistributionPoint:
 
 
 def crl_of(
-    issuer: Node,
+    issuer: CertifiedKey,
     *entries: int | x509.RevokedCertificate,
     number: int | None = 1,
     base: int | None = None,
     scope: x509.IssuingDistributionPoint | None = None,
     this_update: datetime = NOON - HOUR,
     next_update: datetime | None = NOON + HOUR,
-    extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    extra: Extensions = (),
     signer: Any = None,
 ) -> bytes:
     """A CRL in DER, complete unless `base` is given."""
@@ -93,21 +83,21 @@ def crl_of(
     return builder.sign(key, signing_hash(key)).public_bytes(Encoding.DER)
 
 
-def list_of(issuer: Node, *entries: int | x509.RevokedCertificate, **options: Any) -> Crl:
+def list_of(issuer: CertifiedKey, *entries: int | x509.RevokedCertificate, **options: Any) -> Crl:
     """The same, parsed."""
     return parse_crl(crl_of(issuer, *entries, **options))
 
 
 def answer_about(
-    node: Node,
-    issuer: Node,
+    node: CertifiedKey,
+    issuer: CertifiedKey,
     *,
     status: ocsp.OCSPCertStatus = ocsp.OCSPCertStatus.GOOD,
     reason: x509.ReasonFlags | None = None,
-    responder: Node | None = None,
-    named: Node | None = None,
+    responder: CertifiedKey | None = None,
+    named: CertifiedKey | None = None,
     by_name: bool = False,
-    included: Sequence[Node] | None = None,
+    included: Sequence[CertifiedKey] | None = None,
     hash_algorithm: hashes.HashAlgorithm | None = None,
     this_update: datetime = NOON - HOUR,
     next_update: datetime | None = NOON + HOUR,
@@ -139,31 +129,3 @@ def answer_about(
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
     key = signer or signing.key
     return builder.sign(key, signing_hash(key)).public_bytes(Encoding.DER)
-
-
-CRL_RULES = CrlRules(strength=Strength())
-OCSP_RULES = OcspRules(strength=Strength())
-
-
-def statuses(
-    path: Sequence[Node],
-    *others: Node,
-    crls: Sequence[Crl] = (),
-    answers: dict[str, tuple[bytes, ...]] | None = None,
-    now: datetime = NOON,
-    crl_rules: CrlRules = CRL_RULES,
-    work: WorkBudget | None = None,
-    seen: Sequence[RecordedRevocation] = (),
-    unusable: UnusableSources | None = None,
-) -> tuple[StatusFinding, ...]:
-    """The findings about a path, leaf first; `others` are known besides."""
-    nodes = [one.parsed for one in path]
-    store = TrustStore(nodes[-1:], [*nodes[1:-1], *(one.parsed for one in others)])
-    sources = StatusSources(
-        evidence_index=EvidenceIndex(crls, answers, seen=seen, unusable=unusable),
-        store=store,
-        inputs=PathInputs(),
-        crl_rules=crl_rules,
-        ocsp_rules=OCSP_RULES,
-    )
-    return judge_path_status(tuple(nodes), sources, now, work)

@@ -26,9 +26,10 @@ from doorward.pki.der import (
     encode_sequence,
     encode_time,
 )
-from tests.support.path_ca import Node, tlv
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import CertifiedKey
+from tests.support.certificates.status import HOUR
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR
 
 GOOD, UNKNOWN = tlv(0x80), tlv(0x82)
 REVOKED = tlv(0xA1, encode_generalized_time(NOON - HOUR))
@@ -57,7 +58,7 @@ def extensions(*each: bytes) -> bytes:
     return encode_sequence(*each)
 
 
-def certificate_id(node: Node, issuer: Node, *, issuer_name: bytes | None = None) -> bytes:
+def certificate_id(node: CertifiedKey, issuer: CertifiedKey, *, issuer_name: bytes | None = None) -> bytes:
     """A CertID by SHA-1."""
     name = issuer.certificate.subject.public_bytes() if issuer_name is None else issuer_name
     hashed = (hashlib.sha1(name).digest(), hashlib.sha1(issuer.parsed.key_bits).digest())
@@ -69,8 +70,8 @@ def certificate_id(node: Node, issuer: Node, *, issuer_name: bytes | None = None
 
 
 def single(
-    node: Node,
-    issuer: Node,
+    node: CertifiedKey,
+    issuer: CertifiedKey,
     state: bytes = GOOD,
     *,
     this_update: bytes | datetime = NOON - HOUR,
@@ -126,7 +127,7 @@ def pss(key: Any, hash_oid: str, salt: int, null: bytes = NULL) -> tuple[bytes, 
 def answer(
     *singles: bytes,
     by: tuple[bytes, Sign],
-    responder: bytes | Node,
+    responder: bytes | CertifiedKey,
     version: bytes = b"",
     stated: Sequence[bytes] = (),
     included: Sequence[bytes] = (),
@@ -135,7 +136,7 @@ def answer(
     kind: str = BASIC,
 ) -> bytes:
     """An OCSPResponse; `responder` is a Name, or a node that is named by its key."""
-    if isinstance(responder, Node):
+    if isinstance(responder, CertifiedKey):
         named = encode_explicit(2, encode_octets(hashlib.sha1(responder.parsed.key_bits).digest()))
     else:
         named = encode_explicit(1, responder)
@@ -173,7 +174,7 @@ def listed(
 
 
 def list_bytes(
-    issuer: Node,
+    issuer: CertifiedKey,
     *entries: bytes,
     stated: Sequence[bytes] = (),
     number: int | None = 1,
