@@ -119,6 +119,20 @@ def test_to_others_there_is_no_such_page(
     assert world.events(EventType.INCIDENT_EXPLAINED) == []
 
 
+def test_only_members_find_a_link_to_it(
+    portal: PortalBrowser, alice: Held, world: World, pool: UseCasePool
+) -> None:
+    """On the first page of the portal, in both languages; to all others nothing names the page."""
+    link = 'href="/help-desk"'
+    assert link in portal.ask("GET", "/", alice).text
+    german = portal.ask("GET", "/", alice, headers={"Accept-Language": "de"}).text
+    assert "Einen Vorfall nachschlagen" in german
+    assert "help-desk" not in portal.ask("GET", "/", world.issue("bob")).text
+    without = PortalBrowser(world=world, pool=pool)
+    with without.client:
+        assert "help-desk" not in without.ask("GET", "/", alice).text
+
+
 def test_without_a_certificate_nothing_is_told(portal: PortalBrowser) -> None:
     """The request has no identity: it gets the page of a stranger."""
     answer = look_up(portal, None)

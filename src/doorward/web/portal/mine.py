@@ -31,6 +31,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.happenings import list_happenings
+from doorward.directory.help_desk import HelpDesk
 from doorward.directory.own_certificates import (
     OwnCertificate,
     Standing,
@@ -77,11 +78,13 @@ class Mine:
     Args:
         portal: the portal.
         factors: knows the factors of a caller.
+        desk: who belongs to the help desk, and finds a link to its page; None if there is no help desk.
     """
 
-    def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
+    def __init__(self, portal: PortalContext, factors: PortalFactors, desk: HelpDesk | None) -> None:
         self._portal = portal
         self._factors = factors
+        self._desk = desk
         self._lately = Lately(portal)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -139,6 +142,7 @@ class Mine:
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
             "lately": list_shown(lately, telling),
             "renewable": portal.terms.is_trusted,
+            "help_desk": await self._is_of_help_desk(caller),
             "addable": portal.terms.is_trusted and caller.kind is PrincipalKind.PERSON,
         }
         return portal.page(request, caller, "mine", context)
@@ -225,6 +229,10 @@ class Mine:
         task = asyncio.create_task(do())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _is_of_help_desk(self, caller: Caller) -> bool:
+        desk = self._desk
+        return desk is not None and await self._portal.run(lambda: desk.is_open_to(caller))
 
     async def _has_shown(self, request: Request, caller: Caller) -> bool:
         return await self._factors.has_shown(request, caller, within=FRESH)

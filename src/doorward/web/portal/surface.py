@@ -75,7 +75,7 @@ class PortalSurface:
         self._renewing = Renewing(self._portal, portal_factors)
         self._welcome = Welcome(self._portal, portal_factors, identities)
         self._adding = Adding(self._portal)
-        self._mine = Mine(self._portal, portal_factors)
+        self._mine = Mine(self._portal, portal_factors, help_desk)
         self._help_desk = HelpDeskPage(self._portal, portal_factors, help_desk)
         self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
         self._guard = Guard(
