@@ -1,7 +1,7 @@
-"""Every route of every surface: who may send what to it, and that nothing else is there.
+"""Every route of the surfaces without callers: who may send what to it, and that nothing else is there.
 
 The enrolment host is the one door without a client certificate; the status listener is public. Both
-have a list of routes here: a route that is added needs a line, and a reason to be open.
+have a list of routes here: a route that is added needs a line, and a reason to be open. The portal's routes: test_routes.py.
 """
 
 from __future__ import annotations

@@ -109,37 +109,6 @@ def test_a_new_certificate_of_another_device_is_news(portal: PortalBrowser, alic
     assert "Another device" not in portal.ask("GET", "/", alice).text
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/"),
-        ("GET", "/certificates/renew"),
-        ("POST", "/certificates/renew"),
-        ("POST", "/certificates/{id}/name"),
-        ("GET", "/certificates/{id}/lost"),
-        ("POST", "/certificates/{id}/lost"),
-        ("GET", "/lately/{id}"),
-        ("POST", "/sessions/{id}/end"),
-        ("POST", "/sign-out"),
-    ],
-)
-class TestGuards:
-    """Every route asks for a certificate, and takes unsafe requests from our own pages only."""
-
-    def test_without_a_certificate(self, portal: PortalBrowser, alice: Held, method: str, path: str) -> None:
-        """No assertion, no answer."""
-        answer = portal.ask(method, path.format(id=alice.record.id), headers={"Accept": "*/*"})
-        assert (answer.status_code, answer.json()["code"]) == (403, "certificate-needed")
-
-    def test_from_another_page(self, portal: PortalBrowser, alice: Held, method: str, path: str) -> None:
-        """A page of another site stops at its origin, and changes nothing."""
-        if method == "GET":
-            return
-        headers = {"Accept": "*/*", "Origin": "https://app.corp.example:8443"}
-        answer = portal.ask(method, path.format(id=alice.record.id), alice, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (403, "origin-wrong")
-
-
 def test_a_device_is_named(portal: PortalBrowser, alice: Held) -> None:
     """The name is on the page, as text."""
     answer = portal.ask("POST", f"/certificates/{alice.record.id}/name", alice, data={"name": "<b>laptop"})

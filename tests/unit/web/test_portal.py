@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from doorward.core.names import PORTAL_AUDIENCE
 from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages
@@ -309,70 +306,3 @@ class TestSigningOut:
         with browser.world.work.read() as stores:
             principal = browser.world.principal("alice").id
             return stores.epochs.of(principal, browser.world.application_id("payments"))
-
-
-class TestEveryRoute:
-    """Every route of both surfaces, taken from the applications themselves: none can be forgotten."""
-
-    def test_needs_a_caller(self, alice: PortalBrowser) -> None:
-        """Without an assertion, with one for another audience, and with another's word for it."""
-        for client, method, path, audience in routes(alice, OPEN):
-            wrong = "payments" if audience == PORTAL_AUDIENCE else PORTAL_AUDIENCE
-            for headers in (
-                {},
-                {"Doorward-Principal": "alice"},
-                alice.door.headers(alice.held, wrong),
-                alice.door.headers(alice.held, audience, exp=0),
-            ):
-                answer = client.request(method, path, headers=base(alice, method, client) | headers)
-                assert answer.json()["code"] in {"certificate-needed", "identity-refused"}, path
-
-    def test_takes_changes_from_its_own_pages_only(self, alice: PortalBrowser) -> None:
-        """An unsafe method without our Origin is refused before anything else."""
-        unsafe = [one for one in routes(alice, OPEN_TO_CHANGES) if one[1] not in {"GET", "HEAD"}]
-        assert unsafe
-        for client, method, path, audience in unsafe:
-            headers = base(alice, method, client) | alice.door.headers(alice.held, audience)
-            for origin in (None, "null", "https://evil.example", "https://corp.example"):
-                sent = {name: value for name, value in headers.items() if name != "Origin"}
-                sent |= {"Origin": origin} if origin else {}
-                assert client.request(method, path, headers=sent).json()["code"] == "origin-wrong", path
-
-
-OPEN = {
-    "/static/{name}": "style, scripts and signs",
-    "/join": "the link is the right, and it stays in the browser",
-    "/join/certificates": "needs the token of a link",
-    "/renew": "a passkey says who comes back",
-    "/renew/challenge": "asks for a passkey",
-    "/renew/certificates": "needs a passkey",
-    "/welcome": "says what to do if no certificate came",
-    "/_doorward/static/{name}": "style, scripts and signs",
-    "/_doorward/problems/{name}": "says what a state means",
-    "/_doorward/choose": "who has no good certificate may choose another one too",
-    "/{path:path}": "says why a connection was refused",
-}
-"""Routes without a caller, and why they may be."""
-
-OPEN_TO_CHANGES = {"/{path:path}": "changes nothing, whatever the method"}
-
-
-def routes(browser: PortalBrowser, but: Mapping[str, str]) -> list[tuple[TestClient, str, str, str]]:
-    """Return client, method, path and audience of every route of both surfaces but these."""
-    found = []
-    for client, audience in ((browser.client, PORTAL_AUDIENCE), (browser.app, "payments")):
-        for route in client.app.routes:  # type: ignore[attr-defined]
-            if route.path not in but:
-                path = re.sub(r"\{[a-z_]+\}", "x", route.path)
-                found += [(client, method, path, audience) for method in route.methods - {"HEAD"}]
-    assert len(found) >= 6
-    return found
-
-
-def base(browser: PortalBrowser, method: str, client: TestClient) -> dict[str, str]:
-    """Return the header fields that a sound request of that surface has beside its assertion."""
-    origin = ORIGIN if client is browser.client else f"https://{HOST}"
-    application = {"Doorward-Application": browser.world.application_id("payments")}
-    return ({} if client is browser.client else application) | (
-        {"Origin": origin} if method == "POST" else {}
-    )
