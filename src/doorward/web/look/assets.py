@@ -1,7 +1,7 @@
 """Static files of pages: the style, scripts, and what the brand adds. All are read at the start: no path is ever opened.
 
 Each is asked for under a name with its digest (`look.css?v=1a2b3c4d`), so that browsers keep it for long and
-see a new one at once.
+see a new one at once. The style is one file to browsers, joined from the files of `static/look`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from doorward.web.look.brand import Brand
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _WEB = Path(__file__).parent.parent
 _DIGEST_LENGTH = 8
+_STYLES = ("page.css", "parts.css")
+"""What `look.css` is joined from, in the order of the cascade."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ def _read() -> dict[str, Asset]:
         for file in files
         if file.suffix in _TYPES
     }
+    style = b"\n".join((_WEB / "static" / "look" / name).read_bytes() for name in _STYLES)
+    assets["look.css"] = Asset(media_type=_TYPES[".css"], body=style)
     for name, sign in SIGNS.items():
         body = sign.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).encode()
         assets[f"sign-{name}.svg"] = Asset(media_type=_TYPES[".svg"], body=body)
