@@ -26,7 +26,7 @@ def show_value(view: PartnerView) -> dict[str, Any]:
     """Return the document of `ca show`."""
     return {
         **partner_row(view.partner),
-        "heard_by": list(view.heard_by),
+        "heard_by": list(view.trusting_applications),
         "authorities": [authority_row(one) for one in view.authorities],
         "evidence": [_evidence_row(one) for one in view.evidence],
     }
@@ -34,7 +34,7 @@ def show_value(view: PartnerView) -> dict[str, Any]:
 
 def show_lines(view: PartnerView) -> list[str]:
     """Return `ca show` for people."""
-    lines = _describe(view.partner, view.heard_by)
+    lines = _describe(view.partner, view.trusting_applications)
     lines += [_describe_authority(authority_row(one)) for one in view.authorities]
     lines += [_describe_evidence(_evidence_row(one)) for one in view.evidence]
     if view.lacks_evidence:
@@ -165,7 +165,7 @@ def _say(value: Any) -> str:
 def list_next_steps(done: ImportResult) -> list[str]:
     """Return what is still to be done before somebody of the partner's is let in."""
     partner, steps = done.partner, []
-    if not done.heard_by:
+    if not done.trusting_applications:
         text = escape(f"trust: [own, {partner.name}]")
         steps.append(f"name it in the document, at an application that is to hear it: {text}")
     if not partner.everyone:
@@ -210,7 +210,7 @@ def _span(span: timedelta) -> str:
     return f"{seconds}s"
 
 
-def _describe(partner: PartnerRecord, hearing: Sequence[str]) -> list[str]:
+def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
     who = "everybody whom it certifies" if partner.everyone else "those who were added"
     domain = f" within {partner.domain}" if partner.domain else ""
     lines = [
@@ -220,7 +220,7 @@ def _describe(partner: PartnerRecord, hearing: Sequence[str]) -> list[str]:
         f"groups       {', '.join(partner.groups) or '-'}",
         f"revocation   {partner.revocation.value}{_describe_times(partner)}",
     ]
-    lines.append(f"heard by     {', '.join(hearing) or '- (name it in `trust` of an application)'}")
+    lines.append(f"heard by     {', '.join(trusting) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
         lines += [f"{word:12} {escape(one)}" for one in subtrees]
     return lines

@@ -42,13 +42,13 @@ MOST_IN_EVENT = 24
 class ImportResult:
     """A partner as it is trusted now, its authorities, what was found about them, and who hears it.
 
-    `heard_by` are the applications whose `trust` names it: none of a new partner's, as a rule.
+    `trusting_applications` are the applications whose `trust` names it: none of a new partner's, as a rule.
     """
 
     partner: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
     findings: tuple[LintFinding, ...]
-    heard_by: tuple[str, ...] = ()
+    trusting_applications: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +135,13 @@ def import_partner(
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
         stores.outbox.add(_build_event(services, kind, partner, authorities, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
-        hearing = heard_by(stores, name)
-        notes = (*_notes_of(stores, partner, before, hearing), *large)
+        trusting = list_trusting_applications(stores, name)
+        notes = (*_notes_of(stores, partner, before, trusting), *large)
     value = ImportResult(
-        partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
+        partner=partner,
+        authorities=tuple(authorities),
+        findings=findings,
+        trusting_applications=tuple(trusting),
     )
     return ChangeResult(value=value, seq=seq, notes=notes)
 
@@ -170,11 +173,11 @@ def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult
         )
         stores.outbox.add(event)
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
-        hearing = heard_by(stores, name)
+        trusting = list_trusting_applications(stores, name)
     notes = [f"{removed} of its principals {_were(removed)} removed with it"] if removed else []
-    if hearing:
+    if trusting:
         notes.append(
-            f"still named in `trust` of {', '.join(hearing)}: a partner that is imported as {name} later is heard there"
+            f"still named in `trust` of {', '.join(trusting)}: a partner that is imported as {name} later is heard there"
         )
     return ChangeResult(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
 
@@ -218,19 +221,19 @@ def _build_event(
     )
 
 
-def heard_by(stores: Stores, name: str) -> list[str]:
+def list_trusting_applications(stores: Stores, name: str) -> list[str]:
     """Return the applications whose `trust` names a partner; raises as `current_document`."""
     document, _ = current_document(stores)
     return [app.name for app in document.apps if name in app.trust]
 
 
 def _notes_of(
-    stores: Stores, partner: PartnerRecord, before: PartnerRecord | None, hearing: Sequence[str]
+    stores: Stores, partner: PartnerRecord, before: PartnerRecord | None, trusting: Sequence[str]
 ) -> tuple[str, ...]:
     """Return what whoever imports would be surprised by later."""
     if before is None:
-        heard = f"heard at once: `trust` of {', '.join(hearing)} names {partner.name} already"
-        return (heard,) if hearing else ()
+        heard = f"heard at once: `trust` of {', '.join(trusting)} names {partner.name} already"
+        return (heard,) if trusting else ()
     stay = [one for one in stores.directory.list() if one.partner == partner.id]
     if before.everyone and not partner.everyone and stay:
         text = f"nobody new is let in by itself now; {len(stay)} of its principals {_were(len(stay))} added before"

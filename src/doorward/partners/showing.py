@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from doorward.partners.examining import describe_subject
-from doorward.partners.importing import heard_by, list_partners
+from doorward.partners.importing import list_partners, list_trusting_applications
 from doorward.partners.trust import find_unread
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.prerequisites import require_partner
@@ -37,13 +37,13 @@ class PartnerView:
         partner: its terms.
         authorities: its anchors and intermediates.
         evidence: what is known of revocation, source by source.
-        heard_by: the applications whose `trust` names it.
+        trusting_applications: the applications whose `trust` names it.
     """
 
     partner: PartnerRecord
     authorities: tuple[AuthorityView, ...]
     evidence: tuple[EvidenceRecord, ...]
-    heard_by: tuple[str, ...]
+    trusting_applications: tuple[str, ...]
 
     @property
     def lacks_evidence(self) -> bool:
@@ -57,12 +57,12 @@ def show_partner(services: Services, name: str) -> PartnerView:
         partner = require_partner(stores, name)
         authorities = stores.partners.authorities(partner.id)
         evidence = tuple(stores.evidence.list(partner.id))
-        hearing = tuple(heard_by(stores, name))
+        trusting = tuple(list_trusting_applications(stores, name))
     return PartnerView(
         partner=partner,
         authorities=tuple(_view(one, partner.name) for one in authorities),
         evidence=evidence,
-        heard_by=hearing,
+        trusting_applications=trusting,
     )
 
 

@@ -19,9 +19,9 @@ from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.app_limits import app_limit_facts
 from doorward.policy.capacity import MEND, MOST_GRANTS, count_grants
 from doorward.policy.coverage import Coverage, rules_in
-from doorward.policy.faults import suggest
 from doorward.policy.group_factors import group_facts
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
+from doorward.policy.node_reader import suggest
 from doorward.policy.on_refusal import refusal_facts
 from doorward.policy.open_access import open_access_facts
 from doorward.policy.path_options import path_facts

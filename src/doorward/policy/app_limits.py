@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.time_spans import parse_time_span, render_time_span
 from doorward.policy.yaml_tree import Node
 
@@ -60,21 +60,21 @@ DEFAULT_APP_LIMITS = AppLimits()
 APP_LIMIT_KEYS = ("timeouts", "limits")
 
 
-def read_app_limits(faults: FaultList, found: dict[str, Node], key: str) -> AppLimits:
-    """Return what `timeouts` and `limits` of an application say; faults are noted.
+def read_app_limits(reader: NodeReader, found: dict[str, Node], key: str) -> AppLimits:
+    """Return what `timeouts` and `limits` of an application say; note faults.
 
     Args:
-        faults: of the document.
+        reader: reads nodes, and notes faults.
         found: the application's entries.
         key: the application's path in the document.
     """
-    times = faults.mapping(found["timeouts"], f"{key}.timeouts", ("idle",)) if "timeouts" in found else {}
+    times = reader.mapping(found["timeouts"], f"{key}.timeouts", ("idle",)) if "timeouts" in found else {}
     words = ("headers", "header_kilobytes")
-    counts = faults.mapping(found["limits"], f"{key}.limits", words) if "limits" in found else {}
-    idle = _read_span(faults, times["idle"], f"{key}.timeouts.idle") if "idle" in times else IDLE
+    counts = reader.mapping(found["limits"], f"{key}.limits", words) if "limits" in found else {}
+    idle = _read_span(reader, times["idle"], f"{key}.timeouts.idle") if "idle" in times else IDLE
     most = {"headers": MOST_HEADERS, "header_kilobytes": MOST_HEADER_KILOBYTES}
     numbers = {
-        word: _read_count(faults, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()
+        word: _read_count(reader, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()
     }
     return AppLimits(idle=idle, **{word: number for word, number in numbers.items() if number})
 
@@ -96,12 +96,12 @@ def app_limit_facts(app_limits: AppLimits) -> dict[str, str]:
     return {key: text for key, _, text in lines}
 
 
-def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
-    text = faults.text(node, key)
+def _read_span(reader: NodeReader, node: Node, key: str) -> timedelta:
+    text = reader.text(node, key)
     span = parse_time_span(text.value) if text else None
     if text and (span is None or span > LONGEST_IDLE):
         hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
-        faults.add(
+        reader.add_fault(
             text,
             "limit-malformed",
             f"{text.value!r} is not a time that the door supports",
@@ -112,13 +112,13 @@ def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
     return span or IDLE
 
 
-def _read_count(faults: FaultList, node: Node, key: str, most: int) -> int:
-    text = faults.text(node, key)
+def _read_count(reader: NodeReader, node: Node, key: str, most: int) -> int:
+    text = reader.text(node, key)
     if text is None:
         return 0
     if not _COUNT.fullmatch(text.value) or int(text.value) > most:
         hint = f"write a number from 1 to {most}"
-        faults.add(
+        reader.add_fault(
             text,
             "limit-malformed",
             f"{text.value!r} is not a number that the door supports",

@@ -34,7 +34,7 @@ def parse_document(text: str, *, file: str = "") -> Document:
         return document
     reader = DocumentReader(file)
     reader.read(parse_tree(text, file=file))
-    raise ConfigurationError(reader.faults.faults)
+    raise ConfigurationError(reader.faults)
 
 
 @lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import parse_principal_name
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.requirement_text import read_factor
 from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS
 from doorward.policy.scalars import render_list, render_scalar
@@ -82,21 +82,21 @@ def _join(every: Iterable[RequiredFactors]) -> RequiredFactors:
     return joined
 
 
-def read_group_factors(faults: FaultList, node: Node) -> GroupFactors:
-    """Return what the key says; what is wrong goes to `faults`."""
+def read_group_factors(reader: NodeReader, node: Node) -> GroupFactors:
+    """Return what the key says; note faults."""
     if isinstance(node, Scalar) and not node.given:
         return ()
     found = {}
-    for group, value in faults.entries(node, "factors", example="{tellers: [webauthn], staff: [any]}"):
+    for group, value in reader.entries(node, "factors", example="{tellers: [webauthn], staff: [any]}"):
         key = f"factors.{group.value}"
         try:
             name = parse_principal_name(group.value)
         except MalformedInput as error:
-            faults.add_malformed(group, error, key=key)
+            reader.add_malformed(group, error, key=key)
             continue
         found[name] = _join(
             RequiredFactors(kinds=frozenset() if kind is None else frozenset({kind}), any_kind=kind is None)
-            for kind in [read_factor(faults, text, key) for text in faults.texts(value, key)]
+            for kind in [read_factor(reader, text, key) for text in reader.texts(value, key)]
         )
     return tuple(sorted(found.items()))
 

@@ -10,8 +10,8 @@ Not here: the pages (web), and how the door answers such a connection (enforceme
 
 from __future__ import annotations
 
-from doorward.policy.faults import FaultList
 from doorward.policy.model import AppPolicy, OnRefusal
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.yaml_tree import Node
 
 TOLD = "page: people without a good certificate get a page that says what to do, in place of a TLS alert"
@@ -20,24 +20,24 @@ TOLD = "page: people without a good certificate get a page that says what to do,
 _MEND = "write page (for people with browsers) or alert (for machines)"
 
 
-def read_on_refusal(faults: FaultList, found: dict[str, Node], key: str) -> OnRefusal:
-    """Return how an application refuses; what is wrong goes to `faults`.
+def read_on_refusal(reader: NodeReader, found: dict[str, Node], key: str) -> OnRefusal:
+    """Return how an application refuses; note faults.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         found: the entries of the application.
         key: its path in the document.
     """
     if "on_refusal" not in found:
         return OnRefusal.ALERT
-    text = faults.text(found["on_refusal"], f"{key}.on_refusal", hint=_MEND)
+    text = reader.text(found["on_refusal"], f"{key}.on_refusal", hint=_MEND)
     if text is None:
         return OnRefusal.ALERT
     for one in OnRefusal:
         if text.value == one.value:
             return one
     message = f"{text.value[:64]!r} is no way to refuse"
-    faults.add(text, "unknown-value", message, key=f"{key}.on_refusal", hint=_MEND)
+    reader.add_fault(text, "unknown-value", message, key=f"{key}.on_refusal", hint=_MEND)
     return OnRefusal.ALERT
 
 

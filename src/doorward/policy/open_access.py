@@ -13,8 +13,8 @@ import json
 from collections.abc import Iterable, Iterator
 
 from doorward.core.errors import MalformedInput
-from doorward.policy.faults import FaultList
 from doorward.policy.model import AppPolicy, Effect, Rule
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.origins import parse_origin
 from doorward.policy.paths import PathPattern
 from doorward.policy.yaml_tree import Node, Scalar
@@ -30,12 +30,12 @@ EVERYBODY = "everybody, also without a certificate"
 
 
 def read_public(
-    faults: FaultList, found: dict[str, Node], key: str, rules: Iterable[Rule]
+    reader: NodeReader, found: dict[str, Node], key: str, rules: Iterable[Rule]
 ) -> tuple[PathPattern, ...]:
-    """Return the public paths, sorted by their text; what is wrong goes to `faults`.
+    """Return the public paths, sorted by their text; note faults.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         found: the entries of the application.
         key: its path in the document.
         rules: of the application.
@@ -44,16 +44,16 @@ def read_public(
         return ()
     patterns = {}
     rules = tuple(rules)
-    for text in _few(faults, found["public"], f"{key}.public", MOST_PUBLIC):
+    for text in _few(reader, found["public"], f"{key}.public", MOST_PUBLIC):
         try:
             pattern = PathPattern(text.value)
         except MalformedInput as error:
-            faults.add_malformed(text, error, key=f"{key}.public")
+            reader.add_malformed(text, error, key=f"{key}.public")
             continue
         if pattern.owned:
             message = f"{pattern.text} is about a principal, and what is public is for everybody"
             hint = "write `*`, or say it in a rule"
-            faults.add(text, "public-principal", message, key=f"{key}.public", hint=hint)
+            reader.add_fault(text, "public-principal", message, key=f"{key}.public", hint=hint)
             continue
         patterns[pattern.text] = pattern
         for rule in denying(rules, pattern):
@@ -62,35 +62,37 @@ def read_public(
                 "leave the certificate out"
             )
             hint = f"take {pattern.text} out of `public`, or keep the rule off it"
-            faults.add(text, "public-denied", message, key=f"{key}.public", hint=hint)
+            reader.add_fault(text, "public-denied", message, key=f"{key}.public", hint=hint)
     return tuple(patterns[text] for text in sorted(patterns))
 
 
-def read_cors(faults: FaultList, found: dict[str, Node], key: str) -> tuple[str, ...]:
-    """Return the listed origins, sorted; what is wrong goes to `faults`."""
+def read_cors(reader: NodeReader, found: dict[str, Node], key: str) -> tuple[str, ...]:
+    """Return the listed origins, sorted; note faults."""
     if "cors" not in found:
         return ()
-    inside = faults.mapping(found["cors"], f"{key}.cors", ("origins",))
+    inside = reader.mapping(found["cors"], f"{key}.cors", ("origins",))
     if "origins" not in inside:
         hint = "write `cors: {origins: [https://other.example]}`, or leave `cors` out"
-        faults.add(found["cors"], "missing-key", "`cors` has no `origins`", key=f"{key}.cors", hint=hint)
+        reader.add_fault(
+            found["cors"], "missing-key", "`cors` has no `origins`", key=f"{key}.cors", hint=hint
+        )
         return ()
     origins = set()
-    for text in _few(faults, inside["origins"], f"{key}.cors.origins", MOST_ORIGINS):
+    for text in _few(reader, inside["origins"], f"{key}.cors.origins", MOST_ORIGINS):
         try:
             origins.add(parse_origin(text.value))
         except MalformedInput as error:
-            faults.add_malformed(text, error, key=f"{key}.cors.origins")
+            reader.add_malformed(text, error, key=f"{key}.cors.origins")
     return tuple(sorted(origins))
 
 
-def _few(faults: FaultList, node: Node, key: str, most: int) -> list[Scalar]:
+def _few(reader: NodeReader, node: Node, key: str, most: int) -> list[Scalar]:
     """Return the texts of a list; more than a number of them are a fault, and are not looked at."""
-    texts = faults.texts(node, key)
+    texts = reader.texts(node, key)
     if len(texts) > most:
         message = f"{len(texts)} entries are too many, at most {most}"
         hint = "write fewer and wider entries, or make two applications of it"
-        faults.add(node, "opening-too-long", message, key=key, hint=hint)
+        reader.add_fault(node, "opening-too-long", message, key=key, hint=hint)
     return texts[:most]
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import AppPolicy, Rule
+from doorward.policy.node_reader import NodeReader, suggest
 from doorward.policy.paths import PathPattern
 from doorward.policy.yaml_tree import Node
 
@@ -21,26 +21,26 @@ _WORDS = ("refuse", "keep")
 
 
 def read_path_options(
-    faults: FaultList,
+    reader: NodeReader,
     found: dict[str, Node],
     key: str,
     rules: Iterable[Rule],
     public: Iterable[PathPattern],
 ) -> bool:
-    """Return whether encoded slashes are kept; what does not fit to that goes to `faults`.
+    """Return whether encoded slashes are kept; note a fault if something else does not go with that.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         found: the entries of the application.
         key: its path in the document.
         rules: of the application.
         public: its public paths.
     """
-    keeps = _read(faults, found["paths"], f"{key}.paths") if "paths" in found else False
+    keeps = _read(reader, found["paths"], f"{key}.paths") if "paths" in found else False
     if keeps and "public" in found:
         message = "an application with public paths cannot keep encoded slashes"
         hint = "take out one of them: a path that is read in two ways must not be open to everybody"
-        faults.add(found["paths"], "public-kept-slash", message, key=f"{key}.paths", hint=hint)
+        reader.add_fault(found["paths"], "public-kept-slash", message, key=f"{key}.paths", hint=hint)
     if not keeps:
         patterns = [pattern for rule in rules for pattern in rule.residual.paths]
         for pattern in [*patterns, *public]:
@@ -48,21 +48,21 @@ def read_path_options(
                 message = f"no request path here ever has the encoded slash of {pattern.text}"
                 hint = "write `paths: {encoded_slash: keep}` if the application needs it, or another path"
                 node = found["rules"] if "rules" in found else found["public"]
-                faults.add(node, "path-pattern", message, key=key, hint=hint)
+                reader.add_fault(node, "path-pattern", message, key=key, hint=hint)
     return keeps
 
 
-def _read(faults: FaultList, node: Node, key: str) -> bool:
-    inside = faults.mapping(node, key, ("encoded_slash",))
+def _read(reader: NodeReader, node: Node, key: str) -> bool:
+    inside = reader.mapping(node, key, ("encoded_slash",))
     if "encoded_slash" not in inside:
         hint = "write `paths: {encoded_slash: keep}`, or leave `paths` out"
-        faults.add(node, "missing-key", "`paths` has no `encoded_slash`", key=key, hint=hint)
+        reader.add_fault(node, "missing-key", "`paths` has no `encoded_slash`", key=key, hint=hint)
         return False
-    word = faults.text(inside["encoded_slash"], f"{key}.encoded_slash")
+    word = reader.text(inside["encoded_slash"], f"{key}.encoded_slash")
     if word and word.value not in _WORDS:
         message = f"{word.value!r} is not a way to treat an encoded slash"
         hint = suggest(word.value, _WORDS)
-        faults.add(word, "unknown-value", message, key=f"{key}.encoded_slash", hint=hint)
+        reader.add_fault(word, "unknown-value", message, key=f"{key}.encoded_slash", hint=hint)
     return word is not None and word.value == "keep"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from doorward.core.errors import MalformedInput
+from doorward.core.errors import Fault, MalformedInput
 from doorward.core.names import (
     OWN_AUTHORITY,
     is_at_or_below,
@@ -23,7 +23,6 @@ from doorward.core.names import (
     portal_host,
 )
 from doorward.policy.app_limits import APP_LIMIT_KEYS, read_app_limits
-from doorward.policy.faults import FaultList
 from doorward.policy.group_factors import read_group_factors
 from doorward.policy.model import (
     METHOD,
@@ -33,6 +32,7 @@ from doorward.policy.model import (
     Residual,
     Rule,
 )
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.on_refusal import read_on_refusal
 from doorward.policy.open_access import OPEN_ACCESS_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
@@ -58,73 +58,82 @@ class DocumentReader:
     """Reads one tree; `faults` lists what is wrong, and what could not be read is left out."""
 
     def __init__(self, file: str) -> None:
-        self.faults = FaultList(file)
+        self._nodes = NodeReader(file)
         self._hosts: dict[str, tuple[str, int]] = {}
         self._trust_domain = ""
         self._trust: tuple[str, ...] = ()  # of the application that is being read
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """All faults in the order of the text."""
+        return self._nodes.faults
+
     def read(self, root: Node) -> Document | None:
         """Return the document; None where it has faults."""
-        top = self.faults.mapping(root, "", ("trust_domain", "factors", "apps"))
+        top = self._nodes.mapping(root, "", ("trust_domain", "factors", "apps"))
         self._trust_domain = self._read_trust_domain(root, top.get("trust_domain"))
         apps = [
             app
             for name, node in (self._optional_entries(top["apps"], "apps") if "apps" in top else [])
             if (app := self._read_app(name, node))
         ]
-        factors = read_group_factors(self.faults, top["factors"]) if "factors" in top else ()
-        if self.faults.faults:
+        factors = read_group_factors(self._nodes, top["factors"]) if "factors" in top else ()
+        if self.faults:
             return None
         return Document(trust_domain=self._trust_domain, apps=tuple(apps), factors=factors)
 
     def _optional_entries(self, node: Node, key: str) -> list[tuple[Scalar, Node]]:
         absent = isinstance(node, Scalar) and not node.given
-        return [] if absent else self.faults.entries(node, key)
+        return [] if absent else self._nodes.entries(node, key)
 
     def _read_trust_domain(self, root: Node, node: Node | None) -> str:
         if node is None:
             hint = "write `trust_domain: ` and the domain that `doorward init` was given"
-            self.faults.add(root, "missing-key", "there is no `trust_domain`", key="trust_domain", hint=hint)
+            self._nodes.add_fault(
+                root, "missing-key", "there is no `trust_domain`", key="trust_domain", hint=hint
+            )
             return ""
-        text = self.faults.text(node, "trust_domain")
+        text = self._nodes.text(node, "trust_domain")
         try:
             return parse_trust_domain(text.value) if text else ""
         except MalformedInput as error:
-            self.faults.add_malformed(node, error, key="trust_domain")
+            self._nodes.add_malformed(node, error, key="trust_domain")
             return ""
 
     def _read_app(self, name: Scalar, node: Node) -> AppPolicy | None:
         key = f"apps.{name.value}"
         if not _APP_NAME.fullmatch(name.value):
             hint = "use a-z, 0-9 and '-', at most 63 characters, beginning with a letter or digit"
-            self.faults.add(
+            self._nodes.add_fault(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, (*APP_KEYS, *OPEN_ACCESS_KEYS, *APP_LIMIT_KEYS, *TCP_KEYS))
+        found = self._nodes.mapping(node, key, (*APP_KEYS, *OPEN_ACCESS_KEYS, *APP_LIMIT_KEYS, *TCP_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
-                self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
+                self._nodes.add_fault(
+                    name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key
+                )
         hosts = self._read_hosts(found["hosts"], f"{key}.hosts", name.value) if "hosts" in found else ()
         upstream = (
-            read_upstream(self.faults, found["upstream"], f"{key}.upstream") if "upstream" in found else None
+            read_upstream(self._nodes, found["upstream"], f"{key}.upstream") if "upstream" in found else None
         )
-        check_kind(self.faults, found, key, upstream)
+        check_kind(self._nodes, found, key, upstream)
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         headers = (
-            read_header_options(found["headers"], f"{key}.headers", self.faults)
+            read_header_options(found["headers"], f"{key}.headers", self._nodes)
             if "headers" in found
             else DEFAULT_HEADER_OPTIONS
         )
         self._trust = trust
-        app_limits = read_app_limits(self.faults, found, key)
+        app_limits = read_app_limits(self._nodes, found, key)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
-        check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
+        check_base(self._nodes, name, f"{key}.upstream", upstream, judged=headers.destination)
         self._check_owned(found, key, rules, judged=headers.destination)
-        public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
-        keeps_slashes = read_path_options(self.faults, found, key, rules, public)
-        alpn = read_alpn(self.faults, found, key)
-        on_refusal = read_on_refusal(self.faults, found, key)
-        if self.faults.faults or upstream is None:
+        public, origins = read_public(self._nodes, found, key, rules), read_cors(self._nodes, found, key)
+        keeps_slashes = read_path_options(self._nodes, found, key, rules, public)
+        alpn = read_alpn(self._nodes, found, key)
+        on_refusal = read_on_refusal(self._nodes, found, key)
+        if self.faults or upstream is None:
             return None
         return AppPolicy(
             name=name.value,
@@ -143,15 +152,17 @@ class DocumentReader:
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:
         hosts = []
-        for text in self.faults.texts(node, key):
+        for text in self._nodes.texts(node, key):
             problem = self._problem_of_host(text.value)
             if problem:
                 code, message, hint = problem
-                self.faults.add(text, code, f"{text.value!r}: {message}", key=key, hint=hint)
+                self._nodes.add_fault(text, code, f"{text.value!r}: {message}", key=key, hint=hint)
             elif text.value in self._hosts:
                 other, line = self._hosts[text.value]
                 message = f"host {text.value} is taken by application {other!r} in line {line}"
-                self.faults.add(text, "host-taken", message, key=key, hint="a host leads to one application")
+                self._nodes.add_fault(
+                    text, "host-taken", message, key=key, hint="a host leads to one application"
+                )
             else:
                 self._hosts[text.value] = app, text.line
                 hosts.append(text.value)
@@ -185,7 +196,7 @@ class DocumentReader:
             return ()
         if not isinstance(node, Sequence):
             hint = "write each rule as an entry that begins with `- `"
-            self.faults.add(node, "wrong-type", "a list of rules belongs here", key=key, hint=hint)
+            self._nodes.add_fault(node, "wrong-type", "a list of rules belongs here", key=key, hint=hint)
             return ()
         rules = []
         names: dict[str, int] = {}
@@ -196,28 +207,28 @@ class DocumentReader:
             if rule.name in names:
                 message = f"rule {rule.name!r} stands in line {names[rule.name]} already"
                 hint = "give each rule of an application a name of its own"
-                self.faults.add(item, "rule-name-taken", message, key=f"{key}[{at}]", hint=hint)
+                self._nodes.add_fault(item, "rule-name-taken", message, key=f"{key}[{at}]", hint=hint)
             names.setdefault(rule.name, item.line)
             rules.append(rule)
-        return () if self.faults.faults else tuple(rules)
+        return () if self.faults else tuple(rules)
 
     def _read_rule(self, node: Node, key: str, default_name: str) -> Rule | None:
-        found = self.faults.mapping(node, key, ("name", "allow", "deny", "to", "require"), _UNBUILT_RULE)
+        found = self._nodes.mapping(node, key, ("name", "allow", "deny", "to", "require"), _UNBUILT_RULE)
         name = self._read_rule_name(found["name"], f"{key}.name") if "name" in found else default_name
         effects = [effect for effect in Effect if effect.value in found]
         if len(effects) != 1:
             message = "a rule says either `allow` or `deny`"
             hint = "make two rules of it" if effects else "write `allow: {groups: [...]}`"
-            self.faults.add(node, "rule-effect", message, key=key, hint=hint)
+            self._nodes.add_fault(node, "rule-effect", message, key=key, hint=hint)
             return None
         word = effects[0].value
-        selector = read_selector(self.faults, found[word], f"{key}.{word}")
+        selector = read_selector(self._nodes, found[word], f"{key}.{word}")
         if selector is not None and selector.unissued and len(self._trust) > 1:
             message = (
                 f"{selector.unissued[0]} without an issuer: {' and '.join(self._trust)} may each certify it"
             )
             hint = "add `issuer: [aut_...]` to `certificate`; `doorward ca list` shows the ids"
-            self.faults.add(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)
+            self._nodes.add_fault(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)
         residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
         asked = (
             self._read_require(found["require"], f"{key}.require", effects[0]) if "require" in found else ()
@@ -229,10 +240,10 @@ class DocumentReader:
 
     def _read_require(self, node: Node, key: str, effect: Effect) -> frozenset[Requirement]:
         if effect is Effect.ALLOW:
-            return read_requirements(self.faults, node, key)
+            return read_requirements(self._nodes, node, key)
         message = "a rule that denies asks for nothing: it would deny those who show a factor"
         hint = "put `require` into the rule that allows"
-        self.faults.add(node, "requirement-unwanted", message, key=key, hint=hint)
+        self._nodes.add_fault(node, "requirement-unwanted", message, key=key, hint=hint)
         return frozenset()
 
     def _check_owned(
@@ -242,31 +253,31 @@ class DocumentReader:
         if judged and any(pattern.owned for rule in rules for pattern in rule.residual.paths):
             message = f"{OWNER} in a path is not built yet where `Destination` is judged"
             hint = "take `destination` out of `headers`, or write the paths without it"
-            self.faults.add(found["rules"], "not-built-yet", message, key=f"{key}.rules", hint=hint)
+            self._nodes.add_fault(found["rules"], "not-built-yet", message, key=f"{key}.rules", hint=hint)
 
     def _read_rule_name(self, node: Node, key: str) -> str:
-        text = self.faults.text(node, key)
+        text = self._nodes.text(node, key)
         name = text.value if text else ""
         if text and (len(name) > _RULE_NAME_LIMIT or not name.isprintable() or name != name.strip()):
             message = "this is not a usable rule name"
             hint = f"write one line of printable text, at most {_RULE_NAME_LIMIT} characters"
-            self.faults.add(node, "rule-name-malformed", message, key=key, hint=hint)
+            self._nodes.add_fault(node, "rule-name-malformed", message, key=key, hint=hint)
         return name
 
     def _read_names(self, node: Node, key: str) -> frozenset[str]:
         names = set()
-        for text in self.faults.texts(node, key):
+        for text in self._nodes.texts(node, key):
             try:
                 names.add(parse_principal_name(text.value))
             except MalformedInput as error:
-                self.faults.add_malformed(text, error, key=key)
+                self._nodes.add_malformed(text, error, key=key)
         return frozenset(names)
 
     def _read_residual(self, node: Node, key: str) -> Residual | None:
-        found = self.faults.mapping(node, key, ("methods", "paths"))
+        found = self._nodes.mapping(node, key, ("methods", "paths"))
         if not found:
             hint = "name methods or paths; leave `to` out for every request"
-            self.faults.add(node, "residual-empty", "`to` names nothing", key=key, hint=hint)
+            self._nodes.add_fault(node, "residual-empty", "`to` names nothing", key=key, hint=hint)
             return None
         methods = self._read_methods(found["methods"], f"{key}.methods") if "methods" in found else None
         paths = self._read_paths(found["paths"], f"{key}.paths") if "paths" in found else (EVERY_PATH,)
@@ -276,10 +287,10 @@ class DocumentReader:
 
     def _read_methods(self, node: Node, key: str) -> frozenset[str]:
         methods = set()
-        for text in self.faults.texts(node, key):
+        for text in self._nodes.texts(node, key):
             if text.value == "CONNECT":
                 message, hint = "rules about CONNECT are not built yet", "leave it out; it is refused"
-                self.faults.add(text, "not-built-yet", message, key=key, hint=hint)
+                self._nodes.add_fault(text, "not-built-yet", message, key=key, hint=hint)
             elif METHOD.fullmatch(text.value):
                 methods.add(text.value)
             else:
@@ -293,16 +304,16 @@ class DocumentReader:
                     )
                 )
                 message = f"{text.value!r} is not a method"
-                self.faults.add(text, "method-malformed", message, key=key, hint=hint)
+                self._nodes.add_fault(text, "method-malformed", message, key=key, hint=hint)
         return frozenset(methods)
 
     def _read_paths(self, node: Node, key: str) -> tuple[PathPattern, ...]:
         patterns = []
-        for text in self.faults.texts(node, key):
+        for text in self._nodes.texts(node, key):
             try:
                 patterns.append(PathPattern(text.value))
             except MalformedInput as error:
-                self.faults.add_malformed(text, error, key=key)
+                self._nodes.add_malformed(text, error, key=key)
         return tuple(patterns)
 
 

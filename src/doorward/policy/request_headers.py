@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from doorward.policy.faults import FaultList, suggest
+from doorward.policy.node_reader import NodeReader, suggest
 from doorward.policy.normalisation import NormalisedPath, decode_segments, fault_of
 from doorward.policy.yaml_tree import Node
 
@@ -95,25 +95,25 @@ def parse_destination(value: str, hosts: Collection[str]) -> NormalisedPath | No
     return None if fault_of(path) else NormalisedPath(path, decode_segments(path))
 
 
-def read_header_options(node: Node, key: str, faults: FaultList) -> HeaderOptions:
-    """Return what the `headers` of an application say; faults are noted."""
-    found = faults.mapping(node, key, ("destination", "pass"))
+def read_header_options(node: Node, key: str, reader: NodeReader) -> HeaderOptions:
+    """Return what the `headers` of an application say; note faults."""
+    found = reader.mapping(node, key, ("destination", "pass"))
     judged = False
     if "destination" in found:
-        text = faults.text(found["destination"], f"{key}.destination")
+        text = reader.text(found["destination"], f"{key}.destination")
         judged = text is not None and text.value == "judge"
         if text and text.value not in ("judge", "refuse"):
             message = f"{text.value!r} is not a way to treat Destination"
             hint = "write judge, or refuse, which is the default"
-            faults.add(text, "unknown-value", message, key=f"{key}.destination", hint=hint)
+            reader.add_fault(text, "unknown-value", message, key=f"{key}.destination", hint=hint)
     passed = set()
-    for text in faults.texts(found["pass"], f"{key}.pass") if "pass" in found else ():
+    for text in reader.texts(found["pass"], f"{key}.pass") if "pass" in found else ():
         if text.value.lower() in PASSABLE:
             passed.add(text.value.lower())
         else:
             message = f"{text.value!r} is not a header that can be passed"
             hint = suggest(text.value.lower(), PASSABLE)
-            faults.add(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
+            reader.add_fault(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
     return HeaderOptions(destination=judged, passed=frozenset(passed))
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from doorward.core.errors import MalformedInput
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
-from doorward.policy.faults import FaultList, suggest
+from doorward.policy.node_reader import NodeReader, suggest
 from doorward.policy.requirements import (
     ANY_FACTOR,
     KINDS_OF_LEVEL,
@@ -36,61 +36,61 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 FACTOR_WORDS = (ANY_FACTOR, *sorted(kind.value for kind in SECOND_FACTORS))
 
 
-def read_requirements(faults: FaultList, node: Node, key: str) -> frozenset[Requirement]:
-    """Return what `require` of an allow rule says; what is wrong goes to `faults`.
+def read_requirements(reader: NodeReader, node: Node, key: str) -> frozenset[Requirement]:
+    """Return what `require` of an allow rule says; note faults.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         node: one requirement, or a list of them that must all be met.
         key: its path in the document.
     """
     if not isinstance(node, Sequence):
-        one = _read_requirement(faults, node, key)
+        one = _read_requirement(reader, node, key)
         return frozenset() if one is None else frozenset({one})
     if not 1 <= len(node.items) <= MOST_REQUIREMENTS:
         message = f"a rule has 1 to {MOST_REQUIREMENTS} requirements, and here are {len(node.items)}"
         hint = "leave `require` out if the certificate alone is enough"
-        faults.add(node, "requirement-malformed", message, key=key, hint=hint)
+        reader.add_fault(node, "requirement-malformed", message, key=key, hint=hint)
         return frozenset()
     found = set()
     for at, item in enumerate(node.items):
-        one = _read_requirement(faults, item, f"{key}[{at}]")
+        one = _read_requirement(reader, item, f"{key}[{at}]")
         if one in found:
-            message, hint = f"{one} stands here twice", "keep one"
-            faults.add(item, "duplicate-value", message, key=f"{key}[{at}]", hint=hint)
+            message, hint = f"{one} appears here twice", "keep one"
+            reader.add_fault(item, "duplicate-value", message, key=f"{key}[{at}]", hint=hint)
         elif one is not None:
             found.add(one)
     return frozenset(found)
 
 
-def _read_requirement(faults: FaultList, node: Node, key: str) -> Requirement | None:
-    before = len(faults.faults)
-    found = faults.mapping(node, key, ("factor", "level", "within"), example=_EXAMPLES)
-    if len(faults.faults) == before and ("factor" in found) is ("level" in found):
+def _read_requirement(reader: NodeReader, node: Node, key: str) -> Requirement | None:
+    before = len(reader.faults)
+    found = reader.mapping(node, key, ("factor", "level", "within"), example=_EXAMPLES)
+    if len(reader.faults) == before and ("factor" in found) is ("level" in found):
         message = "a requirement says either `factor` or `level`"
-        faults.add(node, "requirement-malformed", message, key=key, hint=f"write {_EXAMPLES}")
-    factor = read_factor(faults, found["factor"], f"{key}.factor") if "factor" in found else None
-    level = _read_level(faults, found["level"], f"{key}.level") if "level" in found else 0
-    within = _read_within(faults, found["within"], f"{key}.within") if "within" in found else None
-    if len(faults.faults) > before:
+        reader.add_fault(node, "requirement-malformed", message, key=key, hint=f"write {_EXAMPLES}")
+    factor = read_factor(reader, found["factor"], f"{key}.factor") if "factor" in found else None
+    level = _read_level(reader, found["level"], f"{key}.level") if "level" in found else 0
+    within = _read_within(reader, found["within"], f"{key}.within") if "within" in found else None
+    if len(reader.faults) > before:
         return None
     return Requirement(factor=factor, level=level, within=within)
 
 
-def read_factor(faults: FaultList, node: Node, key: str) -> FactorKind | None:
+def read_factor(reader: NodeReader, node: Node, key: str) -> FactorKind | None:
     """Return the kind of factor that a word names; None for `any`, and for a fault."""
-    text = faults.text(node, key)
+    text = reader.text(node, key)
     if text is None or text.value == ANY_FACTOR:
         return None
     if text.value in FACTOR_WORDS:
         return FactorKind(text.value)
     message = f"there is no factor {text.value[:64]!r} that a rule may ask for"
-    faults.add(text, "factor-unknown", message, key=key, hint=suggest(text.value, FACTOR_WORDS))
+    reader.add_fault(text, "factor-unknown", message, key=key, hint=suggest(text.value, FACTOR_WORDS))
     return None
 
 
-def _read_level(faults: FaultList, node: Node, key: str) -> int:
-    text = faults.text(node, key)
+def _read_level(reader: NodeReader, node: Node, key: str) -> int:
+    text = reader.text(node, key)
     if text is None:
         return 0
     for level in KINDS_OF_LEVEL:
@@ -98,17 +98,17 @@ def _read_level(faults: FaultList, node: Node, key: str) -> int:
             return level
     message = f"{text.value[:64]!r} is no level that a rule may ask for"
     hint = "write 2 (any second factor) or 3 (a passkey); leave `require` out for the certificate alone"
-    faults.add(text, "requirement-malformed", message, key=key, hint=hint)
+    reader.add_fault(text, "requirement-malformed", message, key=key, hint=hint)
     return 0
 
 
-def _read_within(faults: FaultList, node: Node, key: str) -> timedelta | None:
-    text = faults.text(node, key)
+def _read_within(reader: NodeReader, node: Node, key: str) -> timedelta | None:
+    text = reader.text(node, key)
     span = parse_time_span(text.value) if text else None
     if text and (span is None or not is_good_age(span)):
         message = f"{text.value[:64]!r} is not an age that a rule may ask for"
         hint = "write a number and s, m or h, such as 5m; 30s to 24h"
-        faults.add(text, "requirement-malformed", message, key=key, hint=hint)
+        reader.add_fault(text, "requirement-malformed", message, key=key, hint=hint)
     return span
 
 

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from doorward.policy.faults import FaultList
 from doorward.policy.model import AppPolicy, TcpUpstream, Upstream
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.scalars import render_list
 from doorward.policy.yaml_tree import Mapping, Node, Scalar, Sequence
 
@@ -50,52 +50,56 @@ _ALPN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}")
 _OF_REQUESTS = ("public", "cors", "headers", "paths", "limits")
 
 
-def read_alpn(faults: FaultList, found: dict[str, Node], key: str) -> tuple[str, ...]:
-    """Return the protocols that clients may offer, sorted; what is wrong goes to `faults`.
+def read_alpn(reader: NodeReader, found: dict[str, Node], key: str) -> tuple[str, ...]:
+    """Return the protocols that clients may offer, sorted; note faults.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         found: the entries of the application.
         key: its path in the document.
     """
     if "alpn" not in found:
         return ()
     names = set()
-    texts = faults.texts(found["alpn"], f"{key}.alpn")
+    texts = reader.texts(found["alpn"], f"{key}.alpn")
     if len(texts) > MOST_ALPN:
         message = f"{len(texts)} protocols are too many, at most {MOST_ALPN}"
-        faults.add(found["alpn"], "alpn-malformed", message, key=f"{key}.alpn", hint="make two applications")
+        reader.add_fault(
+            found["alpn"], "alpn-malformed", message, key=f"{key}.alpn", hint="make two applications"
+        )
     for text in texts:
         if WEB_PROTOCOLS.fullmatch(text.value.lower()):
             message = f"{text.value!r} cannot be offered here: any web page could then send bytes with a person's certificate"
             hint = "leave it out; for a web application write http:// as the upstream"
-            faults.add(text, "alpn-of-browsers", message, key=f"{key}.alpn", hint=hint)
+            reader.add_fault(text, "alpn-of-browsers", message, key=f"{key}.alpn", hint=hint)
         elif not _ALPN.fullmatch(text.value):
             message = f"{text.value[:80]!r} is not the name of a protocol"
             hint = "write a name as IANA lists it, such as postgresql or mqtt"
-            faults.add(text, "alpn-malformed", message, key=f"{key}.alpn", hint=hint)
+            reader.add_fault(text, "alpn-malformed", message, key=f"{key}.alpn", hint=hint)
         else:
             names.add(text.value)
     return tuple(sorted(names))
 
 
-def check_kind(faults: FaultList, found: dict[str, Node], key: str, upstream: Upstream | None) -> None:
+def check_kind(reader: NodeReader, found: dict[str, Node], key: str, upstream: Upstream | None) -> None:
     """Note a fault at each key and rule that the upstream's kind of application does not have."""
     if not isinstance(upstream, TcpUpstream):
         if upstream is not None and "alpn" in found:
             message = f"`alpn` is about TCP, and {upstream.url} is HTTP"
             hint = "leave it out, or write tcp://host:port"
-            faults.add(found["alpn"], "tcp-only", message, key=f"{key}.alpn", hint=hint)
+            reader.add_fault(found["alpn"], "tcp-only", message, key=f"{key}.alpn", hint=hint)
         return
     for word in _OF_REQUESTS:
         if word in found:
             message = f"`{word}` is about HTTP requests, and {upstream.url} is TCP"
             hint = "leave it out, or write http://host:port"
-            faults.add(found[word], "http-only", message, key=f"{key}.{word}", hint=hint)
+            reader.add_fault(found[word], "http-only", message, key=f"{key}.{word}", hint=hint)
     page = found.get("on_refusal")
     if isinstance(page, Scalar) and page.value == "page":
         message = f"a page is an answer to an HTTP request, and {upstream.url} is TCP"
-        faults.add(page, "http-only", message, key=f"{key}.on_refusal", hint="write alert, or leave it out")
+        reader.add_fault(
+            page, "http-only", message, key=f"{key}.on_refusal", hint="write alert, or leave it out"
+        )
     rules = found.get("rules")
     for at, rule in enumerate(rules.items if isinstance(rules, Sequence) else ()):
         for name, node in rule.entries if isinstance(rule, Mapping) else ():
@@ -105,7 +109,7 @@ def check_kind(faults: FaultList, found: dict[str, Node], key: str, upstream: Up
                     f"`{word}` is about HTTP requests; at a TCP application a rule is about whole connections"
                 )
                 hint = f"leave `{word}` out: the rule says who may connect"
-                faults.add(node, "http-only", message, key=f"{key}.rules[{at}].{word}", hint=hint)
+                reader.add_fault(node, "http-only", message, key=f"{key}.rules[{at}].{word}", hint=hint)
 
 
 def render_alpn(app: AppPolicy) -> list[str]:

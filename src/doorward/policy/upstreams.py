@@ -19,8 +19,8 @@ import re
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_dns_name
 from doorward.core.sockets import LONGEST_SOCKET_PATH
-from doorward.policy.faults import FaultList
 from doorward.policy.model import HttpUpstream, Scheme, TcpUpstream, UnixUpstream, Upstream, UpstreamTls
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.normalisation import fault_of
 from doorward.policy.yaml_tree import Mapping, Node
 
@@ -62,33 +62,33 @@ def parse_upstream(text: str) -> Upstream:
     return HttpUpstream(host=host, port=port, scheme=kind, base=_base(match[4] or ""), tls=tls)
 
 
-def read_upstream(faults: FaultList, node: Node, key: str) -> Upstream | None:
+def read_upstream(reader: NodeReader, node: Node, key: str) -> Upstream | None:
     """Return the upstream that a document says, as text or as a mapping; None, with a fault, if it cannot be."""
     options: dict[str, Node] = {}
     if isinstance(node, Mapping):
-        options = faults.mapping(node, key, ("url", *_TLS_KEYS))
+        options = reader.mapping(node, key, ("url", *_TLS_KEYS))
         if "url" not in options:
             hint = "write `url: https://host:port`"
-            faults.add(node, "missing-key", "this upstream has no `url`", key=key, hint=hint)
+            reader.add_fault(node, "missing-key", "this upstream has no `url`", key=key, hint=hint)
             return None
         node = options.pop("url")
-    text = faults.text(node, key)
+    text = reader.text(node, key)
     if text is None:
         return None
     try:
         upstream = parse_upstream(text.value)
     except MalformedInput as error:
-        faults.add_malformed(node, error, key=key)
+        reader.add_malformed(node, error, key=key)
         return None
-    return _with_tls(faults, upstream, options, key) if options else upstream
+    return _with_tls(reader, upstream, options, key) if options else upstream
 
 
-def check_base(faults: FaultList, node: Node, key: str, upstream: Upstream | None, *, judged: bool) -> None:
+def check_base(reader: NodeReader, node: Node, key: str, upstream: Upstream | None, *, judged: bool) -> None:
     """Note a fault if a base path meets a second path of the request: `Destination` would leave the base."""
     if judged and isinstance(upstream, HttpUpstream) and upstream.base:
         message = "a base path and `destination: judge` do not go together"
         hint = "take out one of them: nothing puts the base before the path in Destination"
-        faults.add(node, "base-with-destination", message, key=key, hint=hint)
+        reader.add_fault(node, "base-with-destination", message, key=key, hint=hint)
 
 
 def render_upstream(upstream: Upstream) -> str:
@@ -107,21 +107,21 @@ def _options(upstream: Upstream) -> dict[str, str]:
 
 
 def _with_tls(
-    faults: FaultList, upstream: Upstream, options: dict[str, Node], key: str
+    reader: NodeReader, upstream: Upstream, options: dict[str, Node], key: str
 ) -> HttpUpstream | None:
     if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
         for name, node in options.items():
             message = f"`{name}` is for https:// upstreams"
             hint = "leave it out, or write https:// if the application speaks TLS"
-            faults.add(node, "upstream-malformed", message, key=f"{key}.{name}", hint=hint)
+            reader.add_fault(node, "upstream-malformed", message, key=f"{key}.{name}", hint=hint)
         return None
     values = {}
     for name, node in options.items():
         try:
-            text = faults.text(node, f"{key}.{name}")
+            text = reader.text(node, f"{key}.{name}")
             values[name] = _option(name, text.value) if text else ""
         except MalformedInput as error:
-            faults.add_malformed(node, error, key=f"{key}.{name}")
+            reader.add_malformed(node, error, key=f"{key}.{name}")
     return HttpUpstream(
         host=upstream.host,
         port=upstream.port,

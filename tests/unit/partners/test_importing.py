@@ -239,7 +239,7 @@ def test_who_hears_a_new_partner_at_once_is_said() -> None:
     site = partner_site(publish=False)
     remove_partner(site.services, "clinic", actor=OPERATOR)
     done = site.bring_in()
-    assert done.value.heard_by == ("payments",)
+    assert done.value.trusting_applications == ("payments",)
     assert done.notes == ("heard at once: `trust` of payments names clinic already",)
     assert bring_in(found_world()).notes == ()
 

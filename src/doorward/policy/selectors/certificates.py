@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from doorward.core.certificate import VerifiedCertificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.policy.faults import suggest
+from doorward.policy.node_reader import suggest
 from doorward.policy.selectors.key import NamesKey
 from doorward.policy.selectors.name_patterns import (
     parse_dns_pattern,

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.scalars import render_list
 from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.yaml_tree import Node
@@ -42,7 +42,7 @@ class SelectorKey(ABC, Generic[V]):
     timed: bool = False
 
     @abstractmethod
-    def read(self, faults: FaultList, node: Node, key: str) -> V | None:
+    def read(self, reader: NodeReader, node: Node, key: str) -> V | None:
         """Return the value of a node; None, with faults at their places, if it has none. `key` is its path."""
 
     @abstractmethod
@@ -109,14 +109,14 @@ class NamesKey(SelectorKey[frozenset[str]]):
         self._facts = facts
         self._widen = widen
 
-    def read(self, faults: FaultList, node: Node, key: str) -> frozenset[str] | None:
+    def read(self, reader: NodeReader, node: Node, key: str) -> frozenset[str] | None:
         """Read a list of texts, or a single one."""
         names = set()
-        for text in faults.texts(node, key):
+        for text in reader.texts(node, key):
             try:
                 names.add(self._parse(text.value))
             except MalformedInput as error:
-                faults.add_malformed(text, error, key=key)
+                reader.add_malformed(text, error, key=key)
         return frozenset(names) or None
 
     def render(self, value: frozenset[str]) -> str:

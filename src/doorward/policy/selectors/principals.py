@@ -8,7 +8,7 @@ from __future__ import annotations
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_partner_principal_name, parse_principal_name
-from doorward.policy.faults import suggest
+from doorward.policy.node_reader import suggest
 from doorward.policy.selectors.key import NamesKey, either
 from doorward.policy.subject import Subject
 

@@ -15,7 +15,7 @@ from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueE
 
 from doorward.core.addresses import Network, unmap_ipv4
 from doorward.core.errors import MalformedInput
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.scalars import render_list
 from doorward.policy.selectors.key import SelectorKey, either
 from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
@@ -37,17 +37,19 @@ class SourceKey(SelectorKey[Networks]):
 
     word = "source"
 
-    def read(self, faults: FaultList, node: Node, key: str) -> Networks | None:
+    def read(self, reader: NodeReader, node: Node, key: str) -> Networks | None:
         """Read a list of networks, or a single one."""
         found = set()
-        for text in faults.texts(node, key):
+        for text in reader.texts(node, key):
             try:
                 found.add(parse_network(text.value))
             except MalformedInput as error:
-                faults.add_malformed(text, error, key=key)
+                reader.add_malformed(text, error, key=key)
         if len(found) > NETWORKS_LIMIT:
             message = f"a rule names {NETWORKS_LIMIT} networks at most"
-            faults.add(node, "too-many-networks", message, key=key, hint="join networks, or make two rules")
+            reader.add_fault(
+                node, "too-many-networks", message, key=key, hint="join networks, or make two rules"
+            )
         return tuple(sorted(found, key=_order)) or None
 
     def render(self, value: Networks) -> str:

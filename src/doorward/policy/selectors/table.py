@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from doorward.core.entities import PrincipalKind
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.selectors.certificates import CERTIFICATE, ISSUER, PROFILE
 from doorward.policy.selectors.key import EVERY_KIND, SelectorKey, either
 from doorward.policy.selectors.principals import GROUPS, KIND, NAMED
@@ -143,19 +143,19 @@ def select(words: dict[str, Hashable]) -> Selector:
     return Selector(conditions=tuple((key.word, words[key.word]) for key in KEYS if key.word in words))
 
 
-def read_selector(faults: FaultList, node: Node, key: str) -> Selector | None:
+def read_selector(reader: NodeReader, node: Node, key: str) -> Selector | None:
     """Return the selector of a mapping; None where there are faults.
 
     Args:
-        faults: the list of the document.
+        reader: reads nodes, and notes faults.
         node: what `allow` or `deny` says.
         key: its path in the document.
     """
-    found = _entries(faults, node, key)
-    values = {word: BY_WORD[word].read(faults, value, f"{key}.{word}") for word, value in found.items()}
+    found = _entries(reader, node, key)
+    values = {word: BY_WORD[word].read(reader, value, f"{key}.{word}") for word, value in found.items()}
     if not found:
         hint = f"{_hint(_top_words())}; everybody is `kind: [person, device, service]`"
-        faults.add(node, "selector-empty", "this rule selects nobody in particular", key=key, hint=hint)
+        reader.add_fault(node, "selector-empty", "this rule selects nobody in particular", key=key, hint=hint)
     good = {word: value for word, value in values.items() if value is not None}
     if not good or len(good) < len(values):
         return None
@@ -163,22 +163,22 @@ def read_selector(faults: FaultList, node: Node, key: str) -> Selector | None:
         return select(good)
     except ValueError as error:
         hint = "all keys of a rule must hold for one principal at once: make a rule for each kind"
-        faults.add(node, "selector-impossible", f"this can never hold: {error}", key=key, hint=hint)
+        reader.add_fault(node, "selector-impossible", f"this can never hold: {error}", key=key, hint=hint)
         return None
 
 
-def _entries(faults: FaultList, node: Node, key: str) -> dict[str, Node]:
+def _entries(reader: NodeReader, node: Node, key: str) -> dict[str, Node]:
     """Return the node of each word; `certificate.issuer` stands in a mapping of its own."""
     folders = {word.partition(".")[0] for word in BY_WORD if "." in word}
     found = {}
-    for word, value in faults.mapping(node, key, _top_words()).items():
+    for word, value in reader.mapping(node, key, _top_words()).items():
         if word not in folders:
             found[word] = value
             continue
         inner = [one.removeprefix(f"{word}.") for one in BY_WORD if one.startswith(f"{word}.")]
-        entries = faults.mapping(value, f"{key}.{word}", inner)
+        entries = reader.mapping(value, f"{key}.{word}", inner)
         if isinstance(value, Mapping) and not value.entries:
-            faults.add(
+            reader.add_fault(
                 value, "selector-empty", f"`{word}` asks for nothing", key=f"{key}.{word}", hint=_hint(inner)
             )
         found |= {f"{word}.{one}": below for one, below in entries.items()}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Hashable
 from datetime import datetime
 
-from doorward.policy.faults import FaultList, suggest
+from doorward.policy.node_reader import NodeReader, suggest
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.key import SelectorKey
 from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
@@ -26,14 +26,14 @@ class TimeKey(SelectorKey[TimeWindow]):
     word = "time"
     timed = True
 
-    def read(self, faults: FaultList, node: Node, key: str) -> TimeWindow | None:
+    def read(self, reader: NodeReader, node: Node, key: str) -> TimeWindow | None:
         """Read the mapping; `days` is every day and `from` and `to` are the whole day where they are left out."""
-        found = faults.mapping(node, key, ("days", "from", "to", "zone"))
-        days = _read_days(faults, found["days"], f"{key}.days") if "days" in found else tuple(range(7))
-        begin = _read_clock(faults, found["from"], f"{key}.from") if "from" in found else 0
-        end = _read_clock(faults, found["to"], f"{key}.to") if "to" in found else DAY_MINUTES
+        found = reader.mapping(node, key, ("days", "from", "to", "zone"))
+        days = _read_days(reader, found["days"], f"{key}.days") if "days" in found else tuple(range(7))
+        begin = _read_clock(reader, found["from"], f"{key}.from") if "from" in found else 0
+        end = _read_clock(reader, found["to"], f"{key}.to") if "to" in found else DAY_MINUTES
         if begin == DAY_MINUTES:
-            faults.add(
+            reader.add_fault(
                 found["from"],
                 "window-malformed",
                 "a day begins at 00:00",
@@ -41,7 +41,7 @@ class TimeKey(SelectorKey[TimeWindow]):
                 hint='write "00:00"',
             )
             return None
-        zone = self._read_zone(faults, node, found.get("zone"), key)
+        zone = self._read_zone(reader, node, found.get("zone"), key)
         if not days or begin is None or end is None or not zone:
             return None
         try:
@@ -49,21 +49,21 @@ class TimeKey(SelectorKey[TimeWindow]):
             return TimeWindow(days=days, begin=begin, end=end or DAY_MINUTES, zone=zone)
         except ValueError as error:
             hint = "write a `from` and a `to` that differ; leave `time` out for always"
-            faults.add(node, "window-malformed", f"this is no window: {error}", key=key, hint=hint)
+            reader.add_fault(node, "window-malformed", f"this is no window: {error}", key=key, hint=hint)
             return None
 
-    def _read_zone(self, faults: FaultList, node: Node, zone: Node | None, key: str) -> str:
+    def _read_zone(self, reader: NodeReader, node: Node, zone: Node | None, key: str) -> str:
         if zone is None:
             hint = "write `zone: Europe/Berlin`, or `zone: UTC`: a clock shows another time in another place"
-            faults.add(node, "missing-key", "there is no `zone`", key=f"{key}.zone", hint=hint)
+            reader.add_fault(node, "missing-key", "there is no `zone`", key=f"{key}.zone", hint=hint)
             return ""
-        text = faults.text(zone, f"{key}.zone")
+        text = reader.text(zone, f"{key}.zone")
         if text is None:
             return ""
         if find_zone(text.value) is None:
             message = f"there is no time zone {text.value[:64]!r}"
             hint = suggest(text.value[:64], _COMMON_ZONES)
-            faults.add(zone, "time-zone-unknown", message, key=f"{key}.zone", hint=hint)
+            reader.add_fault(zone, "time-zone-unknown", message, key=f"{key}.zone", hint=hint)
             return ""
         return text.value
 
@@ -102,16 +102,16 @@ class TimeKey(SelectorKey[TimeWindow]):
         return f"time: it is {DAYS[wall.weekday()]} {wall:%H:%M} in {value.zone}, wants {self.render(value)}"
 
 
-def _read_days(faults: FaultList, node: Node, key: str) -> tuple[int, ...]:
+def _read_days(reader: NodeReader, node: Node, key: str) -> tuple[int, ...]:
     """Read days and spans of days: `mon`, `mon-fri`, `fri-mon`."""
     found: set[int] = set()
-    for text in faults.texts(node, key):
+    for text in reader.texts(node, key):
         first, dash, last = text.value.partition("-")
         ends = [first, last] if dash else [first]
         wrong = next((one for one in ends if one not in DAYS), None)
         if wrong is not None:
             message = f"there is no day {wrong[:16]!r}"
-            faults.add(
+            reader.add_fault(
                 text, "unknown-value", message, key=key, hint=f"write {', '.join(DAYS)}, or a span: mon-fri"
             )
             continue
@@ -120,14 +120,14 @@ def _read_days(faults: FaultList, node: Node, key: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _read_clock(faults: FaultList, node: Node, key: str) -> int | None:
+def _read_clock(reader: NodeReader, node: Node, key: str) -> int | None:
     """Read `HH:MM` as minutes; `24:00` is the end of a day."""
     text = node.value if isinstance(node, Scalar) else ""
     match = _CLOCK.fullmatch(text)
     minutes = int(match[1]) * 60 + int(match[2]) if match else DAY_MINUTES + 1
     if minutes > DAY_MINUTES:
         hint = 'write hours and minutes with two digits each, such as "08:30"; the end of a day is "24:00"'
-        faults.add(node, "window-malformed", f"{text[:16]!r} is no time of day", key=key, hint=hint)
+        reader.add_fault(node, "window-malformed", f"{text[:16]!r} is no time of day", key=key, hint=hint)
         return None
     return minutes
 

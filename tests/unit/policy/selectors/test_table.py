@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.policy.faults import FaultList
+from doorward.policy.node_reader import NodeReader
 from doorward.policy.selectors.key import SelectorKey
 from doorward.policy.selectors.table import KEYS, Selector, select
 from doorward.policy.subject import Subject, Truth
@@ -56,8 +56,8 @@ class _Initial(SelectorKey[str]):
 
     word = "initial"
 
-    def read(self, faults: FaultList, node: Node, key: str) -> str | None:
-        text = faults.text(node, key)
+    def read(self, reader: NodeReader, node: Node, key: str) -> str | None:
+        text = reader.text(node, key)
         return text.value if text else None
 
     def render(self, value: str) -> str:
