@@ -86,21 +86,7 @@ def compile_snapshot(
         xds: the folder that this Envoy watches.
         epoch: the number of this run of Envoy.
     """
-    wanted, limits, names = settings_hosts(snapshot, settings), settings.limits, snapshot.names
-    enrol = [
-        OpenDoor(
-            id=ENROL_CHAIN,
-            name="enrolment",
-            host=wanted[ENROL_PURPOSE][0],
-            socket=settings.enrol_socket,
-            certificate=certificate,
-            routes=ENROLMENT_ROUTES,
-            connections=limits.enrol_connections,
-            body_bytes=limits.enrol_body_bytes,
-        )
-        for purpose, certificate in ready.items()
-        if purpose == ENROL_PURPOSE
-    ]
+    wanted, names = settings_hosts(snapshot, settings), snapshot.names
     plan = build_plan(
         snapshot.document,
         tenant=TENANT,
@@ -113,8 +99,8 @@ def compile_snapshot(
         paths=GatewayPaths(
             authorizer_socket=settings.authorizer_socket, log_file=settings.log_file, xds=str(xds)
         ),
-        open_doors=enrol,
-        limits=limits,
+        open_doors=_enrolment_doors(wanted, ready, settings),
+        limits=settings.limits,
         epoch=epoch,
         hsts=settings.hsts,
         public_ports=settings.public_ports,
@@ -134,6 +120,26 @@ def compile_snapshot(
         purposes=frozenset(wanted),
         missing=missing_hosts(wanted, ready),
     )
+
+
+def _enrolment_doors(
+    wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate], settings: DoorSettings
+) -> list[OpenDoor]:
+    """Return the enrolment door; nothing until it has a certificate."""
+    if ENROL_PURPOSE not in ready:
+        return []
+    return [
+        OpenDoor(
+            id=ENROL_CHAIN,
+            name="enrolment",
+            host=wanted[ENROL_PURPOSE][0],
+            socket=settings.enrol_socket,
+            certificate=ready[ENROL_PURPOSE],
+            routes=ENROLMENT_ROUTES,
+            connections=settings.limits.enrol_connections,
+            body_bytes=settings.limits.enrol_body_bytes,
+        )
+    ]
 
 
 def settings_hosts(snapshot: PolicySnapshot, settings: DoorSettings) -> dict[str, tuple[str, ...]]:
