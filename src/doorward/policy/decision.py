@@ -38,7 +38,7 @@ from doorward.policy.findings import (
     selects,
 )
 from doorward.policy.grants import grant_id, grants_fit
-from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Term
+from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, RequestPattern
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import owner_segment, pattern_of
 from doorward.policy.request_paths import find_open_path, name_paths
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionPermissions:
-    """What one connection may do: sorted ids for Envoy, and terms by which two values are compared.
+    """What one connection may do: sorted ids for Envoy, and patterns by which two values are compared.
 
     `principal_status` is `PRINCIPAL_ACTIVE`, or the reason why the principal may have no permissions. `changes_at` is
     the first moment (UTC) at which the connection must be judged again although no fact changed. `loses_at` is the
@@ -76,8 +76,8 @@ class ConnectionPermissions:
     """
 
     grants: tuple[str, ...]
-    allowed: frozenset[Term]
-    denied: frozenset[Term]
+    allowed: frozenset[RequestPattern]
+    denied: frozenset[RequestPattern]
     principal_status: Reason
     changes_at: datetime | None = None
     loses_at: datetime | None = None
@@ -162,17 +162,20 @@ def _permissions_now(
         )
     owner = owner_segment(subject.principal.name)
     grants: set[str] = set()
-    terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_patterns(app)), Effect.DENY: set()}
+    patterns: dict[Effect, set[RequestPattern]] = {
+        Effect.ALLOW: set(public_patterns(app)),
+        Effect.DENY: set(),
+    }
     for rule in app.rules:
         selected = selects(rule, subject)
         if selected is (rule.effect is Effect.ALLOW):
             grants.add(grant_id(tenant, application_id, rule.effect, rule.selector))
         if selected:
-            terms[rule.effect] |= rule.residual.terms_of(owner)
+            patterns[rule.effect] |= rule.residual.patterns_of(owner)
     return ConnectionPermissions(
         grants=tuple(sorted(grants)),
-        allowed=frozenset(terms[Effect.ALLOW]),
-        denied=frozenset(terms[Effect.DENY]),
+        allowed=frozenset(patterns[Effect.ALLOW]),
+        denied=frozenset(patterns[Effect.DENY]),
         principal_status=status,
     )
 
@@ -184,27 +187,27 @@ def anonymous_permissions(app: AppPolicy) -> ConnectionPermissions:
     )
 
 
-def public_patterns(app: AppPolicy) -> frozenset[Term]:
-    """Return the public paths as terms: every method on each."""
-    return frozenset(Term("*", pattern.text) for pattern in app.public)
+def public_patterns(app: AppPolicy) -> frozenset[RequestPattern]:
+    """Return the public paths as patterns: every method on each."""
+    return frozenset(RequestPattern("*", pattern.text) for pattern in app.public)
 
 
 def loses_permissions(old: ConnectionPermissions, new: ConnectionPermissions) -> bool:
     """Say whether anything that `old` let through might be refused by `new`.
 
-    Conservative: a loss is never missed, but a rewording that no term covers counts as one.
+    Conservative: a loss is never missed, but a rewording that no pattern covers counts as one.
     """
     # A deny that met nothing allowed before takes nothing away, nor does one that was there before: only
     # what is new is compared, because a document may have thousands of both.
     added = new.denied - old.denied
-    biting = frozenset(one for one in added if any(_terms_meet(one, other) for other in old.allowed))
+    biting = frozenset(one for one in added if any(_overlap(one, other) for other in old.allowed))
     return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(biting, by=old.denied)
 
 
 def check_admission(permissions: ConnectionPermissions) -> AdmissionVerdict:
     """Say whether a connection with these permissions is worth keeping: could any request pass?
 
-    Conservative the other way round: a connection is kept unless every allowed term is denied.
+    Conservative the other way round: a connection is kept unless every allowed pattern is denied.
     """
     if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
         return AdmissionVerdict(outcome=Outcome.BAD, reasons=(permissions.principal_status,))
@@ -398,12 +401,12 @@ def _combine(findings: tuple[RuleFinding, ...]) -> tuple[Outcome, Reason, tuple[
     return Outcome.BAD, Reason.NO_RULE_MATCHED, ()
 
 
-def _all_covered(terms: frozenset[Term], *, by: frozenset[Term]) -> bool:
-    """Say whether each term lies within a single one of the others; one that requires more covers less."""
-    return all(any(_term_covers(wide, narrow) for wide in by) for narrow in terms - by)
+def _all_covered(patterns: frozenset[RequestPattern], *, by: frozenset[RequestPattern]) -> bool:
+    """Say whether each pattern lies within a single one of the others; one that requires more covers less."""
+    return all(any(_covers(wide, narrow) for wide in by) for narrow in patterns - by)
 
 
-def _term_covers(wide: Term, narrow: Term) -> bool:
+def _covers(wide: RequestPattern, narrow: RequestPattern) -> bool:
     every = wide.method == "*" and narrow.method not in ECHOING_METHODS
     if not (every or wide.method == narrow.method):
         return False
@@ -413,6 +416,6 @@ def _term_covers(wide: Term, narrow: Term) -> bool:
     return asks_no_more and pattern_of(wide.pattern).covers(pattern_of(narrow.pattern))
 
 
-def _terms_meet(one: Term, other: Term) -> bool:
+def _overlap(one: RequestPattern, other: RequestPattern) -> bool:
     methods_meet = "*" in (one.method, other.method) or one.method == other.method
     return methods_meet and pattern_of(one.pattern).overlaps(pattern_of(other.pattern))

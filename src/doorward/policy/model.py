@@ -48,7 +48,7 @@ class OnRefusal(Enum):
     PAGE = "page"
 
 
-class Term(NamedTuple):
+class RequestPattern(NamedTuple):
     """One atom of authority: a method (`*` = any) on the paths of one pattern, if the requirements are met."""
 
     method: str
@@ -154,13 +154,13 @@ def place_of(upstream: Upstream) -> str | tuple[str, int]:
 class Residual:
     """The request part of a rule: `methods` (None = any, case-sensitive), `paths` (any of them), `requirements` (all).
 
-    `terms` are its atoms: each method with each pattern.
+    `patterns` are its atoms: each method with each pattern.
     """
 
     methods: frozenset[str] | None = None
     paths: tuple[PathPattern, ...] = (EVERY_PATH,)
     requirements: frozenset[Requirement] = frozenset()
-    terms: frozenset[Term] = field(init=False, compare=False, repr=False)
+    patterns: frozenset[RequestPattern] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.methods is not None and not self.methods:
@@ -168,10 +168,12 @@ class Residual:
         if not self.paths:
             raise ValueError("a residual without paths never holds")
         methods = ("*",) if self.methods is None else self.methods
-        terms = frozenset(
-            Term(method, pattern.text, self.requirements) for method in methods for pattern in self.paths
+        patterns = frozenset(
+            RequestPattern(method, pattern.text, self.requirements)
+            for method in methods
+            for pattern in self.paths
         )
-        object.__setattr__(self, "terms", terms)
+        object.__setattr__(self, "patterns", patterns)
 
     def matches_method(self, method: str, effect: Effect) -> bool:
         """Say whether the method is within this residual of a rule with this effect."""
@@ -183,12 +185,12 @@ class Residual:
         """Say whether the normalised path is within this residual; `owner` is the principal's segment."""
         return any(pattern.matches(path, owner) for pattern in self.paths)
 
-    def terms_of(self, owner: str) -> frozenset[Term]:
+    def patterns_of(self, owner: str) -> frozenset[RequestPattern]:
         """Return the atoms as they are for one principal."""
         if not any(pattern.owned for pattern in self.paths):
-            return self.terms
-        owned = ((term, pattern_of(term.pattern).owned_by(owner)) for term in self.terms)
-        return frozenset(term._replace(pattern=one.text) for term, one in owned if one is not None)
+            return self.patterns
+        owned = ((one, pattern_of(one.pattern).owned_by(owner)) for one in self.patterns)
+        return frozenset(one._replace(pattern=mine.text) for one, mine in owned if mine is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

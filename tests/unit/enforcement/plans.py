@@ -36,7 +36,7 @@ CERTIFICATE = ServerCertificate(
 )
 
 
-def term(
+def door_rule(
     id_: str,
     *paths: str,
     effect: Effect = Effect.ALLOW,
@@ -44,7 +44,7 @@ def term(
     aliases: Sequence[str] = (),
     require: Sequence[Requirement] = (),
 ) -> DoorRule:
-    """One rule term; no paths are every path."""
+    """One rule of a door; no paths are every path."""
     residual = Residual(
         methods=frozenset(methods) if methods else None,
         paths=tuple(PathPattern(one) for one in paths or ("/**",)),
@@ -79,7 +79,7 @@ def tcp_door(**changed: Any) -> TcpDoor:
         "name": "mqtt",
         "hosts": ("app.test",),
         "upstream": TcpUpstream(host="127.0.0.1", port=1883),
-        "rules": (term("gsensor"), term("clost", effect=Effect.DENY, aliases=("told",))),
+        "rules": (door_rule("gsensor"), door_rule("clost", effect=Effect.DENY, aliases=("told",))),
         "certificate": CERTIFICATE,
         "alpn": ("mqtt", "x-mqtt"),
     }
@@ -115,11 +115,11 @@ SESSIONS = SessionPlan(
 def small_plan(**changed: Any) -> GatewayPlan:
     """Two doors and the enrolment door."""
     first = door(
-        term("gread", "/accounts/**", methods=("GET", "HEAD")),
-        term("gsend", "/transfers", "/x/*/y", methods=("POST",), aliases=("told",)),
-        term("cclosed", "/accounts/secret/**", effect=Effect.DENY),
+        door_rule("gread", "/accounts/**", methods=("GET", "HEAD")),
+        door_rule("gsend", "/transfers", "/x/*/y", methods=("POST",), aliases=("told",)),
+        door_rule("cclosed", "/accounts/secret/**", effect=Effect.DENY),
     )
-    second = door(term("gall"), id_="app_web", name="web", upstream=UnixUpstream(path="/run/web.sock"))
+    second = door(door_rule("gall"), id_="app_web", name="web", upstream=UnixUpstream(path="/run/web.sock"))
     values: dict[str, Any] = {
         "listen": (SocketAddress(host="127.0.0.1", port=8443),),
         "trust": ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),

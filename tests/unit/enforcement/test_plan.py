@@ -27,7 +27,7 @@ from doorward.policy.grants import grant_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
-from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, door_rule, small_plan
 
 STAFF = select({"groups": frozenset({"staff"})})
 PEOPLE = select({"kind": frozenset({"person"})})
@@ -91,8 +91,8 @@ def test_a_rule_with_a_requirement_is_a_term_with_it() -> None:
     needing = Residual(requirements=frozenset({Requirement(factor=FactorKind.WEBAUTHN)}))
     rules = (Rule(name="one", effect=Effect.ALLOW, selector=STAFF, residual=needing),)
     app = replace(DOCUMENT.apps[0], rules=rules)
-    (term,) = build_door(app, "ten_default", "app_web", CERTIFICATE).rules
-    assert term.residual == needing
+    (door_rule,) = build_door(app, "ten_default", "app_web", CERTIFICATE).rules
+    assert door_rule.residual == needing
 
 
 def test_an_application_without_a_certificate_waits() -> None:
@@ -203,7 +203,7 @@ def test_socket_paths_have_a_length() -> None:
 
 def test_a_term_keeps_what_it_was_given() -> None:
     """The helper of these tests makes what it says."""
-    assert term("g", "/a", methods=("GET",)).residual.methods == frozenset({"GET"})
+    assert door_rule("g", "/a", methods=("GET",)).residual.methods == frozenset({"GET"})
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from doorward.enforcement.envoy.resources import (
 from doorward.enforcement.envoy.version import version_gauge, version_of
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.model import Effect
-from tests.unit.enforcement.plans import PASSKEY, SESSIONS, door, every, small_plan, tcp_door, term
+from tests.unit.enforcement.plans import PASSKEY, SESSIONS, door, door_rule, every, small_plan, tcp_door
 
 GOLDEN = Path(__file__).parent / "golden" / "small_plan.json"
 
@@ -34,7 +34,7 @@ def test_the_rendering_is_the_golden_one() -> None:
 
     Write it anew with DOORWARD_WRITE_GOLDEN=1.
     """
-    asking = door(*small_plan().doors[0].rules, term("gvault", "/vault/**", require=(PASSKEY,)))
+    asking = door(*small_plan().doors[0].rules, door_rule("gvault", "/vault/**", require=(PASSKEY,)))
     plan = small_plan(doors=(tcp_door(), asking), sessions=SESSIONS)
     rendering = json.dumps(static_rendering(compiled(plan)), indent=1, sort_keys=True) + "\n"
     if os.environ.get("DOORWARD_WRITE_GOLDEN"):
@@ -52,7 +52,7 @@ def test_equal_plans_give_equal_bytes() -> None:
 def test_an_edit_of_rules_changes_one_file() -> None:
     """Neither chain nor neighbour hears of it."""
     plan = small_plan()
-    edited = replace(plan.doors[0], rules=(term("gother"),))
+    edited = replace(plan.doors[0], rules=(door_rule("gother"),))
     before, after = compiled(), compiled(replace(plan, doors=(edited, plan.doors[1])))
     changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
     assert changed == ["rds/app_pay.json"]
@@ -61,7 +61,7 @@ def test_an_edit_of_rules_changes_one_file() -> None:
 def test_an_edit_of_a_tcp_application_s_rules_changes_one_file() -> None:
     """Its rules are no part of the chain, so that its live connections go on (docs/design/0052)."""
     before = compiled(small_plan(doors=(tcp_door(),)))
-    edited = tcp_door(rules=(term("gother"), term("cnew", effect=Effect.DENY)))
+    edited = tcp_door(rules=(door_rule("gother"), door_rule("cnew", effect=Effect.DENY)))
     after = compiled(small_plan(doors=(edited,)))
     changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
     assert changed == ["ecds/app_mqtt.json"]
@@ -178,5 +178,5 @@ def test_versions_are_short_hashes() -> None:
 
 def test_a_plan_without_enrolment_has_no_open_door() -> None:
     """Nothing of it is left."""
-    text = json.dumps(static_rendering(compiled(small_plan(open_doors=(), doors=(door(term("g")),)))))
+    text = json.dumps(static_rendering(compiled(small_plan(open_doors=(), doors=(door(door_rule("g")),)))))
     assert "enrol" not in text

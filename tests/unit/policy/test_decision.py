@@ -22,9 +22,9 @@ from doorward.policy.model import (
     AppPolicy,
     Effect,
     HttpUpstream,
+    RequestPattern,
     Residual,
     Rule,
-    Term,
 )
 from doorward.policy.normalisation import PathFault, PathRefused
 from doorward.policy.paths import PathPattern
@@ -252,8 +252,8 @@ def test_loses_permissions() -> None:
     """Whoever lost a term or met a new deny lost something; whoever has as much or more did not."""
     wide = permissions(app(ALL), "admins")
     read = permissions(app(READ), "tellers")
-    reports = replace(read, denied=frozenset({Term("*", "/accounts/reports/**")}))
-    everything_denied = replace(read, denied=frozenset({Term("*", "/**")}))
+    reports = replace(read, denied=frozenset({RequestPattern("*", "/accounts/reports/**")}))
+    everything_denied = replace(read, denied=frozenset({RequestPattern("*", "/**")}))
     assert not loses_permissions(read, read)
     assert not loses_permissions(read, wide)
     assert loses_permissions(wide, read)
@@ -261,7 +261,9 @@ def test_loses_permissions() -> None:
     assert not loses_permissions(reports, read)
     assert loses_permissions(reports, everything_denied)
     assert not loses_permissions(everything_denied, reports)
-    elsewhere = replace(read, denied=frozenset({Term("*", "/transfers"), Term("POST", "/accounts/**")}))
+    elsewhere = replace(
+        read, denied=frozenset({RequestPattern("*", "/transfers"), RequestPattern("POST", "/accounts/**")})
+    )
     assert not loses_permissions(read, elsewhere)
     nothing = permissions(app(ALL))
     assert loses_permissions(read, nothing)
@@ -270,8 +272,8 @@ def test_loses_permissions() -> None:
 
 def test_methods_are_covered_by_any_method() -> None:
     """`*` covers each method, and no method covers `*`."""
-    anything = replace(permissions(app(ALL), "admins"), allowed=frozenset({Term("*", "/a")}))
-    reading = replace(anything, allowed=frozenset({Term("GET", "/a")}))
+    anything = replace(permissions(app(ALL), "admins"), allowed=frozenset({RequestPattern("*", "/a")}))
+    reading = replace(anything, allowed=frozenset({RequestPattern("GET", "/a")}))
     assert loses_permissions(anything, reading)
     assert not loses_permissions(reading, anything)
 
@@ -378,8 +380,10 @@ def test_losing_the_name_of_a_method_is_a_loss() -> None:
     assert decision.findings[0].why == "method TRACE must be named"
 
 
-def held_terms(*, allowed: frozenset[Term], denied: frozenset[Term]) -> ConnectionPermissions:
-    """Permissions of these terms."""
+def permissions_with(
+    *, allowed: frozenset[RequestPattern], denied: frozenset[RequestPattern]
+) -> ConnectionPermissions:
+    """Permissions of these patterns."""
     return ConnectionPermissions(
         grants=(), allowed=allowed, denied=denied, principal_status=Reason.PRINCIPAL_ACTIVE
     )
@@ -388,14 +392,16 @@ def held_terms(*, allowed: frozenset[Term], denied: frozenset[Term]) -> Connecti
 def test_thousands_of_terms_are_compared_in_time() -> None:
     """A follower compares each connection with each new policy: what both say alike costs nothing."""
 
-    def terms(word: str) -> frozenset[Term]:
-        return frozenset(Term("GET", f"/{word}/{at}") for at in range(5000))
+    def patterns(word: str) -> frozenset[RequestPattern]:
+        return frozenset(RequestPattern("GET", f"/{word}/{at}") for at in range(5000))
 
-    old = held_terms(allowed=terms("a"), denied=terms("d"))
-    new = held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/e")})
+    old = permissions_with(allowed=patterns("a"), denied=patterns("d"))
+    new = permissions_with(allowed=patterns("a"), denied=patterns("d") | {RequestPattern("GET", "/e")})
     began = time.process_time()
     assert not loses_permissions(old, new)
-    assert loses_permissions(old, held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/a/7")}))
+    assert loses_permissions(
+        old, permissions_with(allowed=patterns("a"), denied=patterns("d") | {RequestPattern("GET", "/a/7")})
+    )
     assert time.process_time() - began < 5
 
 

@@ -12,9 +12,9 @@ from doorward.policy.model import (
     Document,
     Effect,
     HttpUpstream,
+    RequestPattern,
     Residual,
     Rule,
-    Term,
     UnixUpstream,
 )
 from doorward.policy.normalisation import NormalisedPath
@@ -91,13 +91,13 @@ def test_residual() -> None:
     assert one.matches_path(here, "ann")
     assert not one.matches_path(NormalisedPath("/c", ("c",)), "ann")
     assert Residual().matches_method("ANY", Effect.ALLOW)
-    assert one.terms == {Term("GET", "/a"), Term("GET", "/b")}
-    assert Residual().terms == {Term("*", "/**")}
+    assert one.patterns == {RequestPattern("GET", "/a"), RequestPattern("GET", "/b")}
+    assert Residual().patterns == {RequestPattern("*", "/**")}
     mine = Residual(paths=(PathPattern("/{principal}/**"), PathPattern("/b")))
     assert mine.matches_path(here, "a")
     assert not mine.matches_path(here, "b")
-    assert mine.terms_of("ann") == {Term("*", "/ann/**"), Term("*", "/b")}
-    assert mine.terms_of(NO_OWNER) == {Term("*", "/b")}
+    assert mine.patterns_of("ann") == {RequestPattern("*", "/ann/**"), RequestPattern("*", "/b")}
+    assert mine.patterns_of(NO_OWNER) == {RequestPattern("*", "/b")}
 
 
 def test_impossible_residuals() -> None:

@@ -20,14 +20,14 @@ from doorward.enforcement.plan import HttpDoor, build_door
 from doorward.policy.document import parse_document
 from doorward.policy.paths import PathPattern
 from tests.unit.enforcement.envoy.test_rules import state_of
-from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, term
+from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, door_rule
 from tests.unit.enforcement.rbac import answer_of, route_of
 
 OWN = ("https://pay.test", "https://pay.test:8443")
 LISTED = ("https://b.example",)
-PLAIN = door(term("g"), own_origins=OWN)
+PLAIN = door(door_rule("g"), own_origins=OWN)
 OPENED = door(
-    term("g", "/x/**"),
+    door_rule("g", "/x/**"),
     own_origins=OWN,
     origins=LISTED,
     trust=TRUST,
@@ -202,7 +202,7 @@ def test_an_application_that_opens_nothing_but_itself_has_no_such_route() -> Non
 def test_a_door_for_anonymous_connections_has_an_unverified_chain() -> None:
     """Otherwise the handshake would end them; and the compiler gives it our own authorities to name."""
     with pytest.raises(ValueError, match="handshake"):
-        door(term("g"), origins=LISTED)
+        door(door_rule("g"), origins=LISTED)
     text = (
         "trust_domain: a.b\napps:\n  pay:\n    hosts: [pay.test]\n    upstream: http://127.0.0.1:1\n"
         "    public: [/x]\n"

@@ -23,7 +23,7 @@ from doorward.policy.normalisation import NormalisedPath, normalise
 from doorward.policy.request_headers import HeaderOptions
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
-from tests.unit.enforcement.plans import CERTIFICATE, OPEN_DOOR, TRUST, door, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, OPEN_DOOR, TRUST, door, door_rule, small_plan
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
 
 
@@ -36,7 +36,12 @@ def matches_of(*rules: object) -> list[tuple[str, list[str]]]:
 
 def test_rules_go_to_the_route_of_their_first_segment() -> None:
     """A request meets the rules that could concern it, and no others."""
-    rules = [term("ga", "/a/**"), term("gb", "/b/x", "/a"), term("gall", "/**"), term("groot", "/")]
+    rules = [
+        door_rule("ga", "/a/**"),
+        door_rule("gb", "/b/x", "/a"),
+        door_rule("gall", "/**"),
+        door_rule("groot", "/"),
+    ]
     assert matches_of(*rules) == [
         ("/a", ["ga", "gb", "gall"]),
         ("/b", ["gb", "gall"]),
@@ -46,7 +51,12 @@ def test_rules_go_to_the_route_of_their_first_segment() -> None:
 
 def test_wildcards_and_second_spellings_are_in_every_slice() -> None:
     """`*` may be any segment; `@` may arrive as `%40`: neither has a route of its own."""
-    rules = [term("ga", "/a"), term("gstar", "/*/x"), term("gat", "/a@b/**"), term("gstarlit", "/%2A")]
+    rules = [
+        door_rule("ga", "/a"),
+        door_rule("gstar", "/*/x"),
+        door_rule("gat", "/a@b/**"),
+        door_rule("gstarlit", "/%2A"),
+    ]
     assert matches_of(*rules) == [
         ("/a", ["ga", "gstar", "gat", "gstarlit"]),
         ("/", ["gstar", "gat", "gstarlit"]),
@@ -55,8 +65,8 @@ def test_wildcards_and_second_spellings_are_in_every_slice() -> None:
 
 def test_the_number_of_slices_is_bounded() -> None:
     """Beyond the limit the rarest first segments share the last route, and lose no rule."""
-    rules = [term(f"g{number}", f"/s{number}") for number in range(MAX_SLICES + 10)]
-    rules.append(term("gtwice", f"/s{MAX_SLICES + 9}"))
+    rules = [door_rule(f"g{number}", f"/s{number}") for number in range(MAX_SLICES + 10)]
+    rules.append(door_rule("gtwice", f"/s{MAX_SLICES + 9}"))
     slices = matches_of(*rules)
     assert len(slices) == MAX_SLICES + 1
     assert (f"/s{MAX_SLICES + 9}", [f"g{MAX_SLICES + 9}", "gtwice"]) in slices
@@ -83,28 +93,28 @@ def test_no_rule_is_lost_by_slicing(app: AppPolicy, raw: str) -> None:
 @pytest.mark.parametrize("path", ["/a;b", "/a%3Bb", "*", "", "/%41", "/a//b", "/%ff", "/a/../b"])
 def test_ambiguous_paths_are_refused_before_rules(path: str) -> None:
     """Whatever the connection may do, such a path gets 400."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "pay.test", "GET", path, state_of("g"))[0] == 400
 
 
 @pytest.mark.parametrize("path", ["/_doorward", "/_doorward/", "/_doorward/callback"])
 def test_reserved_paths_are_refused_before_rules(path: str) -> None:
     """They belong to the door."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "pay.test", "GET", path, state_of("g"))[0] == 404
     assert answer_of(table, "pay.test", "GET", "/_doorwards", state_of("g"))[0] == FORWARDED
 
 
 def test_another_host_is_misdirected() -> None:
     """421 whatever the connection holds."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "web.test", "GET", "/", state_of("g"))[0] == 421
     assert table["ignore_port_in_host_matching"] is True
 
 
 def test_odd_methods_and_upgrades_that_name_other_headers_are_refused() -> None:
     """The routes stand before all that could forward it."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     for method, headers, status in (
         ("get", {}, 400),
         ("VERSION-CONTROL", {}, FORWARDED),
@@ -117,7 +127,7 @@ def test_odd_methods_and_upgrades_that_name_other_headers_are_refused() -> None:
 @pytest.mark.parametrize("said", ["false", "-", ""])
 def test_a_request_with_another_header_name_is_refused(said: str) -> None:
     """Only the word `true` of the door's own count lets a request go on."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "pay.test", "GET", "/", state_of("g"), headers={NAMES_HEADER: said})[0] == 400
 
 
@@ -150,7 +160,7 @@ AUTHORITIES = {
 @pytest.mark.parametrize(("authority", "status"), AUTHORITIES.items())
 def test_only_a_host_and_a_port_pass(authority: str, status: int) -> None:
     """RFC 9112 section 3.2: a Host that is none is 400; RFC 9110 section 15.5.20: another host is 421."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     # Envoy looks for a virtual host without case, by what stands before the last colon.
     host = authority.rpartition(":")[0].lower() if ":" in authority else authority.lower()
     assert answer_of(table, host, "GET", "/", state_of("g"), headers={":authority": authority})[0] == status
@@ -159,7 +169,7 @@ def test_only_a_host_and_a_port_pass(authority: str, status: int) -> None:
 @pytest.mark.parametrize("method", ["TRACE", "TRACK"])
 def test_a_method_that_repeats_the_request_has_to_be_named(method: str) -> None:
     """RFC 9110 section 9.3.8: TRACE returns the request's fields, our assertion among them; 405, with Allow."""
-    table = build_door_table(door(term("g")))
+    table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "pay.test", method, "/", state_of("g"))[0] == 405
     wanted = [{"name": ":method", "string_match": {"exact": method}}]
     routes = table["virtual_hosts"][0]["routes"]
@@ -169,20 +179,22 @@ def test_a_method_that_repeats_the_request_has_to_be_named(method: str) -> None:
 
 def test_a_named_method_opens_no_other_rule() -> None:
     """Where one rule names TRACE, a rule for every method still does not allow it; a deny sees it."""
-    table = build_door_table(door(term("g"), term("gtrace", "/debug", methods=("TRACE",))))
+    table = build_door_table(door(door_rule("g"), door_rule("gtrace", "/debug", methods=("TRACE",))))
     assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("g"))[0] == 403
     assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("gtrace"))[0] == FORWARDED
     assert answer_of(table, "pay.test", "TRACK", "/debug", state_of("gtrace"))[0] == 405
-    denied = build_door_table(door(term("gtrace", methods=("TRACE",)), term("c", effect=Effect.DENY)))
+    denied = build_door_table(
+        door(door_rule("gtrace", methods=("TRACE",)), door_rule("c", effect=Effect.DENY))
+    )
     assert answer_of(denied, "pay.test", "TRACE", "/debug", state_of("gtrace"))[0] == 403
 
 
 def test_headers_that_name_a_second_path_are_refused() -> None:
     """RFC 4918 section 10.3, and the copy sources of object stores, unless the application passes them."""
     for name in ("destination", "x-amz-copy-source", "x-copy-from"):
-        table = build_door_table(door(term("g")))
+        table = build_door_table(door(door_rule("g")))
         assert answer_of(table, "pay.test", "COPY", "/a", state_of("g"), headers={name: "/b"})[0] == 403
-    passing = replace(door(term("g")), headers=HeaderOptions(passed=frozenset({"x-copy-from"})))
+    passing = replace(door(door_rule("g")), headers=HeaderOptions(passed=frozenset({"x-copy-from"})))
     table = build_door_table(passing)
     assert (
         answer_of(table, "pay.test", "PUT", "/a", state_of("g"), headers={"x-copy-from": "/b"})[0]
@@ -211,8 +223,8 @@ def test_every_door_has_a_table_of_its_own() -> None:
 
 def test_silence_is_the_application_s_to_bound() -> None:
     """An hour unless the document says otherwise; it stands in routes, so that changing it ends no connection."""
-    quiet = replace(door(term("g")), app_limits=AppLimits(idle=timedelta(hours=3)))
-    for one, idle in ((door(term("g")), "3600s"), (quiet, "10800s")):
+    quiet = replace(door(door_rule("g")), app_limits=AppLimits(idle=timedelta(hours=3)))
+    for one, idle in ((door(door_rule("g")), "3600s"), (quiet, "10800s")):
         routes = [
             route["route"]
             for route in build_door_table(one)["virtual_hosts"][0]["routes"]

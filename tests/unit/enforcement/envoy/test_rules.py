@@ -31,7 +31,7 @@ from doorward.policy.subject import Subject
 from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
 from tests.support.ports import NOON
-from tests.unit.enforcement.plans import CERTIFICATE, SESSIONS, TRUST, door, every, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, SESSIONS, TRUST, door, door_rule, every, small_plan
 from tests.unit.enforcement.rbac import FORWARDED, BoundSession, answer_of, challenge_of
 from tests.unit.enforcement.test_resources import compiled
 
@@ -137,7 +137,7 @@ def test_no_id_is_ever_negated(app: AppPolicy) -> None:
 
 def test_the_policy_that_let_a_request_through_is_the_rules_id() -> None:
     """The access log names the deciding rule by its id."""
-    table = build_door_table(door(term("gread", "/a/**"), term("gsend", "/b", methods=("POST",))))
+    table = build_door_table(door(door_rule("gread", "/a/**"), door_rule("gsend", "/b", methods=("POST",))))
     assert answer_of(table, "pay.test", "GET", "/a/x", state_of("gread", "gsend")) == (FORWARDED, "gread")
     assert answer_of(table, "pay.test", "POST", "/b", state_of("gread", "gsend")) == (FORWARDED, "gsend")
     assert answer_of(table, "pay.test", "GET", "/b", state_of("gread", "gsend")) == (403, "")
@@ -147,9 +147,9 @@ def test_the_principals_segment_is_compared() -> None:
     """A grant for one's own paths is fulfilled there, and a deny of them is not cleared there."""
     table = build_door_table(
         door(
-            term("gown", "/r/{principal}/**"),
-            term("gall", "/s/**"),
-            term("cown", "/s/{principal}", effect=Effect.DENY),
+            door_rule("gown", "/r/{principal}/**"),
+            door_rule("gall", "/s/**"),
+            door_rule("cown", "/s/{principal}", effect=Effect.DENY),
         )
     )
     state = state_of("gown", "gall", owner="ann")
@@ -174,9 +174,9 @@ def test_without_a_comparison_neither_holds() -> None:
     """A connection of which nobody is known as the principal has no paths of its own, and no deny of such is cleared."""
     table = build_door_table(
         door(
-            term("gown", "/r/{principal}/**"),
-            term("gall", "/s/**"),
-            term("cown", "/s/{principal}", effect=Effect.DENY),
+            door_rule("gown", "/r/{principal}/**"),
+            door_rule("gall", "/s/**"),
+            door_rule("cown", "/s/{principal}", effect=Effect.DENY),
         )
     )
     state = state_of("gown", "gall")
@@ -188,20 +188,23 @@ def test_without_a_comparison_neither_holds() -> None:
 
 def test_only_what_is_asked_is_compared() -> None:
     """Each place once, and nothing where no rule asks."""
-    assert OWNER_FILTER not in build_slice([term("g", "/a/*")])
-    built = build_slice([term("g", "/a/{principal}"), term("h", "/{principal}/{principal}")])
+    assert OWNER_FILTER not in build_slice([door_rule("g", "/a/*")])
+    built = build_slice([door_rule("g", "/a/{principal}"), door_rule("h", "/{principal}/{principal}")])
     assert len(built[OWNER_FILTER]["on_request_headers"]) == 2
 
 
 def test_rules_of_one_id_are_one_policy() -> None:
     """They differ in what they allow, not in whom."""
-    built = build_slice([term("gsame", "/a"), term("gsame", "/b"), term("gother", "/c")])
+    built = build_slice([door_rule("gsame", "/a"), door_rule("gsame", "/b"), door_rule("gother", "/c")])
     assert set(built[ALLOW_FILTER]["rbac"]["rules"]["policies"]) == {"gsame", "gother"}
 
 
 def test_aliases_count_as_the_id_for_both_effects() -> None:
     """A class token stands for a grant, and for a clearance."""
-    rules = [term("gnew", aliases=("told",)), term("cnew", "/a", effect=Effect.DENY, aliases=("told",))]
+    rules = [
+        door_rule("gnew", aliases=("told",)),
+        door_rule("cnew", "/a", effect=Effect.DENY, aliases=("told",)),
+    ]
     table = build_door_table(door(*rules))
     assert answer_of(table, "pay.test", "GET", "/a", state_of("told")) == (FORWARDED, "gnew")
     assert answer_of(table, "pay.test", "GET", "/a", state_of("gnew"))[0] == 403
@@ -210,14 +213,16 @@ def test_aliases_count_as_the_id_for_both_effects() -> None:
 
 def test_a_deny_of_everything_needs_its_clearance_everywhere() -> None:
     """A deny rule without paths and methods has no residual that could fail to hold."""
-    table = build_door_table(door(term("g"), term("c", effect=Effect.DENY)))
+    table = build_door_table(door(door_rule("g"), door_rule("c", effect=Effect.DENY)))
     assert answer_of(table, "pay.test", "GET", "/x", state_of("g"))[0] == 403
     assert answer_of(table, "pay.test", "GET", "/x", state_of("g", "c"))[0] == FORWARDED
 
 
 def test_ids_are_delimited_on_both_sides() -> None:
     """No id can hide inside another one."""
-    for match in every(build_slice([term("g", aliases=("t",)), term("c", effect=Effect.DENY)]), "contains"):
+    for match in every(
+        build_slice([door_rule("g", aliases=("t",)), door_rule("c", effect=Effect.DENY)]), "contains"
+    ):
         assert match.startswith(",")
         assert match.endswith(",")
 

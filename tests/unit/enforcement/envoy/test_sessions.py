@@ -27,14 +27,14 @@ from tests.unit.enforcement.plans import (
     SESSION_KEY,
     SESSIONS,
     door,
+    door_rule,
     every,
     small_plan,
     tcp_door,
-    term,
 )
 
 ANY = Requirement()
-ASKING = door(term("gread"), term("gvault", "/vault/**", require=(PASSKEY, ANY)))
+ASKING = door(door_rule("gread"), door_rule("gvault", "/vault/**", require=(PASSKEY, ANY)))
 
 
 def routes_of(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -151,7 +151,7 @@ def test_streams_end_with_what_the_route_accepts(
     require: tuple[Requirement, ...], lifetime: timedelta, longest: str
 ) -> None:
     """The shortest age of its rules, or the session's end."""
-    asking = door(term("gread"), term("gvault", "/vault/**", require=require))
+    asking = door(door_rule("gread"), door_rule("gvault", "/vault/**", require=require))
     vault, rest = forwarding(build_door_table(asking, replace(SESSIONS, lifetime=lifetime)))
     assert vault["route"]["max_stream_duration"] == {"max_stream_duration": longest}
     assert "max_stream_duration" not in rest["route"]
@@ -215,7 +215,7 @@ class TestOwnSurface:
 
     def test_an_application_that_asks_for_nothing_has_none(self) -> None:
         """The whole prefix is refused."""
-        routes = routes_of(build_door_table(door(term("gread")), SESSIONS))
+        routes = routes_of(build_door_table(door(door_rule("gread")), SESSIONS))
         assert "own-surface" not in {one.get("name") for one in routes}
 
 

@@ -14,7 +14,7 @@ from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, JUDGED, Con
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.app_limits import AppLimits
 from doorward.policy.model import Effect, TcpUpstream
-from tests.unit.enforcement.plans import door, small_plan, tcp_door, term
+from tests.unit.enforcement.plans import door, door_rule, small_plan, tcp_door
 
 
 def plan_of(**changed: Any) -> GatewayPlan:
@@ -60,7 +60,7 @@ def test_the_rules_are_not_in_the_chain() -> None:
     discovery = CHAINS["app_mqtt"]["filters"][3]["config_discovery"]
     assert discovery["config_source"]["path_config_source"]["path"] == "/run/dw/xds/ecds/app_mqtt.json"
     assert "default_config" not in discovery
-    edited = plan_of(rules=(term("gother"),))
+    edited = plan_of(rules=(door_rule("gother"),))
     assert build_listener(edited) == LISTENER
     assert build_extensions(edited) != build_extensions(plan_of())
 
@@ -111,7 +111,7 @@ def test_a_grant_and_every_clearance_are_needed(
     assert "not_id" not in str(policy)
 
 
-@pytest.mark.parametrize("rules", [(), (term("c", effect=Effect.DENY),)])
+@pytest.mark.parametrize("rules", [(), (door_rule("c", effect=Effect.DENY),)])
 def test_without_an_allow_rule_nothing_passes(rules: tuple[Any, ...]) -> None:
     """An RBAC filter that allows and has no policy refuses everything."""
     assert rules_of(rules=rules) == {}
@@ -216,4 +216,4 @@ def test_only_what_rules_and_log_read_is_kept() -> None:
 def test_a_rule_of_tcp_is_about_whole_connections() -> None:
     """The plan refuses a rule that would be wider than it says."""
     with pytest.raises(ValueError, match="whole connections"):
-        tcp_door(rules=(term("g", "/a"),))
+        tcp_door(rules=(door_rule("g", "/a"),))

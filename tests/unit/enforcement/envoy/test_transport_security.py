@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.assembly import build_route_tables
-from tests.unit.enforcement.plans import door, small_plan, term
+from tests.unit.enforcement.plans import door, door_rule, small_plan
 
 YEAR = {"key": "strict-transport-security", "value": "max-age=31536000"}
 
@@ -32,13 +32,13 @@ def test_every_host_tells_it() -> None:
 
 def test_names_of_this_machine_do_not() -> None:
     """RFC 6761 section 6.3; a name beside them is told all the same, with the same routes."""
-    mixed = replace(door(term("g1")), hosts=("a.localhost", "a.test", "localhost"))
+    mixed = replace(door(door_rule("g1")), hosts=("a.localhost", "a.test", "localhost"))
     table = build_route_tables(small_plan(doors=(mixed,)))[mixed.id]
     assert told(table) == {"a.test": [YEAR], "a.localhost": [], "localhost": [], "*": []}
     first, second, _ = table["virtual_hosts"]
     assert first["routes"] == second["routes"]
     assert first["name"] != second["name"]
-    local = replace(door(term("g1")), hosts=("a.localhost",))
+    local = replace(door(door_rule("g1")), hosts=("a.localhost",))
     table = build_route_tables(small_plan(doors=(local,)))[local.id]
     assert [host["name"] for host in table["virtual_hosts"]] == [local.id, "misdirected"]
 

@@ -174,7 +174,7 @@ def test_a_widened_policy_ends_nobody(scene: Scene) -> None:
     one = scene.connections.get(1)
     assert one is not None
     assert one.permissions is not None
-    assert any(term.method == "POST" for term in one.permissions.allowed)
+    assert any(one.method == "POST" for one in one.permissions.allowed)
 
 
 def test_what_was_given_is_taken_back_by_comparison(scene: Scene) -> None:

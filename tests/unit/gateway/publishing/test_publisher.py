@@ -17,7 +17,7 @@ from doorward.enforcement.envoy.version import version_gauge
 from doorward.gateway.publishing.publisher import CONFIRM_SECONDS, XdsPublisher
 from doorward.gateway.publishing.xds_folder import XdsFolder
 from tests.support.ports import FakeClock
-from tests.unit.enforcement.plans import UPSTREAM, door, every, small_plan, term
+from tests.unit.enforcement.plans import UPSTREAM, door, door_rule, every, small_plan
 
 _PREFIXES = {"cds.json": "cluster_manager.cds", "lds.json": "listener_manager.lds"}
 
@@ -123,8 +123,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 FIRST, SECOND = small_plan().doors
-EDITED = replace(FIRST, rules=(term("gedited"),))
-NEW = door(term("gnew"), id_="app_new", name="new")
+EDITED = replace(FIRST, rules=(door_rule("gedited"),))
+NEW = door(door_rule("gnew"), id_="app_new", name="new")
 MOVED = replace(SECOND, upstream=UPSTREAM)
 
 
@@ -333,7 +333,7 @@ def test_many_files_do_not_make_a_long_question(bench: Bench) -> None:
         return ask(pattern)
 
     bench.envoy.statistics = listening  # type: ignore[method-assign]
-    doors = tuple(door(term("g"), id_=f"app_{number:03}", name=f"n{number}") for number in range(120))
+    doors = tuple(door(door_rule("g"), id_=f"app_{number:03}", name=f"n{number}") for number in range(120))
     bench.publisher.publish(bench.resources(doors=doors), bench.envoy)
     assert max(len(one) for one in asked) < 2000
 
