@@ -1,1 +1,1 @@
-"""Envoy's access log becomes events of the record."""
+"""Envoy's access log: its lines become events of the record."""

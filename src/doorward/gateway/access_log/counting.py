@@ -1,8 +1,8 @@
-"""What a gateway only counts: the limiter of its connection events, and the event that tells of a count.
+"""The event limiters of a gateway, and the event about a count.
 
-Not here: the limits and windows (`audit.counting`). Two streams of a gateway are counted: lines of the access
-log (by `ingest`, in the transaction that moves its position), and connections that were refused or cut (here;
-what was counted is stored once a second, so a crash loses a second of counts, and no more).
+Not here: the limits and windows (`audit.counting`). Two streams of a gateway's events are limited: lines of the access
+log (by `ingest`, in the transaction that moves its position), and connections that were refused or cut (here; the
+counts are stored once a second, so a crash loses at most a second of counts).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REASONS = {True: "certificate-over-limit", False: "source-over-limit"}
 
 
 def describe_count(count: EventCount, gateway_id: str) -> AccessLine:
-    """Return the event that tells how much was counted under one key."""
+    """Return the event about the number that was counted under one key."""
     judged = is_certificate(count.key)
     data: dict[str, str | int | datetime | list[str]] = {
         "gateway": gateway_id,
@@ -51,7 +51,9 @@ def describe_count(count: EventCount, gateway_id: str) -> AccessLine:
 
 
 class ConnectionEventLimiter:
-    """Which refused connections are recorded singly; safe between threads.
+    """Limits the events about refused and cut connections: some are recorded singly, the others counted.
+
+    Safe between threads.
 
     Args:
         clock: now.
@@ -66,7 +68,7 @@ class ConnectionEventLimiter:
         self._changed = False
 
     def restore(self, state: str) -> None:
-        """Take over what an earlier run had counted; it is due at once.
+        """Take over the counts of an earlier run; they are due at once.
 
         Raises:
             MalformedInput: `counts-malformed`.
@@ -82,13 +84,13 @@ class ConnectionEventLimiter:
             return single
 
     def count(self, kind: EventType, key: str, why: str) -> None:
-        """Count what has no event of its own: `why` is a code, and stands behind the type."""
+        """Count a refusal that has no event of its own; the code `why` is appended to the type."""
         with self._lock:
             self._limiter.admit(f"{kind.value}/{why}", key, self._clock.now(), room=False)
             self._changed = True
 
     def due(self, *, final: bool = False) -> tuple[EventCount, ...]:
-        """Return the counts that are to be recorded; they stay due until `settle`."""
+        """Return the counts to be recorded; they stay due until `settle`."""
         with self._lock:
             if not self._due and (final or self._limiter.is_over(self._clock.now())):
                 self._due = self._limiter.close()
@@ -96,21 +98,21 @@ class ConnectionEventLimiter:
             return self._due
 
     def settle(self) -> None:
-        """What was due is durable."""
+        """Note that the counts that were due are durable."""
         with self._lock:
             self._due = ()
 
     def changed_state(self) -> str | None:
-        """Return the state if it changed since the last call, to be stored; None if it did not."""
+        """Return the state to be stored if it changed since the last call; None if it did not."""
         with self._lock:
             changed, self._changed = self._changed, False
             return self._limiter.render() if changed else None
 
 
 class LogLimiter:
-    """Which refusals are told in the log of the process: a few of each cause in a minute; safe between threads.
+    """Limits the refusals in the log of the process: a few of each cause in a minute; safe between threads.
 
-    The record has all of them; the log is for a person who looks on, and lies on a disk too.
+    The record has all of them. The log is for a person who watches it, and takes space on a disk, too.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -119,7 +121,7 @@ class LogLimiter:
         self._limiter = EventLimiter(limits=EventLimits(per_key=5, in_total=60, max_keys=60))
 
     def is_due(self, line: AccessLine) -> bool:
-        """Return whether a refusal is told: a handshake that failed, or a request or connection that the door refused."""
+        """Return whether this line is logged: a failed handshake, or a request or connection that the door refused."""
         refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
         told = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
         if line.type not in told or not refused:
@@ -127,7 +129,7 @@ class LogLimiter:
         return self.allows(str(line.data.get("certificate") or line.personal.get("source", "")))
 
     def allows(self, key: str) -> bool:
-        """Return whether one more line about this source or certificate is written."""
+        """Return whether one more line about this source or certificate is logged."""
         with self._lock:
             now = self._clock.now()
             if self._limiter.is_over(now):
@@ -136,9 +138,9 @@ class LogLimiter:
 
 
 class CertificateRateLimiter:
-    """How many connections each certificate may open in a minute; safe between threads.
+    """Limits how many connections each certificate may open in a minute; safe between threads.
 
-    Memory is bounded by the inventory: only certificates that are in it are asked about.
+    Memory is bounded by the inventory: only certificates in it have a count.
 
     Args:
         clock: now.
@@ -153,7 +155,7 @@ class CertificateRateLimiter:
         )
 
     def allows(self, certificate_id: str) -> bool:
-        """Return whether it may open one more."""
+        """Return whether the certificate may open one more connection."""
         with self._lock:
             now = self._clock.now()
             if self._limiter.is_over(now):
@@ -162,7 +164,7 @@ class CertificateRateLimiter:
 
 
 def parse_stored_limiter(state: str) -> EventLimiter:
-    """Return a limiter with what was stored; an empty one if that cannot be read."""
+    """Return the limiter of a stored state; an empty one if the state cannot be parsed."""
     try:
         return parse_limiter(state)
     except MalformedInput:

@@ -1,16 +1,16 @@
-"""Envoy's access log -> audit events: in order, never twice, gaps on record.
+"""Ingestion of Envoy's access log into audit events: in order, no line twice, gaps are recorded.
 
-Not here: what a line means (access_lines). The position in each file moves in the transaction that
-queues its events, so a crash between the two is impossible: a line is either taken or not.
+Not here: the meaning of a line (`lines`). The position in each file and the events of its lines are stored in the
+same transaction, so after a crash each line is recorded either completely or not at all.
 
-Files: Envoy appends to `access.log`. At each start of an Envoy, and when the file has grown large,
-it is renamed to `access-<number>.log`; a draining Envoy goes on writing into the renamed one. The
-position is kept under the name that the file has, or will have, once renamed. A number is never used
-twice, also when the file is long deleted: what was taken of one file must not be left out of another.
+Files: Envoy appends to `access.log`. At each start of an Envoy, and if the file has grown large, it is renamed to
+`access-<number>.log`; a draining Envoy goes on writing into the renamed file. The position is stored under the name
+that the file has or will have after renaming. A number is never used twice, even after its file is deleted: otherwise
+the stored position of the old file would skip lines of the new one.
 
-What strangers cause is recorded singly up to a limit and counted beyond it (`access_lines.sender_of`,
-`audit.counting`); the counts move in the same transaction as the position. While the disk is nearly full
-every line is counted only, so that the file does not grow until nothing is left (docs/design/0045).
+Lines that a peer causes without a good certificate are recorded singly up to a limit and counted beyond it
+(`lines.sender_of`, `audit.counting`); the counts are stored in the same transaction as the position. While the disk is
+nearly full, every line is only counted, so that the log file does not fill the disk (docs/design/0045).
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ COUNTER = "access.next"
 POLL_SECONDS = 0.05
 BATCH_BYTES = 1024 * 1024
 BATCH_EVENTS = 512
-"""Events of one transaction: about 50 ms of work, so that withdrawals do not wait long behind it."""
+"""Events of one transaction: about 50 ms of work, so that a withdrawal does not wait long for it."""
 ROTATE_BYTES = 8 * 1024 * 1024
-"""Under a flood Envoy writes 5 MB a second, and what was taken is room that others need."""
+"""During a flood Envoy writes 5 MB a second; recorded lines must be deleted soon to free the disk."""
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
-"""Bytes not taken yet up to which `status` reports no trouble: some seconds of work."""
+"""Up to so many unrecorded bytes `status` reports no trouble: some seconds of work."""
 STORE_SECONDS = 1.0
-"""How often the counts of refused connections are stored; the lines' own move with their position."""
+"""How often the counts of refused connections are stored; counts of lines are stored with the position."""
 
 SETTLE_SECONDS = 2.0
-"""How long a renamed file is left alone: Envoy flushes every 0.05 s, and opens the new one at a flush."""
+"""How long a renamed file is not closed: Envoy flushes every 0.05 s, and opens the new file at a flush."""
 
 _ROTATED = re.compile(r"access-([0-9]{1,12})\.log")
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -78,7 +78,7 @@ class Ingest:
         gateway_id: whose log it is.
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` again.
-        event_limiter: what is counted of refused connections, to be stored here as well.
+        event_limiter: counts events of connections; its counts are stored here, too.
     """
 
     def __init__(
@@ -106,19 +106,19 @@ class Ingest:
         self._full: set[str] = set()
 
     def trouble(self) -> str:
-        """Return why the access log is not being taken in, in a sentence; empty where it is."""
+        """Return why the access log is not being recorded, in a sentence; empty if all is well."""
         if not self._room:
-            return "the disk is nearly full: what is in the access log is only counted, not recorded"
+            return "the disk is nearly full: lines of the access log are only counted, not recorded"
         if self._backlog > MOST_BACKLOG_BYTES:
             return f"the access log is behind: {self._backlog // 2**20} MiB are not recorded yet"
         return self._trouble
 
     def backlog(self) -> int:
-        """Return how many bytes of the access log were not taken yet, at the last look."""
+        """Return how many bytes of the access log were not recorded yet, at the last look."""
         return self._backlog
 
     def run(self, stop: threading.Event) -> None:
-        """Take what is there, again and again, until `stop` is set; then once more."""
+        """Record new lines again and again until `stop` is set; then once more."""
         while True:
             last = stop.wait(POLL_SECONDS)
             self._say(self._look())
@@ -133,12 +133,12 @@ class Ingest:
                 self._rotate_when_large()
                 self.record_counts()
         except DoorwardError as error:
-            return f"the access log waits in its file: {error.detail}"
+            return f"new lines of the access log are not recorded yet: {error.detail}"
         except OSError as error:
             return f"the access log cannot be read: {error.strerror}"
-        except Exception:  # noqa: BLE001  this thread must not end: the log would go missing silently
-            _log.exception("taking in the access log failed; it is tried again")
-            return "the access log waits in its file: an internal error, see the log"
+        except Exception:  # noqa: BLE001  this thread must not end: lines would be missing without a message
+            _log.exception("recording the access log failed; it is tried again")
+            return "new lines of the access log are not recorded yet: internal error, see the log"
         return ""
 
     def _say(self, trouble: str) -> None:
@@ -147,7 +147,7 @@ class Ingest:
         self._trouble = trouble
 
     def take(self) -> bool:
-        """Take the next lines of every file, oldest file first; return True where there may be more."""
+        """Record the next lines of every file, oldest file first; return True if there may be more."""
         with self._lock:
             more, backlog = False, 0
             for path, name in self._files():
@@ -157,13 +157,13 @@ class Ingest:
             return more
 
     def record_counts(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that are over; store the counts of refused connections.
+        """Record the counts of windows that are over; store the counts of refused connections.
 
         Args:
-            final: record also those of the present window: nothing is counted after this.
+            final: record also the counts of the present window: nothing is counted after this.
 
         Raises:
-            Unavailable: nothing is lost: what was counted stays, and the window goes on.
+            Unavailable: the record cannot be written; the counts stay and are recorded later.
         """
         with self._lock:
             limiter, now = self._limiting().copy(), self._services.clock.now()
@@ -187,7 +187,7 @@ class Ingest:
             self._event_limiter.settle()
 
     def _limiting(self) -> EventLimiter:
-        if self._limiter is None:  # only now: while a gateway is being made, nothing may fail
+        if self._limiter is None:  # not in the constructor: making a gateway must not fail because of this
             with self._services.work.read() as stores:
                 self._limiter = parse_stored_limiter(stores.ingest.counts(self._gateway_id, LINES))
                 former = stores.ingest.counts(self._gateway_id, CONNECTIONS)
@@ -196,19 +196,19 @@ class Ingest:
         return self._limiter
 
     def rotate(self) -> None:
-        """Rename the live file, so that the next Envoy starts a new one; lines stay in order."""
+        """Rename the live file, so that the next Envoy starts a new one; the lines stay in order."""
         with self._lock:
             self._rename()
 
     def finish(self, *, writers: bool, final: bool = False) -> None:
-        """Delete renamed files to which no process writes any more; a torn last line is put on record.
+        """Record and delete renamed files to which no process writes any more; an incomplete last line is recorded, too.
 
         Args:
             writers: whether a draining Envoy may still write into one of them.
-            final: no Envoy is left, so that a file renamed just now is complete as well.
+            final: whether no Envoy is left, so that a file renamed just now is complete as well.
         """
         with self._lock:
-            # Asked under the lock: what another thread renames meanwhile is still being written.
+            # Read under the lock: another thread may rename a file meanwhile, which is still being written.
             since = self._services.clock.monotonic() - self._renamed_at
             if not final and (self._reopen_due or since < SETTLE_SECONDS):
                 return
@@ -219,7 +219,7 @@ class Ingest:
                 self._full.discard(name)
 
     def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
-        """Put on record that requests of this interval may be missing."""
+        """Record that requests of this interval may be missing."""
         event = write_event(
             self._services,
             EventType.ACCESS_GAP,
@@ -246,7 +246,7 @@ class Ingest:
         return [int(match.group(1)) for match in found if match]
 
     def _next_name(self) -> str:
-        """Return the name that the live file will have, and keep its number for good."""
+        """Return the name that the live file will get; store its number so that it is never used again."""
         counter = self._folder / COUNTER
         least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
@@ -257,7 +257,7 @@ class Ingest:
         return f"access-{number}.log"
 
     def _take_from(self, path: Path, name: str) -> int:
-        """Take one batch; return how many bytes are left."""
+        """Record one batch of lines; return how many bytes are left."""
         with self._services.work.read() as stores:
             position = stores.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
@@ -269,14 +269,14 @@ class Ingest:
             data = file.read(BATCH_BYTES)
         end = data.rfind(b"\n") + 1
         if not end and len(data) > LONGEST_LINE:
-            end = len(data)  # no line of Envoy is so long: give this up rather than wait for ever
+            end = len(data)  # Envoy writes no line of this length: skip it rather than wait for ever
         if not end:
             return 0
         taken = self._take_lines(data[:end], name, position)
         return size - position - taken if taken < end or len(data) == BATCH_BYTES else 0
 
     def _take_lines(self, data: bytes, name: str, position: int) -> int:
-        """Record or count the lines of whole bytes; return how many bytes were taken."""
+        """Record or count complete lines; return how many bytes that covered."""
         limiter = self._limiting()
         try:
             events, end, after = self._sift(data, limiter.copy(), room=True)
@@ -293,7 +293,7 @@ class Ingest:
     def _sift(
         self, data: bytes, limiter: EventLimiter, *, room: bool
     ) -> tuple[list[AccessLine], int, EventLimiter]:
-        """Return what is recorded singly, how many bytes that covers, and the limiter that counted the rest."""
+        """Return the lines to record singly, how many bytes are covered, and the limiter with the counts of the rest."""
         now = self._services.clock.now()
         events: list[AccessLine] = []
         start = 0
@@ -315,7 +315,7 @@ class Ingest:
         return events, min(start, len(data)), limiter
 
     def _give_up(self, name: str, position: int, size: int) -> None:
-        """Go on at the end of a file that somebody cut short: what is left of it was taken before."""
+        """Go on at the end of a file that was truncated: its remaining lines were recorded before; record a gap."""
         now = self._services.clock.now()
         gap = AccessLine(
             type=EventType.ACCESS_GAP,
@@ -333,7 +333,7 @@ class Ingest:
             rest = file.read(LONGEST_LINE + 1)
         if rest:
             self._keep([malformed(rest, self._gateway_id, "line-torn")], name, position, position + len(rest))
-        self._next_name()  # its number stays used up when the file is gone
+        self._next_name()  # store the number as used, before the file is deleted
         path.unlink()
 
     def _keep(
@@ -363,7 +363,7 @@ class Ingest:
                 self._services, line.type, actor=line.actor, data=line.data, personal=line.personal
             )
         except DoorwardError as error:
-            # The catalogue refused what a peer made Envoy write; the line must not stop all others.
+            # The catalogue refused a value that came from a peer; one line must not stop all others.
             raw = repr((line.data, line.personal)).encode()
             spare = malformed(raw, self._gateway_id, error.code)
             event = write_event(
@@ -375,12 +375,12 @@ class Ingest:
         with self._lock:
             live = self._folder / LIVE
             if live.exists() and live.stat().st_size > ROTATE_BYTES:
-                self._reopen_due = True  # until Envoy was told, it writes into the renamed file
-                self._full.add(self._next_name())  # later, not even a draining Envoy writes into it
+                self._reopen_due = True  # until Envoy reopens its logs, it writes into the renamed file
+                self._full.add(self._next_name())  # after that, not even a draining Envoy writes into it
                 self._rename()
             due = self._reopen_due
         if due:
-            self._reopen()  # Envoy may take its time: no thread waits for it with the lock
+            self._reopen()  # without the lock, because Envoy may be slow
             with self._lock:
                 self._renamed_at = self._services.clock.monotonic()
                 self._reopen_due = False
@@ -395,13 +395,13 @@ def _read_number(counter: Path) -> int:
         raise IntegrityError(
             "access-counter-damaged",
             f"{counter} holds no number",
-            hint="write a number into it that is larger than that of any access-N.log before",
+            hint="write a number into it that is larger than the number of every earlier access-N.log",
         )
     return int(text)
 
 
 def _told(line: AccessLine) -> dict[str, str]:
-    """Return what the log says of a refusal: ids and reasons, and no name of a person."""
+    """Return the log fields of a refusal: ids and reasons, and no name of a person."""
     names = ("application", "principal", "certificate", "status", "reason", "request", "connection")
     told = {name: str(line.data[name]) for name in names if name in line.data}
     return told | {"source": line.personal.get("source", "")}

@@ -1,7 +1,7 @@
-"""One line of Envoy's access log -> one audit event, or nothing, or the news that it cannot be read.
+"""Parsing a line of Envoy's access log into one audit event, into no event, or into the event that it is unreadable.
 
-Not here: reading the file (ingest), what Envoy writes (enforcement.envoy.logs). Total: any bytes
-give a result. Whatever an unverified certificate said of itself stays *claimed*.
+Not here: reading the file (ingest), and the format that Envoy writes (enforcement.envoy.logs). Total: any bytes
+give a result. Names in an unverified certificate stay in fields called `claimed_…`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ LONGEST_LINE = 64 * 1024
 """Bytes; Envoy's line with every field at its limit is under 16 KiB."""
 
 SHOWN_OF_MALFORMED = 1024
-_REFUSED_STATUS = 400
 """Characters of an unreadable line that are kept (as personal data)."""
+
+_REFUSED_STATUS = 400
 
 RATE_LIMITED = "RL"
 """Envoy's response flag of a request that its local rate limit refused."""
@@ -41,7 +42,7 @@ _ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
 _HEX = re.compile(r"[0-9a-f]{1,64}")
 _TLS_REASON = re.compile(r"OPENSSL_internal:([A-Z0-9_ ]+)(?![A-Za-z0-9_ ])")
-_SYSTEM_ERROR = ":system library:OPENSSL_internal:"  # what errno says follows, such as `Success`
+_SYSTEM_ERROR = ":system library:OPENSSL_internal:"  # followed by the text of errno, for example `Success`
 _REFUSALS = {one.word: one for one in Refusal}
 _BY_DETAIL = {
     "path_normalization_failed": Refusal.PATH,
@@ -51,20 +52,20 @@ _BY_DETAIL = {
 }
 _FORWARDED = "via_upstream"
 _GRPC_STATUSES = {4: 504, 7: 403, 8: 429, 12: 404, 13: 400, 14: 503, 16: 401}
-"""gRPC code to the HTTP status that Envoy made it of (grpc/doc/http-grpc-status-mapping.md)."""
+"""gRPC code to the HTTP status from which Envoy made it (grpc/doc/http-grpc-status-mapping.md)."""
 _LARGEST = 2**53 - 1
 _KINDS = (LOG_KIND_REQUEST, LOG_KIND_CONNECTION, LOG_KIND_HANDSHAKE)
 FACTOR_MISSING = "factor-missing"
-"""An allow rule holds but for a second factor: the door answers with the way to the portal, or with a challenge."""
+"""An allow rule would hold with a second factor: the door answers with a redirect to the portal, or with a challenge."""
 _ASKED_FOR_A_FACTOR = (302, 401)
 _RULES_REFUSED = "rbac_access_denied"
 RULES_REFUSED = "rules-changed"
-"""The door's rules are not those by which the connection was judged: it was accepted before they changed."""
+"""The connection does not pass the rules that were in force when Envoy accepted it; they changed before it was judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLine:
-    """What becomes of a line: the parts of an event, still without its envelope."""
+    """A parsed line: the parts of an event, without its envelope."""
 
     type: EventType
     data: dict[str, str | int | datetime | list[str]]
@@ -77,17 +78,17 @@ def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
 
     Args:
         line: without its line feed.
-        gateway_id: whose Envoy wrote it.
+        gateway_id: the gateway of the Envoy that wrote it.
 
     Returns:
-        The event's parts; None for a line that tells nothing (a connection of the listener log
-        whose handshake went well: its decision and its requests are on record already).
+        The event's parts; None for a line that needs no event (a line of the listener log about a successful
+        handshake: the decision and the requests of that connection have their own events).
     """
     return build_access_line(line, load_access_line(line), gateway_id)
 
 
 def load_access_line(line: bytes) -> dict[str, Any] | None:
-    """Return what a line holds, None if it is no line of Envoy's; a tenth of the cost of its event."""
+    """Return the fields of a line, None if it is no JSON object; this costs a tenth of making its event."""
     if len(line) > LONGEST_LINE:
         return None
     try:
@@ -98,7 +99,7 @@ def load_access_line(line: bytes) -> dict[str, Any] | None:
 
 
 def build_access_line(line: bytes, value: dict[str, Any] | None, gateway_id: str) -> AccessLine | None:
-    """Return the event of a line and of what `load_access_line` made of it; as `parse_access_line`."""
+    """Return the event of a line, as `parse_access_line`; `value` is the result of `load_access_line`."""
     try:
         kind = value["kind"] if value is not None else None
         if value is not None and kind == LOG_KIND_REQUEST:
@@ -114,13 +115,13 @@ def build_access_line(line: bytes, value: dict[str, Any] | None, gateway_id: str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Under which key a line is counted, and whether it is counted at all while there is room.
+    """Under which key a line is counted, and whether the limit of singly recorded events applies to it.
 
     Args:
         key: the certificate's id if the authorizer found it good; otherwise the network source.
         kind: the type of the line's event.
-        limited: whether a limit applies: to all that comes without a certificate that was found good, and
-            of the others to what Envoy refused because the certificate sends too much.
+        limited: whether the limit applies: to every line without a good certificate, and to requests with a good
+            one that Envoy refused because the certificate sends too many.
         claimed: the server name that the peer asked for.
     """
 
@@ -131,10 +132,10 @@ class Sender:
 
 
 def sender_of(value: dict[str, Any] | None) -> Sender | None:
-    """Return who caused a line; None for a line that tells nothing.
+    """Return who caused a line; None for a line that needs no event.
 
-    This is the one place that says which lines are a stranger's. The certificate in a request's or
-    connection's line is one that the authorizer put there: a peer cannot write it.
+    Only this function decides which lines come without a good certificate. The certificate's id in a request's or
+    connection's line comes from the authorizer: a peer cannot write it.
     """
     if value is None or value.get("kind") not in _KINDS:
         return Sender(key=UNKNOWN_SOURCE, kind=EventType.ACCESS_MALFORMED, limited=True)
@@ -156,7 +157,7 @@ def sender_of(value: dict[str, Any] | None) -> Sender | None:
 
 
 def is_certificate(key: str) -> bool:
-    """Return whether a key that something is counted under is the id of a certificate."""
+    """Return whether a key of counted events is the id of a certificate."""
     return key.startswith("crt_")
 
 
@@ -205,11 +206,11 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
 
 
 def _refused_by(value: dict[str, Any], status: int) -> str | None:
-    """Tell the door's refusal from the application's own, and which half of the rules it came from."""
+    """Return the reason if the door refused the request, and None if the application answered it."""
     if value.get("route") in (FOREIGN_ORIGIN, PREFLIGHT_REFUSED):
         return str(value["route"])
     if value.get("route") == PAGE and (_number(value.get("status")) or 0) >= _REFUSED_STATUS:
-        return "connection-refused"  # the decision about the connection says why
+        return "connection-refused"  # the reasons are in the decision about the connection
     if value.get("cleared") == "denied":
         return "deny-rule"
     if value.get("moved") == "denied":
@@ -220,7 +221,7 @@ def _refused_by(value: dict[str, Any], status: int) -> str | None:
 
 
 def _status(value: dict[str, Any], refusal: Refusal | None) -> int:
-    """Return the status; of a refused gRPC call what it would have been, not the 200 that carries the code."""
+    """Return the HTTP status; for a refused gRPC call the status of its code, not the 200 that carries the code."""
     status, code = _number(value.get("status")) or 0, _number(value.get("grpc"))
     if not code or value.get("detail") == _FORWARDED:
         return status
@@ -244,7 +245,7 @@ def _connection(value: dict[str, Any], gateway_id: str) -> AccessLine:
 
 
 def _tells_of_handshake(value: dict[str, Any]) -> bool:
-    """Return whether a line of the listener is about a handshake that failed or was not begun."""
+    """Return whether a line of the listener is about a handshake that failed or did not begin."""
     return bool(
         _text(value.get("failure"))
         or "NR" in str(value.get("flags")).split(",")
@@ -295,7 +296,7 @@ def _filled(values: dict[str, str]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    # Envoy writes what it does not know as null in JSON, and as "-" inside text.
+    # Envoy writes an unknown value as null in JSON, and as "-" inside text.
     return "" if value is None or value == "-" else printable(str(value)[:1024])
 
 
@@ -318,7 +319,7 @@ def _moment(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(value))
         return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):  # no date at all, or one whose UTC lies before the year 1
+    except (ValueError, OverflowError):  # no date, or a date before the year 1 in UTC
         return None
 
 

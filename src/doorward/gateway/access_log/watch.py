@@ -1,8 +1,8 @@
-"""Whether Envoy can write its access log: a full device stops no request, and loses every line.
+"""Watching whether Envoy can write its access log: on a full disk requests go on, and their lines are lost.
 
-Not here: reading the log (ingest). Envoy says nothing of it but a counter, `filesystem.write_failed`,
-one for each process; if it grows, lines were lost, so the time is put on record as a gap, at most once
-a minute, and `status` says it for as long.
+Not here: reading the log (ingest). Envoy reports failed writes only by a counter for each process,
+`filesystem.write_failed`. If it grows, lines were lost: then the interval is recorded as a gap, at most once a
+minute, and `status` reports it for a minute.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ EVERY = timedelta(minutes=1)
 
 
 class EnvoyStatistics(Protocol):
-    """The admin interface of an Envoy, as far as counters go."""
+    """The statistics of an Envoy; `envoy.admin.AdminClient` has them."""
 
     def statistics(self, pattern: str = "") -> dict[str, int]:
-        """Return counters by name; raise `Unavailable` where it does not answer."""
+        """Return counters by name; raise `Unavailable` if Envoy does not answer."""
         ...
 
 
 class LogWatch:
-    """Looks once a heartbeat; for one thread, `trouble` for any.
+    """Reads the counter at each heartbeat; for one thread, `trouble` for any.
 
     Args:
-        running: the admin interface of the running Envoy with its epoch, None while none runs.
-        note_gap: puts on record that requests of an interval may be missing.
+        running: the admin interface of the running Envoy with its epoch; None while none runs.
+        note_gap: records that requests of an interval may be missing.
         clock: now.
     """
 
@@ -49,10 +49,10 @@ class LogWatch:
         self._gap_from: datetime | None = None
 
     def look(self) -> None:
-        """Ask for the counter; record a gap where it grew.
+        """Read the counter; record a gap if it grew.
 
         Raises:
-            Unavailable: the record cannot be written; what grew is recorded later.
+            Unavailable: the record cannot be written; the gap is recorded later.
         """
         now, found = self._clock.now(), self._running()
         if found is not None:
@@ -60,7 +60,7 @@ class LogWatch:
             try:
                 failed = admin.statistics(f"^{COUNTER}$").get(COUNTER, 0)
             except DoorwardError:
-                return  # an Envoy that does not answer is the supervisor's business
+                return  # the supervisor deals with an Envoy that does not answer
             if failed > (self._failed if epoch == self._epoch else 0) and self._gap_from is None:
                 self._gap_from = self._looked_at
             self._epoch, self._failed = epoch, failed
@@ -70,9 +70,9 @@ class LogWatch:
             self._gap_from, self._noted_at = None, now
 
     def trouble(self) -> str:
-        """Return what is wrong, in a sentence; empty where all is well."""
+        """Return what is wrong, in a sentence; empty if all is well."""
         noted_at = self._noted_at
         lately = noted_at is not None and self._clock.now() - noted_at <= EVERY
         if self._gap_from is None and not lately:
             return ""
-        return f"Envoy could not write its access log (so far {self._failed} times): is the disk full?"
+        return f"Envoy failed to write its access log {self._failed} times; see whether the disk is full"

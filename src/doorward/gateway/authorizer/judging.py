@@ -191,7 +191,7 @@ class Authorizer:
     def _judge(self, pending: PendingConnection, certificate: str) -> CheckResult:
         presented = decode_certificate(certificate)
         self._check_choice(pending, presented)
-        patience = self._clock.monotonic() + GATE_SECONDS
+        wait_until = self._clock.monotonic() + GATE_SECONDS
         before = self._gate.enforced_lately(pending.application_id)
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
@@ -200,7 +200,7 @@ class Authorizer:
             if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
                 self._record(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
-            if not self._is_enforced(pending, decision, patience):
+            if not self._is_enforced(pending, decision, wait_until):
                 if self._gate.revision < decision.revision:
                     break  # no time is left for another wait, or Envoy refused that revision
                 continue
@@ -279,9 +279,9 @@ class Authorizer:
             self._ports.note_over_limit(decision, live, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
             raise
 
-    def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
+    def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, wait_until: float) -> bool:
         """Step 5: wait until Envoy enforces the policy that the decision used."""
-        left = max(0.0, patience - self._clock.monotonic())
+        left = max(0.0, wait_until - self._clock.monotonic())
         return decision.policy is not None and self._gate.wait(
             decision.revision, pending.application_id, decision.policy, left
         )

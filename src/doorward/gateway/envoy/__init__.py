@@ -1,1 +1,1 @@
-"""The Envoy processes: started, asked, replaced, restarted."""
+"""The Envoy processes: starting, asking, replacing and restarting them."""

@@ -1,7 +1,7 @@
 """A small client of Envoy's admin interface over its unix socket.
 
-Not here: what the figures mean (publisher, supervisor). The socket has mode 0600 and no login: who
-may open it may stop the door.
+Not here: the meaning of the statistics (publisher, supervisor). The socket has mode 0600 and no login: a process that
+can open it can stop the door.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STATISTIC = re.compile(r"([^\s:][^:\n]*(?::[^: \n][^:\n]*)*): (\d{1,20})\Z")
 
 
 def check_socket_path(path: Path) -> None:
-    """Raise `ConfigurationError` when a unix socket cannot have this path, because it is too long."""
+    """Raise `ConfigurationError` if the path is too long for a unix socket."""
     if len(os.fsencode(path.absolute())) > LONGEST_SOCKET_PATH:
         raise ConfigurationError(
             [
                 Fault(
                     code="data-path-too-long",
-                    message=f"no unix socket can have so long a path: {path}",
+                    message=f"the path is too long for a unix socket (at most {LONGEST_SOCKET_PATH} bytes): {path}",
                     hint="choose a shorter data directory with --data or DOORWARD_DATA",
                     key="data",
                 )
@@ -36,16 +36,16 @@ def check_socket_path(path: Path) -> None:
 
 
 def parse_statistics(text: str) -> dict[str, int]:
-    """Return counters and gauges of Envoy's `name: value` lines; other lines are left out.
+    """Return counters and gauges of Envoy's `name: value` lines.
 
-    Histograms and text readouts have no whole number and are among the others.
+    Other lines are left out, such as histograms and text readouts, which have no whole number.
     """
     found = (_STATISTIC.match(line.strip()) for line in text.splitlines())
     return {match.group(1): int(match.group(2)) for match in found if match}
 
 
 class AdminClient:
-    """Asks one Envoy; every call opens a connection of its own and may be made from any thread.
+    """The admin interface of one Envoy; each call opens a new connection and may be made from any thread.
 
     Args:
         path: the unix socket, at most 107 bytes long.
@@ -58,7 +58,7 @@ class AdminClient:
         self._timeout = timeout_seconds
 
     def is_ready(self) -> bool:
-        """Return whether Envoy is LIVE; False also while it does not answer."""
+        """Return whether Envoy is LIVE; False also if it does not answer."""
         try:
             return self._ask("GET", "/ready")[0] == http.client.OK
         except Unavailable:
@@ -77,11 +77,11 @@ class AdminClient:
         return parse_statistics(self._require("GET", f"/stats{query}").decode("utf-8", "replace"))
 
     def stop_listening(self) -> None:
-        """Close the listening sockets at once, so that a successor can bind; connections go on."""
+        """Close the listening sockets at once, so that the next Envoy can bind; connections go on."""
         self._require("POST", "/drain_listeners")
 
     def begin_drain(self) -> None:
-        """Ask clients to leave (`Connection: close`, GOAWAY) over `--drain-time-s`, without exiting."""
+        """Ask clients to close their connections (`Connection: close`, GOAWAY) during `--drain-time-s`; do not exit."""
         self._require("POST", "/drain_listeners?graceful&skip_exit")
 
     def reopen_logs(self) -> None:
@@ -99,7 +99,7 @@ class AdminClient:
     def _ask(self, method: str, target: str) -> tuple[int, bytes]:
         connection = _UnixConnection(self._path, self._timeout)
         try:
-            # An empty body makes http.client send the Content-Length that Envoy wants on a POST.
+            # With an empty body http.client sends the Content-Length that Envoy requires on a POST.
             connection.request(method, target, body=b"" if method == "POST" else None)
             answer = connection.getresponse()
             body = answer.read(_MAX_ANSWER_BYTES)

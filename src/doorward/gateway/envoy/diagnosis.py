@@ -1,4 +1,4 @@
-"""Why Envoy will not run, in words that say what to do: ports in use or forbidden, and its last words.
+"""Why Envoy does not run, with a hint: a port in use or forbidden, or the last line of its output.
 
 Not here: starting it (supervisor) and checking configuration (publisher).
 """
@@ -18,13 +18,15 @@ from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.envoy.process import holder_of
 
 _TAIL_BYTES = 8192
-_LONGEST_WORDS = 400  # of Envoy's last line; a rejected configuration may be quoted in it at length
+_LONGEST_WORDS = (
+    400  # characters of Envoy's last line, which may quote a long part of a rejected configuration
+)
 
 
 def check_free(listeners: Sequence[Endpoint]) -> None:
-    """Raise `Unavailable` when Envoy could not listen on one of these now.
+    """Raise `Unavailable` if Envoy could not listen on one of these addresses now.
 
-    Envoy itself would only log a rejected listener, and go on with a door that no client can reach.
+    Envoy itself would only log the rejected listener and go on, and no client could reach the door.
     """
     for listener in listeners:
         family = socket.AF_INET if len(listener.address) == V4_BYTES else socket.AF_INET6
@@ -46,13 +48,13 @@ def explain_bind(number: int, place: str, *, holder: str = "") -> Unavailable:
     Args:
         number: the errno.
         place: address and port, as text.
-        holder: who listens there, if known.
+        holder: the process that listens there, if known.
     """
     if number == errno.EADDRINUSE:
         return Unavailable(
             "port-in-use",
             f"{place} is in use" + (f" by {holder}" if holder else ""),
-            hint="stop what listens there, or set another address with gateway_listen",
+            hint="stop the process that listens there, or set another address with gateway_listen",
             place=place,
         )
     if number in (errno.EACCES, errno.EPERM):
@@ -66,7 +68,7 @@ def explain_bind(number: int, place: str, *, holder: str = "") -> Unavailable:
     if number == errno.EADDRNOTAVAIL:
         return Unavailable(
             "address-unknown",
-            f"this machine has no address of {place}",
+            f"this machine does not have the address of {place}",
             hint="set gateway_listen to an address of this machine, or to 0.0.0.0 or [::]",
             place=place,
         )
@@ -99,14 +101,14 @@ def explain_status(status: int) -> str:
 
 
 def last_output_line(file: Path) -> str:
-    """Return the last line that is not empty, at most 400 characters; empty where there is none."""
+    """Return the last line that is not empty, at most 400 characters; empty if there is none."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = stream.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    # Envoy sprinkles spaces into some messages on purpose, so that they cannot be parsed.
+    # Envoy adds spaces to some messages on purpose, so that programs do not parse them.
     return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")[:_LONGEST_WORDS]
 
 
@@ -118,6 +120,6 @@ def _signal_name(number: int) -> str:
 
 
 def _holder(listener: Endpoint) -> str:
-    with suppress(DoorwardError, OSError):  # a name is a courtesy
+    with suppress(DoorwardError, OSError):  # the message is also useful without the name
         return holder_of(listener)
     return ""

@@ -1,10 +1,10 @@
-"""The runs of Envoy on disk: their numbers, their folders, and how long a replaced one may still go on.
+"""The runs of Envoy on disk: their numbers, their folders, and until when a replaced Envoy may drain.
 
 Not here: the processes (supervisor).
 
-    FOLDER/epoch              the last number given
+    FOLDER/epoch              the last number that was used
     FOLDER/000007/admin.sock  the admin interface of that run
-    FOLDER/000007/envoy.log   and stderr.log: what it said
+    FOLDER/000007/envoy.log   its log; stderr.log is its other output
     FOLDER/000007/run.json    while it runs: process, epoch, and the end of its drain, if it drains
 """
 
@@ -18,16 +18,16 @@ from pathlib import Path
 from doorward.gateway.ballast import BALLAST
 
 KEPT = 8
-"""Folders of ended runs that are kept for a person who looks for a reason."""
+"""Folders of ended runs that are kept, so that a person can look for a cause."""
 
 _NOTE = "run.json"
 
 
 def new_epoch(folder: Path) -> tuple[int, Path]:
-    """Make the folder of the next run, mode 0700, and remove those of runs long ended.
+    """Make the folder of the next run, mode 0700, and remove folders of old runs.
 
-    Numbers are never given twice, also when folders were removed by hand: the registry of live
-    connections names runs by them.
+    A number is never used twice, even if folders were removed by hand: the registry of live
+    connections names runs by their numbers.
 
     Raises:
         OSError: the folder cannot be written.
@@ -52,7 +52,7 @@ def epoch_of(folder: Path) -> int | None:
 
 
 def note_run(folder: Path, pid: int, ends_at: datetime | None) -> None:
-    """Write down that a run goes on, and until when if it drains: our restarts do not lengthen that.
+    """Note on disk that a run goes on, and when its drain ends: a restart of the gateway does not lengthen the drain.
 
     Raises:
         OSError: the folder cannot be written.
@@ -62,7 +62,7 @@ def note_run(folder: Path, pid: int, ends_at: datetime | None) -> None:
 
 
 def noted_end(folder: Path) -> datetime | None:
-    """Return when the drain of this run shall end, None where nothing (readable) says so."""
+    """Return when the drain of this run must end; None if no time is noted or the note is unreadable."""
     try:
         noted = json.loads((folder / _NOTE).read_text(encoding="ascii"))["ends_at"]
         return None if noted is None else datetime.fromtimestamp(float(noted), UTC)
@@ -71,7 +71,7 @@ def noted_end(folder: Path) -> datetime | None:
 
 
 def forget_run(folder: Path) -> None:
-    """Write down that a run has ended; its folder stays for a while."""
+    """Note that a run has ended; its folder is kept for a while."""
     (folder / _NOTE).unlink(missing_ok=True)
 
 
@@ -83,5 +83,5 @@ def _read_number(file: Path) -> int:
 
 
 def _write(file: Path, text: str) -> None:
-    # Not durably: no run outlives the machine, and the journal of live connections says which boot it is of.
+    # Without fsync: no run survives a crash of the machine, and the journal of live connections has the boot id.
     BALLAST.replace_file(file, text.encode("ascii"), durable=False)

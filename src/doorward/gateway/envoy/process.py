@@ -1,4 +1,4 @@
-"""One process by a handle that outlives its number, and where to find the processes of Envoy.
+"""One process, named by a handle that stays valid when its process id is used again; and finding Envoy's processes.
 
 Not here: when to start or end one (supervisor).
 Standard: Linux pidfd_open(2), pidfd_send_signal(2), proc(5).
@@ -24,11 +24,11 @@ _MAX_COMMAND_BYTES = 1 << 16
 
 
 class Process(Protocol):
-    """A running process, named by a handle: a number alone could be another process by now."""
+    """A running process, named by a handle: its process id alone could belong to another process by now."""
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         ...
 
     def has_ended(self) -> bool:
@@ -36,27 +36,27 @@ class Process(Protocol):
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; return whether it came."""
+        """Wait for its end at most so many seconds; return whether it has ended."""
         ...
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to exactly this process; nothing happens when it has ended."""
+        """Send a signal to exactly this process; do nothing if it has ended."""
         ...
 
     def close(self) -> None:
-        """Let go of the handle; the process goes on."""
+        """Close the handle; the process goes on."""
         ...
 
 
 class Child:
-    """A process that we started. Its number is safe until it is reaped, which happens here."""
+    """A process that we started. Its process id is not used again until it is reaped, which happens here."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         return self._child.pid
 
     @property
@@ -69,19 +69,19 @@ class Child:
         return self._child.poll() is not None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; return whether it came."""
+        """Wait for its end at most so many seconds; return whether it has ended."""
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(max(0.0, seconds))
         return self.has_ended()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when it has ended."""
+        """Send a signal; do nothing if it has ended."""
         self._child.send_signal(number)
 
     def close(self) -> None:
-        """Let go of it: an Envoy that goes on without us is meant to."""
+        """Close the handle; Envoy goes on without us on purpose."""
         if self._child.returncode is None:
-            self._child.returncode = 0  # or its destructor would warn of a child that still runs
+            self._child.returncode = 0  # otherwise its destructor would warn about a child that still runs
 
 
 class Orphan:
@@ -100,7 +100,7 @@ class Orphan:
         return self.wait(0)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; return whether it came."""
+        """Wait for its end at most so many seconds; return whether it has ended."""
         if self._descriptor < 0:
             return True
         poll = select.poll()
@@ -108,20 +108,20 @@ class Orphan:
         return bool(poll.poll(max(0.0, seconds) * 1000))
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to exactly this process; nothing happens when it has ended."""
+        """Send a signal to exactly this process; do nothing if it has ended."""
         if self._descriptor >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
 
     def close(self) -> None:
-        """Let go of the handle; the process goes on."""
+        """Close the handle; the process goes on."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def end_process(process: Process, grace_seconds: float) -> None:
-    """Ask a process to end, and after the grace make it end; return when it has."""
+    """Ask a process to end (SIGTERM), and kill it after the grace; return when it has ended."""
     process.send(signal.SIGTERM)
     if not process.wait(grace_seconds):
         process.send(signal.SIGKILL)
@@ -129,7 +129,7 @@ def end_process(process: Process, grace_seconds: float) -> None:
 
 
 def boot_id() -> str:
-    """Return the kernel's id of this boot, empty where there is none."""
+    """Return the kernel's id of this boot; empty if there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -139,8 +139,8 @@ def boot_id() -> str:
 def find_by_argument(name: str, folder: Path) -> Iterator[tuple[Orphan, Path]]:
     """Find our processes that were started with `name` followed by a path below `folder`.
 
-    The command line is read after the handle was taken, so the handle is of that very process. Only
-    processes of the same user count: another user's command line proves nothing.
+    The command line is read after the handle was opened, so the handle belongs to that process. Only
+    processes of the same user count: another user can write any command line.
 
     Yields:
         The process and the path; the caller closes the process.
@@ -151,7 +151,7 @@ def find_by_argument(name: str, folder: Path) -> Iterator[tuple[Orphan, Path]]:
     except OSError:
         return
     for pid in numbers:
-        if not _is_candidate(pid, wanted, root):  # cheap, and without a handle for every process
+        if not _is_candidate(pid, wanted, root):  # cheap: no handle for every process
             continue
         try:
             process = Orphan(pid)
@@ -169,7 +169,7 @@ def _is_candidate(pid: int, wanted: bytes, root: bytes) -> bool:
 
 
 def pids_by_argument(name: str, folder: Path) -> frozenset[int]:
-    """Return the numbers of such processes of any user: a hint at the owner of a port, nothing to act on."""
+    """Return the process ids of such processes of any user: only a hint at the owner of a port, never to act on."""
     wanted, root = name.encode(), os.fsencode(folder) + b"/"
     with suppress(OSError):
         found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - names only
@@ -192,7 +192,7 @@ def _argument(pid: int, wanted: bytes, root: bytes, *, any_user: bool = False) -
 
 
 def _program(entry: Path) -> str:
-    """Return a process's name; one that was started by a descriptor, as our Envoy, is called by its number."""
+    """Return a process's name; if it was started by a descriptor, as our Envoy, its `comm` is only a number."""
     name = (entry / "comm").read_text().strip()
     if name.isdecimal():
         with suppress(OSError):
@@ -201,15 +201,15 @@ def _program(entry: Path) -> str:
 
 
 def holder_of(listener: Endpoint) -> str:
-    """Return who listens there, as `nginx (process 812)`; empty if that cannot be seen."""
+    """Return the process that listens there, as `nginx (process 812)`; empty if it cannot be seen."""
     pid = find_holder(listener)
     return f"{_program(Path(f'/proc/{pid}'))} (process {pid})" if pid else ""
 
 
 def find_holder(listener: Endpoint) -> int:
-    """Return the number of a process that listens there, 0 if none can be seen.
+    """Return the id of a process that listens there; 0 if none can be seen.
 
-    Without root only processes of the same user can be looked into.
+    Without root only processes of the same user can be seen.
     """
     inodes = {
         f"socket:[{facts.inode}]"

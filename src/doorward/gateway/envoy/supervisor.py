@@ -1,15 +1,15 @@
-"""The supervisor: starts Envoy, watches it, replaces it, and takes over what an earlier run left.
+"""The supervisor: starts Envoy, watches it, replaces it, and takes over from an Envoy that an earlier run left.
 
-Not here: what Envoy is told (publisher writes the files), and which connections end (cutter).
+Not here: Envoy's configuration (publisher writes the files), and which connections end (cutter).
 
-Each run of Envoy is an *epoch* with a folder of its own, `FOLDER/000007/`: admin socket, logs, and
-`run.json`, which remembers the end of a drain. Envoy is the leader of a session of its own: Ctrl-C in the terminal reaches
-only us, and our death does not end it, so connections go on without us. The next start
+Each run of Envoy is an *epoch* with its own folder, `FOLDER/000007/`: admin socket, logs, and
+`run.json`, which has the end of a drain. Envoy is the leader of a new session: Ctrl-C in the terminal reaches
+only the gateway, and a crash of the gateway does not end Envoy, so connections go on. The next start
 
-1. finds every Envoy of this folder by its command line, holds it by pidfd (a number can be reused),
-2. makes it close its listening sockets, which frees the port, and asks its clients to leave,
-3. starts a fresh Envoy in a new epoch,
-4. ends the old one when its drain time is over, or at once where its connections could not be cut.
+1. finds every Envoy of this folder by its command line and opens a pidfd (a process id can be used again),
+2. makes it close its listening sockets, which frees the port, and ask its clients to close their connections,
+3. starts a new Envoy in a new epoch,
+4. ends the old Envoy when its drain time is over, or at once if its connections cannot be cut.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ _log = structlog.get_logger("doorward.supervisor")
 
 _TICK_SECONDS = 0.1
 _READY_SECONDS = 0.02
-_RELEASE_SECONDS = 3.0  # usual are some milliseconds
+_RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
-_ASK_SECONDS = 2.0  # between two looks whether it still answers
-_HUNG_SECONDS = 15.0  # without an answer: its own watchdogs ended it after 10, if they could
-_SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
-_PLACES = frozenset({"port-in-use", "port-forbidden", "address-unknown"})  # no configuration mends these
+_ASK_SECONDS = 2.0  # between two checks whether it still answers
+_HUNG_SECONDS = 15.0  # without an answer; Envoy's own watchdogs end it after 10, if they can
+_SETTLED_SECONDS = 10.0  # if Envoy ran for so long, it is started again without delay
+_ADDRESS_ERRORS = frozenset(
+    {"port-in-use", "port-forbidden", "address-unknown"}
+)  # no configuration changes these
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
 
 class Phase(Enum):
-    """Where a run of Envoy stands."""
+    """The phase of a run of Envoy."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -55,7 +57,7 @@ class Phase(Enum):
 
 
 class EnvoyRun:
-    """One run of Envoy; `ends_at` is when it is ended if it drains."""
+    """One run of Envoy; `ends_at` is when it will be ended, if it drains."""
 
     def __init__(self, process: Process, epoch: int, folder: Path, started: float) -> None:
         self.process = process
@@ -70,25 +72,25 @@ class EnvoyRun:
 
 
 class Supervisor:
-    """Keeps one Envoy running. Methods may be called from any thread; callbacks come from ours.
+    """Keeps one Envoy running. Methods may be called from any thread; callbacks come from the supervisor's own thread.
 
-    What is asked never waits: the cutter must find its processes also while another Envoy is slow to
-    start or to end. What is done, is done one at a time.
+    Properties and `envoy_pids` never wait: the cutter must find the processes also while another Envoy is slow to
+    start or to end. Only one of `start`, `replace` and `stop` works at a time.
 
     Args:
-        options: how it is run.
+        options: how Envoy is run.
         prepare: called with the epoch and its empty folder (mode 0700); writes bootstrap and xDS
             files and returns the bootstrap's path. The admin socket must be `folder/admin.sock`.
         clock: for drain times and delays.
-        listeners: where Envoy will listen; checked beforehand, so that a port in use is one clear
-            message instead of a rejected listener.
-        may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); where
+        listeners: where Envoy will listen; checked beforehand, so that a port in use gives a clear
+            error instead of a rejected listener.
+        may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); if
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
-        on_died: called with pid, epoch and exit status (minus the signal) when it ended by itself.
-        verify: called when it calls itself ready, and raises if it does not enforce what was prepared.
-        on_failed: called with its status (None if it lived) when a start failed; returns whether
-            `prepare` has something else now, which is then started at once.
+        on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself.
+        verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
+        on_failed: called with Envoy's status (None if it still ran) when a start failed; returns whether
+            `prepare` will give another configuration now, which is then started at once.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class Supervisor:
 
     @property
     def epoch(self) -> int:
-        """The number of the Envoy that takes new connections, or is about to; 0 while there is none."""
+        """The number of the Envoy that takes new connections, or soon will; 0 while there is none."""
         return next((run.epoch for run in self._runs if run.phase is not Phase.DRAINING), 0)
 
     @property
@@ -142,17 +144,17 @@ class Supervisor:
         return [run.pid for run in self._runs]
 
     def trouble(self) -> str:
-        """Return why no Envoy is running, in a sentence for `status`; empty where all is well."""
+        """Return why no Envoy is running, in a sentence for `status`; empty if all is well."""
         return self._trouble
 
     def start(self) -> EnvoyRun:
-        """Take over what an earlier run left, start Envoy, and watch it from now on.
+        """Take over from Envoys of an earlier run, start Envoy, and watch it from now on.
 
         Raises:
-            Unavailable: it would not start: `port-in-use`, `port-forbidden`, `address-unknown`,
-                `envoy-would-not-start`, with what to do about it.
+            Unavailable: Envoy did not start: `port-in-use`, `port-forbidden`, `address-unknown`,
+                `envoy-would-not-start`, with a hint.
             ConfigurationError: the folder's path is too long.
-            DoorwardError: whatever `prepare` raises.
+            DoorwardError: any error that `prepare` raises.
         """
         with self._acting:
             if self._watcher is not None:
@@ -168,10 +170,10 @@ class Supervisor:
             return run
 
     def replace(self) -> EnvoyRun:
-        """Start a fresh Envoy in a new epoch; the present one drains. For about 0.1 s no socket listens.
+        """Start a new Envoy in a new epoch; the present one drains. For about 0.1 s no socket listens.
 
         Raises:
-            Unavailable: the fresh one would not start; it is tried again with growing delays.
+            Unavailable: the new Envoy did not start; it is tried again with growing delays.
         """
         with self._acting:
             if self.running:
@@ -204,7 +206,7 @@ class Supervisor:
         self._wait_until_free()
         epoch, folder = new_epoch(self._options.folder)
         config = self._prepare(epoch, folder)
-        check_socket_path(folder / "admin.sock")  # said before Envoy says it in its own words
+        check_socket_path(folder / "admin.sock")  # before Envoy fails with a less clear message
         child = spawn(self._options, folder, config)
         run = EnvoyRun(child, epoch, folder, self._clock.monotonic())
         self._runs = (run, *self._runs)
@@ -214,7 +216,7 @@ class Supervisor:
         except BaseException as error:
             ended = child.has_ended()
             self._end(run)
-            if again and isinstance(error, DoorwardError) and error.code not in _PLACES:
+            if again and isinstance(error, DoorwardError) and error.code not in _ADDRESS_ERRORS:
                 _log.error("envoy-start-failed", epoch=epoch, code=error.code, detail=error.detail)
                 if self._on_failed(child.status if ended else None, error):
                     return self._launch_one(again=False)
@@ -222,24 +224,24 @@ class Supervisor:
         return run
 
     def _wait_until_free(self) -> None:
-        """Wait until Envoy can listen: one that was told to stop does so when its workers come to it."""
-        patience = self._clock.monotonic() + (_RELEASE_SECONDS if self.draining else 0.0)
+        """Wait until Envoy can listen: a replaced Envoy closes its sockets only when its workers are free."""
+        wait_until = self._clock.monotonic() + (_RELEASE_SECONDS if self.draining else 0.0)
         while True:
             try:
                 check_free(self._listeners())
             except Unavailable:
-                if self._clock.monotonic() >= patience:
+                if self._clock.monotonic() >= wait_until:
                     raise
                 self._stopping.wait(_READY_SECONDS)
             else:
                 return
 
     def _wait_until_live(self, run: EnvoyRun, child: Child) -> None:
-        patience = self._clock.monotonic() + self._options.start_seconds
+        wait_until = self._clock.monotonic() + self._options.start_seconds
         while not run.admin.is_ready():
             if child.wait(_READY_SECONDS):
                 raise explain_exit(run.folder, child.status or 0)
-            if self._clock.monotonic() > patience:
+            if self._clock.monotonic() > wait_until:
                 raise Unavailable(
                     "envoy-would-not-start",
                     f"Envoy was not ready after {self._options.start_seconds:g} seconds",
@@ -248,7 +250,7 @@ class Supervisor:
         try:
             self._verify(run.admin)
         except DoorwardError:
-            if child.wait(_READY_SECONDS):  # it is not silent, it is dead
+            if child.wait(_READY_SECONDS):  # it does not answer because it has ended
                 raise explain_exit(run.folder, child.status or 0) from None
             raise
 
@@ -266,11 +268,11 @@ class Supervisor:
             _log.warning("envoy-ended-at-once", pid=run.pid, epoch=run.epoch, why=error.detail)
             self._end(run)
             return
-        with suppress(OSError):  # the drain ends at its time, unless we are restarted before
+        with suppress(OSError):  # without the note only a restart of the gateway would lengthen the drain
             note_run(run.folder, run.pid, run.ends_at)
 
     def _end(self, run: EnvoyRun) -> None:
-        """End a run, whatever its phase. Its process is listed until it is gone."""
+        """End a run in any phase. Its process is listed until it has ended."""
         end_process(run.process, _GRACE_SECONDS)
         run.process.close()
         self._runs = tuple(one for one in self._runs if one is not run)
@@ -295,13 +297,13 @@ class Supervisor:
             if run_now is not None and run_now.process.has_ended():
                 self._note_death(run_now)
             elif run_now is not None:
-                self._see_that_it_answers(run_now)
+                self._check_that_it_answers(run_now)
             if self.running is None and self._clock.monotonic() >= self._retry_at:
-                with suppress(DoorwardError):  # said by _launch, and tried again
+                with suppress(DoorwardError):  # `_launch` logs it; it is tried again
                     self._launch()
 
-    def _see_that_it_answers(self, run: EnvoyRun) -> None:
-        """End an Envoy that hangs as a whole, stopped or starved, which no watchdog within it can see."""
+    def _check_that_it_answers(self, run: EnvoyRun) -> None:
+        """End an Envoy that hangs as a whole (stopped, or without processor time): its own watchdogs cannot see that."""
         now = self._clock.monotonic()
         if now < self._ask_at:
             return
@@ -325,7 +327,7 @@ class Supervisor:
         self._on_died(run.pid, run.epoch, status)
 
     def _put_off(self) -> None:
-        """Let the next attempt wait, longer each time: a faulty set-up must not eat the machine."""
+        """Delay the next attempt, longer each time: a faulty set-up must not use up the processor."""
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         self._retry_at = self._clock.monotonic() + delay

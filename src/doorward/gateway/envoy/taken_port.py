@@ -1,7 +1,7 @@
-"""Whether another program has the door's port, said before anything else is begun.
+"""Checking whether another program has the door's port, before any other step of the start.
 
 An Envoy that an earlier run of this installation left may have the port: the supervisor takes over from it.
-Not here: the look just before Envoy starts, which waits for a replaced Envoy (supervisor, diagnosis).
+Not here: the check just before Envoy starts, which waits for a replaced Envoy (supervisor, diagnosis).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from doorward.gateway.envoy.program import LOG_ARGUMENT
 
 
 def check_not_taken(listeners: Sequence[Endpoint], folder: Path) -> None:
-    """Raise if the door could never listen on one of these, whatever the supervisor takes over.
+    """Raise if the door cannot listen on one of these addresses, even after the supervisor takes over from an old Envoy.
 
     Args:
         listeners: where Envoy will listen.

@@ -168,13 +168,13 @@ class Follower:
             except Exception as error:  # noqa: BLE001  this thread must not end: it goes on, and the gateway becomes stale
                 self._errors.note(self._doing, error)
             try:
-                wait(self._patience())
+                wait(self._wait_seconds())
                 self._listening_failed = False
             except Exception as error:  # noqa: BLE001  as above; a change without a notification is found by polling
                 self._note_listening_failed(error)
                 stop.wait(POLL_SECONDS)
 
-    def _patience(self) -> float:
+    def _wait_seconds(self) -> float:
         """Return how long to wait: to the next poll, or to the next moment at which a rule changes by time alone."""
         moment = self._connections.next_time_change()
         if moment is None:
