@@ -1,4 +1,4 @@
-"""The certificates of our own authority, as they are shown and exported. Reads only.
+"""The certificates of our own authority, to show and to export. Reads only.
 
 Not here: the root's key (`founding`), partners' authorities (`partners.importing`).
 """
@@ -19,7 +19,7 @@ class AuthorityCertificate:
     """One certificate of our authority.
 
     Args:
-        record: as it is stored.
+        record: the stored record.
         subject: RFC 4514 text.
         sha256: of the certificate, hexadecimal.
     """
@@ -30,7 +30,7 @@ class AuthorityCertificate:
 
 
 def list_authority_certificates(services: Services) -> list[AuthorityCertificate]:
-    """Return all of them, newest first."""
+    """Return all certificates of our authority, newest first."""
     with services.work.read() as stores:
         records = stores.authorities.list()
     return [

@@ -1,8 +1,8 @@
-"""A private key as encrypted PEM for keeping offline, and the way back.
+"""Writing a private key as encrypted PEM to keep it offline, and reading it back.
 
-Not here: which key may leave (founding). `cryptography` writes the same structure with 2,048 rounds of
-PBKDF2, a number of the year 2000, and cannot be told another; who finds the file of a root has all the
-time of the world.
+Not here: which key may be exported (founding). The library `cryptography` writes the same structure, but always with
+2,048 rounds of PBKDF2, a number from the year 2000. An attacker who finds the file of a root's key can guess the
+passphrase for years, so this module uses more rounds.
 Standard: RFC 8018 sections 6.2 and A.4 (PBES2: PBKDF2 with HMAC-SHA-256, AES-256-CBC), RFC 5958
 section 3, RFC 7468 section 11.
 """
@@ -43,9 +43,9 @@ def encrypt_private_key(key: PrivateKey, passphrase: bytes, random: RandomSource
     """Return a private key as PKCS#8 in PEM, encrypted.
 
     Args:
-        key: any that the library can write; a hardware token's cannot leave it.
-        passphrase: its strength is the caller's business.
-        random: gives salt and initialisation vector.
+        key: any key that the library can write; a key in a hardware token cannot be exported.
+        passphrase: the caller checks its strength.
+        random: source of the salt and the initialisation vector.
     """
     plain = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -66,29 +66,29 @@ def encrypt_private_key(key: PrivateKey, passphrase: bytes, random: RandomSource
 
 
 def open_exported_key(exported: bytes, passphrase: bytes) -> PrivateKey:
-    """Return the private key of an encrypted PEM; the caller forgets it after use.
+    """Return the private key in an encrypted PEM; the caller must not store it.
 
     Raises:
-        MalformedInput: `export-unreadable`: larger than 64 KiB, no such key, or another passphrase.
+        MalformedInput: `export-unreadable`: larger than 64 KiB, not an encrypted key, or a wrong passphrase.
     """
     try:
         key = serialization.load_pem_private_key(exported[:EXPORT_LIMIT], passphrase)
         check_public_key(key.public_key())
-    except Exception as fault:  # a parser is total, whatever the library raises
+    except Exception as fault:  # the library may raise any exception; a parser must be total
         raise MalformedInput(
-            "export-unreadable", "this is no exported key, or the passphrase does not open it"
+            "export-unreadable", "the file is not an exported key, or the passphrase does not open it"
         ) from fault
-    return cast("PrivateKey", key)  # a private key's kind is that of its public one
+    return cast("PrivateKey", key)  # check_public_key has checked the kind of the key
 
 
 def open_export_of(certificate: bytes, exported: bytes, passphrase: bytes, *, hint: str) -> PrivateKey:
-    """Return the private key of an export that is the key of this very certificate.
+    """Return the private key in an export, after checking that it is the key of this certificate.
 
     Args:
         certificate: DER, our own.
-        exported: what `encrypt_private_key` returned, at most 64 KiB.
-        passphrase: what opens it.
-        hint: the next step of whom it is refused.
+        exported: the result of `encrypt_private_key`, at most 64 KiB.
+        passphrase: the export's passphrase.
+        hint: the next step, for the error.
 
     Raises:
         RequestRefused: `export-unreadable`, `export-of-another-key`.
@@ -100,6 +100,6 @@ def open_export_of(certificate: bytes, exported: bytes, passphrase: bytes, *, hi
     certified, _ = check_public_key(x509.load_der_x509_certificate(certificate).public_key())
     if encode_public_key(key.public_key()) != encode_public_key(certified):
         raise RequestRefused(
-            "export-of-another-key", "this export holds another key than the current root's", hint=hint
+            "export-of-another-key", "the exported file holds another key than the current root's", hint=hint
         )
     return key

@@ -1,17 +1,17 @@
-"""The founding of an authority: root, issuing authority, OCSP responder; and the root key's leave.
+"""Founding an authority: root, issuing authority and OCSP responder; export and removal of the root's key.
 
     root-N (10 years) --signs--> issuing-N (5 years) --signs--> ocsp-N (30 days, renewed by itself)
 
-The keys are stored first, then all rows are one transaction. After a crash in between there are keys
-that no row names; they signed nothing that anybody saw. They are left alone and the next founding
-takes the next free numbers: a founding that deleted keys which no row names would destroy an
-authority whose database is merely elsewhere (a wrong path, a restore that is still to come).
+The keys are stored first, then all rows are written in one transaction. After a crash in between there are keys
+without a row; no certificate of theirs was published. They are not deleted, and the next founding uses the next free
+numbers. Deleting them would destroy an authority if only its database is missing (a wrong path, a restore that was not
+made yet).
 
-The root's key is needed again for the root's next list, once a year (root_list), and to make another
-issuing authority. `export_root` hands it out under a passphrase; `remove_root_key` deletes it, and wants to
-see that export and open it first: no flag that says "was exported" can know whether the file can still be read.
+The root's key is needed again once a year for the root's next CRL (root_crl), and to make another
+issuing authority. `export_root` returns it encrypted under a passphrase. `remove_root_key` deletes it, but first opens
+that export with its passphrase: a stored flag "was exported" could not tell whether the file is still readable.
 
-Not here: the certificates themselves (issuing), settings, where the keys lie.
+Not here: the certificates themselves (issuing), settings, the place of the keys.
 Standard: RFC 5280 section 3.2; RFC 6960 section 4.2.2.2; PKCS#8 (RFC 5958) with PBES2 (RFC 8018).
 """
 
@@ -45,8 +45,8 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
 
     Args:
         services: the ports of this process.
-        trust_domain: a DNS name in lower case; part of every certificate, it cannot be changed.
-        status_url: the public address of CRL, OCSP and AIA, http or https; baked into certificates.
+        trust_domain: a DNS name in lower case; it is part of every certificate and cannot be changed.
+        status_url: the public address of CRL, OCSP and AIA, http or https; it is part of every certificate.
         actor: who acts.
 
     Raises:
@@ -62,7 +62,7 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
             raise RequestRefused(
                 "already-founded",
                 "there is an authority here already",
-                hint="to begin anew, name another data directory with --data or DOORWARD_DATA",
+                hint="to make another authority, give another data directory with --data or DOORWARD_DATA",
             )
         now = services.clock.now()
         tenant = TenantRecord(id=TENANT, trust_domain=trust_domain, status_url=address, created_at=now)
@@ -72,18 +72,18 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
 
 
 def responder_due(services: Services) -> bool:
-    """Say whether the OCSP responder's certificate should be renewed now: two thirds of its life are over."""
+    """Return whether the OCSP responder's certificate is due for renewal: two thirds of its lifetime are over."""
     with services.work.read() as stores:
         return _is_due(require_authority(stores, AuthorityKind.OCSP_RESPONDER), services.clock.now())
 
 
 def renew_responder(services: Services, *, actor: str) -> ChangeResult[AuthorityRecord]:
-    """Make a new key and certificate for the OCSP responder where they are due; drop the keys of expired ones.
+    """Make a new key and certificate for the OCSP responder if they are due; remove the keys of expired responders.
 
-    Answers signed by the old responder stay good until their nextUpdate: they carry its certificate.
+    Answers signed by the old responder stay valid until their nextUpdate: they contain its certificate.
 
     Returns:
-        The responder from now on: the present one where another process was quicker.
+        The current responder; an unchanged one if another process has renewed it already.
 
     Raises:
         NotFound: `not-founded`.
@@ -123,12 +123,12 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
 
     Args:
         services: the ports of this process.
-        passphrase: as `core.passphrase` asks; it is not kept anywhere.
+        passphrase: as `core.passphrase` requires; it is not stored.
         actor: who acts.
 
     Raises:
         RequestRefused: `passphrase-short`, `passphrase-long`.
-        NotFound: `not-founded`, or the key was removed before.
+        NotFound: `not-founded`; `root-key-removed`.
         Unavailable: `keys-unavailable`.
     """
     check_passphrase(passphrase)
@@ -136,30 +136,30 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
         root = require_authority(stores, AuthorityKind.ROOT)
     key = _load_root_key(services, root)
     pem = encrypt_private_key(key, passphrase, services.random)
-    # The record first: a root that left without a trace is what an auditor fears most.
+    # The event is stored before the key is returned: no export of the root's key may go unrecorded.
     event = write_event(services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     return pem
 
 
 def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, actor: str) -> None:
-    """Delete the root's private key; the export and its passphrase prove that it is kept elsewhere.
+    """Delete the root's private key, after checking that the export can be opened and holds this key.
 
     Args:
         services: the ports of this process.
-        exported: what `export_root` returned, at most 64 KiB.
-        passphrase: what opens it.
+        exported: the result of `export_root`, at most 64 KiB.
+        passphrase: the export's passphrase.
         actor: who acts.
 
     Raises:
         RequestRefused: `export-unreadable`, `export-of-another-key`.
-        NotFound: `not-founded`, or the key was removed before.
+        NotFound: `not-founded`; `root-key-removed`.
         Unavailable: `keys-unavailable`.
     """
     with services.work.read() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
     _load_root_key(services, root)
-    hint = "the key stays where it is; export it again: doorward ca export --root"
+    hint = "the key was not removed; export it again: doorward ca export --root"
     open_export_of(root.der, exported, passphrase, hint=hint)
     event = write_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
     services.work.record([event])
@@ -169,7 +169,7 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
 def _found_within(
     services: Services, stores: Stores, keys: KeyStore, tenant: TenantRecord, *, actor: str
 ) -> None:
-    """Make and add the three certificates, each signed by the one before, and the root's first list."""
+    """Make and add the three certificates, each signed by the one before, and the root's first CRL."""
     now, domain = tenant.created_at, tenant.trust_domain
     root_name, root_key = _new_key(services, keys, "root")
     minted = certify_root(services, common_name=_title(domain, "Root", root_name), key=root_key, now=now)
@@ -229,7 +229,7 @@ def _add_responder(
 
 
 def _new_key(services: Services, keys: KeyStore, word: str) -> tuple[str, PrivateKey]:
-    """Make and store a key under the next number that was never used."""
+    """Make a key and store it under the next number."""
     taken = [int(name.removeprefix(f"{word}-")) for name in keys.names() if _is_numbered(name, word)]
     name = f"{word}-{max(taken, default=0) + 1}"
     key = services.factory.generate(KeyKind.P256)
@@ -242,7 +242,7 @@ def _is_numbered(name: str, word: str) -> bool:
 
 
 def _title(trust_domain: str, word: str, key_name: str) -> str:
-    """Return the common name: for people, and unlike any other of this authority's (RFC 5280 4.1.2.6)."""
+    """Return a common name that no other certificate of this authority has (RFC 5280 section 4.1.2.6)."""
     tail = f" {word} {key_name.rpartition('-')[2]}"
     return trust_domain[: COMMON_NAME_LIMIT - len(tail)].rstrip(".-") + tail
 
@@ -299,6 +299,6 @@ def _load_root_key(services: Services, root: AuthorityRecord) -> PrivateKey:
         raise NotFound(
             "root-key-removed",
             "the root's key is not on this machine: it was removed after its export",
-            hint="use the exported file",
+            hint="use the file that `doorward ca export --root` wrote",
         )
     return load_key(services, root)

@@ -1,7 +1,7 @@
-"""The gateways, and how far each has followed the changes.
+"""The registered gateways, and the last change that each one has confirmed.
 
-Not here: their orders for server certificates (orders), what a gateway does with a change (gateway), and the event
-`gateway:started`, which the gateway records itself, since it alone knows what it can do.
+Not here: their orders for server certificates (orders), what a gateway does with a change (gateway), the event
+`gateway:started` (the gateway records it, because only the gateway knows whether it can cut connections).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from doorward.stores.records import GatewayRecord
 from doorward.stores.services import Services
 
 FRESH_WITHIN = timedelta(seconds=15)
-"""A gateway that was not heard of for three times its longest staleness (5 s) counts as away."""
+"""A gateway that did not report for this time counts as away: three times its longest staleness of 5 s."""
 
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.005
 
 JWK_LIMIT = 4096
 STATUS_LIMIT = 65_536
-"""Characters: with fifty applications that do not answer, and everything wrong at once, it is 15,000."""
+"""Characters; the status of a gateway with fifty applications that do not answer has about 15,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Whether one gateway enforces everything up to a number; `fresh` is whether it was heard of lately.
+    """Whether one gateway enforces every change up to a number; `fresh` is whether it reported recently.
 
-    A gateway that is neither confirmed nor fresh is away: by DESIGN 2 it refuses new connections itself.
+    A gateway that is neither confirmed nor fresh is away. A gateway that cannot read the changes refuses new connections.
     """
 
     gateway: GatewayRecord
@@ -41,12 +41,12 @@ class Confirmation:
 
 
 def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> GatewayRecord:
-    """Add a gateway, or take over the one of that name; `gateway:started`, its own event, names who started it.
+    """Register a gateway, or replace the registration of the gateway with this name.
 
     Args:
         services: the ports of this process.
         name: `[a-z0-9][a-z0-9._-]{0,62}`, for people.
-        assertion_jwk: the public key of its assertions, JSON, at most 65,536 characters.
+        assertion_jwk: the public key that verifies its assertions, JWK JSON, at most 4,096 characters.
 
     Raises:
         MalformedInput: `name-malformed`, `jwk-too-large`.
@@ -54,7 +54,10 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
     """
     parse_principal_name(name)
     if len(assertion_jwk) > JWK_LIMIT:
-        raise MalformedInput("jwk-too-large", f"a gateway's public key has at most {JWK_LIMIT} characters")
+        raise MalformedInput(
+            "jwk-too-large",
+            f"the gateway's public key has {len(assertion_jwk)} characters; {JWK_LIMIT} are allowed",
+        )
     with services.work.change() as stores:
         require_tenant(stores)
         known = next((one for one in stores.gateways.list() if name == one.name), None)
@@ -72,37 +75,40 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
 
 
 def confirm(services: Services, gateway_id: str, seq: int, status: str) -> None:
-    """Note that a gateway enforces everything up to `seq`; `status` is its own JSON, at most 4096 characters.
+    """Note that a gateway enforces every change up to `seq`; `status` is its JSON, at most 65,536 characters.
 
     Raises:
         MalformedInput: `status-too-large`.
     """
     if len(status) > STATUS_LIMIT:
-        raise MalformedInput("status-too-large", f"a gateway's status has at most {STATUS_LIMIT} characters")
+        raise MalformedInput(
+            "status-too-large",
+            f"the gateway's status has {len(status)} characters; {STATUS_LIMIT} are allowed",
+        )
     with services.work.change() as stores:
         stores.gateways.confirm(gateway_id, seq, services.clock.now(), status)
 
 
 def deregister_gateway(services: Services, gateway_id: str) -> None:
-    """Forget a gateway that was stopped in order, so that nobody waits for it."""
+    """Remove the registration of a gateway that was stopped normally, so that no command waits for it."""
     with services.work.change() as stores:
         stores.gateways.remove(gateway_id)
 
 
 def find_gateway(services: Services, name: str) -> GatewayRecord | None:
-    """Return the gateway of this name, None where there is none."""
+    """Return the gateway with this name, None if there is none."""
     with services.work.read() as stores:
         return next((one for one in stores.gateways.list() if one.name == name), None)
 
 
 def withdraw_registration(services: Services, gateway_id: str, former: GatewayRecord | None) -> None:
-    """Undo the registration of a gateway whose start failed: nobody waits for it.
+    """Undo the registration of a gateway that failed to start, so that no command waits for it.
 
     Args:
         services: the ports of this process.
-        gateway_id: what the registration gave.
-        former: what was registered before. It comes back, for a gateway that died may have left
-            connections behind: it goes on to count as away, and not as one that never was.
+        gateway_id: the id from the registration.
+        former: the earlier registration with this name. It is restored, because that gateway may have left
+            connections behind: it must be listed as away.
     """
     with services.work.change() as stores:
         if former is None:
@@ -112,7 +118,7 @@ def withdraw_registration(services: Services, gateway_id: str, former: GatewayRe
 
 
 def confirmations(services: Services, seq: int) -> list[Confirmation]:
-    """Return for every gateway, sorted by name, whether it enforces everything up to `seq`."""
+    """Return for every gateway, sorted by name, whether it enforces every change up to `seq`."""
     now = services.clock.now()
     with services.work.read() as stores:
         return [
@@ -130,16 +136,16 @@ def await_confirmations(
     sleep: Callable[[float], None],
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> tuple[list[Confirmation], float]:
-    """Wait until every gateway that was heard of lately enforces everything up to `seq`.
+    """Wait until every gateway that reported recently enforces every change up to `seq`.
 
     Args:
         services: the ports of this process.
         seq: the number of a change.
-        sleep: waits so many seconds.
-        patience_seconds: how long to wait at most.
+        sleep: waits for a number of seconds.
+        patience_seconds: the longest time to wait.
 
     Returns:
-        The state of every gateway, and the seconds that were waited.
+        The state of every gateway, and the seconds of waiting.
     """
     began = services.clock.monotonic()
     while True:

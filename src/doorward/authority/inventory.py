@@ -1,6 +1,6 @@
 """The inventory of certificates and authorities: find, list, count. Reads only.
 
-Not here: what may be done with a certificate that was found (revocation, issuing).
+Not here: changing a certificate (revocation, issuing).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateF
 from doorward.stores.services import Services
 
 SHORTEST_PREFIX = 6
-"""Characters; git's default short hash has 7, and what is shorter is a typing error more often."""
+"""Characters of a prefix; a shorter one is more often a typing error. Git's short hashes have 7."""
 
 
 def find_certificate(services: Services, text: str) -> CertificateRecord:
@@ -22,8 +22,8 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
 
     Args:
         services: the ports of this process.
-        text: its id, serial (hex) or SHA-256, whole or the first 6 characters or more; colons,
-            spaces and upper case, as other tools print them, are let through.
+        text: its id, serial (hex) or SHA-256, complete or at least the first 6 characters; colons,
+            spaces and upper case are accepted, because other tools print them.
 
     Raises:
         RequestRefused: `certificate-text-too-short`, `certificate-ambiguous`.
@@ -46,12 +46,12 @@ def find_within(stores: Stores, text: str) -> CertificateRecord:
     if len(prefix) < SHORTEST_PREFIX:
         raise RequestRefused(
             "certificate-text-too-short",
-            f"{SHORTEST_PREFIX} characters at least are needed to name a certificate",
-            hint="give more of its id, serial or SHA-256; `doorward cert list` shows them",
+            f"at least {SHORTEST_PREFIX} characters are needed to name a certificate",
+            hint="give more characters of its id, serial or SHA-256; `doorward cert list` shows them",
         )
     found = stores.certificates.find(prefix)
     if len(found) > 1:
-        # A whole id, serial or digest is never ambiguous, even where a longer one begins alike.
+        # A complete id, serial or digest is never ambiguous, even if a longer one begins with it.
         found = [one for one in found if prefix in (one.id, f"{one.serial:x}", one.sha256)] or found
     if not found:
         raise NotFound(
@@ -69,7 +69,7 @@ def find_within(stores: Stores, text: str) -> CertificateRecord:
 
 
 def require_certificate(stores: Stores, certificate_id: str) -> CertificateRecord:
-    """Return the certificate of that id; raise `NotFound` (`certificate-unknown`)."""
+    """Return the certificate with this id; raise `NotFound` (`certificate-unknown`)."""
     record = stores.certificates.get(certificate_id)
     if record is None:
         raise NotFound(
@@ -100,12 +100,12 @@ def chain_of(services: Services, certificate_id: str) -> tuple[bytes, ...]:
 
 
 def list_authorities(services: Services) -> list[AuthorityRecord]:
-    """Return all own authority certificates, newest first."""
+    """Return all our own authority certificates, newest first."""
     with services.work.read() as stores:
         return stores.authorities.list()
 
 
 def root_certificate(services: Services) -> AuthorityRecord:
-    """Return the current root; raise `NotFound` (`not-founded`) before the founding."""
+    """Return the current root; raise `NotFound` (`not-founded`)."""
     with services.work.read() as stores:
         return require_authority(stores, AuthorityKind.ROOT)

@@ -1,10 +1,10 @@
-"""Gateways' orders for server certificates: placing them, filling them, looking how they stand.
+"""Gateways' orders for server certificates: place, fill, and query them.
 
     OPEN --fill_order--> FILLED or REFUSED
 A newer order of the same gateway and purpose refuses an open one, because a gateway that starts again has a new key.
-An order is answered once, by one conditional UPDATE: of two processes that fill it one wins.
+An order is answered once, by one conditional UPDATE: if two processes fill it, one of them succeeds.
 
-Not here: the steps of issuing (issuing), and what the gateway does with its certificate.
+Not here: the steps of issuing (issuing), what the gateway does with its certificate.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from doorward.audit.values import printable
 from doorward.authority.inventory import require_certificate
 from doorward.authority.issuing import Entitlement, Issued, issue
 from doorward.core.entities import TENANT
@@ -37,7 +38,7 @@ _PURPOSE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStatus:
-    """An order, and once it is filled the chain: DER, leaf first, without the root."""
+    """An order, and the chain if it is filled: DER, leaf first, without the root."""
 
     order: OrderRecord
     chain_der: tuple[bytes, ...]
@@ -49,8 +50,8 @@ class OrderClaim:
 
     Args:
         actor: who fills it.
-        order: as it was read; it is read again in each transaction.
-        own: hosts of this installation beside those of the trust domain: a portal with a host of its own.
+        order: the order; it is read again in each transaction.
+        own: further hosts of this installation outside of the trust domain, such as the portal's host.
     """
 
     actor: str
@@ -64,21 +65,21 @@ class OrderClaim:
 
     @property
     def name(self) -> str:
-        """The first of the hosts."""
+        """The first host."""
         return self.order.hosts[0]
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return a server certificate's right to the hosts of the order.
+        """Return the entitlement to a server certificate for the hosts of the order.
 
         Raises:
             NotFound: `order-unknown`, `not-founded`.
-            RequestRefused: `order-not-open`; `host-not-ours`: a gateway that was broken into must not get a
-                certificate for any name it likes.
+            RequestRefused: `order-not-open`; `host-not-ours`: an attacker who controls a gateway must not get a
+                certificate for any other name.
         """
         trust_domain = require_tenant(stores).trust_domain
         order = _require_open(stores, self.order.id)
         _require_hosts(stores, trust_domain, order.hosts, self.own)
-        # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
+        # The common name is for people; clients check only the SAN (RFC 9525), so a long host may be cut.
         return Entitlement(
             profile=SERVER,
             subject=order.hosts[0],
@@ -90,42 +91,50 @@ class OrderClaim:
         """Leave the order open: if this process dies before the certificate is valid, it is filled again."""
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as above
-        """Fill the order; raise `RequestRefused` (`order-not-open`) if another process was quicker."""
+        """Fill the order; raise `RequestRefused` (`order-not-open`) if another process has answered it."""
         if not stores.orders.fill(self.order.id, record.id):
-            raise RequestRefused("order-not-open", "this order was answered meanwhile")
+            raise RequestRefused("order-not-open", f"another process has answered the order {self.order.id}")
         stores.changes.note(ChangeKind.ORDER, self.order.id, record.created_at)
 
 
 def place_order(
     services: Services, gateway_id: str, purpose: str, hosts: Sequence[str], csr: bytes
 ) -> OrderRecord:
-    """Ask for a server certificate; the issuing side is woken by the change and fills it.
+    """Order a server certificate; the change wakes `serve`, which fills the order.
 
     Args:
         services: the ports of this process.
-        gateway_id: who asks; it must be registered.
-        purpose: what the certificate is for, a word of the gateway's own (`[a-z0-9_.:-]`, 63 characters).
-        hosts: 1 to 100 DNS names; which ones are allowed is judged when the order is filled.
+        gateway_id: the gateway that asks; it must be registered.
+        purpose: a word that the gateway chooses (`[a-z0-9_.:-]`, at most 63 characters).
+        hosts: 1 to 100 DNS names; whether they are allowed is checked when the order is filled.
         csr: PKCS#10, PEM or DER, at most 16 KiB.
 
     Returns:
-        The open order; the same one where the very same was placed before and is still open.
+        The open order. If an equal order is still open, that one.
 
     Raises:
         MalformedInput: `purpose-malformed`, `hosts-malformed`, `dns-name-malformed`, and those of `parse_csr`.
         NotFound: `gateway-unknown`.
     """
     if not _PURPOSE.fullmatch(purpose):
-        raise MalformedInput("purpose-malformed", "the purpose of an order is one short word")
+        raise MalformedInput(
+            "purpose-malformed",
+            f"{printable(purpose, 64)} is not the purpose of an order",
+            hint="use a-z, 0-9 and _.:- only, at most 63 characters",
+        )
     if not 0 < len(hosts) <= HOSTS_LIMIT:
-        raise MalformedInput("hosts-malformed", f"an order names 1 to {HOSTS_LIMIT} hosts")
+        raise MalformedInput(
+            "hosts-malformed", f"the order names {len(hosts)} hosts; 1 to {HOSTS_LIMIT} are allowed"
+        )
     names = tuple(sorted({parse_dns_name(host, wildcard=True) for host in hosts}))
     request = parse_csr(csr)
     now = services.clock.now()
     with services.work.change() as stores:
         if all(one.id != gateway_id for one in stores.gateways.list()):
             raise NotFound(
-                "gateway-unknown", "this gateway is not registered", hint="start the gateway again"
+                "gateway-unknown",
+                f"no gateway {gateway_id[:64]} is registered",
+                hint="start the gateway again",
             )
         for open_order in stores.orders.open():
             if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
@@ -153,8 +162,8 @@ def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[
 
     Raises:
         NotFound: `order-unknown`, `not-founded`.
-        RequestRefused: `order-not-open`; `host-not-ours` and `certificate-refused`, after which the
-            order says so too.
+        RequestRefused: `order-not-open`; `host-not-ours`, `certificate-refused`: the order is marked refused,
+            with this message.
         Unavailable: nothing was issued and the order is still open.
     """
     with services.work.read() as stores:
@@ -175,7 +184,7 @@ def open_orders(services: Services) -> list[OrderRecord]:
 
 
 def order_status(services: Services, order_id: str) -> OrderStatus:
-    """Return where an order stands; raise `NotFound` (`order-unknown`)."""
+    """Return the status of an order; raise `NotFound` (`order-unknown`)."""
     with services.work.read() as stores:
         order = _require_order(stores, order_id)
         if order.state is not OrderState.FILLED:
@@ -187,19 +196,19 @@ def order_status(services: Services, order_id: str) -> OrderStatus:
 def _require_order(stores: Stores, order_id: str) -> OrderRecord:
     order = stores.orders.get(order_id)
     if order is None:
-        raise NotFound("order-unknown", "there is no such order", hint="place the order again")
+        raise NotFound("order-unknown", f"there is no order {order_id[:64]}", hint="place the order again")
     return order
 
 
 def _require_open(stores: Stores, order_id: str) -> OrderRecord:
     order = _require_order(stores, order_id)
     if order.state is not OrderState.OPEN:
-        raise RequestRefused("order-not-open", f"this order is {order.state.value} already")
+        raise RequestRefused("order-not-open", f"the order {order_id} is {order.state.value} already")
     return order
 
 
 def _require_hosts(stores: Stores, trust_domain: str, hosts: Sequence[str], own: frozenset[str]) -> None:
-    """Refuse a host that no application of the document has and that is not our own."""
+    """Refuse a host that belongs to no application of the document and is not our own."""
     document, _ = current_document(stores)
     ours = {*own, *own_hosts(trust_domain), *(host for app in document.apps for host in app.hosts)}
     for host in hosts:

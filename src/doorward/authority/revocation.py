@@ -1,13 +1,13 @@
 """Revoke, hold and release certificates.
 
-What a step may do is in one table (pki.lifecycle). State, number in the change sequence, event and the
-OCSP answers are one transaction: from its commit on, our own door refuses the certificate
-(DESIGN 2.4) and the status listener says so. The CRL follows within seconds, for relying parties that
-take nothing else (crls).
+The allowed transitions are in one table (pki.lifecycle). The state, the number in the change sequence, the event and the
+OCSP answers are written in one transaction. After its commit our own door refuses the certificate
+and the status listener reports it as revoked. The next CRL follows within seconds, for relying parties that
+use CRLs only (crls).
 
-Revoking never waits for anything: where the responder's key is away, the old answers are dropped.
+A revocation never waits: if the responder's key is not available, the old OCSP answers are removed.
 
-Not here: cutting live connections (gateway), which follow from the change.
+Not here: cutting live connections (gateway), which the change causes.
 Standard: RFC 5280 sections 5 and 5.3.1.
 """
 
@@ -31,7 +31,7 @@ from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
 
 _SUCCESSORS = 500
-"""Certificates of the holder that are looked at."""
+"""At most this many later certificates of the holder are checked for renewals."""
 
 _EVENTS = {
     LifecycleStep.REVOKE: EventType.CERTIFICATE_REVOKED,
@@ -47,14 +47,14 @@ _STEPS = {
 
 
 def revoke(services: Services, certificate_id: str, reason: RevocationReason, actor: str) -> int:
-    """Revoke a certificate for good.
+    """Revoke a certificate; this cannot be undone.
 
     Returns:
         The number of the change, for waiting until the gateways have confirmed it.
 
     Raises:
         NotFound: `certificate-unknown`.
-        RequestRefused: `transition-refused` (it is revoked already, or was never issued),
+        RequestRefused: `transition-refused` (it is already revoked, or was never issued),
             `reason-refused`.
     """
     with services.work.change() as stores:
@@ -88,7 +88,7 @@ def ensure_state(
     reason: RevocationReason | None = None,
     actor: str,
 ) -> ChangeResult[CertificateRecord]:
-    """Revoke, hold or release the certificate that a person means; one that is in that state already is left so.
+    """Revoke, hold or release the certificate that a person means; do nothing if it is in the wanted state already.
 
     Args:
         services: the ports of this process.
@@ -98,8 +98,8 @@ def ensure_state(
         actor: who acts.
 
     Returns:
-        The certificate as it is now. If nothing was to be done, the newest change and a note that says so; a note for
-        each certificate that was renewed from one that is revoked now, and is still valid.
+        The certificate after the change. If it was in the wanted state already, a note says so. After a revocation, a
+        note names each valid certificate that was renewed from the revoked one.
 
     Raises:
         NotFound, RequestRefused: as `find_certificate` and `revoke`.
@@ -119,12 +119,12 @@ def ensure_state(
 
 
 def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -> tuple[str, ...]:
-    """Return what to tell of what was renewed from a certificate: who stole it may hold that too."""
+    """Return a note for each valid certificate renewed from this one: the thief of its key may have renewed it."""
     if not record.principal_id:
         return ()
     wanted = CertificateFilter(principal_id=record.principal_id, after_id=record.id, limit=_SUCCESSORS)
     line, notes = {record.id}, []
-    for one in stores.certificates.list(wanted):  # by id, which is by time
+    for one in stores.certificates.list(wanted):  # sorted by id, which is the order of time
         if one.replaces in line:
             line.add(one.id)
             if one.state is CertificateState.VALID and not has_ended(one.not_after, now):
@@ -142,7 +142,7 @@ def revoke_within(
     actor: str,
     now: datetime,
 ) -> int:
-    """Revoke in the caller's transaction; `signer` is what `signer_if_any` returned for it."""
+    """Revoke in the caller's transaction; `signer` is the result of `signer_if_any` in it."""
     step = LifecycleStep.REVOKE
     return _apply_step(services, stores, signer, certificate_id, step, reason=reason, actor=actor, now=now)
 
@@ -158,7 +158,7 @@ def _apply_step(
     now: datetime,
     reason: RevocationReason | None = None,
 ) -> int:
-    """Take one step of the table: state, OCSP answers, event, change."""
+    """Apply one step of the table: write the state, the OCSP answers, the event and the change."""
     before = require_certificate(stores, certificate_id)
     transition = check_transition(before.state, step, reason)
     listed = transition.after in LISTED_STATES
@@ -166,17 +166,17 @@ def _apply_step(
         before,
         state=transition.after,
         reason=transition.reason,
-        # From hold to revoked it has been refused all the time: the first moment stays.
+        # A certificate on hold was refused already: if it is revoked now, the first time stays.
         revoked_at=(before.revoked_at or now) if listed else None,
     )
     stores.certificates.set_state(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
     if after.state is CertificateState.REVOKED:
-        stores.sessions.end_certificate(certificate_id, now)  # for good: none can be gone on with
+        stores.sessions.end_certificate(certificate_id, now)
     elif after.state is CertificateState.ON_HOLD:
         _end_sessions(services, stores, after, actor=actor, now=now)
-    if before.profile != PARTNER_PROFILE:  # of a partner's its own authority answers
+    if before.profile != PARTNER_PROFILE:  # for a partner's certificate, the partner's responder answers
         replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(
         services,
@@ -200,9 +200,9 @@ def _apply_step(
 def _end_sessions(
     services: Services, stores: Stores, held: CertificateRecord, *, actor: str, now: datetime
 ) -> None:
-    """End what second factors opened with a certificate that is on hold, so that a release gives none of it back.
+    """End the sessions of a certificate that is on hold, so that a release does not restore them.
 
-    Sessions of one principal at one application share an epoch: the principal's others there end as well.
+    All sessions of one principal at one application share an epoch, so its other sessions there end too.
     """
     if not held.principal_id:
         return

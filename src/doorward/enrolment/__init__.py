@@ -1,1 +1,1 @@
-"""Floor 4: enrolment protocols as machines without sockets or SQL, on top of the use cases."""
+"""Floor 4: enrolment protocols without sockets and SQL, on top of the use cases."""

@@ -1,11 +1,9 @@
-"""The exchange behind a one-time link: a token and a request become a certificate.
+"""Redeeming a one-time link: a token and a certificate request become a certificate.
 
-To the peer every refusal of a token is one word, `invitation-invalid`, after the same work: it learns
-nothing about which tokens exist. The event tells the operator which it was. A request that is malformed or
-refused does not use the token up.
+The peer gets the same answer, `invitation-invalid`, for every bad token, after the same work: so it cannot learn which
+tokens exist. The event records the reason for the operator. A malformed or refused request does not use the token up.
 
-Not here: the life of an invitation (`directory.invitations`), the HTTP around it and how many may try in a
-second (web).
+Not here: making and withdrawing invitations (`directory.invitations`), HTTP and rate limits (web).
 """
 
 from __future__ import annotations
@@ -29,15 +27,15 @@ def redeem(
     source_address: str = "",
     if_wrong: RequestRefused | None = None,
 ) -> Issued:
-    """Turn a token and a request into a certificate, once.
+    """Issue a certificate for a token, once.
 
     Args:
         services: the ports of this process.
         token: from the link.
-        csr: PKCS#10, PEM or DER, at most 16 KiB; only its key counts.
-        source_address: where the request came from, for the record.
-        if_wrong: what a wrong token is answered with, without an event of its own: too many came from
-            there. None answers with `invitation-invalid` and records why.
+        csr: PKCS#10, PEM or DER, at most 16 KiB; only its key is used.
+        source_address: the address of the requester, for the event.
+        if_wrong: the error for a bad token, raised without an event, if this source has tried too often. None means
+            `invitation-invalid` with an event.
 
     Returns:
         The certificate, durably recorded.
@@ -61,10 +59,10 @@ def redeem(
     except RequestRefused as refusal:
         if refusal.code != "invitation-invalid":
             raise
-        # Another caller redeemed or voided it, or its time ended, between our look and our UPDATE.
+        # Another caller redeemed or voided it, or it expired, between our read and our UPDATE.
         with services.work.read() as stores:
-            now_as = stores.invitations.get(invitation.id)
-            why = find_fault(stores, now_as, services.clock.now()) if now_as is not None else ""
+            current = stores.invitations.get(invitation.id)
+            why = find_fault(stores, current, services.clock.now()) if current is not None else ""
         raise _refuse(services, why or "invitation-used", invitation, principal, source_address) from refusal
 
 
@@ -91,5 +89,5 @@ def _refuse(
     return RequestRefused(
         "invitation-invalid",
         "this invitation cannot be used: it is unknown, used, withdrawn or expired",
-        hint="ask whoever invited you for a new one",
+        hint="ask the person who invited you for a new one",
     )

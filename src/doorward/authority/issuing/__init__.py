@@ -1,25 +1,24 @@
-"""CA and VA: the one place where certificates come from; nothing else may reach the mint.
+"""CA: the only package that may issue certificates; the import contract allows minting nowhere else.
 
-The order is the safety (boulder's): no certificate leaves without its record.
-1. The request is parsed and the claim is examined: what does its right give, on one snapshot?
+The order of the steps (as in boulder) makes sure that every certificate is recorded before it is handed out.
+1. The request is parsed, and the claim is examined on one snapshot: it returns an `Entitlement`.
 2. The certificate is prepared: built, and linted under a throw-away key.
-3. First transaction: the claim is examined again and redeemed, and the intent is recorded with its serial
-   number, state INTENDED, event `certificate:intended`.
+3. First transaction: the claim is examined again and redeemed. The intent is recorded with its serial
+   number: state INTENDED, event `certificate:intended`.
 4. The authority's key signs.
-5. Second transaction: the principal is looked at a last time, the claim is settled, the certificate is
-   completed, state VALID, event `certificate:issued`, its number in the change sequence, its OCSP answers made
-   ahead.
-6. Only then it is handed out.
-A crash between 3 and 5 leaves an intent: its serial is never used again and it is never valid.
-Refusals are events too (`certificate:refused`).
+5. Second transaction: the principal is checked once more, the claim is settled, and the certificate becomes VALID, with
+   the event `certificate:issued`, a number in the change sequence and pre-signed OCSP answers.
+6. The certificate is returned.
+A crash between 3 and 5 leaves an intent: its serial number is never used again and it never becomes valid.
+A refusal is an event too (`certificate:refused`).
 
 Renewal: the old certificate stays valid beside the new one until it expires or is revoked as superseded.
-The holder's agent installs the new one first; where the old one died at once, a lost answer would
+The holder's agent installs the new one first. If the old certificate ended at once, a lost response would
 lock its holder out.
 
-Inside: `certificates` (the six steps), `claims` (by which right, and what it gives), `registration` (the rules about
-principals and renewal), `drafts` (what is on its way, and its events), `authorities` (the founding's own
-certificates). Nothing here names a protocol (docs/design/0057). Not here: revoking (revocation).
+Modules: `certificates` (the six steps), `claims` (claims and entitlements), `registration` (the rules about
+principals and renewal), `preparation` (the intended certificate and its events), `authorities` (the authority's own
+certificates). Nothing here depends on a protocol (docs/design/0057). Not here: revoking (revocation).
 Standard: RFC 5280 section 4; RFC 2986.
 """
 

@@ -1,7 +1,7 @@
-"""The certificates of an own authority: root, issuing authority, OCSP responder.
+"""Issuing the authority's own certificates: root, issuing authority, OCSP responder.
 
-Not here: their keys and their records (founding), which records no intent before the key signs, because
-until the founding's one transaction commits there is no authority that anybody could trust.
+Not here: their keys and their records (founding). No intent is recorded before the key signs: until the transaction of
+the founding commits, there is no authority that anybody could trust.
 Standard: RFC 5280 section 4.2.1.9; RFC 6960 section 4.2.2.2.
 """
 
@@ -32,7 +32,7 @@ from doorward.stores.services import Services
 def certify_root(
     services: Services, *, common_name: str, key: PrivateKey, now: datetime
 ) -> MintedCertificate:
-    """Make a self-signed root for the founding; it is recorded by the caller, in its transaction."""
+    """Make a self-signed root certificate; the caller records it in its transaction."""
     return mint_root(
         subject=build_subject(common_name),
         key=key,
@@ -52,7 +52,7 @@ def certify_issuing(
     addresses: PublicationAddresses,
     now: datetime,
 ) -> MintedCertificate:
-    """Make an issuing authority's certificate, signed by the root; `addresses` are the root's."""
+    """Make an issuing authority's certificate, signed by the root; `addresses` are those of the root's CRL and AIA."""
     return mint_issuing(
         subject=build_subject(common_name),
         public_key=public_key,
@@ -61,7 +61,7 @@ def certify_issuing(
         issuer=root,
         issuer_key=root_key,
         lint_key=services.factory.generate(choose_lint_kind(root_key.public_key())),
-        # No OCSP: the responder is delegated by the issuing authority and cannot speak for the root.
+        # No OCSP address: the responder is delegated by the issuing authority and cannot answer for the root.
         urls=PublicationUrls(crl=addresses.crl, ca_issuers=addresses.certificate),
     )
 

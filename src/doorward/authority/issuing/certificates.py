@@ -1,6 +1,6 @@
-"""The six steps of issuing, by whichever claim; see the package for the order's reasons.
+"""The six steps of issuing a certificate for a claim; the package's docstring explains their order.
 
-Not here: what a certificate will say (drafts), and by which right it is asked for (claims).
+Not here: building the certificate (preparation), claims and entitlements (claims).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from doorward.stores.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A certificate that is in the inventory and valid; `chain_der`: leaf first, without the root."""
+    """An issued certificate; `chain_der` is leaf first, without the root; `seq` is its number in the change sequence."""
 
     record: CertificateRecord
     chain_der: tuple[bytes, ...]
@@ -39,18 +39,18 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
 
     Args:
         services: the ports of this process.
-        request: PKCS#10, PEM or DER, at most 16 KiB; only its key counts, the names are what the right gives.
-        claim: by which right; used up with the certificate.
+        request: PKCS#10, PEM or DER, at most 16 KiB; only its key is used, the names come from the entitlement.
+        claim: the requester's claim; it is used up with the certificate.
 
     Returns:
         The certificate, durably recorded.
 
     Raises:
-        MalformedInput: as `pki.csr.parse_csr`; the claim is as good as before.
+        MalformedInput: as `pki.csr.parse_csr`; the claim can be used again.
         RequestRefused: as the claim refuses; `principal-suspended`, `principal-removed`; `certificate-refused`:
-            lint, or the right changed meanwhile.
+            lint found an error, or the entitlement changed in between.
         NotFound: `not-founded`, `principal-unknown`, and as the claim raises.
-        Unavailable: `keys-unavailable`, or the database is away: nothing was issued.
+        Unavailable: `keys-unavailable`, or the database cannot be reached: nothing was issued.
     """
     try:
         # 1. the rules, 2. prepare
@@ -74,8 +74,8 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         answers = context.signer.sign(record, record.created_at) if context.signer else ()
         with services.work.change() as stores:
             if entitlement.principal_id:
-                # It may have been removed since the intent: its certificates were revoked then, and this
-                # one was not among them yet.
+                # If the principal was removed after the intent, its certificates were revoked then, but this one
+                # was not valid yet and so not among them.
                 require_active(stores, entitlement.principal_id)
             claim.settle(services, stores, record)
             if entitlement.replaces:
@@ -92,11 +92,11 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
     return Issued(record=record, chain_der=(record.der, context.authority.der), seq=seq)
 
 
-def _require_same(now: Entitlement, intended: Entitlement) -> None:
-    """Refuse to sign what another right was intended for: part of it may have been withdrawn meanwhile."""
-    if now != intended:
+def _require_same(now: Entitlement, before: Entitlement) -> None:
+    """Refuse to sign if the entitlement changed since the certificate was prepared: a part may have been withdrawn."""
+    if now != before:
         raise RequestRefused(
             "certificate-refused",
-            "what the certificate may say changed while it was made",
+            "the allowed names or lifetime of this certificate changed while it was made",
             hint="send the request again",
         )

@@ -1,15 +1,15 @@
-"""By which right a certificate is asked for, and what that right gives.
+"""Claims: why a requester may get a certificate; and entitlements: what the certificate may contain.
 
-A claim is a small value: an invitation, a gateway's order, a certificate that is to be renewed, an operator's word.
-The module that knows the right makes the claim; issuing knows none of them. It asks a claim three things:
-1. `examine`, in steps 1 and 3: what does the right give, as of this snapshot?
-2. `redeem`, in step 3: use the right up for exactly this certificate. One conditional UPDATE does it, in the
-   transaction of the intent: of two callers one wins, and the other gets no signature.
-3. `settle`, in step 5: the certificate becomes valid in this transaction; note what came of it.
-A right that its holder may use once is used up in `redeem`, because the key must not sign twice for it. A gateway's
+A claim is a small value: an invitation, a gateway's order, a certificate to renew, an operator's request.
+The module that knows the protocol makes the claim; issuing does not know the kinds of claims. It calls three methods:
+1. `examine`, in steps 1 and 3: return the entitlement on this snapshot.
+2. `redeem`, in step 3: use the claim up for exactly this certificate, by one conditional UPDATE in the
+   transaction of the intent. Of two callers one succeeds, and the other gets no signature.
+3. `settle`, in step 5: record the result in the transaction in which the certificate becomes valid.
+A claim that may be used once is used up in `redeem`, because the key must not sign twice for it. A gateway's
 order is answered in `settle`, also by one conditional UPDATE: after a crash it is still open, and is filled again.
 
-`Claim` is structural: a module that makes claims does not load issuing to define one (docs/design/0049). How
+`Claim` is a structural type: a module that makes claims need not import issuing (docs/design/0049). How
 another protocol adds a claim is in docs/design/0057.
 
 Not here: the rules about principals and renewal (registration), the order of the steps (certificates).
@@ -34,15 +34,15 @@ from doorward.stores.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entitlement:
-    """What a claim gives as of one snapshot; the certificate says this and no more.
+    """What a certificate may contain, because of a claim, on one snapshot.
 
     Args:
-        profile: what the certificate is for.
-        subject: the holder's name; the common name, cut to its limit.
+        profile: of the certificate.
+        subject: the holder's name; it becomes the common name, cut to the limit.
         names: the subject alternative names.
-        lifetime: how long the certificate is valid at most.
-        principal_id: whose certificate it is; empty for a gateway's.
-        replaces: the id of the certificate that it succeeds; empty if there is none.
+        lifetime: the longest validity of the certificate.
+        principal_id: the holder; empty for a gateway's certificate.
+        replaces: the id of the certificate that is renewed; empty if there is none.
     """
 
     profile: CertificateProfile
@@ -54,7 +54,7 @@ class Entitlement:
 
 
 class Claim(Protocol):
-    """One right, as one caller puts it forward."""
+    """One request for a certificate, with the reason why the requester may get it."""
 
     @property
     def actor(self) -> str:
@@ -72,24 +72,24 @@ class Claim(Protocol):
         ...
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
-        """Return what the right gives.
+        """Return the entitlement.
 
         Raises:
-            RequestRefused: it gives nothing now, or not the names that are asked for.
-            NotFound: what it rests on is not there.
+            RequestRefused: the claim is not good now, or does not cover the requested names.
+            NotFound: the record behind the claim does not exist.
         """
         ...
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Use the right up for the certificate whose intent is recorded in this transaction.
+        """Use the claim up for the intended certificate that is recorded in this transaction.
 
         Raises:
-            RequestRefused: it was used up, withdrawn or ended since `examine`.
+            RequestRefused: it was used, withdrawn or expired since `examine`.
         """
         ...
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Note what came of the right, in the transaction in which the certificate becomes valid.
+        """Record the result of the claim, in the transaction in which the certificate becomes valid.
 
         Raises:
             RequestRefused: the certificate is not wanted any more; it never becomes valid.
@@ -98,7 +98,7 @@ class Claim(Protocol):
 
 
 def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> Entitlement:
-    """Return what an active principal may have: its own name, by the profile of its kind.
+    """Return the entitlement of an active principal: its own name, with the profile of its kind.
 
     Raises:
         NotFound: `principal-unknown`, `not-founded`.
@@ -118,20 +118,20 @@ def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> 
 
 
 class _ReusableClaim:
-    """A right that is not used up."""
+    """A claim that is not used up."""
 
     __slots__ = ()
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Leave the right as it is."""
+        """Do nothing."""
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Leave the right as it is."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorClaim(_ReusableClaim):
-    """An operator, who may write the directory, asks for a principal's certificate.
+    """An operator requests a certificate for a principal.
 
     Args:
         actor: the operator.
@@ -144,17 +144,17 @@ class OperatorClaim(_ReusableClaim):
     name: str
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return the principal's right; raises as `entitlement_of`."""
+        """Return the principal's entitlement; raises as `entitlement_of`."""
         return entitlement_of(stores, self.holder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalClaim(_ReusableClaim):
-    """A valid certificate may have a successor of the same principal; it stays valid beside it.
+    """The holder of a valid certificate requests a new one; the old one stays valid beside it.
 
     Args:
         actor: who asks.
-        certificate: what is renewed.
+        certificate: the certificate to renew.
     """
 
     actor: str
@@ -171,14 +171,14 @@ class RenewalClaim(_ReusableClaim):
         return self.certificate.subject_name
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
-        """Return the principal's right; raises as `registration.require_renewable` and `entitlement_of`."""
+        """Return the principal's entitlement; raises as `registration.require_renewable` and `entitlement_of`."""
         record = require_renewable(stores, self.certificate.id, now)
         return entitlement_of(stores, record.principal_id, replaces=record.id)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
-        """Refuse if the predecessor was revoked or held, or ended, since the intent.
+        """Refuse if the old certificate was revoked, put on hold or expired since the intent.
 
-        Its key was then not to be trusted, and a successor would carry the right on. Raises as
+        Its key is then not trusted any more, and the thief of a key must not get a new certificate with it. Raises as
         `registration.require_renewable`.
         """
         require_renewable(stores, self.certificate.id, services.clock.now())

@@ -1,6 +1,6 @@
-"""A certificate on its way: what will be signed, the row of its intent, the events that tell of it.
+"""Preparing a certificate: the bytes to be signed, the record of the intent, and the events of issuing.
 
-Not here: the order of the steps (certificates) and what a right gives (claims).
+Not here: the order of the steps (certificates), entitlements (claims).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from doorward.stores.services import Services
 class SigningContext:
     """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
 
-    `signer` is None while no OCSP answers can be signed; certificates do not wait for that. `partitions`
-    is the division whose lists are there to be named.
+    `signer` is None while no OCSP answers can be signed; a certificate is issued without them. `partitions`
+    is the number of CRL partitions that certificates may name now.
     """
 
     tenant: TenantRecord
@@ -51,7 +51,7 @@ class SigningContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntendedCertificate:
-    """One certificate on its way: `holder` is the principal or gateway that events name."""
+    """A certificate between its preparation and its issue; `holder` is the principal or gateway named in its events."""
 
     prepared: PreparedCertificate
     record: CertificateRecord
@@ -61,7 +61,7 @@ class IntendedCertificate:
 
 
 def load_signing_context(services: Services, stores: Stores) -> SigningContext:
-    """Return what signing needs; raise `NotFound` (`not-founded`) or `Unavailable` (`keys-unavailable`)."""
+    """Return the context of signing; raise `NotFound` (`not-founded`) or `Unavailable` (`keys-unavailable`)."""
     tenant = require_tenant(stores)
     authority = require_authority(stores, AuthorityKind.ISSUING)
     key = load_key(services, authority)
@@ -77,10 +77,10 @@ def load_signing_context(services: Services, stores: Stores) -> SigningContext:
 
 
 def _find_division(services: Services, stores: Stores, authority_id: str) -> int:
-    """Return the number of lists to divide by: 1 until those of a new division were published.
+    """Return the number of CRL partitions that a certificate may name: 1 until the CRLs of a new division exist.
 
-    An address in a certificate can never be mended, so none names a list that nobody could fetch. The
-    lists of a division appear in one transaction: where the first is, all are.
+    An address in a certificate can never be changed, so a certificate must not name a CRL that does not exist yet. All
+    CRLs of a division are stored in one transaction: if the first one exists, all exist.
     """
     count = services.crl_partitions
     if count > 1 and stores.status.crl_number(authority_id, partition_names(count)[0]) is None:
@@ -95,9 +95,9 @@ def prepare_certificate(
     request: CertificationRequest,
     claim: Claim,
 ) -> IntendedCertificate:
-    """Step 2: the names and dates of the right, the request's key.
+    """Step 2: build the certificate from the entitlement and the key of the request.
 
-    The row of an intent holds the bytes that will be signed, and their digest.
+    The record of the intent holds the bytes that will be signed, and their digest.
     """
     now = services.clock.now()
     validity = choose_validity(
@@ -151,7 +151,7 @@ def write_certificate_event(
     *,
     facts: CertificateFacts | None = None,
 ) -> Event:
-    """Return an event about a certificate on its way; `facts` are there once it is signed."""
+    """Return an event about an intended certificate; `facts` are known after it is signed."""
     record = intended.record
     data: dict[str, str | datetime] = {
         "certificate": record.id,

@@ -1,8 +1,8 @@
-"""RA: may this requester have this certificate?
+"""RA: the rules about which principal may get a certificate, and which certificate may be renewed.
 
-Not here: what the certificate will say (pki.profiles), making it (issuing). Each function returns what
-was asked for, or refuses with a reason and the next step. They run on the stores of a transaction, so
-that what they found still holds when the intent is recorded.
+Not here: the content of the certificate (pki.profiles), issuing it (certificates). Each function returns the record, or
+refuses with a reason and the next step. They use the stores of the caller's transaction, so
+that their result still holds when the intent is recorded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from doorward.verification.validity import has_ended
 
 
 def require_active(stores: Stores, principal_id: str) -> Principal:
-    """Return the principal as the directory has it now.
+    """Return a principal that may get certificates.
 
     Raises:
         NotFound: `principal-unknown` (or of another tenant).
-        RequestRefused: `principal-suspended`, `principal-removed`; `principal-of-a-partner`: its own
-            authority gives it certificates, and two would be two identities.
+        RequestRefused: `principal-suspended`, `principal-removed`; `principal-of-a-partner`: the partner's
+            authority gives it certificates, and a second one from us would be a second identity.
     """
     principal = stores.directory.get(principal_id)
     if principal is None or principal.tenant != TENANT:
@@ -41,19 +41,19 @@ def require_active(stores: Stores, principal_id: str) -> Principal:
     if principal.partner:
         raise RequestRefused(
             "principal-of-a-partner",
-            f"{principal.name} has its certificates from its own authority",
-            hint="it connects with the certificate it has; the partner renews it",
+            f"{principal.name} gets its certificates from the partner's authority",
+            hint="connect with that certificate; the partner renews it",
         )
     return principal
 
 
 def require_renewable(stores: Stores, certificate_id: str, now: datetime) -> CertificateRecord:
-    """Return a certificate that may have a successor: a principal's own, valid and in time.
+    """Return a certificate that may be renewed: ours, of a principal, valid and not expired.
 
     Raises:
         NotFound: `certificate-unknown`.
-        RequestRefused: `certificate-not-renewable`, with the reason in words. A revoked or held
-            certificate proves nothing any more, and after expiry nobody watched over its key.
+        RequestRefused: `certificate-not-renewable`, with the reason in words. A revoked or held certificate proves
+            nothing, and nobody watches over the key of an expired one.
     """
     record = require_certificate(stores, certificate_id)
     why = ""
@@ -61,13 +61,13 @@ def require_renewable(stores: Stores, certificate_id: str, now: datetime) -> Cer
     if theirs:
         why = "a partner's authority issued it, and renews it"
     elif not record.principal_id:
-        why = "it belongs to a server: gateways renew theirs by themselves"
+        why = "it belongs to a server: gateways renew their certificates by themselves"
     elif record.state is not CertificateState.VALID:
         why = f"its state is {record.state.value}"
     elif has_ended(record.not_after, now):
         why = "it has expired"
     if why:
         invites = record.principal_id and not theirs
-        hint = f"invite its holder anew: doorward invite {record.subject_name}" if invites else ""
+        hint = f"invite its holder again: doorward invite {record.subject_name}" if invites else ""
         raise RequestRefused("certificate-not-renewable", f"{record.id} cannot be renewed: {why}", hint=hint)
     return record

@@ -1,7 +1,7 @@
-"""OCSP answers made ahead: signed when a certificate's state changes, stored in the same transaction.
+"""Pre-signed OCSP answers: signed when the state of a certificate changes, and stored in the same transaction.
 
-So what is handed out is never older than the state that it tells, and asking costs no signature.
-Not here: answering (status), the answers' form (pki.ocsp).
+So an answer is never older than the state that it reports, and a request costs no signature.
+Not here: answering requests (responder), the format of the answers (pki.ocsp).
 Standard: RFC 6960 sections 2.5 and 4.2.2.2; RFC 5019.
 """
 
@@ -31,15 +31,15 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateR
 from doorward.stores.services import Services
 
 HASH_NAMES = ("sha1", "sha256")
-"""How clients name an issuer (CertID): OpenSSL and most others with SHA-1, on which no secret rests here."""
+"""Hash functions of a CertID. OpenSSL and most clients use SHA-1 to name an issuer; nothing secret depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSigner:
     """Signs answers about the certificates of one issuing authority.
 
-    `ends_at` is the end of the responder's own certificate: no answer outlives it, because nobody could
-    verify it any more.
+    `ends_at` is the end of the responder's own certificate. No answer is valid longer, because no client could
+    verify it after that.
     """
 
     authority_id: str
@@ -48,12 +48,15 @@ class AnswerSigner:
     ends_at: datetime
 
     def window(self, now: datetime) -> UpdateWindow:
-        """Return the times of an answer that is made now, which lies before `ends_at`."""
+        """Return the times of an answer that is signed now; now must be before `ends_at`."""
         next_update = min(now + self.lifetime, self.ends_at)
         return UpdateWindow(produced_at=now, this_update=now, next_update=next_update)
 
     def sign(self, record: CertificateRecord, now: datetime) -> tuple[OcspRecord, ...]:
-        """Return the answers about a certificate in its present state; none for another issuer's, or too late."""
+        """Return the answers about a certificate in its current state.
+
+        Empty if another authority issued it, or if the responder's certificate has ended.
+        """
         if record.authority_id != self.authority_id or now >= self.ends_at:
             return ()
         window = self.window(now)
@@ -69,17 +72,17 @@ def load_signer(services: Services, stores: Stores) -> AnswerSigner:
     """Return the signer of the current issuing authority.
 
     Raises:
-        NotFound: `not-founded`, or the responder's key is not in the store.
-        Unavailable: `keys-unavailable`; `responder-expired`: nobody would take what it signs.
-        IntegrityError: key and certificate do not belong together.
+        NotFound: `not-founded`, or the responder's key is not in the key store.
+        Unavailable: `keys-unavailable`; `responder-expired`: no client would accept its signatures.
+        IntegrityError: the key is not the key of the certificate.
     """
     issuing = require_authority(stores, AuthorityKind.ISSUING)
     delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     if delegate.not_after <= services.clock.now():
         raise Unavailable(
             "responder-expired",
-            f"the OCSP responder's certificate ended {delegate.not_after:%Y-%m-%d %H:%M}Z",
-            hint="`doorward serve` renews it by itself; its log says what hinders it",
+            f"the OCSP responder's certificate expired at {delegate.not_after:%Y-%m-%d %H:%M}Z",
+            hint="`doorward serve` renews it by itself; read its log to see why it could not",
         )
     key = load_key(services, delegate)
     return AnswerSigner(
@@ -91,9 +94,9 @@ def load_signer(services: Services, stores: Stores) -> AnswerSigner:
 
 
 def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
-    """Return the signer, or None where it cannot be had.
+    """Return the signer, or None if there is none.
 
-    Neither a revocation nor a certificate waits for it: the refresh job signs their answers later.
+    A revocation or an issue does not wait for it: the refresh job signs the answers later.
     """
     try:
         return load_signer(services, stores)
@@ -102,10 +105,10 @@ def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
 
 
 def refresh_horizon(services: Services, stores: Stores, now: datetime) -> datetime:
-    """Return until when an answer must be good that needs no new one yet.
+    """Return the refresh horizon: an answer with a nextUpdate before it is signed again.
 
-    Half of the time that one signed now would have: an answer just signed is never due, also where the
-    responder's own end cuts its time short.
+    It is half of the lifetime that an answer signed now would have. So an answer that was just signed is never due, not
+    even if the end of the responder's certificate shortens its lifetime.
     """
     delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     return now + max(timedelta(0), min(services.ocsp_lifetime, delegate.not_after - now)) / 2
@@ -114,9 +117,10 @@ def refresh_horizon(services: Services, stores: Stores, now: datetime) -> dateti
 def replace_answers(
     stores: Stores, certificate_id: str, answers: Sequence[OcspRecord], now: datetime
 ) -> None:
-    """Put new answers in the old ones' place.
+    """Replace the pre-signed answers about a certificate.
 
-    Without new ones (no signer here), the refresh job signs them; until then requests are answered live or not.
+    If `answers` is empty (this process has no signer), the refresh job signs them later. Until then the responder signs
+    on request, if it can.
     """
     if not answers:
         stores.status.await_ocsp(certificate_id, now)
@@ -127,7 +131,7 @@ def replace_answers(
 
 
 def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
-    """Return the issuing authority that a request's CertID means."""
+    """Return the issuing authority that the CertID of a request names."""
     for authority in stores.authorities.list():
         asked = (hash_name, name_hash, key_hash)
         if authority.kind is AuthorityKind.ISSUING and asked in _list_ids(authority.der):
@@ -137,7 +141,7 @@ def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: byte
 
 @functools.lru_cache(maxsize=8)
 def _build_responder(issuer: bytes, delegate: bytes, key: PrivateKey) -> OcspResponder:
-    """Building verifies the delegation, which costs more than two answers: once for each key is enough."""
+    """Build a responder once per key: this verifies the delegation, which costs more than signing two answers."""
     return build_responder(
         x509.load_der_x509_certificate(issuer), key, x509.load_der_x509_certificate(delegate)
     )

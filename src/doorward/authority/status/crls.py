@@ -1,19 +1,18 @@
-"""The revocation lists of the issuing authority: which are due, and their publication.
+"""The CRLs of the issuing authority: which are due, and their publication.
 
-One full list, always; where the authority's certificates are divided (`Services.crl_partitions`), also a
-list for each partition. A list that was published once goes on being published, whatever the division is
-today: certificates name it. Certificates name a partition only when its list is there (issuing).
+There is always one full CRL. If the certificates are divided into partitions (`Services.crl_partitions`), there is also
+a CRL for each partition. Once a CRL was published, it is always published again, also after the division has
+changed, because certificates name it. Certificates name a partition only after its CRL exists (issuing).
 
-The full list leads. When a certificate was revoked, held or released since it was made, it is made
-anew, and with it the partitions of those certificates; any list is when half of its time is over, so that
-a relying party always finds one that is good for a while. All that is due is one read and one transaction.
+If a certificate was revoked, held or released since the full CRL was made, the full CRL and the CRLs of the
+certificate's partitions are made again. Any CRL is made again when half of its lifetime is over, so that
+a relying party never gets one that expires soon. All CRLs that are due are made in one read and one transaction.
 
-A certificate is on a list from its revocation until one list after its end (RFC 5280 section 3.3). One that
-is released from hold is simply on the next list no more: the entry `removeFromCRL` is for delta lists
+A certificate is listed from its revocation until one CRL after its expiry (RFC 5280 section 3.3). A certificate that
+is released from hold is left out of the next CRL: the entry `removeFromCRL` is for delta CRLs
 (section 5.3.1), and there are none.
 
-Not here: what makes a certificate revoked (revocation), the form of a list (pki.crl), the root's list
-(root_list), serving (web.status).
+Not here: revoking (revocation), the format of a CRL (pki.crl), the root's CRL (root_crl), serving (web.status).
 Standard: RFC 5280 sections 3.3, 5.1.2, 5.2.3 and 5.2.5.
 """
 
@@ -47,14 +46,14 @@ from doorward.stores.records import (
 from doorward.stores.services import Services
 
 CRL_PAUSE = timedelta(seconds=10)
-"""The shortest time between two CRLs: a list of 1,000,000 entries takes 1 to 2 seconds of one core."""
+"""The shortest time between two CRLs: a CRL of 1,000,000 entries takes 1 to 2 seconds of one core."""
 
 _LOOK_BACK = 200
-"""Changes that are looked through for a revocation before every list is simply made."""
+"""Changes that are searched for a revocation; if there are more, every CRL counts as due."""
 
 
 class _CrlInputs(NamedTuple):
-    """What a batch of lists is made from, of one snapshot; `numbers` and `entries` by the lists' names."""
+    """The inputs of a batch of CRLs, from one snapshot; `numbers` and `entries` are by the names of the CRLs."""
 
     issuing: AuthorityRecord
     key: PrivateKey
@@ -65,10 +64,10 @@ class _CrlInputs(NamedTuple):
 
 
 def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
-    """Return the names of the lists that should be published now, the full one (an empty name) included.
+    """Return the names of the CRLs that are due; the full one has the empty name.
 
-    A list is due when there is none; when half of its time is over; when a certificate of its own was
-    revoked, held or released, at most every 10 seconds.
+    A CRL is due if it does not exist; if half of its lifetime is over; or if one of its certificates was
+    revoked, held or released, but at most every 10 seconds.
 
     Raises:
         NotFound: `not-founded`.
@@ -85,14 +84,14 @@ def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
 
 
 def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> dict[str, CrlRecord]:
-    """Make and store the next list of each of these names, for the current issuing authority.
+    """Make and store the next CRL of each of these partitions, for the current issuing authority.
 
     Args:
         services: the ports of this process.
         partitions: as `due_crls` returns them.
 
     Returns:
-        The newest list of each name: another process's where that one was quicker.
+        The newest CRL of each partition. If another process has stored a newer one meanwhile, that one.
 
     Raises:
         NotFound: `not-founded`.
@@ -137,12 +136,12 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
 
 
 def is_half_over(crl: CrlRecord, now: datetime) -> bool:
-    """Say whether half of a list's time is over: the next one should be made now."""
+    """Return whether half of a CRL's lifetime is over: the next one should be made now."""
     return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
 
 
 def _find_news(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[str]:
-    """Return the lists that something changed on since the full one; all of them where that is not seen."""
+    """Return the CRLs with a change since the full one was made; all of them if there are too many changes to read."""
     changes = stores.changes.since(full.through_seq, limit=_LOOK_BACK)
     if len(changes) == _LOOK_BACK:
         return set(wanted)
@@ -156,19 +155,19 @@ def _find_news(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[
 
 
 def _is_news(record: CertificateRecord, full: CrlRecord) -> bool:
-    # A valid certificate that is older than the list may have been released since.
+    # A valid certificate that is older than the CRL may have been released since then.
     return record.authority_id == full.authority_id and (
         record.state in LISTED_STATES or record.created_at <= full.this_update
     )
 
 
 def _load_inputs(services: Services, partitions: Collection[str]) -> _CrlInputs:
-    """Read once what all of these lists are made from."""
+    """Load the inputs of all of these CRLs in one read."""
     with services.work.read() as stores:
         issuing = require_authority(stores, AuthorityKind.ISSUING)
         key = load_key(services, issuing)
         heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
-        # A certificate stays listed until a list was issued after its end (RFC 5280 section 3.3).
+        # A certificate stays listed until a CRL was issued after its expiry (RFC 5280 section 3.3).
         since = {
             name: heads[name].this_update if name in heads else issuing.created_at for name in partitions
         }
@@ -183,7 +182,7 @@ def _load_inputs(services: Services, partitions: Collection[str]) -> _CrlInputs:
 
 
 def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime]) -> dict[str, list[CrlEntry]]:
-    """Return the entries of each list: one pass, as there may be a million certificates and 256 lists."""
+    """Return the entries of each CRL, in one pass: there may be a million certificates and 256 CRLs."""
     entries: dict[str, list[CrlEntry]] = {name: [] for name in since}
     counts = {division_of(name) for name in since}
     for one in revoked:
@@ -198,10 +197,10 @@ def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime])
 
 
 def store_list(services: Services, stores: Stores, crl: CrlRecord, *, entries: int, actor: str) -> None:
-    """Store a list and its event, in the caller's transaction.
+    """Store a CRL and its event, in the caller's transaction.
 
     Raises:
-        IntegrityError: `crl-number`: its number does not grow.
+        IntegrityError: `crl-number`: its number is not larger than the stored one.
     """
     stores.status.store_crl(crl)
     event = write_event(

@@ -1,11 +1,11 @@
-"""Partitions of a revocation list: which of several lists speaks of which certificate.
+"""Partitions of a CRL: which of several CRLs covers which certificate.
 
-A partition's name says all: `3-of-16` holds the serial numbers that leave the remainder 2 when divided by
-16, so an address in a certificate means the same list for as long as anybody may ask for it, whatever the
-division is today. Serial numbers are random in their last bits, so the lists grow evenly. The full list
+The name of a partition defines it: `3-of-16` covers the serial numbers with the remainder 2 after a division by
+16. So an address in a certificate always means the same CRL, also after the number of partitions has
+changed. The last bits of serial numbers are random, so the CRLs grow evenly. The full CRL
 has the empty name.
 
-Not here: making and serving the lists (crls, web.status).
+Not here: making and serving the CRLs (crls, web.status).
 Standard: RFC 5280 sections 5 and 5.2.5.
 """
 
@@ -15,29 +15,29 @@ import functools
 import re
 
 FULL = ""
-"""The name of the list that speaks of every certificate of an authority."""
+"""The name of the CRL that covers every certificate of an authority."""
 
 MOST_PARTITIONS = 256
-"""Of 1,000,000 revoked certificates each list then has some 4,000, which have 200 KB."""
+"""With 1,000,000 revoked certificates each CRL then has about 4,000 entries in 200 KB."""
 
 _NAME = re.compile(r"([1-9][0-9]{0,2})-of-([1-9][0-9]{0,2})", re.ASCII)
 
 
 @functools.lru_cache(maxsize=16)
 def partition_names(count: int) -> tuple[str, ...]:
-    """Return the names of a division into `count` lists, 1 to 256; none for 1: the full list is alone then."""
+    """Return the names of `count` partitions, 1 to 256; none for 1, because then there is only the full CRL."""
     return tuple(f"{number}-of-{count}" for number in range(1, count + 1) if count > 1)
 
 
 def partition_of(serial: int, count: int) -> str:
-    """Return the name of the list, of `count`, that speaks of a serial number; `FULL` where `count` is 1."""
+    """Return the name of the partition, of `count`, that covers a serial number; `FULL` if `count` is 1."""
     return partition_names(count)[serial % count] if count > 1 else FULL
 
 
 def division_of(name: str) -> int:
-    """Return how many lists the division has that a list of that name belongs to.
+    """Return the number of partitions in a partition's name: 16 for `3-of-16`.
 
-    1 for the full list; 0 for what is no list's name, whatever it is.
+    1 for the full CRL; 0 for any other text.
     """
     if name == FULL:
         return 1

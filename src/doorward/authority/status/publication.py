@@ -1,7 +1,7 @@
-"""Where relying parties find what an authority publishes: the addresses baked into certificates.
+"""The addresses of CRL, OCSP and authority certificates that are written into certificates.
 
-Not here: serving them (web.status) and what is served (status). One place for both sides, because an
-address in a certificate can never be mended.
+Not here: serving them (web.status), the content (crls, responder). Issuing and serving both use this module, because an
+address in a certificate can never be changed.
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1; RFC 6960 section 3.1.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from doorward.audit.values import printable
 from doorward.core.errors import MalformedInput
 
 OCSP_PATH = "/ocsp"
@@ -18,12 +19,12 @@ PARTITION_PATH = "/crl/{authority_id}/{partition}.crl"
 AUTHORITY_PATH = "/ca/{authority_id}.cer"
 
 URL_LIMIT = 256
-"""Characters of the public address; it is in every certificate three times."""
+"""Characters of the public address; every certificate contains it three times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationAddresses:
-    """`crl` and `ocsp` speak of certificates by this authority; `certificate` is its own, in DER."""
+    """`crl` and `ocsp` cover the certificates issued by this authority; `certificate` is its own certificate in DER."""
 
     crl: str
     ocsp: str
@@ -31,12 +32,12 @@ class PublicationAddresses:
 
 
 def publication_addresses(status_url: str, authority_id: str, partition: str = "") -> PublicationAddresses:
-    """Return the addresses of one authority, with those of one of its lists.
+    """Return the addresses of one authority and of one of its CRLs.
 
     Args:
         status_url: as `parse_status_url` returns it.
         authority_id: `aut_…`.
-        partition: a name by `partitions`; empty for the full list.
+        partition: the name of a partition; empty for the full CRL.
     """
     crl = PARTITION_PATH if partition else CRL_PATH
     return PublicationAddresses(
@@ -49,8 +50,8 @@ def publication_addresses(status_url: str, authority_id: str, partition: str = "
 def parse_status_url(text: str) -> str:
     """Return the public address of the status listener without a trailing slash.
 
-    It should be plain `http`: a client that checks the certificate of an `https` address would have
-    to ask that address first (RFC 5280 section 8, RFC 6960 section A.1.1).
+    It should be plain `http`: a client that checks the certificate behind an `https` address would have
+    to fetch from that address first (RFC 5280 section 8, RFC 6960 section A.1.1).
 
     Raises:
         MalformedInput: `status-url-malformed`.
@@ -58,7 +59,7 @@ def parse_status_url(text: str) -> str:
     url = text.rstrip("/")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a port that is no number is found only here
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         parts = urlsplit("")
     plain = url.isascii() and url.isprintable() and not any(char in url for char in ' "<>\\^`{|}')
@@ -68,7 +69,7 @@ def parse_status_url(text: str) -> str:
     ):
         raise MalformedInput(
             "status-url-malformed",
-            "this is not a usable public address for CRL and OCSP",
+            f"{printable(text, URL_LIMIT)} is not a usable public address for CRL and OCSP",
             hint=f"write it like http://pki.corp.example or http://127.0.0.1:8480, at most {URL_LIMIT} characters",
         )
     return url

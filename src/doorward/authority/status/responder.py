@@ -1,14 +1,14 @@
-"""What relying parties ask: OCSP answers, the revocation list, authority certificates.
+"""Answers for relying parties: OCSP, CRLs, authority certificates.
 
 The steps of an OCSP answer:
-1. the request is read; what does not parse is answered `malformedRequest`;
-2. the issuer that it means is one of our own issuing authorities, otherwise `unauthorized`;
-3. the certificate is looked up by its serial number;
-4. without a nonce, the answer made ahead is given, where there is a fresh one;
-5. otherwise one is signed now: good, revoked, or unknown for a serial that we never issued. A process
-   without the responder's key gives the answer made ahead even for a nonce (RFC 9654 section 2.1
-   lets a responder leave it out), and `unauthorized` where there is none. So does one that has signed
-   as much as it may for strangers (ocsp_signing_limiter), and says `tryLater` where there is none.
+1. Parse the request; if it is malformed, answer `malformedRequest`.
+2. Find the issuer; if it is not one of our own issuing authorities, answer `unauthorized`.
+3. Look up the certificate by its serial number.
+4. If the request has no nonce and there is a fresh pre-signed answer, return it.
+5. Otherwise sign an answer now: good, revoked, or unknown for a serial number that we never issued. If this process
+   cannot sign, return the pre-signed answer even for a request with a nonce (RFC 9654 section 2.1
+   allows a responder to leave it out). If there is none, a process without the responder's key answers `unauthorized`,
+   and a process that has reached its limit of signatures (ocsp_signing_limiter) answers `tryLater`.
 
 Not here: HTTP and caching headers (web.status).
 Standard: RFC 6960 section 2; RFC 5019 section 2.2.
@@ -49,7 +49,7 @@ from doorward.verification.validity import has_ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspRefreshResult:
-    """One page of the refresh job; `more` where another page may be due."""
+    """The result of one page of the refresh job; `more` is True if another page may be due."""
 
     looked_at: int
     signed: int
@@ -57,11 +57,11 @@ class OcspRefreshResult:
 
 
 def answer_ocsp(services: Services, request: bytes) -> bytes:
-    """Return a DER OCSPResponse for any bytes; it never raises for what a peer sends.
+    """Return a DER OCSPResponse for any bytes; no request makes it raise an error.
 
     Args:
         services: the ports of this process.
-        request: a DER OCSPRequest, at most 8 KiB (the HTTP surface takes half of that).
+        request: a DER OCSPRequest, at most 8 KiB (the HTTP surface accepts half of that).
 
     Standard: RFC 6960 sections 2.1 to 2.3.
     """
@@ -80,12 +80,12 @@ def answer_ocsp(services: Services, request: bytes) -> bytes:
 
 
 def current_crl(services: Services, authority_id: str = "", partition: str = "") -> CrlRecord | None:
-    """Return the newest revocation list of an authority (default: the current issuing one), or None.
+    """Return the newest CRL of an authority (default: the current issuing authority), or None.
 
     Args:
         services: the ports of this process.
         authority_id: `aut_…`.
-        partition: a name by `partitions`; empty for the full list.
+        partition: the name of a partition; empty for the full CRL.
     """
     with services.work.read() as stores:
         issuer = authority_id or require_authority(stores, AuthorityKind.ISSUING).id
@@ -93,7 +93,7 @@ def current_crl(services: Services, authority_id: str = "", partition: str = "")
 
 
 def crl_number(services: Services, authority_id: str, partition: str = "") -> int | None:
-    """Return the number of the list that `current_crl` returns without reading the list, or None."""
+    """Return the number of the CRL that `current_crl` returns, without reading the CRL; None if there is none."""
     with services.work.read() as stores:
         return stores.status.crl_number(authority_id, partition)
 
@@ -103,15 +103,15 @@ def authority_certificate(services: Services, authority_id: str) -> bytes:
     with services.work.read() as stores:
         authority = stores.authorities.get(authority_id)
     if authority is None:
-        raise NotFound("authority-unknown", "there is no such authority certificate here")
+        raise NotFound("authority-unknown", f"there is no authority certificate {authority_id[:64]} here")
     return authority.der
 
 
 def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
-    """Return the codes of what keeps relying parties from hearing the truth now.
+    """Return the codes of the faults because of which relying parties cannot get a current status.
 
-    `crl-missing`: none was published yet. `crl-stale`: the time of one is over.
-    `responder-expired`: nothing signed by the OCSP responder would be believed, so nothing is signed.
+    `crl-missing`: no CRL was published yet. `crl-stale`: a CRL has expired.
+    `responder-expired`: the OCSP responder's certificate has expired, so nothing is signed.
 
     Raises:
         NotFound: `not-founded`.
@@ -128,13 +128,13 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
 
 
 def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
-    """Sign anew one page of answers whose time is more than half over, or that are still to be signed.
+    """Sign one page of due answers: more than half of their lifetime is over, or they are missing.
 
-    Everything of a page is signed or dropped, so that calling until there is no more comes to an end.
+    Every certificate of a page is signed or dropped, so a caller that repeats this until `more` is False ends.
 
     Args:
         services: the ports of this process.
-        limit: certificates that are looked at; one transaction.
+        limit: certificates in one page, which is one transaction.
 
     Raises:
         NotFound: `not-founded`.
@@ -152,8 +152,8 @@ def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
 
 
 def _refresh(stores: Stores, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:
-    """Sign the answers about one certificate; drop them where nobody asks any more, or we may not sign."""
-    # Read now: a revocation since the look must not be answered with what was true before.
+    """Sign the answers about one certificate; drop them if it has expired, or if this signer may not sign them."""
+    # Read again: it may have been revoked since the page was read.
     record = stores.certificates.get(certificate_id)
     expired = record is None or has_ended(record.not_after, now)
     answers = () if record is None or expired else signer.sign(record, now)
@@ -189,13 +189,13 @@ def _answer(services: Services, stores: Stores, question: OcspRequest, now: date
 
 
 def _find_ready(stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime) -> bytes:
-    """Return the answer made ahead, or nothing where it is missing or its time is over."""
+    """Return the pre-signed answer, or empty bytes if there is none or it has expired."""
     answer = stores.status.ocsp(record.id, hash_name) if record is not None else None
     return answer.der if answer is not None and now < answer.next_update else b""
 
 
 def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> AnswerSigner | None:
-    """Return the signer for that issuer, or None where this process has none."""
+    """Return the signer for this issuer, or None if this process has none."""
     if services.keys is None:
         return None
     signer = load_signer(services, stores)

@@ -1,13 +1,13 @@
-"""The root's own revocation list: one full list, which speaks of the issuing authority's certificate.
+"""The root's CRL: one full CRL, which covers the issuing authority's certificate.
 
-Whoever asks for the status of every certificate of a path (`openssl verify -crl_check_all`, a partner's
-door with `revocation: require`) refuses everybody where there is none. The first is made at the founding.
-While the root's key is in the key store `serve` makes the next one when half of its time is over; where
-the key is kept offline, a person does with the exported key, which is held for one signature and not stored.
+A relying party that checks every certificate of a path (`openssl verify -crl_check_all`, a partner's
+door with `revocation: require`) refuses everybody if this CRL is missing. The first one is made at the founding.
+While the root's key is in the key store, `serve` makes the next one when half of its lifetime is over. If
+the key is kept offline, a person makes it with the exported key, which is used for one signature and not stored.
 
-It is always empty: nothing here revokes an issuing authority yet.
+It is always empty, because nothing here can revoke an issuing authority yet.
 
-Not here: the issuing authority's lists (crls), serving (web.status), export and removal of the key (founding).
+Not here: the issuing authority's CRLs (crls), serving (web.status), export and removal of the key (founding).
 Standard: RFC 5280 sections 5.1.2.5, 5.2.3 and 6.3.
 """
 
@@ -30,22 +30,22 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
 
 ROOT_LIST_LIFETIME = timedelta(days=365)
-"""A key in a safe is fetched once a year and no oftener; the CA/Browser Forum allows twelve months for the
-lists that speak of authorities (Baseline Requirements 4.9.7)."""
+"""A key in a safe should be needed only once a year. The CA/Browser Forum allows twelve months for
+CRLs that cover authorities (Baseline Requirements 4.9.7)."""
 
 
 def publish_root_list(
     services: Services, stores: Stores, root: AuthorityRecord, key: PrivateKey, *, actor: str, now: datetime
 ) -> CrlRecord:
-    """Sign and store the next list of a root, with its event, in the caller's transaction.
+    """Sign and store the next CRL of a root, with its event, in the caller's transaction.
 
     Args:
         services: the ports of this process.
         stores: the caller's transaction.
-        root: the root's certificate, stored already.
-        key: the root's.
+        root: the root's record, stored already.
+        key: the root's private key.
         actor: who acts.
-        now: aware, UTC: thisUpdate.
+        now: aware, UTC; becomes thisUpdate.
 
     Raises:
         IntegrityError: `issuer-key-mismatch`.
@@ -74,7 +74,7 @@ def publish_root_list(
 
 
 def root_list_due(services: Services) -> bool:
-    """Say whether this process can and should make the next list: the key is here, half of the time is over.
+    """Return whether this process can and should make the next CRL: it has the key, and half of the lifetime is over.
 
     Raises:
         NotFound: `not-founded`.
@@ -88,7 +88,7 @@ def root_list_due(services: Services) -> bool:
 
 
 def renew_root_list(services: Services, *, actor: str) -> CrlRecord | None:
-    """Make the next list with the key of the key store; None where another process was quicker.
+    """Make the next CRL with the key in the key store; None if it is not due any more.
 
     Raises:
         NotFound: `not-founded`, or the key was removed.
@@ -105,12 +105,12 @@ def renew_root_list(services: Services, *, actor: str) -> CrlRecord | None:
 def renew_exported_root_list(
     services: Services, *, exported: bytes, passphrase: bytes, actor: str
 ) -> CrlRecord:
-    """Make the next list with the exported key, whenever it is asked for; the key store is not needed.
+    """Make the next CRL with the exported key, due or not; the key store is not needed.
 
     Args:
         services: the ports of this process.
-        exported: what `founding.export_root` returned, at most 64 KiB.
-        passphrase: what opens it.
+        exported: the result of `founding.export_root`, at most 64 KiB.
+        passphrase: the export's passphrase.
         actor: who acts.
 
     Raises:
@@ -119,15 +119,15 @@ def renew_exported_root_list(
     """
     with services.work.read() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
-    hint = "no list was made; name the file that `doorward ca export --root` wrote, and its passphrase"
-    # Outside of the transaction: opening takes a good part of a second, on purpose.
+    hint = "no list was made; give the file that `doorward ca export --root` wrote, and its passphrase"
+    # Outside of the transaction: the key derivation takes a good part of a second, on purpose.
     key = open_export_of(root.der, exported, passphrase, hint=hint)
     with services.work.change() as stores:
         return publish_root_list(services, stores, root, key, actor=actor, now=services.clock.now())
 
 
 def root_list_end(services: Services) -> datetime | None:
-    """Return nextUpdate of the newest list of the root; None where there is none, and so no certificate names it.
+    """Return nextUpdate of the root's newest CRL; None if there is none.
 
     Raises:
         NotFound: `not-founded`.
