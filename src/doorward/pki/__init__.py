@@ -1,1 +1,1 @@
-"""Floor 2: the maker of certificates, revocation lists and OCSP answers."""
+"""Floor 2: makes certificates, CRLs and OCSP responses."""

@@ -1,8 +1,8 @@
-"""Certificate revocation lists: version 2, direct, full or one of several, signed by the CA that they speak for.
+"""Certificate revocation lists: version 2, direct, complete or one of several partitions, signed by the CA itself.
 
-Published for other relying parties; our own door asks the inventory (DESIGN 2.4). Own DER, because the
-library's builder takes quadratic time (1,000,000 entries: about 10 minutes; here: a second or two).
-Not here: which certificates are revoked, storing, serving; delta and indirect CRLs are never made.
+They are published for other relying parties; our own door asks the inventory. The DER encoder is our own, because
+the library's builder takes quadratic time (1,000,000 entries: about 10 minutes; here: 1 to 2 seconds).
+Not here: which certificates are revoked, storing, serving. Delta and indirect CRLs are not supported.
 Standard: RFC 5280 section 5.
 """
 
@@ -38,11 +38,11 @@ _CRL_NUMBER = "2.5.29.20"
 _ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
 _REASON_CODE = "2.5.29.21"
 _ONLY_USER_CERTIFICATES = encode(0x81, b"\xff")
-"""onlyContainsUserCerts: such a list must never pass for one about the CA's own certificates (5.2.5)."""
+"""onlyContainsUserCerts: such a CRL must not be taken for one about the CA's own certificates (5.2.5)."""
 
 
 class CrlEntry(NamedTuple):
-    """One revoked certificate: serial, when (UTC, whole seconds count), why. A plain tuple does, too."""
+    """One revoked certificate: serial, time (UTC, whole seconds count), reason. A plain tuple may be used instead."""
 
     serial: int
     revoked_at: datetime
@@ -51,7 +51,7 @@ class CrlEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsignedCrl:
-    """What `sign_crl` accepts: the to-be-signed list in DER, and whose key must sign it."""
+    """The argument of `sign_crl`: the to-be-signed CRL in DER, and the public key of the key that must sign it."""
 
     tbs: bytes
     issuer_key: PublicKey
@@ -66,16 +66,16 @@ def build_crl(
     next_update: datetime,
     distribution_point: str = "",
 ) -> UnsignedCrl:
-    """Return a CRL that waits for its signature.
+    """Return an unsigned CRL.
 
     Args:
-        issuer: the CA's certificate; its subject is the list's issuer.
+        issuer: the CA's certificate; its subject is the CRL's issuer.
         entries: see `CrlEntry`; each serial once; the order is kept.
-        number: CRL number, larger than any before it, at most 20 octets.
+        number: CRL number, larger than every earlier one, at most 20 octets.
         this_update: UTC.
         next_update: UTC, after `this_update`.
-        distribution_point: the URL that the certificates' CRL pointers hold, where the list is one
-            of several and speaks of end entities only; empty for a full list.
+        distribution_point: the URL in the certificates' CRL distribution points, if the CRL is one partition of
+            several and is about end entities only; empty for a complete CRL.
 
     Raises:
         RequestRefused: `crl-issuer-refused` (the certificate may not sign CRLs), `crl-refused` (dates,
@@ -85,7 +85,9 @@ def build_crl(
     """
     key, _ = check_public_key(issuer.public_key())
     if not 0 <= number < 1 << 8 * _INTEGER_OCTETS - 1 or this_update >= next_update:
-        raise RequestRefused("crl-refused", "a CRL needs a number of at most 20 octets, and dates in order")
+        raise RequestRefused(
+            "crl-refused", "a CRL needs a number of at most 20 octets, and a next update after this update"
+        )
     fields = [
         encode_integer(1),
         encode_algorithm(key),
@@ -94,7 +96,7 @@ def build_crl(
         encode_time(next_update),
     ]
     listed = _encode_entries(entries)
-    if listed:  # an empty list is absent, not empty (5.1.2.6)
+    if listed:  # without entries the field is absent (5.1.2.6)
         fields.append(encode(0x30, listed))
     extensions = [
         encode_extension(
@@ -121,33 +123,33 @@ def sign_crl(unsigned: UnsignedCrl, issuer_key: PrivateKey) -> bytes:
 
 
 def _find_key_identifier(issuer: x509.Certificate) -> bytes:
-    """Return the issuer's subject key identifier; refuse one that may not sign CRLs."""
+    """Return the issuer's subject key identifier; refuse an issuer that may not sign CRLs."""
     try:
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound as fault:
-        raise RequestRefused("crl-issuer-refused", "this certificate is not a CA's") from fault
+        raise RequestRefused("crl-issuer-refused", "this certificate is not a CA certificate") from fault
     if not usage.crl_sign:
         raise RequestRefused("crl-issuer-refused", "this certificate may not sign CRLs")
     return identifier.digest
 
 
 def _encode_reason(reason: RevocationReason) -> bytes:
-    """Return the entry's extensions; `unspecified` is said by silence (5.3.1)."""
+    """Return the entry's extensions; for `unspecified` the reason is left out (5.3.1)."""
     if reason is RevocationReason.UNSPECIFIED:
         return b""
     return encode_sequence(encode_extension(_REASON_CODE, encode_enumerated(reason.code)))
 
 
 def _encode_entries(entries: Iterable[tuple[int, datetime, RevocationReason]]) -> bytes:
-    """Return the entries, joined; written out for speed, as this loop is the whole cost of a large list."""
+    """Return the entries, joined. The loop is written for speed: it takes nearly all the time of a large CRL."""
     reasons = {reason.value: _encode_reason(reason) for reason in RevocationReason}
     two = [b"%02d" % number for number in range(100)]  # joining these is twice as fast as formatting
     encoded: list[bytes] = []
     for serial, at, reason in entries:
         size = serial.bit_length() // 8 + 1
         if serial < 0 or size > _INTEGER_OCTETS:
-            raise RequestRefused("crl-refused", "a serial number must be positive, at most 20 octets")
+            raise RequestRefused("crl-refused", "a serial number must be positive and have at most 20 octets")
         if at.year < _UTC_TIME_UNTIL:
             day = (b"\x17\x0d", two[at.year % 100], two[at.month], two[at.day])
             time = b"".join((*day, two[at.hour], two[at.minute], two[at.second], b"Z"))

@@ -1,7 +1,7 @@
-"""PKCS#10 intake and making: a certification request, its proof of possession, its key.
+"""PKCS#10: parsing and building a certification request, its proof of possession, its key.
 
 Not here: whether the requester may have a certificate (authority.issuing.registration). The names in a request
-are not read: the profile and the directory decide what the certificate says.
+are not read: the profile and the directory decide the content of the certificate.
 Standard: RFC 2986; RFC 7468 section 7 for the text form.
 """
 
@@ -20,7 +20,7 @@ from doorward.core.ports import PrivateKey, PublicKey
 from doorward.pki.keys import check_public_key, choose_builder_hash
 
 CSR_LIMIT = 16 * 1024
-"""Bytes, either form. An RSA 8192 request with a dozen names has about 3 KiB."""
+"""Bytes, in PEM or DER. An RSA 8192 request with a dozen names has about 3 KiB."""
 
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _BEGIN = b"-----BEGIN"
@@ -28,7 +28,7 @@ _BEGIN = b"-----BEGIN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRequest:
-    """A request whose signature proved possession of an acceptable key."""
+    """A request with an acceptable key, whose signature proved possession of that key."""
 
     public_key: PublicKey
     key_kind: str
@@ -43,14 +43,17 @@ def parse_csr(data: bytes) -> CertificationRequest:
 
     Raises:
         MalformedInput: `csr-empty`, `csr-too-large`, `csr-malformed`, `csr-hash-refused` (SHA-1 and
-            older), `csr-proof-invalid` (the signature is not by the key), `key-kind-refused`, `key-weak`.
+            older), `csr-proof-invalid` (another key made the signature), `key-kind-refused`, `key-weak`.
 
     Standard: RFC 2986 sections 3 and 4. Not checked: the challenge password (EST and SCEP read it).
     """
     if not data.strip():
-        raise MalformedInput("csr-empty", "there is no certification request here")
+        raise MalformedInput(
+            "csr-empty", "the certification request is empty", hint="send one PKCS#10 request, PEM or DER"
+        )
     if len(data) > CSR_LIMIT:
-        raise MalformedInput("csr-too-large", f"a request may have {CSR_LIMIT} bytes", size=len(data))
+        detail = f"the request has {len(data)} bytes, and at most {CSR_LIMIT} are allowed"
+        raise MalformedInput("csr-too-large", detail, size=len(data))
     try:
         return _read(_load(data))
     except MalformedInput:
@@ -74,7 +77,7 @@ def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> byt
 
 
 def _load(data: bytes) -> x509.CertificateSigningRequest:
-    """Return the one request in `data`; text around the PEM block is let through, a second block is not."""
+    """Return the only request in `data`. Text around the PEM block is allowed, a second block is not."""
     if _BEGIN not in data:
         return x509.load_der_x509_csr(data)
     if data.count(_BEGIN) > 1:
@@ -83,13 +86,17 @@ def _load(data: bytes) -> x509.CertificateSigningRequest:
 
 
 def _read(request: x509.CertificateSigningRequest) -> CertificationRequest:
-    """Return a request once its key and its proof are good; raise anything at all otherwise."""
-    key, kind = check_public_key(request.public_key())  # first: verifying with a huge key is work for us
+    """Return a request if its key and its proof are good; raise any exception otherwise."""
+    key, kind = check_public_key(
+        request.public_key()
+    )  # first, because verifying with a huge key is expensive
     digest = request.signature_hash_algorithm
     if digest is not None and not isinstance(digest, _HASHES):
         hint = "sign the request with SHA-256"
-        raise MalformedInput("csr-hash-refused", f"{digest.name} no longer proves anything", hint=hint)
+        raise MalformedInput(
+            "csr-hash-refused", f"the request is signed with {digest.name}, which is not accepted", hint=hint
+        )
     if not request.is_signature_valid:
-        raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it names")
+        raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it contains")
     der = request.public_bytes(serialization.Encoding.DER)
     return CertificationRequest(public_key=key, key_kind=kind, der=der)

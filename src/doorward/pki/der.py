@@ -1,7 +1,7 @@
-"""DER encoding of the few ASN.1 types that a CRL and an OCSP response are made of.
+"""DER encoding of the few ASN.1 types in a CRL and an OCSP response.
 
-Encoding only: everything that comes from outside is read by the `cryptography` library. It is ours
-because the library builds CRLs in quadratic time and stamps OCSP responses with a clock of its own.
+Encoding only: input from outside is read by the `cryptography` library. The encoder is our own, because the
+library builds CRLs in quadratic time and sets the time of OCSP responses by a clock of its own.
 Standard: ITU-T X.690 sections 8 and 10; RFC 5280 section 4.1.2.5 for the choice of time type.
 """
 
@@ -13,7 +13,7 @@ NULL = b"\x05\x00"
 
 
 def encode(tag: int, *content: bytes) -> bytes:
-    """Return one value: identifier octet, length, content (joined)."""
+    """Return one value: identifier octet, length, and the contents joined."""
     body = b"".join(content)
     size = len(body)
     if size < 0x80:  # noqa: PLR2004 - the short form
@@ -33,7 +33,7 @@ def encode_explicit(number: int, *content: bytes) -> bytes:
 
 
 def encode_integer(value: int) -> bytes:
-    """Return an INTEGER, not negative."""
+    """Return a non-negative INTEGER."""
     return encode(0x02, value.to_bytes(value.bit_length() // 8 + 1))
 
 
@@ -70,13 +70,13 @@ def encode_generalized_time(moment: datetime) -> bytes:
 
 
 def encode_time(moment: datetime) -> bytes:
-    """Return UTCTime through 2049 and GeneralizedTime after; `moment` is UTC."""
+    """Return UTCTime through 2049 and GeneralizedTime from 2050; `moment` is UTC."""
     if moment.year < 2050:  # noqa: PLR2004 - RFC 5280 section 4.1.2.5
         return encode(0x17, f"{moment:%y%m%d%H%M%S}Z".encode())
     return encode_generalized_time(moment)
 
 
 def encode_extension(dotted: str, value: bytes, *, critical: bool = False) -> bytes:
-    """Return one Extension around the DER of its value."""
+    """Return one Extension that contains the DER of its value."""
     flag = b"\x01\x01\xff" if critical else b""
     return encode_sequence(encode_oid(dotted), flag, encode_octets(value))

@@ -1,6 +1,6 @@
-"""A certificate that we made or trust, to the facts that other rooms keep of it.
+"""The facts of a certificate that we issued or trust, as other rooms keep them.
 
-Not for certificates that a peer presented: those are hostile input and go to verification.parsing.
+Not for certificates that a peer presented: those are hostile input (verification.parsing).
 Standard: RFC 5280 section 4.1.
 """
 
@@ -21,7 +21,7 @@ def describe_certificate(certificate: x509.Certificate, key_kind: str = "") -> C
 
     Args:
         certificate: ours.
-        key_kind: where the caller has checked the key already (decoding one again costs 30 microseconds).
+        key_kind: if the caller has already checked the key (decoding a key again costs 30 microseconds).
 
     Raises:
         MalformedInput: `key-kind-refused` or `key-weak`: a key that we would never have certified.

@@ -1,8 +1,8 @@
 """Which public keys Doorward certifies: kinds, sizes and known weaknesses.
 
-Not here: making keys (core.ports.KeyFactory) and keeping them (storage.keystore).
-Kinds: ECDSA P-256 and P-384, Ed25519, RSA with 2048 to 8192 bits. Left out on purpose: P-521 (Envoy's
-BoringSSL does not offer it to clients), secp256k1, Ed448, DSA, and anything below 112 bits of strength.
+Not here: making keys (core.ports.KeyFactory) and storing them (storage.keystore).
+Kinds: ECDSA P-256 and P-384, Ed25519, RSA with 2048 to 8192 bits. Excluded on purpose: P-521 (Envoy's
+BoringSSL does not offer it to clients), secp256k1, Ed448, DSA, and everything below 112 bits of strength.
 Standard: RFC 5280 section 4.1.2.7, NIST SP 800-57 part 1, FIPS 186-5 section 5.1.
 """
 
@@ -23,9 +23,9 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind, PrivateKey, PublicKey
 
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
-_RSA_BITS = range(2048, 8192 + 1)  # 8192 caps the work of everyone who verifies (OpenSSL refuses > 16384)
-_EXPONENTS = range(65537, 1 << 32, 2)  # odd, FIPS 186-5 from below; BoringSSL refuses more than 33 bits
-_FERMAT_ROUNDS = 100  # the precedent is boulder's goodkey: primes closer than any honest generator makes them
+_RSA_BITS = range(2048, 8192 + 1)  # 8192 limits the cost of each verification (OpenSSL refuses > 16384)
+_EXPONENTS = range(65537, 1 << 32, 2)  # odd; lower bound of FIPS 186-5; BoringSSL refuses more than 33 bits
+_FERMAT_ROUNDS = 100  # as boulder's goodkey: finds primes that are closer than a correct generator makes them
 
 
 def _list_primes(limit: int) -> list[int]:
@@ -35,8 +35,8 @@ def _list_primes(limit: int) -> list[int]:
 
 _SMALL_FACTORS = math.prod(
     _list_primes(752)
-)  # boulder's goodkey and CA/Browser Forum 6.1.6 take the same bound
-# ROCA (CVE-2017-15361): moduli of the broken generator lie in the subgroup of 65537 modulo these primes.
+)  # boulder's goodkey and CA/Browser Forum 6.1.6 have the same bound
+# ROCA (CVE-2017-15361): modulo each of these primes, a modulus of the broken generator is a power of 65537.
 _ROCA_SUBGROUPS = {
     prime: frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _list_primes(168)[1:]
 }
@@ -46,7 +46,7 @@ def check_public_key(key: object) -> tuple[PublicKey, str]:
     """Return a key that may be certified, and its kind: `p256`, `p384`, `ed25519` or `rsa<bits>`.
 
     Raises:
-        MalformedInput: `key-kind-refused` for another kind, `key-weak` for a weak one.
+        MalformedInput: `key-kind-refused` for another kind, `key-weak` for a weak key.
 
     Not checked: lists of compromised keys.
     """
@@ -63,15 +63,15 @@ def check_public_key(key: object) -> tuple[PublicKey, str]:
             return key, f"rsa{key.key_size}"
         case _:
             hint = "use ECDSA P-256 or P-384, Ed25519, or RSA with 2048 to 8192 bits"
-            raise MalformedInput("key-kind-refused", "keys of this kind are not certified", hint=hint)
+            raise MalformedInput("key-kind-refused", "Doorward does not certify keys of this kind", hint=hint)
 
 
 def find_rsa_weakness(modulus: int, exponent: int) -> str:
-    """Return why an RSA key must not be used, in words; empty where nothing was found."""
+    """Return why an RSA key must not be used, in words; empty if no weakness was found."""
     if modulus.bit_length() not in _RSA_BITS:
-        return f"{modulus.bit_length()} bits"
+        return f"it has {modulus.bit_length()} bits"
     if exponent not in _EXPONENTS:
-        return "its public exponent"
+        return "its public exponent is out of range"
     if math.gcd(modulus, _SMALL_FACTORS) != 1:
         return "its modulus has a small factor"
     if all(modulus % prime in members for prime, members in _ROCA_SUBGROUPS.items()):
@@ -82,7 +82,7 @@ def find_rsa_weakness(modulus: int, exponent: int) -> str:
 
 
 def _has_close_factors(modulus: int) -> bool:
-    """Fermat's factorisation, a few rounds (CVE-2022-26320)."""
+    """Try a few rounds of Fermat's factorisation (CVE-2022-26320)."""
     root = math.isqrt(modulus)
     for middle in range(root, root + _FERMAT_ROUNDS):
         square = middle * middle - modulus
@@ -92,7 +92,7 @@ def _has_close_factors(modulus: int) -> bool:
 
 
 def choose_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384:
-    """Return the hash that an ECDSA or RSA key signs with here: as strong as the curve (RFC 5758)."""
+    """Return the hash for signatures by an ECDSA or RSA key, as strong as the curve (RFC 5758)."""
     match key:
         case EllipticCurvePrivateKey(curve=SECP384R1()) | EllipticCurvePublicKey(curve=SECP384R1()):
             return hashes.SHA384()
@@ -101,12 +101,12 @@ def choose_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384:
 
 
 def choose_builder_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
-    """Return the hash for the library's builders, which want None for Ed25519."""
+    """Return the hash for the library's builders, which require None for Ed25519."""
     return None if isinstance(key, Ed25519PrivateKey) else choose_hash(key)
 
 
 def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
-    """Return the kind of throw-away key whose signatures look like `issuer_key`'s (see pki.minting)."""
+    """Return the kind of throw-away key that signs with the same algorithm as `issuer_key` (see pki.minting)."""
     match issuer_key:
         case Ed25519PublicKey():
             return KeyKind.ED25519
@@ -119,12 +119,12 @@ def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
 
 
 def encode_public_key(key: PublicKey) -> bytes:
-    """Return the SubjectPublicKeyInfo in DER: two keys are one key when these bytes are equal."""
+    """Return the SubjectPublicKeyInfo in DER. Two keys are the same if these bytes are equal."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def encode_key_bits(key: PublicKey) -> bytes:
-    """Return what the subjectPublicKey BIT STRING holds: what OCSP hashes as the issuer's key."""
+    """Return the content of the subjectPublicKey BIT STRING, which OCSP hashes as the issuer's key."""
     match key:
         case Ed25519PublicKey():
             return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)

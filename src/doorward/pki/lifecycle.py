@@ -1,6 +1,6 @@
-"""The certificate state table: which step leads from which state to which.
+"""The state table of certificates: which step leads from which state to which.
 
-Not here: storing the state and its event (authority.issuing, in one transaction). Expiry is no state.
+Not here: storing the state and its event (authority.issuing, in one transaction). Expiry is not a state.
 
     intended --issue--> valid --revoke--> revoked
                         |   ^               ^
@@ -8,7 +8,7 @@ Not here: storing the state and its event (authority.issuing, in one transaction
                         v   |               |
                        on-hold ----revoke---+
 
-Standard: RFC 5280 section 5.3.1 (reasons; a hold is the one revocation that may be taken back).
+Standard: RFC 5280 section 5.3.1 (reasons; a hold is the only revocation that can be undone).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from doorward.core.errors import RequestRefused
 
 
 class LifecycleStep(Enum):
-    """What may be done to a certificate."""
+    """A step that changes the state of a certificate."""
 
     ISSUE = "issue"
     HOLD = "hold"
@@ -36,24 +36,24 @@ TRANSITIONS = {
     (CertificateState.ON_HOLD, LifecycleStep.RELEASE): CertificateState.VALID,
     (CertificateState.ON_HOLD, LifecycleStep.REVOKE): CertificateState.REVOKED,
 }
-"""Every step there is; what is not here is refused. Nothing leads out of revoked."""
+"""All allowed steps; any other is refused. No step leads out of revoked."""
 
 LISTED_STATES = frozenset({CertificateState.REVOKED, CertificateState.ON_HOLD})
-"""What revocation lists name."""
+"""The states of certificates that a CRL lists."""
 
 _HINTS = {
-    CertificateState.INTENDED: "it was never issued; nobody holds it",
-    CertificateState.VALID: "it is valid: hold it or revoke it",
-    CertificateState.ON_HOLD: "it is on hold: release it or revoke it",
-    CertificateState.REVOKED: "revocation is final; issue a new certificate",
+    CertificateState.INTENDED: "it was never issued, so there is nothing to hold or revoke",
+    CertificateState.VALID: "it is valid: it can be put on hold or revoked",
+    CertificateState.ON_HOLD: "it is on hold: it can be released or revoked",
+    CertificateState.REVOKED: "revocation is final: issue a new certificate",
 }
 _NEVER = frozenset({RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE})
-"""The inventory holds no certificate of a CA, and Doorward issues no attribute certificates."""
+"""The inventory holds no CA certificates, and Doorward issues no attribute certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """An allowed step; `reason` is what a CRL will say, None where it says nothing."""
+    """An allowed step; `reason` is the reason in the CRL, None if the certificate is not in it."""
 
     before: CertificateState
     after: CertificateState
@@ -61,7 +61,7 @@ class Transition:
 
 
 def list_reasons() -> tuple[RevocationReason, ...]:
-    """Return the reasons with which a certificate may be revoked, in the order of the standard.
+    """Return the reasons for which a certificate may be revoked, in the order of the standard.
 
     Standard: RFC 5280 section 5.3.1.
     """
@@ -75,9 +75,9 @@ def check_transition(
     """Return the transition that a step makes from a state.
 
     Args:
-        state: where the certificate stands.
-        step: what is asked for.
-        reason: only with a revocation (unspecified where None); a hold always has certificate-hold.
+        state: of the certificate.
+        step: to be made.
+        reason: only for a revocation (None means unspecified); a hold always has certificate-hold.
 
     Raises:
         RequestRefused: `transition-refused`, `reason-refused`.
@@ -86,27 +86,27 @@ def check_transition(
     """
     after = TRANSITIONS.get((state, step))
     if after is None:
-        detail = f"a certificate that is {state.value} cannot take the step {step.value}"
+        detail = f"the step {step.value} is not possible for a certificate in the state {state.value}"
         raise RequestRefused("transition-refused", detail, hint=_HINTS[state])
     return Transition(before=state, after=after, reason=_choose_reason(step, reason))
 
 
 def _choose_reason(step: LifecycleStep, reason: RevocationReason | None) -> RevocationReason | None:
-    """Return the reason that is recorded with a step, or refuse one that does not go with it."""
+    """Return the reason that is recorded with a step, or refuse a reason that does not belong to it."""
     hold = RevocationReason.CERTIFICATE_HOLD
     wanted: RevocationReason | None = None
     match step:
         case LifecycleStep.HOLD:
             wanted = hold
             allowed = reason in {None, hold}
-            hint = "a hold has no other reason; to give one, revoke"
+            hint = "give no reason for a hold, or revoke the certificate with this reason"
         case LifecycleStep.REVOKE:
             wanted = reason or RevocationReason.UNSPECIFIED
             allowed = wanted in list_reasons()
-            hint = "choose another reason; to suspend a certificate, hold it"
+            hint = "choose another reason; to suspend a certificate, put it on hold"
         case _:
             allowed = reason is None
-            hint = "only a revocation has a reason"
+            hint = "leave the reason out: only a revocation has one"
     if not allowed:
         raise RequestRefused("reason-refused", f"the step {step.value} cannot have this reason", hint=hint)
     return wanted

@@ -1,8 +1,8 @@
-"""Our own lint: may a certificate look like this? One function per rule, every fault reported.
+"""Our own certificate lint: one function for each rule; all faults are reported.
 
-Stated apart from the builder on purpose: a fault in one must show in the other. pki.minting runs it on a
-certificate signed by a throw-away key, before the issuer's key sees anything.
-Not here: whether the holder may have it (authority.issuing.registration).
+The rules are written independently of the builder on purpose, so that a fault in one of them is found by the other.
+pki.minting lints a certificate signed by a throw-away key, before the issuer's key signs anything.
+Not here: whether the holder may have the certificate (authority.issuing.registration).
 Standard: RFC 5280 sections 4.1 and 4.2 and appendix A; each rule names its section.
 """
 
@@ -25,7 +25,7 @@ from doorward.pki.keys import check_public_key
 from doorward.pki.profiles import BACKDATE, CertificateProfile, KeyUse, SanRule
 
 URL_LIMIT = 512
-"""Characters of a publication address; it is repeated in every certificate."""
+"""Characters of a publication address, which every certificate repeats."""
 
 _SERIAL_BITS = range(64, 159 + 1)  # 64 bits: CA/Browser Forum 7.1; 159: twenty octets, the sign bit clear
 _EMAIL_LIMIT = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
@@ -48,7 +48,7 @@ _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintFault:
-    """One rule that a certificate breaks: a stable code, and the section that asks for it."""
+    """One rule that a certificate breaks: a stable code, and the section that requires the rule."""
 
     code: str
     section: str
@@ -57,7 +57,7 @@ class LintFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintedCertificate:
-    """What is linted: a certificate and its key, under which profile, by which issuer (None: a root)."""
+    """A certificate to be linted, with its key, its profile and its issuer (None for a root)."""
 
     certificate: x509.Certificate
     key: CertificatePublicKeyTypes
@@ -68,11 +68,11 @@ class LintedCertificate:
 def lint_certificate(
     certificate: x509.Certificate, profile: CertificateProfile, issuer: x509.Certificate | None
 ) -> tuple[LintFault, ...]:
-    """Return every fault of a certificate under its profile, in the order of the rules.
+    """Return all faults of a certificate under its profile, in the order of the rules.
 
     Args:
-        certificate: well-formed; its signature is not looked at.
-        profile: exactly what it may say.
+        certificate: well-formed; its signature is not checked.
+        profile: exactly what the certificate may contain.
         issuer: the CA that will sign it; None for a root.
 
     Standard: RFC 5280 sections 4.1, 4.2, 6.1.4 (k, l) and appendix A.
@@ -105,13 +105,15 @@ def _lint_serial(linted: LintedCertificate) -> _Faults:
 
 
 def _lint_signature(linted: LintedCertificate) -> _Faults:
-    """Only algorithms that nobody disputes."""
+    """Only algorithms of known strength."""
     if linted.certificate.signature_algorithm_oid not in _SIGNATURES:
-        yield _fault("signature-algorithm", "4.1.1.2", "the signature algorithm is not one of ours")
+        yield _fault(
+            "signature-algorithm", "4.1.1.2", "the signature algorithm is not one that Doorward uses"
+        )
 
 
 def _lint_issuer(linted: LintedCertificate) -> _Faults:
-    """The issuer's name as encoded there, an issuer that is a CA, and a path that may be this long."""
+    """The issuer name as the issuer encodes it, an issuer that is a CA, and a permitted path length."""
     certificate, issuer = linted.certificate, linted.issuer
     name = certificate.subject if issuer is None else issuer.subject
     if certificate.issuer.public_bytes() != name.public_bytes():
@@ -123,28 +125,29 @@ def _lint_issuer(linted: LintedCertificate) -> _Faults:
     constraints = _find(issuer, x509.BasicConstraints)
     usage = _find(issuer, x509.KeyUsage)
     if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
-        yield _fault("issuer-not-ca", "4.2.1.9", "the issuing certificate is not a CA's")
+        yield _fault("issuer-not-ca", "4.2.1.9", "the issuing certificate is not a CA certificate")
     elif linted.profile.is_ca and constraints.path_length == 0:
         yield _fault("issuer-path-length", "4.2.1.9", "the issuing CA may not certify another CA")
 
 
 def _lint_dates(linted: LintedCertificate) -> _Faults:
-    """Begins before it ends, no longer than the profile's longest, within the issuer's dates."""
+    """The certificate begins before it ends, is not longer than its profile allows, and is within the issuer's dates."""
     certificate, issuer = linted.certificate, linted.issuer
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if begin >= end or end - begin > linted.profile.max_lifetime + BACKDATE:
-        yield _fault("lifetime", "4.1.2.5", "the certificate must begin before it ends, within its profile")
+        text = "the certificate must begin before it ends, and not last longer than its profile allows"
+        yield _fault("lifetime", "4.1.2.5", text)
     if issuer is not None and not issuer.not_valid_before_utc <= begin <= end <= issuer.not_valid_after_utc:
-        yield _fault("outlives-issuer", "4.1.2.5", "the dates must lie within the issuer's")
+        yield _fault("outlives-issuer", "4.1.2.5", "the dates must be within the issuer's")
 
 
 def _lint_subject(linted: LintedCertificate) -> _Faults:
-    """One common name, at most one organization, nothing else, printable, within the upper bounds."""
+    """One common name, at most one organization, nothing else; printable, within the upper bounds."""
     attributes = list(linted.certificate.subject)
     kinds = [attribute.oid for attribute in attributes]
     once = len(kinds) == len(set(kinds)) and set(kinds) <= _SUBJECT_KINDS
     if NameOID.COMMON_NAME not in kinds or not once:
-        yield _fault("subject", "4.1.2.6", "the subject must be a common name, an organization at most")
+        yield _fault("subject", "4.1.2.6", "the subject must be a common name and at most an organization")
     for attribute in attributes:
         value = str(attribute.value)
         if not 0 < len(value) <= COMMON_NAME_LIMIT or not value.isprintable():
@@ -152,7 +155,7 @@ def _lint_subject(linted: LintedCertificate) -> _Faults:
 
 
 def _lint_key(linted: LintedCertificate) -> _Faults:
-    """A kind and strength that Doorward certifies."""
+    """A kind and size of key that Doorward certifies."""
     try:
         check_public_key(linted.key)
     except MalformedInput as fault:
@@ -184,11 +187,13 @@ def _lint_extensions(linted: LintedCertificate) -> _Faults:
 
 
 def _lint_constraints(linted: LintedCertificate) -> _Faults:
-    """The CA bit and the path length of the profile."""
+    """The CA bit and the path length are those of the profile."""
     constraints = _find(linted.certificate, x509.BasicConstraints)
     wanted = (linted.profile.is_ca, linted.profile.path_length)
     if constraints is not None and (constraints.ca, constraints.path_length) != wanted:
-        yield _fault("basic-constraints", "4.2.1.9", "the CA bit or the path length is not the profile's")
+        yield _fault(
+            "basic-constraints", "4.2.1.9", "the CA bit or the path length is not that of the profile"
+        )
 
 
 def _lint_key_usage(linted: LintedCertificate) -> _Faults:
@@ -198,22 +203,22 @@ def _lint_key_usage(linted: LintedCertificate) -> _Faults:
         return
     bits = {use for use in KeyUse if getattr(usage, use.value)}
     if bits != linted.profile.key_usage or any(getattr(usage, use) for use in _OTHER_USES):
-        yield _fault("key-usage", "4.2.1.3", "the key usage is not the profile's")
+        yield _fault("key-usage", "4.2.1.3", "the key usage is not that of the profile")
 
 
 def _lint_purposes(linted: LintedCertificate) -> _Faults:
     """Exactly the extended key usages of the profile."""
     usages = _find(linted.certificate, x509.ExtendedKeyUsage)
     if usages is not None and tuple(usages) != linted.profile.extended_key_usage:
-        yield _fault("extended-key-usage", "4.2.1.12", "the extended key usage is not the profile's")
+        yield _fault("extended-key-usage", "4.2.1.12", "the extended key usage is not that of the profile")
 
 
 def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
-    """The subject key identifier is the key's; the authority's is the issuer's subject key identifier."""
+    """The subject key identifier is that of the key; the authority key identifier is the issuer's."""
     certificate, issuer = linted.certificate, linted.issuer
     own = _find(certificate, x509.SubjectKeyIdentifier)
     if own is not None and own != x509.SubjectKeyIdentifier.from_public_key(linted.key):
-        yield _fault("subject-key-identifier", "4.2.1.2", "the subject key identifier is not the key's")
+        yield _fault("subject-key-identifier", "4.2.1.2", "the subject key identifier is not that of the key")
     if issuer is None:
         return
     authority = _find(certificate, x509.AuthorityKeyIdentifier)
@@ -224,7 +229,7 @@ def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
 
 
 def _lint_names(linted: LintedCertificate) -> _Faults:
-    """Only the kinds of name that the profile carries, each by its own rule."""
+    """Only the kinds of names that the profile carries, each in its own form."""
     names = _find(linted.certificate, x509.SubjectAlternativeName)
     if names is None or linted.profile.names is SanRule.NONE:
         return
@@ -236,7 +241,7 @@ def _lint_names(linted: LintedCertificate) -> _Faults:
         email = linted.profile.names is SanRule.PRINCIPAL_AND_EMAIL
         good = good and all(email and _is_email(name) for name in rest)
     if not good:
-        yield _fault("alternative-name", "4.2.1.6", "the alternative names are not the profile's")
+        yield _fault("alternative-name", "4.2.1.6", "the alternative names are not those of the profile")
 
 
 def _names_principal(name: x509.GeneralName, profile: CertificateProfile) -> bool:
@@ -250,7 +255,7 @@ def _names_principal(name: x509.GeneralName, profile: CertificateProfile) -> boo
 
 
 def _is_email(name: x509.GeneralName) -> bool:
-    """Return whether a name is a mailbox `local@host` in plain ASCII without anything to quote."""
+    """Return whether a name is a mailbox `local@host` in ASCII that needs no quoting."""
     if not isinstance(name, x509.RFC822Name) or len(name.value) > _EMAIL_LIMIT:
         return False
     local, _, host = name.value.partition("@")
@@ -259,7 +264,7 @@ def _is_email(name: x509.GeneralName) -> bool:
 
 
 def _is_host(name: x509.GeneralName) -> bool:
-    """Return whether a name is a DNS name (a leftmost wildcard is let through) or one address."""
+    """Return whether a name is a DNS name (a wildcard as the leftmost label is allowed) or an IP address."""
     match name:
         case x509.DNSName(value=value):
             try:
@@ -273,7 +278,7 @@ def _is_host(name: x509.GeneralName) -> bool:
 
 
 def _lint_addresses(linted: LintedCertificate) -> _Faults:
-    """Publication addresses are plain http(s) URLs that a relying party can fetch."""
+    """Publication addresses are http(s) URLs that a relying party can fetch."""
     addresses: list[x509.GeneralName] = []
     access = _find(linted.certificate, x509.AuthorityInformationAccess)
     points = _find(linted.certificate, x509.CRLDistributionPoints)
@@ -286,7 +291,7 @@ def _lint_addresses(linted: LintedCertificate) -> _Faults:
 
 @lru_cache(maxsize=1024)  # the same few addresses in every certificate of an issuer
 def _is_url(name: x509.GeneralName) -> bool:
-    """Return whether a name is an absolute http(s) URL of printable ASCII, without user and fragment."""
+    """Return whether a name is an absolute http(s) URL of printable ASCII, without user name and fragment."""
     if not isinstance(name, x509.UniformResourceIdentifier) or len(name.value) > URL_LIMIT:
         return False
     try:

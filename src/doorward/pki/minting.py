@@ -1,9 +1,9 @@
 """The only code that makes certificates: prepare (build and lint), then sign.
 
-`prepare` builds the certificate, signs it with a throw-away key whose signatures look like the issuer's,
-and runs pki.lint on that. `sign` takes only what `prepare` returned and has the issuer's key sign those
-very bytes: the linted to-be-signed part is not built a second time, so nothing can differ. The issuer's
-key never sees a certificate that lint refuses, and the record of intent is stored between the two steps.
+`prepare` builds the certificate, signs it with a throw-away key of the issuer's algorithm, and lints the result
+(pki.lint). `sign` accepts only a result of `prepare` and lets the issuer's key sign exactly the linted bytes: the
+to-be-signed part is not built again, so it cannot differ. The issuer's key never signs a certificate that lint
+refuses, and the record of intent is stored between the two steps.
 
 Not here: who may have a certificate (authority.issuing.registration), storing intent and result, the keys.
 Only authority.issuing may import this module.
@@ -33,9 +33,9 @@ _SERIAL_OCTETS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationUrls:
-    """Where relying parties find what the issuer publishes; empty leaves the pointer out.
+    """Where relying parties find what the issuer publishes; an empty URL is left out of the certificate.
 
-    `crl` and `ocsp` speak of certificates by this issuer; `ca_issuers` is the issuer's own certificate.
+    `crl` and `ocsp` are about certificates of this issuer; `ca_issuers` is the issuer's own certificate.
     """
 
     crl: str = ""
@@ -45,15 +45,15 @@ class PublicationUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintingRequest:
-    """One certificate to make, decided by the caller in every part.
+    """One certificate to make; the caller has decided every part of it.
 
     Args:
-        profile: what it may say; lint holds the rest of the request against it.
-        subject: see core.names.build_subject.
+        profile: what it may contain; lint compares the rest of the request with it.
+        subject: see core.certificate_names.build_subject.
         san: general names; empty for CAs and OCSP responders.
         public_key: the holder's.
         validity: see pki.profiles.choose_validity.
-        serial: see new_serial; recorded by the caller, so that it is never used twice.
+        serial: see new_serial; the caller records it, so that it is never used twice.
         issuer: the signing CA's certificate; None for a root.
         urls: empty for roots and OCSP responders.
     """
@@ -70,9 +70,9 @@ class MintingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCertificate:
-    """A certificate that passed lint and waits for its issuer's signature. Only `prepare` makes these.
+    """A certificate that passed lint and is not yet signed by its issuer. Only `prepare` makes these.
 
-    `tbs` is what will be signed, in DER; `tbs_sha256` names it in the record of intent.
+    `tbs` is the to-be-signed part in DER; `tbs_sha256` identifies it in the record of intent.
     """
 
     request: MintingRequest
@@ -82,13 +82,13 @@ class PreparedCertificate:
 
     @property
     def tbs_sha256(self) -> str:
-        """The lower-case hex digest of what will be signed."""
+        """The lower-case hex digest of the to-be-signed part."""
         return hashlib.sha256(self.tbs).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintedCertificate:
-    """A signed certificate in DER, and the facts of it."""
+    """A signed certificate in DER, and its facts."""
 
     der: bytes
     facts: CertificateFacts
@@ -98,8 +98,8 @@ class MintedCertificate:
 def new_serial(random: RandomSource) -> int:
     """Return a serial number of 127 bits, 126 of them unpredictable, positive, 16 octets long.
 
-    Unpredictable serials stop an attacker who prepares colliding certificates (as was done with MD5 in
-    2008); a fixed length keeps indexes and listings even.
+    Unpredictable serials stop an attacker who prepares colliding certificates (done with MD5 in 2008). The fixed
+    length keeps columns of a listing aligned.
     Standard: RFC 5280 section 4.1.2.2.
     """
     drawn = int.from_bytes(random.token(_SERIAL_OCTETS))
@@ -111,15 +111,15 @@ def prepare(request: MintingRequest, lint_key: PrivateKey) -> PreparedCertificat
 
     Args:
         request: see `MintingRequest`.
-        lint_key: a throw-away key of the kind that pki.keys.choose_lint_kind names for the issuer. It may
-            serve a whole process, must never be stored, and is never anybody's issuer.
+        lint_key: a throw-away key of the kind that pki.keys.choose_lint_kind returns for the issuer. A process may
+            use it many times, must not store it, and must not use it as an issuer's key.
 
     Returns:
-        What `sign` accepts.
+        The argument of `sign`.
 
     Raises:
-        RequestRefused: `certificate-refused`, with `faults` in its context: the code of every broken rule;
-            `lint-key-refused` where the throw-away key is the issuer's own or signs in another way.
+        RequestRefused: `certificate-refused`, with `faults` in its context: the code of each broken rule;
+            `lint-key-refused` if the throw-away key is the issuer's own or of another algorithm.
         MalformedInput: `key-kind-refused` or `key-weak`, for the holder's key or the issuer's.
     """
     _, key_kind = check_public_key(request.public_key)
@@ -127,25 +127,26 @@ def prepare(request: MintingRequest, lint_key: PrivateKey) -> PreparedCertificat
     lint_public = lint_key.public_key()
     own = encode_public_key(issuer_key) == encode_public_key(lint_public)
     if own or encode_algorithm(issuer_key) != encode_algorithm(lint_public):
-        raise RequestRefused("lint-key-refused", "lint wants a throw-away key that signs like the issuer's")
+        detail = "lint needs a throw-away key that is not the issuer's key and has the same algorithm"
+        raise RequestRefused("lint-key-refused", detail)
     try:
         linted = _build(request).sign(lint_key, choose_builder_hash(lint_key))
     except (ValueError, TypeError, x509.ExtensionNotFound) as fault:
-        raise RequestRefused("certificate-refused", f"no certificate can say this: {fault}") from fault
+        raise RequestRefused("certificate-refused", f"no certificate can be built: {fault}") from fault
     faults = lint_certificate(linted, request.profile, request.issuer)
     if faults:
         detail = "; ".join(fault.message for fault in faults)
         codes = " ".join(fault.code for fault in faults)
-        raise RequestRefused("certificate-refused", f"the certificate breaks a rule: {detail}", faults=codes)
+        raise RequestRefused("certificate-refused", f"the certificate breaks rules: {detail}", faults=codes)
     tbs = linted.tbs_certificate_bytes
     return PreparedCertificate(request=request, issuer_key=issuer_key, key_kind=key_kind, tbs=tbs)
 
 
 def sign(prepared: PreparedCertificate, issuer_key: PrivateKey) -> MintedCertificate:
-    """Sign what was prepared, byte for byte, with the issuer's key.
+    """Sign the prepared bytes with the issuer's key.
 
     Raises:
-        IntegrityError: `issuer-key-mismatch` (the key is not the issuer certificate's; nothing was signed),
+        IntegrityError: `issuer-key-mismatch` (the issuer certificate has another key; nothing was signed),
             `signature-broken` (a faulty token).
     """
     der = sign_structure(prepared.tbs, issuer_key, prepared.issuer_key)
@@ -221,11 +222,13 @@ def _list_extensions(request: MintingRequest) -> list[tuple[x509.ExtensionType, 
     return [*_list_shared(request.profile, request.issuer, request.urls), *own]
 
 
-@lru_cache(maxsize=2048)  # an entry per issuer, profile and list; building anew takes a fifth of `prepare`
+@lru_cache(
+    maxsize=2048
+)  # for each issuer, profile and set of URLs; it saves a fifth of the time of `prepare`
 def _list_shared(
     profile: CertificateProfile, issuer: x509.Certificate | None, urls: PublicationUrls
 ) -> tuple[tuple[x509.ExtensionType, bool], ...]:
-    """Return the extensions that all certificates of one profile and issuer have in common."""
+    """Return the extensions that all certificates of one profile, issuer and set of URLs have in common."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), True),
         (_build_key_usage(profile), True),
@@ -243,7 +246,7 @@ def _list_shared(
 
 
 def _list_pointers(urls: PublicationUrls) -> list[tuple[x509.ExtensionType, bool]]:
-    """Return authority information access and CRL distribution points, as far as there are any."""
+    """Return authority information access and CRL distribution points, each only if it has a URL."""
     methods = (
         (AuthorityInformationAccessOID.OCSP, urls.ocsp),
         (AuthorityInformationAccessOID.CA_ISSUERS, urls.ca_issuers),

@@ -1,8 +1,8 @@
-"""OCSP: requests read, answers signed or pre-signed, failures named.
+"""OCSP: parsing requests, signing responses, failures.
 
-Not here: the status itself (the caller brings it), HTTP, caching. Own DER for answers, because the
-library stamps `producedAt` with a clock of its own; requests are read by the library.
-Standard: RFC 6960 sections 4.1 and 4.2, RFC 5019 section 2 (one certificate per request; a foreign
+Not here: the status itself (the caller passes it), HTTP, caching. The DER encoder of responses is our own, because
+the library sets `producedAt` by a clock of its own; the library parses requests.
+Standard: RFC 6960 sections 4.1 and 4.2, RFC 5019 section 2 (one certificate per request; a request about another
 issuer is answered `unauthorized`), RFC 9654 section 2.1 (nonce lengths).
 """
 
@@ -41,20 +41,22 @@ REQUEST_LIMIT = 8 * 1024
 """Bytes. An unsigned request has about 100; a signed one with its chain some thousand."""
 
 _NONCE_LENGTHS = range(1, 128 + 1)  # RFC 9654: 0 and more than 128 octets MUST be refused
-_SERIAL_BITS = 160  # twenty octets; longer serials are nobody's
+_SERIAL_BITS = 160  # twenty octets; no certificate has a longer serial number
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
 _NONCE = "1.3.6.1.5.5.7.48.1.2"
 _SHA1 = "sha1"
 _SHA256 = "sha256"
 _HASH_ALGORITHMS = {
-    _SHA1: encode_sequence(encode_oid("1.3.14.3.2.26"), NULL),  # what clients send; no secret rests on it
+    _SHA1: encode_sequence(
+        encode_oid("1.3.14.3.2.26"), NULL
+    ),  # what clients send; security does not depend on it
     _SHA256: encode_sequence(encode_oid("2.16.840.1.101.3.4.2.1"), NULL),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspRequest:
-    """What a request asks: one certificate by its issuer's hashes and its serial, and a nonce."""
+    """One certificate, by the hashes of its issuer and its serial number, and a nonce."""
 
     hash_name: str
     issuer_name_hash: bytes
@@ -64,7 +66,7 @@ class OcspRequest:
 
 
 class OcspFailure(Enum):
-    """RFC 6960 section 4.2.1: answers without a signature; the value is the number on the wire."""
+    """RFC 6960 section 4.2.1: responses without a signature; the value is OCSPResponseStatus."""
 
     MALFORMED_REQUEST = 1
     INTERNAL_ERROR = 2
@@ -73,7 +75,7 @@ class OcspFailure(Enum):
 
 
 class CertStatus(Enum):
-    """RFC 6960 section 2.2: what an answer can say of a certificate."""
+    """RFC 6960 section 2.2: the status of a certificate in a response."""
 
     GOOD = "good"
     REVOKED = "revoked"
@@ -82,7 +84,7 @@ class CertStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspStatus:
-    """The status of one certificate; a revoked one, and only that, has a time and a reason."""
+    """The status of one certificate; only a revoked one has a time and a reason."""
 
     cert_status: CertStatus
     revoked_at: datetime | None = None
@@ -92,16 +94,16 @@ class OcspStatus:
         complete = self.revoked_at is not None and self.reason is not None
         empty = self.revoked_at is None and self.reason is None
         if not (complete if self.cert_status is CertStatus.REVOKED else empty):
-            raise ValueError("a revoked certificate, and no other, has a time and a reason")
+            raise ValueError("a revoked certificate needs a time and a reason, any other must have none")
 
 
 def describe_status(
     state: CertificateState | None, revoked_at: datetime | None, reason: RevocationReason | None
 ) -> OcspStatus:
-    """Return what OCSP says of a certificate of ours in that state; None is one that we do not know.
+    """Return the OCSP status of a certificate of ours in that state; None is a certificate that we do not know.
 
-    A hold is revoked with certificate-hold. What was intended and never issued is unknown: nobody may
-    take it for good.
+    A hold is revoked with certificate-hold. A certificate that was intended and never issued is unknown, so that
+    it is never taken for good.
     """
     match state:
         case CertificateState.VALID:
@@ -114,7 +116,7 @@ def describe_status(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateWindow:
-    """The times of an answer, UTC: produced, right since, asked again by."""
+    """The times of a response, UTC: producedAt, thisUpdate, nextUpdate."""
 
     produced_at: datetime
     this_update: datetime
@@ -122,14 +124,14 @@ class UpdateWindow:
 
     def __post_init__(self) -> None:
         if not self.this_update <= self.produced_at < self.next_update:
-            raise ValueError("an answer is produced between this update and the next")
+            raise ValueError("a response must be produced between its this update and its next update")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspResponder:
-    """Who answers for one issuing CA; made by `build_responder`.
+    """The responder of one issuing CA; made by `build_responder`.
 
-    `ids` are the (hash name, issuer name hash, issuer key hash) under which clients ask for it.
+    `ids` are the (hash name, issuer name hash, issuer key hash) that clients may ask with.
     """
 
     ids: frozenset[tuple[str, bytes, bytes]]
@@ -141,7 +143,7 @@ class OcspResponder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedResponses:
-    """One answer for each way of naming the certificate, without nonce."""
+    """Responses about one certificate without nonce, one for each hash algorithm of a CertID."""
 
     sha1: bytes
     sha256: bytes
@@ -153,13 +155,13 @@ def build_responder(
     """Return the responder for an issuing CA.
 
     Args:
-        issuer: the CA whose certificates are asked about.
-        key: signs the answers: the delegate's, or the issuer's own where there is none.
+        issuer: the CA that issued the certificates in question.
+        key: signs the responses: the delegate's key, or the issuer's own if there is no delegate.
         delegate: a certificate by that CA with the purpose OCSPSigning.
 
     Raises:
-        RequestRefused: `ocsp-delegate-refused`: not by this CA, or not for OCSP.
-        IntegrityError: `responder-key-mismatch`: the key is not the signing certificate's.
+        RequestRefused: `ocsp-delegate-refused`: not issued by this CA, or not for OCSP.
+        IntegrityError: `responder-key-mismatch`: the signing certificate has another key.
 
     Standard: RFC 6960 section 4.2.2.2.
     """
@@ -172,7 +174,7 @@ def build_responder(
         certificates = encode_explicit(0, encode_sequence(der))
     public, _ = check_public_key(signer.public_key())
     if encode_public_key(public) != encode_public_key(key.public_key()):
-        raise IntegrityError("responder-key-mismatch", "the key is not the OCSP signer's")
+        raise IntegrityError("responder-key-mismatch", "the key is not that of the OCSP signer's certificate")
     name = issuer.subject.public_bytes()
     bits = encode_key_bits(check_public_key(issuer.public_key())[0])
     return OcspResponder(
@@ -185,21 +187,21 @@ def build_responder(
 
 
 def parse_ocsp_request(data: bytes) -> OcspRequest:
-    """Return what a request asks.
+    """Return the content of a request.
 
     Args:
-        data: one OCSPRequest for one certificate in DER, at most 8 KiB. Its signature, if any, is not
-            looked at: everybody may ask.
+        data: one OCSPRequest for one certificate in DER, at most 8 KiB. A signature of the request is ignored,
+            because everyone may ask.
 
     Raises:
         MalformedInput: `ocsp-request-too-large`, `ocsp-request-malformed`, `ocsp-nonce-refused`,
-            `ocsp-extension-refused` (a critical one that we do not know).
+            `ocsp-extension-refused` (a critical extension that we do not know).
 
     Standard: RFC 6960 section 4.1.1, RFC 9654 section 2.1.
     """
     if len(data) > REQUEST_LIMIT:
         raise MalformedInput(
-            "ocsp-request-too-large", f"a request may have {REQUEST_LIMIT} bytes", size=len(data)
+            "ocsp-request-too-large", f"a request may have at most {REQUEST_LIMIT} bytes", size=len(data)
         )
     try:
         request = ocsp.load_der_ocsp_request(data)
@@ -223,11 +225,11 @@ def parse_ocsp_request(data: bytes) -> OcspRequest:
 def sign_response(
     question: OcspRequest, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
 ) -> bytes:
-    """Return a signed answer in DER, with the request's nonce where it had one.
+    """Return a signed response in DER, with the nonce of the request if it had one.
 
     Raises:
-        RequestRefused: `ocsp-unauthorized`: the certificate is not by the responder's CA, whatever the
-            status says. Answer `OcspFailure.UNAUTHORIZED`.
+        RequestRefused: `ocsp-unauthorized`: the responder's CA did not issue the certificate, whatever its
+            status. Answer `OcspFailure.UNAUTHORIZED`.
 
     Standard: RFC 6960 section 4.2.1, RFC 5019 section 2.2.
     """
@@ -240,7 +242,7 @@ def sign_response(
 def presign_responses(
     serial: int, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
 ) -> PresignedResponses:
-    """Return the answers for one certificate to clients that send no nonce, in DER."""
+    """Return the responses about one certificate for clients that send no nonce, in DER."""
     signed: dict[str, bytes] = {}
     for word, name_hash, key_hash in responder.ids:
         question = OcspRequest(
@@ -251,12 +253,12 @@ def presign_responses(
 
 
 def render_failure(failure: OcspFailure) -> bytes:
-    """Return an unsigned answer in DER that names a failure."""
+    """Return an unsigned response in DER that states a failure."""
     return encode_sequence(encode_enumerated(failure.value))
 
 
 def _check_delegate(delegate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """Refuse a delegate that clients would refuse: not by this CA, or not made for OCSP."""
+    """Refuse a delegate that clients would refuse: not issued by this CA, or not for OCSP."""
     try:
         delegate.verify_directly_issued_by(issuer)
         purposes = delegate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -264,23 +266,25 @@ def _check_delegate(delegate: x509.Certificate, issuer: x509.Certificate) -> Non
     except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
         delegated = False
     if not delegated:
-        detail = "the certificate was not issued by this CA for OCSP"
+        detail = "this CA did not issue the certificate, or not for OCSP signing"
         raise RequestRefused("ocsp-delegate-refused", detail)
 
 
 def _digest(word: str, data: bytes) -> bytes:
-    """Return a hash that only names something (RFC 6960 says SHA-1; no secret rests on it)."""
+    """Return a hash that identifies a name or key (RFC 6960 uses SHA-1; security does not depend on it)."""
     return hashlib.new(word, data, usedforsecurity=False).digest()
 
 
 def _read_nonce(extensions: list[x509.Extension[x509.ExtensionType]]) -> bytes | None:
-    """Return the nonce; refuse lengths that the standard refuses, and unknown critical extensions."""
+    """Return the nonce; refuse lengths that the standard forbids, and unknown critical extensions."""
     nonce: bytes | None = None
     for extension in extensions:
         if isinstance(extension.value, x509.OCSPNonce):
             nonce = extension.value.nonce
             if len(nonce) not in _NONCE_LENGTHS:
-                raise MalformedInput("ocsp-nonce-refused", "a nonce has 1 to 128 octets")
+                raise MalformedInput(
+                    "ocsp-nonce-refused", f"a nonce has 1 to 128 octets, and this one has {len(nonce)}"
+                )
         elif extension.critical:
             raise MalformedInput("ocsp-extension-refused", "the request has an unknown critical extension")
     return nonce
@@ -311,7 +315,7 @@ def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, w
 
 
 def _encode_status(status: OcspStatus) -> bytes:
-    """Return CertStatus; `unspecified` is said by silence, as in a CRL."""
+    """Return CertStatus; the reason `unspecified` is left out, as in a CRL."""
     if status.revoked_at is None or status.reason is None:
         return encode(0x80 if status.cert_status is CertStatus.GOOD else 0x82)
     reason = b""

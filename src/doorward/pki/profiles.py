@@ -1,6 +1,6 @@
-"""Certificate profiles: what each kind of certificate may say, and for how long.
+"""Certificate profiles: what each kind of certificate may contain, and how long it may last.
 
-Not here: who may have one (authority.issuing.registration), building (pki.minting), judging (pki.lint).
+Not here: who may have one (authority.issuing.registration), building (pki.minting), linting (pki.lint).
 
 | profile        | for                        | extended key usage | names (SAN)      | default / longest |
 |----------------|----------------------------|--------------------|------------------|-------------------|
@@ -11,8 +11,8 @@ Not here: who may have one (authority.issuing.registration), building (pki.minti
 | ocsp-responder | signs OCSP for one CA      | OCSPSigning        | none             | 30 d / 90 d       |
 | root, issuing  | CAs (issuing: pathlen 0)   | none               | none             | 10 y / 25 y, 5 y / 10 y |
 
-A service gets clientAuth only: its one URI name is worth nothing to a TLS client, and a program that
-also listens takes a `server` certificate of its own. No certificate outlives its issuer.
+A service has clientAuth only: a TLS client cannot use its URI name to verify a server, so a program that also
+listens needs a `server` certificate as well. No certificate lasts longer than its issuer's.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6, 4.2.1.9 and 4.2.1.12; RFC 6960 section 4.2.2.2.
 """
 
@@ -29,13 +29,13 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 
 BACKDATE = timedelta(minutes=5)
-"""How far notBefore lies in the past: clocks of clients and partners may lag that much (boulder: 1 h)."""
+"""notBefore is this far in the past, because clocks of clients and partners may be slow (boulder: 1 h)."""
 
 _DAY = timedelta(days=1)
 
 
 class KeyUse(Enum):
-    """The bits of keyUsage that our profiles set; values are the library's words."""
+    """The bits of keyUsage that our profiles set; the values are the library's names."""
 
     DIGITAL_SIGNATURE = "digital_signature"
     KEY_CERT_SIGN = "key_cert_sign"
@@ -55,8 +55,8 @@ class SanRule(Enum):
 class CertificateProfile:
     """One kind of certificate.
 
-    `kind` is the kind of principal that it names, None where it names none; `path_length` matters
-    for CAs only, None is no limit; `lifetime` is the default and `max_lifetime` the limit for askers.
+    `kind` is the kind of principal that it names, None if it names none; `path_length` is for CAs only, None means
+    no limit; `lifetime` is the default, and `max_lifetime` the most that a requester can get.
     """
 
     name: str
@@ -72,7 +72,7 @@ class CertificateProfile:
 
     def __post_init__(self) -> None:
         if not timedelta(0) < self.lifetime <= self.max_lifetime:
-            raise ValueError("a profile's default lifetime must lie within its max_lifetime")
+            raise ValueError("a profile's default lifetime must be positive and at most its max_lifetime")
 
 
 _SIGN = frozenset({KeyUse.DIGITAL_SIGNATURE})
@@ -155,7 +155,7 @@ def profile_for(kind: PrincipalKind) -> CertificateProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
-    """The dates of a certificate, aware, UTC, whole seconds, both included (RFC 5280 4.1.2.5)."""
+    """The dates of a certificate, aware, UTC, whole seconds, both included (RFC 5280 section 4.1.2.5)."""
 
     not_before: datetime
     not_after: datetime
@@ -175,13 +175,13 @@ def choose_validity(
     issuer: x509.Certificate | None = None,
     lifetime: timedelta | None = None,
 ) -> Validity:
-    """Return the dates of a new certificate: from five minutes ago, never beyond its issuer's.
+    """Return the dates of a new certificate: from five minutes ago, within its issuer's dates.
 
     Args:
-        profile: gives the default lifetime and the longest.
+        profile: gives the default and the longest lifetime.
         now: aware, UTC.
         issuer: the CA that will sign; None for a root.
-        lifetime: how long from now; the profile's default where None.
+        lifetime: from now; None for the profile's default.
 
     Raises:
         RequestRefused: `lifetime-refused` (not positive, or longer than the profile allows),
@@ -189,9 +189,11 @@ def choose_validity(
     """
     wanted = profile.lifetime if lifetime is None else lifetime
     if not timedelta(seconds=1) <= wanted <= profile.max_lifetime:
-        hint = f"ask for at most {profile.max_lifetime.days} days"
+        hint = f"ask for at least one second and at most {profile.max_lifetime.days} days"
         code = "lifetime-refused"
-        raise RequestRefused(code, f"a {profile.name} certificate cannot last that long or short", hint=hint)
+        raise RequestRefused(
+            code, f"a {profile.name} certificate cannot have a lifetime of {wanted}", hint=hint
+        )
     present = now.astimezone(UTC).replace(microsecond=0)
     not_before, not_after = present - BACKDATE, present + wanted
     if issuer is not None:

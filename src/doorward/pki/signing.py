@@ -1,6 +1,6 @@
-"""Signatures over DER structures: the algorithm for a key, and the signed whole.
+"""Signatures over DER structures: the algorithm of a key, and the signed structure.
 
-Not here: what is signed (minting, crl, ocsp) and where keys are kept.
+Not here: what is signed (minting, crl, ocsp) and where keys are stored.
 Standard: RFC 5280 section 4.1.1, RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5.
 """
 
@@ -35,19 +35,21 @@ def encode_algorithm(key: PublicKey) -> bytes:
 
 
 def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
-    """Return SEQUENCE { body, signatureAlgorithm, signature }, the signature verified.
+    """Return SEQUENCE { body, signatureAlgorithm, signature } after verifying the signature.
 
     Args:
-        body: the to-be-signed part, DER; its own algorithm field, if any, is the caller's business.
+        body: the to-be-signed part, DER; the caller writes an algorithm field inside it, if there is one.
         key: signs.
-        expected: the public key that the signer's certificate holds.
+        expected: the public key in the signer's certificate.
 
     Raises:
-        IntegrityError: `issuer-key-mismatch` (nothing was signed), `signature-broken`: a faulty token or
-            memory; a wrong RSA signature would give the key away, so it must not leave.
+        IntegrityError: `issuer-key-mismatch` (nothing was signed); `signature-broken`: a faulty token or
+            memory. A wrong RSA signature can reveal the private key, so it must not be published.
     """
     if encode_public_key(key.public_key()) != encode_public_key(expected):
-        raise IntegrityError("issuer-key-mismatch", "the signing key is not the issuer certificate's key")
+        raise IntegrityError(
+            "issuer-key-mismatch", "the signing key is not the key in the issuer's certificate"
+        )
     signature = _sign(body, key)
     try:
         _verify(signature, body, expected)
@@ -57,10 +59,10 @@ def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
 
 
 def sign_answer(body: bytes, key: PrivateKey, public: PublicKey, trailer: bytes) -> bytes:
-    """Return SEQUENCE { body, signatureAlgorithm, signature, trailer } without looking back.
+    """Return SEQUENCE { body, signatureAlgorithm, signature, trailer } without verifying the signature.
 
-    For OCSP answers only: they are many, live for minutes, and the caller has compared the keys once;
-    verifying each would cost three times what signing does.
+    Only for OCSP responses: there are many, they live for minutes, and the caller has compared the keys once.
+    Verifying each would take three times as long as signing.
     """
     return encode_sequence(body, encode_algorithm(public), encode_bits(_sign(body, key)), trailer)
 
@@ -77,7 +79,7 @@ def _sign(body: bytes, key: PrivateKey) -> bytes:
 
 
 def _verify(signature: bytes, body: bytes, key: PublicKey) -> None:
-    """Return if the raw signature is by `key`; raise `InvalidSignature` otherwise."""
+    """Return if `key` made the raw signature; raise `InvalidSignature` otherwise."""
     match key:
         case Ed25519PublicKey():
             key.verify(signature, body)

@@ -1,1 +1,1 @@
-"""Floor 1: bytes to values and back; every parser is total."""
+"""Floor 1: converts between bytes and values. Every parser is total."""

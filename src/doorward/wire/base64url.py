@@ -1,4 +1,4 @@
-"""Base64url without padding, in its one spelling.
+"""Base64url without padding, in its canonical spelling.
 
 Standard: RFC 4648 section 5, RFC 7515 section 2 (no padding).
 """
@@ -19,12 +19,12 @@ def render_base64url(data: bytes) -> str:
 def parse_base64url(text: str, *, code: str, what: str) -> bytes:
     """Return the bytes of base64url without padding.
 
-    A second spelling of the same bytes is refused: a value that is compared as text must have one.
+    Another spelling of the same bytes is refused: a value that is compared as text must have only one.
 
     Args:
-        text: as it came; the caller bounds its length.
+        text: as received; the caller limits its length.
         code: of the error.
-        what: the value, at the beginning of the error's sentence.
+        what: the value, as the first words of the error's sentence.
 
     Raises:
         MalformedInput: with that code.
@@ -34,5 +34,5 @@ def parse_base64url(text: str, *, code: str, what: str) -> bytes:
     except (binascii.Error, UnicodeEncodeError):
         raise MalformedInput(code, f"{what} is not base64url") from None
     if render_base64url(data) != text:
-        raise MalformedInput(code, f"{what} is not base64url in its one spelling")
+        raise MalformedInput(code, f"{what} is not base64url in its canonical spelling")
     return data

@@ -23,16 +23,18 @@ def parse_form(body: bytes) -> Mapping[str, str]:
         body: at most 65,536 bytes and 32 fields.
 
     Raises:
-        MalformedInput: `form-malformed`: too long, not UTF-8, or a name twice.
+        MalformedInput: `form-malformed`: too long, not UTF-8, or a name occurs twice.
     """
     pairs = [pair for pair in body.split(b"&") if pair]
     if len(body) > MAX_FORM_BYTES or len(pairs) > MAX_FIELDS:
-        raise MalformedInput("form-malformed", "the form is too long")
+        raise MalformedInput(
+            "form-malformed", f"the form has more than {MAX_FORM_BYTES} bytes or {MAX_FIELDS} fields"
+        )
     fields: dict[str, str] = {}
     for pair in pairs:
         name, value = (_decode(part) for part in pair.partition(b"=")[::2])
         if name in fields:
-            raise MalformedInput("form-malformed", "the form has a field twice")
+            raise MalformedInput("form-malformed", f"the form has the field {name[:80]!a} twice")
         fields[name] = value
     return MappingProxyType(fields)
 

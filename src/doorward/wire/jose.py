@@ -1,8 +1,8 @@
-"""Signed assertions as compact JWS, their keys as JWK, and nothing that a peer can choose.
+"""Signed assertions as compact JWS, and their keys as JWK. A peer can choose neither algorithm nor key.
 
-Not here: what an assertion says (gateway) and session cookies. The algorithm is ES256 and stands in
-this file, not in the token: `alg` is compared, never obeyed. That stops `none`, RSA/HMAC confusion
-and keys carried in the header (`jwk`, `jku`, `x5u`): a header with any other member is refused.
+Not here: the claims of an assertion (gateway), and session cookies. The algorithm is ES256, fixed in this file:
+`alg` in a token is compared with it and never selects an algorithm. That stops `none`, RSA/HMAC confusion and keys
+in the header (`jwk`, `jku`, `x5u`): a header with any other member is refused.
 Standard: RFC 7515 (JWS), RFC 7517 (JWK), RFC 7518 section 3.4 (ES256), RFC 7519 (JWT),
 RFC 7638 (thumbprint), RFC 8725 (best practice: 3.1 algorithm, 3.9 audience, 3.11 explicit type).
 """
@@ -30,28 +30,28 @@ from doorward.wire.json_object import parse_json_object
 
 ALGORITHM = "ES256"
 ASSERTION_TYPE = "doorward-assertion+jwt"
-"""Explicit typing: a session cookie signed with the same kind of key is never taken for an assertion."""
+"""Explicit typing: a session cookie, which is signed with the same kind of key, is not accepted as an assertion."""
 
 MAX_TOKEN_CHARACTERS = 8 * 1024
-"""Precedent: nginx and Envoy take header lines of about 8 KiB by default."""
+"""Precedent: nginx and Envoy accept header lines of about 8 KiB by default."""
 
 MAX_JWK_CHARACTERS = 4 * 1024
 MAX_KEY_SET_CHARACTERS = 256 * 1024
 MAX_KEYS = 512
-"""One key a gateway, and one more while it changes: room for 256 gateways."""
+"""One key for each gateway, and a second one while it is replaced: enough for 256 gateways."""
 
 LEEWAY = timedelta(seconds=5)
-"""A gateway whose clock is further off than this refuses to start (DESIGN section 7)."""
+"""A gateway refuses to start if its clock differs by more than this."""
 
 MAX_NUMERIC_DATE = 2**53
-"""RFC 7493 section 2.2: whole numbers beyond this do not survive every JSON parser; also `1e999`."""
+"""RFC 7493 section 2.2: some JSON parsers do not read larger whole numbers exactly. It also refuses `1e999`."""
 
 _JWK_MEMBERS = ("kty", "crv", "x", "y")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySet:
-    """Public P-256 keys by their RFC 7638 thumbprint, which is also the `kid`."""
+    """Public P-256 keys by RFC 7638 thumbprint, which is also the `kid`."""
 
     keys: Mapping[str, EllipticCurvePublicKey]
 
@@ -95,8 +95,8 @@ def render_jwk(key: EllipticCurvePublicKey) -> dict[str, str]:
 def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
     """Return the P-256 public key of a JWK, as JSON text (at most 4096 characters) or as its members.
 
-    Members that are not about the point are ignored, except a private one: who publishes `d` has
-    lost the key, and it is not used.
+    Members that are not part of the point are ignored. A JWK with the private member `d` is refused: a published
+    private key is compromised.
 
     Raises:
         MalformedInput: `jose-malformed`.
@@ -105,7 +105,7 @@ def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
     """
     if isinstance(value, str):
         if len(value) > MAX_JWK_CHARACTERS:
-            _malformed(f"a JWK is longer than {MAX_JWK_CHARACTERS}")
+            _malformed(f"a JWK is longer than {MAX_JWK_CHARACTERS} characters")
         value = _object(value, "a JWK")
     if value.get("kty") != "EC" or value.get("crv") != "P-256" or "d" in value:
         _malformed("a JWK is not a public P-256 key")
@@ -115,7 +115,7 @@ def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
     for name in ("x", "y"):
         coordinate = value.get(name)
         if not isinstance(coordinate, str) or len(_base64url(coordinate[:64], "a coordinate")) != 32:  # noqa: PLR2004 - P-256 has 32 bytes
-            _malformed("a JWK coordinate has not 32 bytes")
+            _malformed("a JWK coordinate does not have 32 bytes")
         point[name] = coordinate
     try:
         return ECKey.import_key(point).public_key
@@ -124,7 +124,7 @@ def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
 
 
 def render_jwks(keys: Iterable[EllipticCurvePublicKey]) -> dict[str, list[dict[str, str]]]:
-    """Return the JWK set of the keys, each once, sorted by `kid` so that equal sets are equal text.
+    """Return the JWK set of the keys, without duplicates, sorted by `kid` so that equal sets are equal text.
 
     Standard: RFC 7517 section 5.
     """
@@ -133,24 +133,24 @@ def render_jwks(keys: Iterable[EllipticCurvePublicKey]) -> dict[str, list[dict[s
 
 
 def parse_jwks(text: str) -> KeySet:
-    """Return the P-256 signing keys of a JWK set; keys of other kinds are passed over.
+    """Return the P-256 signing keys of a JWK set; keys of other kinds are skipped.
 
     Args:
         text: JSON, at most 262144 characters and 512 keys.
 
     Returns:
-        The keys by thumbprint. The `kid` of the text is not believed, it is computed.
+        The keys by thumbprint. The thumbprint is computed; the `kid` in the text is ignored.
 
     Raises:
-        MalformedInput: `jose-malformed`, also where a key says EC P-256 and is none.
+        MalformedInput: `jose-malformed`, also if a key that claims to be EC P-256 is not.
 
     Standard: RFC 7517 section 5 (unknown kinds are ignored).
     """
     if len(text) > MAX_KEY_SET_CHARACTERS:
-        _malformed(f"a JWK set is longer than {MAX_KEY_SET_CHARACTERS}")
+        _malformed(f"a JWK set is longer than {MAX_KEY_SET_CHARACTERS} characters")
     listed = _object(text, "a JWK set").get("keys")
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
-        _malformed(f"a JWK set has not 0 to {MAX_KEYS} keys")
+        _malformed(f"a JWK set is not a list of at most {MAX_KEYS} keys")
     keys: dict[str, EllipticCurvePublicKey] = {}
     for member in listed:
         if not isinstance(member, dict):
@@ -172,14 +172,14 @@ def sign_token(key: EllipticCurvePrivateKey, claims: Mapping[str, object], *, to
     Args:
         key: a P-256 key; a hardware key is a subclass whose `sign` calls the token.
         claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
-            a token without them is valid everywhere, for ever.
+            a token without them would be valid everywhere and for ever.
         token_type: the header's `typ`.
 
     Returns:
         A compact JWS, at most 8192 characters, with `typ` and the thumbprint as `kid`.
 
     Raises:
-        ValueError: claims without `aud` or `exp`, a key of another curve, or a token that is too long.
+        ValueError: claims without `aud` or `exp`, a key on another curve, or a token that is too long.
 
     Standard: RFC 7515 section 7.1, RFC 8725 sections 3.9 and 3.11.
     """
@@ -189,7 +189,7 @@ def sign_token(key: EllipticCurvePrivateKey, claims: Mapping[str, object], *, to
     payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
     token = jws.serialize_compact(header, payload, ECKey.import_key(key), algorithms=[ALGORITHM])
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise ValueError(f"a token is longer than {MAX_TOKEN_CHARACTERS}")
+        raise ValueError(f"the token has {len(token)} characters, more than {MAX_TOKEN_CHARACTERS}")
     return token
 
 
@@ -201,18 +201,18 @@ def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> 
 def verify_token(
     token: str, jwks: KeySet, audience: str, now: datetime, *, token_type: str
 ) -> dict[str, Any]:
-    """Return the claims of a token of that type after every check; nothing is returned before the last.
+    """Return the claims of a token of that type. Nothing is returned before the last check has passed.
 
     1. size and form; 2. header: exactly `alg`, `typ`, `kid`, with our values; 3. a key of the set has
-    that thumbprint; 4. signature; 5. `aud` is this audience, alone; 6. `exp` is not past; 7. `iat`
-    and `nbf`, where present, are not in the future (5 s leeway each).
+    that thumbprint; 4. signature; 5. `aud` is exactly this audience; 6. `exp` is not past; 7. `iat`
+    and `nbf`, if present, are not in the future (5 s leeway each).
 
     Args:
         token: compact JWS, at most 8192 characters.
-        jwks: the keys of those who may sign such tokens, from `parse_jwks`.
+        jwks: the keys that may sign such tokens, from `parse_jwks`.
         audience: the application that asks.
         now: aware, UTC.
-        token_type: what `typ` must say: a session is never taken for an assertion, nor the other way.
+        token_type: the required `typ`, so that a session is not accepted as an assertion, nor the reverse.
 
     Returns:
         The claims.
@@ -223,14 +223,14 @@ def verify_token(
             `assertion-audience-wrong`, `assertion-expired`, `assertion-not-yet-valid`.
 
     Standard: RFC 7515 section 5.2, RFC 7519 section 7.2, RFC 8725.
-    Not checked: `cnf`; whoever terminates TLS compares it.
+    Not checked: `cnf`, which the program that terminates TLS compares.
     """
     # 1. size and form
     if len(token) > MAX_TOKEN_CHARACTERS:
-        _malformed(f"a token is longer than {MAX_TOKEN_CHARACTERS}")
+        _malformed(f"a token is longer than {MAX_TOKEN_CHARACTERS} characters")
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
-        _malformed("a token has not three parts")
+        _malformed(f"a token has {len(parts)} parts, not 3")
     payload = _base64url(parts[1], "the payload")
     _base64url(parts[2], "the signature")
     # 2. header
@@ -241,7 +241,7 @@ def verify_token(
     # 3. key
     key = jwks.keys.get(kid)
     if key is None:
-        raise RequestRefused("assertion-key-unknown", "no known key has signed this token")
+        raise RequestRefused("assertion-key-unknown", "the key that signed this token is unknown")
     # 4. signature
     try:
         jws.deserialize_compact(token, ECKey.import_key(key), algorithms=[ALGORITHM])
@@ -253,7 +253,7 @@ def verify_token(
 
 
 def _check_claims(claims: Mapping[str, Any], audience: str, seconds: float) -> None:
-    """Steps 5 to 7 of `verify_assertion`."""
+    """Steps 5 to 7 of `verify_token`."""
     leeway = LEEWAY.total_seconds()
     if claims.get("aud") != audience:
         raise RequestRefused("assertion-audience-wrong", "the token is for another application")
@@ -265,8 +265,8 @@ def _check_claims(claims: Mapping[str, Any], audience: str, seconds: float) -> N
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
-    """Return a NumericDate; `True` is a number to Python and none to JSON."""
+    """Return a NumericDate. In Python `True` is a number; in JSON it is not."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > MAX_NUMERIC_DATE:
-        _malformed(f"the claim {name} is not a moment")
+        _malformed(f"the claim {name} is not a NumericDate")
     return value

@@ -1,4 +1,4 @@
-"""One JSON object from outside, without what parsers read differently.
+"""One JSON object from outside; what JSON parsers read differently is refused.
 
 Standard: RFC 8259; RFC 7493 section 2.3 (no duplicate names).
 """
@@ -14,12 +14,12 @@ from doorward.core.errors import MalformedInput
 def parse_json_object(text: bytes | str, *, code: str, what: str) -> dict[str, Any]:
     """Return the members of one JSON object.
 
-    Duplicate names are refused, since `json` alone keeps the last of two silently; so are `NaN` and `Infinity`.
+    `NaN`, `Infinity` and duplicate names are refused: of two members with one name, `json` would silently keep the last.
 
     Args:
-        text: as it came; the caller bounds its length.
+        text: as received; the caller limits its length.
         code: of the error.
-        what: the value, at the beginning of the error's sentence.
+        what: the value, as the first words of the error's sentence.
 
     Raises:
         MalformedInput: with that code.
