@@ -73,7 +73,7 @@ def test_a_short_rsa_key_is_weak():
 
 def test_rsa_sizes_have_both_ends():
     """2047 and 8193 bits are out; the exact bounds are in."""
-    for bits, word in ((2047, "2047 bits"), (8193, "8193 bits")):
+    for bits, word in ((2047, "it has 2047 bits"), (8193, "it has 8193 bits")):
         assert keys.find_rsa_weakness(1 << (bits - 1) | 1, 65537) == word
     for bits in (2048, 8192):
         assert keys.find_rsa_weakness(1 << (bits - 1) | 1, 1) == "its public exponent is out of range"

@@ -38,7 +38,7 @@ def test_two_of_a_name_are_refused(fields: list[str]) -> None:
 def test_the_length_has_a_limit() -> None:
     """All fields together have 64 KiB."""
     half = "a=" + "b" * (MAX_COOKIE_CHARACTERS // 2)
-    with pytest.raises(MalformedInput, match="too many"):
+    with pytest.raises(MalformedInput, match="more than 65536 characters"):
         parse_cookie([half, half], NAME)
 
 
@@ -46,5 +46,5 @@ def test_a_cookie_of_ours_is_for_its_host_alone() -> None:
     """It has every attribute that binds it."""
     assert render_cookie(NAME, "v") == "__Host-x=v; Path=/; Secure; HttpOnly; SameSite=Lax"
     assert render_cookie(NAME, "", max_age_seconds=0).endswith("; Max-Age=0")
-    with pytest.raises(ValueError, match="not bound to its host"):
+    with pytest.raises(ValueError, match="does not begin with __Host-"):
         render_cookie("x", "v")
