@@ -1,13 +1,13 @@
-"""Files that are made or replaced as a whole: a reader, and a crash, finds the old content or the new one.
+"""Making and replacing files as a whole: a reader finds the old or the new content, also after a crash.
 
 The steps of a replacement:
 
-    1. the content goes into a new file `.NAME.new` in the same folder, which no link can lead elsewhere
+    1. the content is written to a new file `.NAME.new` in the same folder; no link is followed
     2. the content is synced
-    3. the file takes its name by rename(2); if a link had that name, the link is replaced, not followed
+    3. rename(2) gives the file its name; a link of that name is replaced, not followed
     4. the folder is synced, so that the name is durable too
 
-Writers of one file need a lock of their own: this module has none.
+If a file has several writers, they need a lock of their own: this module has none.
 Standard: POSIX open(2), fsync(2), rename(2).
 """
 
@@ -29,12 +29,12 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
     Args:
         path: in a folder that exists.
         data: the whole content.
-        mode: who may read it, whatever the umask is.
-        durable: whether it must survive a crash of the machine. What is only for processes that end with
-            the machine need not: each time, a disk is waited for twice.
+        mode: the permissions, independent of the umask.
+        durable: whether the file must survive a crash of the machine. A file for processes of this boot only need
+            not, and saves two syncs.
 
     Raises:
-        OSError: it was not replaced, or (if only the folder could not be synced) it was, but not durably.
+        OSError: the file was not replaced; or it was, but not durably, if only the folder could not be synced.
     """
     with replacing(path, mode=mode, durable=durable) as file:
         file.write(data)
@@ -42,7 +42,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[BinaryIO]:
-    """Yield a file that takes the name `path` when the block ends without an exception; otherwise as `replace_file`."""
+    """Yield a file that gets the name `path` if the block ends without an exception; otherwise as `replace_file`."""
     aside = path.with_name(f".{path.name}.new")
     aside.unlink(missing_ok=True)  # left by a crash, perhaps with another mode
     descriptor = os.open(aside, _NEW, 0o600)
@@ -59,16 +59,16 @@ def replacing(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterato
 
 
 def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Make a file durably; what has the name already, a link too, is not touched.
+    """Make a file durably; an existing file or link of that name is not touched.
 
     Args:
         path: in a folder that exists.
         data: the whole content.
-        mode: who may read it, whatever the umask is.
+        mode: the permissions, independent of the umask.
 
     Raises:
-        FileExistsError: something has this name.
-        OSError: it cannot be written; nothing of the name is left.
+        FileExistsError: the name is in use.
+        OSError: the file cannot be written; no file of that name is left.
     """
     descriptor = os.open(path, _NEW, 0o600)
     try:
@@ -81,14 +81,14 @@ def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the operating system and the file system can do it."""
+    """Make the names in a folder durable, if the operating system and the file system support it."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders; PostgreSQL goes on too
+        if error.errno != errno.EINVAL:  # the file system cannot sync folders; PostgreSQL ignores this too
             raise
     finally:
         os.close(descriptor)

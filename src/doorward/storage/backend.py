@@ -1,8 +1,8 @@
-"""What a database is to this room, whatever kind it is.
+"""The interface of a database, the same for every kind.
 
 Not here: the kinds (`sqlite`, `postgresql`), which one an installation has (`opening`). Statements, tables and
-migrations are the same for all of them; each kind brings its pools, the turn of its writers, its faults, and
-the look at its own catalogue.
+migrations are the same for all kinds. Each kind has its own connection pools, write lock, error table and check of
+its catalogue.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 BUSY_TIMEOUT = timedelta(seconds=5)
-"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so waiting longer gains nothing."""
+"""How long to wait for another writer. After `max_staleness` (5 s) the gateways refuse connections anyway."""
 READERS = 16
-"""Transactions that read at the same time."""
+"""How many transactions may read at the same time."""
 
 
 class ServerHealth(NamedTuple):
-    """How a database server is: a line for people, what is wrong (sentences), what to do, facts for `--json`."""
+    """The health of a database server: a line for people, problems (sentences), hints, facts for `--json`."""
 
     text: str
     trouble: tuple[str, ...]
@@ -34,7 +34,7 @@ SchemaObject = tuple[str, str]
 def compare_objects(
     found: Mapping[SchemaObject, object], expected: Mapping[SchemaObject, object]
 ) -> list[str]:
-    """Return what differs from the schema of this program, a phrase for each object."""
+    """Return how a schema differs from the schema of this program, a phrase for each object."""
     foreign = (
         f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
     )
@@ -48,11 +48,11 @@ def compare_objects(
 
 
 class Catalogue(Protocol):
-    """The schema of a database as the database itself lists it, compared with that of this program."""
+    """Compares the schema of a database, as its own catalogue lists it, with the schema of this program."""
 
     @property
     def unchecked(self) -> str:
-        """What `find_damage` cannot look at, as a sentence; empty if it looks at everything."""
+        """A sentence about what `find_damage` cannot check; empty if it checks everything."""
         ...
 
     def has_table(self, connection: Any, name: str) -> bool:
@@ -64,31 +64,31 @@ class Catalogue(Protocol):
         ...
 
     def find_faults(self, connection: Any) -> list[str]:
-        """Return what differs from the schema of this program, a phrase each."""
+        """Return how the schema differs from the schema of this program, a phrase for each object."""
         ...
 
     def find_damage(self, connection: Any) -> list[str]:
-        """Return what the database finds wrong with its own pages, as far as it can be asked."""
+        """Return the damage that the database itself finds in its pages, if it can check them."""
         ...
 
 
 class Database(Protocol):
     """One database. Safe to share between threads.
 
-    A transaction is what `connection` gives: SQLAlchemy's connection, or a `connection.DriverConnection`.
+    A transaction is an open connection: SQLAlchemy's, or a `connection.DriverConnection`.
     """
 
     @property
     def catalogue(self) -> Catalogue:
-        """The look at the schema."""
+        """The check of the schema."""
         ...
 
     def exists(self) -> bool:
-        """Return whether an installation was begun here; raises as `read` if that cannot be known."""
+        """Return whether an installation was begun here; raises as `read`."""
         ...
 
     def create(self) -> None:
-        """Make the place for the tables where it is missing, and see that it is fit for them."""
+        """Make the file if it is missing (SQLite), or check that the database is usable (PostgreSQL)."""
         ...
 
     def read(self) -> AbstractContextManager[Any]:
@@ -101,10 +101,10 @@ class Database(Protocol):
         ...
 
     def write(self, *, traffic: bool = False) -> AbstractContextManager[Any]:
-        """Open a change: one at a time, durable when the block has ended, undone on any exception.
+        """Open a change: one at a time, durable when the block has ended, rolled back on any exception.
 
         Args:
-            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
+            traffic: refuse the change (`store-full`) if it would use the space that is reserved for withdrawals.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`.
@@ -121,23 +121,23 @@ class Database(Protocol):
         ...
 
     def maintain(self) -> bool:
-        """Do what has to be done now and then; return whether more is to do."""
+        """Do the periodic maintenance; return whether there is more to do."""
         ...
 
     def is_low(self) -> bool:
-        """Return whether there is so little room that traffic is refused; False if that cannot be known."""
+        """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
         ...
 
     def check_health(self) -> ServerHealth | None:
-        """Return how the server is; None if there is none. Raises as `read`."""
+        """Return the health of the server; None if the database has no server. Raises as `read`."""
         ...
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after each change of it."""
+        """Run `check` before the first change, and again before the next change after the schema was altered."""
         ...
 
     def count_migration(self, connection: Any) -> None:
-        """Tell every program that uses the database of a migration, with the commit of `connection`."""
+        """Let every program that uses the database notice a migration, when `connection` commits."""
         ...
 
     def close(self) -> None:
@@ -146,14 +146,14 @@ class Database(Protocol):
 
 
 class SchemaGuard:
-    """Lets a check look at the schema before the first change, and before the first after each change of it.
+    """Runs a check of the schema before the first change, and again after the schema was altered.
 
-    A program that runs on while another version migrates the database would otherwise write, into the new
-    schema, what it meant in the old one; and a trigger that was planted meanwhile would swallow what it
-    writes. What the check raises, a write raises.
+    Otherwise a program that is running while another version migrates the database would write rows of the old
+    schema into the new one, and a trigger that an attacker adds could discard what the program writes. A write
+    raises what the check raises.
 
     Args:
-        read_version: returns, cheaply, a value that a change of the schema changes.
+        read_version: returns, cheaply, a value that differs after each change of the schema.
     """
 
     def __init__(self, read_version: Callable[[Any], object]) -> None:
@@ -162,11 +162,11 @@ class SchemaGuard:
         self._seen: object = object()
 
     def use(self, check: Callable[[Any], None]) -> None:
-        """Use this check from now on."""
+        """Set the check."""
         self._check, self._seen = check, object()
 
     def look(self, connection: Any) -> None:
-        """Check the schema if it was not checked since it last changed."""
+        """Run the check if the schema was altered since the last check."""
         if self._check is None:
             return
         version = self._read_version(connection)

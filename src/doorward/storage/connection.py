@@ -1,8 +1,8 @@
-"""An open connection, as the statements see it: the driver's own, and SQLAlchemy's over it.
+"""An open connection: the driver's, and SQLAlchemy Core's over it.
 
-Not here: opening one (`sqlite`, `postgresql`). A database gives its transactions either SQLAlchemy's `Connection`
-or a `DriverConnection`, which makes SQLAlchemy's only if a statement of Core is run: loading it takes longer than
-most commands (docs/design/0049).
+Not here: opening a connection (`sqlite`, `postgresql`). A transaction runs on SQLAlchemy's `Connection` or on a
+`DriverConnection`. The second makes SQLAlchemy's connection only if a Core statement is run, because loading SQLAlchemy
+takes longer than most commands (docs/design/0049).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class DriverConnection:
-    """The driver's connection within a transaction; Core's view of it is made if a statement asks for it.
+    """The driver's connection within a transaction; Core's connection over it is made on first use.
 
     Args:
         driver: the driver's connection.
-        core_over: makes Core's view of it, which neither begins nor ends a transaction.
+        core_over: makes Core's connection over it, which neither begins nor ends a transaction.
         pyformat: parameters are named as in `%(name)s`.
     """
 
@@ -42,11 +42,11 @@ class DriverConnection:
         return self._core
 
     def forget_core(self) -> None:
-        """Close Core's view, after the transaction has ended."""
+        """Close Core's connection, after the transaction has ended."""
         if self._core is not None:
             engine = self._core.engine
             self._core.close()
-            engine.dispose(close=False)  # the driver's connection is not Core's to close
+            engine.dispose(close=False)  # do not close the driver's connection
             self._core = None
 
 
@@ -75,8 +75,7 @@ def open_cursor(connection: Any, *, kept: bool = False) -> Any:
 
     Args:
         connection: an open one.
-        kept: the database keeps the result and hands it over in batches, where the driver would
-            otherwise load the whole of it.
+        kept: use a server-side cursor: rows come in batches, and the driver does not load the whole result.
     """
     driver = driver_of(connection)
     if kept and takes_pyformat(connection):

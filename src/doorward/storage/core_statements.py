@@ -1,7 +1,7 @@
-"""What the Core statements of the repositories have in common.
+"""Parts that the Core statements of the repositories share.
 
-Statements are built once, at import, with named parameters: SQLAlchemy then finds their compiled form by
-identity (23 µs instead of 90). Not here: running them (`transaction`), statements as text (`driver_statement`).
+Statements are built once, at import, with named parameters, so that SQLAlchemy finds their compiled form by identity
+(23 µs instead of 90). Not here: running statements (`transaction`), statements as text (`driver_statement`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row: the statement knows its columns, the type checker does not."""
 
 CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
-"""Stands for the tenant of the transaction in every statement."""
+"""The parameter for the tenant of the transaction, in every statement."""
 
 
 def insert_new(table: Table) -> TextClause:
-    """Return an insert that touches no row if any unique key is taken.
+    """Return an insert that affects no row if a unique key is taken.
 
-    The caller looks at the number of rows: a refused insert must not end the transaction, and on
-    PostgreSQL a violated constraint does.
+    The caller checks the number of rows. A violated constraint would end the transaction on PostgreSQL.
     """
     return _insert(table, "DO NOTHING")
 
 
 def insert_or_replace(table: Table, keys: Sequence[str], *, keep: Collection[str] = ()) -> TextClause:
-    """Return an insert that updates the row with the same keys, with every new value but `keep`."""
+    """Return an insert that updates the row with the same keys, except its columns `keep`."""
     new = ", ".join(
         f'"{column.name}" = excluded."{column.name}"'
         for column in table.columns
@@ -42,7 +41,7 @@ def insert_or_replace(table: Table, keys: Sequence[str], *, keep: Collection[str
 
 
 def _insert(table: Table, on_conflict: str) -> TextClause:
-    """Return text, which is the same for every database; Core has such inserts for one dialect each."""
+    """Return SQL text, the same for every database; in Core each dialect has its own such insert."""
     columns = '", "'.join(column.name for column in table.columns)
     values = ", ".join(f":{column.name}" for column in table.columns)
     return text(
@@ -51,7 +50,7 @@ def _insert(table: Table, on_conflict: str) -> TextClause:
 
 
 class SqlPosition(FunctionElement[int]):
-    """Where some bytes begin within others, from 1; 0 if they do not: `position(part IN whole)` of SQL."""
+    """SQL's `position(part IN whole)`: where some bytes begin within others, from 1; 0 if they are not there."""
 
     name = "position"
     inherit_cache = True

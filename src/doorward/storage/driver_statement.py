@@ -1,10 +1,10 @@
-"""A statement that the driver itself runs: SQL text, or a Core statement that is compiled once.
+"""A statement that the driver runs directly: SQL text, or a Core statement that is compiled once.
 
-Not here: which statements those are, and conversion: values go in and come out as the driver has them,
-so the caller converts (`types`, `values`). Core statements are prepared for the few paths that are hot (the
-look-ups of every connection, the event log): Core costs 25 µs a statement and 9 µs a row of a batch more
-than this, on SQLite. Text is for what the commands of every day run, since loading Core takes longer than
-such a command (docs/design/0049); its parameters are named, as in `:name`.
+Not here: the statements themselves (`repositories`), and conversion: parameters and rows have the driver's types, so
+the caller converts them (`types`, `values`). Core statements are used this way on the few hot paths (the look-ups of
+each connection, the event log), because Core costs 25 µs a statement and 9 µs a row of a batch more, on SQLite.
+Common commands run SQL text, because loading Core takes longer than such a command (docs/design/0049). The parameters
+of a text are named, as in `:name`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement
 
 DriverRow = tuple[Any, ...]
-"""A row as the driver gives it, in the order of the statement's columns."""
+"""A row of the driver, in the order of the statement's columns."""
 
 _NAMED = re.compile(r":([a-z][a-z0-9_]*)")
 _BATCH = 1000
-"""Rows fetched at a time where a result may have a million."""
+"""Rows that are fetched at a time, because a result may have a million."""
 
 
 class _Text(NamedTuple):
     sql: str
-    names: tuple[str, ...] | None  # by place, or None for by name
-    fixed: Mapping[str, Any]  # values that the statement itself holds, such as the offset of a limit
+    names: tuple[str, ...] | None  # order of positional parameters; None for named ones
+    fixed: Mapping[str, Any]  # values within the statement, such as the offset of a limit
 
     def arrange(self, values: Mapping[str, Any]) -> Any:
         if self.fixed:
@@ -38,13 +38,13 @@ class _Text(NamedTuple):
 
 
 class DriverStatement:
-    """A Core statement with its text, compiled at the first use of each dialect.
+    """A statement with its SQL text; a Core statement is compiled on first use of each dialect.
 
     Args:
-        statement: SQL, the same for every database that is built, or of Core; with named parameters.
-            Nothing in it may expand (no IN list), and what it holds fixed must be as the driver takes it.
+        statement: SQL text, the same for every database, or a Core statement; with named parameters.
+            No parameter may expand (no IN list), and values within the statement must have the driver's types.
         columns: the columns that an insert sets; None for every other statement.
-        large: its result may have a million rows: the database keeps it, and hands it over in batches.
+        large: the result may have a million rows; a server-side cursor fetches it in batches.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DriverStatement:
             cursor.close()
 
     def rows(self, connection: Any, values: Mapping[str, Any]) -> Iterator[DriverRow]:
-        """Yield every row; of a large result without loading all of them."""
+        """Yield every row; a large result is not loaded as a whole."""
         text = self._text(connection)
         cursor = open_cursor(connection, kept=self._large)
         try:
@@ -81,7 +81,7 @@ class DriverStatement:
             cursor.close()
 
     def run_many(self, connection: Any, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run once for each row of values; return how many rows of the database were touched."""
+        """Run the statement once for each row of values; return the number of affected database rows."""
         text = self._text(connection)
         cursor = open_cursor(connection)
         try:
@@ -92,7 +92,7 @@ class DriverStatement:
                 )  # the way of PostgreSQL's driver for many costs more for one
             else:
                 cursor.executemany(text.sql, values)
-            return max(0, int(cursor.rowcount))  # -1 where there was nothing to run
+            return max(0, int(cursor.rowcount))  # -1 if there was nothing to run
         finally:
             cursor.close()
 

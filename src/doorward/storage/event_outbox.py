@@ -1,7 +1,7 @@
-"""How an event comes into the record: its leaf into `log_outbox`, what opens its commitments into `log_openings`.
+"""Recording an event: its leaf goes to `log_outbox`, the openings of its commitments to `log_openings`.
 
-Not here: how leaves go on into the tree (`event_store`). Each change records an event, so these statements
-are text: see `driver_statement`.
+Not here: moving leaves to the tree (`event_store`). Every change records an event, so these statements are text:
+see `driver_statement`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import to_microseconds
 
-# Touches no row if the event is in the outbox or a leaf already; the caller counts.
+# Affects no row if the event is in the outbox or in the tree already; the caller checks the count.
 _ADD_PENDING = DriverStatement(
     """INSERT INTO log_outbox (tenant, event_id, leaf)
     SELECT :of, :event, :bytes WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)
@@ -34,11 +34,11 @@ class SqlEventOutbox:
         self._transaction = transaction
 
     def record(self, sealed: SealedEvent) -> None:
-        """Keep the leaf in the outbox and the openings at their final place."""
+        """Store the leaf in the outbox and the openings in their final table."""
         self.record_all([sealed])
 
     def record_all(self, events: Sequence[SealedEvent]) -> None:
-        """Do what `record` does for many events at once.
+        """Record many events at once.
 
         Raises:
             IntegrityError: `event-duplicate`; the transaction must not be committed then.
@@ -71,10 +71,10 @@ class SqlEventOutbox:
         )
 
     def waiting(self) -> int:
-        """Return how many events wait in the outbox."""
+        """Return how many events are in the outbox."""
         return int(self._transaction.driver_value(_WAITING))
 
 
 def duplicate_event() -> IntegrityError:
-    """Return the error for an event that is in the record already."""
+    """Return the error for an event that was recorded before."""
     return IntegrityError("event-duplicate", "an event with this id was recorded before")

@@ -1,8 +1,8 @@
-"""The audit log at rest: `audit.log.EventStore` over SQL, and the transactions that it works in.
+"""The stored audit log: `audit.log.EventStore` over SQL, and its transactions.
 
-Not here: the tree and its checkpoints (`audit`), how an event comes into the outbox (`event_outbox`). Leaves move from `log_outbox` to `log_leaves`;
-what opens their commitments lies in `log_openings` from the first moment and is all that erasure
-touches. The lock that keeps two sequencers apart is the write transaction itself.
+Not here: the tree and its checkpoints (`audit`), adding events to the outbox (`event_outbox`). Leaves move from
+`log_outbox` to `log_leaves`. The openings of their commitments are in `log_openings` from the beginning; erasure
+deletes rows of that table only. The write transaction is the lock that allows one sequencer at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_
 from doorward.storage.transaction import Transaction
 
 _CHUNK = 400
-"""Values in one IN list; databases take thousands, a plan for few is made faster."""
+"""Values in one IN list. Databases accept thousands, but planning a short list is faster."""
 
 _ADD_LEAF = DriverStatement(insert_new(log_leaves))
 _ADD_NODE = DriverStatement(insert(log_nodes), log_nodes.columns.keys())
@@ -126,12 +126,12 @@ class SqlEventStore(SqlEventOutbox):
         ]
 
     def tree_size(self) -> int:
-        """Return the number of leaves; they are numbered from 0 without holes."""
+        """Return the number of leaves; they are numbered from 0 without gaps."""
         highest = self._transaction.value(_HIGHEST)
         return 0 if highest is None else int(highest) + 1
 
     def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the hashes at (level, number) places, in the order asked."""
+        """Return the hashes at (level, number) places, in the order of the argument."""
         found: dict[tuple[int, int], bytes] = {}
         leaves = [number for level, number in places if level == 0]
         inner = [place for place in places if place[0] > 0]
@@ -144,14 +144,14 @@ class SqlEventStore(SqlEventOutbox):
         missing = [place for place in places if place not in found]
         if missing:
             level, number = missing[0]
-            raise IntegrityError("node-missing", f"the log lacks node {number} of level {level}")
+            raise IntegrityError("node-missing", f"node {number} of level {level} is missing in the log")
         return [found[place] for place in places]
 
     def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
-        """Add leaves and the nodes that they completed."""
+        """Add leaves and the inner nodes that they complete."""
         size = self.tree_size()
         if [leaf.number for leaf in leaves] != list(range(size, size + len(leaves))):
-            raise IntegrityError("leaf-out-of-order", f"the next leaf of the log has the number {size}")
+            raise IntegrityError("leaf-out-of-order", f"the next leaf of the log must have the number {size}")
         tenant = self._transaction.tenant
         added = self._transaction.driver_write(
             _ADD_LEAF,
@@ -171,7 +171,7 @@ class SqlEventStore(SqlEventOutbox):
         )
 
     def forget_pending(self, outbox_ids: Sequence[int]) -> None:
-        """Remove these from the outbox; the openings stay."""
+        """Remove these events from the outbox; the openings stay."""
         self._transaction.driver_write(_FORGET, [{"of": number} for number in outbox_ids])
 
     def latest_checkpoint(self) -> str | None:
@@ -180,30 +180,30 @@ class SqlEventStore(SqlEventOutbox):
         return text
 
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
-        """Yield (size that it is kept under, text) of those with above < size <= to, by size."""
+        """Yield (stored size, text) of the checkpoints with above < size <= to, ordered by size."""
         low, high = _LOWEST if above is None else above, _HIGHEST_SIZE if to is None else to
         yield from self._transaction.driver_rows(_CHECKPOINTS, above=low, up_to=high)
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
-        """Keep a signed checkpoint; a second one of the same size is refused, it may contradict the first."""
+        """Store a signed checkpoint; refuse a second one of the same size, which may contradict the first."""
         if not self._transaction.add(_ADD_CHECKPOINT, size=size, text=text, at=at):
-            raise IntegrityError("checkpoint-duplicate", f"the log has a checkpoint of size {size} already")
+            raise IntegrityError("checkpoint-duplicate", f"the log already has a checkpoint of size {size}")
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
-        """Yield the leaves of the range by number, without loading all."""
+        """Yield the leaves of the range by number; they are not loaded as a whole."""
         for row in self._transaction.driver_rows(_LEAVES, start=start, end=end):
             yield StoredLeaf(*row)
 
     def find_mentions(self, text: str, most: int) -> list[int]:
-        """Return the numbers of the newest leaves that hold this text as a whole JSON string, newest first.
+        """Return the numbers of the newest leaves that contain this text as a whole JSON string, newest first.
 
-        It reads every leaf, a gigabyte in some seconds: for a person who asks.
+        It reads every leaf (a gigabyte takes some seconds), so it is for requests of a person only.
         """
         needle = json.dumps(text).encode()
         return [int(row[0]) for row in self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)]
 
     def find_beginning(self, name: str, text: str, most: int) -> list[int]:
-        """Return the numbers of the newest leaves with a field of this name that begins so, newest first.
+        """Return the numbers of the newest leaves with a field of this name that begins with `text`, newest first.
 
         It reads every leaf, as `find_mentions` does.
         """
@@ -223,7 +223,7 @@ class SqlEventStore(SqlEventOutbox):
             yield number, CommitmentOpening(field=name, value=value, salt=salt, subject=subject)
 
     def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete every opening about this id."""
+        """Delete every opening with this subject id."""
         return self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
@@ -246,6 +246,6 @@ class SqlEventLog:
 
     @contextmanager
     def change(self) -> Iterator[SqlEventStore]:
-        """Open the write transaction: committed durably at the end, undone on any exception."""
-        with self._database.write(traffic=True) as connection:  # sequencing may wait until there is room
+        """Open the write transaction: committed durably at the end, rolled back on any exception."""
+        with self._database.write(traffic=True) as connection:  # if the disk is full, sequencing can wait
             yield SqlEventStore(Transaction(connection, self._tenant, writable=True))

@@ -1,8 +1,8 @@
-"""What a database refuses, in words of ours that are the same for every kind of database.
+"""Templates of our errors for the errors of a database, the same for every kind of database.
 
-Not here: which error of which driver means what (`sqlite.faults`, `postgresql.faults`), refusals that are part of
-a store's contract (`name-taken`; the stores raise those). Whatever arrives here ended the transaction: nothing
-of it was kept.
+Not here: which error of a driver means what (`sqlite.faults`, `postgresql.faults`); refusals that are part of a
+store's contract, such as `name-taken` (the stores raise those). Each of these errors has ended the transaction, and
+nothing of the transaction was stored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
 
 
 class ErrorTemplate(NamedTuple):
-    """An error of ours: its kind, code, detail and hint."""
+    """One of our errors: its kind, code, detail and hint."""
 
     kind: type[DoorwardError]
     code: str
@@ -21,19 +21,19 @@ class ErrorTemplate(NamedTuple):
     hint: str
 
     def build(self, symbol: str) -> DoorwardError:
-        """Return the error; `symbol` is the driver's own name for what happened, for the log."""
+        """Return the error; `symbol` is the driver's name of the error, for the log."""
         return self.kind(self.code, self.detail, hint=self.hint, driver=symbol)
 
 
 BUSY = ErrorTemplate(
     Unavailable,
     "store-busy",
-    "the database is busy with somebody else's change",
-    "try again; if it stays so, look for a process that hangs in the middle of a change",
+    "another thread or process holds the write lock of the database",
+    "try again; if the error stays, look for a Doorward process that hangs",
 )
 CONTRADICTION = ErrorTemplate(
     IntegrityError,
     "store-contradiction",
-    "the database refused a record that contradicts what it holds",
-    "this is a fault of the program: keep the database as it is and report it",
+    "a constraint of the database refused a record",
+    "this is a bug in Doorward: keep a copy of the database and report the error",
 )

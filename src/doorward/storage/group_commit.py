@@ -1,17 +1,17 @@
-"""The one write connection of a process: its threads stand in line, and share commits where they wait.
+"""Group commit: the threads of a process share one write connection, and waiting threads share one commit.
 
-Not here: other processes (each kind of database has its own turn), what is written. A synced commit costs as much as ten small
-changes, so whoever ends a change while others stand in line leaves the transaction open for the
-next one, and waits; the last one commits for all:
+Not here: other processes (each kind of database has its own lock for them). A synced commit costs as much as ten
+small changes. So a thread that ends its change while others wait leaves the transaction open for the next thread.
+The last one commits for all:
 
-    1. take the turn, first come, first served
-    2. open the transaction, or join the one that the last one left open
-    3. a savepoint; the change; on an exception back to the savepoint, so that only this change is undone
-    4. others in line, and neither `MAX_MEMBERS` nor `MAX_SECONDS` reached: hand on; else commit
-    5. return once the commit that holds this change is durable, or raise what it raised
+    1. wait until the connection is free, first come, first served
+    2. open a transaction, or join the one that the previous thread left open
+    3. set a savepoint and make the change; on an exception roll back to the savepoint, so that only this change is lost
+    4. if others wait, and neither `MAX_MEMBERS` nor `MAX_SECONDS` is reached, let the next one join; otherwise commit
+    5. return when the commit that holds this change is durable, or raise what the commit raised
 
-A change may see what was not yet committed when it began; both are committed by one commit or
-neither is, so nobody ever acts on a change that is lost. Readers see committed changes only.
+A change may see rows of the same transaction that are not yet committed. Both changes are committed together or both
+are lost, so no thread acts on a lost change. Readers see committed changes only.
 Standard: SQL savepoints, https://www.postgresql.org/docs/current/sql-savepoint.html.
 """
 
@@ -31,13 +31,13 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.storage.faults import BUSY
 
 MAX_MEMBERS = 64
-"""Changes in one commit: by then a change pays less than 2 % of it."""
+"""Changes in one commit; at this number a change pays less than 2 % of the commit."""
 MAX_SECONDS = 0.01
-"""How long a transaction takes in new changes: other processes wait for as long."""
+"""How long further changes may join a transaction; other processes wait for as long."""
 
 
 class _Group:
-    """One open transaction and the changes in it; `fault` is why it will not be committed."""
+    """One open transaction and its changes; if `fault` is set, the transaction is not committed."""
 
     def __init__(self, connection: Connection, transaction: RootTransaction, held: ExitStack) -> None:
         self.connection = connection
@@ -55,10 +55,10 @@ class Writer:
     """Hands out the write connection. Safe to share between threads.
 
     Args:
-        engine: each of its transactions may commit once it has begun.
-        turn: waits for this process's turn, and holds it as long as its block runs.
-        timeout: how long one waits for the turn, and then for the commit.
-        translate_commit: says what a failed commit means; by itself nothing was kept.
+        engine: a transaction of it that has begun can always commit.
+        process_lock: waits for the lock between processes, and holds it as long as its block runs.
+        timeout: how long a thread waits for the connection, and then for the commit.
+        translate_commit: turns the error of a failed commit into ours; the default means that nothing was stored.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Open a change: durable when the block has ended, undone on any exception.
+        """Open a change: durable when the block has ended, rolled back on any exception.
 
         The block must not wait for another thread that writes.
 
         Raises:
             Unavailable: `store-busy`, `store-missing`, `store-read-only`.
-            DBAPIError, the driver's own errors: as they are raised.
+            DBAPIError, errors of the driver: unchanged.
         """
         self._enter()  # 1
         try:
@@ -96,7 +96,9 @@ class Writer:
             raise
         try:
             yield group.connection  # 3
-            group.driver.execute("RELEASE change")  # fails where the database has undone the whole on its own
+            group.driver.execute(
+                "RELEASE change"
+            )  # fails if the database itself rolled back the whole transaction
             group.members += 1
         except BaseException as error:
             _undo(group, error)
@@ -114,7 +116,7 @@ class Writer:
             self._waiting.append(called)
         try:
             called.wait(self._timeout.total_seconds())
-        except BaseException:  # the person at the keyboard
+        except BaseException:  # Ctrl-C
             if not self._stop_waiting(called):
                 self._leave_unused()
             raise
@@ -122,7 +124,7 @@ class Writer:
             raise _busy()
 
     def _stop_waiting(self, called: threading.Event) -> bool:
-        """Leave the line; False where the turn has come already."""
+        """Leave the queue; return False if this thread was already called."""
         with self._lock:
             if called.is_set():
                 return False
@@ -173,7 +175,7 @@ class Writer:
     def _await(self, group: _Group) -> None:
         if not group.done.wait(self._timeout.total_seconds()):
             with self._lock:
-                if not group.ending:  # somebody's block hangs: he shall not commit this for us later
+                if not group.ending:  # another block hangs: it must not commit this change after we raised
                     group.fault = group.fault or _busy()
                     raise _busy()
             group.done.wait()
@@ -189,7 +191,7 @@ class Writer:
 
 
 def _finish(group: _Group) -> None:
-    """Commit where there is something to keep; a refused commit must not stay open on the connection."""
+    """Commit if there are changes; roll back after a refused commit, so that no transaction stays open."""
     try:
         if group.fault is None and group.members:
             group.transaction.commit()
@@ -202,11 +204,11 @@ def _finish(group: _Group) -> None:
 
 
 def _undo(group: _Group, error: BaseException) -> None:
-    """Go back to where this change began; where the database has undone the whole, the others' changes are gone too."""
+    """Roll back to the savepoint. If the database itself rolled back the whole, the changes of the others are lost too."""
     try:
         group.driver.execute("ROLLBACK TO change")
         group.driver.execute("RELEASE change")
-    except Exception:  # noqa: BLE001  # the reason is what came first
+    except Exception:  # noqa: BLE001  # the first error is the reason
         group.fault = group.fault or error
 
 

@@ -1,18 +1,17 @@
-"""Private keys at rest: one encrypted file for each key, under one passphrase (`core.ports.KeyStore`).
+"""The key store: one encrypted file for each private key, under one passphrase (`core.ports.KeyStore`).
 
-Not here: where the passphrase comes from (`passphrase`), keys in hardware. Only `runtime.compose`
-may import this module; the rest of the program sees the Protocol.
+Not here: reading the passphrase (`passphrase`), keys in hardware. Only `runtime.compose` may import this module;
+the rest of the program uses the Protocol.
 
     DIR/keystore.json   version, store id, scrypt's parameters and salt, and a verifier of the passphrase
     DIR/NAME.key        magic line, nonce, AES-256-GCM of the PKCS#8 DER
 
     scrypt(passphrase, salt) -> 64 bytes = encryption key || check key
     verifier = HMAC-SHA-256(check key, header without the verifier)
-    associated data of a key = magic, store id, name: a file that was renamed, or that comes from
-    another store, does not open
+    associated data of a key = magic, store id, name: a renamed file, or a file of another store, does not open
 
-What this stops: reading the keys from a backup, a stolen disk or another account. What it does not:
-whoever is this user or root while the program runs.
+This stops an attacker who reads a backup, a stolen disk or another account's files. It does not stop an attacker who
+is this user or root while the program runs.
 Standard: RFC 7914 (scrypt), NIST SP 800-38D (GCM), RFC 5958 (PKCS#8).
 """
 
@@ -48,13 +47,13 @@ from doorward.core.ports import PrivateKey
 from doorward.files import read_limited, replace_file, sync_folder
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
-"""OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
+"""OWASP's recommendation for scrypt (2023): each guess needs 128 MB and a third of a second."""
 SALT_BYTES = 16
 NONCE_BYTES = 12
 KEY_BYTES = 32
 MAX_NAME = 80
 MAX_FILE = 64 * 1024
-"""An RSA key of 16,384 bits is below 10 KB; nothing that we wrote is larger than this."""
+"""The file of an RSA key of 16,384 bits is below 10 KB, so a larger file is not ours."""
 
 HEADER = "keystore.json"
 SUFFIX = ".key"
@@ -75,10 +74,10 @@ class FileKeyStore:
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
-        """Tell whether there is a key store in this directory.
+        """Return whether there is a key store in this directory.
 
         Raises:
-            Unavailable: `keystore-unreadable`: this user may not look.
+            Unavailable: `keystore-unreadable`: this user may not read the directory.
         """
         try:
             return (folder / HEADER).exists()
@@ -87,10 +86,10 @@ class FileKeyStore:
 
     @classmethod
     def create(cls, folder: Path, passphrase: bytes) -> None:
-        """Make an empty key store, closed to everybody else.
+        """Make an empty key store that no other user can read.
 
         Args:
-            folder: made where it is missing, mode 0700.
+            folder: made if it is missing, mode 0700.
             passphrase: at least `core.passphrase.MIN_BYTES` bytes.
 
         Raises:
@@ -108,12 +107,12 @@ class FileKeyStore:
         with _locked(folder):
             _check_closed(folder)
             if cls.exists(folder):  # another header would make every key unreadable
-                raise RequestRefused("keystore-exists", "there is a key store in this directory already")
+                raise RequestRefused("keystore-exists", f"there is a key store in {folder} already")
             replace_file(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
 
     @classmethod
     def open(cls, folder: Path, passphrase: bytes) -> FileKeyStore:
-        """Open a key store; takes a third of a second and 128 MB, on purpose.
+        """Open a key store; scrypt takes a third of a second and 128 MB on purpose.
 
         Raises:
             NotFound: `keystore-missing`.
@@ -125,7 +124,9 @@ class FileKeyStore:
             _read(
                 folder / HEADER,
                 NotFound(
-                    "keystore-missing", "there is no key store", hint="restore `keys/` from your backup"
+                    "keystore-missing",
+                    f"there is no key store in {folder}",
+                    hint="restore `keys/` from your backup",
                 ),
             )
         )
@@ -135,7 +136,7 @@ class FileKeyStore:
             raise RequestRefused(
                 "passphrase-wrong",
                 "the passphrase does not open the key store",
-                hint="is it the passphrase file of this data directory? `init` said where it wrote it",
+                hint="name the passphrase file of this data directory; `doorward init` printed its path",
             )
         return cls(folder, header["store"], key)
 
@@ -151,7 +152,7 @@ class FileKeyStore:
         data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
         opened = self._opened.get(name)
         if opened is not None and opened[0] == data:
-            return opened[1]  # the very same bytes: what they hold was decrypted and parsed before
+            return opened[1]  # the file has not changed since it was decrypted and parsed
         magic, rest = data[: len(_MAGIC)], data[len(_MAGIC) :]
         if magic != _MAGIC:
             raise _damaged("key-damaged", path)
@@ -166,7 +167,7 @@ class FileKeyStore:
         return key
 
     def store(self, name: str, key: PrivateKey) -> None:
-        """Keep a key durably: on disk, with its directory entry, when this returns.
+        """Store a key durably: when this returns, the file and its directory entry are on disk.
 
         Raises:
             RequestRefused: `key-exists`, `key-name-invalid`.
@@ -174,16 +175,16 @@ class FileKeyStore:
         """
         path = self._path(name)
         plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        # From the system and not from a port: a repeated nonce gives the keys away.
+        # From the system, not from `RandomSource`: a repeated nonce would reveal the keys.
         nonce = os.urandom(NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, plain, self._label(name))
         with _locked(self._folder):
             if path.exists():
-                raise RequestRefused("key-exists", f"a key named {name} exists")
+                raise RequestRefused("key-exists", f"there is a key named {name} already")
             replace_file(path, _MAGIC + nonce + sealed)
 
     def remove(self, name: str) -> None:
-        """Delete a key for good; copies of the file, in backups for instance, are another matter.
+        """Delete a key; copies of its file, for example in backups, remain.
 
         Raises:
             NotFound: `key-unknown`.
@@ -204,10 +205,10 @@ class FileKeyStore:
         return sorted(name for name in stems if _NAME.fullmatch(name))
 
     def _path(self, name: str) -> Path:
-        # The closed alphabet is what keeps `../` and `/` out of the file name.
+        # The closed alphabet keeps `../` and `/` out of the file name.
         if len(name) > MAX_NAME or not _NAME.fullmatch(name):
             raise RequestRefused(
-                "key-name-invalid", f"a key's name is [a-z0-9-], at most {MAX_NAME} characters"
+                "key-name-invalid", f"a key's name must be [a-z0-9-], at most {MAX_NAME} characters"
             )
         return self._folder / f"{name}{SUFFIX}"
 
@@ -228,7 +229,7 @@ def _verifier(header: dict[str, Any], check: bytes) -> str:
 
 
 def _parse_header(data: bytes) -> dict[str, Any]:
-    # Version 1 has these parameters and no others: a header that asks for less is an attack.
+    # Version 1 has exactly these parameters: a header with weaker ones is an attack.
     try:
         header = json.loads(data)
         expected = {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P}
@@ -261,14 +262,14 @@ def _check_closed(folder: Path) -> None:
     if folder.stat().st_mode & 0o077:
         raise RequestRefused(
             "keystore-open-to-others",
-            "other users may enter the directory of the key store",
-            hint=f"close it: chmod 700 {folder}",
+            f"other users may read the directory of the key store {folder}",
+            hint=f"run: chmod 700 {folder}",
         )
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the directory's lock: two processes never write one name."""
+    """Hold the directory's lock, so that two processes do not write one name at the same time."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -281,7 +282,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise Unavailable(
             "keystore-unwritable",
             f"the key store cannot be written: {error.strerror}",
-            hint="is there room on the disk, and does the directory belong to this user?",
+            hint="check that the disk has free space, and that the directory belongs to this user",
         ) from error
 
 
@@ -289,14 +290,14 @@ def _unreadable(path: Path, error: OSError) -> Unavailable:
     return Unavailable(
         "keystore-unreadable",
         f"{path.name} of the key store cannot be read: {error.strerror}",
-        hint="the key store belongs to the user who ran `doorward init`",
+        hint="run the command as the user who ran `doorward init`: the key store belongs to that user",
     )
 
 
 def _damaged(code: str, path: Path) -> IntegrityError:
     return IntegrityError(
         code,
-        f"{path.name} of the key store is not what was written there",
-        hint="restore this file from the last backup; nothing else opens it",
+        f"the file {path.name} of the key store was altered or is damaged",
+        hint="restore this file from the last backup",
         file=path.name,
     )

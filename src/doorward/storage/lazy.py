@@ -1,4 +1,4 @@
-"""What only a migration needs, imported when it is first used (docs/design/0049, 0060)."""
+"""Modules that only a migration needs, imported on first use (docs/design/0049, 0060)."""
 
 from __future__ import annotations
 

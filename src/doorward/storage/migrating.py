@@ -1,6 +1,7 @@
-"""Taking the steps of a migration, with Alembic.
+"""Running the migrations, with Alembic.
 
-It takes a tenth of a second to import, and is needed once per version. Not here: which step is due (`schema_versions`).
+Importing this module takes a tenth of a second, and it is needed once per version. Not here: which migration is due
+(`schema_versions`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 
 
 def upgrade_to(connection: Connection, wanted: str) -> None:
-    """Take every step from the revision that is there to the one that is wanted."""
+    """Run every migration from the present revision to the wanted one."""
 
     def steps(revision: Any, _context: object) -> Any:
         return load_script()._upgrade_revs(wanted, revision)  # noqa: SLF001  as alembic's own cookbook does
@@ -30,7 +31,7 @@ def upgrade_to(connection: Connection, wanted: str) -> None:
 
 @cache
 def load_script() -> ScriptDirectory:
-    """Return the migrations, read."""
+    """Return the migrations with all their files read."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)

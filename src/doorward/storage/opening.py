@@ -1,6 +1,6 @@
-"""Which database an installation has: the file in its data directory, or the one that a setting names.
+"""Opening the database of an installation: the file in its data directory, or the server that a setting names.
 
-The one module that knows the kinds of databases; each is imported when it is chosen (docs/design/0049).
+Only this module knows the kinds of databases. A kind is imported when it is chosen (docs/design/0049).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from doorward.storage.backend import Database
 
 
 def open_database(address: str, file: Path, *, one_shot: bool = False) -> Database:
-    """Return the database; nothing is opened before it is used.
+    """Return the database; connections are opened on first use.
 
     Args:
         address: of a PostgreSQL database, without a password; empty for SQLite's file.
         file: the SQLite file.
-        one_shot: for a process of one command: no pools, and no Core before a statement asks for it.
+        one_shot: for a process of one command: no pools, and Core is loaded only if a statement needs it.
 
     Raises:
         ConfigurationError: `driver-missing`.
@@ -43,7 +43,7 @@ def open_database(address: str, file: Path, *, one_shot: bool = False) -> Databa
 
 
 def load_driver(address: str) -> None:
-    """Import what the database of that address needs and others do not, now: while it can be read.
+    """Import the modules of that kind of database now, while the process may still read their files.
 
     Raises:
         ConfigurationError: `driver-missing`.
@@ -67,7 +67,7 @@ def _require_psycopg() -> None:
             [
                 Fault(
                     code="driver-missing",
-                    message="the database is PostgreSQL, and its driver psycopg is not installed",
+                    message="the setting `database` names a PostgreSQL server, but its driver psycopg is not installed",
                     hint="install it: pip install 'doorward[postgresql]'",
                     key="database",
                 )
@@ -81,7 +81,7 @@ def _import(*names: str) -> None:
 
 
 def erase(address: str) -> None:
-    """Drop every table of ours in a PostgreSQL database: for the demonstration, which made them."""
+    """Drop every table of Doorward in a PostgreSQL database: for the demonstration, which made them."""
     load_driver(address)
     from doorward.storage.postgresql.database import PostgresqlDatabase  # noqa: PLC0415  as above
 

@@ -1,7 +1,7 @@
-"""Where the passphrase of the key store comes from: a file, a systemd credential, or a person.
+"""Reading the passphrase of the key store: from a file, a systemd credential, or a person.
 
-Not here: what it opens (`keystore`), how long it must be (`core.passphrase`). A passphrase is bytes: no normalisation, no encoding, only one
-line end is taken off, which every editor and `echo` puts there.
+Not here: the key store (`keystore`), the length of a passphrase (`core.passphrase`). A passphrase is bytes, without
+normalisation or encoding. Only one line end is removed, because every editor and `echo` adds one.
 Standard: systemd.exec(5), "Credentials".
 """
 
@@ -25,7 +25,7 @@ def read_passphrase(
     environ: Mapping[str, str] | None = None,
     prompt: Callable[[], str | None] | None = None,
 ) -> bytes:
-    """Return the passphrase: of the file that is named, else of systemd, else of a person.
+    """Return the passphrase: from the named file, otherwise from systemd, otherwise from a person.
 
     Args:
         file: readable by its owner only.
@@ -41,14 +41,14 @@ def read_passphrase(
         return check_passphrase(_without_line_end(_read_private(file)))
     folder = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
     if folder and (credential := Path(folder) / CREDENTIAL).exists():
-        # systemd closes the whole directory and may grant by ACL, which shows as a group's right.
+        # systemd protects the whole directory, and may grant access by an ACL, which looks like a right of the group.
         return check_passphrase(_without_line_end(_read(credential, private=False)))
     answer = prompt() if prompt is not None else None
     if answer is None:
         raise Unavailable(
             "passphrase-missing",
-            "there is no passphrase for the key store",
-            hint="name its file with passphrase_file or DOORWARD_PASSPHRASE_FILE",
+            "no passphrase was given for the key store",
+            hint="name the passphrase file with the setting passphrase_file or with DOORWARD_PASSPHRASE_FILE",
         )
     return check_passphrase(answer.encode())
 
@@ -59,36 +59,36 @@ def _read_private(file: Path) -> bytes:
 
 def _read(file: Path, *, private: bool) -> bytes:
     try:
-        # O_NONBLOCK: a named pipe must not hang the start.
+        # O_NONBLOCK: a named pipe must not block the start.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as opened:
-            # Of what is open and not of its name: the name may change hands in between.
+            # Check the open file, not its name: the name may refer to another file by now.
             _check_file(file, os.fstat(opened.fileno()), private=private)
-            return opened.read(MAX_BYTES + 3)  # a line end, and one more to see that it is too long
+            return opened.read(MAX_BYTES + 3)  # a line end, and one more byte to notice that it is too long
     except OSError as error:
         raise Unavailable(
             "passphrase-unreadable",
             f"the passphrase file {file} cannot be read: {error.strerror}",
-            hint="name the right file with passphrase_file or DOORWARD_PASSPHRASE_FILE",
+            hint="name a readable file with the setting passphrase_file or with DOORWARD_PASSPHRASE_FILE",
         ) from error
 
 
 def _check_file(file: Path, status: os.stat_result, *, private: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise RequestRefused("passphrase-file-foreign", f"{file} is not a file")
+        raise RequestRefused("passphrase-file-foreign", f"the passphrase file {file} is not a plain file")
     if not private:
         return
     if status.st_mode & 0o077:
         raise RequestRefused(
             "passphrase-file-open",
             f"other users may read or change the passphrase file {file}",
-            hint=f"close it: chmod 600 {file}; and choose another passphrase if somebody may have read it",
+            hint=f"run: chmod 600 {file}; if somebody may have read it, choose another passphrase",
         )
     if status.st_uid not in {0, os.geteuid()}:
         raise RequestRefused(
             "passphrase-file-foreign",
             f"the passphrase file {file} belongs to another user",
-            hint=f"make it yours: chown {os.geteuid()} {file}",
+            hint=f"run: chown {os.geteuid()} {file}",
         )
 
 

@@ -1,14 +1,14 @@
-"""Every table, as SQLAlchemy Core metadata; every row carries its tenant.
+"""Every table, as SQLAlchemy Core metadata; every row has its tenant.
 
-Not here: how a file comes to this schema (`migrations`; a test holds the two together), queries
-(`repositories`, `event_store`). Column types are explained in `types`. The tables of second factors and sessions
-are in `schema_factors`.
+Not here: migrations to this schema (`migrations`; a test compares the two), queries (`repositories`,
+`event_store`). Column types are explained in `types`. The tables of second factors and sessions are in
+`schema_factors`.
 
-A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
-about access or trust, and the class by which values are erased. The kinds of changes grow with the
-program; they are held by `EnumText` alone, because SQLite rebuilds a table to alter its checks. Rows are
-joined by opaque ids that are never reused and hardly ever deleted, so foreign keys stand only where a
-missing row would change a decision: groups.
+A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints enforce
+the closed lists that decide about access or trust, and the retention class of erasable values. The kinds of changes
+grow with the program and have no check constraint, because SQLite rebuilds a table to alter one; only `EnumText` checks
+them. Rows are joined by opaque ids that are never reused and hardly ever deleted. So there are foreign keys only for
+groups, because there a missing row would change a decision.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 
 _COUNTED = BigInteger().with_variant(Integer, "sqlite")
-"""A number that the database hands out; SQLite does so for INTEGER only, which is 64 bits wide there."""
+"""A number that the database assigns. SQLite assigns one for INTEGER columns only, which have 64 bits there."""
 
 
 tenants = Table(
@@ -89,7 +89,7 @@ groups = Table(
 group_members = Table(
     "group_members",
     metadata,
-    # principal first: the groups of one principal are part of every look-up of the hot path
+    # principal first: every look-up of the hot path reads the groups of one principal
     Column("principal_id", Text, ForeignKey("principals.id"), primary_key=True),
     Column("group_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
     tenant_column(),
@@ -98,7 +98,7 @@ group_members = Table(
 group_nestings = Table(
     "group_nestings",
     metadata,
-    # inner first: what a group lies in is part of every look-up of the hot path
+    # inner first: every look-up of the hot path reads the groups that contain a group
     Column("inner_id", Text, ForeignKey("groups.id"), primary_key=True),
     Column("outer_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
     tenant_column(),
@@ -143,7 +143,7 @@ certificates = Table(
     tenant_column(),
     Column("authority_id", Text, nullable=False),
     Column("serial", SerialNumber, nullable=False),
-    Column("sha256", Text, unique=True),  # NULL where an intent has no digest yet
+    Column("sha256", Text, unique=True),  # NULL if the certificate is not signed yet
     Column("profile", Text, nullable=False),
     Column("state", EnumText(CertificateState), nullable=False),
     Column("not_before", Timestamp, nullable=False),
@@ -155,13 +155,13 @@ certificates = Table(
     Column("revoked_at", Timestamp),
     Column("replaces", Text, nullable=False),
     Column("der", LargeBinary, nullable=False),
-    # serial first: one index answers (authority, serial) and the prefix that a person typed
+    # serial first: one index serves (authority, serial) and a prefix that a person types
     UniqueConstraint("serial", "authority_id"),
     closed_list("state", CertificateState),
     closed_list("reason", RevocationReason),
 )
-# One for each filter of a list, with the order of the list behind it: a page of the console is read
-# without sorting or counting through a million rows.
+# One index for each filter of a list, with the sort columns after it: a page of the console is read without
+# sorting or scanning a million rows.
 _IN_ORDER = (certificates.c.created_at, certificates.c.id)
 Index("ix_certificates_created", certificates.c.tenant, *_IN_ORDER)
 Index("ix_certificates_principal", certificates.c.tenant, certificates.c.principal_id, *_IN_ORDER)
@@ -226,9 +226,7 @@ partner_authorities = Table(
     Column("partner_id", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("anchor", Boolean, nullable=False),
-    Column(
-        "trusted", Boolean, nullable=False
-    ),  # false: kept, because certificates of it are in the inventory
+    Column("trusted", Boolean, nullable=False),  # false: kept because the inventory has certificates by it
     Column("der", LargeBinary, nullable=False),
     Column("not_after", Timestamp, nullable=False),
     Column("created_at", Timestamp, nullable=False),
@@ -339,20 +337,20 @@ crls = Table(
     Column("this_update", Timestamp, nullable=False),
     Column("next_update", Timestamp, nullable=False),
     Column("through_seq", BigInteger, nullable=False),
-    Column("der", LargeBinary, nullable=False),  # last: what stands before it is read without it
+    Column("der", LargeBinary, nullable=False),  # last, so that the columns before it can be read without it
 )
 
 ocsp_answers = Table(
     "ocsp_answers",
     metadata,
     Column("certificate_id", Text, primary_key=True),
-    Column("hash_name", Text, primary_key=True),  # empty: answers are still to be signed
+    Column("hash_name", Text, primary_key=True),  # empty: the answers are not signed yet
     tenant_column(),
     Column("der", LargeBinary, nullable=False),
     Column("next_update", Timestamp, nullable=False),
 )
-# What is due is read from the index alone, without a look at what is not. The tenant stands last: where
-# it stands first, SQLite takes this index for the answers of one certificate, and reads all of them.
+# A query for due answers reads only this index, and only its due part. The tenant is last: if it were first, SQLite
+# would use this index for the answers of one certificate, and read all of it.
 Index(
     "ix_ocsp_answers_due",
     ocsp_answers.c.next_update,
@@ -379,7 +377,7 @@ event_counts = Table(
     Column("state", Text, nullable=False),
 )
 
-# Pages that are held for withdrawals: deleting the rows makes room in a file that cannot grow (`reserve`).
+# Pages that are reserved for withdrawals: deleting rows frees pages in a file that cannot grow (`sqlite.reserve`).
 reserve = Table(
     "reserve",
     metadata,
@@ -446,5 +444,5 @@ log_checkpoints = Table(
 
 
 def tables_of(dialect: str) -> list[Table]:
-    """Return the tables that a database of this kind has, each after those that it refers to."""
+    """Return the tables of a database of this kind, each after the tables that it references."""
     return [one for one in metadata.sorted_tables if one.info.get("only", dialect) == dialect]

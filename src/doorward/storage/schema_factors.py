@@ -1,6 +1,6 @@
-"""The tables of second factors and of the sessions that they open, on the same metadata as `schema`.
+"""The tables of second factors and of sessions, on the same metadata as `schema`.
 
-Not here: queries (`repositories`), and why a table has which columns (`stores.factor_records`).
+Not here: queries (`repositories`), the meaning of the columns (`stores.factor_records`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ factors = Table(
     Column("kind", EnumText(FactorKind), nullable=False),
     Column("name", Text, nullable=False),
     Column("secret", LargeBinary, nullable=False),
-    Column("credential_id", Text, nullable=False),  # empty where it is no passkey
+    Column("credential_id", Text, nullable=False),  # empty if it is no passkey
     Column("counter", BigInteger, nullable=False),
     Column("rp_id", Text, nullable=False),
     Column("created_at", Timestamp, nullable=False),
@@ -43,9 +43,9 @@ enrolment_rights = Table(
     Column("id", Text, primary_key=True),
     tenant_column(),
     Column("principal_id", Text, nullable=False),
-    Column("certificate_id", Text, nullable=False),  # empty: any of the principal
-    Column("token_sha256", Text, nullable=False),  # empty: none is needed
-    Column("strongest", Text, nullable=False),  # kind of factor
+    Column("certificate_id", Text, nullable=False),  # empty: any certificate of the principal
+    Column("token_sha256", Text, nullable=False),  # empty: no token is needed
+    Column("strongest", Text, nullable=False),  # a kind of factor
     Column("created_at", Timestamp, nullable=False),
     Column("expires_at", Timestamp, nullable=False),
     Column("used_at", Timestamp),
@@ -54,7 +54,7 @@ Index(
     "ix_enrolment_rights_principal",
     enrolment_rights.c.tenant,
     enrolment_rights.c.principal_id,
-    enrolment_rights.c.expires_at,  # else SQLite looks through all that are open
+    enrolment_rights.c.expires_at,  # otherwise SQLite scans all open rights of the principal
 )
 Index("ix_enrolment_rights_expires_at", enrolment_rights.c.tenant, enrolment_rights.c.expires_at)
 _index_where(
@@ -70,7 +70,7 @@ sessions = Table(
     Column("certificate_id", Text, nullable=False),
     Column("certificate_sha256", Text, nullable=False),
     Column("application_id", Text, nullable=False),
-    Column("token_sha256", Text, nullable=False),  # empty for an application's
+    Column("token_sha256", Text, nullable=False),  # empty for a session of an application
     Column("source", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("factors", Text, nullable=False),  # JSON: kind to microseconds since 1970
@@ -126,7 +126,7 @@ session_epochs = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("principal_id", Text, primary_key=True),  # empty: all
-    Column("application_id", Text, primary_key=True),  # empty: all of the principal
+    Column("application_id", Text, primary_key=True),  # empty: all applications of the principal
     Column("counter", BigInteger, nullable=False),
 )
 

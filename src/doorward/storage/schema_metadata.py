@@ -1,4 +1,4 @@
-"""The metadata that every table is on, and the column that every table has.
+"""The metadata of all tables, and the column that every table has.
 
 Not here: the tables (`schema`, `schema_factors`).
 """
@@ -19,5 +19,5 @@ metadata = MetaData(
 
 
 def tenant_column() -> Column[str]:
-    """Return the column that says to which tenant a row belongs."""
+    """Return the column with the tenant of a row."""
     return Column("tenant", Text, nullable=False)

@@ -1,11 +1,11 @@
-"""How a database comes to the schema of this version, and stays away from a newer one.
+"""Bringing a database to the schema of this version, and refusing a database with another schema.
 
-Not here: the schema itself (`schema`; `tests/integration/test_storage_migrations.py` holds the two
-together). Each revision is one module in `migrations/versions`, frozen once it was released.
+Not here: the schema itself (`schema`; `tests/integration/test_storage_migrations.py` compares it with the
+migrations). Each revision is one module in `migrations/versions`; it is never edited after its release.
 
-The whole way to the head is one transaction: a crash on the way leaves the old schema. Only
-`doorward init` takes it (docs/design/0024). Whoever opened the database before it and would write
-after it is refused: see `require_current`.
+All migrations run in one transaction, so a crash leaves the old schema. Only `doorward init` runs them
+(docs/design/0024). A process that opened the database before a migration cannot write after it: see
+`require_current`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     pass
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
-"""Every revision, oldest first. Here, so that a start knows an older schema without reading a file.
+"""Every revision, oldest first, so that a start recognises an older schema without reading the migrations.
 
-A new one runs on every kind of database, and changes the digest of each (`sqlite.schema_digest`,
-`postgresql.catalogue`); the tests of both say the new value."""
+A new revision must run on every kind of database. It changes the digests in `sqlite.schema_digest` and
+`postgresql.catalogue`; the tests of both print the new value."""
 
 HEAD = REVISIONS[-1]
 """The revision that this version of Doorward reads and writes."""
 
 MOST_NAMED = 5
-"""Differences that are named in an error; one is enough to stop."""
+"""Differences that an error names at most."""
 
 
 def migrate(database: Database) -> str | None:
-    """Bring the database to `HEAD`; begin it where there is none.
+    """Bring the database to `HEAD`; make its tables if there are none.
 
     Returns:
-        The revision that it had before, empty for none; None where it was at `HEAD` already.
+        The revision before, empty if there was none; None if the database was at `HEAD` already.
 
     Raises:
-        Unavailable: `schema-newer` where a newer Doorward was here; and what `Database.write` raises.
+        Unavailable: `schema-newer` if a newer Doorward has migrated it; and what `Database.write` raises.
     """
     database.create()
     with database.write() as connection:
@@ -56,12 +56,12 @@ def migrate(database: Database) -> str | None:
 
 
 def require_current(database: Database) -> None:
-    """Return where the database has the schema of this version, and keep its changes to that schema.
+    """Check that the database has the schema of this version, and check it again before writes.
 
     Raises:
         Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated).
-        IntegrityError: `schema-altered` if something was planted, altered or removed. From now on
-            `Database.write` raises the same if the file was brought to another schema.
+        IntegrityError: `schema-altered` if an object was added, altered or removed. From now on
+            `Database.write` raises the same errors if the schema has changed since.
     """
     check = partial(_check, database.catalogue)
     with database.read() as connection:
@@ -70,7 +70,7 @@ def require_current(database: Database) -> None:
 
 
 def is_older(database: Database) -> bool:
-    """Return whether `migrate` would change something.
+    """Return whether `migrate` would change the schema.
 
     Raises:
         Unavailable: `schema-newer`.
@@ -83,7 +83,7 @@ def is_older(database: Database) -> bool:
 
 
 def load_revisions() -> None:
-    """Read every revision, and alembic, now: once root is given up, their files may be out of reach."""
+    """Import Alembic and every revision now: after root is given up, their files may be unreadable."""
     lazy.migrating.load_script()
 
 
@@ -96,8 +96,8 @@ def _check(catalogue: Catalogue, connection: Any) -> None:
     if found is None or found in REVISIONS:
         raise Unavailable(
             "schema-older",
-            "the database has an older schema than this program",
-            hint="stop Doorward, back up, then run `doorward init`",
+            f"the database has schema {found or 'none'}, and this version of Doorward needs {HEAD}",
+            hint="stop Doorward, make a backup, then run `doorward init`, which migrates the database",
             found=found or "none",
             wanted=HEAD,
         )
@@ -108,8 +108,8 @@ def _altered(faults: list[str]) -> IntegrityError:
     more = f" and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
     return IntegrityError(
         "schema-altered",
-        f"the database was altered from outside: {'; '.join(faults[:MOST_NAMED])}{more}",
-        hint="stop Doorward, keep a copy of the database, look who can write to it, and restore the last backup",
+        f"the schema of the database was altered, but not by Doorward: {'; '.join(faults[:MOST_NAMED])}{more}",
+        hint="stop Doorward, keep a copy of the database, find out who can write to it, and restore the last backup",
     )
 
 
@@ -123,8 +123,8 @@ def _revision(catalogue: Catalogue, connection: Any) -> str | None:
 def _newer(found: str) -> Unavailable:
     return Unavailable(
         "schema-newer",
-        "the database was written by a newer version of Doorward",
-        hint="run that version, or restore the backup from before it was installed",
+        f"the database has schema {found}, which a newer version of Doorward made",
+        hint="run the newer version, or restore a backup that was made before its installation",
         found=found,
         wanted=HEAD,
     )

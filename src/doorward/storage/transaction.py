@@ -1,4 +1,4 @@
-"""One open transaction of one tenant, as the repositories see it.
+"""One open transaction of one tenant, for the repositories.
 
 Not here: opening and ending it (`database`, `one_shot`, `unit_of_work`), statements (`repositories`).
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Transaction:
-    """A connection with its tenant. `moved` tells whether the change sequence got a number here."""
+    """A connection with its tenant. `moved` says whether this transaction added to the change sequence."""
 
     __slots__ = ("_connection", "_writable", "moved", "tenant")
 
@@ -84,8 +84,8 @@ class Transaction:
         return statement.run_many(self._connection, rows)
 
     def require_writable(self, tenant: str | None = None) -> None:
-        """Raise on a write through a read transaction, or of a record of another tenant: faults of the caller."""
+        """Raise if this is a read transaction, or if the record belongs to another tenant: both are bugs of the caller."""
         if not self._writable:
             raise RuntimeError("a read transaction cannot write")
         if tenant is not None and tenant != self.tenant:
-            raise ValueError("the record is of another tenant than the transaction")
+            raise ValueError("the record belongs to another tenant than the transaction")

@@ -1,15 +1,15 @@
-"""Column types: how the values of the records lie in a row, the same on SQLite and PostgreSQL.
+"""Column types: the form of the records' values in a row, the same on SQLite and PostgreSQL.
 
 Not here: the tables (`schema`).
 
-    Timestamp   aware UTC datetime    BIGINT, microseconds since 1970: exact, sorts, no time zone to lose
-    SerialNumber   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
-    EnumText     enum member           its kebab word; `only` holds a column to the closed list
-    TextList    tuple of texts        JSON list
-    WholeSeconds     timedelta             BIGINT, whole seconds
+    Timestamp      aware UTC datetime    BIGINT, microseconds since 1970: exact, sortable, without a time zone
+    SerialNumber   positive integer      lower-case hex text without leading zeros: no SQL integer holds 20 octets
+    EnumText       enum member           its value; `closed_list` adds the check that the column holds no other
+    TextList       tuple of texts        JSON list
+    WholeSeconds   timedelta             BIGINT, whole seconds
 """
 
-# ruff: noqa: ARG002 - the dialect is an argument of SQLAlchemy; these types are alike on all of them
+# ruff: noqa: ARG002 - the dialect is an argument of SQLAlchemy; these types are the same on all dialects
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A moment in UTC as microseconds since 1970."""
+    """A UTC time as microseconds since 1970."""
 
     impl = BigInteger
     cache_ok = True
@@ -47,7 +47,7 @@ class SerialNumber(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
-        """Return the hex digits, after a minus where an issuer broke the rule (RFC 5280 section 4.1.2.2)."""
+        """Return the hex digits, with a minus sign if an issuer broke RFC 5280 section 4.1.2.2."""
         return None if value is None else f"{value:x}"
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
@@ -56,7 +56,7 @@ class SerialNumber(TypeDecorator[int]):
 
 
 class EnumText(TypeDecorator[Enum]):
-    """A member of a closed enum as its word."""
+    """A member of a closed enum as its value."""
 
     impl = Text
     cache_ok = True
@@ -66,11 +66,11 @@ class EnumText(TypeDecorator[Enum]):
         self.kind = kind
 
     def process_bind_param(self, value: Enum | None, dialect: Dialect) -> str | None:
-        """Return the word."""
+        """Return the value."""
         return None if value is None else str(value.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:
-        """Return the member; raise `IntegrityError` (`word-unknown`) for a word that this version does not know."""
+        """Return the member; raise `IntegrityError` (`word-unknown`) for a value that this version does not know."""
         if value is None:
             return None
         return from_word(self.kind, value)
@@ -98,9 +98,9 @@ class WholeSeconds(TypeDecorator[timedelta]):
     cache_ok = True
 
     def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
-        """Return the seconds; a part of one is refused rather than lost."""
+        """Return the seconds; refuse fractions of a second, which would be lost."""
         if value is not None and value.microseconds:
-            raise ValueError("a span has whole seconds")
+            raise ValueError(f"a duration must be whole seconds: {value}")
         return None if value is None else value // _SECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
@@ -109,6 +109,6 @@ class WholeSeconds(TypeDecorator[timedelta]):
 
 
 def closed_list(column: str, kind: type[Enum]) -> CheckConstraint:
-    """Return the check that a column holds words of the enum only; NULL passes where the column allows it."""
+    """Return the check that a column holds values of the enum only; NULL passes if the column allows NULL."""
     words = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")

@@ -1,6 +1,6 @@
 """`stores.protocols.UnitOfWork` over SQL: one transaction, all stores, and the change notification after the commit.
 
-Not here: the stores (`repositories`, `event_store`), the database's ways (`database`).
+Not here: the stores (`repositories`, `event_store`), connections (`database`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class SqlOutbox:
-    """`stores.protocols.EventOutbox`: seals each event under a salt that is used once and kept nowhere."""
+    """`stores.protocols.EventOutbox`: seals each event under a fresh salt."""
 
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
         self._store = SqlEventOutbox(transaction)
@@ -56,9 +56,9 @@ class SqlOutbox:
 
 
 class SqlStores:
-    """`stores.protocols.Stores`; the stores hold nothing, so each is made when it is asked for.
+    """`stores.protocols.Stores`; the stores have no state, so each access makes a new one.
 
-    Those of every day run text and are at hand; the others are imported when they are asked for, with Core.
+    Stores of common commands run SQL text. The others need Core and are imported on first access.
     """
 
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
@@ -207,19 +207,19 @@ class SqlUnitOfWork:
 
     @contextmanager
     def read(self) -> Iterator[SqlStores]:
-        """Open a consistent snapshot, taken by its first look-up; writing through it raises."""
+        """Open a consistent snapshot, taken by the first look-up; writing through it raises."""
         with self._database.read() as connection:
             yield SqlStores(Transaction(connection, self._tenant, writable=False), self._random)
 
     @contextmanager
     def change(self, *, traffic: bool = False) -> Iterator[SqlStores]:
-        """Open a write transaction: committed durably at the end, undone on any exception.
+        """Open a write transaction: committed durably at the end, rolled back on any exception.
 
         Args:
-            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
+            traffic: refuse the change (`store-full`) if it would use the space that is reserved for withdrawals.
 
         Raises:
-            RuntimeError: this thread is inside a change already and would wait for itself.
+            RuntimeError: this thread is already inside a change, so it would wait for itself.
             Unavailable: `store-busy`, `store-full` and the others of `faults`: nothing was changed.
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
@@ -238,7 +238,7 @@ class SqlUnitOfWork:
             self._notifier.notify()
 
     def record(self, events: Sequence[Event]) -> None:
-        """Make events durable that change no state, in one transaction; nobody is woken."""
+        """Store events that change no state, durably, in one transaction; no notification is sent."""
         if not events:
             return
         with self.change(traffic=True) as stores:

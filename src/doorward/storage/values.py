@@ -1,6 +1,6 @@
-"""How the values of the records lie in a row, the same on SQLite and PostgreSQL; for text statements.
+"""The form of the records' values in a row, for text statements; the same on SQLite and PostgreSQL.
 
-Not here: the same as column types of Core (`types`, which explains the forms).
+Not here: the same conversions as column types of Core (`types`, which explains the forms).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Member = TypeVar("_Member", bound=Enum)
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Return the microseconds since 1970; a naive datetime is refused by the subtraction."""
+    """Return the microseconds since 1970; the subtraction raises for a naive datetime."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
@@ -39,7 +39,7 @@ def from_optional_microseconds(number: int | None) -> datetime | None:
 
 
 def to_moments(moments: Mapping[_Member, datetime]) -> str:
-    """Return a JSON object of words to microseconds, sorted by word."""
+    """Return a JSON object that maps enum values to microseconds, sorted by value."""
     return json.dumps({key.value: to_microseconds(at) for key, at in moments.items()}, sort_keys=True)
 
 
@@ -49,12 +49,12 @@ def from_moments(kind: type[_Member], text: str) -> dict[_Member, datetime]:
 
 
 def from_word(kind: type[_Member], word: str) -> _Member:
-    """Return the member; raise `IntegrityError` (`word-unknown`) for a word that this version does not know."""
+    """Return the member; raise `IntegrityError` (`word-unknown`) for a value that this version does not know."""
     try:
         return kind(word)
     except ValueError:
         raise IntegrityError(
             "word-unknown",
-            f"the database holds a {kind.__name__} that this version does not know",
-            hint="was it changed by hand, or by a newer version? keep it as it is, and compare it with a backup",
+            f"the database holds a {kind.__name__} that this version of Doorward does not know",
+            hint="it was written by a newer version or by hand: keep a copy of the database, and compare it with a backup",
         ) from None

@@ -1,4 +1,4 @@
-"""What only some commands need of an installation, imported when it is first used (docs/design/0049, 0060).
+"""Modules that only some commands need of an installation, imported on first use (docs/design/0049, 0060).
 
 Loading SQLAlchemy, the key store or `cryptography` takes longer than most commands. The roles import all of it
 before they begin (`preloading`).
