@@ -1,14 +1,14 @@
 """Floor 5: a PostgreSQL database behind `storage.backend` (docs/design/0056).
 
-connecting  its address, and one connection to it
-faults     what the driver raised, in words of ours
-server     what every use of one has in common, the lock that lets one change at a time commit among it
-database   pools of connections, for the roles
-one_shot   one transaction after another, for a process of one command
-requirementswhether an empty database is fit to hold an installation
-core_view  what needs SQLAlchemy, for `one_shot` and for the rest by `lazy`
-catalogue  its schema, as the database's own catalogue shows it
-listening  LISTEN, so that a follower need not wait for its next poll
+connecting    the address, and opening one connection
+faults        translates the driver's errors
+server        the common part of `database` and `one_shot`, with the lock that allows one change at a time
+database      connection pools, for the roles
+one_shot      one transaction after another, for a process of one command
+requirements  checks that a database can hold an installation
+core_view     the parts that need SQLAlchemy; `one_shot` and others import it through `lazy`
+catalogue     checks the schema, as the database's own catalogue shows it
+listening     LISTEN, so that a follower need not wait for its next poll
 
-Everything that imports psycopg is in this folder: the package is optional (`doorward[postgresql]`).
+Everything that imports psycopg is in this folder, because the package is optional (`doorward[postgresql]`).
 """

@@ -1,19 +1,19 @@
-"""The schema of a PostgreSQL database, as its catalogue shows it, compared with what the metadata makes.
+"""Compares the schema of a PostgreSQL database, as its catalogue shows it, with the metadata.
 
-Not here: migrations (`schema_versions`). A trigger, a rule, a policy of rows, a view in the place of a table,
-a default, a generated column: each lets an owner of the database change what every later statement
-does, such as to swallow the events of one person. So every object in the schema is listed with its definition,
-and one that is missing, altered or of nobody is named; only the order of columns is free, because migrations
-and metadata differ in it. What another user of the server has there is looked at first, in words that
-no function or operator of that user can answer (docs/design/0063):
+Not here: migrations (`schema_versions`). A trigger, a rule, a row policy, a view instead of a table, a default, a
+generated column: with one of these, an owner of the database changes the effect of every later statement, for example
+it discards the events of one person. So every object in the schema is listed with its definition, and a missing,
+altered or additional object is named. Only the order of columns is ignored, because migrations and metadata differ in
+it. Objects of other users of the server are looked for first, by statements that cannot call a function or operator of
+such a user (docs/design/0063):
 
-    1. the place itself: see `requirements`
+    1. the database and the schema themselves: see `requirements`
     2. functions and operators, tables of another owner, and rights of others to change a table
     3. everything else
 
-The expected list is made by the same server, from the metadata, in a temporary schema that is rolled back:
-a version of PostgreSQL may word definitions in its own way. A digest of the list, as PostgreSQL 15 and 18 word it, spares
-that where it is equal.
+The same server makes the expected list from the metadata, in a temporary schema that is rolled back, because versions
+of PostgreSQL word definitions differently. If the digest of the list equals the digest for PostgreSQL 15 to 18, the
+expected list is not made.
 Standard: https://www.postgresql.org/docs/current/catalogs.html.
 """
 
@@ -33,16 +33,16 @@ from doorward.storage.postgresql import lazy
 from doorward.storage.postgresql.requirements import find_unmet
 
 SCHEMA_SHA256 = "40ff680fa89e9845dbb11c638cbae5d25652f6648f5a0793f23cd6b97621a99c"
-"""Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
+"""The digest of this version's schema on PostgreSQL 15 and 18; a test prints the new value after a migration."""
 
 _VERSION_TABLE = """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
 
 _OF_EXTENSION = """EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = {one}.oid AND d.deptype = 'e'
     AND d.classid = '{table}'::regclass::oid)"""
-"""The server's administrator put it there."""
+"""The object belongs to an extension, which an administrator of the server installed."""
 _LISTS = (
-    # tables, views and sequences; a temporary table stands for one that is kept
+    # tables, views and sequences; a temporary table of the expected list counts as a permanent one
     """SELECT 'relation', c.relname, concat_ws(' ', c.relkind::text,
         CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END,
         CASE WHEN c.relrowsecurity OR c.relforcerowsecurity THEN 'row security' END,
@@ -61,12 +61,12 @@ _LISTS = (
         CASE WHEN NOT o.convalidated THEN 'not validated' END)
     FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid
     WHERE c.relnamespace = {schema} AND o.contype <> 'n' AND NOT {class_}""",
-    # its definition names the schema, which is another for the expected list
+    # the definition contains the name of the schema, which differs in the expected list
     r"""SELECT 'index', c.relname, concat_ws(' ',
         regexp_replace(pg_get_indexdef(i.indexrelid), ' ON (ONLY )?("[^"]+"|[a-z0-9_]+)\.', ' ON \1'),
         CASE WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'invalid' END)
     FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relnamespace = {schema}""",
-    # of a foreign key, only one that was switched off
+    # triggers of foreign keys are listed only if they were disabled
     """SELECT 'trigger', c.relname || '.' || t.tgname, concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled::text)
     FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
     WHERE c.relnamespace = {schema} AND (NOT t.tgisinternal OR t.tgenabled <> 'O')""",
@@ -76,8 +76,8 @@ _LISTS = (
     """SELECT 'row policy', c.relname || '.' || p.polname, 'policy' FROM pg_policy AS p
     JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = {schema}""",
 )
-# Each function is named with its schema, and each operator has exactly the types of its two sides: then one of
-# pg_catalog is used, whatever else there is.
+# Each function is named with its schema, and both sides of each operator have exactly its types. So the function and
+# the operator of pg_catalog are used, whatever other users have made.
 _OF_OTHERS = (
     """SELECT 'function', p.oid::regprocedure::text FROM pg_proc AS p
     WHERE p.pronamespace = {schema} AND NOT {proc}""",
@@ -95,9 +95,9 @@ _OF_OTHERS = (
             WHERE c.relnamespace = {schema} AND NOT {class_}) AS g
     WHERE g.grantee <> g.relowner AND g.privilege_type <> 'SELECT'::text""",
 )
-"""What another user may read is the business of the database's administrator."""
+"""Rights to read are not listed: the administrator of the database decides who may read."""
 OURS = "(SELECT s.oid FROM pg_namespace AS s WHERE s.nspname = current_schema())"
-"""The schema that holds our tables, in SQL; its name may be any text."""
+"""The schema with our tables, as SQL."""
 _TEMPORARY = "pg_my_temp_schema()"
 
 
@@ -108,9 +108,7 @@ class PostgresqlCatalogue:
         connect: opens a connection that may make temporary tables.
     """
 
-    unchecked = (
-        "the pages of the PostgreSQL database were not checked: its own tools do that, such as pg_amcheck"
-    )
+    unchecked = "the pages of the PostgreSQL database were not checked: use its own tools for that, such as pg_amcheck"
 
     def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
         self._connect = connect
@@ -124,7 +122,7 @@ class PostgresqlCatalogue:
         """Return whether the schema is exactly that of this program.
 
         Raises:
-            ConfigurationError: others may make objects in it, or the database is unfit: see `requirements`.
+            ConfigurationError: the database does not meet the requirements, see `requirements`.
         """
         driver = driver_of(connection)
         if faults := find_unmet(driver):
@@ -135,7 +133,7 @@ class PostgresqlCatalogue:
         return digest(found) == SCHEMA_SHA256 or found == self.expected()
 
     def find_faults(self, connection: Any) -> list[str]:
-        """Return what differs from the schema of this program, a phrase each."""
+        """Return how the schema differs from the schema of this program, a phrase for each object."""
         driver = driver_of(connection)
         foreign = [fault.message for fault in find_unmet(driver)] or [
             f"{kind} {name!r} does not belong there" for kind, name in _read_of_others(driver)
@@ -147,7 +145,7 @@ class PostgresqlCatalogue:
         return []
 
     def expected(self) -> dict[SchemaObject, str]:
-        """Return every object that the metadata makes on this server."""
+        """Return the objects that this server makes from the metadata."""
         if self._expected is None:
             with self._connect() as driver:
                 driver.execute("SET LOCAL search_path = pg_temp")
@@ -172,7 +170,7 @@ def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
 
     Args:
         driver: the connection.
-        schema: its oid, in SQL.
+        schema: its oid, as SQL.
     """
     rows = driver.execute(_union(_LISTS, schema))
     return {(str(kind), str(name)): str(definition) for kind, name, definition in rows}

@@ -1,16 +1,16 @@
-"""The address of a PostgreSQL database, and how one connection to it is opened.
+"""Opening a connection to a PostgreSQL database.
 
-Not here: pools and transactions (`database`). libpq itself reads the address, its password file and its own
-variables (PGPASSFILE, PGSSLROOTCERT …); what follows is set where neither the address nor the environment says otherwise:
+Not here: pools and transactions (`database`). libpq reads the address, its password file and its environment variables
+(PGPASSFILE, PGSSLROOTCERT …). If neither the address nor the environment sets them, these defaults apply:
 
     1. TLS with a verified name (`sslmode=verify-full`) to every host that is not this machine
-    2. an end to waiting for a peer that is gone: at the connect, for a lost packet, for a silent peer
+    2. timeouts: for connecting, for a lost packet, for a silent server
     3. the primary among several servers (`target_session_attrs=read-write`)
 
-Of each session, whoever opens it for whatever:
-    1. a standby is refused: it may lag, and a reader would miss a revocation
-    2. names are looked up in the server's own catalogue first, then in our schema, and in no other
-    3. an end to waiting for a lock, and to a transaction in which nothing happens
+Every session:
+    1. refuses a standby, because a standby may lag and a reader would miss a revocation
+    2. looks up names in the server's own catalogue first, then in our schema, and nowhere else
+    3. has timeouts for a lock, and for an idle transaction
 
 Standard: https://www.postgresql.org/docs/current/libpq-connect.html and /runtime-config-client.html.
 """
@@ -29,9 +29,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from doorward.storage.postgresql.faults import STANDBY, translated_connect
 
 IDLE_IN_CHANGE = timedelta(seconds=60)
-"""A process that was stopped within a change holds up every other one for at most so long."""
+"""A process that is stopped within a change blocks every other change for at most this long."""
 IDLE_IN_SNAPSHOT = timedelta(hours=1)
-"""An export may stand still while somebody reads it; a snapshot that is never let go would fill the server's disk."""
+"""An export may pause while a person reads it, but an endless snapshot would fill the server's disk."""
 _DEFAULTS: Mapping[str, str | int] = {
     "application_name": "doorward",
     "client_encoding": "utf8",
@@ -41,10 +41,10 @@ _DEFAULTS: Mapping[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # ms
 }
-# No search path holds yet: each name is of pg_catalog, or another user's function of that name could run here.
-# `pg_catalog` is searched first because it is not in the path; in it, tables would be made there.
-# A server that is set to forget commits (synchronous_commit = off) would let a decision take effect that
-# a power cut takes back; `remote_apply` is more than `on`, and stays.
+# The search path is not set yet, so each name has the prefix pg_catalog; otherwise a function of another user could run.
+# PostgreSQL searches `pg_catalog` first if the path does not contain it. It must not be in the path, because tables
+# would be made there. With synchronous_commit = off, a power cut could lose a decision that has taken effect;
+# `remote_apply` is stronger than `on`, so it is kept.
 _SESSION = """SELECT pg_catalog.pg_is_in_recovery(),
     pg_catalog.set_config('search_path', CASE WHEN pg_catalog.current_schema() IS NULL THEN 'pg_temp'
         ELSE pg_catalog.format('%%I, pg_temp', pg_catalog.current_schema()) END, false),
@@ -63,8 +63,8 @@ def connect(
     Args:
         url: `postgresql://…`, without a password.
         timeout: how long a statement waits for a lock.
-        read_only: transactions see one snapshot and cannot write; otherwise each statement sees what
-            was committed before it.
+        read_only: transactions see one snapshot and cannot write; otherwise each statement sees all commits
+            before it.
         autocommit: each statement is a transaction of its own.
 
     Raises:
@@ -88,21 +88,21 @@ def connect(
 def _set_up(connection: psycopg.Connection, *, timeout: timedelta, idle: timedelta) -> None:
     times = {"timeout": _milliseconds(timeout), "idle": _milliseconds(idle)}
     row = connection.execute(_SESSION, times).fetchone()
-    if row is None or row[0]:  # a primary is restarted to become a standby, which ends this connection
+    if row is None or row[0]:  # a primary must restart to become a standby, which closes this connection
         raise STANDBY.build("in-recovery")
 
 
 def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:
-    """Return what libpq is told: the address, and the defaults above where it says nothing.
+    """Return the parameters for libpq: the address, and the defaults above for missing ones.
 
     Args:
         url: `postgresql://…`.
-        environ: libpq's own variables among them; what they set is not overridden.
+        environ: the environment; libpq's variables in it are not overridden.
     """
     named = conninfo_to_dict(url)
     found: dict[str, str | int] = {**_DEFAULTS, **{key: str(value) for key, value in named.items()}}
     peers = _peers(named, environ)
-    unknown = "service" in named or environ.get("PGSERVICE")  # its file names the host
+    unknown = "service" in named or environ.get("PGSERVICE")  # the service file may name the host
     if "sslmode" not in named and not environ.get("PGSSLMODE") and (unknown or not all(map(_is_here, peers))):
         found["sslmode"] = "verify-full"  # libpq ignores it for a unix socket
     several = len(peers) > 1 and not environ.get("PGTARGETSESSIONATTRS")
@@ -112,14 +112,14 @@ def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:
 
 
 def _peers(named: Mapping[str, object], environ: Mapping[str, str]) -> list[str]:
-    """Return what libpq connects to, one for each server: its address if one is given, else its name."""
+    """Return the servers that libpq connects to: the address of each if given, otherwise its name."""
     hosts = str(named.get("host") or environ.get("PGHOST", "")).split(",")
     addresses = str(named.get("hostaddr") or environ.get("PGHOSTADDR", "")).split(",")
     return [address or host for address, host in zip_longest(addresses, hosts, fillvalue="")]
 
 
 def _is_here(host: str) -> bool:
-    """Return whether a host is this machine: a socket's folder, or a loopback address."""
+    """Return whether a host is this machine: the folder of a socket, or a loopback address."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:

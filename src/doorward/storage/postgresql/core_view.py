@@ -1,4 +1,4 @@
-"""What needs SQLAlchemy: Core over a connection of the driver that is open already, and the tables of the metadata.
+"""The parts that need SQLAlchemy: Core over an open connection of the driver, and the tables of the metadata.
 
 Not here: pools of connections (`database`).
 """
@@ -18,28 +18,28 @@ from doorward.storage.schema import tables_of
 
 
 class _SentText(Text):
-    """A parameter of text, as `::TEXT`.
+    """A text parameter, rendered as `::TEXT`.
 
-    SQLAlchemy sends `::VARCHAR`, and no operator compares text with that exactly: PostgreSQL would then use one
-    that another user has made in our schema (docs/design/0063).
+    SQLAlchemy renders `::VARCHAR`. No operator of PostgreSQL has exactly these two types, so PostgreSQL would use
+    an operator that another user has made in our schema (docs/design/0063).
     """
 
     render_bind_cast = True
 
 
 def make_engine(connect: Callable[[], psycopg.Connection], **pool: Any) -> Engine:
-    """Return an engine over connections that are set up as `connecting` does it.
+    """Return an engine over connections of `connecting`.
 
     Args:
-        connect: opens one.
-        pool: how many there are, as `create_engine` takes it.
+        connect: opens a connection.
+        pool: arguments of `create_engine` for the pool.
     """
     engine = create_engine(
         "postgresql+psycopg://",
         creator=connect,
         poolclass=QueuePool,
         hide_parameters=True,  # an error must not carry a token or a name into a log
-        use_native_hstore=False,  # or the type would be looked up
+        use_native_hstore=False,  # otherwise SQLAlchemy looks up the type
         **pool,
     )
     engine.dialect.colspecs = {**engine.dialect.colspecs, String: _SentText}
@@ -51,9 +51,9 @@ def core_over(driver: psycopg.Connection, connect: Callable[[], psycopg.Connecti
 
     Args:
         driver: the open one.
-        connect: opens another, which is asked once what the server can do.
+        connect: opens another connection, which SQLAlchemy asks once for the server's features.
     """
-    # The first connection of an engine is asked what it can do, and is then rolled back.
+    # SQLAlchemy asks the first connection of an engine for its features, then rolls it back.
     made = iter([connect()])
     engine = make_engine(lambda: next(made, driver), pool_reset_on_return=None)
     engine.connect().close()
@@ -71,7 +71,7 @@ def make_tables(driver: psycopg.Connection) -> None:
 
 
 def drop_tables(driver: psycopg.Connection) -> None:
-    """Drop every table of ours."""
+    """Drop every table of Doorward."""
     names = ", ".join(
         f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version")
     )

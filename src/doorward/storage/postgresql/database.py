@@ -1,4 +1,4 @@
-"""A PostgreSQL database: its connections, and the lock that lets one change at a time commit.
+"""A PostgreSQL database: its connection pools, and the lock that allows one change at a time.
 
 Not here: the address (`connecting`), tables (`schema`), statements (`repositories`), threads that share a commit (`group_commit`).
 
@@ -6,12 +6,12 @@ Two pools over one database, which other processes and machines use too:
     readers   up to `readers` connections; each transaction is one snapshot (REPEATABLE READ, READ ONLY)
     writer    one connection; each transaction begins with the lock of all changes: the row of `alembic_version`
 
-So changes happen one after the other, as on SQLite, and the use cases may read before they write. The lock
-is taken before the transaction's first statement sees anything, and PostgreSQL lets it go after the commit
-is visible: a number of the change sequence is drawn when every lower one is committed, and the same holds
-for the order of the outbox (docs/design/0056). A transaction is READ COMMITTED: each of its statements sees
-what the holder of the lock before it has committed. The lock is one that needs a right on our tables: every user
-of the server who may connect can take an advisory lock, and would hold up every change (docs/design/0063).
+So changes are made one after the other, as on SQLite, and the use cases may read before they write. The lock is taken
+before any other statement of the transaction, and PostgreSQL releases it after the commit is visible. So when a
+transaction takes a number of the change sequence, every lower number is committed; the same holds for the order of the
+outbox (docs/design/0056). A transaction is READ COMMITTED: each of its statements sees the commit of the previous
+holder of the lock. The lock is on a row, because locking a row needs a right on our tables. Every user who may connect
+could take an advisory lock, and block every change (docs/design/0063).
 Standard: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS.
 """
 
@@ -33,7 +33,7 @@ from doorward.storage.postgresql.faults import translate_commit, translated
 from doorward.storage.postgresql.server import DatabaseServer, is_dead, lock_changes
 
 _REVISION = "revision"
-"""What is kept with the write connection: the revision that its transaction found."""
+"""Key of the write connection's `info`: the schema revision that its transaction found."""
 
 
 class PostgresqlDatabase(DatabaseServer):
@@ -41,7 +41,7 @@ class PostgresqlDatabase(DatabaseServer):
 
     Args:
         url: `postgresql://…`, without a password.
-        busy_timeout: how long a transaction waits for its turn.
+        busy_timeout: how long a transaction waits for the lock or a free connection.
         readers: how many read transactions may be open at the same time.
     """
 
@@ -66,7 +66,7 @@ class PostgresqlDatabase(DatabaseServer):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[Connection]:  # noqa: ARG002  the server's disk is not seen from here
-        """Open a change: durable when the block has ended, undone on any exception; see `group_commit`.
+        """Open a change: durable when the block has ended, rolled back on any exception; see `group_commit`.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`, `store-forbidden`, `store-unsure`.
@@ -94,7 +94,7 @@ class PostgresqlDatabase(DatabaseServer):
 
 
 def _lock_changes(connection: Connection) -> None:
-    """Read once for all changes of the transaction what a migration would have changed."""
+    """Lock all changes, and read the schema revision once for all changes of the transaction."""
     info = connection.info
     info[_REVISION] = lock_changes(driver_of(connection), info.get(_REVISION))
 

@@ -1,7 +1,7 @@
-"""What PostgreSQL's driver raised, in words of ours.
+"""Translates the errors of PostgreSQL's driver.
 
-Not here: refusals that are part of a store's contract (`name-taken`); the stores raise those.
-The cause is left out of what is raised: the server's message may quote the value that it refused.
+Not here: refusals that are part of a store's contract, such as `name-taken` (the stores raise those). Our errors
+do not have the driver's error as their cause, because the server's message may quote the value that it refused.
 Standard: https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE).
 """
 
@@ -23,63 +23,63 @@ if TYPE_CHECKING:
 _AWAY = ErrorTemplate(
     Unavailable,
     "store-unavailable",
-    "the database cannot be reached, or ended the connection",
-    "look whether the PostgreSQL server runs, and what its log says",
+    "the PostgreSQL server cannot be reached, or it closed the connection",
+    "check that the PostgreSQL server runs, and read its log",
 )
 _UNKNOWN = ErrorTemplate(
     Unavailable,
     "store-unavailable",
-    "the database cannot be used",
-    "look at the log of the PostgreSQL server",
+    "the PostgreSQL server reported an unexpected error",
+    "read the log of the PostgreSQL server",
 )
 _FULL = ErrorTemplate(
     Unavailable,
     "store-full",
-    "there is no room left for the database",
-    "make room on the file system of the PostgreSQL server; nothing was half-written",
+    "the disk of the PostgreSQL server is full",
+    "free space on the file system of the PostgreSQL server; nothing of the change was stored",
 )
 _READ_ONLY = ErrorTemplate(
     Unavailable,
     "store-read-only",
-    "the database cannot be written: the server is a standby, or was set to read only",
+    "the database cannot be written: the server is a standby, or it is set to read-only",
     "name the primary server in the setting `database`; target_session_attrs=read-write finds it among several",
 )
 STANDBY = ErrorTemplate(
     Unavailable,
     "store-read-only",
-    "the server is a standby: what it shows may be older than a revocation",
-    "name the primary server in the setting `database`, or several hosts: the primary among them is used",
+    "the server is a standby, and its data may be older than a revocation",
+    "name the primary server in the setting `database`, or name several hosts: Doorward uses the primary among them",
 )
 _FORBIDDEN = ErrorTemplate(
     Unavailable,
     "store-forbidden",
-    "this user of the database may not do that",
-    "the tables must belong to the user that the setting `database` names",
+    "the user of the setting `database` lacks a right in the database",
+    "make that user the owner of the tables",
 )
 _REFUSED = ErrorTemplate(
     Unavailable,
     "store-refused",
-    "the database does not let this user in",
-    "look at user and password: passfile=/path in the setting `database` names a file with the password, "
-    "mode 0600, of the user who runs Doorward",
+    "the PostgreSQL server refused the login",
+    "check the user and the password: passfile=/path in the setting `database` names the password file, which needs "
+    "mode 0600 and must belong to the user who runs Doorward",
 )
 _MISSING = ErrorTemplate(
     Unavailable,
     "store-missing",
-    "the server has no such database",
+    "the PostgreSQL server has no database of this name",
     "make it: createdb --template=template0 --encoding=UTF8 --locale=C --owner=USER NAME",
 )
 _DAMAGED = ErrorTemplate(
     IntegrityError,
     "store-damaged",
-    "the database is damaged",
+    "the PostgreSQL server found damaged data",
     "stop every Doorward process, keep a copy of the database, and restore the last backup",
 )
 _UNSURE = ErrorTemplate(
     Unavailable,
     "store-unsure",
-    "the connection to the database was lost during a commit: the change may have been made",
-    "look whether it was made before you repeat it",
+    "the connection to the database was lost during a commit, so the change may have been stored or not",
+    "check whether the change was stored before you repeat the command",
 )
 _STATES = {
     "25006": _READ_ONLY,
@@ -111,18 +111,18 @@ _WORDS = (
     ("session is read-only", "", STANDBY),
     ("hot standby mode", "", STANDBY),
 )
-"""At the connect libpq hands over no SQLSTATE, only the server's text."""
+"""While connecting, libpq gives no SQLSTATE, only the server's text."""
 
 
 def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> DoorwardError:
-    """Return the error of ours that says what the driver's error means.
+    """Return our error for an error of the driver.
 
     Args:
         error: from the driver, or wrapped by SQLAlchemy.
 
     Returns:
-        `Unavailable` where trying later may help, `IntegrityError` where it cannot; the SQLSTATE is in
-        the context, the server's message is not.
+        `Unavailable` if trying later may help, otherwise `IntegrityError`. The context has the SQLSTATE, but not the
+        server's message.
     """
     if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
         return BUSY.build("pool-timeout")  # every connection of the pool is in use
@@ -135,7 +135,7 @@ def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run a block in which the driver's errors leave as ours."""
+    """Run a block, and translate the driver's errors."""
     try:
         yield
     except Exception as error:
@@ -145,7 +145,7 @@ def translated() -> Iterator[None]:
 
 
 def _kinds() -> tuple[type[Any], ...]:
-    """Return the driver's errors; SQLAlchemy wraps them, if it is loaded at all."""
+    """Return the error classes of the driver, and those of SQLAlchemy if it is loaded."""
     library = sys.modules.get("sqlalchemy.exc")
     if library is None:
         return (psycopg.Error,)
@@ -163,7 +163,7 @@ def translate_commit(error: Exception) -> Exception:
 
 @contextmanager
 def translated_connect() -> Iterator[None]:
-    """The same for opening a connection: libpq's own text is shown, which holds no value and no password."""
+    """The same for opening a connection; libpq's own text is shown, which contains no value and no password."""
     try:
         yield
     except psycopg.Error as error:

@@ -58,14 +58,14 @@ class Listener:
                 with connect(self._url, timeout=timedelta(seconds=5), autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     if lost:
-                        _log.info("the database is listened to again")
+                        _log.info("notifications of the database arrive again")
                     lost = False
                     self._notify()
                     self._listen(connection)
             except (psycopg.Error, DoorwardError) as error:
                 if not lost:
                     _log.warning(
-                        "the database cannot be listened to; changes are found by polling",
+                        "notifications of the database do not arrive; changes are found by polling",
                         error=getattr(error, "code", type(error).__name__),
                     )
                 lost = True
@@ -73,6 +73,6 @@ class Listener:
 
     def _listen(self, connection: psycopg.Connection) -> None:
         while not self._stop.is_set():
-            if list(connection.notifies(timeout=_LOOK_SECONDS, stop_after=1)):  # all that have arrived
+            if list(connection.notifies(timeout=_LOOK_SECONDS, stop_after=1)):  # takes all that have arrived
                 self._notify()
                 self._stop.wait(_LEAST_SECONDS)

@@ -1,7 +1,7 @@
-"""The database of a process that lives for one command: one transaction after another, no pools, no Core.
+"""The database of a process of one command: one transaction after another, no pools, no Core.
 
-Not here: the database of the roles (`database`). It obeys the same lock, the same durability and the same schema
-check. Loading SQLAlchemy takes longer than most commands: it is loaded here only if a statement of Core is run.
+Not here: the database of the roles (`database`). The lock, the durability and the schema check are the same as there.
+Loading SQLAlchemy takes longer than most commands, so it is loaded only if a Core statement is run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OneShotPostgresql(DatabaseServer):
 
     Args:
         url: `postgresql://…`, without a password.
-        busy_timeout: how long a transaction waits for its turn.
+        busy_timeout: how long a transaction waits for the lock.
     """
 
     def __init__(self, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT) -> None:
@@ -54,7 +54,7 @@ class OneShotPostgresql(DatabaseServer):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[DriverConnection]:  # noqa: ARG002  the server's disk is not seen from here
-        """Open a change: durable when the block has ended, undone on any exception; raises as `PostgresqlDatabase.write`."""
+        """Open a change: durable when the block has ended, rolled back on any exception; raises as `PostgresqlDatabase.write`."""
         with translated(), self._alone:
             driver = self._writer = self._kept(self._writer)
             connection = DriverConnection(driver, self._core_over, pyformat=True)
@@ -62,7 +62,7 @@ class OneShotPostgresql(DatabaseServer):
                 self._revision = lock_changes(driver, self._revision)
                 self.guard.look(connection)
                 yield connection
-                # a commit of a transaction that a swallowed error has ended would say nothing
+                # if an error ended the transaction and was ignored, only a statement notices it; a commit does not
                 driver.execute("SELECT 1")
                 _commit(driver)
             finally:
@@ -76,7 +76,7 @@ class OneShotPostgresql(DatabaseServer):
         self._readers, self._writer, self._revision = [], None, None
 
     def _kept(self, driver: psycopg.Connection | None, *, read_only: bool = False) -> psycopg.Connection:
-        """Return a connection that was kept, or another in its place if the server has ended it."""
+        """Return the connection, or a new one if there is none or the server has closed it."""
         if driver is not None and not is_dead(driver):
             return driver
         if driver is not None:
@@ -95,6 +95,6 @@ def _commit(driver: psycopg.Connection) -> None:
 
 
 def _undo(driver: psycopg.Connection) -> None:
-    """End the transaction that is left, if there is one."""
+    """Roll back the transaction if one is open."""
     with suppress(psycopg.Error):
         driver.rollback()

@@ -1,19 +1,19 @@
-"""Whether a database is fit to hold an installation: before anything is made in it, and at each start.
+"""Checks that a database meets the requirements of an installation: before tables are made, and at each start.
 
-Not here: its tables (`schema_versions`). Asked each time:
+Not here: the tables (`schema_versions`). Checked each time:
 
     1. the server's version
-    2. its encoding, and that text is compared by code point: prefix look-ups and every order rely on it
-    3. that no other user may make objects in our schema: an operator there could run code as our user
+    2. the encoding, and that text is compared by code point, because prefix look-ups and sort orders need it
+    3. that no other user may make objects in our schema, because an operator there could run code as our user
        (CVE-2018-1058, docs/design/0063)
 
-Before anything is made, also:
+Before tables are made, also:
 
-    4. that nothing else is in it
+    4. that the schema is empty
     5. that this user may make tables
 
-Each function is named with its schema, and each operator has exactly the types of its two sides, so that none of
-another user is called.
+Each function is named with its schema, and both sides of each operator have exactly its types, so that no function or
+operator of another user is called.
 Standard: https://www.postgresql.org/docs/current/multibyte.html, /collation.html.
 """
 
@@ -25,9 +25,9 @@ from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.connection import driver_of
 
 LEAST_VERSION = 140000
-"""Older ones are no longer kept by the project."""
+"""The PostgreSQL project no longer supports older versions."""
 _BY_CODE_POINT = frozenset({"C", "POSIX", "C.UTF-8", "C.UTF8"})
-_MAKE = "make another: createdb --template=template0 --encoding=UTF8 --locale=C --owner={user} NAME"
+_MAKE = "make another database: createdb --template=template0 --encoding=UTF8 --locale=C --owner={user} NAME"
 _PROPERTIES = """SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
         pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate,
         coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'datlocprovider'), 'c'),
@@ -35,7 +35,7 @@ _PROPERTIES = """SELECT pg_catalog.current_setting('server_version_num')::int, p
     FROM pg_database AS d WHERE d.datname = pg_catalog.current_database()"""
 _PLACE = """SELECT pg_catalog.quote_ident(s.nspname::text), pg_catalog.has_schema_privilege(s.oid, 'CREATE')
     FROM pg_namespace AS s WHERE s.nspname = pg_catalog.current_schema()"""
-# Its owner is a maker too: ourselves, the owner of the database, or an administrator of the server.
+# The owner of the schema may make objects too. It must be our user, the database's owner or an administrator.
 _MAKERS = """SELECT m.owns, CASE WHEN m.maker = 0::oid THEN 'PUBLIC' ELSE
         pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.maker)::text) END
     FROM (SELECT true AS owns, s.nspowner AS maker FROM pg_namespace AS s
@@ -55,25 +55,29 @@ _FOREIGN = """SELECT c.relname FROM pg_class AS c
 
 
 def check_requirements(connection: Any) -> None:
-    """Return if tables can be made here, or are here already.
+    """Check that tables can be made here, or that an installation is here already.
 
     Raises:
-        ConfigurationError: as `find_unmet`, `database-not-empty`, `database-forbidden`; all at once.
+        ConfigurationError: the codes of `find_unmet`, `database-not-empty`, `database-forbidden`; all at once.
     """
     driver = driver_of(connection)
     faults = find_unmet(driver)
     place = driver.execute(_PLACE).fetchone()
     if place is None:
         faults.append(
-            _fault("database-forbidden", "no schema of the search path exists", "make the schema first")
+            _fault(
+                "database-forbidden",
+                "no schema of the search path exists",
+                "make the schema, then start again",
+            )
         )
         raise ConfigurationError(faults)
     user, (schema, may_create) = _properties(driver).user, place
     present = [str(name) for (name,) in driver.execute(_FOREIGN).fetchall()]
     if "alembic_version" in present and "change_counters" in present:
-        present = []  # an installation: what it is like is looked at elsewhere
+        present = []  # an installation; `schema_versions` checks it
     if present:
-        message = f"the schema {schema} holds {_some(present)} already"
+        message = f"the schema {schema} is not empty: it holds {_some(present)}"
         faults.append(_fault("database-not-empty", message, _MAKE.format(user=user)))
     elif not may_create:
         faults.append(
@@ -88,7 +92,7 @@ def check_requirements(connection: Any) -> None:
 
 
 def find_unmet(driver: Any) -> list[Fault]:
-    """Return why no installation may run here, whatever is in the database.
+    """Return the requirements that the database does not meet, whatever it contains.
 
     Args:
         driver: the connection.
@@ -100,24 +104,30 @@ def find_unmet(driver: Any) -> list[Fault]:
     make = _MAKE.format(user=facts.user)
     faults = []
     if facts.number < LEAST_VERSION:
-        message = f"the server is PostgreSQL {facts.version}"
-        faults.append(_fault("database-too-old", message, "use version 14 or later"))
+        message = f"the server is PostgreSQL {facts.version}, which is too old"
+        faults.append(_fault("database-too-old", message, "use PostgreSQL 14 or later"))
     if facts.encoding != "UTF8":
-        faults.append(_fault("database-encoding", f"the database is encoded in {facts.encoding}", make))
+        faults.append(
+            _fault(
+                "database-encoding",
+                f"the encoding of the database is {facts.encoding}, but it must be UTF8",
+                make,
+            )
+        )
     if facts.provider == "i" or (facts.provider == "c" and facts.collation.upper() not in _BY_CODE_POINT):
-        message = f"the database sorts text by {facts.collation}, not by code point"
+        message = f"the database sorts text by {facts.collation}, but it must sort by code point"
         faults.append(_fault("database-collation", message, make))
     return faults + _find_open(driver, facts.user)
 
 
 def _find_open(driver: Any, user: str) -> list[Fault]:
-    """Return who else may make objects in our schema, a fault each."""
+    """Return a fault for each other user who may make objects in our schema."""
     place = driver.execute(_PLACE).fetchone()
     return [
         _fault(
             "database-open",
             f"{maker} {'owns' if owns else 'may make objects in'} the schema {place[0]}, "
-            f"and could run code there as {user}",
+            f"and could run code as {user}",
             f"as its owner: ALTER SCHEMA {place[0]} OWNER TO {user}"
             if owns
             else f"as its owner: REVOKE CREATE ON SCHEMA {place[0]} FROM {maker}",

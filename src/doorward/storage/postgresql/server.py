@@ -1,7 +1,7 @@
-"""What the pooled database and that of one command have in common on PostgreSQL.
+"""The common part of the pooled database and the database of one command on PostgreSQL.
 
-Not here: transactions (`database`, `one_shot`). Nothing here needs SQLAlchemy, so that a command that runs a
-few statements does not load it (docs/design/0049).
+Not here: transactions (`database`, `one_shot`). This module does not need SQLAlchemy, so that a command with a few
+statements does not load it (docs/design/0049).
 Standard: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS.
 """
 
@@ -25,14 +25,14 @@ from doorward.storage.postgresql.listening import CHANNEL, Listener
 from doorward.storage.postgresql.requirements import check_requirements
 
 FOUNDING_LOCK = 0x646F6F7277617264
-"""The advisory lock of those who make the first tables: "doorward" in ASCII."""
+"""The advisory lock for making the first tables: "doorward" in ASCII."""
 _SAFE = ("fsync", "full_page_writes")
 _FACTS = (
     "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes')"
 )
-_FOUND = "SELECT pg_catalog.pg_advisory_xact_lock(%s)"
-_TURN = "SELECT version_num FROM alembic_version FOR UPDATE"
-"""No other user may lock this row. The statements after it see what was committed while it waited."""
+_LOCK_FOUNDING = "SELECT pg_catalog.pg_advisory_xact_lock(%s)"
+_LOCK_CHANGES = "SELECT version_num FROM alembic_version FOR UPDATE"
+"""No other user may lock this row. The statements after it see the commits that were made while it waited."""
 
 
 class DatabaseServer(ABC):
@@ -40,8 +40,8 @@ class DatabaseServer(ABC):
 
     Args:
         url: `postgresql://…`, without a password.
-        timeout: how long a transaction waits for its turn.
-        read_version: returns what a migration would have changed, of an open change.
+        timeout: how long a transaction waits for the lock or a free connection.
+        read_version: returns the schema revision that an open change has read.
     """
 
     def __init__(self, url: str, timeout: timedelta, read_version: Callable[[Any], object]) -> None:
@@ -86,52 +86,53 @@ class DatabaseServer(ABC):
             return has_table(connection, "alembic_version")
 
     def create(self) -> None:
-        """See that the database is fit for an installation; making it is the business of its administrator.
+        """Check the requirements of an installation; an administrator makes the database itself.
 
         Raises:
-            ConfigurationError: what is wrong with it: see `requirements`.
+            ConfigurationError: see `requirements`.
         """
         with self.read() as connection:
             check_requirements(connection)
 
     def erase(self) -> None:
-        """Drop every table of ours: for the demonstration, which made them."""
+        """Drop every table of Doorward: for the demonstration, which made them."""
         with self.write() as connection:
             lazy.core_view.drop_tables(driver_of(connection))
-        self.close()  # what a connection knows of the tables is over
+        self.close()  # open connections have cached facts of the tables
 
     def maintain(self) -> bool:
-        """Do nothing: the server keeps its own room."""
+        """Do nothing: the server manages its own disk."""
         return False
 
     def is_low(self) -> bool:
-        """Return False: how much room the server has is not seen from here."""
+        """Return False: the free space of the server's disk is unknown here."""
         return False
 
     def check_health(self) -> ServerHealth:
-        """Return how the server is; raises as `read`."""
+        """Return the health of the server; raises as `read`."""
         with self.read() as connection:
             version, *settings = driver_of(connection).execute(_FACTS).fetchone()
         unsafe = [name for name, value in zip(_SAFE, settings, strict=True) if value == "off"]
         return ServerHealth(
             text=f"PostgreSQL {version} at {self.url}",
             trouble=tuple(
-                f"{name} is off at the server: a power cut may take back what was decided" for name in unsafe
+                f"the PostgreSQL server has {name} = off: a power cut may lose committed changes"
+                for name in unsafe
             ),
             hints=tuple(f"set {name} = on in postgresql.conf" for name in unsafe),
             facts={"kind": "postgresql", "address": self.url, "version": version},
         )
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after a migration."""
+        """Run `check` before the first change, and again before the first change after a migration."""
         self.guard.use(check)
 
     def count_migration(self, connection: Any) -> None:  # noqa: B027  nothing is counted here
-        """Do nothing: each change looks at the revision itself."""
+        """Do nothing: each change reads the revision itself."""
 
 
 def is_dead(driver: psycopg.Connection) -> bool:
-    """Return whether the server has ended a connection that is idle: then something waits to be read on it."""
+    """Return whether the server has closed an idle connection: then there is something to read on it."""
     if driver.closed:
         return True
     waiting = select.poll()
@@ -140,17 +141,17 @@ def is_dead(driver: psycopg.Connection) -> bool:
 
 
 def lock_changes(driver: psycopg.Connection, seen: object) -> object:
-    """Take the lock at the beginning of a change; return what a migration would have changed.
+    """Take the lock of all changes at the beginning of a transaction; return the schema revision.
 
     Args:
-        driver: within no transaction yet.
-        seen: what was returned the last time; None for the first time.
+        driver: a connection without an open transaction.
+        seen: the result of the last call; None for the first call.
     """
     if seen is None and not _has_revision(driver):
-        driver.execute(_FOUND, (FOUNDING_LOCK,))
+        driver.execute(_LOCK_FOUNDING, (FOUNDING_LOCK,))
         if not _has_revision(driver):
             return None
-    return driver.execute(_TURN).fetchone()
+    return driver.execute(_LOCK_CHANGES).fetchone()
 
 
 def _has_revision(driver: psycopg.Connection) -> bool:

@@ -1,6 +1,6 @@
-"""`storage.backend.Catalogue` of a SQLite file: most looks are answered by one digest, without loading Core.
+"""`storage.backend.Catalogue` of a SQLite file: usually one digest answers, without loading Core.
 
-Not here: what is compared (`schema_digest`, `schema_check`).
+Not here: the comparison (`schema_digest`, `schema_check`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from doorward.storage.connection import driver_of
 from doorward.storage.sqlite import lazy
 from doorward.storage.sqlite.schema_digest import has_this_schema
 
-# `schema_check` says what differs: it compares with the metadata, which needs Core.
+# `schema_check` names the differences. It compares with the metadata, which needs Core.
 
 
 class SqliteCatalogue:
@@ -31,9 +31,9 @@ class SqliteCatalogue:
         return has_this_schema(driver_of(connection))
 
     def find_faults(self, connection: Any) -> list[str]:
-        """Return what differs from the schema of this program, a phrase each."""
+        """Return how the schema differs from the schema of this program, a phrase for each object."""
         return lazy.schema_check.find_schema_faults(connection)
 
     def find_damage(self, connection: Any) -> list[str]:
-        """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
+        """Return the damage that SQLite finds in the pages of the file; it reads all of them."""
         return lazy.schema_check.find_damage(connection)

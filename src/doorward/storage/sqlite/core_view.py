@@ -1,4 +1,4 @@
-"""SQLAlchemy's Core over a connection of the driver that is open already.
+"""SQLAlchemy Core over an open connection of the driver.
 
 Not here: pools of connections (`database`).
 """
@@ -16,7 +16,7 @@ importlib.import_module("doorward.storage.sqlite.functions")
 
 def core_over(driver: sqlite3.Connection) -> Connection:
     """Return SQLAlchemy's connection over an open one; it neither begins nor ends a transaction."""
-    # The first connection of an engine is asked what it can do, and is then rolled back.
+    # SQLAlchemy asks the first connection of an engine for its features, then rolls it back.
     made = iter([sqlite3.connect(":memory:", isolation_level=None)])
     engine = create_engine(
         "sqlite://",

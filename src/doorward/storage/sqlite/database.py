@@ -1,11 +1,11 @@
-"""The database of a process with threads: its connections and its transactions.
+"""The database of a process with threads: its connection pools and its transactions.
 
 Not here: the file and its connections (`file`), a process of one command (`one_shot`), tables
-(`schema`), statements (`repositories`), who writes when (`group_commit`, `write_lock`).
+(`schema`), statements (`repositories`), the order of writers (`group_commit`, `write_lock`).
 
 Two pools over one file, shared with other processes:
     readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
-    writer    one connection; transactions begin IMMEDIATE, so whoever holds it can always commit
+    writer    one connection; a transaction begins IMMEDIATE, so it can always commit
 
 A commit is durable when it returns: WAL with synchronous=FULL syncs the log at every commit.
 Standard: https://www.sqlite.org/wal.html and /pragma.html.
@@ -36,7 +36,7 @@ class SqliteDatabase(DatabaseFile):
 
     Args:
         path: the file.
-        busy_timeout: how long a transaction waits for its turn.
+        busy_timeout: how long a transaction waits for the lock or a free connection.
         readers: how many read transactions may be open at the same time; each connection holds a file
             and a page cache of at most 4 MB.
     """
@@ -61,10 +61,10 @@ class SqliteDatabase(DatabaseFile):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[Connection]:
-        """Open a change: durable when the block has ended, undone on any exception; see `group_commit`.
+        """Open a change: durable when the block has ended, rolled back on any exception; see `group_commit`.
 
         Args:
-            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
+            traffic: refuse the change (`store-full`) if it would use the space that is reserved for withdrawals.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`.
@@ -80,12 +80,12 @@ class SqliteDatabase(DatabaseFile):
         self.reserve.hold()
 
     def maintain(self) -> bool:
-        """Add to the pages that are kept for withdrawals; return whether more are missing."""
+        """Add pages to the reserve for withdrawals; return whether more are missing."""
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.connection.driver_connection)
 
     def close(self) -> None:
-        """Close every connection; the last one of all processes folds the write-ahead log into the file."""
+        """Close every connection; if it is the last of all processes, SQLite moves the write-ahead log into the file."""
         self._readers.dispose()
         self._writers.dispose()
         self.write_lock.close()
@@ -104,7 +104,7 @@ class SqliteDatabase(DatabaseFile):
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            driver: Any = connection.connection.driver_connection  # not through Core: this is hot
+            driver: Any = connection.connection.driver_connection  # not through Core: this is on the hot path
             driver.execute(begin)
 
         return engine

@@ -1,7 +1,7 @@
-"""What SQLite's driver raised, in words of ours: busy, full, read-only, missing, damaged.
+"""Translates the errors of SQLite's driver: busy, full, read-only, missing, damaged.
 
-Not here: refusals that are part of a store's contract (`name-taken`); the stores raise those.
-Whatever arrives here ended the transaction: nothing of it was kept.
+Not here: refusals that are part of a store's contract, such as `name-taken` (the stores raise those). Each of these
+errors has ended the transaction, and nothing of the transaction was stored.
 Standard: SQLite result codes, https://www.sqlite.org/rescode.html.
 """
 
@@ -27,12 +27,12 @@ _UNKNOWN = ErrorTemplate(
     Unavailable,
     "store-unavailable",
     "the database cannot be used",
-    "look at the file's directory: does it exist, and may this user write there?",
+    "check that the directory of the file exists, and that this user may write there",
 )
 _DAMAGED = ErrorTemplate(
     IntegrityError,
     "store-damaged",
-    "the database file is damaged or is no database",
+    "the database file is damaged, or it is not a SQLite database",
     "stop every Doorward process, keep a copy of the file, and restore the last backup",
 )
 _TEMPLATES = {
@@ -44,33 +44,33 @@ _TEMPLATES = {
     sqlite3.SQLITE_FULL: ErrorTemplate(
         Unavailable,
         "store-full",
-        "there is no room left for the database",
-        "make room on the file system of the data directory; nothing was half-written",
+        "the disk of the database is full",
+        "free space on the file system of the data directory; nothing of the change was stored",
     ),
     sqlite3.SQLITE_READONLY: ErrorTemplate(
         Unavailable,
         "store-read-only",
         "the database cannot be written",
-        "is the file system mounted read-only, or does the file belong to another user?",
+        "check that the file system is not mounted read-only, and that the file belongs to this user",
     ),
     sqlite3.SQLITE_CANTOPEN: ErrorTemplate(
         Unavailable,
         "store-missing",
-        "there is no database that this user can open",
-        "run `doorward init`, or name the right directory with --data or DOORWARD_DATA",
+        "the database file is missing, or this user cannot open it",
+        "name the right directory with --data or DOORWARD_DATA; for a new installation run `doorward init`",
     ),
 }
 
 
 def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> DoorwardError:
-    """Return the error of ours that says what the driver's error means.
+    """Return our error for an error of the driver.
 
     Args:
         error: from the driver, or wrapped by SQLAlchemy.
 
     Returns:
-        `Unavailable` where trying later may help, `IntegrityError` where it cannot; the driver's own
-        symbol is in the context, its message is not.
+        `Unavailable` if trying later may help, otherwise `IntegrityError`. The context has the driver's symbol, but
+        not its message.
     """
     if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
         return BUSY.build("pool-timeout")  # every connection of the pool is in use
@@ -84,7 +84,7 @@ def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run a block in which the driver's errors leave as ours; the engines keep values out of the cause."""
+    """Run a block, and translate the driver's errors; the engines keep values out of their messages."""
     try:
         yield
     except Exception as error:
@@ -94,6 +94,6 @@ def translated() -> Iterator[None]:
 
 
 def _kinds() -> tuple[type[Any], ...]:
-    """Return the driver's errors; SQLAlchemy wraps them, if it is loaded at all."""
+    """Return the error classes of the driver, and those of SQLAlchemy if it is loaded."""
     library = sys.modules.get("sqlalchemy.exc")
     return (sqlite3.Error,) if library is None else (sqlite3.Error, library.DBAPIError, library.TimeoutError)

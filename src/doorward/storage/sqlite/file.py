@@ -1,7 +1,7 @@
-"""The SQLite file: how it is opened, what every connection is told, and which schema it is written with.
+"""The SQLite file: making and opening it, and the settings of every connection.
 
-Not here: pools and threads (`database`), one transaction after another (`one_shot`). Nothing here needs
-SQLAlchemy, so that a command that runs a few statements does not load it.
+Not here: pools and threads (`database`), one transaction after another (`one_shot`). This module does not need
+SQLAlchemy, so that a command with a few statements does not load it.
 Standard: https://www.sqlite.org/wal.html and /pragma.html.
 """
 
@@ -27,20 +27,20 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
     "PRAGMA synchronous = FULL",  # a commit that returned survives a power cut
     "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",  # a doctored file must not run functions through its views
+    "PRAGMA trusted_schema = OFF",  # a manipulated file must not run functions through its views
     "PRAGMA cell_size_check = ON",  # find a damaged page before it is copied
-    "PRAGMA temp_store = MEMORY",  # sorting needs no second place that may be full
-    "PRAGMA journal_size_limit = 67108864",  # a log that grew under a long reader gives its room back
+    "PRAGMA temp_store = MEMORY",  # sorting must not need another disk, which may be full
+    "PRAGMA journal_size_limit = 67108864",  # a log that grew during a long read transaction is made smaller again
     "PRAGMA cache_size = -4000",  # KiB; the kernel caches the rest
 )
 
 
 class DatabaseFile:
-    """What the pooled database and that of one command have in common.
+    """The common part of the pooled database and the database of one command.
 
     Args:
         path: the file, absolute.
-        timeout: how long a transaction waits for its turn.
+        timeout: how long a transaction waits for the lock or a free connection.
     """
 
     def __init__(self, path: Path, timeout: timedelta) -> None:
@@ -52,7 +52,7 @@ class DatabaseFile:
         self.reserve = DiskReserve(path)
 
     def exists(self) -> bool:
-        """Return whether there is a file; its content is looked at when it is used."""
+        """Return whether there is a file; its content is checked on first use."""
         return self.path.exists()
 
     def create(self) -> None:
@@ -60,26 +60,26 @@ class DatabaseFile:
         make_file(self.path)
 
     def announce(self, connection: Any) -> None:
-        """Do nothing: every follower is on this machine, and is woken after the commit."""
+        """Do nothing: every follower is on this machine, and is notified after the commit."""
 
     def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
-        """Return a context in which nothing is listened to, for the same reason."""
+        """Return a context that does nothing, for the same reason."""
         return nullcontext()
 
     def is_low(self) -> bool:
-        """Return whether so little is free that traffic is refused; False if that cannot be known."""
+        """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
         return self.reserve.is_low()
 
     def check_health(self) -> ServerHealth | None:
-        """Return None: a file has no server, and the room on its disk is told with the disk."""
+        """Return None: a file has no server, and the status reports the disk itself."""
         return None
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after each change of it."""
+        """Run `check` before the first change, and again before the next change after the schema was altered."""
         self.guard.use(check)
 
     def count_migration(self, connection: Any) -> None:
-        """Tell every program that has the file open of a migration, with the commit of `connection`."""
+        """Let every program that has the file open notice a migration, when `connection` commits."""
         driver_of(connection).execute(f"PRAGMA user_version = {_migrations(connection) + 1}")
 
     def open(self, *, query_only: bool) -> sqlite3.Connection:
@@ -93,24 +93,24 @@ def _migrations(connection: Any) -> int:
 
 
 def _read_version(connection: Any) -> tuple[int, int]:
-    """Return how often the file was migrated, and how often its schema was altered."""
+    """Return how many times the file was migrated, and how many times its schema was altered."""
     altered = driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
     return _migrations(connection), int(altered)
 
 
 def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqlite3.Connection:
-    """Open the file and tell the connection how to work.
+    """Open the file and set up the connection.
 
     Raises:
         sqlite3.Error: as the driver raises it.
     """
-    # mode=rw: an operator who names a wrong directory must not get an empty database that knows no revocation
+    # mode=rw: a wrong directory must not give an empty database without revocations
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
         timeout=timeout.total_seconds(),
         isolation_level=None,  # we say BEGIN ourselves
-        check_same_thread=False,  # it is handed to one thread at a time
+        check_same_thread=False,  # one thread at a time uses it
     )
     try:
         for pragma in _PRAGMAS:
@@ -126,9 +126,9 @@ def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqli
 
 
 def make_file(path: Path) -> None:
-    """Make the file, and its directory if it is missing, for this user alone; keep what is there.
+    """Make the file, and its directory if it is missing, for this user only; an existing file is not changed.
 
-    SQLite gives its -wal and -shm files the mode and, if root opens them, the owner of this file.
+    SQLite gives its -wal and -shm files the mode of this file, and if root opens it, also its owner.
 
     Raises:
         Unavailable: `store-unavailable`.
@@ -143,6 +143,6 @@ def make_file(path: Path) -> None:
     except OSError as error:
         raise Unavailable(
             "store-unavailable",
-            f"the database cannot be made: {error.strerror}",
-            hint="look at the file's directory: does it exist, and may this user write there?",
+            f"the database file {path} cannot be made: {error.strerror}",
+            hint="check that the directory exists, and that this user may write there",
         ) from error

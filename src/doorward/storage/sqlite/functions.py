@@ -1,4 +1,4 @@
-"""Functions of SQL that SQLite has under another name; imported by what compiles statements for it."""
+"""SQL functions that have another name in SQLite; imported before statements are compiled for it."""
 
 from __future__ import annotations
 

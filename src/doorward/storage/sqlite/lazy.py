@@ -1,4 +1,4 @@
-"""What needs SQLAlchemy's Core, imported when it is first used (docs/design/0049, 0060)."""
+"""Modules that need SQLAlchemy Core, imported on first use (docs/design/0049, 0060)."""
 
 from __future__ import annotations
 

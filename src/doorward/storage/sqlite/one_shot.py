@@ -1,8 +1,8 @@
-"""The database of a process that lives for one command: one transaction after another, no pools, no Core.
+"""The database of a process of one command: one transaction after another, no pools, no Core.
 
-Not here: the database of the roles (`database`), the file (`file`), whose turn it is (`write_lock`).
-It obeys the same queue, the same durability and the same schema check. Loading SQLAlchemy takes longer than
-most commands: it is loaded here only if a statement of Core is run (`DriverConnection.core`).
+Not here: the database of the roles (`database`), the file (`file`), the lock between processes (`write_lock`).
+The lock, the durability and the schema check are the same as there. Loading SQLAlchemy takes longer than most
+commands, so it is loaded only if a Core statement is run (`DriverConnection.core`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OneShotDatabase(DatabaseFile):
 
     Args:
         path: the file.
-        busy_timeout: how long a transaction waits for its turn.
+        busy_timeout: how long a transaction waits for the lock.
     """
 
     def __init__(self, path: Path, *, busy_timeout: timedelta = BUSY_TIMEOUT) -> None:
@@ -60,10 +60,10 @@ class OneShotDatabase(DatabaseFile):
 
     @contextmanager
     def write(self, *, traffic: bool = False) -> Iterator[DriverConnection]:
-        """Open a change: durable when the block has ended, undone on any exception.
+        """Open a change: durable when the block has ended, rolled back on any exception.
 
         Args:
-            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
+            traffic: refuse the change (`store-full`) if it would use the space that is reserved for withdrawals.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`.
@@ -84,19 +84,19 @@ class OneShotDatabase(DatabaseFile):
                 yield connection
                 driver.execute("COMMIT")
             except BaseException:
-                _end(driver, "ROLLBACK")  # also of a commit that was refused
+                _end(driver, "ROLLBACK")  # also after a refused commit
                 raise
             finally:
                 connection.forget_core()
         self.reserve.hold()
 
     def maintain(self) -> bool:
-        """Add to the pages that are kept for withdrawals; return whether more are missing."""
+        """Add pages to the reserve for withdrawals; return whether more are missing."""
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.driver)
 
     def close(self) -> None:
-        """Close every connection; the last one of all processes folds the write-ahead log into the file."""
+        """Close every connection; if it is the last of all processes, SQLite moves the write-ahead log into the file."""
         for one in (*self._readers, *([self._writer] if self._writer else [])):
             one.close()
         self._readers, self._writer = [], None
@@ -104,7 +104,7 @@ class OneShotDatabase(DatabaseFile):
 
 
 def _end(driver: sqlite3.Connection, how: str) -> None:
-    if driver.in_transaction:  # SQLite ends some on its own
+    if driver.in_transaction:  # after some errors SQLite itself ends the transaction
         with suppress(sqlite3.Error):
             driver.execute(how)
 

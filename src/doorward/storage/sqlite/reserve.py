@@ -1,16 +1,16 @@
-"""Room for withdrawals on a disk that is full: what is held while there is room, and who may use it.
+"""Disk space that is reserved for withdrawals of access, for the time when the disk is full.
 
-Not here: transactions (`database`). `suspend`, `revoke`, a hold, a change of a group or of the policy must
-succeed when nothing else can be written, otherwise a full disk would keep everyone in. Five things see to it:
+Not here: transactions (`database`). `suspend`, `revoke`, a hold, and a change of a group or of the policy must
+succeed when nothing else can be written. Otherwise access could not be withdrawn on a full disk. Five measures:
 
-    1. traffic stops early: what connections and requests cause is refused while less than `low` is free;
-    2. blocks of the write-ahead log are held, so that a commit needs no new ones: SQLite begins the log
-       again after each checkpoint and goes on in the same blocks;
-    3. blocks behind the end of the database file are held for the checkpoint that is still to come;
-    4. rows of filler hold pages inside the file: a withdrawal that finds the disk full deletes one;
-    5. a file of ballast is deleted if a process opens the database on a full disk: with no other
-       process running, SQLite has to make its log first.
-If a file system cannot hold blocks (fallocate), 1, 4 and 5 remain.
+    1. traffic stops early: writes that connections and requests cause are refused while less than `LOW_BYTES` is free
+    2. blocks of the write-ahead log are preallocated, so that a commit needs no new ones: after each checkpoint SQLite
+       writes the log from its beginning, into the same blocks
+    3. blocks behind the end of the database file are preallocated for the next checkpoint
+    4. filler rows occupy pages inside the file; a withdrawal on a full disk deletes one row
+    5. a ballast file is deleted if a process opens the database on a full disk, because SQLite must make its log
+       if no other process has the database open
+If a file system cannot preallocate blocks (fallocate), 1, 4 and 5 remain.
 
 Standard: fallocate(2); https://www.sqlite.org/walformat.html, section 2.3.
 """
@@ -28,17 +28,17 @@ from typing import Any
 from doorward.core.errors import Unavailable
 
 LOW_BYTES = 64 * 1024 * 1024
-"""If less is free, traffic is refused; on a small disk, an eighth of it."""
+"""If less is free, traffic is refused; on a small disk the limit is an eighth of the disk."""
 HELD_BYTES = 8 * 1024 * 1024
-"""Held blocks of the write-ahead log: twice what is written before SQLite's own checkpoint."""
+"""Preallocated blocks of the write-ahead log: twice the size at which SQLite makes a checkpoint."""
 FILLER_ROWS, FILLER_BYTES = 8, 512 * 1024
-"""Pages inside the file: some hundred withdrawals, of two or three new pages each."""
+"""Reserved pages inside the file: some hundred withdrawals, of two or three new pages each."""
 BALLAST_BYTES = 2 * 1024 * 1024
-"""SQLite's shared memory, its log with the pages of one change, and lists of revocation."""
+"""Enough for SQLite's shared memory, its log with the pages of one change, and the CRLs."""
 NOTHING_FREE_BYTES = 2 * 1024 * 1024
-"""If less is free the file may not be able to grow: pages come from the filler."""
+"""If less is free, the file may be unable to grow, and pages come from the filler rows."""
 LEAST_PAGES = 64
-"""Free pages inside the file that one withdrawal must find."""
+"""Free pages inside the file that one withdrawal may need."""
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 _HOLD_SECONDS = 1.0
@@ -46,7 +46,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class DiskReserve:
-    """The room beside and inside one database file. Safe to share between threads.
+    """The reserve beside and inside one database file. Safe to share between threads.
 
     Args:
         database: the SQLite file.
@@ -60,12 +60,12 @@ class DiskReserve:
         self._held_at = -_HOLD_SECONDS
 
     def is_low(self) -> bool:
-        """Return whether so little is free that traffic is refused; False if that cannot be known."""
+        """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
         free, total = _space(self._database.parent)
         return free < _low(total)
 
     def check_traffic(self) -> None:
-        """Refuse what traffic causes while the room is needed for withdrawals.
+        """Refuse a write of traffic if the remaining space is reserved for withdrawals.
 
         Raises:
             Unavailable: `store-full`.
@@ -73,12 +73,12 @@ class DiskReserve:
         if self.is_low():
             raise Unavailable(
                 "store-full",
-                "the database has no room left, apart from what is kept for withdrawals",
-                hint="make room on the file system of the data directory; nothing was half-written",
+                "the disk of the database is full, except for the space that is reserved for withdrawals",
+                hint="free space on the file system of the data directory; nothing of the change was stored",
             )
 
     def hold(self) -> None:
-        """Hold blocks of both files, at most once a second; a failure here does not fail the change."""
+        """Preallocate blocks of both files, at most once a second; an error here does not fail the change."""
         with self._lock:
             if time.monotonic() - self._held_at < _HOLD_SECONDS:
                 return
@@ -86,18 +86,18 @@ class DiskReserve:
         free, total = _space(self._database.parent)
         held = min(HELD_BYTES, total // 16)
         if free < _low(total) + held:
-            return  # what was held before stays held
+            return  # blocks that were preallocated before stay so
         files = {str(self._database): held // 2, str(self._log): held}
         with suppress(OSError):
             for one in Path("/proc/self/fd").iterdir():
-                # SQLite's own descriptors: closing another one would drop its locks.
+                # Use SQLite's own descriptors: closing another one would release SQLite's locks.
                 with suppress(OSError):
                     _hold(one, files)
 
     def drop_ballast(self) -> None:
-        """Before the database is opened: make room for SQLite's own files if there is none.
+        """Before the database is opened: delete the ballast if SQLite has no space for its own files.
 
-        If the log is there already, another connection has made them.
+        If the log exists, another connection has made these files already.
         """
         if self._log.exists():
             return
@@ -106,17 +106,17 @@ class DiskReserve:
                 self._ballast.unlink()
 
     def make_room(self, driver: Any) -> None:
-        """Inside a withdrawal's transaction: give pages of the filler to it if the file cannot grow."""
+        """Within the transaction of a withdrawal: free pages of the filler if the file cannot grow."""
         if _space(self._database.parent)[0] >= NOTHING_FREE_BYTES:
             return
         if int(driver.execute("PRAGMA freelist_count").fetchone()[0]) < LEAST_PAGES and _has_filler(driver):
             driver.execute("DELETE FROM reserve WHERE id = (SELECT max(id) FROM reserve)")
 
     def refill(self, driver: Any) -> bool:
-        """Inside a transaction: add one row of filler if one is missing and there is room.
+        """Within a transaction: add one filler row if one is missing and there is space.
 
         Returns:
-            Whether more are missing.
+            Whether more rows are missing.
         """
         free, total = _space(self._database.parent)
         missing = FILLER_ROWS - int(driver.execute("SELECT count(*) FROM reserve").fetchone()[0])
@@ -130,7 +130,7 @@ class DiskReserve:
     def _lay_ballast(self, length: int) -> None:
         if self._ballast.exists():
             return
-        with suppress(OSError):  # the next time
+        with suppress(OSError):  # the next call tries again
             descriptor = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, length)
@@ -143,7 +143,7 @@ def _low(total: int) -> int:
 
 
 def _space(folder: Path) -> tuple[int, int]:
-    """Return the free bytes and all bytes of the file system."""
+    """Return the free bytes and the size of the file system."""
     try:
         found = os.statvfs(folder)
     except OSError:
@@ -166,4 +166,4 @@ def _hold(link: Path, files: dict[str, int]) -> None:
 
 def _has_filler(driver: Any) -> bool:
     found = driver.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserve' AND type = 'table'")
-    return found.fetchone() is not None  # not before the migration
+    return found.fetchone() is not None  # the table is missing before the migration

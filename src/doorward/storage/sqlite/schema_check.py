@@ -1,13 +1,13 @@
-"""Whether a database file has the schema of this program and nothing else: what was planted there is found.
+"""Checks that a database file has exactly the schema of this program, so that added objects are found.
 
-Not here: migrations (`schema_versions`), and what the rows say (`audit.verifying`).
+Not here: migrations (`schema_versions`), the content of the rows (`audit.verifying`).
 
-A trigger, a view in the place of a table, an index with a condition, a default, a generated column: each
-lets one write to the file change what every later statement does, such as to swallow the events of one
-person. So every object of `sqlite_schema` is compared with what the metadata makes, its text included;
-only the order of the lines within one statement is free, because migrations and metadata differ in it.
-The settings that a file keeps are compared too, and `find_damage` holds every index against its table:
-text that was put back by hand over other pages is found there.
+A trigger, a view instead of a table, an index with a condition, a default, a generated column: with one of these, a
+single write to the file changes the effect of every later statement, for example it discards the events of one person.
+So every object of `sqlite_schema` is compared with the object that the metadata makes, including its text. Only the
+order of the lines within one statement is ignored, because migrations and metadata differ in it. The settings that
+the file stores are compared too. `find_damage` compares every index with its table, so that it finds a schema text
+that was restored by hand but does not match the pages.
 
 Standard: https://www.sqlite.org/schematab.html, /pragma.html#pragma_integrity_check.
 """
@@ -28,7 +28,7 @@ from doorward.storage.schema import metadata
 from doorward.storage.sqlite.schema_digest import KEPT, Content, read_objects, read_settings
 
 MOST_NAMED = 5
-"""Damages that are named; one is enough to stop."""
+"""Damaged places that an error names at most."""
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
     "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
@@ -36,11 +36,11 @@ _VERSION_TABLE = (
 
 
 def find_schema_faults(connection: Any) -> list[str]:
-    """Return what differs from the schema of this program, a phrase each; a name is shown as SQLite quotes it."""
+    """Return how the schema differs from the schema of this program, a phrase for each object, with quoted names."""
     driver = driver_of(connection)
     faults = compare_objects(read_objects(driver), expected_objects())
     faults += [
-        f"setting {setting!r} is {present!r} and not {KEPT[setting]!r}"
+        f"setting {setting!r} is {present!r}, but it must be {KEPT[setting]!r}"
         for setting, present in read_settings(driver).items()
         if present != KEPT[setting]
     ]
@@ -48,7 +48,7 @@ def find_schema_faults(connection: Any) -> list[str]:
 
 
 def find_damage(connection: Any) -> list[str]:
-    """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
+    """Return the damage that SQLite finds in the pages of the file; it reads all of them."""
     driver = driver_of(connection)
     rows = [str(text) for (text,) in driver.execute(f"PRAGMA integrity_check({MOST_NAMED})")]
     return [] if rows == ["ok"] else rows

@@ -1,8 +1,8 @@
-"""Whether a database file has the schema of this program, told by one digest: no command loads Core for it.
+"""Checks by one digest that a database file has the schema of this program, so that no command loads Core for it.
 
-Not here: naming what differs (`schema_check`, which compares object by object with the metadata). Both look at the
-same facts: every object of `sqlite_schema` with its text, and the settings that a file keeps. A unit test holds
-`SCHEMA_SHA256` to the metadata, and says the new value after a migration was added.
+Not here: naming the differences (`schema_check`, which compares each object with the metadata). Both use the
+same facts: every object of `sqlite_schema` with its text, and the settings that the file stores. A unit test compares
+`SCHEMA_SHA256` with the metadata, and prints the new value after a migration was added.
 
 Standard: https://www.sqlite.org/schematab.html.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from doorward.storage.backend import SchemaObject
 
 SCHEMA_SHA256 = "50d64ed44ba68b0d659dc4b16fb85e3975a2920a3f64167f9e43c3df3ac4f57a"
-"""Of the schema of this version."""
+"""The digest of this version's schema."""
 
 KEPT: dict[str, Any] = {
     "application_id": 0,
@@ -25,10 +25,10 @@ KEPT: dict[str, Any] = {
     "encoding": "UTF-8",
     "default_cache_size": -2000,
 }
-"""Settings that a file keeps for every program that opens it, and what a file of ours has."""
+"""Settings that a file stores for every program that opens it, with the values of our files."""
 
 Content = tuple[str, tuple[str, ...]]
-"""The table that it belongs to, and the lines of its text in an order of their own."""
+"""The table of an object, and the sorted lines of its text."""
 
 _ALL = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 
@@ -41,7 +41,7 @@ def read_objects(driver: sqlite3.Connection) -> dict[SchemaObject, Content]:
 
 
 def read_settings(driver: sqlite3.Connection) -> dict[str, Any]:
-    """Return the settings that the file keeps, those of `KEPT`."""
+    """Return the settings of `KEPT` that the file has."""
     return {setting: driver.execute(f"PRAGMA {setting}").fetchone()[0] for setting in KEPT}
 
 
@@ -60,5 +60,5 @@ def has_this_schema(driver: sqlite3.Connection) -> bool:
 
 
 def _parts(sql: object) -> tuple[str, ...]:
-    """Return the lines of a statement in an order of their own, without the comma that stands between them."""
+    """Return the sorted lines of a statement, without the commas between them."""
     return tuple(sorted(line.strip().removesuffix(",") for line in str(sql or "").split("\n")))

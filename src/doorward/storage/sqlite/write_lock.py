@@ -1,15 +1,14 @@
-"""Whose turn it is to write: a fair queue between the processes that share one SQLite file.
+"""A fair write lock between the processes that share one SQLite file.
 
-Not here: threads of one process (they wait for its one write connection), and safety: SQLite's own
-lock alone decides who may write. That lock is polled, up to 100 ms apart, and whoever writes without
-a pause nearly always wins it again: a revocation would starve while a stampede of decisions is
-recorded. So writers first pass two locks, as through a turnstile:
+Not here: threads of one process (they wait for its one write connection). This lock is for fairness only; SQLite's own
+lock alone protects the file. SQLite polls its lock at intervals of up to 100 ms, so a process that writes without a
+pause nearly always gets it again, and a revocation would wait while many decisions are recorded. So a writer first
+takes two locks:
 
     1. `next`   one waiter holds it while it waits for `now`
-    2. `now`    the writer holds it; a writer that comes back finds `next` taken and stands behind
+    2. `now`    the writer holds it; a writer that comes back finds `next` held, and waits behind the waiter
 
-Both are flock(2) on files beside the database, so that the end of a process, however sudden, frees
-them. Standard: flock(2).
+Both are flock(2) on files beside the database, so the kernel releases them if a process is killed. Standard: flock(2).
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from pathlib import Path
 from doorward.core.errors import Unavailable
 
 _PAUSE_SECONDS = 0.0005
-"""Between two looks at a lock: a waiter is let in this much late at most, and uses 2 % of a core."""
+"""Pause between two tries to take a lock: a waiter is at most this late, and uses 2 % of a core."""
 
 
 class WriteLock:
-    """The queue of one database, seen from one process; one thread at a time.
+    """The lock of one database in one process; one thread at a time uses it.
 
     Args:
-        database: the SQLite file; the locks lie beside it and belong to its owner.
+        database: the SQLite file; the lock files lie beside it and belong to its owner.
     """
 
     def __init__(self, database: Path) -> None:
@@ -42,10 +41,10 @@ class WriteLock:
 
     @contextmanager
     def held(self, timeout: timedelta) -> Iterator[None]:
-        """Hold the turn for as long as the block runs.
+        """Hold the lock as long as the block runs.
 
         Raises:
-            Unavailable: `store-busy` where it did not come in time; `store-missing`, `store-read-only`.
+            Unavailable: `store-busy` after the timeout; `store-missing`, `store-read-only`.
         """
         following, now = self._opened()
         deadline = time.monotonic() + timeout.total_seconds()
@@ -60,7 +59,7 @@ class WriteLock:
             fcntl.flock(now, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the files; the next turn opens them again."""
+        """Close the files; the next use opens them again."""
         if self._files is not None:
             for descriptor in self._files:
                 os.close(descriptor)
@@ -73,8 +72,8 @@ class WriteLock:
             except OSError as error:
                 raise Unavailable(
                     "store-missing",
-                    "there is no database that this user can open",
-                    hint="run `doorward init`, or name the right directory with --data or DOORWARD_DATA",
+                    f"the database file {self._database} is missing, or this user cannot open it",
+                    hint="name the right directory with --data or DOORWARD_DATA; for a new installation run `doorward init`",
                 ) from error
             following = self._open("next", owner)
             try:
@@ -88,21 +87,23 @@ class WriteLock:
         path = self._database.with_name(f"{self._database.name}-{name}")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            if os.geteuid() == 0:  # as SQLite does with its own files, or the owner were shut out
+            if (
+                os.geteuid() == 0
+            ):  # as SQLite does with its own files; otherwise the owner could not open them
                 _give(descriptor, owner, path)
         except OSError as error:
             raise Unavailable(
                 "store-read-only",
-                f"the directory of the database cannot be written: {error.strerror}",
-                hint="is the file system mounted read-only, or does the file belong to another user?",
+                f"the lock file {path} of the database cannot be opened: {error.strerror}",
+                hint="check that the file system is not mounted read-only, and that the file belongs to this user",
             ) from error
         return descriptor
 
 
 def _give(descriptor: int, owner: os.stat_result, path: Path) -> None:
-    """Give a file that root just made to the database's owner; nothing else is ever given away.
+    """Give a file that root has just made to the owner of the database; refuse to give away any other file.
 
-    The owner of the folder may have put another name of one of root's own files there.
+    The owner of the folder may have made a hard link to one of root's files there.
     """
     found = os.fstat(descriptor)
     if found.st_uid == owner.st_uid:
@@ -112,7 +113,7 @@ def _give(descriptor: int, owner: os.stat_result, path: Path) -> None:
         raise Unavailable(
             "store-foreign",
             f"database lock file {path} belongs to another user",
-            hint="find out which program made it, then remove it; Doorward makes an empty one",
+            hint="find out which program made it, then remove it; Doorward makes a new one",
         )
     os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
@@ -125,8 +126,8 @@ def _wait(descriptor: int, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 raise Unavailable(
                     "store-busy",
-                    "the database is busy with somebody else's change",
-                    hint="try again; if it stays so, look for a process that hangs in the middle of a change",
+                    "another thread or process holds the write lock of the database",
+                    hint="try again; if the error stays, look for a Doorward process that hangs",
                 ) from None
             time.sleep(_PAUSE_SECONDS)
         else:
