@@ -60,7 +60,10 @@ def test_status_says_which_and_why(door: Doorway) -> None:
     assert "no such socket" in silent["tcp3"]
     parts = {one.name: one for one in examine(door.installation, datetime.now(UTC))}
     assert "dead" in parts["application"].text or "tcp" in parts["application"].text
-    assert any("unread leads nowhere" in one and "no such file" in one for one in parts["gateway"].trouble)
+    assert any(
+        "unread cannot reach its upstream" in one and "no such file" in one
+        for one in parts["gateway"].trouble
+    )
 
 
 @pytest.mark.parametrize("scheme", ["unix", "tcp+unix"])

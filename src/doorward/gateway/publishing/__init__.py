@@ -1,1 +1,1 @@
-"""A revision becomes configuration of Envoy: prepared, checked, written, confirmed."""
+"""Publishing: a revision of the policy becomes Envoy's configuration: compiled, checked, written, confirmed."""

@@ -1,6 +1,6 @@
-"""From one policy snapshot and the certificates that are there to the resources that Envoy is given.
+"""Compiling one policy snapshot and the available certificates into the resources for Envoy.
 
-Not here: waiting for certificates and publishing (transition), and what a plan and its resources are (enforcement).
+Not here: waiting for certificates and publishing (transition), and the plan and its resources (enforcement).
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from doorward.stores.policy_snapshot import PolicySnapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What is to be published.
+    """A compiled policy snapshot, ready to be published.
 
     Args:
-        snapshot: by which policy.
-        seq: as of which number of the change sequence.
-        resources: what Envoy is given.
-        chains: how many doors there are, the enrolment door included.
-        trusts: how many of them have authorities of their own.
-        aliases: id of a rule to the tokens that count as holding it.
-        certificates: those of the doors.
-        purposes: what has or waits for a certificate.
-        missing: purpose to hosts, of those that wait.
+        snapshot: the policy.
+        seq: the number of the change sequence at which it was read.
+        resources: the resources for Envoy.
+        chains: the number of doors, the enrolment door included.
+        trusts: how many of them have their own list of authorities.
+        aliases: id of a rule to the tokens that Envoy accepts in its place.
+        certificates: the server certificates of the doors.
+        purposes: all purposes that have a certificate or wait for one.
+        missing: purpose to hosts without a certificate, for purposes that wait.
     """
 
     snapshot: PolicySnapshot
@@ -78,11 +78,11 @@ def compile_snapshot(
 
     Args:
         snapshot: the policy.
-        seq: the number in the change sequence as of which it is read.
+        seq: the number of the change sequence at which it was read.
         settings: listeners, sockets, limits.
-        ready: purpose to its certificate; a door without one is left out.
-        aliases: id of a rule to the tokens that count as holding it.
-        upstreams: the files of upstreams that speak TLS, and which upstreams lead nowhere.
+        ready: purpose to its certificate; a door without a certificate is left out.
+        aliases: id of a rule to the tokens that Envoy accepts in its place.
+        upstreams: the files of upstreams with TLS, and the upstreams that cannot be used.
         xds: the folder that this Envoy watches.
         epoch: the number of this run of Envoy.
     """
@@ -143,14 +143,14 @@ def _enrolment_doors(
 
 
 def settings_hosts(snapshot: PolicySnapshot, settings: DoorSettings) -> dict[str, tuple[str, ...]]:
-    """Return the hosts that each purpose needs a certificate of our own authority for, by a gateway's settings."""
+    """Return, by a gateway's settings, the hosts of each purpose that need a certificate of our own authority."""
     return wanted_hosts(snapshot, "" if settings.portal_files else settings.portal_host)
 
 
 def _portal(
     snapshot: PolicySnapshot, settings: DoorSettings, certificate: ServerCertificate | None
 ) -> PortalDoor | None:
-    """Return the portal's door; None if there is no certificate for it, or if an application has its host."""
+    """Return the portal's door; None if it has no certificate, or if an application has its host."""
     host = settings.portal_host
     taken = {
         enrolment_host(snapshot.trust_domain),
@@ -171,7 +171,7 @@ def _portal(
 
 
 def _sessions(snapshot: PolicySnapshot, settings: DoorSettings) -> SessionPlan | None:
-    """Return what is known of sessions; None where there is no portal that could show a factor."""
+    """Return the plan of sessions; None if there is no portal where a person could show a second factor."""
     if not (settings.portal_origin and settings.sessions_socket):
         return None
     return SessionPlan(

@@ -1,4 +1,4 @@
-"""What Envoy is told by one policy snapshot: the trust of each door, the hosts of each certificate, the ids of rules.
+"""Parts of Envoy's configuration by a policy snapshot: the trust of each door, the hosts of certificates, ids of rules.
 
 Not here: the snapshot (`stores.policy_snapshot`), compiling and publishing it (transition).
 """
@@ -23,11 +23,11 @@ from doorward.stores.policy_snapshot import PolicySnapshot, document_of
 from doorward.stores.protocols import Stores
 
 ENROL_PURPOSE = "enrol"
-"""What the certificate of the enrolment host is ordered for; those of applications are for their ids."""
+"""The purpose of the enrolment host's certificate; the purpose of an application's certificate is its id."""
 
 
 def configuration_of(snapshot: PolicySnapshot) -> Configuration:
-    """Return what makes a snapshot the same for Envoy as another: the document, and the authorities of each door."""
+    """Return what distinguishes the configuration of a snapshot: its revision, and the authorities of each door."""
     authorities = _authorities(snapshot)
     return Configuration(
         revision=snapshot.revision,
@@ -38,11 +38,11 @@ def configuration_of(snapshot: PolicySnapshot) -> Configuration:
 
 
 def former_snapshot(stores: Stores, newest: PolicySnapshot, former: Configuration) -> PolicySnapshot | None:
-    """Return what of an older configuration may be in force beside the newest; None if it is no older one.
+    """Return the part of an older configuration that may be in force in place of the newest; None if it is not older.
 
-    Applications that the newest document does not know any more are left out: their doors close. So are
-    those that trust other authorities by now: the older ones are not there any more, and a door with the
-    newer ones would be the newest configuration again.
+    Applications that are no longer in the newest document are left out: their doors close. Applications that trust
+    other authorities now are left out, too: the older authorities are no longer stored, and a door with the newer
+    ones would be the newest configuration again.
     """
     if former.revision > newest.revision or former == configuration_of(newest):
         return None
@@ -69,10 +69,10 @@ def own_trust(snapshot: PolicySnapshot) -> tuple[str, ...]:
 
 
 def partner_trusts(snapshot: PolicySnapshot) -> dict[str, DoorTrust]:
-    """Return the trust of each application that hears more than our own authority, by its name.
+    """Return the trust of each application that trusts partners, by the application's name.
 
-    A door that has lost all of its partners is not in it: Envoy verifies its chain by our own authorities, and
-    the authorizer admits those only if the document says so.
+    A door that has lost all of its partners is left out: Envoy then verifies certificates by our own authorities, and
+    the authorizer admits them only if the document trusts our own authority there.
     """
     authorities = _authorities(snapshot)
     found = {}
@@ -88,7 +88,7 @@ def partner_trusts(snapshot: PolicySnapshot) -> dict[str, DoorTrust]:
 
 
 def ids_of_rules(snapshot: PolicySnapshot) -> dict[str, frozenset[str]]:
-    """Return the ids that the rules of each application ask for, by the id of the application."""
+    """Return the ids of the rules of each application, by the application's id."""
     return {one: rule_ids(app, TENANT, one) for one, app in snapshot.policies.items()}
 
 
@@ -101,11 +101,11 @@ def portal_trust(snapshot: PolicySnapshot) -> DoorTrust:
 
 
 def wanted_hosts(snapshot: PolicySnapshot, portal_host: str = "") -> dict[str, tuple[str, ...]]:
-    """Return the hosts that each purpose needs a server certificate of our own authority for.
+    """Return the hosts of each purpose that need a server certificate of our own authority.
 
     Args:
         snapshot: the policy.
-        portal_host: the portal's; empty if there is none, or if it has a certificate of another authority.
+        portal_host: the portal's host; empty if there is no portal, or if another authority certifies it.
     """
     hosts = {ENROL_PURPOSE: (enrolment_host(snapshot.trust_domain),)}
     if portal_host:
@@ -114,7 +114,7 @@ def wanted_hosts(snapshot: PolicySnapshot, portal_host: str = "") -> dict[str, t
 
 
 def _authorities(snapshot: PolicySnapshot) -> Mapping[str, tuple[bytes, ...]]:
-    """Return the DER of each authority that a document may trust, by what it is called there."""
+    """Return the DER of the authorities that a document may trust, by their name in the document."""
     return {OWN_AUTHORITY: tuple(one.der for one in snapshot.issuers), **snapshot.partners}
 
 

@@ -1,17 +1,17 @@
-"""Which configuration Envoy dies of: what it was given, when, and how it ended.
+"""Which configuration makes Envoy crash: the configurations that it was given, when, and how it ended.
 
-Not here: starting Envoy (supervisor), and what is published instead (publishing). `--mode validate` finds
-what Envoy refuses; it does not find what makes Envoy crash once it runs. A configuration that did would be
-given to the next Envoy as well, and all doors would be shut for the sake of one.
+Not here: starting Envoy (supervisor), and the configuration that is published instead (transition). `--mode validate`
+finds a configuration that Envoy refuses, but not one that makes a running Envoy crash. Without this module such a
+configuration would be given to the next Envoy too, and one application would close all doors.
 
 The rules:
-1. an Envoy that crashes soon after it was given a configuration, or that starts and refuses a part of it,
-   blames that configuration, at once;
-2. one that does not start in time, or is killed from outside, may have other reasons (a busy machine, no
-   memory): the third time in a row blames the configuration;
-3. a configuration that ran well for long is never blamed: an attacker who can crash Envoy by a request would
-   otherwise decide which applications are closed;
-4. blame lasts as long as this process: a restart of the gateway tries the configuration again.
+1. if Envoy crashes soon after it was given a configuration, or starts and refuses a part of it, the configuration is
+   blamed at once;
+2. if Envoy does not start in time, or is killed from outside, there may be other causes (a busy machine, no
+   memory): the configuration is blamed at the third time in a row;
+3. a configuration that ran well for long is never blamed. Otherwise an attacker who can crash Envoy by a request
+   could decide which applications are closed;
+4. the blame lasts as long as this process: a restart of the gateway tries the configuration again.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from doorward.core.ports import Clock
 from doorward.gateway.publishing.last_published import Configuration
 
 SOON_SECONDS = 30.0
-"""A crash within this time of being given a configuration is blamed on it."""
+"""A crash within this time after Envoy was given a configuration is blamed on the configuration."""
 
 PROVEN_SECONDS = 600.0
-"""A configuration that ran for this time is not blamed any more."""
+"""A configuration that ran for this time is never blamed."""
 
 MOST_UNCLEAR = 3
-"""Ends that may have other reasons, in a row, before the configuration is blamed."""
+"""Ends in a row that may have other causes, before the configuration is blamed."""
 
 _CRASHES = frozenset(
     -one
@@ -47,7 +47,7 @@ _CRASHES = frozenset(
 
 
 class CrashHistory:
-    """What Envoy was given and how it took it; safe between threads."""
+    """The configurations that Envoy was given, and those that are blamed; safe between threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -59,7 +59,7 @@ class CrashHistory:
         self._blamed: dict[int, tuple[Configuration, str]] = {}
 
     def give(self, what: Configuration) -> None:
-        """Note that Envoy is about to be given this, or that a fresh Envoy starts with it."""
+        """Note that Envoy is about to be given this configuration, or that a new Envoy starts with it."""
         with self._lock:
             self._note_proven()
             if what != self._given:
@@ -67,23 +67,23 @@ class CrashHistory:
             self._given, self._since = what, self._clock.monotonic()
 
     def has(self, what: Configuration) -> bool:
-        """Return whether this is what Envoy was given last."""
+        """Return whether Envoy was given this configuration last."""
         with self._lock:
             return self._given == what
 
     @property
     def given(self) -> Configuration | None:
-        """What Envoy was given last; None before the first."""
+        """The configuration that Envoy was given last; None before the first."""
         with self._lock:
             return self._given
 
     def end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
-        """Note that Envoy ended, or was not taken for ready; return whether its configuration is blamed for it.
+        """Note that Envoy ended, or did not start properly; return whether its configuration is blamed for it.
 
         Args:
-            status: its exit status, or minus the signal; None if it did not come to run as it should.
-            words: what is known of the reason.
-            refused: whether Envoy said itself that it does not take what it was given.
+            status: its exit status, or minus the signal; None if it still runs but did not start properly.
+            words: the reason, as far as it is known.
+            refused: whether Envoy itself reported that it refuses the configuration.
         """
         with self._lock:
             self._note_proven()
@@ -101,7 +101,7 @@ class CrashHistory:
             return True
 
     def check(self, what: Configuration) -> None:
-        """Return unless Envoy is known to die of this.
+        """Return unless this configuration is blamed for an end of Envoy.
 
         Raises:
             ConfigurationError: `revision-ends-envoy`.
@@ -113,8 +113,8 @@ class CrashHistory:
                 [
                     Fault(
                         code="revision-ends-envoy",
-                        message=f"Envoy does not live with it: {words}",
-                        hint="mend what the revision changed and apply it; "
+                        message=f"Envoy ended with this configuration: {words}",
+                        hint="correct what this revision changed and apply it; "
                         "or restart the gateway, which tries it once more",
                     )
                 ]

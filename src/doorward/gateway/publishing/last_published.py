@@ -1,11 +1,11 @@
-"""What Envoy last had in force, kept over restarts: what a start falls back to.
+"""The configurations that Envoy last had in force, in a file: if the newest revision is refused, a start uses one of them.
 
-Not here: the documents themselves, which the database has. Nothing is let in on the word of this file:
-the gate compares what is published with what is judged by, application by application.
+Not here: the documents themselves, which the database has. No connection is admitted because of this file:
+for each application the gate compares the published policy with the policy of the judgement.
 
 One line for each configuration, newest first: the number of the revision, and for each application that
-trusts partners the digest of the authorities that its door was told. The file has more than one line
-because the newest may be what ends Envoy (`gateway.publishing.crash_history`).
+trusts partners the digest of the authorities of its door. The file has more than one line
+because the newest configuration may be the one that makes Envoy crash (`gateway.publishing.crash_history`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _log = structlog.get_logger("doorward.publishing")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What makes two configurations the same for Envoy.
+    """The identity of a configuration: two equal values are the same configuration for Envoy.
 
     Args:
         revision: number of the policy document.
-        trusts: application id to the SHA-256 of its authorities, of those that trust partners.
+        trusts: application id to the SHA-256 of its authorities, for applications that trust partners.
     """
 
     revision: int
@@ -43,18 +43,18 @@ class Configuration:
 
 
 class LastPublished:
-    """A few lines in one file of the gateway's own folder."""
+    """The file of the last configurations, in the gateway's own folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: tuple[Configuration, ...] | None = None
 
     def number(self) -> int | None:
-        """Return the revision that was last confirmed, None where nothing (readable) says so."""
+        """Return the revision that was last confirmed; None if none is noted or the file is unreadable."""
         return next((one.revision for one in self.history()), None)
 
     def history(self) -> tuple[Configuration, ...]:
-        """Return what was confirmed, newest first; what is not readable is left out."""
+        """Return the confirmed configurations, newest first; unreadable lines are left out."""
         try:
             with self._path.open("rb") as stream:
                 lines = stream.read(_LONGEST_BYTES).decode("ascii").splitlines()
@@ -64,7 +64,7 @@ class LastPublished:
         return tuple(one for one in found if one is not None)
 
     def note(self, now: Configuration) -> None:
-        """Keep one durably; if that fails, a later start has nothing, or less, to fall back to."""
+        """Store a configuration durably; if that fails, a later start has fewer configurations to fall back to."""
         known = self.history() if self._known is None else self._known
         if self._known is not None and known[:1] == (now,):
             return
@@ -73,7 +73,7 @@ class LastPublished:
             BALLAST.replace_file(self._path, "".join(map(_render, kept)).encode(), durable=True)
             self._known = kept
         except OSError as error:
-            _log.error("the published revision could not be noted", why=error.strerror)
+            _log.error("the published revision could not be written to its file", why=error.strerror)
 
 
 def _render(one: Configuration) -> str:

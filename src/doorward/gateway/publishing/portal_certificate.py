@@ -1,10 +1,10 @@
-"""The portal's server certificate from PEM files that the settings name, as an ACME client or an operator puts them there.
+"""The portal's server certificate from PEM files that the settings name; an ACME client or an operator writes them.
 
-Browsers refuse passkeys on a page whose certificate they do not trust, so a portal for people needs one of an authority
-that browsers know. The files are copied under the digest of their content before Envoy hears of them: a pair that
-changes under one path could be read half old, half new. A pair that cannot be used does not replace the one before,
-for as long as that is valid. If there is none the portal is shut, and the status says why: our own authority's
-certificate in its place would teach people to ignore warnings.
+Browsers refuse passkeys on a page with a certificate that they do not trust, so a portal for people needs a certificate
+of an authority that browsers know. The files are copied under the digest of their content before Envoy gets their
+path: if a pair changed under the same path, Envoy could read half of the old and half of the new pair. If a new pair
+cannot be used, the former pair is kept while it is valid. If there is no usable pair, the portal is shut and the status
+says why. A certificate of our own authority in its place would teach people to ignore browser warnings.
 
 Not here: certificates of our own authority (server_certificates).
 Standard: RFC 7468 (PEM), RFC 9525 section 6.3 (which hosts a certificate covers), RFC 5280 section 4.2.1.12 (serverAuth).
@@ -32,8 +32,9 @@ from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.verification.validity import has_begun, has_ended
 
 MOST_BYTES = 1 << 20
-_HINT = "replace portal_certificate and portal_key: they are read again by themselves"
-"""A chain of three with 4096-bit keys has 6 KiB."""
+"""A chain of three certificates with 4096-bit keys has 6 KiB."""
+
+_HINT = "replace portal_certificate and portal_key; the gateway reads them again by itself"
 
 Stamp = tuple[int, int, int] | None
 
@@ -41,11 +42,11 @@ _log = structlog.get_logger("doorward.certificates")
 
 
 class PortalCertificate:
-    """Reads the two files again and again; for one thread, but for `changed` and `trouble`.
+    """Reads the two files again and again; for one thread, except `changed` and `trouble`.
 
     Args:
         files: chain (leaf first) and key; None if our own authority certifies the portal.
-        host: the portal's.
+        host: the portal's host name.
         folder: where copies are kept; made if it is missing, mode 0700.
     """
 
@@ -63,15 +64,15 @@ class PortalCertificate:
         return self._files is not None
 
     def changed(self) -> bool:
-        """Return whether the files are others than when they were read last."""
+        """Return whether the files changed since they were read last."""
         return self._files is not None and self._stamps() != self._seen
 
     def trouble(self) -> str:
-        """Return what was wrong with the files when they were read last, in a sentence; empty if nothing was."""
+        """Return what was wrong with the files when they were read last, in a sentence; empty if all is well."""
         return self._said
 
     def read(self, now: datetime) -> ServerCertificate | None:
-        """Return the certificate to be shown from now on, None if there is none that can be."""
+        """Return the certificate to use from now on; None if there is no usable one."""
         if self._files is None:
             return None
         self._seen = self._stamps()
@@ -82,7 +83,7 @@ class PortalCertificate:
             kept = self._last
             if kept is not None and has_ended(kept[1], now):
                 kept = self._last = None
-            outcome = "the one before is shown" if kept else "the portal is shut"
+            outcome = "the former one stays in use" if kept else "the portal is shut"
             said = f"the portal's certificate cannot be used, and {outcome}: {_why(error)} ({_HINT})"
             if said != self._said:
                 _log.error("the portal's certificate cannot be used", why=_why(error), outcome=outcome)
@@ -94,7 +95,7 @@ class PortalCertificate:
         certificates = x509.load_pem_x509_certificates(chain)
         leaf = certificates[0]
         hosts = _check(leaf, key, self._host, now, chain_file)
-        # Only certificates: anything else in the file is not for Envoy.
+        # Only the certificates: Envoy must not get anything else from the file.
         pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
         digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
         place = self._folder / digest
@@ -112,7 +113,7 @@ class PortalCertificate:
         return found, leaf.not_valid_after_utc
 
     def _forget_all_but(self, digest: str) -> None:
-        """Keep the pair before this one: an Envoy that starts now may still be told of it."""
+        """Delete other copies, but keep the former pair: an Envoy that starts now may still get its path."""
         before = Path(self._last[0].key_path).parent.name if self._last is not None else ""
         for one in self._folder.iterdir():
             if one.name not in {digest, before}:
@@ -123,7 +124,7 @@ class PortalCertificate:
 
 
 def _check(leaf: x509.Certificate, key: bytes, host: str, now: datetime, file: Path) -> tuple[str, ...]:
-    """Return the DNS names of a certificate that may be shown for a host; raise ValueError with what is wrong."""
+    """Return the DNS names of a certificate that can be used for a host; raise ValueError with the fault otherwise."""
     public = load_pem_private_key(key, password=None).public_key()
     spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if public.public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
@@ -141,12 +142,12 @@ def _check(leaf: x509.Certificate, key: bytes, host: str, now: datetime, file: P
     with suppress(x509.ExtensionNotFound):
         purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-            raise ValueError(f"{file} is not for servers")
+            raise ValueError(f"{file} is not a server certificate: it lacks the purpose serverAuth")
     return names
 
 
 def _covers(name: str, host: str) -> bool:
-    """RFC 9525 section 6.3: a wildcard stands for the whole leftmost label, and for no more."""
+    """Return whether a name covers a host; a wildcard is the whole leftmost label (RFC 9525 section 6.3)."""
     return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
 
 

@@ -1,15 +1,14 @@
-"""The publisher: checks a configuration with the real Envoy, writes it, sees it in force, or rolls back.
+"""The publisher: checks a configuration with the real Envoy, writes it, waits until it is in force, or rolls back.
 
-Not here: what to publish (enforcement) and when (publishing). The steps:
+Not here: the content to publish (enforcement) and when to publish (transition). The steps:
 1. `envoy --mode validate` on the static rendering; a refusal changes nothing;
-2. write the files whose content changed, each by temporary file, fsync and rename (Envoy watches
-   for renames; a file written in place would be read half), what is referred to before what refers
-   to it: secrets, clusters, filters, routes, listeners; clusters that go away stay until nothing names them;
+2. write the files with changed content, each by temporary file and rename (Envoy watches for renames; it could read
+   a half-written file). A file is written before the files that refer to it: secrets, clusters, filters, routes,
+   listeners. Clusters that are removed stay until no route names them;
 3. wait, one discovery service after the other, until Envoy's own figures show each file in force;
-4. remove what nothing names any more;
-5. on a rejection or when time is over, put the former files back in reverse order.
-A running Envoy keeps its configuration whatever happens here: a rejected file leaves the old one
-in force.
+4. remove files and clusters that nothing names any more;
+5. if Envoy rejects a file or the time is over, put the former files back in reverse order.
+A running Envoy keeps its configuration in every case: if it rejects a file, the old one stays in force.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ CONFIRM_SECONDS = 2.0
 """How long Envoy may take for all files; 0.1 s is usual, and the authorizer holds answers for 3 s."""
 
 START_SECONDS = 10.0
-"""The same for an Envoy that has just started; it has all files when it calls itself ready."""
+"""The same for an Envoy that has just started; usually it has read all files when it reports that it is ready."""
 
 POLL_SECONDS = 0.002
 
 _WARMING = "listener_manager.total_listeners_warming"
-_MOST_NAMED = 50  # the expression goes into a URL, which Envoy takes up to 60 KiB
+_MOST_NAMED = 50  # the expression goes into a URL; Envoy accepts 60 KiB
 _MOST_TOLD = 5
 _REFUSALS = ("update_rejected", "update_failure")
 
 
 class Admin(Protocol):
-    """What the publisher asks of a running Envoy; `gateway.envoy.admin.AdminClient` has it."""
+    """The part of the admin interface that the publisher uses; `gateway.envoy.admin.AdminClient` has it."""
 
     def statistics(self, pattern: str = "") -> Mapping[str, int]:
         """Return counters and gauges whose name contains `pattern` (RE2)."""
@@ -64,7 +63,7 @@ class Admin(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What a publication did: the version in force, the files that changed, and how long it took."""
+    """The result of a publication: the version in force, the files that changed, and how long it took."""
 
     version: str
     changed: tuple[str, ...]
@@ -72,11 +71,11 @@ class Published:
 
 
 class XdsPublisher:
-    """Publishes into one folder; every method may be called from any thread, one works at a time.
+    """Publishes into one folder; every method may be called from any thread, and only one works at a time.
 
     Args:
         xds: the watched folder; the same as in the plans.
-        validator: asks the real Envoy whether it would take a configuration.
+        validator: asks the real Envoy whether it accepts a configuration.
         clock: for time limits.
         wait: sleeps so many seconds.
     """
@@ -95,7 +94,7 @@ class XdsPublisher:
         self._certain = True
 
     def count_new_watches(self, resources: Resources) -> tuple[int, int]:
-        """Return how many filter chains and how many secrets Envoy would make again: those that differ."""
+        """Return how many filter chains and how many secrets differ: Envoy would make them again."""
         secrets = [one for one in resources.files() if one.service is DiscoveryService.SDS]
         return (
             sum(one not in self._chains for one in _chains(resources)),
@@ -104,16 +103,16 @@ class XdsPublisher:
 
     @property
     def is_certain(self) -> bool:
-        """Whether what Envoy enforces is known: False after an exchange that it neither took nor took back."""
+        """Whether it is known what Envoy enforces: False after an exchange that was neither confirmed nor rolled back."""
         return self._certain
 
     def prepare(self, resources: Resources, *, node: str, folder: Path) -> Path:
         """Write everything for an Envoy that is about to start, its bootstrap included.
 
         Args:
-            resources: what it shall enforce.
+            resources: the resources that it must enforce.
             node: the gateway's name.
-            folder: the run's own folder: bootstrap and admin socket are put there.
+            folder: the folder of the run, for bootstrap and admin socket.
 
         Returns:
             The bootstrap's path.
@@ -138,22 +137,22 @@ class XdsPublisher:
         """Bring resources into force, or leave everything as it was.
 
         Args:
-            resources: what shall be enforced.
-            admin: of the running Envoy; None where none runs: then nothing can be confirmed, and the
+            resources: the resources that Envoy must enforce.
+            admin: of the running Envoy; None if none runs: then nothing can be confirmed, and the
                 next start reads the files.
 
         Returns:
-            What was done; no file is touched where nothing changed.
+            The result; no file is written if nothing changed.
 
         Raises:
             ConfigurationError: Envoy would refuse it (`envoy-refused-configuration`); nothing was written.
             Unavailable: it could not be checked or written (`envoy-check-failed`), or Envoy did not
-                take it, and the former configuration is in force again (`publication-rolled-back`).
+                accept it, and the former configuration is in force again (`publication-rolled-back`).
         """
         with self._lock:
             began = self._clock.monotonic()
             files = resources.files()
-            # Where it is not known what Envoy enforces, everything is written and confirmed again.
+            # If it is not known what Envoy enforces, everything is written and confirmed again.
             changed = [one for one in files if not self._certain or self._files.get(one.name) != one]
             gone = set(self._files) - {one.name for one in files}
             if changed or gone:
@@ -168,11 +167,11 @@ class XdsPublisher:
             )
 
     def await_start(self, admin: Admin) -> None:
-        """Return once a fresh Envoy has every file in force: it calls itself ready also if it refused some.
+        """Return once a new Envoy has every file in force: it reports that it is ready even if it refused some.
 
         Raises:
             ConfigurationError: `envoy-refused-configuration`.
-            Unavailable: `envoy-would-not-start` when time is over, or the admin interface does not answer.
+            Unavailable: `envoy-would-not-start` if the time is over, or the admin interface does not answer.
         """
         with self._lock:
             awaited = self._referred()
@@ -184,7 +183,7 @@ class XdsPublisher:
                 return
             refused = [one.name for one in awaited if _refused(one, {}, now)]
             if refused:
-                said = f"Envoy started and refused {', '.join(refused[:_MOST_TOLD])}; its own log says why"
+                said = f"Envoy started and refused {', '.join(refused[:_MOST_TOLD])}; the reason is in Envoy's own log"
                 raise ConfigurationError([Fault(code="envoy-refused-configuration", message=said)])
             if self._clock.monotonic() > limit:
                 raise Unavailable(
@@ -194,10 +193,10 @@ class XdsPublisher:
             self._wait(POLL_SECONDS)
 
     def repair(self, admin: Admin | None) -> tuple[str, ...]:
-        """Put back every file that is not what was published; return their names.
+        """Put back every file that differs from what was published; return their names.
 
-        Envoy refuses garbage, but takes a valid configuration from every process that can write the folder, and
-        would start on whatever lies there.
+        Envoy refuses an invalid file, but accepts a valid configuration from every process that can write the folder,
+        and it would start with the files that it finds there.
 
         Raises:
             Unavailable: a file could not be put back, or Envoy did not confirm it (`xds-not-repaired`).
@@ -210,7 +209,7 @@ class XdsPublisher:
                 if not self._exchange(batch, batch, admin, limit):
                     raise Unavailable(
                         "xds-not-repaired",
-                        "files that Envoy reads were altered, and it did not take them back",
+                        "files that Envoy reads were altered, and Envoy did not confirm the ones that were put back",
                     )
             return tuple(one.name for one in broken)
 
@@ -248,7 +247,7 @@ class XdsPublisher:
         return ""
 
     def _with_old_clusters(self, file: ResourceFile, resources: Resources) -> ResourceFile:
-        """Keep clusters that go away until no route names them: requests meanwhile would get 503."""
+        """Keep removed clusters until no route names them: otherwise requests would get 503 meanwhile."""
         if file.service is not DiscoveryService.CDS:
             return file
         names = {one["name"] for one in resources.clusters}
@@ -256,7 +255,7 @@ class XdsPublisher:
         return render_file(file.name, file.service, (*resources.clusters, *leaving)) if leaving else file
 
     def _roll_back(self, admin: Admin | None, fault: str) -> Unavailable:
-        """Put the remembered files back, referring ones first; return the error that says so."""
+        """Put the former files back, a file before those that it refers to; return the error to raise."""
         limit = self._clock.monotonic() + CONFIRM_SECONDS
         confirmed = True
         for service in reversed(DiscoveryService):
@@ -273,15 +272,17 @@ class XdsPublisher:
         elif all(self._folder.holds(one) for one in self._files.values()):
             outcome = "the former configuration is written, but not confirmed"
         else:
-            outcome = "the former files could not be put back; Envoy keeps what it has in memory"
+            outcome = (
+                "the former files could not be put back; Envoy keeps the configuration that it has in memory"
+            )
         return Unavailable(
             "publication-rolled-back",
             f"{fault}; {outcome}",
-            hint="it is tried again; Envoy's own log says why it refused",
+            hint="it is tried again; the reason of the refusal is in Envoy's own log",
         )
 
     def _referred(self) -> list[ResourceFile]:
-        """Return the files that Envoy reads: listeners, clusters, and what these name."""
+        """Return the files that Envoy reads: listeners, clusters, and the files that these name."""
         roots = [
             one for one in self._files.values() if one.service in (DiscoveryService.LDS, DiscoveryService.CDS)
         ]
@@ -301,7 +302,7 @@ class XdsPublisher:
         """Write files and wait until Envoy has the awaited ones in force.
 
         Returns:
-            False when it refuses one, or when time is over.
+            False if Envoy refuses one of them, or if the time is over.
         """
         if not batch and not awaited:
             return True
@@ -332,7 +333,7 @@ def _chains(resources: Resources) -> tuple[Resource, ...]:
 
 
 def _statistics_of(files: Sequence[ResourceFile]) -> str:
-    """Return an expression for the counters of these files; of all files where it would get too long."""
+    """Return an expression for the counters of these files; for all files if it would get too long."""
     prefixes = "|".join(re.escape(_prefix(one)) for one in files)
     names = f"({prefixes})" if len(files) <= _MOST_NAMED else ""
     return f"{names}\\.(version|{'|'.join(_REFUSALS)})$|{re.escape(_WARMING)}"
@@ -350,7 +351,7 @@ def _prefix(file: ResourceFile) -> str:
 
 
 def _filter_kind(name: str) -> str:
-    """Return what Envoy's figures call the kind of a filter: the sessions' is the one that is about requests."""
+    """Return the kind of a filter as in Envoy's statistics: only the session filter is an HTTP filter."""
     return "http_filter" if name == SESSION_FILTER else "network_filter"
 
 

@@ -1,6 +1,6 @@
-"""What is said about publications: why the newest is not in force, for `status`, the log and the record.
+"""Reporting about publications: why the newest policy is not in force, for `status`, the log and the record.
 
-Not here: publishing (publishing).
+Not here: publishing (transition).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _log = structlog.get_logger("doorward.publishing")
 
 
 class PublicationReport:
-    """Keeps the last trouble, and records what is news; safe between threads.
+    """Keeps the last trouble, and records it if it is new; safe between threads.
 
     Args:
         services: the use cases' ports.
         gateway_id: this gateway.
-        gate: knows what is in force.
+        gate: knows which policies are in force.
     """
 
     def __init__(self, services: Services, gateway_id: str, gate: PolicyGate) -> None:
@@ -44,28 +44,28 @@ class PublicationReport:
             return "; ".join(one for one in (self._trouble, self._shortage) if one)
 
     def well(self, lacking: str) -> None:
-        """Note that what is newest is in force, but for doors that lack a certificate (empty if none does)."""
+        """Note that the newest policy is in force, except doors that lack a certificate (empty if none does)."""
         with self._lock:
             self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
 
     def note_shortage(self, said: str) -> None:
-        """Note what will keep the next publication from being made; empty if nothing will."""
+        """Note why the next publication will be refused; empty if it will not."""
         with self._lock:
             self._shortage = said
 
     def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
-        """Say that a revision cannot be in force before something is mended, and why."""
+        """Report why a revision cannot come into force; somebody must correct something first."""
         closed = self._gate.closed(snapshot)
         named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
         self.failed(
             error,
-            f"revision {snapshot.revision} is refused, and what it changes admits no one new"
+            f"revision {snapshot.revision} is refused, and the applications that it changes admit no new connections"
             + (f" ({named})" if named else "")
-            + f"; the rest is as in revision {self._gate.revision}: {error.detail}",
+            + f"; the others are as in revision {self._gate.revision}: {error.detail}",
         )
 
     def failed(self, error: DoorwardError, said: str = "") -> None:
-        """Say that a publication failed, and record it if it is news; `said` is for `status`."""
+        """Report that a publication failed, and record it if that is new; `said` is for `status`."""
         said = said or error.detail
         _log.error(
             "the policy could not be published; the old one stays in force",
@@ -85,7 +85,7 @@ class PublicationReport:
             )
 
     def record(self, kind: EventType, data: Mapping[str, str | int]) -> None:
-        """Put an event of this gateway on record; if that fails, nothing is held up."""
+        """Record an event of this gateway; if that fails, log it and go on."""
         event = write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
         try:
             self._services.work.record([event])

@@ -1,7 +1,7 @@
-"""What asks for a publication: a change of the policy, a gain of live connections, a server certificate that came.
+"""Requests for a publication: because of a change of the policy, a gain of live connections, or a new server certificate.
 
-Not here: publishing (transition). What failed is not tried again before its pause: a policy that Envoy
-refuses would otherwise be tried as fast as this machine can.
+Not here: publishing (transition). A failed publication is not tried again before a pause: otherwise a policy that Envoy
+refuses would be tried without end at full speed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 
 
 class PublicationRequests:
-    """The requests that are open; safe between threads, and for one thread that publishes."""
+    """The open requests; safe between threads, with one thread that publishes."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -26,24 +26,24 @@ class PublicationRequests:
             self._condition.notify_all()
 
     def refresh(self) -> None:
-        """Ask for the aliases of connections that gained something; returns at once."""
+        """Ask for new aliases because connections gained permissions; returns at once."""
         with self._condition:
             self._gained = True
             self._condition.notify_all()
 
     def order_changed(self) -> None:
-        """Say that an order for a server certificate moved."""
+        """Note that an order for a server certificate changed."""
         with self._condition:
             self._certificates_moved = True
             self._condition.notify_all()
 
     def pending(self) -> int | None:
-        """Return the oldest change number that is asked for and not in force, None where all is."""
+        """Return the oldest change number that is requested and not in force; None if there is none."""
         with self._condition:
             return min(self._asked, default=None)
 
     def wake(self) -> None:
-        """Make the thread that waits look at its stop flag."""
+        """Make the thread that waits check its stop flag."""
         with self._condition:
             self._condition.notify_all()
 
@@ -53,24 +53,24 @@ class PublicationRequests:
             self._asked = tuple(one for one in self._asked if one > seq)
 
     def await_next(self, stop: threading.Event, seconds: float) -> None:
-        """Wait until something new is asked for, `stop` is set, or the time is over."""
+        """Wait until there is a new request, `stop` is set, or the time is over."""
         with self._condition:
             self._condition.wait_for(lambda: stop.is_set() or self.is_due(), seconds)
             self._certificates_moved = self._gained = False
             self._tried = max(self._asked, default=0)
 
     def await_order(self, seconds: float) -> None:
-        """Wait until an order moved, or the time is over."""
+        """Wait until an order changed, or the time is over."""
         with self._condition:
             self._condition.wait_for(lambda: self._certificates_moved, seconds)
             self._certificates_moved = False
 
     def pause(self, seconds: float) -> None:
-        """Wait, at most until anything is asked for."""
+        """Wait, at most until the next request."""
         with self._condition:
             self._condition.wait(seconds)
 
     def is_due(self) -> bool:
-        """Return whether something is asked for that was not tried yet."""
+        """Return whether there is a request that was not tried yet."""
         with self._condition:
             return self._certificates_moved or self._gained or max(self._asked, default=0) > self._tried

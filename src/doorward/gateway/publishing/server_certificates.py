@@ -1,12 +1,12 @@
-"""The gateway's own TLS server certificates: ordered, fetched, renewed before they end.
+"""The gateway's own TLS server certificates: ordered, fetched, renewed before they expire.
 
-Not here: issuing (the issuing side fills orders) and showing them to Envoy (publishing). The key of
-each certificate is made here and never leaves this machine. A pair is deleted only once nothing that
-is published names it: where the hosts of an application change, the old one serves those that it
-names until the new one is there. Every certificate has a folder of its
-own, named after its order, so that Envoy never reads half of an old pair and half of a new one. To Envoy
-all certificates of one purpose have one name: a renewed one is a new content of the same secret, which
-ends no connection, while another name would replace the filter chain:
+Not here: issuing (`serve` fills orders) and giving them to Envoy (transition). The key of
+each certificate is made here and never leaves this machine. A pair is deleted only once no published
+configuration names it: if the hosts of an application change, the old certificate serves its hosts until
+the new one is there. Every certificate has its own folder, named after its order, so that Envoy never reads
+half of an old pair and half of a new one. For Envoy all certificates of one purpose have the same name:
+a renewed certificate is new content of the same secret, which ends no connection. Another name would replace
+the filter chain:
 
     keys/server/<purpose>/<order id>/key.pem      made first
     keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
@@ -40,7 +40,7 @@ from doorward.stores.records import OrderState
 from doorward.stores.services import Services
 
 RETRY_SECONDS = 30.0
-"""After an order was refused; the hosts may have left the document in between."""
+"""Wait after an order was refused; the document may have lost the hosts meanwhile."""
 
 _RENEW_WITH_LEFT = 1 / 3
 _log = structlog.get_logger("doorward.certificates")
@@ -48,7 +48,7 @@ _log = structlog.get_logger("doorward.certificates")
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A chain and its key on disk: the hosts that it names, and its time."""
+    """A chain and its key on disk: the hosts of the certificate, and its dates."""
 
     folder: Path
     hosts: tuple[str, ...]
@@ -56,11 +56,11 @@ class _Pair:
     end: datetime
 
     def worth(self, wanted: tuple[str, ...]) -> tuple[bool, int, datetime]:
-        """Return what makes one pair better than another: just these hosts, more of them, a later end."""
+        """Return the sort key of pairs: exactly these hosts first, then more of them, then a later end."""
         return self.hosts == wanted, len(set(self.hosts).intersection(wanted)), self.end
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether it is time for the next one."""
+        """Return whether it is time to order the next one."""
         return self.end - now < (self.end - self.begin) * _RENEW_WITH_LEFT
 
 
@@ -69,7 +69,7 @@ class ServerCertificates:
 
     Args:
         services: the use cases' ports.
-        gateway_id: who orders.
+        gateway_id: the gateway that orders.
         folder: where keys and chains are kept, mode 0700.
     """
 
@@ -80,14 +80,14 @@ class ServerCertificates:
         self._retry_at: dict[str, float] = {}
 
     def ensure(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
-        """Return the usable certificate of each purpose; order what is missing or will end soon.
+        """Return the usable certificate of each purpose; order missing ones and those that expire soon.
 
         Args:
             wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
 
         Returns:
-            Only the purposes that have a certificate now, which may lack some of the hosts (`hosts` of the
-            certificate says which it has); the others follow when their order is filled.
+            Only the purposes that have a certificate now. It may lack some of the hosts (its `hosts` has those
+            that it covers); the others follow when their order is filled.
         """
         found = {
             purpose: self._ensure_one(purpose, tuple(sorted(hosts))) for purpose, hosts in wanted.items()
@@ -95,11 +95,11 @@ class ServerCertificates:
         return {purpose: one for purpose, one in found.items() if one is not None}
 
     def forget_others(self, purposes: Iterable[str], used: Iterable[ServerCertificate]) -> None:
-        """Delete keys and chains that nothing names any more.
+        """Delete keys and chains that no configuration names any more.
 
         Args:
-            purposes: those that are wanted; orders of theirs that are not filled yet stay.
-            used: the certificates of what is in force.
+            purposes: the wanted purposes; their orders that are not filled yet stay.
+            used: the certificates of the configuration in force.
         """
         kept, named = set(purposes), {Path(one.key_path).parent for one in used}
         for folder in self._folder.iterdir():
@@ -121,7 +121,7 @@ class ServerCertificates:
             leaf = _read_pair(folder)
             if leaf is None:
                 _log.error(
-                    "a server certificate or its key is damaged and is ordered anew", order=folder.name
+                    "a server certificate or its key is damaged; a new one is ordered", order=folder.name
                 )
                 shutil.rmtree(folder)
                 continue
@@ -145,7 +145,7 @@ class ServerCertificates:
         return sorted(path for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
 
     def _try_order(self, purpose: str, hosts: tuple[str, ...]) -> None:
-        """Order; what cannot be ordered now is tried again later, and a certificate that is there still serves."""
+        """Order a certificate; if that fails, try again later. A certificate that exists stays in use."""
         if self._services.clock.monotonic() < self._retry_at.get(purpose, 0.0):
             return
         try:
@@ -176,10 +176,12 @@ class ServerCertificates:
         except NotFound:
             shutil.rmtree(folder)
             return False
-        except DoorwardError as error:  # the store is away: the key must not be lost for that
+        except (
+            DoorwardError
+        ) as error:  # the database is unavailable: the key must not be deleted because of that
             _log.error("an order for a server certificate cannot be looked up", code=error.code)
             return False
-        if not (folder / "key.pem").exists():  # a crash came between the order and its key
+        if not (folder / "key.pem").exists():  # after a crash between placing the order and writing its key
             shutil.rmtree(folder)
             return False
         if status.order.state is OrderState.OPEN:
@@ -199,7 +201,7 @@ class ServerCertificates:
 def missing_hosts(
     wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the hosts of each purpose that no certificate names yet; a purpose without any is not in it."""
+    """Return the hosts of each purpose that no certificate covers yet; purposes without such hosts are left out."""
     lacking = {
         purpose: tuple(sorted(set(hosts).difference(ready[purpose].hosts if purpose in ready else ())))
         for purpose, hosts in sorted(wanted.items())
@@ -217,12 +219,12 @@ def no_certificate() -> Unavailable:
     return Unavailable(
         "no-server-certificate",
         "no server certificate was issued to this gateway",
-        hint="start `doorward serve` on the same data",
+        hint="start `doorward serve` with the same data directory or database",
     )
 
 
 def _read_pair(folder: Path) -> x509.Certificate | None:
-    """Return the leaf, None where the files are not a certificate and its own key."""
+    """Return the leaf; None if the files are not a certificate and its own key."""
     try:
         leaf = x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes())
         key = load_pem_private_key((folder / "key.pem").read_bytes(), password=None)

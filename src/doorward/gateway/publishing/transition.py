@@ -1,23 +1,24 @@
-"""Publishing: from the newest policy and the live connections to what Envoy enforces.
+"""Publishing the newest policy: Envoy gets it while live connections go on.
 
-Not here: compiling (enforcement), writing and confirming files (publisher). One thread does this,
+Not here: compiling (enforcement), writing and confirming files (publisher). This has its own thread,
 apart from the follower, so that a revocation never waits for Envoy.
 
 The steps of a publication (the order of `enforcement.transition`):
-1. read policy, applications and authorities as of one number of the change sequence, and wait until
-   the follower has acted on it: connections that lost something are gone, nobody is admitted by an
-   older judgement any more, and of every live connection it is known who it is now;
-2. have a server certificate for each door, and order those that are missing;
-3. end whoever holds an id of the new policy that it does not deserve;
-4. compile, with aliases for connections that lost nothing but whose ids changed;
+1. read policy, applications and authorities at one number of the change sequence, and wait until the follower has
+   acted on it. Then connections that lost permissions are gone, no older judgement is admitted any more, and the
+   present principal of every live connection is known;
+2. get a server certificate for each door, and order missing ones;
+3. end connections that hold an id of the new policy which they do not deserve;
+4. compile, with aliases for connections that lost nothing and whose ids changed;
 5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
-6. end those that cannot show an id which is new with this policy, although they deserve it. Who only
-   gained something is not ended: it is let through by an alias, or goes on without what it gained.
+6. end connections that deserve an id that is new with this policy but cannot show it. A connection that only gained
+   permissions is not ended: an alias lets it through, or it goes on without what it gained.
 
-A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
-newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
-outage at the next restart. It is the same with one that Envoy dies of (`gateway.publishing.crash_history`). New connections are judged by the newest revision throughout: the gate lets
-them in where both revisions say the same about their application, and nowhere else.
+If a revision is refused, the former one stays in force. An Envoy that starts meanwhile is given the newest revision
+if possible, and otherwise the one that was last confirmed: so a refused revision causes no outage at the next
+restart. The same holds for a revision that makes Envoy crash (`gateway.publishing.crash_history`). New connections
+are always judged by the newest revision: the gate admits them only if both revisions have the same policy for their
+application.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ from doorward.stores.services import Services
 PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.
 
-Usual are 0.1 s. New connections wait meanwhile, and the authorizer holds their answers for 3 s."""
+Usually they come within 0.1 s. New connections wait meanwhile: the authorizer holds their answers for 3 s."""
 
 FOLLOWER_SECONDS = 1.0
-"""How long the follower may need for what is to be published; some milliseconds are usual."""
+"""How long a publication waits for the follower to act on its changes; usually that takes some milliseconds."""
 
 DEADLY = "revision-ends-envoy"
 
@@ -102,13 +103,13 @@ class PolicyPublisher:
         ender: ends connections.
         certificates: the gateway's server certificates.
         gate: opened with each publication.
-        validator: asks the real Envoy whether it would take a configuration.
-        last_published: what a start falls back to.
-        admin: the admin interface of the running Envoy, None while none runs.
+        validator: asks the real Envoy whether it accepts a configuration.
+        last_published: the former configurations that a start falls back to.
+        admin: the admin interface of the running Envoy; None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
-        inotify_usage: how many inotify instances there are and who holds them.
-        upstreams: reads what the upstreams of a document need.
+        inotify_usage: how many inotify instances there may be, and how many are used.
+        upstreams: reads the files that the upstreams of a document need.
         portal: reads the portal's certificate, if the settings name its files.
     """
 
@@ -158,31 +159,31 @@ class PolicyPublisher:
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
 
-    # what others ask and say
+    # called by other parts
 
     def application_name(self, application_id: str) -> str:
         """Return the name of an application of the published policy."""
         return self._names[application_id]
 
     def trouble(self) -> str:
-        """Return why the newest policy is not in force, in a sentence; empty where it is."""
+        """Return why the newest policy is not in force, in a sentence; empty if all is well."""
         return self._report.trouble()
 
     def note_end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
-        """Note that Envoy ended by itself, or did not start; return whether it will be given something else.
+        """Note that Envoy ended by itself, or did not start; return whether it will get another configuration.
 
         Args:
             status: its exit status, or minus the signal; None if it did not end.
-            words: what is known of the reason.
-            refused: whether it said itself that it does not take what it was given.
+            words: the reason, as far as it is known.
+            refused: whether Envoy itself reported that it refuses the configuration.
         """
         return self._crashes.end(status, words, refused=refused)
 
     def verify(self, admin: Admin) -> None:
-        """Return once an Envoy that starts has everything in force that it was prepared with.
+        """Return once an Envoy that starts has its whole prepared configuration in force.
 
         Raises:
-            Unavailable: it refused something, or does not answer.
+            Unavailable: Envoy refused a part of it, or does not answer.
         """
         if self._publisher is not None:
             self._publisher.await_start(admin)
@@ -190,14 +191,14 @@ class PolicyPublisher:
     # the work
 
     def prepare(self, folder: Path, stop: threading.Event) -> Path:
-        """Make the files of a fresh Envoy in its own folder; return its bootstrap.
+        """Make the files of a new Envoy in its own folder; return its bootstrap.
 
-        They say what is newest, or where that is refused what was last confirmed. An Envoy that drains
-        keeps the files it has: connections that live on there lost nothing, and those that lose something
-        are cut, whatever its rules say. Waits for the first certificate.
+        They have the newest revision, or, if that is refused, the last confirmed one. An Envoy that drains
+        keeps its files: its connections lost nothing so far, and connections that lose permissions
+        are cut, whatever its rules are. Waits for the first certificate.
 
         Raises:
-            Unavailable: `no-server-certificate` where none came before `stop` was set.
+            Unavailable: `no-server-certificate` if none came before `stop` was set.
             ConfigurationError: the newest revision is refused, and there is none to fall back to.
         """
         with self._working:
@@ -211,7 +212,7 @@ class PolicyPublisher:
             return bootstrap
 
     def _prepare_former(self, why: ConfigurationError, folder: Path, stop: threading.Event) -> Path:
-        """The same with what was last confirmed; with the newest all the same if only Envoy's death speaks against it."""
+        """Prepare with the last confirmed configuration; if none is usable and the newest only made Envoy crash, with it."""
         newest, seq = self._newest()
         for one in self._last_published.history():
             with self._services.work.read() as stores:
@@ -256,7 +257,7 @@ class PolicyPublisher:
         return compiled, bootstrap
 
     def run(self, stop: threading.Event) -> None:
-        """Publish whenever something asks for it, until `stop` is set."""
+        """Publish after each request, until `stop` is set."""
         pause = CHECK_SECONDS
         while True:
             self.requests.await_next(stop, pause)
@@ -265,20 +266,22 @@ class PolicyPublisher:
             pause = self.step()
 
     def step(self) -> float:
-        """Publish what is newest; return how many seconds to wait where nothing asks for the next look."""
+        """Publish the newest policy; return after how many seconds to call this again without a request."""
         with self._working:
             try:
                 return self._publish()
             except DoorwardError as error:
                 self._report.failed(error)
-            except Exception:  # noqa: BLE001  the thread must live: the old configuration stays in force
-                _log.exception("publishing failed")
-                self._report.failed(Unavailable("internal-error", "publishing failed, and the log says how"))
+            except Exception:  # noqa: BLE001  this thread must not end; the old configuration stays in force
+                _log.exception("publishing failed; it is tried again")
+                self._report.failed(
+                    Unavailable("internal-error", "publishing failed: internal error, see the log")
+                )
             return RETRY_SECONDS
 
     def _publish(self) -> float:
         if self._publisher is None:
-            return RETRY_SECONDS  # no Envoy was prepared yet
+            return RETRY_SECONDS  # no Envoy has been prepared yet
         snapshot, seq = self._newest()
         configuration = configuration_of(snapshot)
         self._await_follower(seq)
@@ -299,7 +302,9 @@ class PolicyPublisher:
             self._last_published.note(configuration)
         self._finished(compiled)
         self._end_short(snapshot, compiled.aliases)
-        if published.changed:  # last: new connections wait for the gate, not for this record
+        if (
+            published.changed
+        ):  # last, because new connections wait for the gate and must not wait for this record
             _log.info("published", revision=snapshot.revision, milliseconds=round(published.seconds * 1000))
             self._report.record(
                 EventType.GATEWAY_PUBLISHED, {"revision": snapshot.revision, "sha256": published.version}
@@ -309,7 +314,7 @@ class PolicyPublisher:
     def _exchange(
         self, publisher: XdsPublisher, compiled: Compiled, configuration: Configuration
     ) -> Published:
-        """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
+        """Step 5. During it, and after it if its result is unknown, the gate admits only by policies that do not change."""
         chains, files = publisher.count_new_watches(compiled.resources)
         usage = self._inotify_usage()
         if chains:
@@ -344,7 +349,7 @@ class PolicyPublisher:
         self._published()
 
     def _refused(self, snapshot: PolicySnapshot, error: ConfigurationError) -> None:
-        """Say that a revision cannot be in force before something is mended; it is tried again all the same."""
+        """Report that a revision is refused until somebody corrects it; it is tried again anyway."""
         self._gate.refuse(snapshot.revision)
         self._report.refused(snapshot, error)
 
@@ -362,7 +367,7 @@ class PolicyPublisher:
             return self._snapshots.current(stores)
 
     def _compile(self, snapshot: PolicySnapshot, seq: int) -> Compiled | None:
-        """Steps 2 and 4; None while there is not a single certificate."""
+        """Steps 2 and 4; None while there is no certificate at all."""
         ready = self._await_certificates(settings_hosts(snapshot, self._settings))
         shown = self._portal.read(self._services.clock.now())
         if shown is not None:
@@ -391,10 +396,10 @@ class PolicyPublisher:
             self.requests.await_order(min(left, 0.05))
 
     def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
-        """Return what each connection holds, and what it deserves by this very policy.
+        """Return the ids that each connection holds, and those that it deserves by exactly this policy.
 
-        What the registry keeps may be compared with another one already: changes can follow closely.
-        Not those of TCP: Envoy asks their rules once, so that it does not matter later which ids they show.
+        The permissions in the registry may already be by a newer policy, because changes can follow closely.
+        TCP connections are left out: Envoy checks their rules only once, so their ids do not matter later.
         """
         cache = PermissionsCache(snapshot.policies, self._services.clock.now())
         tcp = {one for one, app in snapshot.policies.items() if app.is_tcp}

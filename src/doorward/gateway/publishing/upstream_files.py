@@ -1,8 +1,8 @@
-"""What must be read before an upstream is passed on to: authorities, the door's certificate there, our own places.
+"""Reading the files of upstreams that speak TLS (authorities, client certificate), and refusing forbidden upstreams.
 
-A file that cannot be used shuts its application alone, with the reason in the status: Envoy would refuse
+A file that cannot be used closes only its application, with the reason in the status: otherwise Envoy would refuse
 the whole configuration. Each file is copied below the gateway's folder under the digest of its content:
-what changed has another path, and Envoy reads it again.
+a changed file has another path, so Envoy reads it again.
 
 Not here: whether anything answers there (upstream_watch).
 Standard: RFC 7468 (PEM), RFC 5280 section 4.2.1.12 (clientAuth).
@@ -42,18 +42,18 @@ MOST_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamParts:
-    """By the application's name: the files of those that speak TLS, and why others lead nowhere."""
+    """By the application's name: the files of upstreams with TLS, and why other upstreams cannot be used."""
 
     files: Mapping[str, UpstreamFiles] = field(default_factory=dict)
     objections: Mapping[str, str] = field(default_factory=dict)
 
     def for_plan(self) -> dict[str, Any]:
-        """Return what `build_plan` is told of it."""
+        """Return the arguments for `build_plan`."""
         return {"upstream_files": self.files, "shut": frozenset(self.objections)}
 
 
 class UpstreamReader:
-    """Reads what the upstreams of a document need.
+    """Reads the files that the upstreams of a document need.
 
     Args:
         folder: where copies are kept; made if it is missing, mode 0700.
@@ -67,15 +67,15 @@ class UpstreamReader:
         self._watched: tuple[WatchedUpstream, ...] = ()
 
     def watched(self) -> tuple[WatchedUpstream, ...]:
-        """Return every upstream of the last reading that requests may be passed on to."""
+        """Return every upstream of the last reading that can be used."""
         return self._watched
 
     def trouble(self) -> str:
-        """Return what was objected to at the last reading, in one sentence; empty if nothing was."""
+        """Return which upstreams could not be used at the last reading, in one sentence; empty if all could."""
         return self._said
 
     def read(self, document: Document, now: datetime) -> UpstreamParts:
-        """Return files and objections of every application; old copies that nothing names are deleted."""
+        """Return files and objections of every application; delete old copies that nothing names."""
         files: dict[str, UpstreamFiles] = {}
         objections: dict[str, str] = {}
         hosts = known_hosts(document)
@@ -85,7 +85,9 @@ class UpstreamReader:
             except (OSError, ValueError) as error:
                 objections[app.name] = _why(error)
         self._forget({path for one in files.values() for path in (one.ca, one.chain, one.key)}, now)
-        self._said = "; ".join(f"{name} leads nowhere: {why}" for name, why in sorted(objections.items()))
+        self._said = "; ".join(
+            f"{name} cannot reach its upstream: {why}" for name, why in sorted(objections.items())
+        )
         self._watched = tuple(
             WatchedUpstream(name=app.name, upstream=app.upstream, files=files.get(app.name))
             for app in document.apps
@@ -122,14 +124,14 @@ class UpstreamReader:
         return str(path)
 
     def _forget(self, kept: Collection[str], now: datetime) -> None:
-        """Delete old copies; one that was replaced lately may still be named by what Envoy has."""
+        """Delete old copies; Envoy's present configuration may still name one that was replaced recently."""
         for path in self._folder.glob("*.pem"):
             if str(path) not in kept and now.timestamp() - path.stat().st_mtime > KEPT.total_seconds():
                 path.unlink(missing_ok=True)
 
 
 def known_hosts(document: Document) -> frozenset[str]:
-    """Return the names that lead to the door, as the document says."""
+    """Return the names that lead to the door by the document."""
     return frozenset(host for app in document.apps for host in app.hosts) | own_hosts(document.trust_domain)
 
 
@@ -137,7 +139,7 @@ def _system_store() -> Path:
     for path in SYSTEM_STORES:
         if path.is_file():
             return path
-    raise ValueError("there is no system store of authorities here; name one with ca_file")
+    raise ValueError("this machine has no system store of authorities; set ca_file to a file of authorities")
 
 
 def _authorities(path: Path) -> bytes:
@@ -147,7 +149,7 @@ def _authorities(path: Path) -> bytes:
 
 
 def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
-    """Return chain and key of a folder that `doorward enroll` made, if they can be shown as a client's."""
+    """Return chain and key of a folder that `doorward enroll` made, if they can be used as a client certificate."""
     chain, key = (read_limited(folder / name, MOST_BYTES) for name in ("chain.pem", "key.pem"))
     leaf = x509.load_pem_x509_certificates(chain)[0]
     public = load_pem_private_key(key, password=None).public_key()
@@ -160,7 +162,9 @@ def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
     except x509.ExtensionNotFound:
         return chain, key
     if ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
-        raise ValueError(f"{folder}: the certificate is not for clients")
+        raise ValueError(
+            f"{folder}: the certificate is not a client certificate: it lacks the purpose clientAuth"
+        )
     return chain, key
 
 

@@ -1,8 +1,8 @@
-"""Whether each application answers, and if not why: refused, DNS, permission, TLS.
+"""Watching whether each application answers, and if not, why: refused, DNS, permission, TLS.
 
-A connection is opened every ten seconds by the user that Envoy runs as, and closed again: nothing is
-sent, so no request of ours is in the application's log. What is found is told in `status` and `app list`.
-It changes nothing at the door: there Envoy sees itself which connections fail (`enforcement.envoy.clusters`).
+Every ten seconds a connection is opened as the user that Envoy runs as, and closed again: nothing is
+sent, so the application's log has no request of ours. `status` and `app list` show the results.
+This changes nothing at the door: there Envoy itself notices which connections fail (`enforcement.envoy.clusters`).
 
 Standard: RFC 6724 (which address first), RFC 9525 section 6 (the name in the certificate).
 """
@@ -29,7 +29,7 @@ PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 3.0
 MOST_AT_ONCE = 32
 MOST_TOLD = 50
-"""How many are named in the status of a gateway."""
+"""How many applications the status of a gateway names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,11 @@ class WatchedUpstream:
 
 
 class UpstreamWatch:
-    """Looks at all upstreams again and again.
+    """Probes all upstreams again and again.
 
     Args:
-        current: what there is to look at.
-        probe: returns why one does not answer, nothing if it does; may take its time.
+        current: the upstreams to probe.
+        probe: returns why an upstream does not answer, and an empty text if it does; may be slow.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class UpstreamWatch:
             return dict(sorted((name, why) for name, why in self._found.items() if why)[:MOST_TOLD])
 
     def wake(self) -> None:
-        """Look at once: what there is to look at has changed."""
+        """Probe at once, because the upstreams changed."""
         self._news.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Look until `stop` is set, and `wake` was called."""
+        """Probe again and again until `stop` is set and `wake` was called."""
         while not stop.is_set():
             self._news.clear()
             self.look()
             self._news.wait(PAUSE_SECONDS)
 
     def look(self) -> None:
-        """Look at each once, some at a time."""
+        """Probe each upstream once, some at a time."""
         watched = list(self._current())
         for at in range(0, len(watched), MOST_AT_ONCE):
             self._look_at(watched[at : at + MOST_AT_ONCE])
@@ -91,9 +91,9 @@ class UpstreamWatch:
         for one in some:
             with self._lock:
                 if one.name in self._running:
-                    continue  # a look-up that takes long is not asked a second time
+                    continue  # its last probe still runs
                 self._running.add(one.name)
-            # A thread of its own that is not awaited at the end: a resolver may hold it for half a minute.
+            # A thread for each probe, which is not joined at the end: a resolver may block it for half a minute.
             thread = threading.Thread(target=self._ask, args=(one,), name="upstream", daemon=True)
             thread.start()
             threads.append((one, thread))
@@ -105,11 +105,11 @@ class UpstreamWatch:
                     self._found[one.name] = _no_answer(one.upstream)
 
     def _ask(self, one: WatchedUpstream) -> None:
-        why = "it could not be looked at"
+        why = "it could not be probed, see the log"
         try:
             why = self._probe(one)
-        except Exception:  # noqa: BLE001  a defect of the look must not stand for an answer
-            _log.exception("an upstream could not be looked at", application=one.name)
+        except Exception:  # noqa: BLE001  a bug of the probe must not count as an answer
+            _log.exception("an upstream could not be probed", application=one.name)
         finally:
             with self._lock:
                 self._running.discard(one.name)
@@ -117,7 +117,7 @@ class UpstreamWatch:
 
 
 def probe_upstream(one: WatchedUpstream) -> str:
-    """Open a connection and close it; return why that fails, nothing if it does not."""
+    """Open a connection and close it; return why that fails, and an empty text if it succeeds."""
     try:
         place = place_of(one.upstream)
         if isinstance(place, str):
@@ -159,7 +159,7 @@ def _open_tcp(place: tuple[str, int], upstream: Upstream, files: UpstreamFiles |
             context.load_cert_chain(files.chain, files.key)
         name = upstream.tls.server_name or upstream.host
         with context.wrap_socket(plain, server_hostname=name) as secure, suppress(TimeoutError):
-            # In TLS 1.3 a server that does not like our certificate says so after the handshake.
+            # In TLS 1.3 a server that refuses our certificate sends its alert after the handshake.
             secure.settimeout(0.1)
             secure.recv(1)
 
@@ -167,5 +167,5 @@ def _open_tcp(place: tuple[str, int], upstream: Upstream, files: UpstreamFiles |
 def _no_answer(upstream: Upstream) -> str:
     place = place_of(upstream)
     if isinstance(place, tuple) and place[0].strip("0123456789.") and ":" not in place[0]:
-        return f"DNS: no answer about {place[0]}, or none from there"
+        return f"DNS: no answer about {place[0]}, or {place[0]} itself does not answer"
     return "no answer"

