@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo example up test lint prove bench docs setup clean
+.PHONY: help demo example up unit test lint prove bench docs setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,11 +12,12 @@ help:
 	@echo "make example NAME=bank-portal"
 	@echo "            set up, then play one of the examples; without NAME it lists them"
 	@echo "make up     set up, then run a door of your own in ./data"
+	@echo "make unit   set up, then run the tests that need no server: less than two minutes"
 	@echo "make test   set up, then run the whole test suite"
 	@echo "make lint   style, types, import contracts, file sizes"
 	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
 	@echo "make bench  measurements, as ratios to a peer in the same run"
-	@echo "make docs   write the generated reference pages anew"
+	@echo "make docs   write the generated reference pages again"
 	@echo "make clean  remove what the above made"
 
 # The tools of Debian that the set-up and the tests call; skipped where they are there already.
@@ -40,6 +41,10 @@ example: $(if $(filter $(EXAMPLES),$(NAME)),$(STAMP))
 
 up: $(STAMP)
 	$(BIN)/doorward up --data data
+
+unit: $(STAMP)
+	@tools/debian.sh openssl:openssl curl:curl
+	$(BIN)/python -m tools.checks unit
 
 test: $(STAMP)
 	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx \

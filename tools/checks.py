@@ -1,6 +1,7 @@
 """The checks behind `make test`, `make lint` and `make prove`; each prints what it runs.
 
-python -m tools.checks test     the whole suite with coverage, and the gates of HOUSE section 6
+python -m tools.checks unit     the tests without a server: unit, property, contract on fakes and SQLite
+python -m tools.checks test     the whole suite with coverage, and its gates
 python -m tools.checks lint     style, types, import contracts, file sizes
 python -m tools.checks prove    the long proofs
 """
@@ -56,6 +57,14 @@ def many_envoys() -> Iterator[None]:
                 limit.write_text(before, encoding="ascii")
 
 
+def unit() -> bool:
+    """Run what needs no server: the tests of a working day, in less than two minutes on two cores."""
+    folders = ("tests/unit", "tests/property", "tests/contract")
+    return report(
+        {"unit tests": run("pytest", *folders, "-m", "not postgresql", *_processes(PROCESSES), "-q")}
+    )
+
+
 def test() -> bool:
     """Run the suite: the pure floors first, by unit and property tests alone; then everything else."""
     with many_envoys():
@@ -103,16 +112,16 @@ def run_suite() -> bool:
 
 
 def _processes(count: str) -> tuple[str, ...]:
-    """How many run tests; where one dies the run ends.
+    """How many processes run tests; if one dies, the run ends.
 
-    pytest-xdist would run the test that killed it again and again, or wait for a last one that nobody runs:
-    its issues 784 and 1378.
+    pytest-xdist would run the test that killed it again and again, or wait forever for the last test: its issues 784
+    and 1378.
     """
     return ("-n", count, "--max-worker-restart=0")
 
 
 def lint() -> bool:
-    """Check style, types, contracts and sizes."""
+    """Check style, types, contracts, and sizes."""
     return report(
         {
             "ruff": run("ruff", "check", "."),
@@ -161,7 +170,7 @@ def report(results: dict[str, bool]) -> bool:
 
 
 if __name__ == "__main__":
-    verbs = {"test": test, "lint": lint, "prove": prove}
+    verbs = {"unit": unit, "test": test, "lint": lint, "prove": prove}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
         sys.exit(__doc__)
     sys.exit(0 if verbs[sys.argv[1]]() else 1)

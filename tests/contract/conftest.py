@@ -20,6 +20,10 @@ from tests.support.sql_store import (
     sqlite_database,
 )
 
+POSTGRESQL = [
+    pytest.param(name, marks=pytest.mark.postgresql) for name in ("postgresql", "one-shot-postgresql")
+]
+
 
 @pytest.fixture
 def notifier() -> CountingNotifier:
@@ -27,14 +31,14 @@ def notifier() -> CountingNotifier:
     return CountingNotifier()
 
 
-@pytest.fixture(params=["sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
+@pytest.fixture(params=["sqlite", "one-shot", *POSTGRESQL])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database of each kind."""
     with closing(open_empty(request, tmp_path)) as database:
         yield database
 
 
-@pytest.fixture(params=["memory", "sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "one-shot", *POSTGRESQL])
 def work(request: pytest.FixtureRequest, tmp_path: Path, notifier: CountingNotifier) -> Iterator[UnitOfWork]:
     """An empty unit of work of each kind."""
     if request.param == "memory":
