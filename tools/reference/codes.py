@@ -30,6 +30,7 @@ MAKERS = frozenset(
         "_parse_pem",
         "_refused",
         "add",
+        "add_fault",
     }
 )
 """Constructors of errors, and the functions of modules that make one from a code."""
