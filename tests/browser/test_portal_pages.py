@@ -116,6 +116,8 @@ PAGES = {
     "check": ("asked", "CHECK"),
     "lost": ("alice", "/certificates/CERTIFICATE/lost"),
     "not-me": ("alice", "/lately/certificate-issued.CERTIFICATE.ISSUED"),
+    "add-device": ("alice", "/certificates/add"),
+    "add-device-new": ("new", "/certificates/add"),
     "renew-here": ("alice", "/certificates/renew"),
     "recover": ("alice", "/recover"),
     "welcome": ("alice", "/welcome"),

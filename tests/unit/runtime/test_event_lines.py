@@ -41,6 +41,21 @@ def event(
         ),
         (
             event(
+                "invitation:created",
+                PERSON,
+                {"name": "alice"},
+                invitation="inv_1",
+                principal=PERSON,
+                profile="person",
+            ),
+            "person/alice  invitation:created person/alice  ok",
+        ),
+        (
+            event("invitation:refused", "inv_1", principal=PERSON, reason="invitation-voided"),
+            "inv_1  invitation:refused person/alice  refused because invitation-voided",
+        ),
+        (
+            event(
                 "request:answered",
                 PERSON,
                 {"path": "/a", "source": "192.0.2.7"},
