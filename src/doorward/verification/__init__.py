@@ -1,1 +1,1 @@
-"""Floor 2: the checker; it does not trust the maker, so it never imports pki."""
+"""Floor 2: judges certificates. It never imports pki: the code that checks must not rely on the code that issues."""

@@ -1,12 +1,12 @@
-"""Readings of leaves, kept for a while: whoever connects every day is not parsed every time.
+"""A cache of parsed leaf certificates, so that a certificate that connects often is not parsed each time.
 
-The key is the SHA-256 of the DER, so that the same bytes give the same reading, whoever asks. A reading is
-no verdict: dates, state and revocation are judged each time.
+The key is the SHA-256 of the DER, so equal bytes give an equal result. Verdicts are not cached: dates, state and
+revocation are judged each time.
 
-Callers keep only certificates that are in the inventory, so that strangers cannot push out those who come
-every day; where they could, it would cost time and nothing else.
+Callers cache only certificates that are in the inventory, so that strangers cannot displace the certificates of
+regular users. If they could, the only cost would be time.
 
-Not here: what the parsers read (parsing). Without such a memory everything is read anew.
+Not here: the parsers (parsing). Without a cache each certificate is parsed each time.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from doorward.verification.parsing import (
 
 LEAVES = 20_000
 LEAVES_BYTES = 64 * 1024 * 1024
-"""For each of the two kinds of readings, as estimated below: of plain leaves about twenty thousand of our own
-(35 MB), or five thousand of partners."""
+"""For each of the two kinds of parsed certificates, as estimated below: about twenty thousand plain leaves of our own
+(35 MB), or five thousand leaves of partners."""
 LONGEST_LEAF = CERTIFICATE_LIMIT // 4
-"""Bytes of DER. The largest honest leaf is shorter; a longer one is read each time."""
+"""Bytes of DER. The largest honest leaf is shorter; a longer one is parsed each time."""
 
-# Bytes in memory for a byte of DER, and for each subject alternative name: measured, and rounded up.
+# Bytes of memory for each byte of DER, and for each subject alternative name: measured, and rounded up.
 _READ_GROWTH, _READ_NAME = 4, 256
 _PARTNER_GROWTH, _PARTNER_NAME = 32, 656
 
 
 class CertificateCache:
-    """Readings of leaves; safe to share between threads.
+    """Parsed leaf certificates; safe to share between threads.
 
-    The same bytes give the same reading, whoever asks. What does not parse is not kept.
+    Certificates that do not parse are not cached.
     """
 
     def __init__(self, *, count: int = LEAVES, weight: int = LEAVES_BYTES) -> None:
@@ -49,7 +49,7 @@ class CertificateCache:
         return len(self._read) + len(self._partners)
 
     def parse(self, der: bytes) -> ParsedCertificate:
-        """Return what `parse_certificate` returns; raises what it raises."""
+        """Return the result of `parse_certificate`; raises what it raises."""
 
         def weigh(leaf: ParsedCertificate) -> int:
             return _READ_GROWTH * len(der) + _READ_NAME * len(leaf.facts.san)
@@ -57,7 +57,7 @@ class CertificateCache:
         return _recall(self._read, der, parse_certificate, weigh)
 
     def parse_partner(self, der: bytes) -> PartnerLeaf:
-        """Return what `parse_partner_leaf` returns; raises what it raises."""
+        """Return the result of `parse_partner_leaf`; raises what it raises."""
 
         def weigh(leaf: PartnerLeaf) -> int:
             return _PARTNER_GROWTH * len(der) + _PARTNER_NAME * len(leaf.path.names)

@@ -1,9 +1,9 @@
-"""What rules may ask of a certificate, read from its names, policies and key.
+"""What rules may ask about a certificate: its names, policies and key.
 
-Nothing is guessed: a name that has no plain spelling, or that cannot be decoded, leaves the names of its kind
-undetermined (None), and so do too many. The policy anyPolicy leaves the policies undetermined: it stands for each.
+Nothing is guessed. If a name has no canonical spelling or cannot be decoded, or if there are too many, all names
+of its kind are undetermined (None). The policy anyPolicy stands for every policy, so it makes the policies undetermined.
 
-Not here: whether the certificate is good; the caller hands the content on only if it is.
+Not here: whether the certificate is good. The caller uses the content only if it is.
 Standard: RFC 5280 sections 4.1.2.7, 4.2.1.4 and 4.2.1.6; RFC 9598 (mailboxes that are not ASCII).
 """
 
@@ -28,12 +28,12 @@ _SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"
 def read_content(
     names: Sequence[x509.GeneralName], policies: Iterable[str] | None, key: object
 ) -> CertificateContent:
-    """Return what rules may ask of a certificate.
+    """Return what rules may ask about a certificate.
 
     Args:
-        names: its subject alternative names, those that are bytes only included.
-        policies: its own policies, dotted; None without the extension.
-        key: its public key, None if that is not known.
+        names: its subject alternative names, opaque ones included.
+        policies: its own policies, dotted; None if it has no such extension.
+        key: its public key; None if the key is of an unknown kind.
     """
     opaque = {one.value[:1] for one in names if isinstance(one, OpaqueName)}
     mailboxes = None
@@ -51,7 +51,7 @@ def read_content(
 
 
 def determine_policies(policies: Iterable[str]) -> frozenset[str] | None:
-    """Return policies as rules may ask for them; None where anyPolicy is among them."""
+    """Return the policies that rules may ask about; None if anyPolicy is one of them."""
     found = frozenset(policies)
     return None if ANY_POLICY in found else found
 

@@ -1,6 +1,6 @@
-"""The extensions of one certificate, each found by its kind.
+"""The extensions of one certificate, looked up by type.
 
-Not here: what an extension means.
+Not here: the meaning of an extension.
 Standard: RFC 5280 section 4.2.
 """
 
@@ -14,13 +14,13 @@ _T = TypeVar("_T", bound=x509.ExtensionType)
 
 
 class Extensions:
-    """What the library read of the extensions; `present` and `critical` are dotted object identifiers.
+    """The extensions as the library read them; `present` and `critical` are dotted object identifiers.
 
     Args:
-        certificate: read by the library, which reads its extensions now.
+        certificate: parsed by the library; its extensions are parsed in this constructor.
 
     Raises:
-        Exception: of any kind, where an extension does not parse or there are two of one kind.
+        Exception: of any type, if an extension does not parse or occurs twice.
     """
 
     def __init__(self, certificate: x509.Certificate) -> None:
@@ -30,6 +30,6 @@ class Extensions:
         self.critical = frozenset(dotted for dotted, one in every if one.critical)
 
     def find(self, kind: type[_T]) -> _T | None:
-        """Return the extension of a kind, or None."""
+        """Return the extension of a type, or None."""
         value = self._values.get(kind.oid.dotted_string)
         return value if isinstance(value, kind) else None

@@ -1,10 +1,9 @@
-"""Certificate to principal: the name rules, and nothing else.
+"""From a certificate to the identity of its holder: the rules about names, and nothing else.
 
-A certificate of ours names its holder in exactly one URI SAN, `spiffe://<trust domain>/<kind>/<name>`.
-The common name, e-mail addresses and host names are for people and never decide who somebody is.
-A partner's certificates name their holders as the partner's `IdentityRule` says, by one form of name.
-Not checked: the certificate itself. Only the verifier's steps make a name mean anything; never act on
-a name before they have all passed.
+Our own certificate names its holder in exactly one URI SAN, `spiffe://<trust domain>/<kind>/<name>`.
+The common name, e-mail addresses and host names are for people to read and never identify the holder.
+A partner's certificate names its holder in one form of name, which the partner's `IdentityRule` selects.
+Not checked: the certificate itself. A name is trustworthy only if all steps of the verifier have passed.
 Standard: RFC 5280 section 4.2.1.6; SPIFFE X.509-SVID section 2 (exactly one URI SAN).
 """
 
@@ -35,13 +34,13 @@ from doorward.verification.subject_text import parse_subject_text
 _CUT = "%~"
 _ENCODED = re.compile(r"%(?:2C|20|22|25|27|5C|[89A-F][0-9A-F])|%~[0-9a-f]{64}$")
 _SAFE = "!#$&()*+-./:;<=>?@[]^_`{|}~"
-"""What an identity may hold of what RFC 4514 text holds, but for the percent sign itself."""
+"""The characters of RFC 4514 text that an identity may contain, except the percent sign."""
 
 
 def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:
-    """Return the one principal that the URI SANs name; None for no URI, two URIs or a foreign one.
+    """Return the principal in the URI SANs; None for no URI, two URIs, or a URI that names no principal.
 
-    Two URIs are refused even where one fits: a relying party that reads the other one would see
+    Two URIs are refused even if one of them is right: another relying party could read the other one and identify
     somebody else.
     """
     if len(uris) != 1:
@@ -53,14 +52,14 @@ def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:
 
 
 def is_named(uris: Sequence[str], principal: Principal, trust_domain: str) -> bool:
-    """Return whether the URI SANs name this very principal in this trust domain."""
+    """Return whether the URI SANs name exactly this principal in this trust domain."""
     uri = find_principal_uri(uris)
     wanted = (trust_domain, principal.kind, principal.name)
     return uri is not None and (uri.trust_domain, uri.kind, uri.name) == wanted
 
 
 class SanSource(Enum):
-    """Where a partner's certificates say who their holder is: one form of general name, or the subject."""
+    """The part of a partner's certificates that names the holder: one form of general name, or the subject."""
 
     EMAIL = "email"
     DNS = "dns"
@@ -75,9 +74,9 @@ _FORMS: dict[SanSource, Callable[[str], x509.GeneralName]] = {
 }
 _WORDS = {SanSource.EMAIL: "e-mail address", SanSource.DNS: "DNS name", SanSource.URI: "URI"}
 _HINTS = {
-    SanSource.EMAIL: "write one address such as bob@clinic.example, in ASCII, without quotation marks; a host is xn--…",
+    SanSource.EMAIL: "write one address such as bob@clinic.example, in ASCII (hosts as xn--…), without quotation marks",
     SanSource.DNS: "write one host such as pc7.clinic.example, in ASCII (xn--…), without `*` and without a dot at the end",
-    SanSource.URI: "write the URI exactly as the certificate has it, in ASCII; with --domain it needs a host",
+    SanSource.URI: "write the URI exactly as in the certificate, in ASCII; with --domain it needs a host",
 }
 
 
@@ -86,12 +85,12 @@ class IdentityRule:
     """How a partner's certificates name their holders.
 
     Args:
-        source: the form of name that counts; no other is looked at.
-        kind: what the holders are.
-        domain: the host of the name must be this or lie below it: a DNS name in lower case; empty for any.
+        source: the form of name that counts; other forms are ignored.
+        kind: of the holders.
+        domain: a DNS name in lower case; the host in the name must be this domain or below it. Empty allows any.
 
     Raises:
-        MalformedInput: `identity-domain-malformed`: not a DNS name in lower case, or for a subject.
+        MalformedInput: `identity-domain-malformed`: not a DNS name in lower case, or a domain for a subject.
     """
 
     source: SanSource
@@ -106,28 +105,27 @@ class IdentityRule:
         except MalformedInput:
             fits = False
         if not fits:
-            hint = (
-                "write a DNS name in lower case, such as clinic.example; none where the subject is the name"
-            )
-            raise MalformedInput("identity-domain-malformed", "this is no domain for such names", hint=hint)
+            hint = "write a DNS name in lower case, such as clinic.example; leave it out if the subject is the name"
+            detail = f"{self.domain[:80]!a} cannot be the domain of a partner's names ({self.source.value})"
+            raise MalformedInput("identity-domain-malformed", detail, hint=hint)
 
 
 def identify(leaf: PathCertificate, rule: IdentityRule) -> str | None:
-    """Return the one identity that a partner's certificate gives its holder; None where it gives none.
+    """Return the identity that a partner's certificate gives its holder; None if it gives none, or several.
 
-    Two different names of the form are none: a relying party that reads the other would see somebody else.
-    An e-mail address keeps its local part, its host is in lower case, and one in the subject does not count;
-    a DNS name is in lower case and no wildcard; a URI is exact; a subject is its RFC 4514 text, and what an
-    identity may not hold is percent-encoded in it. The end of a subject that is too long is its SHA-256.
+    Several different names of the form give no identity, because another relying party could read another one.
+    An e-mail address keeps its local part, its host is in lower case, and an address in the subject does not count.
+    A DNS name is in lower case and not a wildcard. A URI is exact. A subject is its RFC 4514 text, with the characters
+    that an identity must not contain percent-encoded. A subject that is too long is cut, and ends with its SHA-256.
 
     Args:
-        leaf: of a partner, its path verified.
+        leaf: a partner's certificate with a verified path.
         rule: the partner's.
 
     Returns:
-        Text of the grammar of `parse_partner_identity`, within the rule's domain.
+        Text that `parse_partner_identity` accepts, within the rule's domain.
 
-    Not checked: that the partner may speak for the name; its name constraints and the domain say that.
+    Not checked: that the partner may certify this name; its name constraints and the domain decide that.
     Standard: RFC 5280 section 4.2.1.6.
     """
     if rule.source is SanSource.SUBJECT:
@@ -141,14 +139,14 @@ def identify(leaf: PathCertificate, rule: IdentityRule) -> str | None:
 
 
 def make_identity(text: str, rule: IdentityRule) -> str:
-    """Return the identity that a certificate with this name gives its holder, as `identify` writes it.
+    """Return the identity that `identify` gives the holder of a certificate with this name.
 
     Args:
         text: as a person writes it: an address, a host, a URI or a subject in RFC 4514 order; or an identity.
         rule: the partner's.
 
     Raises:
-        MalformedInput: `identity-never-matches`: no certificate of the partner can say that; `subject-malformed`.
+        MalformedInput: `identity-never-matches`: no certificate of the partner can have this name; `subject-malformed`.
 
     Standard: RFC 5280 sections 4.2.1.6 and 7.5 (the host of a mailbox has no case); RFC 4514.
     """
@@ -163,10 +161,11 @@ def make_identity(text: str, rule: IdentityRule) -> str:
     except ValueError:
         found = inside = None
     if found is None:
-        raise _never(f"no certificate gives the {_WORDS[rule.source]} {text[:100]!a}", _HINTS[rule.source])
+        message = f"no certificate can have {text[:100]!a} as its {_WORDS[rule.source]}"
+        raise _never(message, _HINTS[rule.source])
     if inside is None:
         raise _never(
-            f"{found} does not lie in {rule.domain}, and only names in it count for this partner",
+            f"{found} is not in {rule.domain}, and this partner's names must be in that domain",
             f"write a name in {rule.domain}, or import the partner again with another --domain",
         )
     return inside
@@ -174,7 +173,7 @@ def make_identity(text: str, rule: IdentityRule) -> str:
 
 def _make_subject(text: str) -> str:
     if _ENCODED.search(text) and _check(text) is not None:
-        return text  # an identity already: `%2C` is not written for a comma in a subject
+        return text  # already an identity: a person writes a comma of a subject as `,` and not as `%2C`
     return _encode_subject(parse_subject_text(text))
 
 
@@ -183,7 +182,7 @@ def _never(message: str, hint: str) -> MalformedInput:
 
 
 def _check(identity: str | None) -> str | None:
-    """Return the identity where it has the grammar of one."""
+    """Return the text if it is a well-formed identity, otherwise None."""
     try:
         return parse_partner_identity(identity or "")
     except MalformedInput:
@@ -191,7 +190,7 @@ def _check(identity: str | None) -> str | None:
 
 
 def _list_names(leaf: PathCertificate) -> Iterator[tuple[x509.GeneralName, ConstrainedName]]:
-    """Each general name as written, and as constraints read it; the subject left out."""
+    """Yield each general name as written, and as constraints read it; the subject is not included."""
     return zip(leaf.alternative, leaf.names, strict=False)
 
 
@@ -200,7 +199,7 @@ def _read_subject(leaf: PathCertificate) -> str:
 
 
 def _encode_subject(text: str) -> str:
-    """Return a subject as an identity; one that is too long ends with a digest after `%~`, which encoding never writes."""
+    """Return a subject as an identity. If it is too long, a digest follows after `%~`, which encoding never writes."""
     encoded = quote(text, safe=_SAFE, errors="surrogatepass")
     if len(encoded) <= IDENTITY_LIMIT:
         return encoded
@@ -210,7 +209,7 @@ def _encode_subject(text: str) -> str:
 
 
 def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str | None:
-    """One general name; None where it cannot be read or lies outside the domain."""
+    """Return the identity in one general name; None if it cannot be read or is not in the domain."""
     match general, read:
         case x509.RFC822Name(), Mailbox(local=local, host=host):
             identity = f"{local}@{host}"
@@ -219,7 +218,7 @@ def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str |
         case x509.UniformResourceIdentifier(value=identity), Host(text=host):
             pass
         case x509.UniformResourceIdentifier(value=identity), _ if not domain:
-            return identity  # one without a host, such as `urn:uuid:`, lies in no domain
+            return identity  # a URI without a host, such as `urn:uuid:`; it is in no domain
         case _:
             return None
     return identity if not domain or host == domain or host.endswith("." + domain) else None

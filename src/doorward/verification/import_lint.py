@@ -1,16 +1,16 @@
-"""What to know of a partner's authorities before they are trusted: errors, warnings and notes.
+"""Checks of a partner's authorities before they are trusted: errors, warnings and notes.
 
-An error is what the judge of paths would refuse, or what makes no sense: nothing would pass, or somebody
-else than the partner would. A warning is what the operator should want to know; a note is harmless.
+An error is a fault that the path validator would refuse, or that makes no sense: no certificate would pass, or
+certificates of somebody other than the partner would. A warning is what the operator should know; a note is harmless.
 
-1. Each by itself: what conformance finds, its dates, its key, its limits, its name constraints.
-2. An anchor need not be self-signed: it is trusted by decision, and its signature proves nothing. Neither
-   does it matter with which hash.
-3. Each intermediate needs a path to one of the anchors, room below it, and addresses of evidence.
-4. All together: none twice, none of our own, none of another partner, none confused with another.
+1. Each authority alone: conformance, dates, key, limits, name constraints.
+2. An anchor need not be self-signed. It is trusted by the operator's decision, so neither its signature nor the
+   hash of that signature proves anything.
+3. Each intermediate needs a path to one of the anchors, path length left below it, and addresses of CRLs or OCSP.
+4. All together: no duplicates, none of our own authorities, none of another partner, no two that can be confused.
 
-Not here: parsing (a certificate that does not parse is refused before), and the decision to import.
-Standard: RFC 5280 sections 4.2 and 6.1; what Envoy does otherwise is named where it matters.
+Not here: parsing (a certificate that does not parse is refused earlier), and the decision to import.
+Standard: RFC 5280 sections 4.2 and 6.1.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath
 
 IMPORT_LIMIT = 1_000
-"""Certificates of one partner. A whole country's authorities are some hundreds; a path is looked for from
-each, which costs up to some tens of milliseconds where a bundle is made to be slow."""
+"""Certificates of one partner. All authorities of a country are some hundreds. A path is searched from each of them,
+which costs up to some tens of milliseconds if a bundle is crafted to be slow."""
 
-SOON = timedelta(days=90)
-LONG = timedelta(days=25 * 365 + 7)  # 25 years with their leap days
+EXPIRES_SOON = timedelta(days=90)
+LONG_VALIDITY = timedelta(days=25 * 365 + 7)  # 25 years with their leap days
 RSA_BITS = 3072  # NIST SP 800-57 part 1, table 2: 128 bits of strength
 _IDENTITY_FORMS = (EMAIL, DNS, URI, DIRECTORY)
 
 
 class Severity(Enum):
-    """Whether an import must be refused, should be thought over, or only knows more."""
+    """Whether a finding prevents the import, needs the operator's attention, or only informs."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -57,7 +57,7 @@ class Severity(Enum):
 
 
 class LintCode(Enum):
-    """What can be found: a closed catalogue; `.severity` and `.mend` say what it means for an import."""
+    """The closed catalogue of findings; `.severity` and `.mend` say what a finding means for an import."""
 
     VERSION_NOT_3 = "version-not-3"
     ALGORITHM_FIELDS_DIFFER = "algorithm-fields-differ"
@@ -131,44 +131,45 @@ _NOTES = frozenset(
         LintCode.POLICY_CONSTRAINTS,
     }
 )
-_ASK_ANEW = "ask the partner for an authority certificate that keeps RFC 5280"
+_ASK_CONFORMING = "ask the partner for an authority certificate that conforms to RFC 5280"
 _MENDS = {
-    LintCode.VERSION_NOT_3: _ASK_ANEW,
-    LintCode.ALGORITHM_FIELDS_DIFFER: "treat it as an attack; " + _ASK_ANEW,
+    LintCode.VERSION_NOT_3: _ASK_CONFORMING,
+    LintCode.ALGORITHM_FIELDS_DIFFER: "treat it as an attack; " + _ASK_CONFORMING,
     LintCode.KEY_WEAK: "ask the partner for an authority with RSA of 2048 bits or more, P-256, or Ed25519",
     LintCode.EXPIRED: "ask the partner for the certificate in force",
-    LintCode.ISSUER_EMPTY: _ASK_ANEW,
-    LintCode.SUBJECT_EMPTY: _ASK_ANEW,
-    LintCode.NOT_A_CA: "import the authority that issues, not a holder's certificate",
-    LintCode.CANNOT_SIGN_CERTIFICATES: "import the authority that issues; this one may not",
-    LintCode.CRITICAL_EXTENSION_UNKNOWN: "it asks for something that is not understood here; " + _ASK_ANEW,
-    LintCode.CRITICALITY_WRONG: _ASK_ANEW,
-    LintCode.KEY_IDENTIFIER_MISSING: _ASK_ANEW,
-    LintCode.SERIAL_TOO_LONG: _ASK_ANEW,
-    LintCode.PURPOSE_WRONG: "import the partner's authority for clients; this one issues for something else",
-    LintCode.NO_PATH_TO_AN_ANCHOR: "import the authorities between, or leave it out",
-    LintCode.CERTIFICATE_TWICE: "leave one out",
-    LintCode.OWN_AUTHORITY: "leave it out: our own certificates are judged by the inventory",
-    LintCode.NOT_YET_VALID: "nothing passes before that day; look at the clock",
-    LintCode.EXPIRES_SOON: "ask the partner for its successor, and import it beside this one",
-    LintCode.VALIDITY_LONG: "ask how its key is kept; plan when to drop it",
+    LintCode.ISSUER_EMPTY: _ASK_CONFORMING,
+    LintCode.SUBJECT_EMPTY: _ASK_CONFORMING,
+    LintCode.NOT_A_CA: "import the certificate of the authority, not a certificate that it issued",
+    LintCode.CANNOT_SIGN_CERTIFICATES: "import the authority that issues certificates; this one may not sign any",
+    LintCode.CRITICAL_EXTENSION_UNKNOWN: "it asks for something that is not understood here; "
+    + _ASK_CONFORMING,
+    LintCode.CRITICALITY_WRONG: _ASK_CONFORMING,
+    LintCode.KEY_IDENTIFIER_MISSING: _ASK_CONFORMING,
+    LintCode.SERIAL_TOO_LONG: _ASK_CONFORMING,
+    LintCode.PURPOSE_WRONG: "import the partner's authority for TLS clients; this one is for another purpose",
+    LintCode.NO_PATH_TO_AN_ANCHOR: "import the missing authorities between it and an anchor, or leave it out",
+    LintCode.CERTIFICATE_TWICE: "leave out one of the two",
+    LintCode.OWN_AUTHORITY: "leave it out: certificates of our own authorities are judged by the inventory",
+    LintCode.NOT_YET_VALID: "check the clock of this machine; no certificate below it is accepted before that day",
+    LintCode.EXPIRES_SOON: "ask the partner for its successor, and import both",
+    LintCode.VALIDITY_LONG: "ask the partner how its key is protected; plan when to stop trusting it",
     LintCode.RSA_SHORT: "ask for its successor; 2048 bits are enough until 2030",
     LintCode.NAMES_UNCONSTRAINED: "permit the partner's own names, such as --permit email:clinic.example",
     LintCode.CONSTRAINT_UNSATISFIABLE: "ask the partner for a certificate with the constraint that was meant: a host without"
     " a dot before it (DNS), a host and no URI, an address or a host (e-mail)",
-    LintCode.PATH_LENGTH_UNLIMITED: "nothing passes by authorities that were not imported; know that it may make more",
-    LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
-    LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
-    LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first by"
-    " the alphabet with a good path decides",
-    LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which is genuine; let no application hear both: each has only a share of the"
-    " work of a judgement then",
-    LintCode.STATUS_ADDRESS_MISSING: "where revocation is required, name the address of its issuer's CRL",
-    LintCode.STATUS_ADDRESS_NOT_HTTP: "where revocation is required, name an http: address of its issuer's CRL",
-    LintCode.NAMES_PARTLY_CONSTRAINED: "see that the form that names the holders is constrained",
-    LintCode.ANCHOR_NOT_SELF_SIGNED: "nothing: an anchor is trusted by decision; see that it is the one that was meant",
-    LintCode.ANCHOR_SIGNATURE_OLD: "nothing: nobody relies on an anchor's signature",
-    LintCode.POLICY_CONSTRAINTS: "see that the certificates have the policies that it asks for",
+    LintCode.PATH_LENGTH_UNLIMITED: "nothing: only authorities that were imported count, even if it certifies others",
+    LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an authority above it with a larger path length",
+    LintCode.SUBJECT_SHARED: "nothing during a rotation of the key; otherwise ask the partner which one is genuine",
+    LintCode.OTHER_PARTNER: "know that a holder is a different principal at each partner; if an application trusts both,"
+    " the partner whose name comes first decides",
+    LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which one is genuine; let no application trust both partners, because they"
+    " would share the limit of work of one judgement",
+    LintCode.STATUS_ADDRESS_MISSING: "if revocation is required, give the address of its issuer's CRL",
+    LintCode.STATUS_ADDRESS_NOT_HTTP: "if revocation is required, give an http: address of its issuer's CRL",
+    LintCode.NAMES_PARTLY_CONSTRAINED: "check that the form of name that identifies the holders is constrained",
+    LintCode.ANCHOR_NOT_SELF_SIGNED: "check that this is the authority that you want to trust; then nothing else is needed",
+    LintCode.ANCHOR_SIGNATURE_OLD: "nothing: the signature of an anchor is not used",
+    LintCode.POLICY_CONSTRAINTS: "check that the certificates have the policies that it requires",
 }
 _BY_RULE = {
     PathRule.VERSION_NOT_3: LintCode.VERSION_NOT_3,
@@ -186,12 +187,12 @@ _BY_RULE = {
     PathRule.SERIAL_TOO_LONG: LintCode.SERIAL_TOO_LONG,
     PathRule.PURPOSE_WRONG: LintCode.PURPOSE_WRONG,
 }
-"""What an authority can break by itself."""
+"""The rules that an authority can break alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintFinding:
-    """Something found: `certificate` is the SHA-256 (hex) of the authority, `text` what was found of it."""
+    """One finding: `certificate` is the SHA-256 (hex) of the authority, `text` the details."""
 
     code: LintCode
     certificate: str
@@ -211,18 +212,18 @@ def lint_authorities(
     inputs: PathInputs,
     now: datetime,
 ) -> tuple[LintFinding, ...]:
-    """Return what is to be known of a partner's authorities.
+    """Return the findings about a partner's authorities.
 
     Args:
-        anchors: to be trusted, as they would be imported; at most `IMPORT_LIMIT` with the intermediates.
-        intermediates: to be known.
+        anchors: authorities to be trusted; at most `IMPORT_LIMIT` together with the intermediates.
+        intermediates: authorities to be known.
         own: our own authorities, retired ones included.
-        others: the name of each other partner that is trusted -> its authorities.
-        inputs: what would be asked of the partner's paths, its initial subtrees included.
+        others: the name of each other trusted partner -> its authorities.
+        inputs: the inputs of the partner's paths, initial subtrees included.
         now: aware, UTC.
 
     Returns:
-        Findings, anchors first, each certificate's own in the order of the steps.
+        Findings, anchors first; those of one certificate in the order of the steps.
 
     Raises:
         MalformedInput: `import-too-large`.
@@ -231,10 +232,12 @@ def lint_authorities(
     """
     every = (*anchors, *intermediates)
     if len(every) > IMPORT_LIMIT:
-        limit = f"a partner may have {IMPORT_LIMIT} authorities"
-        raise MalformedInput("import-too-large", limit, hint="import those that issue to its holders")
+        detail = f"there are {len(every)} authorities, and a partner may have at most {IMPORT_LIMIT}"
+        raise MalformedInput(
+            "import-too-large", detail, hint="import only those that issue to the partner's holders"
+        )
     store = TrustStore(anchors, intermediates)
-    together = _Together(own, others)
+    comparison = _Comparison(own, others)
     findings = []
     for position, authority in enumerate(every):
         anchor = position < len(anchors)
@@ -245,7 +248,7 @@ def lint_authorities(
                 if anchor
                 else _lint_intermediate(authority, store, inputs, now)
             ),
-            *together.lint(authority),
+            *comparison.lint(authority),
         ]
         findings += [LintFinding(code=code, certificate=authority.sha256, text=text) for code, text in found]
     return tuple(findings)
@@ -257,27 +260,27 @@ def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *
         said = f": {fault.detail}" if fault.detail else ""
         yield _BY_RULE[fault.rule], f"{fault.rule.section}{said}"
     end = f"it ends on {authority.not_after:%Y-%m-%d}"
-    if now <= authority.not_after < now + SOON:
+    if now <= authority.not_after < now + EXPIRES_SOON:
         yield LintCode.EXPIRES_SOON, end
-    if authority.not_after - authority.not_before > LONG:
+    if authority.not_after - authority.not_before > LONG_VALIDITY:
         yield LintCode.VALIDITY_LONG, f"from {authority.not_before:%Y-%m-%d}, {end}"
     if isinstance(authority.key, RSAPublicKey) and authority.key.key_size < RSA_BITS:
         yield LintCode.RSA_SHORT, f"its RSA key has {authority.key.key_size} bits"
     if authority.path_length is None:
-        yield LintCode.PATH_LENGTH_UNLIMITED, "it may make authorities below authorities without end"
+        yield LintCode.PATH_LENGTH_UNLIMITED, "it has no path length constraint"
     yield from _lint_constraints(authority)
     if ExtensionOID.POLICY_CONSTRAINTS.dotted_string in authority.present:
         yield LintCode.POLICY_CONSTRAINTS, "it has policy constraints"
 
 
 def _lint_constraints(authority: PathCertificate) -> _Found:
-    """Subtrees that cannot be judged: one that is permitted holds no name, one that is excluded may hold every one."""
+    """Subtrees that cannot be judged: as a permitted subtree it contains no name, as an excluded one it may contain any."""
     if authority.subtrees is None:
         return
     extension = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     for bases, effect in (
-        (extension.permitted_subtrees, "holds no name: only names within another subtree of its form pass"),
-        (extension.excluded_subtrees, "could be any: every name of its form is refused"),
+        (extension.permitted_subtrees, "permits no name: names of its form need another permitted subtree"),
+        (extension.excluded_subtrees, "may exclude any name: every name of its form is refused"),
     ):
         for base in bases or ():
             read = read_subtree(base)
@@ -289,11 +292,11 @@ def _lint_constraints(authority: PathCertificate) -> _Found:
 
 
 def _lint_anchor(anchor: PathCertificate, inputs: PathInputs) -> _Found:
-    """Step 2, and which names it may certify: what stands below it cannot widen that."""
+    """Step 2, and the names that it may certify: authorities below it cannot certify more."""
     if not is_signature_valid(anchor.key, anchor.signed, inputs.strength):
         old = replace(inputs.strength, accept_broken_algorithms=True)
         if is_signature_valid(anchor.key, anchor.signed, old):
-            yield LintCode.ANCHOR_SIGNATURE_OLD, "its own signature is by an algorithm that is broken"
+            yield LintCode.ANCHOR_SIGNATURE_OLD, "its own signature uses a broken algorithm"
         else:
             yield LintCode.ANCHOR_NOT_SELF_SIGNED, "another key signed it"
     constrained = {one.form for one in inputs.initial_permitted}
@@ -308,14 +311,17 @@ def _lint_anchor(anchor: PathCertificate, inputs: PathInputs) -> _Found:
 def _lint_intermediate(
     authority: PathCertificate, store: TrustStore, inputs: PathInputs, now: datetime
 ) -> _Found:
-    """Step 3; one with faults of its own has no path because of them, and they are told already."""
+    """Step 3. An authority with faults of its own has no path because of them; those faults are reported already."""
     alone = replace(inputs, purpose=None)
     if not check_leaf(authority, alone, now):
         judgement = judge_path(authority, store, alone, now)
         if judgement.outcome is not Outcome.GOOD:
             yield LintCode.NO_PATH_TO_AN_ANCHOR, str(judgement.faults[0])
         elif not _has_room(judgement.path):
-            yield LintCode.PATH_LENGTH_EXHAUSTED, "an authority above it allows none so far down"
+            yield (
+                LintCode.PATH_LENGTH_EXHAUSTED,
+                "the path length of an authority above it permits no certificate below it",
+            )
     addresses = _list_addresses(authority)
     if not addresses:
         yield LintCode.STATUS_ADDRESS_MISSING, "it names neither a CRL nor an OCSP responder"
@@ -324,7 +330,7 @@ def _lint_intermediate(
 
 
 def _has_room(path: CertificationPath) -> bool:
-    """Return whether a leaf below the first certificate of this path could keep every limit of length."""
+    """Return whether a leaf below the first certificate of this path would keep all path lengths."""
     below = 0
     for lower, authority in pairwise(path):
         below += not lower.self_issued
@@ -334,7 +340,7 @@ def _has_room(path: CertificationPath) -> bool:
 
 
 def _list_addresses(authority: PathCertificate) -> list[str]:
-    """Where evidence of its status is said to be: URIs of CRLs and of OCSP responders."""
+    """Return the URIs of CRLs and OCSP responders in an authority's certificate."""
     names = [name for point in authority.crl_points for name in point.full_name or ()]
     if ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string in authority.present:
         extension = authority.certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
@@ -346,8 +352,8 @@ def _list_addresses(authority: PathCertificate) -> list[str]:
     return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
 
 
-class _Together:
-    """Step 4: against our own and other partners', and against those before: of two the second is named."""
+class _Comparison:
+    """Step 4: compares with our own authorities, with other partners', and with those earlier in the import."""
 
     def __init__(
         self, own: Iterable[PathCertificate], others: Mapping[str, Iterable[PathCertificate]]
@@ -365,18 +371,18 @@ class _Together:
 
     def lint(self, authority: PathCertificate) -> _Found:
         if authority in self._before:
-            yield LintCode.CERTIFICATE_TWICE, "it stands in the import before"
+            yield LintCode.CERTIFICATE_TWICE, "the import contains it twice"
         self._before.add(authority)
         key = authority.key_algorithm, authority.key_bits
         if key in self._own:
-            yield LintCode.OWN_AUTHORITY, "its key is that of an authority of our own"
+            yield LintCode.OWN_AUTHORITY, "one of our own authorities has the same key"
         other = self._others.get(key)
         if other is not None:
-            yield LintCode.OTHER_PARTNER, f"its key is that of an authority of the partner {other}"
-        # A search goes by names, and partners with an authority of one name share the budget of a judgement.
+            yield LintCode.OTHER_PARTNER, f"an authority of the partner {other} has the same key"
+        # Paths are searched by name, and partners whose authorities have one name share the budget of a judgement.
         there = {name for one, name in self._namesakes.get(authority.subject, ()) if one != key}
         if there:
-            text = f"another key has the same subject at {', '.join(sorted(there))}"
+            text = f"an authority of {', '.join(sorted(there))} has the same subject and another key"
             yield LintCode.SUBJECT_OF_OTHER_PARTNER, text
         first = self._first.setdefault(authority.subject, authority)
         if first.key_bits != authority.key_bits:

@@ -1,7 +1,7 @@
-"""The values used last, in bounded memory: for what follows from bytes alone and costs time to find out.
+"""A cache that keeps the most recently used values, in bounded memory.
 
-A verdict is no such thing, and nobody keeps one: dates, state and revocation are judged each time.
-Not here: what is kept (leaves, path.store), and who owns a memory: it is its owner's value.
+It is for results that depend on bytes alone and take time to compute. Verdicts depend on the time and are not cached.
+Not here: the cached values (certificate_cache, path.store).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ V = TypeVar("V")
 
 
 class LruCache(Generic[K, V]):
-    """The values used last, bounded by count and weight; safe to share between threads.
+    """The most recently used values, limited by count and weight; safe to share between threads.
 
     Args:
-        count: values at most.
-        weight: of all values together at most, in the unit of `put`.
+        count: maximum number of values.
+        weight: maximum sum of weights, in the unit of `put`.
     """
 
     def __init__(self, *, count: int, weight: int = 0) -> None:
@@ -33,7 +33,7 @@ class LruCache(Generic[K, V]):
             return len(self._kept)
 
     def get(self, key: K) -> V | None:
-        """Return a value that was put and not pushed out, and remember that it was used."""
+        """Return a value that is in the cache, and mark it as just used; None if it is not in the cache."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -42,7 +42,7 @@ class LruCache(Generic[K, V]):
             return found[0]
 
     def put(self, key: K, value: V, weight: int = 0) -> None:
-        """Keep a value; what was used longest ago makes room. One heavier than all may be is not kept."""
+        """Store a value; the least recently used ones are removed. A value heavier than the whole cache is not stored."""
         with self._lock:
             old = self._kept.pop(key, None)
             self._room += old[1] if old is not None else 0

@@ -1,16 +1,16 @@
-r"""Whether a foreign certificate carries a name of our own namespace: `spiffe://<our trust domain>...`.
+r"""Whether a partner's certificate contains a name of our own namespace: `spiffe://<our trust domain>...`.
 
-Only our own authorities give these names out. An application that reads `Client-Cert` itself would take such
-a name for one of ours, so it is refused even beside good names, and in any spelling that a reader could take
-for the same URI:
-1. percent-encoding is undone, compatibility forms and dots of other scripts are folded, and what is not seen
-   is left out (RFC 3986 sections 2.1 and 6.2.2; UTS 46 section 4),
-2. scheme and host are compared without case, `\\` counts as `/`, and any number of them as two,
-3. a user, a port and dots at the end are no part of the host; a user that is our trust domain counts too,
-   because careless readers take it for the host.
-The name is looked for in every alternative name and in the subject, also in the middle of a text or of bytes.
+Only our own authorities issue these names. An application that reads `Client-Cert` itself would take such a name
+for one of ours. So the certificate is refused, even if its other names are good, and in any spelling that a
+reader could take for the same URI:
+1. percent-encoding is decoded, compatibility forms and dots of other scripts are folded, and invisible characters
+   are removed (RFC 3986 sections 2.1 and 6.2.2; UTS 46 section 4),
+2. scheme and host are compared without case, `\\` counts as `/`, and any number of slashes counts as two,
+3. user, port and dots at the end are not part of the host. A user that equals our trust domain counts as the host
+   too, because careless readers take it for the host.
+The name is searched for in all alternative names and in the subject, also inside a longer text or bytes.
 
-Not here: what makes an identity (identity). A host below our trust domain is another trust domain.
+Not here: how an identity is read (identity). A host below our trust domain is another trust domain.
 Standard: SPIFFE-ID section 2; RFC 3986 section 3.2.
 """
 
@@ -29,7 +29,7 @@ _HOST_END = re.compile(r"[^a-z0-9._-]")
 
 
 def claims_own_name(texts: Iterable[str], trust_domain: str) -> bool:
-    """Return whether one of the texts holds a URI of the trust domain.
+    """Return whether one of the texts contains a URI of the trust domain.
 
     Args:
         texts: the names of a certificate as text; percent-encoded or not.
@@ -39,7 +39,7 @@ def claims_own_name(texts: Iterable[str], trust_domain: str) -> bool:
 
 
 def _fold(text: str) -> str:
-    """Step 1, and case."""
+    """Step 1, and lower case."""
     for _ in range(_ROUNDS):
         if "%" not in text:
             break
@@ -54,7 +54,7 @@ def _is_seen(character: str) -> bool:
 
 
 def _list_hosts(text: str) -> Iterator[str]:
-    """Steps 2 and 3: what a reader could take for the host of each URI in a text."""
+    """Steps 2 and 3: yield every part of a text that a reader could take for the host of a URI."""
     for piece in text.split(_SCHEME)[1:]:
         rest = piece.lstrip("/")
         authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]

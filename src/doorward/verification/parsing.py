@@ -1,7 +1,7 @@
-"""A presented certificate, bytes to facts: total, within 16 KiB, trusting nothing.
+"""Parses a presented certificate: total, at most 16 KiB, nothing is trusted.
 
-Not here: any judgement; a value only says what the certificate says of itself.
-Not checked: the signature, the chain, the dates, whether the names are anybody's.
+Not here: any judgement; the result is only what the certificate states about itself.
+Not checked: the signature, the path, the dates, and whether the names are true.
 Standard: RFC 5280 sections 4.1 and 4.2.
 """
 
@@ -28,20 +28,19 @@ from doorward.verification.path.certificate import (
 )
 
 CERTIFICATE_LIMIT = 16 * 1024
-"""Bytes of DER. The largest honest leaf (RSA 8192, a dozen names) is under 4 KiB; Envoy caps a
-handshake's certificates far higher, and what we parse before any check should stay small."""
+"""Bytes of DER. The largest honest leaf (RSA 8192, a dozen names) has less than 4 KiB. Envoy's limit for the
+certificates of a handshake is far higher, and what is parsed before any check should stay small."""
 
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedCertificate:
-    """What the checker needs beyond the facts that it shares.
+    """The parts of our own certificates that the verifier needs.
 
-    `issuer_der` is the issuer's name as encoded in the certificate; `uris` are its URI SANs, exactly
-    as written; `purposes` are dotted object identifiers, None where there is no extendedKeyUsage;
-    `signs` is whether keyUsage allows digital signatures (true where there is no keyUsage); `content` is what
-    rules may ask of it.
+    `issuer_der` is the issuer's name as encoded in the certificate; `uris` are its URI SANs, exactly as written;
+    `purposes` are dotted object identifiers, None if there is no extendedKeyUsage; `signs` is whether keyUsage allows
+    digital signatures (true if there is no keyUsage); `content` is what rules may ask about it.
     """
 
     facts: CertificateFacts
@@ -55,7 +54,7 @@ class ParsedCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerLeaf:
-    """A partner's leaf: as the path's steps read it, the facts that are shared, and what rules may ask of it."""
+    """A partner's leaf: parsed for path validation, its facts, and what rules may ask about it."""
 
     path: PathCertificate
     facts: CertificateFacts
@@ -63,7 +62,7 @@ class PartnerLeaf:
 
 
 def parse_certificate(der: bytes) -> ParsedCertificate:
-    """Return what a certificate says.
+    """Return the content of a certificate.
 
     Args:
         der: one X.509 v3 certificate in DER, at most 16 KiB, nothing after it.
@@ -91,7 +90,7 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
 
 
 def parse_partner_leaf(der: bytes) -> PartnerLeaf:
-    """Return what a partner's certificate says; the library reads it once for both readings.
+    """Return the content of a partner's certificate.
 
     Args, Raises and Standard: as `parse_certificate`.
     """
@@ -105,7 +104,7 @@ def parse_partner_leaf(der: bytes) -> PartnerLeaf:
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
-    """Return the facts; raise anything at all where the certificate is not what it should be."""
+    """Return the content; raise any exception if the certificate is malformed."""
     find = Extensions(certificate).find
     names = tuple(find(x509.SubjectAlternativeName) or ())
     usages, key_usage = find(x509.ExtendedKeyUsage), find(x509.KeyUsage)
@@ -126,7 +125,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
 def _describe(
     certificate: x509.Certificate, names: tuple[x509.GeneralName, ...], der: bytes
 ) -> CertificateFacts:
-    """Return the facts; raise anything at all where it is no version 3 or its key is of an unknown kind."""
+    """Return the facts; raise any exception if it is not version 3 or its key cannot be read."""
     if certificate.version is not x509.Version.v3:
         raise ValueError("not version 3")
     return CertificateFacts(
@@ -143,13 +142,13 @@ def _describe(
 
 
 def _describe_path(path: PathCertificate) -> CertificateFacts:
-    """The same of what was read for a path, in either way of reading it."""
+    """Return the facts of a certificate that was parsed for a path, rewritten or not."""
     facts = _describe(path.certificate, path.alternative, path.der)
     return replace(facts, issuer=path.issuer_text, subject=path.subject_text)
 
 
 def name_key_kind(key: object) -> str:
-    """Return `p256`, `p384`, `ed25519`, `rsa` with its bits, or `other`: a name, not a judgement."""
+    """Return `p256`, `p384`, `ed25519`, `rsa` with its bits, or `other`. This is a name, not a judgement."""
     match key:
         case EllipticCurvePublicKey(curve=curve):
             return _CURVES.get(curve.name, "other")

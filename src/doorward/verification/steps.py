@@ -1,12 +1,12 @@
-"""The steps that are the same whoever issued a certificate: both judges take them from here.
+"""The steps that the judges of our own and of partners' certificates share.
 
-1. `read_leaf`: it is there, well-formed and within the limits; `refuse_unread`: there is nothing more to judge;
+1. `read_leaf`: the certificate is present, well-formed and within the limits; `refuse_unread`: nothing more to judge;
 3. `judge_state`: it is in the inventory, and in which state;
-5. `judge_dates` and `judge_purpose`: now lies within its dates, and it is made for TLS clients;
+5. `judge_dates` and `judge_purpose`: now is within its dates, and it is for TLS clients;
 8. `judge_account`: the state of its principal.
-At the end `conclude` says what the reasons come to, and `list_evidence` what the record keeps.
+At the end `conclude` derives the outcome from the reasons, and `list_evidence` lists what the record keeps.
 
-Not here: the order of the steps, and those that one judge takes alone (verifier, partner).
+Not here: the order of the steps, and steps that only one judge has (verifier, partner).
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.9 and 4.2.1.12.
 """
 
@@ -56,27 +56,27 @@ GOOD_REASONS = frozenset(
         Reason.PRINCIPAL_ACTIVE,
     }
 )
-"""Every other reason stands against a certificate."""
+"""Every other reason is against a certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedCertificate:
-    """What the peer showed: one leaf certificate in DER, or None where it showed none."""
+    """The peer's leaf certificate in DER, or None if the peer presented none."""
 
     der: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateJudgement:
-    """What came out, whichever judge was asked.
+    """The result of both judges.
 
     Args:
-        verdict: with every reason, in the order of the steps.
-        principal: only where the verdict is good.
-        facts: of the leaf, whenever the bytes parsed.
-        content: what rules may ask of it; only where the verdict is good.
-        ends: when it is to be judged anew at the latest, because a certificate ends, or evidence without which it
-            is not let in; None where nothing was found that could end.
+        verdict: with all reasons, in the order of the steps.
+        principal: only if the verdict is good.
+        facts: of the leaf, if it parsed.
+        content: what rules may ask about it; only if the verdict is good.
+        ends: when the certificate must be judged again at the latest, because a certificate or necessary evidence
+            expires; None if nothing that expires was found.
     """
 
     verdict: Verdict
@@ -87,7 +87,7 @@ class CertificateJudgement:
 
 
 def read_leaf(presented: PresentedCertificate, parse: Callable[[bytes], _T]) -> _T | Reason:
-    """Return what the leaf says, or why it cannot be read."""
+    """Return the content of the leaf, or the reason why it cannot be read."""
     if presented.der is None:
         return Reason.CERTIFICATE_MISSING
     try:
@@ -97,35 +97,35 @@ def read_leaf(presented: PresentedCertificate, parse: Callable[[bytes], _T]) -> 
 
 
 def refuse_unread(reason: Reason, now: datetime) -> Verdict:
-    """Return the refusal of something that could not be read at all."""
+    """Return the refusal of a certificate that could not be read."""
     return Verdict(outcome=Outcome.BAD, reasons=(reason,), judged_at=now)
 
 
 def judge_state(state: CertificateState | None) -> Reason:
-    """Return what the inventory says of this very certificate; None where it has no row of it."""
+    """Return the state of exactly this certificate in the inventory; None means that the inventory does not contain it."""
     return Reason.CERTIFICATE_UNKNOWN if state is None else _STATES[state]
 
 
 def judge_dates(not_before: datetime, not_after: datetime, now: datetime) -> Reason:
-    """Return whether now lies within the dates, both ends included."""
+    """Return whether now is within the dates, both ends included."""
     if has_ended(not_after, now):
         return Reason.CERTIFICATE_EXPIRED
     return Reason.CERTIFICATE_IN_TIME if has_begun(not_before, now) else Reason.CERTIFICATE_NOT_YET_VALID
 
 
 def judge_purpose(leaf: ParsedCertificate | PathCertificate) -> Reason:
-    """Return whether it is for TLS clients: clientAuth by name (any is not enough), may sign, is no CA."""
+    """Return whether it is for TLS clients: it names clientAuth (any is not enough), may sign, and is not a CA."""
     client = leaf.purposes is not None and _CLIENT in leaf.purposes
     return Reason.PURPOSE_CLIENT if client and leaf.signs and not leaf.is_ca else Reason.PURPOSE_WRONG
 
 
 def judge_account(principal: Principal | None) -> Reason:
-    """Return the state of the principal; None where the directory has none for this certificate."""
+    """Return the state of the principal; None means that the directory has no principal for this certificate."""
     return Reason.PRINCIPAL_UNKNOWN if principal is None else _PRINCIPAL_STATES[principal.state]
 
 
 def conclude(reasons: Iterable[Reason]) -> Outcome:
-    """Return what the reasons come to: undetermined only where nothing but the unknown status stands against it."""
+    """Return the outcome; undetermined only if the unknown revocation status is the only reason against it."""
     against = [reason for reason in reasons if reason not in GOOD_REASONS]
     if against == [Reason.REVOCATION_STATUS_UNDETERMINED]:
         return Outcome.UNDETERMINED
@@ -133,7 +133,7 @@ def conclude(reasons: Iterable[Reason]) -> Outcome:
 
 
 def list_evidence(facts: CertificateFacts, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return what the record should keep of a judgement: whose leaf it was, then what the judge adds."""
+    """Return what the record keeps of a judgement: the leaf, then what the judge adds."""
     return (
         ("certificate", facts.sha256),
         ("serial", format(facts.serial, "x")),

@@ -1,8 +1,9 @@
-"""A subject as people write it, made into the text that is compared: RFC 4514 as the library writes it.
+"""Converts a subject as people write it into the text that is compared: RFC 4514 as the library writes it.
 
-Blanks around commas and equals signs, the case of types, names for types that RFC 4514 does not know (`emailAddress`,
-`serialNumber`) and needless escapes are folded; the order stays, most specific first, and so does the case of values.
-Not here: what of it is an identity (identity).
+Normalised are: spaces around commas and equals signs, the case of types, names of types that RFC 4514 does not list
+(`emailAddress`, `serialNumber`), and needless escapes. The order, most specific part first, and the case of values
+are kept.
+Not here: the identity in a subject (identity).
 Standard: RFC 4514 sections 2 and 3.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from doorward.core.errors import MalformedInput
 
 _NAMES = ("CN", "L", "ST", "O", "OU", "C", "STREET", "DC", "UID")
-"""The types that RFC 4514 section 3 and the library write by name."""
+"""The types that RFC 4514 section 3 and the library write as a name."""
 
 _TYPES = {
     **{name.lower(): name for name in _NAMES},
@@ -81,7 +82,7 @@ def _rewrite(piece: str) -> str:
 
 
 def _strip(value: str) -> str:
-    """Return a value without blanks around it; an escaped one at the end stays."""
+    """Return a value without spaces around it; an escaped space at the end is kept."""
     bare = value.strip(" ")
     return bare + " " if bare.endswith("\\") and value != bare and not bare.endswith("\\\\") else bare
 
@@ -100,7 +101,7 @@ def _unescape(value: str) -> Iterator[str]:
 
 
 def _escape(value: str) -> str:
-    """As the library does: RFC 4514 section 2.4."""
+    """Return a value escaped as the library does it: RFC 4514 section 2.4."""
     text = _SPECIAL.sub(r"\\\1", value).replace("\0", "\\00")
     if text[:1] in ("#", " "):
         text = "\\" + text
@@ -109,4 +110,4 @@ def _escape(value: str) -> str:
 
 def _malformed() -> MalformedInput:
     hint = "write it as `openssl x509 -noout -subject -nameopt RFC2253` does, such as CN=bob,O=Clinic,C=DE"
-    return MalformedInput("subject-malformed", "this is not a subject in the form of RFC 4514", hint=hint)
+    return MalformedInput("subject-malformed", "the text is not a subject in the form of RFC 4514", hint=hint)

@@ -1,11 +1,11 @@
-"""When a certificate is within its dates: one answer for every judge, and for every deadline that follows from it.
+"""Whether a certificate is within its dates: one rule for every judge and for every deadline derived from it.
 
 A certificate is valid from notBefore through notAfter, both included (RFC 5280 section 4.1.2.5), and both are whole
-seconds (4.1.2.5.1, 4.1.2.5.2). So the second that notAfter names belongs to it as a whole, and it has ended when the
-next one begins: this is how OpenSSL and BoringSSL, and so Envoy, count. A clock with parts of seconds that compared
-with notAfter itself would refuse at 12:00:00.5 what they still take.
+seconds (4.1.2.5.1, 4.1.2.5.2). So the whole second that notAfter names is still valid, and the certificate ends when
+the next second begins. OpenSSL and BoringSSL, and so Envoy, count the same way. A comparison with notAfter itself
+would refuse at 12:00:00.5 a certificate that they accept.
 
-Not here: how long lists and OCSP answers may be used (revocation.status).
+Not here: how long CRLs and OCSP responses may be used (revocation.status).
 Standard: RFC 5280 section 4.1.2.5.
 """
 
@@ -18,9 +18,9 @@ _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 def ends_at(not_after: datetime) -> datetime:
-    """Return the first moment at which a certificate with this notAfter is no longer valid.
+    """Return the first time at which a certificate with this notAfter is no longer valid.
 
-    99991231235959Z means no end (section 4.1.2.5): nothing lies beyond it.
+    99991231235959Z means that it never ends (section 4.1.2.5).
     """
     try:
         return not_after + _SECOND
@@ -29,7 +29,7 @@ def ends_at(not_after: datetime) -> datetime:
 
 
 def has_begun(not_before: datetime, now: datetime) -> bool:
-    """Return whether a certificate with this notBefore is valid by now, if it has not ended."""
+    """Return whether now is not before this notBefore."""
     return now >= not_before
 
 

@@ -1,19 +1,19 @@
-"""The judgement of a certificate that Doorward itself issued, in numbered steps.
+"""The judgement of a certificate that Doorward issued, in numbered steps.
 
-To let a certificate in, all of these must hold, and every one that can be judged is judged, so that
-the verdict carries every reason:
+A certificate is let in only if all steps pass. Every step that can be judged is judged, so that the verdict has
+all reasons:
 
-1. it is there, well-formed and within the limits;
+1. the certificate is present, well-formed and within the limits;
 2. its issuer is one of our own issuing CAs;
-3. this very certificate (SHA-256 of its DER) is in the inventory, and its state is valid;
-5. now lies within its dates, and it is made for TLS clients;
-7. its one URI SAN names the principal that the inventory says it was issued to, in our trust domain;
+3. exactly this certificate (SHA-256 of its DER) is in the inventory, and its state is valid;
+5. now is within its dates, and it is for TLS clients;
+7. its only URI SAN names the principal that the inventory says it was issued to, in our trust domain;
 8. that principal is active.
 
-Steps 4 (path) and 6 (CRL and OCSP evidence) belong to certificates of partners, which are not judged
-here. No signature is verified: what we signed and find byte for byte in the inventory is ours.
+Steps 4 (path) and 6 (CRL and OCSP evidence) exist only for certificates of partners, which are not judged
+here. No signature is verified: a certificate that is in the inventory byte for byte was signed by us.
 
-Not here: reading the inventory and the directory (the caller brings `VerificationContext`), the proof that the
+Not here: reading the inventory and the directory (the caller passes a `VerificationContext`), the proof that the
 peer holds the private key (TLS gives it), policy.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6 and 4.2.1.12; see docs/standards.md.
 """
@@ -46,7 +46,7 @@ from doorward.verification.validity import ends_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownCertificate:
-    """One row of the inventory. `issuer_sha256` is of the issuing CA's DER; empty where not recorded."""
+    """One row of the inventory. `issuer_sha256` is of the issuing CA's DER; empty if it was not recorded."""
 
     sha256: str
     state: CertificateState
@@ -59,7 +59,7 @@ class KnownCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownIssuer:
-    """One of our own issuing CAs: the SHA-256 of its DER and its id."""
+    """One of our own issuing CAs: the SHA-256 of its DER, and its id."""
 
     sha256: str
     id: str = ""
@@ -67,12 +67,12 @@ class KnownIssuer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationContext:
-    """What we know when we judge, looked up by the caller in one consistent read.
+    """What the judge needs from the database; the caller looks it up in one consistent read.
 
     Args:
-        certificate: the inventory's row for the SHA-256 of what was presented, or None.
-        principal: the directory's row for that certificate's principal, or None.
-        issuers: subject name (DER) of each own issuing CA, retired ones included -> what it is.
+        certificate: the row of the inventory for the SHA-256 of the presented certificate, or None.
+        principal: the row of the directory for that certificate's principal, or None.
+        issuers: subject name (DER) of each own issuing CA, retired ones included -> the CA.
         trust_domain: ours, lower case.
     """
 
@@ -141,7 +141,7 @@ def judge_certificate(
 
 
 def _find_known(parsed: ParsedCertificate, context: VerificationContext) -> KnownCertificate | None:
-    """Return the row only if it is of these very bytes: a wrong look-up must not vouch for another."""
+    """Return the row only if it is about exactly these bytes: a wrong look-up must not approve another certificate."""
     row = context.certificate
     return row if row is not None and row.sha256 == parsed.facts.sha256 else None
 
@@ -149,7 +149,7 @@ def _find_known(parsed: ParsedCertificate, context: VerificationContext) -> Know
 def _judge_issuer(
     parsed: ParsedCertificate, known: KnownCertificate | None, issuers: Mapping[bytes, KnownIssuer]
 ) -> Reason:
-    """Step 2: an own issuing CA bears the issuer's name, and the inventory does not name another."""
+    """Step 2: one of our issuing CAs has the issuer's name, and the inventory does not record another issuer."""
     issuer = issuers.get(parsed.issuer_der)
     if issuer is None:
         return Reason.ISSUER_UNKNOWN
@@ -159,7 +159,7 @@ def _judge_issuer(
 
 
 def _find_dates(facts: CertificateFacts, known: KnownCertificate | None) -> tuple[datetime, datetime]:
-    """Step 5: where the inventory's dates are narrower than the certificate's, they hold too."""
+    """Step 5: if the inventory has narrower dates than the certificate, they apply too."""
     if known is None:
         return facts.not_before, facts.not_after
     return max(facts.not_before, known.not_before), min(facts.not_after, known.not_after)
@@ -168,7 +168,7 @@ def _find_dates(facts: CertificateFacts, known: KnownCertificate | None) -> tupl
 def _judge_name(
     parsed: ParsedCertificate, known: KnownCertificate | None, context: VerificationContext
 ) -> Reason:
-    """Step 7: certificate, inventory and directory agree on one principal."""
+    """Step 7: certificate, inventory and directory name the same principal."""
     principal = context.principal
     if principal is None or known is None or known.principal_id != principal.id:
         return Reason.NAME_MISMATCH

@@ -109,7 +109,7 @@ def test_an_authority_of_another_partner_is_told_by_its_name() -> None:
     assert codes("east") == []
     bring_in(world)
     assert codes("east") == []
-    assert codes("west") == ["other-partner: its key is that of an authority of the partner east"]
+    assert codes("west") == ["other-partner: an authority of the partner east has the same key"]
     remove_partner(world.services, "east", actor=OPERATOR)
     assert codes("west") == []
 
