@@ -1,1 +1,1 @@
-"""Other organisations' authorities: terms, trust, judging, registration and evidence."""
+"""Partners, which are other organisations with authorities of their own: terms, trust, judging, evidence."""

@@ -1,6 +1,7 @@
-"""Warnings for an application that trusts many authorities: their names may not fit into the handshake.
+"""Warnings for an application that trusts many authorities: their names may be too long for the TLS handshake.
 
-Not here: what the door does about it (`enforcement.trust`).
+In the handshake the door lists the names of the authorities that it accepts (RFC 8446 section 4.2.4).
+Not here: what the door does if the list is too long (`enforcement.trust`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 def check_authority_names(
     stores: Stores, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
 ) -> Iterator[PolicyFinding]:
-    """Yield a finding for each application whose authorities' names are longer than some clients take.
+    """Yield a finding for each application with a list of authority names that is too long for some clients.
 
     Args:
         stores: a snapshot.
         document: which application trusts which partner.
-        replacing: partner -> authorities, DER, that it would have in place of its own.
+        replacing: partner name to the authorities, DER, that would replace its present ones.
     """
     ders = _read_all(stores, replacing or {})
     for app in document.apps:
@@ -36,7 +37,10 @@ def check_authority_names(
 def check_authority_names_of_import(
     stores: Stores, document: Document, name: str, ders: Sequence[bytes]
 ) -> Iterator[PolicyFinding]:
-    """Yield the same for a partner as it would be imported; before an application trusts it, for one that would."""
+    """Yield the same findings as if a partner had been imported with these authorities.
+
+    If no application trusts it yet, check a possible application that trusts our own authority and this partner.
+    """
     yield from check_authority_names(stores, document, {name: ders})
     if not any(name in app.trust for app in document.apps):
         every = _read_all(stores, {name: ders})
@@ -46,7 +50,7 @@ def check_authority_names_of_import(
 
 
 def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
-    """Return the authorities of each name of `trust`."""
+    """Return the authorities, DER, for each name that `trust` may contain."""
     ders: dict[str, Sequence[bytes]] = {
         one.name: [each.der for each in stores.partners.authorities(one.id)] for one in stores.partners.list()
     }
@@ -60,16 +64,16 @@ def _check(app: str, told: Sequence[bytes]) -> Iterator[PolicyFinding]:
     octets = count_ca_name_octets(_parsed(told))
     if octets > CA_NAMES_LIMIT_OF_JAVA:
         then = (
-            "the door names none, and clients choose among all certificates that they have"
+            "the door sends no names, and clients offer all their certificates"
             if octets > CA_NAMES_LIMIT
-            else "Java's clients take no more than 32 KiB"
+            else "Java clients accept at most 32 KiB"
         )
         yield PolicyFinding(
             code="authority-names-large",
             app=app,
             rule="",
-            message=f"the names of its authorities take {octets} octets of the handshake: {then}",
-            hint="trust fewer partners here, or import fewer authorities of each",
+            message=f"the names of its authorities take {octets} bytes in the TLS handshake: {then}",
+            hint="trust fewer partners here, or import fewer authorities for each",
         )
 
 

@@ -1,9 +1,9 @@
-"""The evidence of revocation that is at hand in this process, ready to be asked: one evidence cache a partner.
+"""The cache of parsed evidence of revocation in this process: one `EvidenceIndex` for each partner.
 
-Not here: fetching it (`evidence`), and judging by it (`verification.revocation`). A list of a million
-entries takes seconds to read, so an evidence cache is filled apart from the connections that ask it: `load` is for
-a thread of its own. Until it returns the former evidence cache is asked, and in the beginning an empty one, which
-knows nothing and so lets nobody in where evidence is required.
+Not here: fetching evidence (`evidence`), judging by it (`verification.revocation`). Parsing a CRL of a million
+entries takes seconds, so connections never wait for it: `load` runs in a thread of its own. Until `load`
+returns, connections use the former index. The first index is empty: it knows nothing, and so admits nobody if evidence
+is required.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Key = tuple[EvidenceKind, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
-    """What one evidence cache was made of: evidence by its SHA-256, so that what did not change is not read again."""
+    """One partner's index and the evidence in it, by SHA-256, so that unchanged evidence is not parsed again."""
 
     evidence_index: EvidenceIndex
     crls: Mapping[str, Crl]
@@ -47,7 +47,7 @@ _UNREAD = _Loaded(
 
 
 class EvidenceCache:
-    """All evidence caches of one process; safe to share between threads."""
+    """The evidence of all partners in one process; safe to share between threads."""
 
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
@@ -55,20 +55,20 @@ class EvidenceCache:
         self._loaded: Mapping[str, _Loaded] = {}
 
     def of(self, partner_id: str) -> EvidenceIndex:
-        """Return a partner's evidence cache as of now."""
+        """Return a partner's current evidence."""
         loaded = self._loaded.get(partner_id)
         return _EMPTY if loaded is None else loaded.evidence_index
 
     def load(self, partner_id: str) -> bool:
-        """Fill a partner's evidence cache from the database; return whether anything is another now.
+        """Load a partner's evidence from the database; return whether it changed.
 
-        A list that cannot be read here, though it was judged before it was stored, is one that cannot be used: it says
-        nothing, refuses the certificates that it may be about, and makes no other list unknown.
+        A CRL that cannot be parsed here, although it was accepted when it was stored, counts as unusable: the
+        certificates that it may cover are refused, and the other CRLs stay in use.
 
         Raises:
-            Unavailable: the database cannot be read; the former evidence cache stays.
+            Unavailable: the database cannot be read; the former evidence stays.
         """
-        with self._lock:  # two loads beside each other could end in the wrong order
+        with self._lock:  # two concurrent loads could end in the wrong order
             before = self._loaded.get(partner_id)
             crls: dict[str, Crl] = {}
             bodies: dict[str, bytes] = {}
@@ -81,7 +81,7 @@ class EvidenceCache:
                     continue
                 known = _known(before, one)
                 body = b"" if known else self._read(one)
-                if not known and not body:  # dropped since it was listed: the next change tells
+                if not known and not body:  # removed since it was listed; the next change loads again
                     continue
                 if one.kind is EvidenceKind.CRL:
                     crl = known if isinstance(known, Crl) else _parse(body)
@@ -111,9 +111,9 @@ class EvidenceCache:
             return True
 
     def mark_unread(self, partner_id: str) -> None:
-        """Note that a partner's evidence cannot be read; what was loaded before stays.
+        """Note that a partner's evidence cannot be read; the evidence that was loaded before stays.
 
-        If nothing was there, it is now evidence that cannot be used, which is not the same as none.
+        If none was loaded before, the partner now has unusable evidence, which is stricter than no evidence.
         """
         with self._lock:
             if partner_id not in self._loaded:
@@ -122,7 +122,7 @@ class EvidenceCache:
     def _list(
         self, partner_id: str
     ) -> tuple[list[EvidenceRecord], tuple[RecordedRevocation, ...], tuple[str, ...]]:
-        """Return the rows, what was seen before, and the addresses of lists that the operator gave by hand."""
+        """Return the rows, the recorded revocations, and the addresses of CRLs that the operator added."""
         with self._work.read() as stores:
             partner = stores.partners.get(partner_id)
             by_hand = partner.crl_urls if partner is not None else ()
@@ -152,7 +152,7 @@ def _parse(body: bytes) -> Crl | None:
 
 
 def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> UnusableSources:
-    """A list that the operator named may be about every certificate, also about one that names other addresses."""
+    """Return what is unusable. A CRL that the operator added may cover every certificate, also one that names others."""
     rows = tuple(unusable)
     return UnusableSources(
         anybody=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),

@@ -1,8 +1,8 @@
-"""What to think of a partner's authorities before they are trusted: reads only.
+"""Examining a partner's authorities before they are imported: reads only.
 
-Whatever is wrong for certain is refused when they are imported; the rest is told to the operator, who decides.
+An import refuses every finding that is an error. Warnings are shown to the operator, who decides.
 
-Not here: trusting them (`importing`), and the rules of the lint (`verification.import_lint`).
+Not here: importing them (`importing`), the rules of the lint (`verification.import_lint`).
 Standard: RFC 5280 section 6.1.1 (d), trust anchors; RFC 5937.
 """
 
@@ -31,14 +31,14 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 def examine(
     services: Services, name: str, terms: Terms, *, anchors: Sequence[bytes], intermediates: Sequence[bytes]
 ) -> tuple[LintFinding, ...]:
-    """Return what to think of a partner's authorities, errors first; nothing is changed.
+    """Return the findings about a partner's authorities, errors first; nothing is changed.
 
     Args:
         services: the ports of this process.
-        name: what the partner is, or would be, called.
-        terms: under which they are to be trusted.
-        anchors: DER of what is trusted by decision; at least one.
-        intermediates: DER of what may sign below them.
+        name: the partner's name, or the name that it would get.
+        terms: the terms for it.
+        anchors: trust anchors, DER; at least one.
+        intermediates: intermediate certificates, DER.
 
     Raises:
         MalformedInput: a certificate or a term cannot be read.
@@ -51,7 +51,7 @@ def examine(
 
 
 def examine_names(services: Services, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
-    """Return which applications would name more authorities than some clients take; nothing is changed.
+    """Return a warning for each application with more authority names than some clients accept; nothing is changed.
 
     Raises:
         NotFound: `not-founded`.
@@ -69,14 +69,14 @@ def check_names(stores: Stores, name: str, ders: Sequence[bytes]) -> tuple[str, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAuthorities:
-    """Authorities that an import is held against: our own, and those of other partners by name."""
+    """The authorities that an import is compared with: our own, and those of other partners by name."""
 
     own: Sequence[PathCertificate]
     others: Mapping[str, Sequence[PathCertificate]]
 
 
 def load_known(stores: Stores, name: str) -> KnownAuthorities:
-    """Return our own authorities, and those of every partner but the one of that name."""
+    """Return our own authorities, and those of every partner except the one with this name."""
     return KnownAuthorities(own=_read_own(stores), others=_read_others(stores, name))
 
 
@@ -85,18 +85,18 @@ def _read_own(stores: Stores) -> list[PathCertificate]:
 
 
 def require_same_own(stores: Stores, known: KnownAuthorities) -> None:
-    """Refuse what was held against fewer authorities of our own than there are now: one may be among those."""
+    """Refuse if our own authorities changed since the comparison: a new one may be among the imported ones."""
     seen = {one.sha256 for one in known.own}
     if any(hashlib.sha256(one.der).hexdigest() not in seen for one in stores.authorities.list()):
         raise RequestRefused(
             "authorities-changed",
-            "our own authorities changed while the partner's were looked at",
+            "our own authorities changed while the partner's authorities were examined",
             hint="repeat the command",
         )
 
 
 def _read_others(stores: Stores, name: str) -> dict[str, list[PathCertificate]]:
-    """Return the authorities of all partners but the one of that name, less those that do not parse."""
+    """Return the authorities of all partners except the one with this name; those that do not parse are left out."""
     others: dict[str, list[PathCertificate]] = {}
     for partner in stores.partners.list():
         if partner.name == name:
@@ -114,11 +114,11 @@ def lint(
     known: KnownAuthorities,
     now: datetime,
 ) -> tuple[LintFinding, ...]:
-    """Return what is found, errors first; raise `MalformedInput` for what cannot be read."""
+    """Return the findings, errors first; raise `MalformedInput` if a certificate or a term cannot be read."""
     if not anchors:
-        hint = "name at least one certificate that is trusted by decision"
+        hint = "give at least one trust anchor: doorward ca import NAME FILE"
         raise MalformedInput("anchor-missing", "there is no trust anchor", hint=hint)
-    IdentityRule(source=terms.source, kind=terms.kind, domain=terms.domain)  # refuses what makes no rule
+    IdentityRule(source=terms.source, kind=terms.kind, domain=terms.domain)  # raises for invalid terms
     found = lint_authorities(
         [parse_path_certificate(one) for one in anchors],
         [parse_path_certificate(one) for one in intermediates],
@@ -131,7 +131,7 @@ def lint(
 
 
 def refuse_errors(findings: Sequence[LintFinding], ders: Sequence[bytes]) -> None:
-    """Raise every error, each with the subject of its certificate: a digest alone tells nobody which file it is."""
+    """Raise all errors, each with the subject of its certificate, because a digest does not tell which file it is."""
     errors = [one for one in findings if one.code.severity is Severity.ERROR]
     subjects = {hashlib.sha256(der).hexdigest(): describe_subject(der) for der in ders} if errors else {}
     if errors:

@@ -1,11 +1,11 @@
-"""Partners: trust their authorities on terms, change the terms, trust them no more.
+"""Partners: import their authorities with terms, replace both, and remove a partner.
 
-A partner's authorities vouch for principals of their own, called `<partner>/<identity>`. What is imported is
-an operator's decision: `examining` says beforehand what to think of it, and whatever is wrong for certain is
-refused. Removing a partner takes everything from its principals in one transaction.
+A partner's authorities certify principals of their own, called `<partner>/<identity>`. The operator decides what to
+import: `examining` returns findings beforehand, and an import refuses those that are errors.
+Removing a partner ends all access of its principals in one transaction.
 
-Not here: which applications hear it (the policy document), judging (`judging`), evidence
-(`evidence`), and writing down what comes to the door (`registration`).
+Not here: which applications trust it (the policy document), judging (`judging`), evidence
+(`evidence`), recording the certificates that come to the door (`registration`).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from doorward.verification.import_lint import LintFinding
 from doorward.verification.path.certificate import parse_path_certificate
 
 MOST_IN_EVENT = 24
-"""Anchors, and as many intermediates, that an event names; with the groups they fit into one."""
+"""Anchors in one event, and as many intermediates; together with the groups they fit into the event's limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportResult:
-    """A partner as it is trusted now, its authorities, what was found about them, and who hears it.
+    """The imported partner, its authorities, the findings, and the applications that trust it.
 
-    `trusting_applications` are the applications whose `trust` names it: none of a new partner's, as a rule.
+    `trusting_applications` are those with the partner in their `trust`; a new partner usually has none.
     """
 
     partner: PartnerRecord
@@ -53,19 +53,21 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerState:
-    """A partner's terms and authorities at one moment: who agrees to replace them agrees to a change of these."""
+    """A partner's terms and authorities at one moment: shown to the operator before they are replaced."""
 
     partner: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
 
 
 def find_replaced(services: Services, name: str, *, replacing: bool) -> PartnerState | None:
-    """Return what an import would replace, to be shown and then given to it; None where the name is free.
+    """Return the partner that an import would replace; None for a new partner.
+
+    The caller shows it to the operator and then passes it to `import_partner`.
 
     Raises:
         MalformedInput: `name-malformed`.
-        RequestRefused: `name-taken` where nothing is to be replaced, and where the name is our own authority's.
-        NotFound: `not-founded`; `partner-unknown` where one is to be replaced.
+        RequestRefused: `name-taken`: the name is our own authority's, or `replacing` is False and the partner exists.
+        NotFound: `not-founded`; `partner-unknown`: `replacing` is True and there is no such partner.
     """
     _require_not_own_name(name)
     with services.work.read() as stores:
@@ -86,41 +88,41 @@ def import_partner(
     replacing: PartnerState | None = None,
     actor: str,
 ) -> ChangeResult[ImportResult]:
-    """Trust a partner's authorities, at the applications that name it (`trust:` in the document).
+    """Import a partner's authorities; the applications that name the partner in `trust` accept its certificates.
 
     Args:
         services: the ports of this process.
-        name: what it is called here; it cannot be changed later.
-        terms: under which it is trusted.
+        name: the partner's name; it cannot be changed later.
+        terms: the terms for it.
         anchors: see `examining.examine`.
         intermediates: see `examining.examine`.
-        replacing: what these authorities and terms take the place of, as `find_replaced` gave it before
-            anybody was asked; None where the partner is new.
+        replacing: the partner to replace, as `find_replaced` returned it before the operator was asked; None for a
+            new partner.
         actor: who acts.
 
     Raises:
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
-        RequestRefused: `name-taken`; `partner-changed` where it is no longer what is to be replaced;
-            `authorities-changed` if our own did while this ran; `name-in-rules` if the document still names
-            another partner that had the name.
-        NotFound: `not-founded`; `partner-unknown` where the one to be replaced is gone.
+        RequestRefused: `name-taken`; `partner-changed`: the partner changed since `find_replaced`;
+            `authorities-changed`: our own authorities changed in between; `name-in-rules`: the document still names
+            a removed partner that had the name.
+        NotFound: `not-founded`; `partner-unknown`: the partner to replace was removed.
     """
     _require_not_own_name(name)
     now = services.clock.now()
     with services.work.read() as stores:
         require_tenant(stores)
-        _find_before(stores, name, replacing)  # is said before what is wrong with authorities
+        _find_before(stores, name, replacing)  # its errors come before the findings about authorities
         known = load_known(stores, name)
-    # A slow bundle takes seconds: every decision that is to be recorded would wait for the end of a change.
+    # Not in a write transaction: a large bundle takes seconds, and every decision would wait to be recorded.
     findings = lint(terms, anchors, intermediates, known, now)
     refuse_errors(findings, (*anchors, *intermediates))
     partner = _make_partner(services, name, terms, now)
     authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
-    build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
+    build_partner_trust(partner, authorities)  # raises if no trust can be built from them
     with services.work.change() as stores:
         require_tenant(stores)
-        require_same_own(stores, known)  # other partners' are warned of only
+        require_same_own(stores, known)  # an authority that another partner has too is only a warning
         before = _find_before(stores, name, replacing)
         large = check_names(stores, name, (*anchors, *intermediates))
         if before is None:
@@ -131,7 +133,9 @@ def import_partner(
             authorities = [replace(one, partner_id=before.id) for one in authorities]
             stores.partners.save(partner)
         stores.partners.set_authorities(partner.id, authorities)
-        authorities = stores.partners.authorities(partner.id)  # one that was there already keeps its id
+        authorities = stores.partners.authorities(
+            partner.id
+        )  # a certificate that was there already keeps its id
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
         stores.outbox.add(_build_event(services, kind, partner, authorities, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
@@ -147,7 +151,7 @@ def import_partner(
 
 
 def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult[PartnerRecord]:
-    """Trust a partner no more: its principals are removed and lose everything at once, factors and sessions too.
+    """Remove a partner: its principals are removed and lose their access, factors and sessions at once.
 
     Raises:
         NotFound: `partner-unknown`, `not-founded`.
@@ -177,13 +181,13 @@ def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult
     notes = [f"{removed} of its principals {_were(removed)} removed with it"] if removed else []
     if trusting:
         notes.append(
-            f"still named in `trust` of {', '.join(trusting)}: a partner that is imported as {name} later is heard there"
+            f"`trust` of {', '.join(trusting)} still names {name}: a partner imported with this name is trusted there"
         )
     return ChangeResult(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
 
 
 def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerAuthorityRecord]]]:
-    """Return the partners that are trusted, by name, with their authorities."""
+    """Return the trusted partners, sorted by name, with their authorities."""
     with services.work.read() as stores:
         return [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
 
@@ -197,7 +201,7 @@ def _build_event(
     actor: str,
     now: datetime,
 ) -> Event:
-    """The terms that say who is let in, and the authorities: the first of them, and a digest over all."""
+    """Return the event with the terms, the first of the authorities, and a digest over all authorities."""
     digests = sorted(one.sha256 for one in authorities)
     return write_event(
         services,
@@ -222,7 +226,7 @@ def _build_event(
 
 
 def list_trusting_applications(stores: Stores, name: str) -> list[str]:
-    """Return the applications whose `trust` names a partner; raises as `current_document`."""
+    """Return the applications with a partner in their `trust`; raises as `current_document`."""
     document, _ = current_document(stores)
     return [app.name for app in document.apps if name in app.trust]
 
@@ -230,17 +234,17 @@ def list_trusting_applications(stores: Stores, name: str) -> list[str]:
 def _notes_of(
     stores: Stores, partner: PartnerRecord, before: PartnerRecord | None, trusting: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return what whoever imports would be surprised by later."""
+    """Return notes about effects of an import that the operator may not expect."""
     if before is None:
-        heard = f"heard at once: `trust` of {', '.join(trusting)} names {partner.name} already"
-        return (heard,) if trusting else ()
+        note = f"trusted at once: `trust` of {', '.join(trusting)} names {partner.name} already"
+        return (note,) if trusting else ()
     stay = [one for one in stores.directory.list() if one.partner == partner.id]
     if before.everyone and not partner.everyone and stay:
-        text = f"nobody new is let in by itself now; {len(stay)} of its principals {_were(len(stay))} added before"
-        return (f"{text} and stay: `doorward {before.kind.value} remove` takes one out",)
+        text = f"new principals are not added automatically any more; {len(stay)} {_were(len(stay))} added before"
+        return (f"{text} and still have access: `doorward {before.kind.value} remove` removes one",)
     if (before.source, before.kind) != (partner.source, partner.kind) and stay:
         return (
-            f"{len(stay)} of its principals {_were(len(stay))} named by the former rule and stay in the list",
+            f"{len(stay)} of its principals {_were(len(stay))} named by the former rule and stay in the directory",
         )
     return ()
 
@@ -252,7 +256,7 @@ def _were(count: int) -> str:
 def _require_not_own_name(name: str) -> None:
     if parse_principal_name(name) == OWN_AUTHORITY:
         raise RequestRefused(
-            "name-taken", f"{name} is what our own authority is called", hint="choose another"
+            "name-taken", f"{name} is the name of our own authority", hint="choose another name"
         )
 
 
@@ -261,15 +265,15 @@ def _require_free(stores: Stores, name: str) -> None:
         raise RequestRefused(
             "name-taken",
             f"a partner named {name} is trusted already",
-            hint="add --replace to give it these authorities and terms in place of its own",
+            hint="add --replace to replace its authorities and terms by these",
         )
 
 
 def _find_before(stores: Stores, name: str, replacing: PartnerState | None) -> PartnerRecord | None:
-    """Return the partner as it was; None where it is new.
+    """Return the partner to replace; None for a new one.
 
-    One that changed since it was shown is refused: nobody agreed to drop what another brought in meanwhile.
-    An import of the same again is no change: partner and authorities keep their ids.
+    Refuse if the partner changed since it was shown: the operator did not agree to undo another operator's change.
+    A repeated import of the same authorities and terms is no such change: partner and authorities keep their ids.
     """
     if replacing is None:
         _require_free(stores, name)
@@ -277,8 +281,8 @@ def _find_before(stores: Stores, name: str, replacing: PartnerState | None) -> P
     if _read_state(stores, name) != replacing:
         raise RequestRefused(
             "partner-changed",
-            f"the partner {name} was changed after what would be replaced was read",
-            hint="look at the report again, and repeat the command",
+            f"the partner {name} was changed after it was shown to you",
+            hint="repeat the command and read the new report",
         )
     return replacing.partner
 
@@ -289,7 +293,7 @@ def _read_state(stores: Stores, name: str) -> PartnerState:
 
 
 def _make_partner(services: Services, name: str, terms: Terms, now: datetime) -> PartnerRecord:
-    """Return the partner as if it were new."""
+    """Return the record of a new partner."""
     values = {field: getattr(terms, field) for field in Terms.__slots__}
     return PartnerRecord(id=services.new_id("ptn"), tenant=TENANT, name=name, created_at=now, **values)
 

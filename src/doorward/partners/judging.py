@@ -1,15 +1,15 @@
-"""Judging a partner's certificate in one snapshot: what the checker asks, answered from the stores.
+"""Judging a partner's certificate on one snapshot: supplies the checker with principals and evidence.
 
-Not here: the checker's own steps (`verification.partner`), policy and events (`access`).
+Not here: the steps of the check (`verification.partner`), policy and events (`access`).
 
-A certificate of a partner is in our inventory from the first time that its path was good: then it can be
-listed, watched, and revoked here, and evidence may be fetched for it. So a judgement may come with a
-`PendingRegistration` to write down (`registration`); it is judged anew after that.
+A partner's certificate is added to our inventory when its path is good for the first time. After that it can be
+listed and revoked here, and evidence may be fetched for it. So a judgement may return a
+`PendingRegistration`; after it was recorded (`registration`), the certificate is judged again.
 
-Issuer and serial number name a certificate, its digest does not: whoever holds one with an ECDSA signature
-can write that signature in another form, and have another file that is as good. The first that came is
-the certificate; another file of the same issuer and serial number is refused, or a certificate that was
-revoked here would come back in disguise.
+A certificate is identified by issuer and serial number, not by its digest. The holder of a certificate with an ECDSA
+signature can encode that signature in another way, and so make a second valid file with another digest. Only the first
+file that came is accepted. Another file with the same issuer and serial number is refused; otherwise a certificate that
+was revoked here could come back as another file.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from doorward.verification.steps import GOOD_REASONS, PresentedCertificate, judg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRegistration:
-    """What is to be written down before a partner's certificate can be let in.
+    """The records that are needed before a partner's certificate can be admitted.
 
     Args:
-        partner: whose; the terms by which it was judged.
-        authority_id: the row of the authority that issued it.
+        partner: the partner, with the terms by which the certificate was judged.
+        authority_id: the id of the authority that issued it.
         facts: of the certificate; its path was good.
-        identity: of a principal that is to be added to the directory; None where none is.
-        principal_id: whose certificate it is; empty where that is not known yet.
+        identity: of the principal to add to the directory; None if none is added.
+        principal_id: the holder; empty if not known yet.
     """
 
     partner: PartnerRecord
@@ -69,18 +69,18 @@ def judge_for_partners(
     Args:
         stores: a snapshot.
         presented: the leaf.
-        record: its row of the inventory, if any.
+        record: its record in the inventory, if there is one.
         partners: those that the application trusts.
-        evidence_cache: the evidence at hand.
+        evidence_cache: the loaded evidence.
         now: aware, UTC.
         trust_domain: ours.
         certificate_cache: readings of certificates that are in the inventory.
 
     Returns:
-        The judgement, whose principal is in the partner's groups too; and what is to be written down first, after
-        which the certificate is judged anew.
+        The judgement, with the partner's groups added to the principal; and what to record before the certificate is
+        judged again, or None.
     """
-    asked = {one.id: evidence_cache.of(one.id) for one in partners}  # one look each: it may change
+    asked = {one.id: evidence_cache.of(one.id) for one in partners}  # read once each, because it may change
 
     def find_principal(trust: PartnerTrust, identity: str) -> Principal | None:
         principal = stores.directory.by_name(render_partner_principal_name(trust.name, identity))
@@ -101,12 +101,12 @@ def judge_for_partners(
 
 
 def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
-    """Whether an issuer of that name and key gave the number away, under whichever certificate of its own."""
+    """Return whether one of these authorities, which share name and key, has issued this serial number before."""
     return any(stores.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
 def _hold_against(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
-    """Refuse what was revoked or held here, or is not written down, whatever its issuer says of it."""
+    """Refuse a certificate that was revoked or held here, or is not recorded yet, even if its evidence is good."""
     if reason in GOOD_REASONS:
         return found
     reasons = dict.fromkeys((*found.verdict.reasons, reason))
@@ -117,7 +117,7 @@ def _hold_against(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
 def _find_registration(
     stores: Stores, found: PartnerJudgement, partner: PartnerTrust, record: CertificateRecord | None
 ) -> PendingRegistration | None:
-    """What is to be written down; None where all is there, so that who comes again and again costs no write."""
+    """Return what is to be recorded; None if nothing is missing, so that a repeated connection costs no write."""
     reasons, facts = found.verdict.reasons, found.facts
     if Reason.PURPOSE_CLIENT not in reasons or facts is None:
         return None

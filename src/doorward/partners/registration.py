@@ -1,7 +1,7 @@
-"""Writing down what comes to the door from a partner: its certificate, and its principal where all are let in.
+"""Recording a partner's certificate when it comes to the door for the first time, and its principal if allowed.
 
-Not here: judging it (`partner_access`). One short transaction, once in the life of a certificate. Only
-what was verified by path gets here, so nobody but a partner's own authorities can make rows.
+Not here: judging it (`judging`). One short transaction, once in the life of a certificate. Only
+certificates with a good path are recorded, so only a partner's authorities can make the tables grow.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from doorward.stores.services import Services
 
 
 def register(services: Services, registration: PendingRegistration, now: datetime) -> None:
-    """Write down a certificate of a partner that came to the door, and its principal where all are let in.
+    """Record a partner's certificate, and add its principal if the terms admit everyone.
 
-    Nothing is written where another gateway was quicker, the terms moved since it was judged, the directory
-    knows that this principal was removed, or the certificate's issuer gave its serial number to another one
-    (also to the same one with its signature in another form). So it is to be judged anew in any case.
+    Nothing is written if another gateway has recorded it, the terms changed since it was judged, this principal was
+    removed from the directory, or another certificate has the same issuer and serial number (for example the same one
+    with another encoding of its signature). So the caller must judge the certificate again in any case.
     """
     facts = registration.facts
-    with services.work.change(traffic=True) as stores:  # partners may send many: 0045
+    with services.work.change(traffic=True) as stores:  # partners may send many (docs/design/0045)
         if stores.partners.get(registration.partner.id) != registration.partner:
             return
         principal = _add_principal(services, stores, registration, now)
@@ -61,13 +61,13 @@ def register(services: Services, registration: PendingRegistration, now: datetim
 def _correct(
     stores: Stores, known: CertificateRecord, principal_id: str, authority_id: str, now: datetime
 ) -> None:
-    """Note whose a known certificate is now, and by which of its issuer's certificates.
+    """Update the principal and the authority of a recorded certificate.
 
-    Evidence is looked for by the authority's row: an issuer that was renewed has another.
+    A renewed authority has another id, and evidence is found by the authority's id.
     """
     holder = stores.certificates.by_serial(authority_id, known.serial)
     if holder is not None and holder.id != known.id:
-        authority_id = known.authority_id  # the number is another's there: this one stays where it is
+        authority_id = known.authority_id  # there, another certificate has this serial number
     if (known.principal_id, known.authority_id) == (principal_id, authority_id):
         return
     stores.certificates.assign(known.id, principal_id, authority_id)

@@ -1,4 +1,4 @@
-"""Partners as they are shown: terms, authorities with what can be read of them, evidence at hand. Reads only."""
+"""Partners for display: terms, authorities and evidence. Reads only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class AuthorityView:
     """One of a partner's authorities.
 
     Args:
-        record: as it is stored.
+        record: the stored record.
         partner: the partner's name.
         subject: RFC 4514 text, safe for a screen.
-        readable: whether paths may lead through it.
+        readable: False if the certificate cannot be parsed, so that it is not used for paths.
     """
 
     record: PartnerAuthorityRecord
@@ -36,8 +36,8 @@ class PartnerView:
     Args:
         partner: its terms.
         authorities: its anchors and intermediates.
-        evidence: what is known of revocation, source by source.
-        trusting_applications: the applications whose `trust` names it.
+        evidence: the evidence of revocation, one row per source.
+        trusting_applications: the applications with the partner in their `trust`.
     """
 
     partner: PartnerRecord

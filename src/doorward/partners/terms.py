@@ -1,6 +1,6 @@
-"""The terms on which a partner is trusted.
+"""The operator's terms for a partner, checked.
 
-Not here: its authorities (`examining`), and putting both in force (`importing`).
+Not here: its authorities (`examining`), importing both (`importing`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from doorward.verification.revocation.sources import parse_source
 SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=1), timedelta(days=7)
 LONGEST_STALENESS = timedelta(days=30)
 GROUPS_LIMIT, SUBTREES_LIMIT, SOURCES_LIMIT = 64, 256, 16
-"""Terms that are asked about each of a partner's certificates: more than a few are a mistake."""
+"""Every certificate of a partner is checked against these terms; more of them are a mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On which terms a partner is trusted; see `PartnerRecord`. The defaults let in as few as can be."""
+    """The terms for a partner; the fields are explained at `PartnerRecord`. The defaults are the strictest."""
 
     revocation: RevocationMode = RevocationMode.REQUIRE
     max_staleness: timedelta = timedelta(0)
@@ -42,24 +42,34 @@ class Terms:
 
     def __post_init__(self) -> None:
         networks = tuple(map(str, parse_private_networks(self.allow_private)))
-        object.__setattr__(self, "allow_private", networks)  # one spelling, each once
+        object.__setattr__(self, "allow_private", networks)  # normalised, without duplicates
         for url in (*self.crl_urls, *self.ocsp_urls):
             parse_source(url)
         if max(len(self.crl_urls), len(self.ocsp_urls)) > SOURCES_LIMIT:
             raise MalformedInput(
-                "too-many-sources", f"{SOURCES_LIMIT} addresses of a kind are given by hand at most"
+                "too-many-sources",
+                f"there are {len(self.crl_urls)} CRL and {len(self.ocsp_urls)} OCSP addresses",
+                hint=f"give at most {SOURCES_LIMIT} of each",
             )
         for group in self.groups:
             parse_principal_name(group)
         if len(self.groups) > GROUPS_LIMIT:
-            raise MalformedInput("too-many-groups", f"a partner is put into {GROUPS_LIMIT} groups at most")
+            raise MalformedInput(
+                "too-many-groups", f"there are {len(self.groups)} groups", hint=f"give at most {GROUPS_LIMIT}"
+            )
         if len(self.permitted) + len(self.excluded) > SUBTREES_LIMIT:
-            raise MalformedInput("too-many-subtrees", f"a partner has {SUBTREES_LIMIT} subtrees at most")
+            raise MalformedInput(
+                "too-many-subtrees",
+                f"there are {len(self.permitted) + len(self.excluded)} permitted and excluded subtrees",
+                hint=f"give at most {SUBTREES_LIMIT} together",
+            )
         if not SHORTEST_REFRESH <= self.refresh <= LONGEST_REFRESH:
-            message = f"evidence cannot be fetched every {self.refresh}: one minute is the shortest, 7 days the longest"
-            raise MalformedInput("refresh-malformed", message, hint="write from 1m to 7d")
+            message = (
+                f"evidence cannot be fetched every {self.refresh}: the refresh is from one minute to 7 days"
+            )
+            raise MalformedInput("refresh-malformed", message, hint="write a time from 1m to 7d")
         if not timedelta(0) <= self.max_staleness <= LONGEST_STALENESS:
             message = (
-                f"evidence cannot be used for {self.max_staleness} after its end: 30 days is the longest"
+                f"evidence cannot be used for {self.max_staleness} after its next update: at most 30 days"
             )
-            raise MalformedInput("staleness-malformed", message, hint="write from 0s to 30d")
+            raise MalformedInput("staleness-malformed", message, hint="write a time from 0s to 30d")

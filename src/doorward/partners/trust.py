@@ -1,11 +1,11 @@
-"""What is trusted of partners: made of the records, once for as long as these stay the same.
+"""Building the `PartnerTrust` of each partner from its records; it is cached until a record changes.
 
-A partner is three things: the record and the records of its authorities are what is stored (`stores.partner_records`);
-`PartnerTrust` is made of them here, and is all that judging looks at; a `PartnerJudgement` is what came out.
-Reading a partner's certificates and finding out who signed whom costs milliseconds for each: what did not change is
-kept, with the signatures that its store remembers. Connections and evidence are judged by the same trust.
+There are three types: the stored records of the partner and its authorities (`stores.partner_records`);
+`PartnerTrust`, which is built from them here and is the only input of judging; and `PartnerJudgement`, the result.
+Parsing a certificate and verifying its signature costs milliseconds, so an unchanged `PartnerTrust` is kept, with the
+verified signatures in its trust store. Connections and evidence use the same `PartnerTrust`.
 
-Not here: the evidence of revocation (`evidence_cache`, `evidence`), and judging (`judging`).
+Not here: the evidence of revocation (`evidence_cache`, `evidence`), judging (`judging`).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from doorward.verification.path.subtree_text import parse_subtree
 from doorward.verification.path.validation import CertificationPath
 
 _PARTNERS, _AUTHORITIES = 256, 4096
-"""Those of which the reading is remembered, the last ones."""
+"""Sizes of the caches of built trusts and of parsed certificates."""
 
 _Signer = tuple[CanonicalName, bytes]
 
 
 def load_partners(stores: Stores) -> dict[str, PartnerTrust]:
-    """Return what is trusted of each partner, by name.
+    """Return the trust of each partner, by name.
 
-    A partner with terms that cannot be read is left out, though they were checked when they were stored: all of its
-    people are refused, and everybody else is judged as ever. A certificate that cannot be read any more is left out
-    alone, and told by `find_unread`.
+    A partner with terms that cannot be parsed (they were valid when they were stored) is left out: its principals
+    are refused, and all others are judged as usual. If a certificate cannot be parsed, only the certificate is left out,
+    and `find_unread` returns it.
     """
     found = {}
     signers: dict[_Signer, list[str]] = {}
@@ -66,9 +66,9 @@ def load_partners(stores: Stores) -> dict[str, PartnerTrust]:
 
 
 def trust_of(record: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> PartnerTrust | None:
-    """Return what is trusted of a partner, without namesakes; None if its terms cannot be read.
+    """Return the trust of a partner, without namesakes; None if its terms cannot be parsed.
 
-    Its people are refused then; the others' evidence is fetched as ever.
+    Its principals are then refused; the evidence of other partners is fetched as usual.
     """
     return _build(record, tuple(authorities))
 
@@ -82,22 +82,22 @@ def _build(record: PartnerRecord, authorities: tuple[PartnerAuthorityRecord, ...
 
 
 def find_path(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> CertificationPath:
-    """Return the good path of a certificate now, leaf first, for whatever purpose; empty if it has none."""
+    """Return a path of a certificate that is good now, leaf first, for any purpose; empty if there is none."""
     judgement = judge_path(certificate, trust.store, replace(trust.inputs, purpose=None), now)
     return judgement.path if judgement.outcome is Outcome.GOOD else ()
 
 
 def find_issuer(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> PathCertificate | None:
-    """Return who issued a certificate that has a good path now; None if it has none.
+    """Return the issuer of a certificate that has a good path now; None if it has none.
 
-    Nothing is ever fetched for a certificate without one: its addresses are somebody's wish, no more.
+    Nothing is ever fetched for a certificate without a good path: anybody could have written its addresses.
     """
     path = find_path(trust, certificate, now)
     return path[1] if path else None
 
 
 def parse_if_sound(der: bytes) -> PathCertificate | None:
-    """Return what a certificate says; None if it cannot be read."""
+    """Return the parsed certificate; None if it cannot be parsed."""
     try:
         return parse_path_certificate(der)
     except MalformedInput:
@@ -106,21 +106,21 @@ def parse_if_sound(der: bytes) -> PathCertificate | None:
 
 @functools.lru_cache(maxsize=_AUTHORITIES)
 def _signer_of(der: bytes) -> _Signer | None:
-    """Name and key: what signs, by any of its certificates; None if it cannot be read."""
+    """Return name and key of an authority, which all of its certificates share; None if it cannot be parsed."""
     parsed = parse_if_sound(der)
     return None if parsed is None else (parsed.subject, parsed.key_bits)
 
 
 def find_unread(authorities: Sequence[PartnerAuthorityRecord]) -> tuple[str, ...]:
-    """Return the SHA-256 of each certificate that cannot be read any more: no path leads through it."""
+    """Return the SHA-256 of each certificate that cannot be parsed any more; it is not used for paths."""
     return tuple(one.sha256 for one in authorities if _signer_of(one.der) is None)
 
 
 def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuthorityRecord]) -> PartnerTrust:
-    """Return what is trusted of a partner; a certificate that cannot be read is left out.
+    """Return the trust of a partner; a certificate that cannot be parsed is left out.
 
     Raises:
-        MalformedInput: a term cannot be read.
+        MalformedInput: a term cannot be parsed.
         ValueError: there are too many certificates.
     """
     every = ((one.anchor, parse_if_sound(one.der)) for one in authorities)
@@ -141,7 +141,7 @@ def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuth
 
 
 def read_inputs(permitted: Sequence[str], excluded: Sequence[str]) -> PathInputs:
-    """Return what is asked of a partner's paths, with the operator's own name constraints.
+    """Return the inputs of path validation for a partner: the operator's name constraints.
 
     Raises:
         MalformedInput: `subtree-malformed`.

@@ -365,10 +365,10 @@ def test_a_removed_partner(clinic: Site) -> None:
     result = clinic.run("ca", "remove", "clinic")
     assert "removed partner clinic" in result.stdout
     assert "1 of its principals was removed with it" in result.stderr
-    assert "still named in `trust` of payments" in result.stderr
+    assert "`trust` of payments still names clinic" in result.stderr
     assert clinic.do("person", "show", NAME, code=1)["code"] == "principal-unknown"
     assert clinic.do("ca", "remove", "clinic")["notes"] == ["partner clinic was removed already"]
     assert clinic.do("ca", "remove", "clinc", code=1)["code"] == "partner-unknown"
     assert visit(clinic) is Outcome.BAD
     again = clinic.do("ca", "import", "clinic", clinic.file("root.pem", pem(ROOT)), "--yes")
-    assert again["notes"] == ["heard at once: `trust` of payments names clinic already"]
+    assert again["notes"] == ["trusted at once: `trust` of payments names clinic already"]

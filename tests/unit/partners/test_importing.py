@@ -240,7 +240,7 @@ def test_who_hears_a_new_partner_at_once_is_said() -> None:
     remove_partner(site.services, "clinic", actor=OPERATOR)
     done = site.bring_in()
     assert done.value.trusting_applications == ("payments",)
-    assert done.notes == ("heard at once: `trust` of payments names clinic already",)
+    assert done.notes == ("trusted at once: `trust` of payments names clinic already",)
     assert bring_in(found_world()).notes == ()
 
 
@@ -349,7 +349,7 @@ def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: p
             site.services, "clinic", Terms(), anchors=[site.root.der], replacing=seen, actor=OPERATOR
         )
     assert caught.value.code == "partner-changed"
-    assert caught.value.hint == "look at the report again, and repeat the command"
+    assert caught.value.hint == "repeat the command and read the new report"
     ((partner, authorities),) = list_partners(site.services)
     assert partner.domain == given[what].get("domain", "")
     assert {(one.anchor, one.sha256) for one in authorities} == {
@@ -413,7 +413,7 @@ def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
     (note,) = site.bring_in(replacing=True, everyone=False).notes
-    assert note.startswith("nobody new is let in by itself now; 1 of its principals was added before")
+    assert note.startswith("new principals are not added automatically any more; 1 was added before")
     assert "doorward person remove" in note
     assert site.bring_in(replacing=True, everyone=False).notes == ()
 
@@ -423,7 +423,7 @@ def test_who_was_named_by_another_rule_is_said() -> None:
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
     (note,) = site.bring_in(replacing=True, source=SanSource.DNS).notes
-    assert note == "1 of its principals was named by the former rule and stay in the list"
+    assert note == "1 of its principals was named by the former rule and stay in the directory"
 
 
 # removing
@@ -438,7 +438,7 @@ def test_a_removed_partner_takes_everything_with_it() -> None:
     done = remove_partner(site.services, "clinic", actor=OPERATOR)
     assert done.value == replace(partner, removed_at=NOON)
     assert done.notes[0] == "1 of its principals was removed with it"
-    assert done.notes[1].startswith("still named in `trust` of payments: ")
+    assert done.notes[1].startswith("`trust` of payments still names ")
     with site.world.work.read() as stores:
         assert stores.directory.by_name("clinic/bob@clinic.example") is None
         assert stores.evidence.list(partner.id) == []

@@ -1,6 +1,6 @@
-"""Evidence of partners' revocations: what to look for, when, and what of it is kept.
+"""Evidence of revocation from partners: which sources to fetch, when, and what to store.
 
-All of it happens beside the connections: a connection is judged by what is at hand, and waits for nothing.
+Nothing here runs in a connection: a connection is judged by the stored evidence and never waits for a fetch.
 """
 
 from doorward.partners.evidence.failures import record_failure

@@ -1,14 +1,14 @@
-"""Failures to fetch or to use evidence, and when evidence is looked for next.
+"""Recording failures of evidence, and computing when to fetch it next.
 
-Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each: it is kept in the
-row and recorded. The next look is set
-- after a find: when the operator's `refresh` is over, or half of what is left of its validity, whichever is
-  sooner. It is renewed well before it ends, and a revocation at the partner is known within `refresh`;
-- after a failure: 15 seconds later, twice as long after each further one in a row, at most an hour and never
-  longer than `refresh`;
-- never at the same moment for all: what began together drifts apart, and a responder that comes back is not
-  met by everybody at once.
-Not here: what failed (taking, claiming, the threads of `runtime.fetching.gathering`).
+Every failure to fetch or to use evidence is stored in its row and recorded as an event, so that `ca show` and `status`
+can show the reason. The next fetch is
+- after a success: after the operator's `refresh`, or after half of the remaining validity, whichever is
+  sooner. So evidence is renewed well before it expires, and a revocation by the partner is known within `refresh`.
+- after a failure: 15 seconds later, doubled after each further failure in a row, at most an hour and never
+  longer than `refresh`.
+- moved by a random fraction, so that fetches spread out and a responder that comes back does not get all requests at
+  once.
+Not here: fetching and using evidence (fetch_results, leasing, the threads of `runtime.fetching.gathering`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
 PROBLEM_LIMIT = 300
-"""Characters of what a failure says; its code stands behind them."""
+"""Characters of a failure's message; its code follows them."""
 
 SHORTEST_PAUSE = timedelta(seconds=30)
-"""Between two finds, unless the operator asked for less: evidence near its end must not be asked for in a loop."""
+"""The shortest time between two successful fetches, unless `refresh` is shorter: prevents a loop of fetches when evidence
+is about to expire."""
 FIRST_RETRY = timedelta(seconds=15)
 LONGEST_RETRY = timedelta(hours=1)
 
@@ -43,15 +44,13 @@ _FRACTIONS = 1 << 32
 def record_failure(
     services: Services, row: EvidenceRecord, failure: DoorwardError, *, unusable: bool = False
 ) -> None:
-    """Keep and tell why nothing came of a row that was claimed.
-
-    Nothing happens if the row, or the partner, is gone meanwhile.
+    """Record the failure of a leased fetch. Nothing happens if the row or the partner was removed meanwhile.
 
     Args:
         services: the use cases' ports.
-        row: as it was claimed.
-        failure: what happened.
-        unusable: whether something came that cannot be used.
+        row: as it was leased.
+        failure: the reason.
+        unusable: True if a response came that cannot be used.
     """
     with services.work.read() as stores:
         kept = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
@@ -61,9 +60,9 @@ def record_failure(
 
 
 def is_unusable(failure: DoorwardError) -> bool:
-    """Return whether a failure is that something came that cannot be used: it might have said anything.
+    """Return whether a failure means that a response came that cannot be used, so that its content is unknown.
 
-    What cannot be had, and what is genuine and has only ended, is not this.
+    False if no response came, and if the response is genuine but has expired.
     """
     return not isinstance(failure, Unavailable) and not failure.context.get("ended")
 
@@ -77,10 +76,10 @@ def note_failure(
     *,
     unusable: bool,
 ) -> None:
-    """Keep the reason and the time of the next look; an event tells a reason that is another than the last.
+    """Store the reason and the time of the next fetch; record an event if the reason differs from the last one.
 
-    Once something came that cannot be used the row says so until something good comes: gateways are told, because it
-    refuses certificates with a status that rests on it if nothing good is at hand.
+    An unusable response marks the row as unusable until good evidence comes. Gateways are notified of this mark, because
+    they refuse certificates that depend on this row if there is no good evidence.
     """
     failures = kept.failures + 1
     detail = printable(failure.detail, PROBLEM_LIMIT)
@@ -88,7 +87,7 @@ def note_failure(
         kept,
         failures=failures,
         unusable=kept.unusable or unusable,
-        problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
+        problem=f"{detail} ({failure.code})",  # the documentation lists the code with the next step
         try_at=next_try_after_failure(now, partner.refresh, failures, random_fraction(services)),
     )
     kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
@@ -121,7 +120,7 @@ def random_fraction(services: Services) -> float:
 def next_try_after_success(
     now: datetime, refresh: timedelta, next_update: datetime | None, fraction: float
 ) -> datetime:
-    """Return when to look next after something good came; `fraction` is 0 to 1."""
+    """Return when to fetch next after a success; `fraction` is random, 0 to 1."""
     pause = refresh
     if next_update is not None:
         pause = max(min(pause, (next_update - now) / 2), min(refresh, SHORTEST_PAUSE))
@@ -129,6 +128,6 @@ def next_try_after_success(
 
 
 def next_try_after_failure(now: datetime, refresh: timedelta, failures: int, fraction: float) -> datetime:
-    """Return when to look next after so many failures in a row, 1 for the first; `fraction` is 0 to 1."""
+    """Return when to fetch next after this many failures in a row, 1 or more; `fraction` is random, 0 to 1."""
     pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, _DOUBLINGS)
     return now + max(min(pause, LONGEST_RETRY, refresh), _LEAST) * (1 - fraction / 2)

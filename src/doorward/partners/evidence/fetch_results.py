@@ -1,15 +1,16 @@
-"""What comes of a fetch: kept where it may be, or told.
+"""Processing the result of a fetch: check it and store it, or record the failure.
 
-1. The row, the partner's terms and its authorities are read anew: a fetch takes up to half a minute.
-2. What came is judged (verification.revocation.acceptance); nothing is written while it is. All lists of one
-   partner together have a limit: every gateway holds them in memory, in some five times their bytes.
-3. What it says of certificates that are known is remembered (remembering). New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
-   up; a list that is the same as before, and 304, only move the next look.
-4. A failure moves the next look too; what is at hand stays, until it ends by its own words. Every exception is
-   a failure with a reason that is kept and shown, a fault of this program too (failing).
-An event is written when it is news: another list, another word of a responder, another failure than the last.
+1. Read the row, the partner's terms and its authorities again: they may have changed, because a fetch takes up to half a
+   minute.
+2. Check the response (verification.revocation.acceptance), outside of a write transaction. All CRLs of one partner
+   together have a size limit, because every gateway holds them in memory, at about five times their size.
+3. Record the revocations of known certificates (recorded_revocations). Store new evidence with a change about the
+   partner, so that gateways load it. An unchanged CRL, or the status 304, only sets the time of the next fetch.
+4. A failure also sets the time of the next fetch. The stored evidence stays in use until it expires. Every exception is
+   stored as a failure with its reason, also one that is a fault of this program (failures).
+An event is recorded only for news: a new CRL, another answer of a responder, another failure than the last one.
 
-Not here: fetching, and what the evidence says of anybody.
+Not here: fetching, judging certificates by the evidence.
 """
 
 from __future__ import annotations
@@ -59,24 +60,24 @@ from doorward.verification.revocation.status import RevocationStatus, StatusFind
 from doorward.wire.pem_crl import decode_pem_crl
 
 LISTS_BYTES = 128 * 1024 * 1024
-"""Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
+"""Of all CRLs of one partner. Concurrent fetches may exceed it, each by its own limit at most."""
 
 
 LARGE_BYTES = 256 * 1024
-"""A list of some thousand entries; what is larger is not stored while the disk is nearly full."""
+"""A CRL of some thousand entries; a larger one is not stored while the disk is nearly full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ResultContext:
-    """What one outcome is judged with.
+    """The current records that belong to one result.
 
     Args:
-        kept: the row as it is.
-        partner: whose.
-        authorities: its authorities.
-        trust: what is made of both; None where they cannot be read.
+        kept: the row as stored now.
+        partner: its partner.
+        authorities: the partner's authorities.
+        trust: built from both; None if they cannot be parsed.
         pair: the certificate that an OCSP answer is about, and its issuer.
-        others: bytes of the partner's other CRLs.
+        others: the size in bytes of the partner's other CRLs.
     """
 
     kept: EvidenceRecord
@@ -90,12 +91,12 @@ class _ResultContext:
 def process_fetch_result(
     services: Services, task: FetchTask, outcome: FetchResponse | DoorwardError
 ) -> DoorwardError | None:
-    """Take what came of one task, or the error that came of it.
+    """Process the response or the error of one fetch.
 
-    Nothing happens where the partner, or the row, is gone meanwhile, or another process was quicker.
+    Nothing happens if the partner or the row was removed meanwhile, or another process has stored newer evidence.
 
     Returns:
-        Why nothing was kept, for the log; None where something was, or nothing was to be.
+        The failure, for the log; None if the result was good or nothing happened.
     """
     now = services.clock.now()
     context = _load_context(services, task, now)
@@ -108,11 +109,11 @@ def process_fetch_result(
     ):
         outcome = replace(outcome, body=decode_pem_crl(outcome.body))
     if isinstance(outcome, DoorwardError):
-        came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read
+        came = bool(outcome.context.get("came"))  # a response came, but too large or in an unknown encoding
         note_failure(services, context.kept, context.partner, outcome, now, unusable=came)
         return outcome
     try:
-        taken = None if outcome.body is None else _judge(services, context, outcome.body, now)
+        accepted = None if outcome.body is None else _judge(services, context, outcome.body, now)
     except DoorwardError as failure:
         note_failure(services, context.kept, context.partner, failure, now, unusable=is_unusable(failure))
         return failure
@@ -120,14 +121,14 @@ def process_fetch_result(
     was_unusable = context.kept.unusable
     kept = replace(context.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
     context = replace(context, kept=kept)
-    if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
+    if accepted is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
         at = next_try_after_success(now, context.partner.refresh, kept.next_update, random_fraction(services))
         with services.work.change() as stores:
             stores.evidence.reschedule(replace(kept, try_at=at))
             if was_unusable:
                 stores.changes.note(ChangeKind.EVIDENCE, context.partner.id, now)
     else:
-        _store(services, context, outcome.body, taken, now)
+        _store(services, context, outcome.body, accepted, now)
     return None
 
 
@@ -160,12 +161,15 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
         # lists make the others expire.
         if len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES:
             limit = LISTS_BYTES // (1024 * 1024)
-            raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
+            raise RequestRefused(
+                "evidence-too-much",
+                f"with this CRL of {len(body)} bytes all CRLs of the partner exceed {limit} MiB together",
+            )
 
         def is_named(crl: Crl) -> bool:
-            # The list at hand stays, whatever the answer were: it was asked when it was taken, and is not again, as
-            # with a 304, though who named the address may be gone since. To take its word for a certificate is
-            # decided at every connection, by issuer and scope; the next list has to be named anew.
+            # An unchanged CRL was checked when it was stored and is not checked again, as with a 304, even if the
+            # certificate that named its address was removed since. Every connection checks by issuer and scope
+            # whether the CRL covers its certificate. A new CRL at this address is checked here again.
             return _digest(body) == context.kept.sha256 or is_named_for(
                 services, context.partner, context.authorities, url=context.kept.source, crl=crl, now=now
             )
@@ -180,37 +184,39 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
             rules=trust.crl_rules,
         )
     if context.pair is None:
-        raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
+        raise RequestRefused(
+            "evidence-not-signed", "the certificate of this answer has no good path any more"
+        )
     return accept_ocsp_response(
         body, context.kept.this_update, *context.pair, now=now, rules=trust.ocsp_rules
     )
 
 
 def _store(
-    services: Services, context: _ResultContext, body: bytes, taken: AcceptedEvidence, now: datetime
+    services: Services, context: _ResultContext, body: bytes, accepted: AcceptedEvidence, now: datetime
 ) -> None:
-    """Step 3, for what is new."""
+    """Step 3, for new evidence."""
     found = replace(
         context.kept,
         der=body,
         sha256=_digest(body),
-        this_update=taken.this_update,
-        next_update=taken.next_update,
+        this_update=accepted.this_update,
+        next_update=accepted.next_update,
         try_at=next_try_after_success(
-            now, context.partner.refresh, taken.next_update, random_fraction(services)
+            now, context.partner.refresh, accepted.next_update, random_fraction(services)
         ),
     )
-    news: dict[str, str | int | datetime] = {"sha256": found.sha256, "this_update": taken.this_update}
-    if taken.next_update is not None:
-        news["next_update"] = taken.next_update
-    if taken.number is not None:  # up to 20 octets, and more from who breaks the rule: RFC 5280 section 5.2.3
-        fits = abs(taken.number) <= MAX_INTEGER
-        news |= {"number": taken.number} if fits else {"crl_number": f"0x{taken.number:x}"}
-    if taken.status is not None:
-        news["said"] = taken.status.value
+    news: dict[str, str | int | datetime] = {"sha256": found.sha256, "this_update": accepted.this_update}
+    if accepted.next_update is not None:
+        news["next_update"] = accepted.next_update
+    if accepted.number is not None:  # up to 20 octets, or more if the issuer breaks RFC 5280 section 5.2.3
+        fits = abs(accepted.number) <= MAX_INTEGER
+        news |= {"number": accepted.number} if fits else {"crl_number": f"0x{accepted.number:x}"}
+    if accepted.status is not None:
+        news["said"] = accepted.status.value
     event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
-    updates = _list_updates(services, context, found, taken, now)
-    # A large list would take the room that is kept for withdrawals (docs/design/0045); a small one is one itself.
+    updates = _list_updates(services, context, found, accepted, now)
+    # A large CRL must not use the disk space that is reserved for withdrawals (docs/design/0045); a small one may.
     try:
         with services.work.change(traffic=len(body) > LARGE_BYTES) as stores:
             current = stores.evidence.get(found.partner_id, found.kind, found.source, found.about)
@@ -219,9 +225,9 @@ def _store(
             stores.evidence.store(found)
             _apply_updates(stores, updates, found.partner_id)
             stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
-            if _is_news(context, taken):
+            if _is_news(context, accepted):
                 stores.outbox.add(event)
-    except Unavailable:  # its revoked certificates take a few bytes, and are a withdrawal
+    except Unavailable:  # its revocations need only a few bytes, and may use the reserved space
         if any(one.recorded for one in updates):
             with services.work.change() as stores:
                 if _apply_updates(stores, updates, found.partner_id):
@@ -230,35 +236,39 @@ def _store(
 
 
 def _apply_updates(stores: Stores, updates: list[RevocationUpdate], partner_id: str) -> bool:
-    """Write it down; return whether anything is another than before."""
-    return any([one.apply(stores, partner_id) for one in updates])  # noqa: C419  each is kept
+    """Apply all updates; return whether any of them changed something."""
+    return any([one.apply(stores, partner_id) for one in updates])  # noqa: C419  each must be applied
 
 
 def _list_updates(
-    services: Services, context: _ResultContext, found: EvidenceRecord, taken: AcceptedEvidence, now: datetime
+    services: Services,
+    context: _ResultContext,
+    found: EvidenceRecord,
+    accepted: AcceptedEvidence,
+    now: datetime,
 ) -> list[RevocationUpdate]:
-    """Step 3, for what stays of it: of the list that gives way, then of the new one."""
+    """Step 3, for recorded revocations: from the CRL that is replaced, then from the new evidence."""
     if context.pair is not None:
         status = StatusFinding(
-            status=taken.status or RevocationStatus.UNDETERMINED,
+            status=accepted.status or RevocationStatus.UNDETERMINED,
             certificate=context.pair[0].sha256,
             evidence=(found.sha256,),
-            reason=taken.reason,
-            this_update=taken.this_update,
+            reason=accepted.reason,
+            this_update=accepted.this_update,
         )
         return [update_from_answer(services, context.partner, context.pair, status)]
     updates = [update_from_row(services, context.partner, context.kept, now)] if context.kept.der else []
-    if taken.crl is not None:
-        updates.append(update_from_crl(services, context.partner, context.authorities, taken.crl, now))
+    if accepted.crl is not None:
+        updates.append(update_from_crl(services, context.partner, context.authorities, accepted.crl, now))
     return updates
 
 
-def _is_news(context: _ResultContext, taken: AcceptedEvidence) -> bool:
-    """Return whether it says another thing: each list does; an answer where its word is another than the last."""
+def _is_news(context: _ResultContext, accepted: AcceptedEvidence) -> bool:
+    """Return whether the evidence is news: every CRL is; an OCSP answer is if its status differs from the last one."""
     before = context.kept
     if context.trust is None or context.pair is None or before.this_update is None:
         return True
-    try:  # by the clock of then: it may have ended meanwhile
+    try:  # judged at its own time, because it may have expired since
         last = accept_ocsp_response(
             before.der,
             None,
@@ -266,9 +276,9 @@ def _is_news(context: _ResultContext, taken: AcceptedEvidence) -> bool:
             now=before.this_update,
             rules=context.trust.ocsp_rules,
         )
-    except DoorwardError:  # its responder's certificate may be younger than its first moment
+    except DoorwardError:  # for example, the responder's certificate may not have been valid at that time
         return True
-    return taken.status is not last.status
+    return accepted.status is not last.status
 
 
 def _digest(body: bytes) -> str:
@@ -284,16 +294,16 @@ def is_named_for(
     crl: Crl,
     now: datetime,
 ) -> bool:
-    """Return whether a verified certificate of the partner takes a list of this issuer from this address.
+    """Return whether a verified certificate of the partner names this address for a CRL of this issuer.
 
-    The owner of an address chooses who answers there: the owner of one intermediate must not be able to hand out an
-    old list of a sibling by naming an address of his own. So a certificate that this list is about must name it too.
-    0. An address that the operator gave by hand is named for every authority of the partner.
-    1. The partner's authorities first: anchors, and intermediates with a good path now.
-    2. Then the leaves that it has in the inventory, a page at a time, oldest first.
-    The first that fits ends the search. So a list costs at most a look at all leaves of this partner, which is what
-    one that fits no certificate costs; those of others the store passes over, and none of them is loaded. An address
-    stands in a certificate in its own letters (IA5String), a blank as it is: what does not hold them is not parsed.
+    The owner of an address chooses the file there. So the owner of one intermediate could name an address of his own and
+    serve an old CRL of another intermediate there. Therefore a certificate that this CRL covers must name the address.
+    0. An address that the operator added is good for every authority of the partner.
+    1. The partner's authorities are searched first: anchors, and intermediates with a good path now.
+    2. Then its leaves in the inventory, one page at a time, oldest first.
+    The search ends at the first match. A CRL without a match costs one read of all leaves of this partner; leaves of
+    other partners are not loaded. An address is contained in a certificate as plain text (IA5String), with spaces as
+    they are. A certificate that does not contain this text is not parsed.
 
     Standard: RFC 5280 sections 4.2.1.13 and 6.3.3 (b).
     """
@@ -314,7 +324,7 @@ def is_named_for(
 def _holding(
     services: Services, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord], url: str
 ) -> Iterator[bytes]:
-    """Yield the partner's certificates in which the letters of the address stand."""
+    """Yield the partner's certificates that contain the text of the address."""
     letters, last = {url.encode(), url.replace("%20", " ").encode()}, ""
     yield from (one.der for one in authorities if any(text in one.der for text in letters))
     while True:

@@ -1,4 +1,4 @@
-"""How the evidence of each partner stands, for `doorward status`: what is missing, stale, or not to be had."""
+"""The health of each partner's evidence, for `doorward status`: missing, stale, failing."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from doorward.verification.revocation.status import usable_until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceHealth:
-    """One partner's evidence, counted.
+    """The sources of one partner's evidence, counted by their state.
 
     Args:
         partner: its name.
-        demanded: whether its certificates are refused where their status is not known.
-        sources: rows that are looked for.
-        missing: of them, those of which nothing good ever came.
-        stale: those at hand that may be used no more.
-        failing: those whose last look failed while what is at hand may still be used.
-        unusable: of the missing and stale ones, those of which what came last cannot be used.
-        tolerated: whether even that lets in.
-        problems: what was wrong with the missing, stale and failing ones: each sentence once, with one of its URLs,
+        demanded: True if its certificates are refused while their status is unknown.
+        sources: all sources.
+        missing: sources without any good evidence yet.
+        stale: sources with evidence that is too old to be used.
+        failing: sources with usable evidence and a failed last fetch.
+        unusable: missing or stale sources with a last response that could not be used.
+        tolerated: True if certificates are admitted even with unusable evidence (`unsafe-prefer`).
+        problems: the failures of the missing, stale and failing sources: each sentence once, with one of its URLs,
             at most five.
     """
 
@@ -43,7 +43,7 @@ PROBLEMS_TOLD = 5
 
 
 def list_evidence_health(services: Services, now: datetime) -> list[EvidenceHealth]:
-    """Return the condition of every trusted partner that asks for evidence, sorted by name."""
+    """Return the health of the evidence of every partner with a revocation check, sorted by name."""
     with services.work.read() as stores:
         partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
         return [_describe(one, stores.evidence.list(one.id), now) for one in partners]

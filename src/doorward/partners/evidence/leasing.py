@@ -1,14 +1,14 @@
-"""Which fetches are due, claimed for this process: no other one makes them meanwhile.
+"""Leasing the due fetches for this process, so that no other process makes them at the same time.
 
-Not here: fetching (a `Fetcher`, in threads of `runtime`), judging what came (taking).
-A claim ends by itself after two minutes: a process that died in between leaves nothing undone, and one that
-starts anew does not ask everybody at once, because every row has its own time.
-Bounded by `FetchSlots`: so many at once in all, of one partner and from one host, so that a partner whose
-responder is dead takes no turn from another. What does not fit stays due; there is no queue.
-Within a partner the CRLs, of which there are few and each speaks of many, do not wait behind its OCSP answers,
-of which there may be thousands: both kinds are looked at, CRLs first, and neither takes the last place of the other.
-Of one kind what is at a host that is full is not looked at, and what is at one that gave nothing a moment ago comes
-last: or thousands of answers of a dead responder, longest due, would hide those of one that lives.
+Not here: fetching (a `Fetcher`, in threads of `runtime`), storing the result (fetch_results).
+- A lease ends by itself after two minutes, so a process that dies leaves nothing undone. A process that
+  restarts does not fetch everything at once, because every row has its own time.
+- `FetchSlots` limits the fetches at the same time: in total, per partner and per host. So a partner with a dead
+  responder does not block another partner. A row that gets no slot stays due; there is no queue.
+- A partner has few CRLs, each about many certificates, and may have thousands of OCSP answers. So its CRLs do not wait
+  behind its OCSP answers: both kinds are read, CRLs first, and neither kind can use all slots of the partner.
+- Rows of a host without a free slot are not read, and rows of a host that has just failed come last. Otherwise thousands
+  of due answers from a dead responder would hide those from one that works.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from doorward.verification.revocation.sources import build_ocsp_request
 LEASE = timedelta(minutes=2)
 FETCH_SECONDS = 30.0
 CRL_BYTES = 32 * 1024 * 1024
-"""Of one CRL: some 800,000 entries. Several may be in memory at once."""
+"""Of one CRL: about 800,000 entries. Several may be in memory at once."""
 
 _PEEK = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: 32}
-"""Rows of one partner that are looked at in one go: every CRL, so that those of a dead host hide no other."""
+"""Rows of one partner that are read at once: every CRL, so that the CRLs of a dead host hide no other."""
 
 BEHIND = timedelta(minutes=1)
-"""How long a host that gave nothing comes last: longer than one fetch, so that a dead one that goes on being asked
-stays there, and one that lives does not stay behind the dead for its one failure."""
+"""How long the rows of a host come last after a failure. It is longer than one fetch, so a dead host stays last while it
+is tried again. It is short, so a working host does not stay last for long because of one failure."""
 _FAILED_LIMIT = 16
-"""Hosts of one partner whose failure is remembered, the last ones: the store holds every row against each."""
+"""The last failed hosts of one partner that are remembered; the store compares every row with each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchTask:
-    """One fetch that this process has claimed; `host` is as in the URL, with its port."""
+    """One fetch that this process has leased; `host` is as in the URL, with its port."""
 
     evidence: EvidenceRecord
     request: FetchRequest
@@ -60,7 +60,7 @@ class FetchTask:
 
 
 class FetchSlots:
-    """How much may be under way at once; safe to share between threads."""
+    """Limits the fetches at the same time; safe to share between threads."""
 
     def __init__(self, *, total: int = 8, per_partner: int = 4, per_kind: int = 3, per_host: int = 2) -> None:
         self._total, self._per_host = total, per_host
@@ -70,7 +70,7 @@ class FetchSlots:
         self._lock = threading.Lock()
 
     def acquire(self, partner_id: str, host: str, kind: EvidenceKind) -> bool:
-        """Take one place; False where there is none."""
+        """Take one slot; False if there is none."""
         limits = self._limits(partner_id, host, kind)
         with self._lock:
             if any(self._taken[key] >= limit for key, limit in limits.items()):
@@ -79,7 +79,7 @@ class FetchSlots:
             return True
 
     def release(self, partner_id: str, host: str, kind: EvidenceKind) -> None:
-        """Give one place back."""
+        """Give one slot back."""
         with self._lock:
             for key in self._limits(partner_id, host, kind):
                 self._taken[key] -= 1
@@ -87,7 +87,7 @@ class FetchSlots:
                     del self._taken[key]
 
     def note_result(self, partner_id: str, host: str, *, failed: bool, now: datetime) -> None:
-        """Note whether what a partner asked a host for came; one partner's failures put no other's rows last."""
+        """Note whether a fetch from a host for a partner failed; failures of one partner do not affect another."""
         with self._lock:
             self._failed.pop((partner_id, host), None)
             self._failed = {key: until for key, until in self._failed.items() if now < until}
@@ -98,19 +98,19 @@ class FetchSlots:
                 del self._failed[key]
 
     def full_hosts(self) -> frozenset[str]:
-        """Return the hosts that have no place left."""
+        """Return the hosts without a free slot."""
         with self._lock:
             taken = [(key[1], count) for key, count in self._taken.items() if key[0] == "host"]
         return frozenset(host for host, count in taken if count >= self._per_host)
 
     def failed_hosts(self, partner_id: str, now: datetime) -> frozenset[str]:
-        """Return the hosts that gave a partner nothing a moment ago."""
+        """Return the hosts that failed for a partner within the last minute (`BEHIND`)."""
         with self._lock:
             kept = list(self._failed.items())
         return frozenset(host for (whose, host), until in kept if whose == partner_id and now < until)
 
     def _limits(self, partner_id: str, host: str, kind: EvidenceKind) -> Mapping[tuple[str, ...], int]:
-        """What one fetch counts for; a kind is one partner's."""
+        """Return the limits that apply to one fetch."""
         return {
             ("all",): self._total,
             ("partner", partner_id): self._per_partner,
@@ -120,10 +120,10 @@ class FetchSlots:
 
 
 def lease_due(services: Services, slots: FetchSlots) -> list[FetchTask]:
-    """Claim what is due and fits; the caller releases the slot after each task.
+    """Lease the due fetches for which there is a slot; the caller releases the slot after each task.
 
-    What cannot be asked is told as any failure. Rows with a certificate that has no good
-    path any more are left to the survey, which forgets them.
+    If no request can be built for a row, this is recorded as a failure. A row about a certificate that has no good
+    path any more is skipped; the source scan removes it.
     """
     now = services.clock.now()
     with services.work.read() as stores:
@@ -158,7 +158,7 @@ def lease_due(services: Services, slots: FetchSlots) -> list[FetchTask]:
 
 
 def _due(stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
-    """One CRL, one OCSP answer, the next of each; of each kind the longest due first, failed hosts last."""
+    """Return the due rows, CRLs and OCSP answers in turns; of each kind the longest due first, failed hosts last."""
     full, failed = slots.full_hosts(), slots.failed_hosts(partner.id, now)
 
     def look(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
@@ -173,14 +173,14 @@ def _due(stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetim
 
 
 def _beginnings(hosts: Iterable[str]) -> tuple[str, ...]:
-    """Return what the URLs of these hosts begin with."""
+    """Return the beginnings of all URLs of these hosts."""
     return tuple(f"{scheme}://{host}/" for host in sorted(hosts) for scheme in ("http", "https"))
 
 
 def _in_turns(
     partners: Sequence[PartnerRecord], due: Mapping[str, Sequence[EvidenceRecord]], first: int
 ) -> Iterator[tuple[PartnerRecord, EvidenceRecord]]:
-    """One row of each partner, then the next of each, beginning with any of them."""
+    """Yield one row of each partner, then the next of each; `first` selects the partner to begin with."""
     start = first % len(partners) if partners else 0
     for place in range(max(map(len, due.values()), default=0)):
         for partner in (*partners[start:], *partners[:start]):
@@ -195,7 +195,7 @@ def _host(url: str) -> str:
 def _build(
     stores: Stores, partner: PartnerRecord, row: EvidenceRecord, now: datetime
 ) -> FetchRequest | DoorwardError | None:
-    """Return what to ask, or why it cannot be asked; None if nothing may be asked for this row any more."""
+    """Return the request, or why it cannot be built; None if nothing may be fetched for this row any more."""
     if row.kind is EvidenceKind.CRL:
         usable = row.next_update is not None and now <= row.next_update
         return FetchRequest(
@@ -204,7 +204,7 @@ def _build(
             seconds=FETCH_SECONDS,
             allow_private=parse_private_networks(partner.allow_private),
             accept="application/pkix-crl",
-            etag=row.etag if usable else "",  # near its end nobody is asked whether it is still the same
+            etag=row.etag if usable else "",  # an expired CRL must be fetched completely
         )
     pair = certificate_and_issuer(stores, partner, row.about, now)
     if pair is None:
@@ -227,7 +227,7 @@ def _build(
 def certificate_and_issuer(
     stores: Stores, partner: PartnerRecord, sha256: str, now: datetime
 ) -> tuple[PathCertificate, PathCertificate] | None:
-    """Return a partner's certificate and who issued it, where it has a good path now."""
+    """Return a partner's certificate and its issuer; None if it has no good path now."""
     authorities = stores.partners.authorities(partner.id)
     der = next((one.der for one in authorities if one.sha256 == sha256), b"")
     if not der:

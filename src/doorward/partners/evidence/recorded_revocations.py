@@ -1,16 +1,17 @@
-"""Revocations of known certificates, remembered after the evidence is gone: once seen revoked stays refused.
+"""Recording revocations of known certificates, so that a certificate stays refused after its CRL is gone.
 
-A list ends, is replaced by one of another scope, or is forgotten because no certificate names its address any more;
+A CRL expires, is replaced by one with another scope, or is removed because no certificate names its address any more;
 its signer may expire before it. None of this makes a revoked certificate good again (RFC 5280 section 5.3.1: only
-a hold is lifted), and under `prefer` an unknown one is let in. So each revocation of a known certificate is written down:
-1. Known are the partner's intermediates and the leaves of its inventory; an entry of the list finds them by issuer and
-   serial number, and the judge of lists then judges them by this one list: scope, signer, indirect entries and all.
-2. It is written down when the list is taken, and once more before it is replaced or dropped, because more certificates may
-   be known by then.
-3. A hold is written down as such. It is released when a newer list, or a newer answer, says good of the certificate,
-   or a newer delta takes it from the list. Every other revocation stays for as long as the partner is trusted.
+a hold can be released), and under `prefer` a certificate with unknown status is admitted. So each revocation of a known
+certificate is recorded:
+1. Known certificates are the partner's intermediates and its leaves in the inventory. They are matched with the entries
+   of the CRL by issuer and serial number, and then fully judged by this one CRL (scope, signer, indirect entries).
+2. Revocations are recorded when the CRL is stored, and again before it is replaced or removed, because more certificates
+   may be known by then.
+3. A hold is recorded as a hold. It is released if a newer CRL or OCSP answer reports the certificate as good,
+   or if a newer delta CRL removes it. Every other revocation stays as long as the partner is trusted.
 
-Not here: how what is remembered is judged (verification.revocation.path_status).
+Not here: judging by recorded revocations (verification.revocation.path_status).
 Standard: RFC 5280 sections 3.3, 5.2.4 and 5.3.1.
 """
 
@@ -46,18 +47,18 @@ from doorward.verification.revocation.status import RecordedRevocation, Revocati
 
 _HOLD = "certificate-hold"
 _PAGE = 200
-"""Certificates of the inventory that are looked at in one go."""
+"""Certificates of the inventory that are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationUpdate:
-    """What is to be written down, and the holds that have ended."""
+    """Revocations to record, and holds to release."""
 
     recorded: tuple[RecordedRevocation, ...] = ()
     released: tuple[RecordedRevocation, ...] = ()
 
     def apply(self, stores: Stores, partner_id: str) -> bool:
-        """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
+        """Write the update; return whether it changed something. A hold never replaces a final revocation."""
         kept = {(one.issuer_key, one.serial): one for one in stores.evidence.recorded_revocations(partner_id)}
         before = dict(kept)
         for one in self.released:
@@ -79,7 +80,7 @@ def update_from_crl(
     crl: Crl,
     now: datetime,
 ) -> RevocationUpdate:
-    """Return what a list says of the certificates that are known."""
+    """Return the update that follows from a CRL."""
     trust = trust_of(partner, authorities)
     if trust is None:
         return RevocationUpdate()
@@ -116,7 +117,7 @@ def update_from_answer(
     pair: tuple[PathCertificate, PathCertificate],
     said: StatusFinding,
 ) -> RevocationUpdate:
-    """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
+    """Return the update that follows from an OCSP answer; `said` is its finding about the certificate in `pair`."""
     if said.status is RevocationStatus.REVOKED:
         return RevocationUpdate(recorded=(_seen(pair[0], pair[1], said),))
     with services.work.read() as stores:
@@ -132,7 +133,7 @@ def update_from_answer(
 def update_from_row(
     services: Services, partner: PartnerRecord, row: EvidenceRecord, now: datetime
 ) -> RevocationUpdate:
-    """Return what the list of a row says, before the row is dropped; answers were written down when they came."""
+    """Return the update from the CRL of a row that is about to be removed; OCSP answers were recorded when they came."""
     if row.kind is not EvidenceKind.CRL:
         return RevocationUpdate()
     with services.work.read() as stores:
@@ -152,10 +153,10 @@ def _listed(
     crl: Crl,
     known: frozenset[tuple[str, int]],
 ) -> Iterator[bytes]:
-    """Step 1: the known certificates that stand in the list, by their issuer's name and their serial number.
+    """Step 1: yield the known certificates that the CRL lists, matched by issuer name and serial number.
 
-    Those of which it is written down for good already, `known`, are passed over. Leaves may be listed under rows of their
-    issuer that are trusted no more.
+    Certificates with a final revocation on record (`known`) are skipped. The authority of a leaf may have been removed
+    since.
     """
     if not crl.entries and not crl.others:
         return
@@ -187,7 +188,7 @@ def _listed(
 
 
 def _issuers(services: Services, partner: PartnerRecord) -> dict[str, tuple[CanonicalName, str]]:
-    """Return name and key of each row of an authority, also of those that are trusted no more."""
+    """Return name and key of each authority of the partner, removed ones included, by the authority's id."""
     with services.work.read() as stores:
         every = [one for one in stores.partners.every_authority() if one.partner_id == partner.id]
     read = [(one.id, parse_if_sound(one.der)) for one in every]
@@ -214,7 +215,7 @@ def _judge(
 def _find_status(
     path: CertificationPath, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
 ) -> StatusFinding:
-    """Return what a list alone says of the first certificate of a path."""
+    """Return the status of the first certificate of a path by this one CRL."""
     every = judge_path_status(path, trust.status_sources(evidence_index), now)
     findings = [one for one in every if one.certificate == path[0].sha256]
     return (

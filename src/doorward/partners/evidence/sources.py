@@ -1,17 +1,17 @@
-"""What is to be looked for: a row of evidence for each source that a verified certificate names.
+"""Finding the sources of evidence: one row for each CRL or OCSP responder that a verified certificate names.
 
-Not here: fetching, and when (claiming, failing).
-1. Only partners that are trusted and whose `revocation` asks for evidence.
+Not here: fetching, and when (leasing, failures).
+1. Only trusted partners with a revocation check.
 2. Only certificates with a good path now: the partner's anchors, the intermediates that chain to them, and
-   the leaves that it has in the inventory, which holds what was let in before.
-3. CRLs: every http or https URL of a distribution point, and those that the operator gave by hand.
-4. OCSP: of leaves and intermediates that name no such CRL, or name CRLs that could not be had; of
-   the responders that they name, and of those that the operator gave by hand.
-What is named no more is forgotten when all certificates were looked at. That begins again every ten minutes, and
-takes longer if there are very many: none is left out because others come before it.
+   its leaves in the inventory, which contains every certificate that was admitted before.
+3. CRLs: every http or https URL of a distribution point, and the CRLs that the operator added.
+4. OCSP: for leaves and intermediates that name no such CRL, or only CRLs that cannot be fetched: the
+   responders that they name, and those that the operator added.
+After all certificates were read, rows that no certificate names any more are removed. A scan begins every ten
+minutes, and later if the last one takes longer: every scan reads all certificates.
 
-Work is bounded: so many certificates in one step, so many rows for one partner; what is beyond is left out,
-counted, and stays undetermined.
+The work is limited: a number of certificates per step, and a number of rows per partner. Sources beyond the limit are
+counted and not fetched, so the status of their certificates stays undetermined.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CRL_LIMIT = 256
 OCSP_LIMIT = 20_000
 """Rows of one partner."""
 LOST_AFTER = 3
-"""Failures in a row after which a CRL that is not at hand counts as one that cannot be had."""
+"""After this many failures in a row a CRL without usable evidence counts as unavailable."""
 
 _ORPHANS_AT_ONCE = 1000
 
@@ -56,7 +56,7 @@ Key = tuple[EvidenceKind, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Partner:
-    """One partner as it stands in one step."""
+    """One partner, as read in one step."""
 
     record: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
@@ -65,9 +65,9 @@ class _Partner:
 
 
 class SourceScan:
-    """Goes through all certificates, a page in each step; begins anew when terms change, or all were seen and time is up.
+    """Reads all certificates, one page per step; starts again if terms change, or every ten minutes.
 
-    Its memory is its own; another process, or this one after a restart, finds the same.
+    Its state is in memory only; another process, or this one after a restart, finds the same sources.
     """
 
     def __init__(self, services: Services) -> None:
@@ -79,10 +79,10 @@ class SourceScan:
         self._seen: dict[str, set[Key]] = {}
         self.left_out: Mapping[str, int] = {}
         self.unread: Mapping[str, tuple[str, ...]] = {}
-        """Partner by name -> SHA-256 of authorities that cannot be read any more."""
+        """Name of a partner to the SHA-256 of its authorities that cannot be parsed any more."""
 
     def step(self) -> bool:
-        """Look at the authorities, or at the next page of leaves; return whether there is more at once."""
+        """Read the authorities, or the next page of leaves; return whether another page follows at once."""
         now = self._services.clock.now()
         with self._services.work.read() as stores:
             every = [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
@@ -93,7 +93,7 @@ class SourceScan:
             if not begins and not leaves and self._complete:
                 return False
             partners = [_load(stores, one, authorities) for one, authorities in trusted]
-            # Of which partner, also where the authority's certificate was renewed since, and is another row.
+            # The partner of each leaf, also if its authority's certificate was renewed, so that it has another row.
             owners = {one: stores.partners.issuer(one) for one in {leaf.authority_id for leaf in leaves}}
         unread = {one.name: find_unread(authorities) for one, authorities in every}
         self.unread = {name: found for name, found in unread.items() if found}
@@ -119,7 +119,7 @@ class SourceScan:
         return not ends
 
     def _is_over(self, now: datetime) -> bool:
-        """A pass that time could end before the last page would never see the newest, and forget nothing."""
+        """Return whether the scan should start again; a scan that did not reach the last page always continues."""
         return self._complete and self._began is not None and now >= self._began + PASS
 
     def _next_page(self) -> CertificateFilter:
@@ -133,7 +133,7 @@ class SourceScan:
     def _note(
         self, partners: Iterable[_Partner], wanted: Mapping[str, set[Key]], now: datetime
     ) -> Mapping[str, int]:
-        """Add the rows that are missing; return how many each partner would have beyond its limits."""
+        """Add the missing rows; return for each partner how many are left out because of its limits."""
         left_out = {one.record.id: self.left_out.get(one.record.id, 0) for one in partners}
         missing: list[EvidenceRecord] = []
         for one in partners:
@@ -150,8 +150,8 @@ class SourceScan:
         return {partner_id: count for partner_id, count in left_out.items() if count}
 
     def _hurry(self, partners: Iterable[_Partner], now: datetime) -> None:
-        """Make due what new terms ask for sooner, and what the old ones may have kept from being had."""
-        met = self._began is not None  # a start is no change of terms: whoever failed keeps its time
+        """After a change of terms: make rows due that the new terms want sooner, and rows that failed under the old."""
+        met = self._began is not None  # a start is no change of terms: failed rows keep their time
         hurried = [
             row
             for one in partners
@@ -164,12 +164,12 @@ class SourceScan:
                     stores.evidence.lease(row, now)
 
     def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
-        """Drop what no certificate names any more, and what is left of partners that are gone."""
+        """Remove the rows that no certificate names any more, and those of partners that were removed."""
         with self._services.work.read() as stores:
             overdue = stores.evidence.due(now, _ORPHANS_AT_ONCE)
         active = {one.record.id for one in partners}
         gone = [row for row in overdue if row.partner_id not in active]
-        for one in partners:  # of one that cannot be read nobody knows what it names
+        for one in partners:  # a partner with unreadable terms keeps its rows: its sources are unknown
             rows = one.rows.items() if one.trust is not None else ()
             gone += [row for key, row in rows if key not in seen[one.record.id]]
         if gone:
@@ -200,7 +200,7 @@ def _load(stores: Stores, partner: PartnerRecord, authorities: Iterable[PartnerA
 
 
 def _within_limits(new: set[Key], rows: Iterable[Key]) -> list[Key]:
-    """Return those of the new rows for which a partner has room beside those that it has."""
+    """Return those of the new rows that fit into the partner's limits beside its present rows."""
     room = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: OCSP_LIMIT}
     for kind, _, _ in rows:
         room[kind] -= 1
@@ -220,7 +220,7 @@ def _row(partner: PartnerRecord, key: Key, now: datetime) -> EvidenceRecord:
 
 
 def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
-    """Steps 2 to 4 for anchors and intermediates; an anchor's own status is nobody's to say."""
+    """Steps 2 to 4 for anchors and intermediates; an anchor's own revocation is not checked."""
     yield from ((EvidenceKind.CRL, url, "") for url in partner.record.crl_urls)
     for record in partner.authorities:
         certificate = parse_if_sound(record.der)
@@ -263,7 +263,7 @@ def _sources(certificate: PathCertificate, partner: _Partner, now: datetime) -> 
 
 
 def _is_lost(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) -> bool:
-    """Return whether a CRL cannot be had: none is at hand that may be used, after several tries."""
+    """Return whether a CRL is unavailable: several fetches failed, and no stored one may be used."""
     if row is None or row.failures < LOST_AFTER:
         return False
     return (
