@@ -32,10 +32,10 @@ from doorward.demo.bank import serving
 from doorward.demo.browser import Browser, Page
 from doorward.demo.clients import Visitor
 from doorward.demo.endings import WITHIN_SECONDS, SocketEnding, judge_end
+from doorward.demo.environment import DemoEnvironment, Scenario, demo_environment, workplace
 from doorward.demo.passkey import make_passkey
-from doorward.demo.scenery import Plot, Scenery, scenery, workplace
+from doorward.demo.report import Report, open_report
 from doorward.demo.story import Scene, play
-from doorward.demo.teller import Teller, open_teller
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.settings import Settings
 from doorward.stores.records import CertificateFilter, CertificateRecord
@@ -88,7 +88,7 @@ def write_policy(port: int) -> str:
     return text.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{port}")
 
 
-PLOT = Plot(host=HOST, people=PEOPLE, document=write_policy, application=open_portal)
+SCENARIO = Scenario(host=HOST, people=PEOPLE, document=write_policy, application=open_portal)
 
 
 @dataclass(kw_only=True)
@@ -99,7 +99,7 @@ class Day:
         scene: what is played on.
     """
 
-    scene: Scenery
+    scene: DemoEnvironment
     bank: str = field(init=False)
     portal: str = field(init=False)
     alice: Browser = field(init=False)
@@ -119,7 +119,7 @@ class Day:
 
     def scenes(self) -> tuple[Scene, ...]:
         """Return the scenes of the day, in order."""
-        told: tuple[tuple[str, str, Callable[[Teller], None]], ...] = (
+        told: tuple[tuple[str, str, Callable[[Report], None]], ...] = (
             (
                 "Alice opens her accounts",
                 "Her certificate opens the door; her accounts ask for a second factor too.",
@@ -171,106 +171,108 @@ class Day:
                 self.record,
             ),
         )
-        return tuple((title, why, lambda _scene, tell, run=run: run(tell)) for title, why, run in told)
+        return tuple((title, why, lambda _scene, report, run=run: run(report)) for title, why, run in told)
 
     @contextmanager
-    def reaching(self, tell: Teller, expected: int) -> Iterator[None]:
+    def reaching(self, report: Report, expected: int) -> Iterator[None]:
         """Compare how many requests reached the application meanwhile."""
         before = self.scene.bank.calls
         yield
-        tell.compare("requests that reached the bank", str(expected), str(self.scene.bank.calls - before))
+        report.compare("requests that reached the bank", str(expected), str(self.scene.bank.calls - before))
 
-    def alice_opens(self, tell: Teller) -> None:
+    def alice_opens(self, report: Report) -> None:
         """By way of the portal, and back to where she was."""
         alice, accounts = self.alice, f"{self.bank}/accounts/alice"
-        tell.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").told)
-        with self.reaching(tell, 0):
+        report.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").told)
+        with self.reaching(report, 0):
             sent = alice.ask("GET", accounts)
-            tell.compare("GET /accounts/alice sends her to", "the portal", self._where_to(sent))
-        tell.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).told)
+            report.compare("GET /accounts/alice sends her to", "the portal", self._where_to(sent))
+        report.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).told)
         page = alice.open(accounts)
-        tell.compare("GET /accounts/alice, by way of the portal", "200", page.told)
-        tell.compare("she is back where she was", accounts, page.url)
-        _tell_shown(tell, page)
+        report.compare("GET /accounts/alice, by way of the portal", "200", page.told)
+        report.compare("she is back where she was", accounts, page.url)
+        _tell_shown(report, page)
         for number, balance in _value(page).get("accounts", {}).items():
-            tell.aside(f"account {number}: {balance}")
+            report.aside(f"account {number}: {balance}")
 
-    def who_sees_what(self, tell: Teller) -> None:
+    def who_sees_what(self, report: Report) -> None:
         """Alice her own, Tina all of them, from the branch."""
-        with self.reaching(tell, 0):
+        with self.reaching(report, 0):
             page = self.alice.ask("GET", f"{self.bank}/accounts/carol")
-            tell.compare("Alice: GET /accounts/carol", "403", page.told)
-        tell.compare("Tina adds a passkey", "303", self.tina.add_passkey(self.portal).told)
-        tell.compare("Tina: GET /accounts/carol", "200", self.tina.open(f"{self.bank}/accounts/carol").told)
-        tell.compare("Tina: GET /accounts/alice", "200", self.tina.open(f"{self.bank}/accounts/alice").told)
-        with self.reaching(tell, 0):
+            report.compare("Alice: GET /accounts/carol", "403", page.told)
+        report.compare("Tina adds a passkey", "303", self.tina.add_passkey(self.portal).told)
+        report.compare("Tina: GET /accounts/carol", "200", self.tina.open(f"{self.bank}/accounts/carol").told)
+        report.compare("Tina: GET /accounts/alice", "200", self.tina.open(f"{self.bank}/accounts/alice").told)
+        with self.reaching(report, 0):
             away = _elsewhere(self.tina, HOME)
             page = away.ask("GET", f"{self.bank}/accounts/carol")
-            tell.compare("Tina, from home: GET /accounts/carol", "403", page.told)
+            report.compare("Tina, from home: GET /accounts/carol", "403", page.told)
             page = self.tina.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("10"))
-            tell.compare("Tina: POST /transfers/carol/small", "403", page.told)
+            report.compare("Tina: POST /transfers/carol/small", "403", page.told)
 
-    def transfers(self, tell: Teller) -> None:
+    def transfers(self, report: Report) -> None:
         """Small with any factor, large with a fresh passkey, and the way around is closed."""
         small, large = (f"{self.bank}/transfers/alice/{size}" for size in ("small", "large"))
-        tell.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).told)
-        tell.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).told)
-        with self.reaching(tell, 0):
+        report.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).told)
+        report.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).told)
+        with self.reaching(report, 0):
             bare = Browser(visitor=self.alice.visitor)
             page = bare.ask("POST", large, value=_order("1500"))
-            tell.compare("1,500 by …/large, certificate alone", "401", page.told)
-            tell.aside(page.headers.get("www-authenticate", ""))
+            report.compare("1,500 by …/large, certificate alone", "401", page.told)
+            report.aside(page.headers.get("www-authenticate", ""))
         done = self.alice.ask("POST", large, value=_order("1500"))
-        tell.compare("1,500 by …/large, with her passkey", "201", done.told)
-        _tell_shown(tell, done)
-        tell.compare("a passkey of 4 minutes ago", "rule-allows", self._explained(timedelta(minutes=4)))
-        tell.compare("a passkey of 12 minutes ago", "factor-missing", self._explained(timedelta(minutes=12)))
+        report.compare("1,500 by …/large, with her passkey", "201", done.told)
+        _tell_shown(report, done)
+        report.compare("a passkey of 4 minutes ago", "rule-allows", self._explained(timedelta(minutes=4)))
+        report.compare(
+            "a passkey of 12 minutes ago", "factor-missing", self._explained(timedelta(minutes=12))
+        )
 
-    def password_only(self, tell: Teller) -> None:
+    def password_only(self, report: Report) -> None:
         """Carol has no passkey yet, and a password is a second factor too."""
         carol, large = self.carol, f"{self.bank}/transfers/carol/large"
         added = carol.add_password(self.portal, "four marmots carry umbrellas")
-        tell.compare("she chooses a password at the portal", "303", added.told)
+        report.compare("she chooses a password at the portal", "303", added.told)
         page = carol.open(f"{self.bank}/accounts/carol")
-        tell.compare("GET /accounts/carol, by way of the portal", "200", page.told)
-        _tell_shown(tell, page, level=2, methods="pwd")
+        report.compare("GET /accounts/carol, by way of the portal", "200", page.told)
+        _tell_shown(report, page, level=2, methods="pwd")
         page = carol.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("250"))
-        tell.compare("250 by …/small", "201", page.told)
-        with self.reaching(tell, 0):
-            tell.compare("1,500 by …/large", "401", carol.ask("POST", large, value=_order("1500")).told)
-            tell.compare("GET …/large ends at", "the portal", self._where(carol.open(large).url))
+        report.compare("250 by …/small", "201", page.told)
+        with self.reaching(report, 0):
+            report.compare("1,500 by …/large", "401", carol.ask("POST", large, value=_order("1500")).told)
+            report.compare("GET …/large ends at", "the portal", self._where(carol.open(large).url))
 
-    def stolen_certificate(self, tell: Teller) -> None:
+    def stolen_certificate(self, report: Report) -> None:
         """The portal asks for what she has not got, and lets her add nothing."""
-        with self.reaching(tell, 0):
+        with self.reaching(report, 0):
             mallory = Browser(visitor=self.alice.visitor)
             page = mallory.open(f"{self.bank}/accounts/alice")
-            tell.compare("GET /accounts/alice ends at", "the portal", self._where(page.url))
+            report.compare("GET /accounts/alice ends at", "the portal", self._where(page.url))
             codes = sum("/_doorward/callback" in one for one in mallory.history)
-            tell.compare("codes that she was given", "0", str(codes))
+            report.compare("codes that she was given", "0", str(codes))
             page = mallory.ask("GET", f"{self.portal}/factors/webauthn")
             asked = "/check/" in page.headers.get("location", "")
-            tell.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.told)
+            report.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.told)
             page = mallory.ask("POST", f"{self.bank}/transfers/alice/large", value=_order("1500"))
-            tell.compare("POST /transfers/alice/large", "401", page.told)
+            report.compare("POST /transfers/alice/large", "401", page.told)
 
-    def stolen_cookie(self, tell: Teller) -> None:
+    def stolen_cookie(self, report: Report) -> None:
         """With the certificate of somebody else, with another one of hers, and a code that was used."""
-        with self.reaching(tell, 0):
+        with self.reaching(report, 0):
             for certificate, visitor, name in (
                 ("Carol's certificate", self.scene.visitors["carol"], "carol"),
                 ("the one of Alice's phone", self.phone.visitor, "alice"),
             ):
                 thief = Browser(visitor=visitor, cookies=_copy(self.alice))
                 page = thief.ask("GET", f"{self.bank}/accounts/{name}")
-                tell.compare(f"the cookie, with {certificate}", "the portal", self._where_to(page))
+                report.compare(f"the cookie, with {certificate}", "the portal", self._where_to(page))
                 page = thief.ask("POST", f"{self.bank}/transfers/{name}/small", value=_order("10"))
-                tell.compare("… and a transfer", "401", page.told)
+                report.compare("… and a transfer", "401", page.told)
             used = next(one for one in reversed(self.alice.history) if "/_doorward/callback" in one)
             page = Browser(visitor=self.alice.visitor, cookies=_copy(self.alice)).ask("GET", used)
-            tell.compare("the code once more", "403", page.told)
+            report.compare("the code once more", "403", page.told)
 
-    def past_the_door(self, tell: Teller) -> None:
+    def past_the_door(self, report: Report) -> None:
         """Somebody on the bank's own machine speaks to the application directly."""
         port = int(self.scene.document.partition("upstream: http://127.0.0.1:")[2].split()[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_SECONDS)
@@ -280,57 +282,59 @@ class Day:
             text = answer.read().decode()
         finally:
             connection.close()
-        tell.compare("GET /accounts/alice at the bank's own port", "401", str(answer.status))
-        tell.aside(json.loads(text)["detail"])
+        report.compare("GET /accounts/alice at the bank's own port", "401", str(answer.status))
+        report.aside(json.loads(text)["detail"])
 
-    def lost_laptop(self, tell: Teller) -> None:
+    def lost_laptop(self, report: Report) -> None:
         """Cut within a second by a report, and back by passkey."""
         laptop = self._certificate_of(self.alice.visitor)
         cookie = "; ".join(f"{name}={value}" for name, value in self.alice.cookies[self._netloc()].items())
         thief = self.alice.visitor
         with thief.live("/accounts/alice/live", {"Cookie": cookie}) as stream:
             stream.recv(timeout=WITHIN_SECONDS)
-            tell.compare("the thief, at her unlocked laptop, sees", "her balances", "her balances")
+            report.compare("the thief, at her unlocked laptop, sees", "her balances", "her balances")
             ending = SocketEnding(stream)
             self.phone.open(f"{self.portal}/certificates/{laptop}/lost")
             done = self.phone.ask("POST", f"{self.portal}/certificates/{laptop}/lost", form={})
-            tell.compare("she reports it from her phone", "303", done.told)
-            judge_end(tell, "the thief's open connection ends", ending.moment(), self._revoked_at(laptop))
+            report.compare("she reports it from her phone", "303", done.told)
+            judge_end(report, "the thief's open connection ends", ending.moment(), self._revoked_at(laptop))
         out = self.alice.ask("GET", f"{self.bank}/")
-        tell.compare("GET / with the laptop's certificate", "403", out.told)
+        report.compare("GET / with the laptop's certificate", "403", out.told)
         new = Browser(visitor=Visitor(door=self.scene.door), passkey=self.alice.passkey)
         page = new.come_back(self.portal, self.scene.credential("alice-new"))
-        tell.compare(
+        report.compare(
             "on a new laptop, by passkey alone", "renewal-not-due", _value(page).get("code", page.told)
         )
-        tell.aside("her phone is valid: a passkey never makes a silent copy beside another certificate")
+        report.aside("her phone is valid: a passkey never makes a silent copy beside another certificate")
         page = new.come_back(self.portal, self.scene.credential("alice-new"), lost=True)
-        tell.compare("… and her phone may go too", "201", page.told)
+        report.compare("… and her phone may go too", "201", page.told)
         page = new.open(f"{self.bank}/accounts/alice")
-        tell.compare("GET /accounts/alice on the new laptop", "200", page.told)
+        report.compare("GET /accounts/alice on the new laptop", "200", page.told)
 
-    def sign_out(self, tell: Teller) -> None:
+    def sign_out(self, report: Report) -> None:
         """The cookie that was kept is worth nothing."""
         kept, accounts = _copy(self.tina), f"{self.bank}/accounts/carol"
-        tell.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).told)
+        report.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).told)
         page = self.tina.ask("POST", f"{self.bank}/_doorward/sign-out", form={"here": "1"})
-        tell.compare("she signs out", "200", page.told)
+        report.compare("she signs out", "200", page.told)
         self.tina.ask("GET", f"{self.bank}/_doorward/signed-out")  # it answers when it has taken effect
         later = Browser(visitor=self.tina.visitor, cookies=kept)
-        with self.reaching(tell, 0):
-            tell.compare("the cookie that was kept", "the portal", self._where_to(later.ask("GET", accounts)))
+        with self.reaching(report, 0):
+            report.compare(
+                "the cookie that was kept", "the portal", self._where_to(later.ask("GET", accounts))
+            )
 
-    def record(self, tell: Teller) -> None:
+    def record(self, report: Report) -> None:
         """It verifies, and has the day in it."""
         evidence = Evidence(self.scene.installation)
-        report = evidence.verify()
-        tell.compare("the log verifies", "yes", "yes" if report.verified else str(report.faults[:1]))
-        tell.aside(f"{report.size} events, {report.anchored_size} of them under a signed checkpoint")
+        verified = evidence.verify()
+        report.compare("the log verifies", "yes", "yes" if verified.verified else str(verified.faults[:1]))
+        report.aside(f"{verified.size} events, {verified.anchored_size} of them under a signed checkpoint")
         counted = Counter(str(one["type"]) for one in evidence.events(0))
         for kind, times in EVENTS.items():
-            tell.compare(kind, str(times), str(counted[kind]))
+            report.compare(kind, str(times), str(counted[kind]))
         for kind in sorted(counted.keys() - EVENTS.keys()):
-            tell.aside(f"{counted[kind]:>4}  {kind}")
+            report.aside(f"{counted[kind]:>4}  {kind}")
 
     def _where(self, url: str) -> str:
         for place, word in ((self.portal, "the portal"), (self.bank, "the bank")):
@@ -392,29 +396,29 @@ def _elsewhere(browser: Browser, source: str) -> Browser:
     return Browser(visitor=visitor, cookies=_copy(browser))
 
 
-def _tell_shown(tell: Teller, page: Page, *, level: int = 3, methods: str = "hwk, user") -> None:
+def _tell_shown(report: Report, page: Page, *, level: int = 3, methods: str = "hwk, user") -> None:
     """Compare what the application learned of the second factor."""
     shown = _value(page).get("shown", {})
-    tell.compare("the bank is told the level", f"urn:doorward:level:{level}", str(shown.get("level")))
-    tell.compare("the bank is told what she showed", methods, ", ".join(shown.get("methods", [])))
+    report.compare("the bank is told the level", f"urn:doorward:level:{level}", str(shown.get("level")))
+    report.compare("the bank is told what she showed", methods, ", ".join(shown.get("methods", [])))
     age = shown.get("age")
     good = isinstance(age, int) and age <= 300
-    tell.judge("the bank is told how long ago", "at most 300 s", f"{age} s", good=good)
+    report.judge("the bank is told how long ago", "at most 300 s", f"{age} s", good=good)
 
 
 def main() -> int:
     """Play the day; return 0 if all was as told."""
     began = time.monotonic()
-    tell = open_teller(silent=False)
-    tell.title("A day at the bank", f"https://{HOST}, on this machine only; everything is real")
+    report = open_report(silent=False)
+    report.title("A day at the bank", f"https://{HOST}, on this machine only; everything is real")
     with ExitStack() as standing:
         folder = standing.enter_context(workplace(None))
-        with tell.preparing("founding an authority, opening the door, enrolling alice, carol and tina"):
-            scene = standing.enter_context(scenery(folder, port=None, plot=PLOT))
+        with report.preparing("founding an authority, opening the door, enrolling alice, carol and tina"):
+            scene = standing.enter_context(demo_environment(folder, port=None, scenario=SCENARIO))
             day = Day(scene=scene)
-        play(scene, tell, day.scenes())
-    tell.end(time.monotonic() - began)
-    return 0 if tell.well else 1
+        play(scene, report, day.scenes())
+    report.end(time.monotonic() - began)
+    return 0 if report.well else 1
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ EXAMPLES = {
 }
 
 EXITS = {
-    "demo": "1 where a scene of the story was not as told.",
+    "demo": "1 if a scene was not as expected.",
     "status": "3 where something is wrong.",
     "diff": "1 where there is a difference.",
     "policy check": "2 where the document has faults.",

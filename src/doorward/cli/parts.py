@@ -30,9 +30,9 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.authority import issuing as issuing
     from doorward.authority import revocation as revocation
     from doorward.authority.status import root_crl as root_crl
-    from doorward.demo import scenery as scenery
+    from doorward.demo import environment as environment
+    from doorward.demo import report as report
     from doorward.demo import story as story
-    from doorward.demo import teller as teller
     from doorward.demo import trying as trying
     from doorward.directory import certificates as certificates
     from doorward.directory import groups as groups
@@ -132,7 +132,7 @@ else:
             "session_views": "doorward.directory.session_views",
             "sessions": "doorward.directory.sessions",
             "root_crl": "doorward.authority.status.root_crl",
-            "scenery": "doorward.demo.scenery",
+            "environment": "doorward.demo.environment",
             "rule_lines": "doorward.access.rule_lines",
             "serve": "doorward.runtime.serve",
             "settings": "doorward.runtime.settings",
@@ -140,7 +140,7 @@ else:
             "showing": "doorward.partners.showing",
             "starting": "doorward.runtime.starting",
             "story": "doorward.demo.story",
-            "teller": "doorward.demo.teller",
+            "report": "doorward.demo.report",
             "event_lines": "doorward.runtime.event_lines",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",

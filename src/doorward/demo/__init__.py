@@ -1,1 +1,1 @@
-"""Floor 7: a little bank behind the door, and its story."""
+"""Floor 7: a little bank behind the door, and the scenes of `doorward demo`."""

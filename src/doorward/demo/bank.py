@@ -1,7 +1,7 @@
-"""The little bank: an application that knows nothing of certificates, and trusts its door.
+"""The little bank: an application that does not read certificates, and trusts the door in front of it.
 
-Not here: any check of who is calling. It answers on loopback, in a thread of this process, and
-counts every byte-carrying call, so that the story can tell that a refused client never reached it.
+Not here: any check of who is calling. It answers on loopback, in a thread of this process. It counts its requests, so that
+the demo can show that a refused client never reached it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BALANCES = {"alice": {"7": "1,204.50 EUR", "8": "88.00 EUR"}, "carol": {"12": "5
 
 
 class Bank:
-    """The application and how often it was reached."""
+    """The application, and how many requests reached it."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -56,7 +56,7 @@ class Bank:
         return JSONResponse({"account": number, "balance": BALANCES.get(_name(request), {}).get(number, "-")})
 
     async def _transfer(self, request: Request) -> Response:
-        """Show the form, or do it; the door lets in who has shown a passkey lately."""
+        """Show the form, or transfer; the door requires a passkey of the last five minutes."""
         self.calls += 1
         if request.method == "GET":
             return HTMLResponse("<!doctype html><title>Transfer</title><h1>Transfer</h1>")
@@ -79,7 +79,7 @@ class Bank:
 
 
 def _name(request: Request) -> str:
-    return str(request.headers.get("doorward-principal", "")).partition("/")[2] or "nobody"
+    return str(request.headers.get("doorward-principal", "")).partition("/")[2] or "no one"
 
 
 @contextlib.contextmanager

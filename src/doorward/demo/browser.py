@@ -1,7 +1,7 @@
-"""A person with a certificate and a browser, as a program: cookies by host, redirects, and the portal's forms.
+"""A browser of a person with a certificate, as a program: cookies by host, redirects, and the portal's forms.
 
-What it reads from pages of the portal is what a browser reads: hidden fields, the question to an authenticator, and where a
-page goes on by itself. Not here: plain requests of programs (`clients`).
+It reads from the portal's pages what a browser reads: hidden fields, the options for an authenticator, and the address of a
+refresh. Not here: plain requests of programs (`clients`).
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class Page:
 
 @dataclass(slots=True, kw_only=True)
 class Browser:
-    """One browser; the visitor holds the certificate, and says where the door is.
+    """One browser; its visitor has the certificate and the address of the door.
 
     Args:
-        visitor: at any application.
-        passkey: which the portal's pages may ask for; None for a person without one.
+        visitor: a client of any application behind the door.
+        passkey: the one that it shows to the portal; None for a person without one.
     """
 
     visitor: Visitor
@@ -77,7 +77,7 @@ class Browser:
             if further is None:
                 return page
             page = further
-        return Page(url=page.url, failure="it leads round and round")
+        return Page(url=page.url, failure=f"more than {MOST_STEPS} redirects and pages")
 
     def ask(
         self,
@@ -88,7 +88,7 @@ class Browser:
         value: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Page:
-        """Send one request, with the cookies of its host; keep what is set, follow nothing.
+        """Send one request, with the cookies of its host; keep the cookies that are set, and follow no redirect.
 
         Args:
             method: HTTP method.
@@ -123,7 +123,7 @@ class Browser:
         return Page(url=url, status=response.status, headers=known, text=text)
 
     def add_passkey(self, portal: str) -> Page:
-        """Make the passkey known on the portal's own page; a new certificate gives the right to it."""
+        """Enrol the passkey on the portal's page; a new certificate permits it."""
         if self.passkey is None:
             raise ValueError("this browser has no passkey")
         page = self.ask("GET", f"{portal}/factors/webauthn")
@@ -139,7 +139,7 @@ class Browser:
     def come_back(self, portal: str, folder: Path, *, lost: bool = False) -> Page:
         """Get a new certificate by the passkey, as the portal's page and its script do; its files are in the folder.
 
-        The key is made here, and does not leave it. With `lost`, certificates that are still valid are withdrawn.
+        The key is generated here and stays here. With `lost`, certificates that are still valid are revoked.
         """
         if self.passkey is None:
             raise ValueError("this browser has no passkey")

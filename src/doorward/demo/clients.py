@@ -1,4 +1,4 @@
-"""The people of the story, as programs: HTTPS and WebSocket clients with a certificate, or without.
+"""HTTPS and WebSocket clients with a certificate, or without: the people of the demo, as programs.
 
 Only the standard library and `websockets` are used; no openssl, no curl.
 """
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where to knock: the host name, the port on loopback, and the root that its server certificate must have."""
+    """The door's address: the host name, the port on loopback, and the root that its server certificate must have."""
 
     host: str
     port: int
@@ -156,7 +156,7 @@ def words_of(error: BaseException) -> str:
 
 
 def ended_within(live: ClientConnection, seconds: float) -> float | None:
-    """Read a WebSocket until it ends; return the wall-clock time of its end, None where it still lives."""
+    """Read a WebSocket until it ends; return the wall-clock time of its end; None if it did not end."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         try:

@@ -14,14 +14,14 @@ from datetime import datetime
 from websockets.sync.client import ClientConnection
 
 from doorward.demo.clients import Visitor, ended_within
-from doorward.demo.teller import Teller
+from doorward.demo.report import Report
 
 WITHIN_SECONDS = 5.0
-"""So long the story watches a connection for its end."""
+"""How long a scene waits for the end of a connection."""
 AT_ONCE_MS = 1000
-"""The latest end that is as told. 30 ms are usual, and a small machine that is busy needs some hundreds.
-Where a cut was missed, nothing else ends a connection so soon: the gateway looks for such ones each
-second, and ends one that it does not know after 10 s."""
+"""The latest end that is accepted. 30 ms are usual; a small, busy machine needs some hundreds.
+If the cutter misses a connection, nothing else ends it so soon: the reconciler looks each second, and ends an unknown
+connection after 10 s."""
 
 
 class Ending:
@@ -40,7 +40,7 @@ class Ending:
                 self._moment = time.time()
 
     def moment(self) -> float | None:
-        """Return the wall-clock time of the end, None where there was none in time."""
+        """Return the wall-clock time of the end; None if it did not end in time."""
         self._thread.join()
         return self._moment
 
@@ -58,21 +58,21 @@ class SocketEnding(Ending):
         self._moment = ended_within(self._live, WITHIN_SECONDS)
 
 
-def judge_end(tell: Teller, what: str, moment: float | None, committed: datetime) -> None:
+def judge_end(report: Report, what: str, moment: float | None, committed: datetime) -> None:
     """Compare the end of a connection with the commit that had to cause it.
 
     Args:
-        tell: who tells it.
+        report: where the finding goes.
         what: which connection.
-        moment: wall-clock time of the end, in seconds since 1970; None where it did not come.
+        moment: wall-clock time of the end, in seconds since 1970; None if it did not end.
         committed: when the change was made.
     """
     expected = f"within {AT_ONCE_MS} ms of the commit"
     if moment is None:
-        tell.judge(what, expected, f"not within {WITHIN_SECONDS:g} s", good=False)
+        report.judge(what, expected, f"not within {WITHIN_SECONDS:g} s", good=False)
         return
     late = (moment - committed.timestamp()) * 1000
     if late < 0:  # something else ended it, before the change
-        tell.judge(what, expected, f"{-late:.0f} ms before the commit", good=False)
+        report.judge(what, expected, f"{-late:.0f} ms before the commit", good=False)
         return
-    tell.judge(what, expected, f"{late:.0f} ms after the commit", good=late <= AT_ONCE_MS)
+    report.judge(what, expected, f"{late:.0f} ms after the commit", good=late <= AT_ONCE_MS)

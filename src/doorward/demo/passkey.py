@@ -1,6 +1,6 @@
 """A passkey in software: it answers the portal's questions as a browser with an authenticator does.
 
-One key pair on P-256; the person is always there and verified, as with a fingerprint. For demonstrations only: a real
+One key pair on P-256; user presence and user verification are always set. For demonstrations only: a real
 authenticator keeps its key where no program can read it.
 
 Standard: W3C Web Authentication Level 3, sections 5.8.1 (client data), 6.1 (authenticator data), 6.5.1 (attested

@@ -1,9 +1,9 @@
 """Ports for servers that start a moment later.
 
-A port that the kernel chose is one that it may give, a moment later, to any outgoing connection. So
-these lie below its range: only another server can take one in between. They are tried one after
-another from a place that each process draws. Two processes that come to the same place at one time are kept apart by
-a claim on each port: the name of an abstract unix socket, which the kernel gives once, and takes back when a process ends.
+If the kernel chose a port, it could give the same port to an outgoing connection a moment later. So these ports lie below
+the kernel's range: only another server can take one in between. Each process starts at a random port and tries one after
+another. Two processes cannot take the same port: each port is claimed by the name of an abstract unix socket, which the
+kernel gives to one process at a time, and frees when the process ends.
 
 Standard: Linux unix(7), abstract sockets.
 """
@@ -23,7 +23,7 @@ from doorward.core.errors import Unavailable
 LOWEST = 20_000
 _TRIES = 100
 _CLAIMS_KEPT = 64
-"""Ports that one process keeps from the others: by then its own server listens, or never will."""
+"""How many claims one process keeps: by then the server of the oldest one listens, or never will."""
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _turn = itertools.count(secrets.randbelow(1 << 16))
@@ -31,14 +31,14 @@ _claims: deque[int] = deque()
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens now, and which no outgoing connection gets.
+    """Return a port of 127.0.0.1 on which no server listens now, and which no outgoing connection gets.
 
     Raises:
         Unavailable: `no-free-port`.
     """
     span = _first_of_the_kernel() - LOWEST
     for _ in range(_TRIES):
-        # Where an administrator gave the kernel nearly all of them, it chooses.
+        # If an administrator gave nearly all ports to the kernel, the kernel chooses.
         port = LOWEST + next(_turn) % span if span > _TRIES else 0
         if port and not _claim(port):
             continue
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 
 def _claim(port: int) -> bool:
-    """Keep a port from other processes that ask here; say whether it is ours now."""
+    """Claim a port against other processes that use this function; return whether it is ours."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0doorward-port-{port}")

@@ -1,7 +1,7 @@
-"""The story: what a door must do, done for real and compared with what had to happen.
+"""The scenes of the demo: what a door must do, done with the real programs and compared with what must happen.
 
-Each scene is one function; a scene that goes wrong is told as wrong and the story goes on, so that
-one look shows everything.
+Each scene is one function. If a scene fails, it is reported as failed and the next scene is played, so that one run
+shows everything.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.demo.clients import Outcome, Visitor, ended_within
 from doorward.demo.endings import WITHIN_SECONDS, Ending, SocketEnding, judge_end
-from doorward.demo.scenery import ACTOR, DENY, Scenery
+from doorward.demo.environment import ACTOR, DENY, DemoEnvironment
+from doorward.demo.report import Report
 from doorward.demo.strangers import make_stranger
 from doorward.demo.tampering import alter_one_byte
-from doorward.demo.teller import Teller
 from doorward.demo.transfer import transfer_by_passkey
 from doorward.runtime.evidence import Evidence
 from doorward.stores.records import CertificateFilter
 
-Scene = tuple[str, str, Callable[[Scenery, Teller], None]]
-"""A scene: its title, in a sentence what makes it come out as it must, and the function that plays it."""
+Scene = tuple[str, str, Callable[[DemoEnvironment, Report], None]]
+"""A scene: its title, one sentence that gives the reason for its result, and the function that plays it."""
 
 SPOOFED = {
     "Doorward-Principal": "person/root",
@@ -38,84 +38,88 @@ SPOOFED = {
 }
 
 
-def play(scene: Scenery, tell: Teller, scenes: Sequence[Scene] | None = None) -> None:
+def play(scene: DemoEnvironment, report: Report, scenes: Sequence[Scene] | None = None) -> None:
     """Play every scene in order: those of the little bank, or others."""
     for number, (title, why, run) in enumerate(SCENES if scenes is None else scenes, start=1):
-        tell.begin(number, title, why)
+        report.begin(number, title, why)
         try:
-            run(scene, tell)
-        except Exception as error:  # noqa: BLE001  a scene that breaks is a finding, not the end of the story
-            tell.judge(
+            run(scene, report)
+        except Exception as error:  # noqa: BLE001  a scene that fails is a finding, not the end of the demo
+            report.judge(
                 "the scene was played to its end", "yes", f"{type(error).__name__}: {error}", good=False
             )
 
 
-def _no_certificate(scene: Scenery, tell: Teller) -> None:
+def _no_certificate(scene: DemoEnvironment, report: Report) -> None:
     before = scene.bank.calls
     outcome = Visitor(door=scene.door).knock("/accounts")
-    tell.compare("the handshake ends with the alert", "certificate_required", outcome.failure)
-    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+    report.compare("the handshake ends with the alert", "certificate_required", outcome.failure)
+    report.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
 
 
-def _stranger(scene: Scenery, tell: Teller) -> None:
+def _stranger(scene: DemoEnvironment, report: Report) -> None:
     before = scene.bank.calls
     for what, alert, same_name in (
-        ("an authority nobody here knows", "unknown_ca", False),
+        ("an authority that the door does not know", "unknown_ca", False),
         ("one that uses our authority's name", "decrypt_error", True),
     ):
         folder = scene.folder / "people" / f"mallory-{alert}"
         chain, key = make_stranger(folder, scene.installation, same_name=same_name)
         outcome = Visitor(door=scene.door, certificate=chain, key=key).knock("/accounts")
-        tell.compare(what, alert, outcome.failure)
-    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+        report.compare(what, alert, outcome.failure)
+    report.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
 
 
-def _alice_reads(scene: Scenery, tell: Teller) -> None:
+def _alice_reads(scene: DemoEnvironment, report: Report) -> None:
     outcome = scene.visitors["alice"].get("/accounts")
-    tell.compare("GET /accounts", "200", _status(outcome))
+    report.compare("GET /accounts", "200", _status(outcome))
     accounts = outcome.body.get("accounts", {}) if isinstance(outcome.body, dict) else {}
-    tell.compare("the bank knows her", "alice", str(outcome.body.get("holder", "")) if accounts else "nobody")
+    report.compare(
+        "the bank knows her", "alice", str(outcome.body.get("holder", "")) if accounts else "no one"
+    )
     for number, balance in accounts.items():
-        tell.aside(f"account {number}: {balance}")
+        report.aside(f"account {number}: {balance}")
 
 
-def _bob_refused(scene: Scenery, tell: Teller) -> None:
+def _bob_refused(scene: DemoEnvironment, report: Report) -> None:
     before = scene.bank.calls
     bob = scene.visitors["bob"]
-    tell.compare("GET / (visitors may)", "200", _status(bob.get("/")))
-    tell.compare("GET /accounts", "403", _status(bob.get("/accounts")))
+    report.compare("GET / (visitors may)", "200", _status(bob.get("/")))
+    report.compare("GET /accounts", "403", _status(bob.get("/accounts")))
     services = scene.installation.services
     decision = explain(services, principal="bob", app="bank", method="GET", path="/accounts").decision
-    tell.compare("the reason", "no-rule-matched", decision.reasons[-1].value)
+    report.compare("the reason", "no-rule-matched", decision.reasons[-1].value)
     for finding in decision.findings:
-        tell.aside(f"{finding.rule}: {finding.why}")
-    tell.compare("requests that reached the bank", "1", str(scene.bank.calls - before))
+        report.aside(f"{finding.rule}: {finding.why}")
+    report.compare("requests that reached the bank", "1", str(scene.bank.calls - before))
 
 
-def _spoofing(scene: Scenery, tell: Teller) -> None:
+def _spoofing(scene: DemoEnvironment, report: Report) -> None:
     outcome = scene.visitors["alice"].get("/whoami", headers=SPOOFED)
     headers: dict[str, Any] = outcome.body if isinstance(outcome.body, dict) else {}
-    tell.compare("Doorward-Principal at the bank", "person/alice", str(headers.get("doorward-principal")))
+    report.compare("Doorward-Principal at the bank", "person/alice", str(headers.get("doorward-principal")))
     arrived = [name for name, value in SPOOFED.items() if headers.get(name.lower()) == value]
-    tell.compare("spoofed values that arrived", "none", ", ".join(arrived) or "none")
+    report.compare("spoofed values that arrived", "none", ", ".join(arrived) or "none")
 
 
-def _deny_added(scene: Scenery, tell: Teller) -> None:
+def _deny_added(scene: DemoEnvironment, report: Report) -> None:
     alice, services = scene.visitors["alice"], scene.installation.services
-    tell.compare("GET /accounts/8 on an open connection", "200", _status(alice.get("/accounts/8", keep=True)))
+    report.compare(
+        "GET /accounts/8 on an open connection", "200", _status(alice.get("/accounts/8", keep=True))
+    )
     ended = Ending(alice)
     applied = apply_document(services, scene.document + DENY, file="the demo's document", actor=ACTOR)
     committed = committed_at(scene, applied.seq)
-    judge_end(tell, "her open connection ends", ended.moment(), committed)
+    judge_end(report, "her open connection ends", ended.moment(), committed)
     await_confirmations(services, applied.seq, sleep=time.sleep)
-    tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
-    tell.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
+    report.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
+    report.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
     alice.close()
 
 
-def _revoked(scene: Scenery, tell: Teller) -> None:
+def _revoked(scene: DemoEnvironment, report: Report) -> None:
     alice, services = scene.visitors["alice"], scene.installation.services
-    tell.compare("GET /accounts on an open connection", "200", _status(alice.get("/accounts", keep=True)))
+    report.compare("GET /accounts on an open connection", "200", _status(alice.get("/accounts", keep=True)))
     with scene.visitors["carol"].live("/accounts/live") as carols, alice.live("/accounts/live") as hers:
         carols.recv(timeout=WITHIN_SECONDS)
         hers.recv(timeout=WITHIN_SECONDS)
@@ -127,9 +131,9 @@ def _revoked(scene: Scenery, tell: Teller) -> None:
         committed = committed_at(scene, seq)
         refused = alice.get("/accounts")
         refused_at = time.time()
-        judge_end(tell, "her open request connection ends", on_request.moment(), committed)
-        judge_end(tell, "her open WebSocket ends", on_socket.moment(), committed)
-        tell.judge(
+        judge_end(report, "her open request connection ends", on_request.moment(), committed)
+        judge_end(report, "her open WebSocket ends", on_socket.moment(), committed)
+        report.judge(
             "a new connection is refused",
             "access_denied",
             refused.failure or _status(refused),
@@ -137,24 +141,24 @@ def _revoked(scene: Scenery, tell: Teller) -> None:
             note=f"asked and refused, all within {1000 * (refused_at - committed.timestamp()):.0f} ms of the commit",
         )
         lives = ended_within(carols, 0.3) is None
-        tell.compare("Carol's WebSocket", "goes on", "goes on" if lives else "ended")
+        report.compare("Carol's WebSocket", "goes on", "goes on" if lives else "ended")
 
 
-def _evidence(scene: Scenery, tell: Teller) -> None:
-    scene.up.end()  # the record is checked, and then altered, with nobody else at the database
+def _evidence(scene: DemoEnvironment, report: Report) -> None:
+    scene.up.end()  # no other process may use the database while the record is checked and altered
     evidence = Evidence(scene.installation)
-    report = evidence.verify()
-    tell.compare("the log verifies", "yes", "yes" if report.verified else str(report.faults[:1]))
-    tell.aside(f"{report.size} events, {report.anchored_size} of them under a signed checkpoint")
+    verified = evidence.verify()
+    report.compare("the log verifies", "yes", "yes" if verified.verified else str(verified.faults[:1]))
+    report.aside(f"{verified.size} events, {verified.anchored_size} of them under a signed checkpoint")
     number, event = next(
         (one["number"], one) for one in evidence.events(0) if one["type"] == "certificate:revoked"
     )
     scene.installation.close()
     where = alter_one_byte(scene.installation, str(event["id"]))
-    tell.aside(f"one byte of the stored event is changed {where}")
+    report.aside(f"one byte of the stored event is changed {where}")
     faults = Evidence(scene.installation).verify().faults
     named = next((fault for fault in faults if fault.number == number), None)
-    tell.judge(
+    report.judge(
         "verification names the event",
         f"event {number}, certificate:revoked",
         f"event {named.number}, {named.event_type or 'altered beyond reading'}" if named else "nothing",
@@ -163,7 +167,7 @@ def _evidence(scene: Scenery, tell: Teller) -> None:
     )
 
 
-def committed_at(scene: Scenery, seq: int) -> datetime:
+def committed_at(scene: DemoEnvironment, seq: int) -> datetime:
     """Return when the change with that number was made."""
     with scene.installation.services.work.read() as stores:
         return stores.changes.since(seq - 1, 1)[0].at
@@ -175,7 +179,7 @@ def _status(outcome: Outcome) -> str:
 
 SCENES: tuple[Scene, ...] = (
     (
-        "Nobody enters without a certificate",
+        "No certificate, no entry",
         "The TLS handshake asks for one; without it there is no connection to send on.",
         _no_certificate,
     ),
@@ -191,7 +195,7 @@ SCENES: tuple[Scene, ...] = (
     ),
     (
         "Bob has a certificate, but not the right",
-        "What no rule allows is refused, and the decision can be explained.",
+        "A request that no rule allows is refused, and the decision can be explained.",
         _bob_refused,
     ),
     (
@@ -206,7 +210,7 @@ SCENES: tuple[Scene, ...] = (
     ),
     (
         "A rule is added while Alice is connected",
-        "Whoever loses anything is cut at once, and judged anew on return.",
+        "A connection that loses a permission is cut at once. The next one is judged by the new rules.",
         _deny_added,
     ),
     (

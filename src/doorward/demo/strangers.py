@@ -1,4 +1,4 @@
-"""Mallory: somebody with an authority of her own, which even calls itself like ours."""
+"""Mallory: an attacker with an authority of her own, which may have the name of our authority."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def make_stranger(folder: Path, installation: Installation, *, same_name: bool) 
 
     Args:
         folder: where to put it.
-        installation: whose issuing authority's name is used, where `same_name` is set.
-        same_name: whether her authority calls itself like ours.
+        installation: its issuing authority's name is used if `same_name` is set.
+        same_name: whether her authority has the name of ours.
 
     Returns:
         The PEM files of the certificate and its key.

@@ -1,6 +1,6 @@
-"""What an owner of the database could do: change one byte of a stored event, past every program.
+"""Change one byte of a stored event directly, as the owner of the database could.
 
-For the story only; nothing else imports this.
+For the demo only: nothing else imports this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from doorward.storage.connection import driver_of
 
 
 def alter_one_byte(installation: Installation, event_id: str) -> str:
-    """Flip one letter of an event at rest, and return where; nobody may have the database open.
+    """Flip one letter of an event at rest, and return where; no process may have the database open.
 
     Raises:
         NotFound: the event is not there.
@@ -42,7 +42,7 @@ def alter_file(database: Path, event_id: str) -> None:
     """Do it in the bytes of a SQLite file.
 
     The letter stands inside the stored leaf, in the value of its `reason`. Copies that SQLite left
-    in unused pages are altered alike; they mean nothing.
+    in unused pages are altered too; SQLite does not read them.
 
     Raises:
         NotFound: the event is not in the file.

@@ -12,38 +12,38 @@ from datetime import UTC, datetime
 from doorward.core.errors import DoorwardError
 from doorward.demo.browser import Browser
 from doorward.demo.clients import TIMEOUT_SECONDS
+from doorward.demo.environment import HOST, DemoEnvironment
 from doorward.demo.passkey import make_passkey
-from doorward.demo.scenery import HOST, Scenery
-from doorward.demo.teller import Teller
+from doorward.demo.report import Report
 from doorward.runtime.settings import split_listen
 from doorward.wire.jose import parse_jwks, verify_assertion
 
 _FORM = {"to": "12", "amount": "1500"}
 
 
-def transfer_by_passkey(scene: Scenery, tell: Teller) -> None:
-    """Play it: without a factor, with a passkey, and with her cookie in the hands of somebody else."""
+def transfer_by_passkey(scene: DemoEnvironment, report: Report) -> None:
+    """Play it: without a factor, with a passkey, and with her cookie and another person's certificate."""
     before = scene.bank.calls
     bank = f"https://{HOST}:{scene.door.port}"
     portal = scene.installation.portal_origin()
     alice = Browser(visitor=scene.visitors["alice"], passkey=make_passkey(portal))
     refused = alice.ask("POST", f"{bank}/transfers", form=_FORM)
-    tell.compare("POST /transfers with her certificate alone", "401", refused.told)
-    tell.aside(refused.headers.get("www-authenticate", ""))
-    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+    report.compare("POST /transfers with her certificate alone", "401", refused.told)
+    report.aside(refused.headers.get("www-authenticate", ""))
+    report.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
 
-    tell.compare("she adds a passkey at the portal", "303", alice.add_passkey(portal).told)
-    tell.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").told)
+    report.compare("she adds a passkey at the portal", "303", alice.add_passkey(portal).told)
+    report.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").told)
     done = alice.ask("POST", f"{bank}/transfers", form=_FORM)
-    tell.compare("POST /transfers", "201", done.told)
-    tell.compare("what the bank is told she showed", "hwk, user", _shown(scene, done.text))
+    report.compare("POST /transfers", "201", done.told)
+    report.compare("what the bank is told she showed", "hwk, user", _shown(scene, done.text))
 
     thief = Browser(visitor=scene.visitors["carol"], cookies=alice.cookies)
     stolen = thief.ask("POST", f"{bank}/transfers", form=_FORM)
-    tell.compare("her cookie, with Carol's certificate", "401", stolen.told)
+    report.compare("her cookie, with Carol's certificate", "401", stolen.told)
 
 
-def _shown(scene: Scenery, answer: str) -> str:
+def _shown(scene: DemoEnvironment, answer: str) -> str:
     """Return the methods (RFC 8176) in the assertion that the bank got, verified as the bank would do it."""
     host, port = split_listen(scene.installation.settings.status_listen)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)

@@ -1,13 +1,13 @@
-"""What a visitor of the demo can try, as commands to copy."""
+"""Commands that a visitor of the demo can copy and try."""
 
 from __future__ import annotations
 
 import shlex
 
-from doorward.demo.scenery import HOST, Scenery
+from doorward.demo.environment import HOST, DemoEnvironment
 
 
-def commands_to_try(scene: Scenery) -> list[tuple[str, str]]:
+def commands_to_try(scene: DemoEnvironment) -> list[tuple[str, str]]:
     """Return (what it shows, the command) for a demo that stays up."""
     data = shlex.quote(str(scene.installation.settings.data))
     url = f"https://{HOST}:{scene.door.port}"
@@ -18,7 +18,7 @@ def commands_to_try(scene: Scenery) -> list[tuple[str, str]]:
         return f"{curl} --cert {shlex.quote(str(folder / 'chain.pem'))} --key {shlex.quote(str(folder / 'key.pem'))}"
 
     return [
-        ("nobody enters without a certificate", f"{curl} -S {url}/accounts"),
+        ("no certificate, no entry", f"{curl} -S {url}/accounts"),
         ("Alice reads her accounts", f"{as_person('alice')} {url}/accounts"),
         ("Bob may not", f"{as_person('bob')} {url}/accounts"),
         ("why not", f"doorward policy explain --data {data} --principal bob --app bank GET /accounts"),
@@ -27,5 +27,5 @@ def commands_to_try(scene: Scenery) -> list[tuple[str, str]]:
         ("suspend Alice: her connections end", f"doorward person suspend --data {data} alice"),
         ("is everything well?", f"doorward status --data {data}"),
         ("what happened", f"doorward audit tail --data {data} -n 5"),
-        ("nobody rewrote it", f"doorward audit verify --data {data}"),
+        ("the record was not rewritten", f"doorward audit verify --data {data}"),
     ]

@@ -13,7 +13,7 @@ from doorward.agent.pkcs12 import Pkcs12Form
 from doorward.cli.commands import demo, enrolment, roles
 from doorward.cli.output import Output
 from doorward.cli.state import State
-from doorward.demo.teller import Teller
+from doorward.demo.report import Report
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import Settings
@@ -79,14 +79,14 @@ def test_the_demo_says_how_it_came_out(
     state: State, capsys: pytest.CaptureFixture[str], tmp_path: Path, *, good: bool
 ) -> None:
     """A story that came out otherwise is exit code 1; a kept record is said to be the altered one."""
-    tell = Teller(None)
-    tell.begin(1, "alice", "she is a teller")
-    tell.judge("alice reads", "200", "200" if good else "403", good=good)
+    report = Report(None)
+    report.begin(1, "alice", "she is a teller")
+    report.judge("alice reads", "200", "200" if good else "403", good=good)
     if good:
-        demo.say_end(state, tell, 1.5, kept=tmp_path)
+        demo.say_end(state, report, 1.5, kept=tmp_path)
     else:
         with pytest.raises(SystemExit) as end:
-            demo.say_end(state, tell, 1.5, kept=tmp_path)
+            demo.say_end(state, report, 1.5, kept=tmp_path)
         assert end.value.code == 1
     _, value = said(capsys, state)
     if state.output.as_json:

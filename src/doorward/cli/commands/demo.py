@@ -18,15 +18,17 @@ from doorward.cli.screen import escape
 from doorward.cli.state import State
 
 if TYPE_CHECKING:
-    from doorward.demo.teller import Teller
+    from doorward.demo.report import Report
 
 
 @click.command("demo", cls=Command)
-@click.option("--once", is_flag=True, help="Play the story, compare it with what has to happen, and exit.")
+@click.option(
+    "--once", is_flag=True, help="Play the scenes, compare each result with what is expected, and exit."
+)
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep everything in this new folder; with --once its record is the one that the last scene altered.",
+    help="Keep everything in this new folder; with --once the last scene has altered its record.",
 )
 @click.option(
     "--database",
@@ -39,47 +41,49 @@ def demo(state: State, once: bool, keep: Path | None, database: str, port: int |
     """A little bank behind the door. Without --once it stays up, and prints commands to try."""
     parts.logging.configure_logging("error", role="demo")
     began = time.monotonic()
-    tell = parts.teller.open_teller(silent=state.output.as_json)
+    report = parts.report.open_report(silent=state.output.as_json)
     with ExitStack() as standing:
-        folder = standing.enter_context(parts.scenery.workplace(keep))
+        folder = standing.enter_context(parts.environment.workplace(keep))
         stop = standing.enter_context(parts.roles.stopping())
-        tell.title(
+        report.title(
             "A little bank, and who may enter",
-            f"https://{parts.scenery.HOST}, on this machine only; everything is real",
+            f"https://{parts.environment.HOST}, on this machine only; everything is real",
         )
-        with tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
+        with report.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
             scene = standing.enter_context(
-                parts.scenery.scenery(folder, port=port, database=database, keep=keep is not None)
+                parts.environment.demo_environment(
+                    folder, port=port, database=database, keep=keep is not None
+                )
             )
         if once:
-            parts.story.play(scene, tell)
+            parts.story.play(scene, report)
         else:
             say_commands(state, parts.trying.commands_to_try(scene))
             scene.up.watch(
                 stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
             )
     if once:
-        say_end(state, tell, time.monotonic() - began, kept=folder if keep else None)
+        say_end(state, report, time.monotonic() - began, kept=folder if keep else None)
 
 
-def say_end(state: State, tell: Teller, seconds: float, *, kept: Path | None) -> None:
-    """Say how the story came out, and what is left of it."""
-    tell.end(seconds)
-    value = tell.value()
+def say_end(state: State, report: Report, seconds: float, *, kept: Path | None) -> None:
+    """Print the result, and where the data is if it was kept."""
+    report.end(seconds)
+    value = report.value()
     if kept:
-        # Nobody shall take the database of the last scene for one that can be gone on with.
+        # The last scene altered the record: the user must not take this folder for one to go on with.
         data = kept / "data"
-        tell.aside(f"kept in {kept}, with the record that the last scene altered:")
-        tell.aside(f"doorward audit verify --data {shlex.quote(str(data))}")
+        report.aside(f"kept in {kept}, with the record that the last scene altered:")
+        report.aside(f"doorward audit verify --data {shlex.quote(str(data))}")
         value |= {"kept": str(kept), "record_altered": True}
     if state.output.as_json:
         state.output.document(value)
-    if not tell.well:
+    if not report.well:
         sys.exit(REFUSED)
 
 
 def say_commands(state: State, commands: list[tuple[str, str]]) -> None:
-    """Print what can be tried while the door is open."""
+    """Print commands to try while the door is open."""
     value = {"commands": [{"shows": what, "command": command} for what, command in commands]}
     lines = [line for what, command in commands for line in (f"[dim]# {what}[/dim]", f"{escape(command)}\n")]
     state.output.result(

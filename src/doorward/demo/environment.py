@@ -1,7 +1,8 @@
-"""The scenery: a complete Doorward of its own, an application behind it, and people with certificates.
+"""The environment of the demo: a complete Doorward, an application behind its door, and people with certificates.
 
-A plot says what is played; the little bank of `doorward demo` is one, and each of the examples. Everything is real: the same programs, the same database, the same links that any installation uses.
-Data are temporary and ports free unless told otherwise; nothing outside the given folder is touched.
+A scenario says what is played: the little bank of `doorward demo`, or one of the examples. Everything is real: the same
+programs, the same database and the same links that any installation uses. The data are temporary and the ports are free
+ones, unless the caller says otherwise. Nothing outside the given folder is changed.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ DENY = """\
 PEOPLE = {"alice": "customers", "carol": "customers", "bob": "visitors"}
 
 
-class Reached(Protocol):
-    """An application behind the door, as the story looks at it."""
+class CountedApplication(Protocol):
+    """An application behind the door that counts its requests."""
 
     @property
     def calls(self) -> int:
@@ -79,7 +80,7 @@ class Reached(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
+class Scenario:
     """What is played.
 
     Args:
@@ -92,10 +93,10 @@ class Plot:
     host: str
     people: Mapping[str, str]
     document: Callable[[int], str]
-    application: Callable[[Settings], AbstractContextManager[tuple[Reached, int]]]
+    application: Callable[[Settings], AbstractContextManager[tuple[CountedApplication, int]]]
 
 
-LITTLE_BANK = Plot(
+LITTLE_BANK = Scenario(
     host=HOST,
     people=PEOPLE,
     document=lambda port: DOCUMENT.format(domain=DOMAIN, host=HOST, port=port),
@@ -104,11 +105,11 @@ LITTLE_BANK = Plot(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenery:
-    """What the story plays on."""
+class DemoEnvironment:
+    """A running Doorward with its application and people."""
 
     installation: Installation
-    bank: Reached
+    bank: CountedApplication
     door: Door
     folder: Path
     document: str
@@ -129,14 +130,14 @@ def workplace(data: Path | None) -> Iterator[Path]:
     """Yield an empty folder for the demo; a temporary one is removed afterwards, a named one stays.
 
     Raises:
-        RequestRefused: `folder-not-empty`: the story begins with nobody enrolled, and ends with an
-            altered record, so that nothing can be played on what it left.
+        RequestRefused: `folder-not-empty`: the demo begins with no person enrolled, and ends with an altered record,
+            so it cannot be played twice in one folder.
     """
     if data is not None:
         if data.exists() and any(data.iterdir()):
             raise RequestRefused(
                 "folder-not-empty",
-                f"there is something in {data} already",
+                f"the folder {data} is not empty",
                 hint="name a new folder with --keep; the demo is not played twice in one",
             )
         data.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -151,22 +152,22 @@ def workplace(data: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def scenery(
+def demo_environment(
     folder: Path,
     *,
     port: int | None,
     database: str = "",
     keep: bool = False,
-    plot: Plot = LITTLE_BANK,
-) -> Iterator[Scenery]:
-    """Build everything, and take it down at the end.
+    scenario: Scenario = LITTLE_BANK,
+) -> Iterator[DemoEnvironment]:
+    """Start everything, and stop it at the end.
 
     Args:
         folder: an empty one.
         port: of the door; None for a free one.
         database: the address of an empty PostgreSQL database; empty for SQLite.
         keep: leave the tables in that database.
-        plot: what is played.
+        scenario: what is played.
     """
     _check_address(database)
     door_port = port or free_port()
@@ -180,15 +181,15 @@ def scenery(
         passphrase_file=folder / "passphrase",
         log_level="error",
     )
-    with plot.application(settings) as served:
+    with scenario.application(settings) as served:
         settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
         installation = Installation(settings)
-        # The programs of the story trust the root, as browsers do once it is deployed: passkeys are offered.
+        # The clients of the demo trust the root, as browsers do once it is deployed. So the portal offers passkeys.
         environment = {"DOORWARD_LOG_LEVEL": "error", "DOORWARD_ROOT_IS_DEPLOYED": "true"}
         up = Up(settings, environment=environment)
         try:
             up.start()
-            scene = _furnish(installation, folder, plot, served, up)
+            scene = _furnish(installation, folder, scenario, served, up)
             with contextlib.ExitStack() as leaving:
                 for visitor in scene.visitors.values():
                     leaving.callback(visitor.close)
@@ -209,22 +210,26 @@ def _check_address(database: str) -> None:
 
 
 def _furnish(
-    installation: Installation, folder: Path, plot: Plot, served: tuple[Reached, int], up: Up
-) -> Scenery:
+    installation: Installation,
+    folder: Path,
+    scenario: Scenario,
+    served: tuple[CountedApplication, int],
+    up: Up,
+) -> DemoEnvironment:
     bank, bank_port = served
-    services, document = installation.services, plot.document(bank_port)
+    services, document = installation.services, scenario.document(bank_port)
     applied = apply_document(services, document, file="the demo's document", actor=ACTOR)
-    for group in sorted(set(plot.people.values())):
+    for group in sorted(set(scenario.people.values())):
         create_group(services, group, actor=ACTOR)
     root = folder / "root.pem"
     root.write_text(as_pem(root_certificate(services).der), encoding="ascii")
-    door = Door(host=plot.host, port=installation.settings.public_port, root=root)
+    door = Door(host=scenario.host, port=installation.settings.public_port, root=root)
     visitors = {}
-    for name, group in plot.people.items():
+    for name, group in scenario.people.items():
         add_principal(services, PrincipalKind.PERSON, name, groups=[group], actor=ACTOR)
         visitors[name] = _enrol(installation, door, name, folder / "people" / name)
     await_confirmations(services, applied.seq, sleep=time.sleep)
-    return Scenery(
+    return DemoEnvironment(
         installation=installation,
         bank=bank,
         door=door,

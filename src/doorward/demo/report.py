@@ -1,4 +1,4 @@
-"""How the story is told: scenes with what had to happen, what happened, and whether they agree."""
+"""The report of a demo: scenes, each with what was expected, what was seen, and whether they agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDTH = 42
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One comparison: what was looked at, what had to be seen, what was seen."""
+    """One comparison: what was looked at, what was expected, what was seen."""
 
     scene: str
     what: str
@@ -26,14 +26,14 @@ class Finding:
     good: bool
 
 
-def open_teller(*, silent: bool) -> Teller:
-    """Return a teller that prints to standard output, or only remembers."""
-    return Teller(None if silent else Console(highlight=False, soft_wrap=True))
+def open_report(*, silent: bool) -> Report:
+    """Return a teller that prints to standard output, or only keeps its findings."""
+    return Report(None if silent else Console(highlight=False, soft_wrap=True))
 
 
 @dataclass(slots=True)
-class Teller:
-    """Prints the story and remembers every finding; silent for `--json`."""
+class Report:
+    """Prints scenes and keeps every finding; prints nothing for `--json`."""
 
     console: Console | None
     findings: list[Finding] = field(default_factory=list)
@@ -41,11 +41,11 @@ class Teller:
 
     @property
     def well(self) -> bool:
-        """Whether everything was as told, so far."""
+        """Whether every finding so far is as expected."""
         return all(one.good for one in self.findings)
 
     def title(self, text: str, under: str) -> None:
-        """Print the head of the story."""
+        """Print the title."""
         self._print(Rule(f"[bold]{escape(text)}[/bold]", style="blue"))
         self._print(f"[dim]{escape(under)}[/dim]")
 
@@ -59,17 +59,17 @@ class Teller:
             yield
 
     def begin(self, number: int, text: str, why: str) -> None:
-        """Begin a scene: its title, and in a sentence what makes it come out as it must."""
+        """Begin a scene: its title, and one sentence that gives the reason for its result."""
         self.scene = text
         self._print(f"\n[bold blue]{number:>2}[/bold blue]  [bold]{escape(text)}[/bold]")
         self._print(f"    [dim]{escape(why)}[/dim]")
 
     def compare(self, what: str, expected: str, seen: str, *, note: str = "") -> None:
-        """Compare what happened with what had to."""
+        """Compare what was seen with what was expected."""
         self.judge(what, expected, seen, good=expected == seen, note=note)
 
     def judge(self, what: str, expected: str, seen: str, *, good: bool, note: str = "") -> None:
-        """Tell a finding whose judgement is more than equality."""
+        """Add a finding that the caller has judged."""
         self.findings.append(Finding(scene=self.scene, what=what, expected=expected, seen=seen, good=good))
         mark = "[green]✓[/green]" if good else "[red]✗[/red]"
         line = f"    {mark} {escape(what):<{_WIDTH}} {escape(seen)}"
@@ -80,11 +80,11 @@ class Teller:
         self._print(line)
 
     def aside(self, text: str) -> None:
-        """Say something that is not judged."""
+        """Print something that is not judged."""
         self._print(f"      [dim]{escape(text)}[/dim]")
 
     def end(self, seconds: float) -> None:
-        """Print the end of the story."""
+        """Print the result."""
         good = sum(one.good for one in self.findings)
         style, word = ("green", "as told") if self.well else ("red", "NOT as told")
         self._print(
@@ -92,7 +92,7 @@ class Teller:
         )
 
     def value(self) -> dict[str, Any]:
-        """Return the whole story for `--json`."""
+        """Return the whole report for `--json`."""
         fields = ("scene", "what", "expected", "seen", "good")
         return {
             "as_told": self.well,
