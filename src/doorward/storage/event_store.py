@@ -227,7 +227,7 @@ class SqlEventStore(SqlEventOutbox):
         return self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
-        """Delete the openings of a retention class whose events are older."""
+        """Delete the openings of a retention class with events before that time."""
         return self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
 
 

@@ -117,7 +117,7 @@ class FileKeyStore:
         Raises:
             NotFound: `keystore-missing`.
             RequestRefused: `passphrase-wrong`, `keystore-open-to-others`.
-            IntegrityError: `keystore-damaged`: the header is not what this program writes.
+            IntegrityError: `keystore-damaged`: the header is not one of this program.
             Unavailable: `keystore-unreadable`.
         """
         header = _parse_header(

@@ -30,7 +30,7 @@ def read_passphrase(
     Args:
         file: readable by its owner only.
         environ: where `CREDENTIALS_DIRECTORY` is looked up; the process's own by default.
-        prompt: asks a person; None where nobody can be asked, and so may its answer be.
+        prompt: asks a person; None if there is no person to ask. The answer may be None too.
 
     Raises:
         RequestRefused: `passphrase-file-open`, `passphrase-file-foreign`, `passphrase-short`,

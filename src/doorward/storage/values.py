@@ -44,7 +44,7 @@ def to_moments(moments: Mapping[_Member, datetime]) -> str:
 
 
 def from_moments(kind: type[_Member], text: str) -> dict[_Member, datetime]:
-    """Return what `to_moments` wrote; raises as `from_word`."""
+    """Parse the result of `to_moments`; raises as `from_word`."""
     return {from_word(kind, word): from_microseconds(number) for word, number in json.loads(text).items()}
 
 

@@ -77,7 +77,7 @@ _LISTS = (
     JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = {schema}""",
 )
 # Each function is named with its schema, and both sides of each operator have exactly its types. So the function and
-# the operator of pg_catalog are used, whatever other users have made.
+# the operator of pg_catalog are used, even if other users have made others.
 _OF_OTHERS = (
     """SELECT 'function', p.oid::regprocedure::text FROM pg_proc AS p
     WHERE p.pronamespace = {schema} AND NOT {proc}""",

@@ -153,7 +153,7 @@ def _kinds() -> tuple[type[Any], ...]:
 
 
 def translate_commit(error: Exception) -> Exception:
-    """Return what a failed commit means: where the connection was lost or ended in it, it is not known whether the change was made."""
+    """Return the error for a failed commit: if the connection was lost during it, the outcome is unknown."""
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     if isinstance(cause, psycopg.OperationalError) and (state is None or state.startswith(("08", "57P"))):

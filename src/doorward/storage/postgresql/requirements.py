@@ -92,7 +92,7 @@ def check_requirements(connection: Any) -> None:
 
 
 def find_unmet(driver: Any) -> list[Fault]:
-    """Return the requirements that the database does not meet, whatever it contains.
+    """Return the requirements that the database does not meet, independent of its content.
 
     Args:
         driver: the connection.

@@ -1,7 +1,7 @@
 """The store Protocols of `stores.protocols` over SQL, one module for each group of them.
 
-Those that build statements with SQLAlchemy's Core are imported when they are first used: most commands need none of
-them (docs/design/0049).
+Modules that build statements with SQLAlchemy Core are imported on first use, because most commands need none of them
+(docs/design/0049).
 """
 
 from __future__ import annotations

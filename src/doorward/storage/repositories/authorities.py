@@ -1,4 +1,4 @@
-"""Own authority certificates, and what the status listener hands out for them.
+"""Own authority certificates, and the CRLs and OCSP answers that the status listener serves.
 
 Not here: making CRLs and OCSP answers (`pki`, `authority.status.responder`).
 """
@@ -65,12 +65,12 @@ _DUE_IN_ORDER = (ocsp_answers.c.next_update, ocsp_answers.c.certificate_id)
 _DUE_OCSP = (
     select(*_DUE_IN_ORDER)
     .where(ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.next_update <= bindparam("by"))
-    .distinct()  # the answers of one certificate end together
+    .distinct()  # all answers of one certificate have the same end
     .order_by(*_DUE_IN_ORDER)
     .limit(bindparam("limit", type_=Integer))
 )
 _AWAITED = ""
-"""The `hash_name` of the row that stands for answers still to be signed; no request names a hash so."""
+"""The `hash_name` of a row for answers that are not signed yet; no hash algorithm has this name."""
 
 
 class SqlAuthorities:
@@ -80,7 +80,7 @@ class SqlAuthorities:
         self._transaction = transaction
 
     def add(self, authority: AuthorityRecord) -> None:
-        """Add one and make it the current one of its kind."""
+        """Add an authority and make it the current one of its kind."""
         self._transaction.require_writable(authority.tenant)
         self._transaction.write(_RETIRE, of=authority.kind)
         self._transaction.add(
@@ -95,7 +95,7 @@ class SqlAuthorities:
         )
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
-        """Return it."""
+        """Return the authority."""
         return _authority(self._transaction.row(_GET, id=authority_id))
 
     def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
@@ -123,12 +123,12 @@ class SqlStatus:
         return [_crl(row, b"") for row in self._transaction.rows(_CRL_HEADS, authority_id=authority_id)]
 
     def crl_number(self, authority_id: str, partition: str = "") -> int | None:
-        """Return its number."""
+        """Return the number of that CRL."""
         row = self._transaction.row(_CRL_NUMBER, authority_id=authority_id, partition=partition)
         return None if row is None else int(row.number)
 
     def store_crl(self, crl: CrlRecord) -> None:
-        """Replace the CRL where its number grows: one statement compares and sets."""
+        """Replace the CRL if its number grows: one statement compares and sets."""
         self._transaction.require_writable(crl.tenant)
         values = {
             "number": crl.number,
@@ -141,7 +141,10 @@ class SqlStatus:
             return
         which = {"authority_id": crl.authority_id, "partition": crl.partition}
         if not self._transaction.add(_ADD_CRL, **which, **values):
-            raise IntegrityError("crl-number", "the number of a CRL must grow")
+            raise IntegrityError(
+                "crl-number",
+                f"the new CRL has the number {crl.number}, but the number must be larger than that of the stored CRL",
+            )
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         """Return the pre-signed answer."""
@@ -166,18 +169,18 @@ class SqlStatus:
         )
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Drop the pre-signed answers of one certificate for good."""
+        """Delete the pre-signed answers of one certificate."""
         self._transaction.write(_FORGET_OCSP, of=certificate_id)
 
     def await_ocsp(self, certificate_id: str, since: datetime) -> None:
-        """Put a row in the answers' place that is over already, so that the index of what is due has it."""
+        """Replace the answers by a row that has ended, so that the index of due answers contains it."""
         self.forget_ocsp(certificate_id)
         self.store_ocsp(
             OcspRecord(certificate_id=certificate_id, hash_name=_AWAITED, der=b"", next_update=since)
         )
 
     def due_ocsp(self, by: datetime, limit: int) -> list[str]:
-        """Return the certificates whose answers end by then, from the index alone."""
+        """Return the certificates with answers that end by then; only the index is read."""
         rows = self._transaction.rows(_DUE_OCSP, by=by, limit=limit)
         return list(dict.fromkeys(row.certificate_id for row in rows))
 

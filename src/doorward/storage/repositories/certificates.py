@@ -48,10 +48,10 @@ _AUTHORITIES = select(partner_authorities.c.id).where(partner_authorities.c.tena
 
 
 def _find_in(column: ColumnElement[Any]) -> Select[Any]:
-    """Return the look-up of a prefix as a range, which the column's own index answers.
+    """Return the look-up of a prefix as a range, so that the index of the column serves it.
 
-    LIKE would need escapes and a scan, one OR over three columns scans too, and an index that begins
-    with the tenant is kept from being chosen by hiding the tenant in an expression.
+    LIKE would need escapes and a scan; an OR over three columns scans too. The tenant is in an expression, so that
+    the planner does not choose an index that begins with the tenant.
     """
     plain = type_coerce(column, Text)
     return (
@@ -100,37 +100,42 @@ class SqlCertificates:
         self._transaction = transaction
 
     def add_intended(self, certificate: CertificateRecord) -> None:
-        """Record the intent; the unique keys refuse a second certificate of the same serial."""
+        """Add a certificate before it is signed; the unique keys refuse a second one with the same serial."""
         self._transaction.require_writable(certificate.tenant)
         intended = replace(certificate, state=CertificateState.INTENDED)
         if not self._transaction.add(_ADD, **_values(intended)):
-            raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+            raise IntegrityError(
+                "certificate-duplicate",
+                f"the certificate with serial {certificate.serial:x} was recorded before",
+            )
 
     def add_seen(self, certificate: CertificateRecord) -> bool:
-        """Add a partner's certificate as it is, where none of its keys is taken."""
+        """Add a certificate of a partner, unless one of its unique keys is taken."""
         self._transaction.require_writable(certificate.tenant)
         return self._transaction.add(_ADD, **_values(certificate)) == 1
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
-        """Turn an intent into a valid certificate; compare and set, so it happens once."""
+        """Make an intended certificate valid: compare and set, so it happens once."""
         if self._transaction.write(_COMPLETE, of=certificate_id, sha256=sha256, der=der):
             return
         if self.get(certificate_id) is None:
             raise _unknown()
-        raise IntegrityError("certificate-not-intended", "this certificate was completed before")
+        raise IntegrityError(
+            "certificate-not-intended", f"the certificate {certificate_id} was completed before"
+        )
 
     def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
-        """Note whose certificate it is, and by which authority."""
+        """Set the holder and the issuing authority of a certificate."""
         values = {"principal_id": principal_id, "authority_id": authority_id}
         if not self._transaction.write(_ASSIGN, of=certificate_id, **values):
             raise _unknown()
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
-        """Return it."""
+        """Return the certificate."""
         return _record_or_none(self._transaction.row(_GET, id=certificate_id))
 
     def by_sha256(self, sha256: str) -> CertificateRecord | None:
-        """Return the certificate with this digest: the look-up of every connection."""
+        """Return the certificate with this digest; every connection makes this look-up."""
         row = self._transaction.driver_row(_BY_SHA256, sha256=sha256)
         return None if row is None else _record_of_driver(row)
 
@@ -145,7 +150,10 @@ class SqlCertificates:
         if wanted.after_id:
             place = self._transaction.value(_PLACE, id=wanted.after_id)
             if place is None:
-                raise NotFound("certificate-unknown", "there is no such certificate to go on from")
+                raise NotFound(
+                    "certificate-unknown",
+                    f"the list cannot continue after the certificate {wanted.after_id}, because it does not exist",
+                )
             key = tuple_(_C.created_at, _C.id)
             statement = statement.where(key > tuple_(literal(place, _C.created_at.type), wanted.after_id))
         if wanted.principal_id is not None:
@@ -162,7 +170,7 @@ class SqlCertificates:
         return [_record(row, row.der) for row in self._transaction.rows(statement)]
 
     def find(self, prefix: str) -> builtins.list[CertificateRecord]:
-        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`."""
+        """Return at most 2 certificates with an id, serial (hex) or SHA-256 that starts with `prefix`."""
         if not prefix.isascii():  # no id, serial or digest has such a character
             return []
         text = prefix.lower()
@@ -202,13 +210,13 @@ class SqlCertificates:
 
 
 def _values(certificate: CertificateRecord) -> dict[str, Any]:
-    """Return the columns of a row but the tenant; an intent may have no digest yet."""
+    """Return the columns of a row without the tenant; an intended certificate may have no digest."""
     values = {name: getattr(certificate, name) for name in CertificateRecord.__slots__ if name != "tenant"}
     return values | {"sha256": certificate.sha256 or None}
 
 
 def _record_of_driver(row: DriverRow) -> CertificateRecord:
-    # In the order of the table's columns.
+    # The order is that of the table's columns.
     (
         id_,
         tenant,

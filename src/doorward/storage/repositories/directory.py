@@ -30,8 +30,8 @@ _ADD_TENANT = DriverStatement(
     VALUES (:id, :trust_domain, :status_url, :created_at) ON CONFLICT DO NOTHING"""
 )
 
-# One row for each group that the principal was put into, with whether that group lies in another; one with a NULL
-# group where it has none: a look-up of the hot path is one statement, unless groups lie in groups.
+# One row for each direct group of the principal, with whether that group lies in another; a row with a NULL group if the
+# principal has none. So a look-up of the hot path is one statement, unless groups lie in groups.
 _PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name,
         EXISTS (SELECT 1 FROM group_nestings AS n WHERE n.inner_id = m.group_id)
     FROM principals AS p
@@ -83,7 +83,7 @@ _ADD_GROUP = DriverStatement(
     ON CONFLICT DO NOTHING"""
 )
 _GROUP = DriverStatement("SELECT id FROM groups WHERE tenant = :this_tenant AND name = :name")
-# not count(p.id): PostgreSQL would rather use a count(text) that another user has made (docs/design/0063)
+# not count(p.id): PostgreSQL would prefer a count(text) that another user has made (docs/design/0063)
 _GROUPS = DriverStatement(
     """SELECT g.name, count(*) FILTER (WHERE p.id IS NOT NULL) FROM groups AS g
     LEFT JOIN group_members AS m ON m.group_id = g.id
@@ -140,7 +140,7 @@ class SqlTenants:
         )
 
     def add(self, tenant: TenantRecord) -> None:
-        """Add it."""
+        """Add the tenant."""
         self._transaction.require_writable(tenant.id)
         row = {
             "id": tenant.id,
@@ -149,7 +149,7 @@ class SqlTenants:
             "created_at": to_microseconds(tenant.created_at),
         }
         if not self._transaction.driver_write(_ADD_TENANT, [row]):
-            raise RequestRefused("tenant-exists", "this data directory has a tenant already")
+            raise RequestRefused("tenant-exists", "this installation already has a tenant")
 
 
 class SqlDirectory:
@@ -159,7 +159,7 @@ class SqlDirectory:
         self._transaction = transaction
 
     def add(self, principal: Principal, created_at: datetime) -> None:
-        """Add one, and put it into its groups."""
+        """Add a principal, and add it to its groups."""
         self._transaction.require_writable(principal.tenant)
         added = self._transaction.driver_change(
             _ADD,
@@ -202,12 +202,12 @@ class SqlDirectory:
             raise _unknown_principal()
 
     def set_display_name(self, principal_id: str, display_name: str) -> None:
-        """Set the name on screens."""
+        """Set the display name."""
         if not self._transaction.driver_change(_SET_DISPLAY_NAME, of=principal_id, text=display_name):
             raise _unknown_principal()
 
     def members(self, group: str) -> builtins.list[Principal]:
-        """Return who is in a group, or in one that lies in it."""
+        """Return the members of a group, including those of the groups within it."""
         return self._many(_MEMBERS, group_name=group)
 
     def remove_group(self, group: str) -> bool:
@@ -299,7 +299,7 @@ class SqlDirectory:
 def _principals(
     rows: Iterable[DriverRow], enclosing: Callable[[frozenset[str]], Iterable[str]]
 ) -> builtins.list[Principal]:
-    """Fold the rows of one principal, which follow each other, into one value."""
+    """Combine the rows of each principal into one value."""
     members: dict[str, tuple[DriverRow, list[str], set[str]]] = {}
     for row in rows:
         _, names, nested = members.setdefault(row[0], (row, [], set()))
@@ -331,4 +331,4 @@ def _principal(row: DriverRow, groups: Sequence[str], more: Iterable[str]) -> Pr
 
 
 def _unknown_principal() -> NotFound:
-    return NotFound("principal-unknown", "there is no such principal")
+    return NotFound("principal-unknown", "there is no principal with this id")

@@ -1,6 +1,6 @@
 """Second factors, the rights to enrol one, and the failed tries.
 
-Not here: whether a factor is right (`factors`), and who may do what with it (`directory.factors`).
+Not here: checking a factor (`factors`), the use cases and who may call them (`directory.factors`).
 """
 # ruff: noqa: S608 - the statements are put together from constants of this package
 
@@ -25,7 +25,7 @@ from doorward.stores.factor_records import EnrolmentRight, FactorRecord, Throttl
 OF_PARTNER = (
     "principal_id IN (SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :partner_id)"
 )
-"""Whether a row is of a principal of that partner, removed ones too."""
+"""SQL: the row belongs to a principal of that partner, including removed ones."""
 
 _FACTORS = """SELECT id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,
         last_used_at
@@ -120,7 +120,7 @@ class SqlFactors:
             last_used_at=to_optional_microseconds(factor.last_used_at),
         )
         if not added:
-            raise RequestRefused("factor-duplicate", "this passkey is enrolled already")
+            raise RequestRefused("factor-duplicate", "this passkey is already enrolled")
 
     def get(self, factor_id: str) -> FactorRecord | None:
         """Return it."""
@@ -139,22 +139,22 @@ class SqlFactors:
         return None if row is None else _factor(row)
 
     def count_foreign(self, rp_id: str) -> int:
-        """Return how many passkeys were made for another relying party."""
+        """Return the number of passkeys for another relying party."""
         return int(self._transaction.driver_value(_COUNT_FOREIGN, rp_id=rp_id) or 0)
 
     def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
-        """Move the counter and note the use: compare and set."""
+        """Set the counter and the time of use: compare and set."""
         changed = self._transaction.driver_change(
             _USE, of=factor_id, expected=expected, counter=counter, at=to_microseconds(at)
         )
         return changed == 1
 
     def rename(self, factor_id: str, name: str) -> bool:
-        """Give it another name."""
+        """Rename a factor."""
         return self._transaction.driver_change(_RENAME, of=factor_id, name=name) == 1
 
     def remove(self, factor_id: str) -> bool:
-        """Remove it; True for exactly one caller."""
+        """Remove a factor; True for exactly one caller."""
         return self._transaction.driver_change(_REMOVE, of=factor_id) == 1
 
     def remove_all(self, principal_id: str) -> int:
@@ -200,7 +200,7 @@ class SqlEnrolmentRights:
         return None if row is None else _right(row)
 
     def use(self, right_id: str, at: datetime) -> bool:
-        """Mark it used if it is open: compare and set."""
+        """Mark the right as used if it is open: compare and set."""
         return self._transaction.driver_change(_USE_RIGHT, of=right_id, at=to_microseconds(at)) == 1
 
     def void_all(self, principal_id: str, at: datetime) -> int:
@@ -216,7 +216,7 @@ class SqlEnrolmentRights:
         return self._transaction.driver_change(_VOID_EVERY, at=to_microseconds(at))
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before."""
+        """Remove rights that expired before that time."""
         return self._transaction.driver_change(_PRUNE_RIGHTS, before=to_microseconds(before))
 
 
@@ -227,7 +227,7 @@ class SqlThrottles:
         self._transaction = transaction
 
     def get(self, keys: Collection[str]) -> dict[str, ThrottleRecord]:
-        """Return what is kept under these keys."""
+        """Return the records of these keys."""
         rows = [self._transaction.driver_row(_THROTTLE, key=key) for key in keys]
         return {row[0]: _throttle(row) for row in rows if row is not None}
 
@@ -243,11 +243,11 @@ class SqlThrottles:
         )
 
     def forget(self, key: str) -> None:
-        """Remove what is kept under a key."""
+        """Remove the record of a key."""
         self._transaction.driver_change(_FORGET_THROTTLE, key=key)
 
     def prune(self, before: datetime) -> int:
-        """Remove those that are long past."""
+        """Remove records with a last failure before that time."""
         return self._transaction.driver_change(_PRUNE_THROTTLES, before=to_microseconds(before))
 
 

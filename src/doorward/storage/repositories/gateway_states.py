@@ -1,4 +1,4 @@
-"""The gateways: how far each has come. Not here: their orders and access logs (`gateways`)."""
+"""The state of each gateway. Not here: their orders and access logs (`gateways`)."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class SqlGateways:
         )
 
     def confirm(self, gateway_id: str, seq: int, seen_at: datetime, status: str) -> None:
-        """Note that this gateway enforces everything up to `seq`."""
+        """Record that this gateway enforces every change up to `seq`."""
         at = to_microseconds(seen_at)
         if not self._transaction.driver_change(
             _CONFIRM, of=gateway_id, confirmed_seq=seq, seen_at=at, status=status
         ):
-            raise NotFound("gateway-unknown", "there is no such gateway")
+            raise NotFound("gateway-unknown", f"there is no gateway with the id {gateway_id}")
 
     def list(self) -> list[GatewayRecord]:
         """Return all, sorted by name."""
@@ -73,5 +73,5 @@ class SqlGateways:
         ]
 
     def remove(self, gateway_id: str) -> None:
-        """Forget a gateway that was stopped in order."""
+        """Remove a gateway that was stopped normally."""
         self._transaction.driver_change(_REMOVE, of=gateway_id)

@@ -1,6 +1,6 @@
-"""Gateways: what they ask for, and how far their access logs were read.
+"""Certificate orders of gateways, and how far their access logs were read.
 
-Not here: how far they have come (`gateway_states`), what a gateway does with its knowledge (`gateway`).
+Not here: the state of a gateway (`gateway_states`), its work (`gateway`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SqlOrders:
         )
 
     def get(self, order_id: str) -> OrderRecord | None:
-        """Return it."""
+        """Return the order."""
         row = self._transaction.row(_ORDER, id=order_id)
         return None if row is None else _order(row)
 
@@ -80,11 +80,11 @@ class SqlOrders:
         return [_order(row) for row in self._transaction.rows(_OPEN)]
 
     def fill(self, order_id: str, certificate_id: str) -> bool:
-        """Mark it filled if it is open: one statement compares and sets, so one caller wins."""
+        """Mark the order as filled if it is open: one statement compares and sets, so only one caller succeeds."""
         return self._answer(order_id, OrderState.FILLED, certificate_id=certificate_id, refusal="")
 
     def refuse(self, order_id: str, why: str) -> bool:
-        """Mark it refused if it is open, as `fill`."""
+        """Mark the order as refused if it is open, as `fill`."""
         return self._answer(order_id, OrderState.REFUSED, certificate_id="", refusal=why)
 
     def _answer(self, order_id: str, state: OrderState, **values: str) -> bool:
@@ -98,7 +98,7 @@ class SqlIngest:
         self._transaction = transaction
 
     def position(self, gateway_id: str, file: str) -> int:
-        """Return the byte offset behind the last line taken; 0 for an unknown file."""
+        """Return the byte offset after the last line that was read; 0 for an unknown file."""
         return int(self._transaction.value(_POSITION, gateway_id=gateway_id, file=file) or 0)
 
     def advance(self, gateway_id: str, file: str, expected: int, offset: int) -> None:
@@ -108,14 +108,14 @@ class SqlIngest:
             return
         if expected == 0 and self._transaction.add(_START, gateway_id=gateway_id, file=file, position=offset):
             return
-        raise IntegrityError("ingest-moved", "another reader took these lines")
+        raise IntegrityError("ingest-moved", "another process has recorded these lines of the access log")
 
     def counts(self, gateway_id: str, stream: str) -> str:
-        """Return what was counted of a stream and is not on record yet."""
+        """Return the counts of a stream that are not recorded as events yet."""
         return str(self._transaction.value(_COUNTS, of=gateway_id, in_stream=stream) or "")
 
     def store_counts(self, gateway_id: str, stream: str, state: str) -> None:
-        """Keep what was counted of a stream, instead of what was kept before."""
+        """Replace the counts of a stream."""
         self._transaction.add(_STORE_COUNTS, gateway_id=gateway_id, stream=stream, state=state)
 
 

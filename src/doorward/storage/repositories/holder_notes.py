@@ -1,4 +1,4 @@
-"""What holders say of their certificates.
+"""Notes that holders make about their certificates.
 
 Not here: who may write a note (`directory.own_certificates`).
 """
@@ -30,7 +30,7 @@ class SqlHolderNotes:
         self._transaction = transaction
 
     def of(self, certificate_ids: Collection[str]) -> dict[str, HolderNote]:
-        """Return the notes of those certificates that have one; a person has a handful."""
+        """Return the notes of those certificates that have one; a person has only a few certificates."""
         rows = [self._transaction.driver_row(_OF, of=one) for one in certificate_ids]
         notes = [
             HolderNote(
@@ -41,7 +41,7 @@ class SqlHolderNotes:
         return {note.certificate_id: note for note in notes}
 
     def save(self, note: HolderNote) -> None:
-        """Keep a note instead of the one before."""
+        """Replace the note of a certificate."""
         self._transaction.require_writable(note.tenant)
         self._transaction.driver_change(
             _SAVE,

@@ -1,6 +1,6 @@
 """One-time invitations that lead to certificates.
 
-Not here: making, redeeming and withdrawing one (`directory.invitations`).
+Not here: the use cases (`directory.invitations`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SqlInvitations:
             voided_at=to_optional_microseconds(invitation.voided_at),
         )
         if not added:
-            raise IntegrityError("invitation-duplicate", "this token was handed out before")
+            raise IntegrityError("invitation-duplicate", "this invitation token was issued before")
 
     def by_token(self, token_sha256: str) -> InvitationRecord | None:
         """Return the invitation of that token."""
@@ -76,7 +76,7 @@ class SqlInvitations:
         return None if row is None else _invitation(row)
 
     def get(self, invitation_id: str) -> InvitationRecord | None:
-        """Return it."""
+        """Return the invitation."""
         row = self._transaction.driver_row(_BY_ID, of=invitation_id)
         return None if row is None else _invitation(row)
 
@@ -97,11 +97,11 @@ class SqlInvitations:
         return [_invitation(row) for row in rows]
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it if it was neither used nor voided: compare and set, as `redeem`."""
+        """Withdraw an invitation that was neither used nor voided: compare and set, as `redeem`."""
         return self._transaction.driver_change(_VOID, of=invitation_id, at=to_microseconds(voided_at)) == 1
 
     def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
-        """Mark it used for that certificate if it is open: one statement compares and sets, so one caller wins."""
+        """Mark an open invitation as used for that certificate: one statement compares and sets, so only one caller succeeds."""
         changed = self._transaction.driver_change(
             _REDEEM, of=invitation_id, certificate_id=certificate_id, at=to_microseconds(used_at)
         )

@@ -1,6 +1,6 @@
-"""Partners, the certificates of their authorities, and the evidence of revocation.
+"""Partners, the certificates of their authorities, and revocation evidence.
 
-Not here: whether any of it may be believed (`verification`), and fetching.
+Not here: verifying it (`verification`), fetching it (`runtime.fetching`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class SqlPartners:
         """Add one."""
         self._transaction.require_writable(partner.tenant)
         if not self._transaction.add(_ADD, **_values(partner)):
-            raise RequestRefused("name-taken", f"a partner named {partner.name} is trusted already")
+            raise RequestRefused("name-taken", f"there is a partner named {partner.name} already")
 
     def save(self, partner: PartnerRecord) -> None:
         """Replace the terms of a partner."""
@@ -119,7 +119,7 @@ class SqlPartners:
             raise _unknown()
 
     def get(self, partner_id: str) -> PartnerRecord | None:
-        """Return it, removed ones included."""
+        """Return the partner, also a removed one."""
         return _partner(self._transaction.row(_GET, id=partner_id))
 
     def by_name(self, name: str) -> PartnerRecord | None:
@@ -131,21 +131,21 @@ class SqlPartners:
         return [found for row in self._transaction.rows(_LIST) if (found := _partner(row)) is not None]
 
     def remove(self, partner_id: str, removed_at: datetime) -> None:
-        """Trust it no more."""
+        """Mark a partner as removed."""
         if not self._transaction.write(_REMOVE, of=partner_id, at=removed_at):
             raise _unknown()
 
     def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
-        """Put these in the place of its authorities; rows of others stay, untrusted, with their ids."""
+        """Replace the trusted authorities of a partner; rows of the others stay, untrusted, with their ids."""
         self._transaction.write(_DISTRUST, of=partner_id)
         for one in authorities:
             self._transaction.require_writable(one.tenant)
             if one.partner_id != partner_id:
-                raise ValueError("an authority of another partner")
+                raise ValueError("the authority belongs to another partner")
             self._transaction.add(_TRUST, trusted=True, **_values(one))
 
     def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
-        """Return its authorities, anchors first."""
+        """Return the trusted authorities of a partner, anchors first."""
         return [_authority(row) for row in self._transaction.rows(_AUTHORITIES, partner_id=partner_id)]
 
     def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
@@ -153,7 +153,7 @@ class SqlPartners:
         return [_authority(row) for row in self._transaction.rows(_EVERY_AUTHORITY)]
 
     def issuer(self, authority_id: str) -> str | None:
-        """Return the partner of an authority's id."""
+        """Return the partner id of an authority."""
         found: str | None = self._transaction.value(_OWNER, id=authority_id)
         return found
 
@@ -165,16 +165,16 @@ class SqlEvidence:
         self._transaction = transaction
 
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
-        """Return it."""
+        """Return the evidence."""
         row = self._transaction.row(_BY_KEY, partner_id=partner_id, kind=kind, source=source, about=about)
         return None if row is None else _evidence(row, row.der)
 
     def list(self, partner_id: str) -> list[EvidenceRecord]:
-        """Return a partner's without their `der`."""
+        """Return the evidence of a partner, without `der`."""
         return [_evidence(row) for row in self._transaction.rows(_OF_PARTNER, partner_id=partner_id)]
 
     def size(self, partner_id: str, kind: EvidenceKind) -> int:
-        """Return the bytes of one kind."""
+        """Return the size in bytes of all evidence of one kind."""
         return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
 
     def due(
@@ -185,7 +185,7 @@ class SqlEvidence:
         kind: EvidenceKind | None = None,
         without: Sequence[str] = (),
     ) -> builtins.list[EvidenceRecord]:
-        """Return those that are to be looked for by then, without `der`."""
+        """Return the evidence that must be fetched by then, without `der`."""
         of = {name: word for name, word in (("partner_id", partner_id), ("kind", kind)) if word is not None}
         source = func.lower(_E.source).concat("/")
         left_out = [source.startswith(beginning, autoescape=True) for beginning in without]
@@ -197,7 +197,7 @@ class SqlEvidence:
         return self._transaction.write(_CLAIM, expected=evidence.try_at, until=until, **_key(evidence)) == 1
 
     def reschedule(self, evidence: EvidenceRecord) -> None:
-        """Keep how the looking goes."""
+        """Store the result of a fetch without new evidence."""
         course = {name: getattr(evidence, name) for name in _COURSE}
         self._transaction.write(_RESCHEDULE, **course, **_key(evidence))
 
@@ -207,18 +207,18 @@ class SqlEvidence:
         self._transaction.add(_STORE, **_values(evidence))
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
-        """Drop it."""
+        """Delete the evidence."""
         self._transaction.write(
             _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
         )
 
     def record_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Keep a revocation beyond its evidence."""
+        """Store a revocation, so that it outlives its evidence."""
         values = {name: getattr(seen, name) for name in RecordedRevocation.__slots__}
         self._transaction.add(_REMEMBER, partner_id=partner_id, **values)
 
     def recorded_revocations(self, partner_id: str) -> builtins.list[RecordedRevocation]:
-        """Return what is remembered of a partner."""
+        """Return the stored revocations of a partner."""
         rows = self._transaction.rows(_SEEN, partner_id=partner_id)
         return [
             RecordedRevocation(**{name: getattr(row, name) for name in RecordedRevocation.__slots__})
@@ -226,7 +226,7 @@ class SqlEvidence:
         ]
 
     def forget_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Forget a hold that has ended."""
+        """Delete a hold that has ended."""
         self._transaction.write(
             _RELEASE, of_partner_id=partner_id, of_issuer_key=seen.issuer_key, of_serial=seen.serial
         )

@@ -1,6 +1,6 @@
 """Applications, revisions of the policy document, and the change sequence.
 
-Not here: what a revision means (`policy`), who follows the sequence (gateways).
+Not here: the meaning of a document (`policy`), following the sequence (`gateway.following`).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _ADD_REVISION = DriverStatement(
     VALUES (:this_tenant, :number, :document, :sha256, :actor, :created_at) ON CONFLICT DO NOTHING"""
 )
 
-# The counter's row is locked from here to the commit, and undone with it: so numbers follow the order
-# of the commits and have no holes, which a database sequence does not promise.
+# The row of the counter is locked until the commit, and rolled back with the transaction. So the numbers follow the
+# order of the commits without gaps, which a database sequence does not guarantee.
 _NEXT = DriverStatement(
     """INSERT INTO change_counters (tenant, value) VALUES (:this_tenant, 1)
     ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + 1 RETURNING value"""
@@ -68,7 +68,7 @@ class SqlApplications:
         return [Application(id=id_, tenant=tenant, name=name) for id_, tenant, name in rows]
 
     def add(self, application: Application, created_at: datetime) -> None:
-        """Add one; raise `RequestRefused` (`name-taken`) where the name is in use."""
+        """Add an application; raise `RequestRefused` (`name-taken`) if the name is in use."""
         self._transaction.require_writable(application.tenant)
         added = self._transaction.driver_change(
             _ADD_APPLICATION,
@@ -77,13 +77,13 @@ class SqlApplications:
             created_at=to_microseconds(created_at),
         )
         if not added:
-            raise RequestRefused("name-taken", f"the application {application.name} exists")
+            raise RequestRefused("name-taken", f"there is an application named {application.name} already")
 
     def remove(self, application_id: str, removed_at: datetime) -> None:
-        """Mark one as removed; raise `NotFound` where it is not there."""
+        """Mark an application as removed; raise `NotFound` if there is none."""
         at = to_microseconds(removed_at)
         if not self._transaction.driver_change(_REMOVE_APPLICATION, of=application_id, removed_at=at):
-            raise NotFound("application-unknown", "there is no such application")
+            raise NotFound("application-unknown", f"there is no application with the id {application_id}")
 
 
 class SqlRevisions:
@@ -105,7 +105,7 @@ class SqlRevisions:
         return [_build(row) for row in self._transaction.driver_rows(_HISTORY, at_most=limit)]
 
     def add(self, revision: RevisionRecord) -> None:
-        """Add the next one; the primary key settles a race."""
+        """Add the next revision; if two callers race, the primary key lets one succeed."""
         self._transaction.require_writable(revision.tenant)
         follows = revision.number == self._transaction.driver_value(_HIGHEST) + 1
         added = follows and self._transaction.driver_change(
@@ -119,8 +119,8 @@ class SqlRevisions:
         if not added:
             raise RequestRefused(
                 "revision-conflict",
-                "someone else made a revision meanwhile",
-                hint="look at the difference with `doorward diff`, then apply again",
+                f"revision {revision.number} exists already: another change was applied meanwhile",
+                hint="see the difference with `doorward diff`, then apply your change again",
             )
 
 

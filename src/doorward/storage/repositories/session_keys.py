@@ -1,6 +1,6 @@
 """Keys that sign the sessions of applications.
 
-Not here: making, sealing and rotating them (`directory.session_keys`).
+Not here: making, sealing and rotating keys (`directory.session_keys`).
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ class SqlSessionKeys:
             retired_at=to_optional_microseconds(key.retired_at),
         )
         if not added:
-            raise IntegrityError("session-key-duplicate", "a session key with this id is there already")
+            raise IntegrityError(
+                "session-key-duplicate", f"there is a session key with the id {key.id} already"
+            )
 
     def retire(self, key_id: str, at: datetime) -> bool:
-        """Note that another key signs: compare and set."""
+        """Set the time since which another key signs: compare and set."""
         return self._transaction.driver_change(_RETIRE, of=key_id, at=to_microseconds(at)) == 1
 
     def remove(self, key_id: str) -> bool:
-        """Remove it."""
+        """Remove the key."""
         return self._transaction.driver_change(_REMOVE, of=key_id) == 1
 
 

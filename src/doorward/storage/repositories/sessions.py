@@ -1,6 +1,6 @@
-"""Sessions of the portal and of applications, and the epochs that make their tokens worthless.
+"""Sessions of the portal and of applications, and the epochs that invalidate their tokens.
 
-Not here: opening and ending a session (`directory.sessions`), what leads to one (`step_ups`), keys (`session_keys`).
+Not here: opening and ending a session (`directory.sessions`), step-ups (`step_ups`), keys (`session_keys`).
 """
 # ruff: noqa: S608 - the statements are put together from constants of this package
 
@@ -40,7 +40,7 @@ _OPEN_AT = DriverStatement(f"{_SESSIONS} AND {_IS_OPEN} ORDER BY created_at, id"
 _OPEN_OF = DriverStatement(
     f"{_SESSIONS} AND {_IS_OPEN} AND principal_id = :principal_id ORDER BY created_at, id"
 )
-_BEGUN = DriverStatement(  # no session ends before it begins: the end is what the index has
+_BEGUN = DriverStatement(  # `ends_at` is in the index, and no session ends before it begins
     f"""{_SESSIONS} AND principal_id = :principal_id AND ends_at >= :since AND created_at >= :since
     ORDER BY created_at DESC, id DESC LIMIT :most"""
 )
@@ -106,7 +106,7 @@ class SqlSessions:
             ended_at=to_optional_microseconds(session.ended_at),
         )
         if not added:
-            raise IntegrityError("session-duplicate", "this session was opened before")
+            raise IntegrityError("session-duplicate", f"there is a session with the id {session.id} already")
 
     def get(self, session_id: str) -> SessionRecord | None:
         """Return it."""
@@ -128,21 +128,21 @@ class SqlSessions:
         return [_session(row) for row in rows]
 
     def begun_since(self, principal_id: str, since: datetime, *, most: int) -> list[SessionRecord]:
-        """Return the newest of a principal, ended ones too."""
+        """Return the newest sessions of a principal, including ended ones."""
         rows = self._transaction.driver_rows(
             _BEGUN, principal_id=principal_id, since=to_microseconds(since), most=most
         )
         return [_session(row) for row in rows]
 
     def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:
-        """Note that it was seen."""
+        """Set the time of the last use, and the factors."""
         changed = self._transaction.driver_change(
             _TOUCH, of=session_id, seen_at=to_microseconds(seen_at), factors=to_moments(factors)
         )
         return changed == 1
 
     def end(self, session_id: str, at: datetime) -> bool:
-        """End it: compare and set."""
+        """End the session: compare and set."""
         return self._transaction.driver_change(_END_ONE, of=session_id, at=to_microseconds(at)) == 1
 
     def end_all(self, principal_id: str, at: datetime, application_id: str | None = None) -> int:
@@ -167,14 +167,14 @@ class SqlSessions:
         return self._transaction.driver_change(_END_EVERY, at=to_microseconds(at))
 
     def latest_end(self, certificate_id: str, application_id: str, now: datetime) -> datetime | None:
-        """Return when the last of the open sessions of a certificate at an application ends."""
+        """Return the latest end of the open sessions of a certificate at an application."""
         found: int | None = self._transaction.driver_value(
             _LATEST_END, certificate_id=certificate_id, application_id=application_id, at=to_microseconds(now)
         )
         return from_optional_microseconds(found)
 
     def prune(self, before: datetime) -> int:
-        """Remove those that are long past."""
+        """Remove sessions that ended before that time."""
         return self._transaction.driver_change(_PRUNE, before=to_microseconds(before))
 
 

@@ -1,6 +1,6 @@
-"""Step-ups that were begun, and the one-use codes that they end in.
+"""Step-ups in progress, and the one-use codes that they produce.
 
-Not here: beginning one and trading a code for a session (`directory.sessions`).
+Not here: beginning a step-up, and exchanging a code for a session (`directory.sessions`).
 """
 # ruff: noqa: S608 - the statements are put together from constants of this package
 
@@ -62,7 +62,7 @@ class SqlStepUps:
         self._transaction = transaction
 
     def add(self, step_up: StepUpRecord) -> None:
-        """Add one, and remove the oldest of the certificate beyond the limit."""
+        """Add a step-up; if the certificate has too many, remove its oldest."""
         self._transaction.require_writable(step_up.tenant)
         self._transaction.driver_change(
             _ADD,
@@ -79,20 +79,20 @@ class SqlStepUps:
         self._transaction.driver_change(_MAKE_ROOM, certificate_sha256=step_up.certificate_sha256)
 
     def get(self, step_up_id: str) -> StepUpRecord | None:
-        """Return it."""
+        """Return the step-up."""
         row = self._transaction.driver_row(_BY_ID, of=step_up_id)
         return None if row is None else _step_up(row)
 
     def remove(self, step_up_id: str) -> bool:
-        """Remove it; True for exactly one caller."""
+        """Remove a step-up; True for exactly one caller."""
         return self._transaction.driver_change(_REMOVE, of=step_up_id) == 1
 
     def remove_all(self, principal_id: str) -> int:
-        """Remove every one of a principal."""
+        """Remove all of a principal."""
         return self._transaction.driver_change(_REMOVE_ALL, principal_id=principal_id)
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before."""
+        """Remove those that expired before that time."""
         return self._transaction.driver_change(_PRUNE, before=to_microseconds(before))
 
 
@@ -120,20 +120,20 @@ class SqlSessionCodes:
             expires_at=to_microseconds(code.expires_at),
         )
         if not added:
-            raise IntegrityError("session-code-duplicate", "this code was handed out before")
+            raise IntegrityError("session-code-duplicate", "this session code was issued before")
 
     def take(self, code_sha256: str) -> SessionCodeRecord | None:
-        """Remove it and return it: one statement, so one caller gets it."""
+        """Remove the code and return it: one statement, so only one caller gets it."""
         self._transaction.require_writable()
         row = self._transaction.driver_row(_TAKE_CODE, code=code_sha256)
         return None if row is None else _code(row)
 
     def remove_all(self, principal_id: str) -> int:
-        """Remove every one of a principal."""
+        """Remove all of a principal."""
         return self._transaction.driver_change(_REMOVE_CODES, principal_id=principal_id)
 
     def prune(self, before: datetime) -> int:
-        """Remove those that expired before."""
+        """Remove those that expired before that time."""
         return self._transaction.driver_change(_PRUNE_CODES, before=to_microseconds(before))
 
 
