@@ -49,7 +49,7 @@ def leaf_row(number: int, event_number: int | None = None) -> StoredLeaf:
 
 
 class EventStoreContract:
-    """What every `EventStore` does."""
+    """The contract of every `EventStore`."""
 
     def test_an_empty_store_has_nothing(self, store: EventStore) -> None:
         """A new store has no leaf, no event, no checkpoint, and answers empty ranges."""
@@ -89,7 +89,7 @@ class EventStoreContract:
         assert caught.value.code == "event-duplicate"
 
     def test_only_the_named_events_leave_the_outbox(self, store: EventStore) -> None:
-        """Forgetting goes by id: what lies between stays."""
+        """Events are removed by id: those between stay."""
         for number in range(3):
             store.record(seal(request_answered(number)))
         first, middle, last = store.pending(3)
@@ -122,7 +122,7 @@ class EventStoreContract:
         assert caught.value.code == "event-duplicate"
 
     def test_nodes_come_back_in_the_order_asked(self, store: EventStore) -> None:
-        """Level 0 answers the leaves' hashes, the others what was stored; twice the same is allowed."""
+        """Level 0 returns the leaves' hashes, other levels the stored nodes; asking twice is allowed."""
         rows = [leaf_row(number) for number in range(4)]
         stored = [StoredNode(1, 0, b"a" * 32), StoredNode(1, 1, b"b" * 32), StoredNode(2, 0, b"c" * 32)]
         store.append(rows, stored)
@@ -177,7 +177,7 @@ class EventStoreContract:
         assert list(store.openings(0, 1)) == [(0, sealed.openings[0])]
 
     def test_erasing_a_person_leaves_the_others(self, store: EventStore) -> None:
-        """Openings about one id go, in outbox and log alike; those of whoever acted on it stay."""
+        """Openings about one id go, in outbox and log alike; those of the acting person stay."""
         store.record(seal(principal_suspended(0, actor=ALICE, principal=BOB)))
         sequence(store, 1)
         store.record(seal(request_answered(1, principal=BOB)))
@@ -199,7 +199,7 @@ class EventStoreContract:
 
     @pytest.mark.parametrize("batch", [1, 3, 1000])
     def test_the_log_grows_signs_and_verifies(self, store: EventStore, batch: int) -> None:
-        """Whatever the batches, the log verifies whole under its checkpoints, proofs hold, erasure too."""
+        """With any batches the log verifies under its checkpoints, the proofs hold, and erasure works."""
         fill(store, 13, batch=batch)
         early = sign_checkpoint(store, SIGNER, ORIGIN, NOON)
         early_root = root_hash(13, store.nodes)
@@ -219,7 +219,7 @@ class EventStoreContract:
         assert (report.opened, report.redacted) == (32, 10)
 
     def test_openings_do_not_hold_the_record_salt(self, store: EventStore) -> None:
-        """Each opening has a salt of its own: what stays after an erasure opens nothing else."""
+        """Each opening has a salt of its own: the remaining ones reveal nothing of an erased value."""
         store.record(seal(request_answered(0)))
         sequence(store, 1)
         openings: list[CommitmentOpening] = [opening for _, opening in store.openings(0, 1)]

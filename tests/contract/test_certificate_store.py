@@ -48,7 +48,7 @@ def stock(work: UnitOfWork) -> UnitOfWork:
 
 
 def test_an_intent_comes_back_whole(work: UnitOfWork) -> None:
-    """Every field of an intent is kept, and it is intended whatever the value said."""
+    """Every field is kept, and the state is always intended."""
     made = certificate(
         1,
         serial=BIGGEST,
@@ -85,7 +85,7 @@ def test_unknown_certificates_are_none(stock: UnitOfWork) -> None:
 
 
 def test_several_intents_may_lack_a_digest(work: UnitOfWork) -> None:
-    """The digest is unique only where there is one."""
+    """The digest must be unique only if there is one."""
     with work.change() as stores:
         for number in (1, 2):
             stores.certificates.add_intended(certificate(number, sha256=""))
@@ -173,7 +173,7 @@ def test_the_list_is_filtered(stock: UnitOfWork, wanted: CertificateFilter, numb
 
 
 def test_the_list_may_be_one_partners(work: UnitOfWork) -> None:
-    """It holds what authorities of the partner issued, trusted still or not, page after page, and no other's."""
+    """The list contains certificates by the partner's authorities, trusted or not, page after page, and no others."""
     old, new, foreign = (
         partner_authority(*names) for names in (("west", "old"), ("west", "new"), ("east", "root"))
     )
@@ -194,7 +194,7 @@ def test_the_list_may_be_one_partners(work: UnitOfWork) -> None:
 
 
 def test_a_page_goes_on_from_a_known_certificate(stock: UnitOfWork) -> None:
-    """A page after an unknown id is refused instead of starting anew."""
+    """A page after an unknown id is refused instead of returning the first page."""
     with stock.read() as stores, pytest.raises(NotFound):
         stores.certificates.list(CertificateFilter(after_id="crt_nobody"))
 
@@ -233,7 +233,7 @@ def test_a_prefix_finds_by_id_serial_and_digest(stock: UnitOfWork) -> None:
 
 
 def test_a_short_prefix_finds_two_at_most(stock: UnitOfWork) -> None:
-    """What a person must type at least is the use case's rule; the store never reads the whole table for it."""
+    """The use case sets the least length of a prefix; the store never reads the whole table for it."""
     with stock.read() as stores:
         assert [one.id for one in stores.certificates.find("crt_")] == [certificate(1).id, certificate(2).id]
 
@@ -253,7 +253,7 @@ def test_the_revoked_are_listed_for_the_crl(stock: UnitOfWork) -> None:
 
 
 def test_certificates_are_counted_by_state(stock: UnitOfWork) -> None:
-    """Every state has a count, also where it is zero."""
+    """Every state has a count, also zero."""
     with stock.read() as stores:
         assert stores.certificates.counts() == {"intended": 1, "valid": 1, "on-hold": 1, "revoked": 2}
 
@@ -318,7 +318,7 @@ def test_an_invitation_is_voided_once(work: UnitOfWork) -> None:
 
 
 def test_open_invitations_are_listed(work: UnitOfWork) -> None:
-    """What is used, voided or expired is not open; the rest comes oldest first, of one or of all."""
+    """Used, voided and expired invitations are not open; the others are listed oldest first, of one principal or all."""
     made = [invitation(str(number), created_at=NOON + timedelta(seconds=9 - number)) for number in range(5)]
     other = invitation("other", principal_id=opaque("per", "bob"))
     ended = invitation("ended", expires_at=NOON + timedelta(minutes=30))
@@ -416,7 +416,7 @@ def test_ocsp_answers_are_replaced_and_forgotten(work: UnitOfWork) -> None:
 
 
 def test_ocsp_answers_are_due_when_they_end(work: UnitOfWork) -> None:
-    """What ends by a moment is listed, each certificate once, the longest due first, in pages."""
+    """Answers that end by a time are listed, each certificate once, the longest due first, in pages."""
     with work.change() as stores:
         for number, hours in ((1, 3), (2, 1), (3, 2), (4, 4)):
             for name in ("sha1", "sha256"):

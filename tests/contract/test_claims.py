@@ -69,7 +69,7 @@ def race(attempt: Callable[[], Issued]) -> tuple[list[Issued], list[str]]:
 
 
 def test_one_link_becomes_one_certificate(services: Services) -> None:
-    """Of those who redeem one link at once one has a certificate, and only one was ever intended."""
+    """If many threads redeem one link at once, one gets a certificate, and only one was ever intended."""
     invited = invite(services, "alice", actor=OPERATOR)
     requests = iter([csr() for _ in range(AT_ONCE)])
     issued, refused = race(lambda: redeem(services, invited.token, next(requests)))
@@ -84,7 +84,7 @@ def test_one_link_becomes_one_certificate(services: Services) -> None:
 
 
 def test_one_order_becomes_one_certificate(services: Services) -> None:
-    """Of those who fill one order at once one does; what the others drafted is never valid."""
+    """If many threads fill one order at once, one succeeds; the drafts of the others are never valid."""
     gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}")
     order = place_order(services, gateway.id, "apps", ["payments.corp.example"], csr())
     issued, refused = race(lambda: fill_order(services, order.id, actor="system"))

@@ -78,7 +78,7 @@ def test_a_removed_name_is_free_again(town: UnitOfWork) -> None:
 
 
 def test_a_removed_principal_cannot_come_back_under_a_taken_name(town: UnitOfWork) -> None:
-    """Two principals in use never share a name, whatever the order of states."""
+    """Two principals in use never share a name, in any order of state changes."""
     with town.change() as stores:
         stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
         stores.directory.add(principal("alice", id=opaque("per", "another alice")), NOON)
@@ -115,7 +115,7 @@ def test_groups_have_members(town: UnitOfWork) -> None:
 
 
 def test_members_leave(town: UnitOfWork) -> None:
-    """A member that leaves is gone from the group; leaving twice is told."""
+    """A removed member is not in the group; removing it twice is an error."""
     with town.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         assert stores.directory.remove_member("tellers", ALICE.id)
@@ -126,7 +126,7 @@ def test_members_leave(town: UnitOfWork) -> None:
 
 
 def test_removed_principals_do_not_count_as_members(town: UnitOfWork) -> None:
-    """The count of a group tells who can use it."""
+    """The count of a group counts the principals in use."""
     with town.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
@@ -211,7 +211,7 @@ def test_a_group_ends_with_its_memberships(work: UnitOfWork) -> None:
 
 
 def test_a_member_of_a_group_is_in_all_that_the_group_lies_in(town: UnitOfWork) -> None:
-    """Groups are resolved at each look-up, through any number of groups, and told apart from those joined."""
+    """Groups are resolved at each look-up, through any number of groups, and are distinguished from direct groups."""
     with town.change() as stores:
         stores.directory.add_group("everyone", opaque("grp", "everyone"), NOON)
         stores.directory.add_member("tellers", ALICE.id)
@@ -241,7 +241,7 @@ def test_a_member_of_a_group_is_in_all_that_the_group_lies_in(town: UnitOfWork) 
 
 
 def test_a_group_that_was_joined_too_is_not_inherited(town: UnitOfWork) -> None:
-    """Who is in a group by both ways stays in it when the other way ends."""
+    """A principal that is in a group directly and through another group stays in it if one way ends."""
     with town.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.add_member("managers", ALICE.id)

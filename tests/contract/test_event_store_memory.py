@@ -1,4 +1,4 @@
-"""The fake event store keeps the contract that the real ones keep."""
+"""The fake event store passes the same contract as the real ones."""
 
 from __future__ import annotations
 

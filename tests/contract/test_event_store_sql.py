@@ -23,7 +23,7 @@ class TestSqlEventStore(EventStoreContract):
 
 
 def test_the_log_is_changed_durably_and_read_without_writing(database: Database) -> None:
-    """What a change of the log committed is seen by a reader, who cannot write."""
+    """A reader sees a committed change of the log, and cannot write."""
     log = SqlEventLog(database)
     with log.change() as store:
         store.record(seal(request_answered(1)))

@@ -109,7 +109,7 @@ def test_what_principals_of_a_partner_have_goes_with_the_partner(work: UnitOfWor
 
 
 def test_a_right_is_used_once_and_in_time(work: UnitOfWork) -> None:
-    """One use wins; an expired right, a voided one and an unknown one give nothing."""
+    """One use succeeds; an expired, a voided and an unknown right fail."""
     first = enrolment_right("first", certificate_id="crt_one")
     late = enrolment_right("late", created_at=NOON + SECOND, expires_at=NOON + SECOND)
     with work.change() as stores:
@@ -145,7 +145,7 @@ def test_a_right_is_found_by_its_token(work: UnitOfWork) -> None:
 
 
 def test_old_rights_are_pruned(work: UnitOfWork) -> None:
-    """What expired before the named time is gone, and nothing else."""
+    """Only records that expired before the given time are removed."""
     with work.change() as stores:
         stores.enrolment_rights.add(enrolment_right("old", expires_at=NOON))
         stores.enrolment_rights.add(enrolment_right("new", expires_at=NOON + SECOND))

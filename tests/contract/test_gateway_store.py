@@ -84,7 +84,7 @@ def test_positions_move_from_where_they_were(work: UnitOfWork) -> None:
 
 @pytest.mark.parametrize("expected", [0, 99, 101])
 def test_a_position_that_moved_stops_the_reader(work: UnitOfWork, expected: int) -> None:
-    """Two readers of one file would make two events of one line: the second is stopped."""
+    """Two readers of one file would record a line twice, so the second one is refused."""
     with work.change() as stores:
         stores.ingest.advance("gtw_one", FILE, 0, 100)
         with pytest.raises(IntegrityError) as caught:

@@ -14,7 +14,7 @@ LAPTOP, PHONE = opaque("crt", "laptop"), opaque("crt", "phone")
 
 
 def test_a_note_is_kept_and_replaced(work: UnitOfWork) -> None:
-    """The last note of a certificate stands; one without a note is not among those returned."""
+    """The last note of a certificate is returned; a certificate without a note is left out."""
     first = HolderNote(certificate_id=LAPTOP, tenant=TENANT, name="laptop")
     last = HolderNote(certificate_id=LAPTOP, tenant=TENANT, name="old laptop", lost_at=NOON)
     with work.change() as stores:

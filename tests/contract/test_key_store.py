@@ -25,7 +25,7 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> KeyStore:
 
 
 def public(key: PrivateKey) -> bytes:
-    """What tells two keys apart."""
+    """The value that identifies a key."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

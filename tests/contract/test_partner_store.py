@@ -1,4 +1,4 @@
-"""The contract of `PartnerStore` and `EvidenceStore`, and what the other stores know of partners."""
+"""The contract of `PartnerStore` and `EvidenceStore`, and of partners in the other stores."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_terms_are_replaced_and_the_name_stays(work: UnitOfWork) -> None:
 
 
 def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
-    """One that comes again has the id it had; one that is left out is trusted no more, and still known by id."""
+    """An authority that is added again has its old id; one that is left out is no longer trusted, but found by id."""
     root, old = partner_authority("west", "root"), partner_authority("west", "old", anchor=False)
     new = partner_authority("west", "new", anchor=False)
     foreign = partner_authority("east", "root")
@@ -99,7 +99,7 @@ def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
 
 
 def test_an_anchor_may_become_an_intermediate(work: UnitOfWork) -> None:
-    """The part that a certificate plays is the last one told."""
+    """The role of a certificate is the last one that was set."""
     root = partner_authority("west", "root")
     with work.change() as stores:
         stores.partners.set_authorities(root.partner_id, [root])
@@ -143,7 +143,7 @@ def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
 
 
 def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
-    """One partner's is asked for without the others'."""
+    """The evidence of one partner is listed without that of others."""
     with work.change() as stores:
         for name in ("west", "east"):
             stores.evidence.store(evidence(name, "http://a.example/crl"))
@@ -154,7 +154,7 @@ def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
 
 
 def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
-    """Of one partner one kind is asked for, however long the other is due."""
+    """One kind of one partner is listed, however long the other kind has been due."""
     answer = evidence("west", "http://a.example/", kind=EvidenceKind.OCSP, about=digest("leaf"))
     crls = [evidence(name, "http://a.example/crl", try_at=NOON) for name in ("west", "east")]
     with work.change() as stores:
@@ -180,7 +180,7 @@ def test_what_is_due_may_leave_hosts_out(work: UnitOfWork) -> None:
 
 
 def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
-    """Whoever claims first has it; it is due again when the claim ends, and what was found stays."""
+    """The first claim succeeds; the evidence is due again when the claim ends, and stored results stay."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     with work.change() as stores:
         stores.evidence.store(crl)
@@ -234,7 +234,7 @@ def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
 
 
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
-    """It is in the inventory in its state; where a key of it is taken nothing is changed."""
+    """It is in the inventory in its state; if one of its keys is taken, nothing is changed."""
     seen = certificate(1, state=CertificateState.VALID, profile="partner")
     with work.change() as stores:
         assert stores.certificates.add_seen(seen)

@@ -63,7 +63,7 @@ def test_an_undone_change_leaves_no_hole(work: UnitOfWork) -> None:
 
 
 def test_numbers_follow_the_commits_of_many_threads(work: UnitOfWork) -> None:
-    """Eight threads take numbers, some undo: no hole, none doubled, and a reader never sees a later one first."""
+    """Eight threads take numbers, some roll back: no gap, no duplicate, and no reader sees a later number first."""
     kept: list[int] = []
     seen: list[int] = []
     done = threading.Event()

@@ -39,7 +39,7 @@ def test_sessions_are_kept_as_they_are(work: UnitOfWork) -> None:
 
 
 def test_open_sessions_are_listed(work: UnitOfWork) -> None:
-    """Those that were ended and those that ended by themselves are not among the open ones; oldest first."""
+    """Ended and expired sessions are not among the open ones; oldest first."""
     second = session("second", created_at=NOON + SECOND)
     with work.change() as stores:
         for one in (
@@ -70,7 +70,7 @@ def test_sessions_that_began_since_are_listed(work: UnitOfWork) -> None:
 
 
 def test_a_session_is_touched_until_it_is_ended(work: UnitOfWork) -> None:
-    """What was shown takes the place of what was shown before; an ended session stays as it was."""
+    """The new factors replace the old ones; an ended session does not change."""
     shown = {FactorKind.WEBAUTHN: NOON + HOUR, FactorKind.PASSWORD: NOON}
     with work.change() as stores:
         stores.sessions.add(session("one"))
@@ -84,7 +84,7 @@ def test_a_session_is_touched_until_it_is_ended(work: UnitOfWork) -> None:
 
 
 def test_a_session_is_ended_once(work: UnitOfWork) -> None:
-    """One caller ends it; what ended by itself is ended by no caller."""
+    """One caller ends a session; an expired session is ended by no caller."""
     with work.change() as stores:
         stores.sessions.add(session("one"))
         stores.sessions.add(session("over", ends_at=NOON + SECOND))
@@ -207,7 +207,7 @@ def test_a_code_is_taken_once(work: UnitOfWork) -> None:
 
 
 def test_codes_go_with_their_principal_and_their_time(work: UnitOfWork) -> None:
-    """A removed principal's codes are worthless, and expired ones are not kept."""
+    """The codes of a removed principal are invalid, and expired codes are removed."""
     with work.change() as stores:
         for name, values in zip(NAMES, ({}, {"principal_id": BOB}, {"expires_at": NOON}), strict=True):
             stores.session_codes.add(replace(session_code(name), **values))  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ def test_codes_go_with_their_principal_and_their_time(work: UnitOfWork) -> None:
 
 
 def test_epochs_are_three_counters(work: UnitOfWork) -> None:
-    """Raising one changes the text of those that it concerns, and of nobody else."""
+    """Raising an epoch changes the text only for the principals and applications concerned."""
     with work.change() as stores:
         assert stores.epochs.of(ALICE, BANK) == "0.0.0"
         stores.epochs.raise_for(ALICE)

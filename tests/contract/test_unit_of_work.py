@@ -40,7 +40,7 @@ def test_a_change_is_seen_after_its_end_and_not_before(work: UnitOfWork) -> None
 
 
 def test_a_snapshot_stands_still(work: UnitOfWork) -> None:
-    """What a reader looked at does not move under it, whatever is committed meanwhile."""
+    """The snapshot of a reader does not change, whatever is committed meanwhile."""
     with work.read() as stores:
         assert stores.directory.list() == []
         assert stores.changes.head() == 0
@@ -141,8 +141,8 @@ def test_no_record_of_another_tenant_slips_in(work: UnitOfWork) -> None:
                 write()
 
 
-def test_a_change_within_a_change_is_told_at_once(work: UnitOfWork) -> None:
-    """A thread that would wait for itself is told so instead of hanging; the outer change goes on."""
+def test_a_change_within_a_change_raises_at_once(work: UnitOfWork) -> None:
+    """A thread that would wait for itself gets an error instead of hanging; the outer change goes on."""
     with work.change() as stores:
         with pytest.raises(RuntimeError, match="wait for itself"), work.change():
             pass

@@ -30,7 +30,7 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
 
 
 def test_rows_go_in_and_come_out(connection: Connection) -> None:
-    """Many rows are written and counted, one or all are read, none is None."""
+    """Many rows are written and counted; one row or all rows are read; no row is None."""
     rows = [{"tenant": f"ten_{number:04}", "value": number} for number in range(1200)]
     assert ADD.run_many(connection, rows) == 1200
     assert GET.row(connection, {"tenant": "ten_0007"}) == (7,)
@@ -44,7 +44,7 @@ def test_nothing_to_write_is_nothing_written(connection: Connection) -> None:
 
 
 def test_parameters_go_by_name_where_the_driver_wants_names() -> None:
-    """PostgreSQL's driver takes a mapping, which holds the statement's own values as well."""
+    """PostgreSQL's driver takes a mapping, which also contains the statement's own values."""
 
     class Stub:
         dialect = postgresql.dialect(paramstyle="pyformat")

@@ -41,7 +41,7 @@ LOOK_UPS: dict[str, Callable[[Stores], object]] = {
     "old throttles": lambda stores: stores.throttles.prune(NOON),
 }
 BY_TIME = {"old sessions", "old codes", "old throttles"}
-"""They read what they remove, and nothing else."""
+"""These statements read only the rows that they remove."""
 
 
 @pytest.mark.parametrize("what", LOOK_UPS)

@@ -1,4 +1,4 @@
-"""Writers of one process stand in line, and share commits where they wait."""
+"""Writers of one process queue, and waiting writers share commits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ADD = text("INSERT INTO change_counters (tenant, value) VALUES (:name, 1)")
 NAMES = text("SELECT tenant FROM change_counters ORDER BY tenant")
 
 
-class Town:
-    """A database whose commits are counted, and threads that change it when they are told."""
+class Writers:
+    """A database with counted commits, and threads that change it on request."""
 
     def __init__(self, folder: Path, timeout: timedelta) -> None:
         self.database = sqlite_database(folder, busy_timeout=timeout)
@@ -37,7 +37,7 @@ class Town:
             connection.execute(ADD, {"name": name})
 
     def queue(self, name: str, work: Callable[[], None] | None = None) -> threading.Thread:
-        """Start a thread that does the work, and return once it stands in line."""
+        """Start a thread that does the work, and return when it waits in the queue."""
         waiting = len(self.database._writer._waiting)
         thread = self._start(lambda: self._run(name, work or (lambda: self.add(name))))
         while len(self.database._writer._waiting) == waiting and thread.is_alive():
@@ -72,192 +72,194 @@ class Town:
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    """A town whose people are patient."""
-    town = Town(tmp_path, timedelta(seconds=20))
-    yield town
-    town.join()
-    town.database.close()
+def writers(tmp_path: Path) -> Iterator[Writers]:
+    """Writers with a long timeout."""
+    writers = Writers(tmp_path, timedelta(seconds=20))
+    yield writers
+    writers.join()
+    writers.database.close()
 
 
 @pytest.fixture
-def hasty(tmp_path: Path) -> Iterator[Town]:
-    """A town whose people wait for 50 ms."""
-    town = Town(tmp_path, timedelta(milliseconds=50))
-    yield town
-    town.join()
-    town.database.close()
+def impatient_writers(tmp_path: Path) -> Iterator[Writers]:
+    """Writers with a timeout of 50 ms."""
+    writers = Writers(tmp_path, timedelta(milliseconds=50))
+    yield writers
+    writers.join()
+    writers.database.close()
 
 
-def test_one_writer_commits_at_once(town: Town) -> None:
+def test_one_writer_commits_at_once(writers: Writers) -> None:
     """Without others there is nothing to share."""
-    town.add("a")
-    town.add("b")
-    assert (town.names(), town.commits) == (["a", "b"], 2)
+    writers.add("a")
+    writers.add("b")
+    assert (writers.names(), writers.commits) == (["a", "b"], 2)
 
 
-def test_those_in_line_share_a_commit(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_writers_share_a_commit(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that waited for each other are committed by one commit."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
-    with town.database.write() as connection:
+    with writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         for name in "bcd":
-            town.queue(name)
-    town.join()
-    assert (town.names(), town.commits) == (["a", "b", "c", "d"], 1)
-    assert town.errors == {}
+            writers.queue(name)
+    writers.join()
+    assert (writers.names(), writers.commits) == (["a", "b", "c", "d"], 1)
+    assert writers.errors == {}
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_MEMBERS", 1), ("MAX_SECONDS", 0)])
 def test_a_commit_is_shared_by_so_many_for_so_long(
-    town: Town, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+    writers: Writers, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    """A full or old transaction takes in nobody else."""
+    """No further change joins a full or old transaction."""
     monkeypatch.setattr(f"doorward.storage.group_commit.{limit}", value)
-    with town.database.write() as connection:
+    with writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
-        town.queue("b")
-    town.join()
-    assert (town.names(), town.commits) == (["a", "b"], 2)
+        writers.queue("b")
+    writers.join()
+    assert (writers.names(), writers.commits) == (["a", "b"], 2)
 
 
-def test_a_change_that_fails_is_undone_alone(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the middle undoes its own change; those before and after it are kept."""
+def test_a_change_that_fails_is_undone_alone(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception rolls back its own change only; the changes before and after it are kept."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "b"})
             raise KeyError
 
-    with town.database.write() as connection:
+    with writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
-        town.queue("b", fail)
-        town.queue("c")
-    town.join()
-    assert (town.names(), town.commits) == (["a", "c"], 1)
-    assert {name: type(error) for name, error in town.errors.items()} == {"b": KeyError}
+        writers.queue("b", fail)
+        writers.queue("c")
+    writers.join()
+    assert (writers.names(), writers.commits) == (["a", "c"], 1)
+    assert {name: type(error) for name, error in writers.errors.items()} == {"b": KeyError}
 
 
-def test_the_first_and_the_last_may_fail(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it stands in the group, a change that fails takes nobody with it."""
+def test_the_first_and_the_last_may_fail(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed change loses no other change, at any position in the group."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "z"})
             raise KeyError
 
     def first() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "y"})
-            town.queue("b")
-            town.queue("z", fail)
+            writers.queue("b")
+            writers.queue("z", fail)
             raise KeyError
 
-    town.queue("y", first).join()
-    town.join()
-    assert town.names() == ["b"]
-    assert town.errors.keys() == {"y", "z"}
+    writers.queue("y", first).join()
+    writers.join()
+    assert writers.names() == ["b"]
+    assert writers.errors.keys() == {"y", "z"}
 
 
-def test_nobody_returns_before_the_commit(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change whose transaction is still open has not ended."""
+def test_no_change_returns_before_the_commit(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change returns only after its transaction is committed."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     ended, go_on = threading.Event(), threading.Event()
 
     def slow() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "b"})
             ended.wait(0.05)
             assert not ended.is_set()
-            assert town.names() == []
+            assert writers.names() == []
             go_on.set()
 
     def first() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "a"})
-            town.queue("b", slow)
+            writers.queue("b", slow)
         ended.set()
 
-    town.queue("a", first)
+    writers.queue("a", first)
     assert go_on.wait(20)
-    town.join()
-    assert town.errors == {}
-    assert town.names() == ["a", "b"]
+    writers.join()
+    assert writers.errors == {}
+    assert writers.names() == ["a", "b"]
 
 
-def test_a_commit_that_fails_fails_for_all(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the one commit is refused, every change in it is undone and told so."""
+def test_a_commit_that_fails_fails_for_all(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the shared commit is refused, every change in it is rolled back and raises."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def poison() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
             connection.execute(text("INSERT INTO group_members VALUES ('per_none', 'grp_none', 'ten_one')"))
 
-    with pytest.raises(IntegrityError), town.database.write() as connection:  # noqa: PT012  # the block is the point
+    with pytest.raises(IntegrityError), writers.database.write() as connection:  # noqa: PT012  # the block is the point
         connection.execute(ADD, {"name": "a"})
-        town.queue("b", poison)
-    town.join()
-    assert isinstance(town.errors["b"], IntegrityError)
-    assert town.names() == []
-    town.add("c")
-    assert town.names() == ["c"]
+        writers.queue("b", poison)
+    writers.join()
+    assert isinstance(writers.errors["b"], IntegrityError)
+    assert writers.names() == []
+    writers.add("c")
+    assert writers.names() == ["c"]
 
 
-def test_a_transaction_that_sqlite_undid_is_lost_for_all(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk is full SQLite may undo the whole: nobody in it is told that it was kept."""
+def test_a_transaction_that_sqlite_undid_is_lost_for_all(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk SQLite may roll back the whole transaction: then every change in it raises."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def undo_all() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.exec_driver_sql("ROLLBACK")  # as SQLITE_FULL and SQLITE_IOERR do
 
-    with pytest.raises(Unavailable), town.database.write() as connection:  # noqa: PT012  # the block is the point
+    with pytest.raises(Unavailable), writers.database.write() as connection:  # noqa: PT012  # the block is the point
         connection.execute(ADD, {"name": "a"})
-        town.queue("b", undo_all)
-        town.queue("c")
-    town.join()
-    assert isinstance(town.errors["b"], Unavailable)
-    assert town.names() == ["c"]
+        writers.queue("b", undo_all)
+        writers.queue("c")
+    writers.join()
+    assert isinstance(writers.errors["b"], Unavailable)
+    assert writers.names() == ["c"]
 
 
-def test_waiting_in_line_has_an_end(hasty: Town) -> None:
-    """Whoever waits too long leaves the line; the others are not held up."""
-    with hasty.database.write() as connection:
+def test_waiting_has_a_timeout(impatient_writers: Writers) -> None:
+    """A writer that waits too long leaves the queue; the others are not delayed."""
+    with impatient_writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
-        hasty.queue("b").join()
-    assert isinstance(hasty.errors["b"], Unavailable)
-    hasty.add("c")
-    assert hasty.names() == ["a", "c"]
+        impatient_writers.queue("b").join()
+    assert isinstance(impatient_writers.errors["b"], Unavailable)
+    impatient_writers.add("c")
+    assert impatient_writers.names() == ["a", "c"]
 
 
 def test_a_change_is_not_committed_after_its_caller_gave_up(
-    hasty: Town, monkeypatch: pytest.MonkeyPatch
+    impatient_writers: Writers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the next in line hangs, the one before is told that it failed, and it did."""
+    """If the next writer hangs, the change before it raises and is not stored."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     gave_up = threading.Event()
 
     def hang() -> None:
-        with hasty.database.write() as connection:
+        with impatient_writers.database.write() as connection:
             connection.execute(ADD, {"name": "b"})
             assert gave_up.wait(20)
 
-    with pytest.raises(Unavailable), hasty.database.write() as connection:  # noqa: PT012  # the block is the point
+    with pytest.raises(Unavailable), impatient_writers.database.write() as connection:  # noqa: PT012  # the block is the point
         connection.execute(ADD, {"name": "a"})
-        hasty.queue("b", hang)
+        impatient_writers.queue("b", hang)
     gave_up.set()
-    hasty.join()
-    assert isinstance(hasty.errors["b"], Unavailable)
-    assert hasty.names() == []
-    hasty.add("c")
-    assert hasty.names() == ["c"]
+    impatient_writers.join()
+    assert isinstance(impatient_writers.errors["b"], Unavailable)
+    assert impatient_writers.names() == []
+    impatient_writers.add("c")
+    assert impatient_writers.names() == ["c"]
 
 
-def test_a_database_that_cannot_be_opened_does_not_block_the_line(tmp_path: Path) -> None:
-    """A failed start passes the turn on: the second caller gets the same answer at once."""
+def test_a_database_that_cannot_be_opened_does_not_block_the_queue(tmp_path: Path) -> None:
+    """After a failed start the next caller gets the same error at once."""
     database = SqliteDatabase(tmp_path / "none.db")
     for _ in range(2):
         with pytest.raises(Unavailable) as caught, database.write():
@@ -266,30 +268,30 @@ def test_a_database_that_cannot_be_opened_does_not_block_the_line(tmp_path: Path
 
 
 class InterruptedWait(threading.Event):
-    """An event whose waiting ends as the person at the keyboard ends it."""
+    """An event with a wait that Ctrl-C interrupts."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Raise what Ctrl-C raises."""
+        """Raise as Ctrl-C does."""
         raise KeyboardInterrupt
 
 
-def test_who_is_interrupted_in_line_leaves_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while waiting for the turn changes nothing and holds up nobody."""
-    with town.database.write() as connection:
+def test_an_interrupted_writer_leaves_the_queue(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while waiting changes nothing and delays no other writer."""
+    with writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         with monkeypatch.context() as patch:
             patch.setattr("doorward.storage.group_commit.threading.Event", InterruptedWait)
             with pytest.raises(KeyboardInterrupt):
-                town.database._writer._enter()
-    town.add("c")
-    assert town.names() == ["a", "c"]
+                writers.database._writer._enter()
+    writers.add("c")
+    assert writers.names() == ["a", "c"]
 
 
 @pytest.mark.parametrize("seconds", [0, 60], ids=["free", "shared"])
-def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
-    town: Town, monkeypatch: pytest.MonkeyPatch, seconds: int
+def test_a_writer_interrupted_when_called_calls_the_next(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    """Where the turn had come already, it goes to the next, and what others left open is committed."""
+    """If the writer was already called, the next one is called, and the open changes of others are committed."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", seconds)
     queued, go_on = threading.Event(), threading.Event()
 
@@ -301,39 +303,41 @@ def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
 
     def interrupted() -> None:
         monkeypatch.setattr("doorward.storage.group_commit.threading.Event", CalledThenInterrupted)
-        town.database._writer._enter()
+        writers.database._writer._enter()
 
     def first() -> None:
-        with town.database.write() as connection:
+        with writers.database.write() as connection:
             connection.execute(ADD, {"name": "a"})
             go_on.set()
             assert queued.wait(20)
 
-    town.queue_free("a", first)
+    writers.queue_free("a", first)
     assert go_on.wait(20)
-    town.queue_free("b", interrupted)
-    town.join()
+    writers.queue_free("b", interrupted)
+    writers.join()
     monkeypatch.undo()
-    assert {name: type(error) for name, error in town.errors.items()} == {"b": KeyboardInterrupt}
-    town.add("c")
-    assert town.names() == ["a", "c"]
+    assert {name: type(error) for name, error in writers.errors.items()} == {"b": KeyboardInterrupt}
+    writers.add("c")
+    assert writers.names() == ["a", "c"]
 
 
-def test_an_interrupted_commit_is_told_to_the_others(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Ctrl-C hits the commit, nobody in it is told that his change was kept."""
+def test_an_interrupted_commit_raises_in_the_others(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If Ctrl-C interrupts the commit, every change in it raises."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def interrupt(connection: Connection) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Unavailable) as caught, town.database.write() as connection:  # noqa: PT012  # the block is the point
+    with pytest.raises(Unavailable) as caught, writers.database.write() as connection:  # noqa: PT012  # the block is the point
         connection.execute(ADD, {"name": "a"})
-        event.listen(town.database._writers, "commit", interrupt)
-        town.queue("b")
-    town.join()
-    event.remove(town.database._writers, "commit", interrupt)
+        event.listen(writers.database._writers, "commit", interrupt)
+        writers.queue("b")
+    writers.join()
+    event.remove(writers.database._writers, "commit", interrupt)
     assert caught.value.code == "store-interrupted"
-    assert isinstance(town.errors["b"], KeyboardInterrupt)
-    assert town.names() == []
-    town.add("c")
-    assert town.names() == ["c"]
+    assert isinstance(writers.errors["b"], KeyboardInterrupt)
+    assert writers.names() == []
+    writers.add("c")
+    assert writers.names() == ["c"]

@@ -47,7 +47,7 @@ def plain(key: PrivateKey) -> bytes:
 
 @pytest.mark.parametrize("kind", KeyKind)
 def test_every_kind_of_key_comes_back(store: FileKeyStore, kind: KeyKind) -> None:
-    """What was stored is what is loaded, of the same type."""
+    """A loaded key equals the stored key and has its type."""
     key = PlainKeys().generate(kind)
     store.store("one", key)
     assert plain(store.load("one")) == plain(key)
@@ -66,7 +66,7 @@ def test_a_store_is_opened_by_its_passphrase_only(store: FileKeyStore) -> None:
 
 
 def test_nothing_of_the_key_is_on_the_disk(store: FileKeyStore) -> None:
-    """No file holds the plain key or the passphrase, and every file is closed to others."""
+    """No file contains the plain key or the passphrase, and no other user can read the files."""
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("root", key)
     for path in store._folder.iterdir():
@@ -77,7 +77,7 @@ def test_nothing_of_the_key_is_on_the_disk(store: FileKeyStore) -> None:
     assert store._folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_same_key_is_sealed_anew_each_time(store: FileKeyStore) -> None:
+def test_each_sealing_uses_a_fresh_nonce(store: FileKeyStore) -> None:
     """Two files of one key differ: nonces are never repeated."""
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("one", key)
@@ -111,7 +111,7 @@ def test_a_file_of_another_length_is_found(store: FileKeyStore, size: int) -> No
 
 
 def test_a_key_under_another_name_does_not_open(store: FileKeyStore) -> None:
-    """Whoever swaps two files does not make the root key sign as another."""
+    """An attacker who swaps two files cannot make the root key act as another key."""
     store.store("root", PlainKeys().generate(KeyKind.P256))
     shutil.copy(store._folder / "root.key", store._folder / "issuing.key")
     with pytest.raises(IntegrityError):
@@ -129,7 +129,7 @@ def test_a_key_of_another_store_does_not_open(store: FileKeyStore, tmp_path: Pat
 
 
 def test_a_key_that_does_not_sign_is_refused(store: FileKeyStore) -> None:
-    """A file of ours with a key of another kind is not handed out."""
+    """A stored key of an unsupported kind is not returned."""
     store.store("one", x25519.X25519PrivateKey.generate())  # type: ignore[arg-type]
     with pytest.raises(IntegrityError):
         store.load("one")
@@ -160,7 +160,7 @@ def test_the_longest_name_will_do(store: FileKeyStore) -> None:
 
 
 def test_names_are_those_of_keys(store: FileKeyStore) -> None:
-    """Other files in the directory, and what a crash left, are no keys."""
+    """Other files in the directory, and leftovers of a crash, are no keys."""
     for name in (".one.key.new", "Notes.key", "readme.txt"):
         (store._folder / name).write_bytes(b"")
     store.store("one", PlainKeys().generate(KeyKind.ED25519))
@@ -186,7 +186,7 @@ def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
 def test_an_open_directory_is_refused(store: FileKeyStore, mode: int) -> None:
-    """Where others may enter, neither making nor opening goes on; the mend is told."""
+    """If other users may read the directory, making and opening are refused, with a hint."""
     store._folder.chmod(mode)
     with pytest.raises(RequestRefused) as caught:
         FileKeyStore.open(store._folder, PASSPHRASE)
@@ -229,7 +229,7 @@ def test_a_header_that_asks_for_less_is_refused(store: FileKeyStore, changed: di
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 60000, b"x" * 70000])
 def test_a_header_that_is_none_is_refused(store: FileKeyStore, data: bytes) -> None:
-    """Any other content of the header is an error of ours."""
+    """Any other content of the header is one of our errors."""
     (store._folder / HEADER).write_bytes(data)
     with pytest.raises(IntegrityError):
         FileKeyStore.open(store._folder, PASSPHRASE)
@@ -257,8 +257,8 @@ def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
         store.load("one")
 
 
-def test_a_disk_that_refuses_is_told(store: FileKeyStore) -> None:
-    """What the operating system refuses is one of our errors, and nothing was stored or removed."""
+def test_errors_of_the_disk_are_reported(store: FileKeyStore) -> None:
+    """A refusal by the operating system is one of our errors, and nothing was stored or removed."""
     (store._folder / ".one.key.new").mkdir()
     with pytest.raises(Unavailable) as caught:
         store.store("one", PlainKeys().generate(KeyKind.ED25519))

@@ -1,4 +1,4 @@
-"""What only one kind of database knows stays in its folder."""
+"""Code for one kind of database stays in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the passphrase comes from, and what is refused."""
+"""Reading the passphrase, and refusing unsafe files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def written(path: Path, data: bytes, mode: int = 0o600) -> Path:
     ],
 )
 def test_a_file_is_its_bytes_without_one_line_end(tmp_path: Path, data: bytes, expected: bytes) -> None:
-    """One line end is taken off, and nothing else is."""
+    """Exactly one line end is removed, and nothing else."""
     assert read_passphrase(written(tmp_path / "p", data)) == expected
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o611])
 def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
-    """Any right of group or others is refused, and the mend is told."""
+    """Any right of the group or of others is refused, with a hint."""
     with pytest.raises(RequestRefused) as caught:
         read_passphrase(written(tmp_path / "p", GOOD, mode))
     assert caught.value.code == "passphrase-file-open"
@@ -50,7 +50,7 @@ def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """Whoever owns the file may change it at any time."""
+    """The owner of a file may change it at any time, so another owner is refused."""
     path = written(tmp_path / "p", GOOD)
     os.chown(path, 65534, 65534)
     with pytest.raises(RequestRefused) as caught:
@@ -70,14 +70,14 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_its_length_is_bounded(tmp_path: Path, data: bytes, code: str) -> None:
-    """Too short to protect, or too long to be one."""
+    """A passphrase that is too short or too long is refused."""
     with pytest.raises(RequestRefused) as caught:
         read_passphrase(written(tmp_path / "p", data))
     assert caught.value.code == code
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """A wrong name says how to name the right one; nobody is asked instead."""
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """For a wrong name the error says how to name the right file; no person is asked instead."""
     with pytest.raises(Unavailable) as caught:
         read_passphrase(tmp_path / "none", prompt=GOOD.decode)
     assert caught.value.code == "passphrase-unreadable"
@@ -106,7 +106,7 @@ def test_a_systemd_credential_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_file_wins_over_a_credential(tmp_path: Path) -> None:
-    """What was named is what is read."""
+    """The named file is read."""
     written(tmp_path / CREDENTIAL, GOOD, 0o400)
     file = written(tmp_path / "p", b"the passphrase of the file")
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
@@ -115,7 +115,7 @@ def test_a_file_wins_over_a_credential(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("environ", [NOWHERE, {"CREDENTIALS_DIRECTORY": "/nonexistent"}])
 def test_a_person_is_asked_last(environ: dict[str, str]) -> None:
-    """Where there is neither file nor credential, the answer counts, as UTF-8 and under the same limits."""
+    """Without a file and a credential the person's answer is used, as UTF-8 and with the same limits."""
     assert read_passphrase(None, environ=environ, prompt=lambda: "größer als gedacht") == (
         "größer als gedacht".encode()
     )
@@ -124,8 +124,8 @@ def test_a_person_is_asked_last(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("prompt", [None, lambda: None])
-def test_nobody_to_ask_is_an_error(prompt: None) -> None:
-    """Without any source the error says how to name one."""
+def test_no_person_to_ask_is_an_error(prompt: None) -> None:
+    """Without any source the error says how to name a passphrase file."""
     with pytest.raises(Unavailable) as caught:
         read_passphrase(None, environ=NOWHERE, prompt=prompt)
     assert caught.value.code == "passphrase-missing"

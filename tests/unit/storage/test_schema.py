@@ -47,7 +47,7 @@ def test_tables_are_known_to_postgresql(table: Table) -> None:
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_every_row_names_its_tenant(table: Table) -> None:
-    """No table lacks the tenant, in the tenant's own table it is the id; filler is nobody's."""
+    """Every table has the tenant (in the table of tenants it is the id), except the filler rows."""
     assert "tenant" in table.columns or table.name in {"tenants", "reserve"}
 
 

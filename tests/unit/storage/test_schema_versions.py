@@ -1,4 +1,4 @@
-"""A database comes to the schema of this version, and stays away from a newer one."""
+"""Migrating a database to the schema of this version, and refusing a newer schema."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_an_interrupted_migration_leaves_the_old_schema(
 
 
 def test_an_older_known_revision_is_older(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A revision that this version knows and has left behind asks for a migration."""
+    """An older known revision needs a migration."""
     migrate(database)
     monkeypatch.setattr("doorward.storage.schema_versions.HEAD", "9999")
     assert is_older(database)
@@ -131,7 +131,7 @@ def test_a_start_knows_an_older_schema_without_alembic(database: SqliteDatabase,
     assert done.stdout.split() == ["schema-older", "False"], done.stderr
 
 
-def test_whoever_runs_on_writes_nothing_into_another_schema(database: SqliteDatabase) -> None:
+def test_a_running_program_writes_nothing_into_another_schema(database: SqliteDatabase) -> None:
     """A program that opened the database before a migration may change nothing after it; others may."""
     migrate(database)
     require_current(database)
@@ -156,7 +156,7 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: SqliteData
 
 
 def test_a_database_of_the_first_revision_is_migrated(database: SqliteDatabase) -> None:
-    """Nobody starts again because a table came: the tables of later revisions are made, and rows are kept."""
+    """A new table needs no new installation: later revisions add their tables, and rows are kept."""
     database.create()
     with database.write() as connection:
         upgrade_to(connection, "0001")

@@ -1,4 +1,4 @@
-"""What libpq is told about a PostgreSQL database."""
+"""The parameters for libpq."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_another_machine_must_prove_its_name(address: str) -> None:
     ],
 )
 def test_this_machine_needs_none(address: str) -> None:
-    """A socket's folder and the loopback addresses are left to libpq."""
+    """For a socket's folder and loopback addresses libpq's default applies."""
     assert "sslmode" not in parameters(address, {})
 
 
@@ -46,7 +46,7 @@ def test_what_is_said_is_not_overridden() -> None:
 
 
 def test_a_host_of_the_environment_counts() -> None:
-    """PGHOST names the host where the address names none."""
+    """PGHOST names the host if the address names none."""
     assert parameters("postgresql:///d", {"PGHOST": "db.corp.example"})["sslmode"] == "verify-full"
 
 
@@ -61,7 +61,7 @@ def test_a_host_of_the_environment_counts() -> None:
     ],
 )
 def test_a_host_that_another_place_names_must_prove_its_name(address: str, environ: dict[str, str]) -> None:
-    """A service file and a variable name hosts too; what cannot be known here counts as another machine."""
+    """A service file and a variable may name hosts too; an unknown host counts as another machine."""
     assert parameters(address, environ)["sslmode"] == "verify-full"
     assert "sslmode" not in parameters(address, {**environ, "PGSSLMODE": "require"})
 

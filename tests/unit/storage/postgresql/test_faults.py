@@ -32,7 +32,7 @@ from doorward.storage.postgresql.faults import translate, translate_commit, tran
     ],
 )
 def test_each_state_has_its_word(kind: type[psycopg.Error], ours: type[DoorwardError], code: str) -> None:
-    """A SQLSTATE, or its class, says what happened; each says what to do."""
+    """The SQLSTATE, or its class, selects the error; each error has a hint."""
     error = translate(kind("near secret-token"))
     assert type(error) is ours
     assert error.code == code
@@ -81,7 +81,7 @@ def test_a_connection_lost_in_a_commit_leaves_it_open() -> None:
     ],
 )
 def test_a_failed_connect_says_why(text: str, code: str) -> None:
-    """At the connect libpq's own text is shown: it holds no value of ours, and is what an administrator needs."""
+    """While connecting, libpq's own text is shown: it contains no value of ours, and an administrator needs it."""
     with pytest.raises(Unavailable) as caught, translated_connect():
         raise psycopg.OperationalError(f"connection failed:\n\t{text}")
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""The database: its file, and what its connections insist on."""
+"""The database: its file, and the settings of its connections."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_file_and_directory_are_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_creating_twice_keeps_what_is_there(tmp_path: Path) -> None:
-    """A file that exists is left alone."""
+    """An existing file is not changed."""
     database = sqlite_database(tmp_path)
     with database.write() as connection:
         connection.execute(ADD)
@@ -56,7 +56,7 @@ def test_creating_twice_keeps_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
-    """A file where the directory should be is told as ours."""
+    """A file in the place of the directory is one of our errors."""
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable) as caught:
         SqliteDatabase(tmp_path / "file" / "doorward.db").create()
@@ -93,7 +93,7 @@ def test_connections_are_durable_and_strict(tmp_path: Path, way: str) -> None:
 
 
 def test_the_readers_are_bounded(tmp_path: Path) -> None:
-    """A reader too many waits its time and is told that the database is busy."""
+    """One reader too many waits for the timeout, then gets `store-busy`."""
     database = sqlite_database(tmp_path, readers=1, busy_timeout=timedelta(milliseconds=20))
     with database.read(), pytest.raises(Unavailable) as caught, database.read():
         pass
@@ -104,7 +104,7 @@ def test_the_readers_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_reader_does_not_hold_its_snapshot_after_its_end(tmp_path: Path) -> None:
-    """The same connection, taken again, sees what was committed meanwhile."""
+    """A connection that is used again sees the commits made meanwhile."""
     database = sqlite_database(tmp_path, readers=1)
     with database.read() as connection:
         assert connection.execute(COUNT).scalar() == 0
@@ -116,7 +116,7 @@ def test_a_reader_does_not_hold_its_snapshot_after_its_end(tmp_path: Path) -> No
 
 
 def test_a_foreign_lock_is_busy(tmp_path: Path) -> None:
-    """A process outside of the queue that holds SQLite's lock makes a change wait and then fail, unchanged."""
+    """If a process without our lock holds SQLite's lock, a change waits and then fails without effect."""
     database = sqlite_database(tmp_path, busy_timeout=timedelta(milliseconds=20))
     with closing(sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -130,7 +130,7 @@ def test_a_foreign_lock_is_busy(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
-    """A file of something else is an integrity error, and is left as it is."""
+    """A file that is no database is an integrity error, and is not changed."""
     path = tmp_path / "doorward.db"
     path.write_bytes(b"not a database, for sure " * 400)
     before = path.read_bytes()
@@ -163,7 +163,7 @@ def test_a_damaged_page_is_found(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """A change that finds no room is undone whole, and smaller ones go on."""
+    """A change that finds no space is rolled back as a whole; smaller changes still succeed."""
     database = sqlite_database(tmp_path)
     with pytest.raises(Unavailable) as caught, database.write() as connection:  # noqa: PT012  # the block is the point
         connection.exec_driver_sql("PRAGMA max_page_count = 100")

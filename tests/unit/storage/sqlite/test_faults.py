@@ -35,7 +35,7 @@ def driver_error(code: int, name: str = "SQLITE_X") -> sqlite3.Error:
     ],
 )
 def test_each_result_code_has_its_word(number: int, kind: type[DoorwardError], code: str) -> None:
-    """Extended result codes count as their primary one; each says what to do."""
+    """Extended result codes map as their primary code; each error has a hint."""
     error = translate(driver_error(number, "SQLITE_NAME"))
     assert type(error) is kind
     assert error.code == code
@@ -51,7 +51,7 @@ def test_the_driver_s_own_text_stays_inside() -> None:
 
 
 def test_errors_without_a_code_are_unavailable() -> None:
-    """An error of the driver that carries no code still is one of ours."""
+    """A driver error without a code is translated too."""
     error = translate(sqlite3.ProgrammingError("closed"))
     assert (error.code, error.context) == ("store-unavailable", {"driver": "ProgrammingError"})
 
@@ -62,6 +62,6 @@ def test_an_empty_pool_is_busy() -> None:
 
 
 def test_faults_of_the_program_are_not_hidden() -> None:
-    """An error of SQLAlchemy that the database never saw is left as it is."""
+    """An error of SQLAlchemy that does not come from the database is not translated."""
     with pytest.raises(exc.CompileError), translated():
         raise exc.CompileError

@@ -1,4 +1,4 @@
-"""Look-ups that run again and again cost what they find, not what is kept: SQLite's own plans say so."""
+"""The cost of frequent look-ups depends on their result, not on the size of the table: SQLite's query plans show it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.sql_store import sqlite_database
     ids=["due", "forget", "one"],
 )
 def test_ocsp_answers_are_found_by_an_index(tmp_path: Path, statement: ClauseElement, plan: str) -> None:
-    """What is due is a range of its own index, in its order; one certificate's answers are under its id."""
+    """Due answers are a range of their index, in its order; the answers of one certificate are found by its id."""
     asked = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
     database = sqlite_database(tmp_path)
     with database.read() as connection:

@@ -1,4 +1,4 @@
-"""What was planted in the file, altered or removed is found, and nothing is written over it."""
+"""An added, altered or removed object in the file is found, and no change is made then."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
 
 
 def write(database: SqliteDatabase, script: str) -> None:
-    """One write by somebody else who can write to the file."""
+    """One write by another user with write access to the file."""
     with closing(sqlite3.connect(database.path)) as raw:
         raw.executescript(script)
 
@@ -47,7 +47,7 @@ def rewritten(kind: str, name: str, old: str, new: str) -> str:
 
 
 def test_a_migrated_file_has_no_fault(database: SqliteDatabase) -> None:
-    """What the migrations make is what the metadata says."""
+    """The migrations make the schema of the metadata."""
     require_current(database)
     with database.read() as connection:
         assert find_schema_faults(connection) == []
@@ -103,7 +103,7 @@ def test_many_differences_are_counted(database: SqliteDatabase) -> None:
     assert "and 4 more" in caught.value.detail
 
 
-def test_a_program_that_runs_writes_nothing_over_a_planted_trigger(database: SqliteDatabase) -> None:
+def test_a_running_program_refuses_to_write_after_a_trigger_was_added(database: SqliteDatabase) -> None:
     """The next change after the plant is refused; after its removal, changes go on."""
     require_current(database)
     with database.write():
@@ -134,7 +134,7 @@ def test_an_index_that_hides_a_row_is_damage(database: SqliteDatabase) -> None:
 
 
 def test_a_name_cannot_break_a_line(database: SqliteDatabase) -> None:
-    """What somebody called his trigger is shown without its control characters."""
+    """The name of an added trigger is shown without its control characters."""
     write(database, 'CREATE TABLE "x\x1b[2J\n" (y)')
     with pytest.raises(IntegrityError) as caught:
         require_current(database)
@@ -143,7 +143,7 @@ def test_a_name_cannot_break_a_line(database: SqliteDatabase) -> None:
 
 
 def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None:
-    """An empty file with the right number in it is not taken for a database of ours."""
+    """An empty file with the right version number is not accepted as a Doorward database."""
     made = SqliteDatabase(tmp_path / "other.db")
     made.create()
     write(

@@ -1,4 +1,4 @@
-"""The queue between processes; two `WriteLock` of one file are two processes to each other."""
+"""The lock between processes; two `WriteLock` of one file behave as two processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SHORT, LONG = timedelta(milliseconds=20), timedelta(seconds=20)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """A file to queue for."""
+    """A database file."""
     path = tmp_path / "doorward.db"
     path.write_bytes(b"")
     return path
 
 
 def test_one_at_a_time(database: Path) -> None:
-    """Whoever comes while the turn is taken waits, and is told when it takes too long."""
+    """A second writer waits, and gets `store-busy` after the timeout."""
     first, second = WriteLock(database), WriteLock(database)
     with first.held(SHORT), pytest.raises(Unavailable) as caught, second.held(SHORT):
         pass
@@ -35,8 +35,8 @@ def test_one_at_a_time(database: Path) -> None:
     second.close()
 
 
-def test_who_comes_back_stands_behind_who_waits(database: Path) -> None:
-    """A writer without a pause cannot pass one that waits: the turns alternate."""
+def test_a_returning_writer_waits_behind_a_waiting_one(database: Path) -> None:
+    """A writer without a pause cannot overtake a waiting one: they alternate."""
     order: list[str] = []
     first = WriteLock(database)
     inside = threading.Event()
@@ -62,8 +62,8 @@ def test_who_comes_back_stands_behind_who_waits(database: Path) -> None:
     first.close()
 
 
-def test_an_exception_frees_the_turn(database: Path) -> None:
-    """The turn is free after a block that failed."""
+def test_an_exception_releases_the_lock(database: Path) -> None:
+    """The lock is free after a failed block."""
     first, second = WriteLock(database), WriteLock(database)
     with pytest.raises(KeyError), first.held(SHORT):
         raise KeyError
@@ -86,7 +86,7 @@ def test_the_files_are_closed_to_others(database: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_root_leaves_the_files_to_the_owner_of_the_database(database: Path) -> None:
-    """A command line run by root must not shut the service out."""
+    """A command that root runs must not lock out the service."""
     os.chown(database, 65534, 65534)
     lock = WriteLock(database)
     with lock.held(SHORT):
@@ -95,8 +95,8 @@ def test_root_leaves_the_files_to_the_owner_of_the_database(database: Path) -> N
     assert {path.stat().st_uid for path in database.parent.iterdir()} == {65534}
 
 
-def test_no_database_no_turn(tmp_path: Path) -> None:
-    """Without a database there is nothing to queue for, and no file is made."""
+def test_no_database_no_lock(tmp_path: Path) -> None:
+    """Without a database there is no lock, and no file is made."""
     with pytest.raises(Unavailable) as caught, WriteLock(tmp_path / "none.db").held(SHORT):
         pass
     assert caught.value.code == "store-missing"
@@ -105,7 +105,7 @@ def test_no_database_no_turn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["next", "now"])
 def test_a_link_in_the_place_of_a_lock_is_refused(database: Path, name: str) -> None:
-    """The lock files are never reached through a link that somebody planted."""
+    """A symbolic link with the name of a lock file is not followed."""
     (database.parent / f"doorward.db-{name}").symlink_to("/nonexistent/file")
     with pytest.raises(Unavailable) as caught, WriteLock(database).held(SHORT):
         pass
