@@ -16,10 +16,10 @@ from cryptography.x509 import ocsp
 from doorward.partners.evidence import leasing, list_evidence_health
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at, responder_at
 from tests.support.certificates.status import HOUR, answer_about, crl_of
 from tests.support.doorway import eventually
-from tests.support.partner_world import PartnerWorld, crl_at, partner_world, responder_at
+from tests.support.partner_world import PartnerWorld, partner_world
 from tests.support.ports import NOON
 from tests.support.responders import Script, answer, drip, moved, say, served, silent, whatever
 from tests.support.sql_store import sql_work, sqlite_database

@@ -7,10 +7,8 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
@@ -18,7 +16,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.attacks import H2Client
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import around_now, certify
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
 from tests.support.partner_door import Clinic
 
@@ -48,13 +46,9 @@ def door() -> Iterator[Doorway]:
 
 def self_made(door: Doorway) -> Identity:
     """A certificate of an authority that anybody can make, which says alice."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    dates = {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=1)}
-    leaf = certify("alice", certify("Doorward Issuing", **dates), ca=False, **dates)
-    made = Identity(chain=door.folder / "self.pem", key=door.folder / "self.key")
-    made.chain.write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
-    made.key.write_bytes(leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return made
+    leaf = certify("alice", certify("Doorward Issuing", **around_now()), ca=False, **around_now())
+    chain, key = leaf.write(door.folder, "self")
+    return Identity(chain=chain, key=key)
 
 
 def revoked(door: Doorway) -> Identity:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.runtime.evidence import Evidence
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.choosing import CHOOSE_PATH
-from tests.support.certificates.issuing import toy_ca
+from tests.support.certificates.issuing import around_now, toy_ca
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 pytestmark = pytest.mark.xdist_group("portal-door")
@@ -205,11 +204,11 @@ def shown(doorway: Doorway, context: ssl.SSLContext) -> bytes:
 
 def test_its_certificate_comes_from_files_and_is_read_again(tmp_path: Path) -> None:
     """A renewed pair is shown within seconds, a live connection goes on; a bad pair is told and changes nothing."""
-    ca = toy_ca(**lasting())
+    ca = toy_ca(**around_now())
     files = tmp_path / "portal.pem", tmp_path / "portal.key"
 
     def renew() -> bytes:
-        issued = ca.server(f"portal.{DOMAIN}", **lasting())
+        issued = ca.server(f"portal.{DOMAIN}", **around_now())
         for path, data in zip(files, (issued.pem, issued.key_pem), strict=True):
             fresh = path.with_suffix(".new")
             fresh.write_bytes(data)
@@ -234,9 +233,3 @@ def test_its_certificate_comes_from_files_and_is_read_again(tmp_path: Path) -> N
             )
             assert shown(doorway, context) == second
             assert session.request("GET", "/").status == 200
-
-
-def lasting() -> dict[str, object]:
-    """Dates around now."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    return {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}

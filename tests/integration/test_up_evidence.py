@@ -18,10 +18,10 @@ from doorward.storage import keystore
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
 from tests.support.doorway import eventually, short_folder
-from tests.support.partner_world import authority, crl_at
+from tests.support.partner_world import authority
 from tests.support.ports import FakeRandom
 from tests.support.responders import answer, say, served, whatever
 

@@ -18,13 +18,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448, padding
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from doorward.enforcement.trust import build_trust
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value, without
 from tests.support.certificates.der import oid_der, tlv
-from tests.support.certificates.issuing import CertifiedKey, certify, name, rsa_key
+from tests.support.certificates.issuing import CertifiedKey, around_now, certify, name, rsa_key
 from tests.support.door_site import APPS, CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("posture-unverified")
 Kept = Callable[..., OpenDoor]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=30)}
+DATES = around_now()
 ENDED: dict[str, Any] = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=2)}
 VERIFIED = changed(
     "secrets", "trust-app_pay", "validation_context", "trust_chain_verification", to="VERIFY_TRUST_CHAIN"
@@ -110,9 +110,7 @@ def unverified(kept: Kept) -> Iterator[OpenDoor]:
 
 def store(door: OpenDoor, leaf: CertifiedKey) -> str:
     """Put a certificate where the site's clients find it; return what they call it."""
-    key = leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (door.site.folder / "leaf.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
-    (door.site.folder / "leaf.key").write_bytes(key)
+    leaf.write(door.site.folder, "leaf")
     return "leaf"
 
 

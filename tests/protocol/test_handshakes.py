@@ -7,22 +7,22 @@ sees a broken pipe instead of a TLS 1.3 alert; of it is asked that it fails and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from doorward.authority.revocation import hold, revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
-from tests.support.doorway import ACTOR, Doorway, Identity, open_doorway
-from tests.support.our_ca import forge
+from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import SERVER, CertifiedKey, around_now, cached_key, name
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, open_doorway
 from tests.support.wire_clients import CLIENTS
 
 ACCESS_DENIED = 49
-STRANGER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Stranger CA")])
+NOW, DAY = datetime.now(UTC), timedelta(days=1)
 
 pytestmark = [pytest.mark.xdist_group("handshakes"), pytest.mark.needs("openssl", "curl")]
 
@@ -44,34 +44,43 @@ def door() -> Iterator[Doorway]:
         yield opened
 
 
-def _other_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
+def forge(door: Doorway, **options: Any) -> Identity:
+    """A certificate for good-p256 that our own issuing key signs past every rule of ours; `options` as of `certify`."""
+    with door.services.work.read() as stores:
+        record = stores.authorities.current(AuthorityKind.ISSUING)
+    assert record is not None
+    assert door.services.keys is not None
+    certificate = x509.load_der_x509_certificate(record.der)
+    ca = CertifiedKey(certificate, door.services.keys.load(record.key_name))
+    leaf = ca.leaf("good-p256", trust_domain=DOMAIN, **{**around_now(1), **options})
+    chain, key = leaf.write(door.folder / "forged", leaf.sha256)
+    return Identity(chain=chain, key=key)
 
 
 CASES: dict[str, tuple[Callable[[Doorway], Identity | None], dict[str, int]]] = {
     "no certificate": (lambda _: None, {"1.2": 40, "1.3": 116}),
     "another authority": (
-        lambda d: forge(d, "good-p256", signer=_other_key(), issuer=STRANGER),
+        lambda d: forge(d, signer=cached_key(), issuer_name=name("Stranger CA")),
         {"1.2": 48, "1.3": 48},
     ),
     "expired": (
-        lambda d: forge(d, "good-p256", begins=timedelta(days=-3), ends=timedelta(days=-1)),
+        lambda d: forge(d, not_before=NOW - 3 * DAY, not_after=NOW - DAY),
         {"1.2": 45, "1.3": 45},
     ),
     "not yet valid": (
-        lambda d: forge(d, "good-p256", begins=timedelta(days=1), ends=timedelta(days=2)),
+        lambda d: forge(d, not_before=NOW + DAY, not_after=NOW + 2 * DAY),
         {"1.2": 45, "1.3": 45},
     ),
     "wrong extended key usage": (
-        lambda d: forge(d, "good-p256", purpose=ExtendedKeyUsageOID.SERVER_AUTH),
+        lambda d: forge(d, purposes=[SERVER]),
         {"1.2": 43, "1.3": 43},
     ),
     # BoringSSL finds the issuer by name and fails at the signature: decrypt_error.
-    "our name, another key": (lambda d: forge(d, "good-p256", signer=_other_key()), {"1.2": 51, "1.3": 51}),
+    "our name, another key": (lambda d: forge(d, signer=cached_key()), {"1.2": 51, "1.3": 51}),
     "revoked": (lambda d: d.identities["revoked"], {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED}),
     "on hold": (lambda d: d.identities["held"], {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED}),
     "unknown to the inventory": (
-        lambda d: forge(d, "good-p256"),
+        forge,
         {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED},
     ),
 }

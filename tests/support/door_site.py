@@ -233,9 +233,7 @@ class DoorSite:
         self._store(stem, ca.leaf(**{"name": "alice", **dates, **options}), ca)
 
     def _store(self, name: str, issued: CertifiedKey, ca: CertifiedKey) -> tuple[str, str]:
-        chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        chain.write_bytes(issued.pem + ca.pem)
-        key.write_bytes(issued.key_pem)
+        chain, key = issued.write(self.folder, name, ca)
         return str(chain), str(key)
 
     def plan(

@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.link import Link
 from doorward.authority import founding, orders
@@ -37,6 +37,7 @@ from doorward.pki.csr import build_csr
 from doorward.web.app import build_enrolment_app
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import SocketPath, WebServer
+from tests.support.certificates.issuing import key_pem_of, pem_of
 from tests.support.ports import PlainKeys
 from tests.support.world import OPERATOR, STATUS_URL, World, empty_world
 
@@ -126,8 +127,8 @@ def write_server_certificate(world: World, path: Path, host: str = HOST) -> None
     key = PlainKeys().generate(KeyKind.P256)
     order = orders.place_order(world.services, gateway.id, "enrolment", [host], build_csr(key, host, [host]))
     chain = orders.fill_order(world.services, order.id, actor=OPERATOR).chain_der
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem += b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
+    pem = key_pem_of(key)
+    pem += pem_of(*map(x509.load_der_x509_certificate, chain))
     path.write_bytes(pem)
 
 

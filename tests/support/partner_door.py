@@ -16,7 +16,6 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from doorward.core.entities import TENANT
 from doorward.partners.importing import import_partner
@@ -25,10 +24,9 @@ from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.records import ChangeKind
 from doorward.verification.revocation.crl import parse_crl
 from tests.support.certificates.der import tlv
-from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify
+from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
-from tests.support.partner_world import crl_at
 
 DAY = timedelta(days=1)
 
@@ -87,14 +85,9 @@ class Clinic:
 
     def write(self, name: str, node: CertifiedKey, *chain: CertifiedKey) -> Identity:
         """Write a certificate, what is sent with it, and its key."""
-        folder = self.door.folder / "partner"
-        folder.mkdir(exist_ok=True)
-        stem = f"{len(list(folder.iterdir()))}-{name.replace('/', '_')}"
-        files = Identity(chain=folder / f"{stem}.pem", key=folder / f"{stem}.key")
-        pem = [one.certificate.public_bytes(Encoding.PEM) for one in (node, *(chain or (self.issuing,)))]
-        files.chain.write_bytes(b"".join(pem))
-        files.key.write_bytes(node.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return files
+        stem = f"{node.sha256[:16]}-{name.replace('/', '_')}"
+        files = node.write(self.door.folder / "partner", stem, *(chain or (self.issuing,)))
+        return Identity(chain=files[0], key=files[1])
 
     def publish(self, *revoked: str, lifetime: timedelta = DAY) -> int:
         """Put newer CRLs of both authorities where evidence is looked for; return the change number."""

@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import Event, EventType
 from doorward.core.certificate import CertificateState
@@ -33,30 +32,13 @@ from doorward.stores.partner_records import (
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from tests.support import records
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.ports import NOON, FakeFetcher
 from tests.support.world import World, empty_world
 
 ROOT_CRL = "http://pki.partner.example/root.crl"
 ISSUING_CRL = "http://pki.partner.example/issuing.crl"
 RESPONDER = "http://ocsp.partner.example/"
-
-
-def crl_at(*urls: str) -> tuple[x509.ExtensionType, bool]:
-    """The extension that says where CRLs are."""
-    names = [[x509.UniformResourceIdentifier(url)] for url in urls]
-    points = [
-        x509.DistributionPoint(full_name=one, relative_name=None, reasons=None, crl_issuer=None)
-        for one in names
-    ]
-    return x509.CRLDistributionPoints(points), False
-
-
-def responder_at(url: str) -> tuple[x509.ExtensionType, bool]:
-    """The extension that says where OCSP is answered."""
-    place = x509.UniformResourceIdentifier(url)
-    access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
-    return x509.AuthorityInformationAccess([access]), False
 
 
 @dataclass(kw_only=True)

@@ -22,15 +22,22 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    ExtensionOID,
+    NameOID,
+    ObjectIdentifier,
+)
 
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
@@ -106,6 +113,14 @@ class CertifiedKey:
         with warnings.catch_warnings():  # the library grumbles at serial numbers that are not positive
             warnings.simplefilter("ignore")
             return parse_path_certificate(self.der)
+
+    def write(self, folder: Path, stem: str, *chain: CertifiedKey) -> tuple[Path, Path]:
+        """Write the certificate with those above it, and the key; return the two files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = folder / f"{stem}.pem", folder / f"{stem}.key"
+        files[0].write_bytes(self.pem + b"".join(one.pem for one in chain))
+        files[1].write_bytes(self.key_pem)
+        return files
 
     def issuing(self, name: str = "Toy Issuing", **options: Any) -> CertifiedKey:
         """A subordinate CA for five years that issues leaves only; `options` as of `certify`."""
@@ -325,6 +340,30 @@ def policy_extensions(
     if inhibit_any is not None:
         found.append((x509.InhibitAnyPolicy(inhibit_any), True))
     return found
+
+
+def crl_at(*points: str | Sequence[str]) -> tuple[x509.ExtensionType, bool]:
+    """The extension that says where CRLs are: a distribution point for each URL, or for several that go together."""
+    every = ([point] if isinstance(point, str) else point for point in points)
+    return x509.CRLDistributionPoints(
+        [x509.DistributionPoint([_uri(url) for url in urls], None, None, None) for urls in every]
+    ), False
+
+
+def responder_at(url: str) -> tuple[x509.ExtensionType, bool]:
+    """The extension that says where OCSP is answered."""
+    access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, _uri(url))
+    return x509.AuthorityInformationAccess([access]), False
+
+
+def _uri(url: str) -> x509.UniformResourceIdentifier:
+    return x509.UniformResourceIdentifier(url)
+
+
+def around_now(days: int = 30) -> dict[str, Any]:
+    """Dates of `certify` for clients and servers that look at the real clock: from yesterday, for `days`."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=days)}
 
 
 def pem_of(*certificates: x509.Certificate) -> bytes:

@@ -18,7 +18,7 @@ from doorward.cli.table import COMMANDS
 from doorward.core.factor_kinds import FactorKind
 from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import around_now, certify
 from tests.support.doorway import short_folder
 from tests.support.factor_records import factor, session
 from tests.unit.cli.cases import FAILURES, SUCCESSES
@@ -33,8 +33,7 @@ def things(site: Site) -> dict[str, str]:
     """Make what the words of the cases name; return it."""
     first, second, third = (site.certificate("alice") for _ in range(3))
     site.do("person", "add", "invited")
-    now = datetime.now(UTC).replace(microsecond=0)
-    authority = certify("Clinic", not_before=now - timedelta(days=1), not_after=now + timedelta(days=200))
+    authority = certify("Clinic", **around_now(200))
     made = {
         "first": first,
         "second": second,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import click
 import pytest
@@ -18,7 +17,7 @@ from doorward.cli.table import COMMANDS
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from tests.support import records
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import around_now, certify
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 HOSTILE = "x\x1b]0;owned\x07\x1b[2J\x7f\x9b31m\x85\u202e\u2066\u061c\u200f\u2028\u200b[red]"
@@ -75,10 +74,7 @@ def test_hostile_words_on_every_command_line(site: Site, monkeypatch: pytest.Mon
 
 def store_hostile(site: Site) -> None:
     """Put hostile texts where text of others is kept: certificates, partners' authorities, gateways."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    authority = certify(
-        f"Clinic {HOSTILE}", not_before=now - timedelta(days=1), not_after=now + timedelta(days=200)
-    )
+    authority = certify(f"Clinic {HOSTILE}", **around_now(200))
     file = site.file("clinic.pem", authority.certificate.public_bytes(Encoding.PEM))
     assert is_safe(site.run("ca", "import", "clinic", file, "--check").output)
     site.do("ca", "import", "clinic", file, "--yes")

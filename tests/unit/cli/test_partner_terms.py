@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import pytest
 
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, around_now, certify
 from tests.unit.cli.conftest import Site
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=99)}
+DATES = around_now(99)
 FIRST, SECOND = certify("Clinic", **DATES), certify("Clinic [b]Second[/b]", **DATES)
 ISSUING = certify("Clinic Issuing", FIRST, **DATES)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 import pytest
@@ -18,12 +17,11 @@ from doorward.authority.status.crls import publish_crls
 from doorward.cli.completing import complete_issuer, complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
-from tests.support.certificates.issuing import CertifiedKey, certify
-from tests.support.partner_world import crl_at
+from tests.support.certificates.issuing import CertifiedKey, around_now, certify, crl_at
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=200)}
+DATES = around_now(200)
 ROOT = certify("Clinic [b]West[/b] Root", **DATES)
 ISSUING = certify("Clinic Issuing", ROOT, extra=[crl_at("http://pki.clinic.example/root.crl")], **DATES)
 BOB = certify(

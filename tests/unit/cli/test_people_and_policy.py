@@ -10,13 +10,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from doorward.authority.gateways import register_gateway
 from doorward.cli import confirming
 from doorward.pki.csr import build_csr
 from doorward.pki.der import encode_oid
 from doorward.runtime.settings import load_settings
+from tests.support.certificates.issuing import key_pem_of
 from tests.support.doorway import short_folder
 from tests.unit.cli.conftest import DOCUMENT, Site
 
@@ -161,7 +162,7 @@ def test_the_life_of_a_certificate(site: Site) -> None:
 def with_key(site: Site) -> tuple[str, str, EllipticCurvePrivateKey]:
     """A request and its private key, each in a file."""
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = key_pem_of(key)
     return site.file("next.csr", build_csr(key, "alice")), site.file("next-key.pem", pem), key
 
 

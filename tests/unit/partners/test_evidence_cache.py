@@ -12,9 +12,8 @@ from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import certify, crl_at
 from tests.support.certificates.status import crl_of
-from tests.support.partner_world import crl_at
 from tests.support.world import World, empty_world
 
 ISSUER, OTHER = certify("West Issuing"), certify("West Other")

@@ -21,10 +21,9 @@ from doorward.partners.importing import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
-from tests.support.certificates.issuing import certify, with_serial
+from tests.support.certificates.issuing import certify, crl_at, with_serial
 from tests.support.partner_door import resigned
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.partner_world import crl_at
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, operator_claim
 

@@ -20,9 +20,7 @@ BOTH = [ROOT.der, ISSUING.der]
 TEXT = as_pem(*BOTH).encode()
 P7B = pkcs7.serialize_certificates([ROOT.certificate, ISSUING.certificate], serialization.Encoding.DER)
 P7B_PEM = pkcs7.serialize_certificates([ROOT.certificate, ISSUING.certificate], serialization.Encoding.PEM)
-KEY = ROOT.key.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-)
+KEY = ROOT.key_pem
 P12 = pkcs12.serialize_key_and_certificates(
     b"x", ROOT.key, ROOT.certificate, None, serialization.BestAvailableEncryption(b"x")
 )

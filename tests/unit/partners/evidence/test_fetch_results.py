@@ -14,9 +14,9 @@ from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import fetch_results, lease_due, process_fetch_result
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import certify, crl_at, responder_at
 from tests.support.certificates.status import HOUR, answer_about, crl_of, scope
-from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, crl_at, partner_world, responder_at
+from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, partner_world
 from tests.support.ports import NOON
 
 STORED, REFUSED = EventType.EVIDENCE_STORED, EventType.EVIDENCE_REFUSED

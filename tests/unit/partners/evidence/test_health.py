@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from doorward.partners.evidence import list_evidence_health
 from doorward.verification.partner import RevocationMode
+from tests.support.certificates.issuing import crl_at
 from tests.support.certificates.status import HOUR, crl_of
-from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, crl_at, partner_world
+from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, partner_world
 from tests.support.ports import NOON
 
 

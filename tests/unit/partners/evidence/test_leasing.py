@@ -17,17 +17,15 @@ from doorward.pki.ocsp import parse_ocsp_request
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
-from tests.support.certificates.issuing import certify, with_serial
+from tests.support.certificates.issuing import certify, crl_at, responder_at, with_serial
 from tests.support.certificates.status import crl_of
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
     ROOT_CRL,
     authority,
-    crl_at,
     inventory_row,
     partner_world,
-    responder_at,
 )
 from tests.support.ports import NOON
 

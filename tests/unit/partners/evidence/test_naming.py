@@ -12,7 +12,7 @@ from doorward.core.certificate import CertificateState
 from doorward.partners.evidence import fetch_results, sources
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of, scope
 from tests.support.memory_inventory import MemoryCertificates
 from tests.support.partner_world import (
@@ -20,7 +20,6 @@ from tests.support.partner_world import (
     ROOT_CRL,
     PartnerWorld,
     authority,
-    crl_at,
     inventory_row,
     partner_world,
 )

@@ -26,18 +26,10 @@ from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.status import RevocationStatus
 from tests.support import records
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at, responder_at
 from tests.support.certificates.status import HOUR, answer_about, crl_of, entry, scope
 from tests.support.certificates.status_der import list_bytes, listed
-from tests.support.partner_world import (
-    ISSUING_CRL,
-    RESPONDER,
-    ROOT_CRL,
-    PartnerWorld,
-    crl_at,
-    partner_world,
-    responder_at,
-)
+from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, PartnerWorld, partner_world
 from tests.support.ports import NOON
 
 HOLD, REMOVED = x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl

@@ -13,17 +13,9 @@ from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
-from tests.support.certificates.issuing import certify
+from tests.support.certificates.issuing import certify, crl_at, responder_at
 from tests.support.certificates.status import crl_of
-from tests.support.partner_world import (
-    ISSUING_CRL,
-    RESPONDER,
-    ROOT_CRL,
-    authority,
-    crl_at,
-    partner_world,
-    responder_at,
-)
+from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, authority, partner_world
 from tests.support.ports import NOON
 
 

@@ -10,16 +10,9 @@ from structlog.testing import capture_logs
 from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.partners.evidence import sources
 from doorward.runtime.fetching.gathering import Gathering
+from tests.support.certificates.issuing import crl_at, responder_at
 from tests.support.certificates.status import crl_of
-from tests.support.partner_world import (
-    ISSUING_CRL,
-    RESPONDER,
-    ROOT_CRL,
-    PartnerWorld,
-    crl_at,
-    partner_world,
-    responder_at,
-)
+from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, PartnerWorld, partner_world
 
 PATIENCE = 60.0
 
