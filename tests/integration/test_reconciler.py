@@ -186,7 +186,7 @@ def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:
         one.close()
     place.reconciler.step()
     assert place.reconciler.trouble() == ""
-    assert place.reconciler._resisting == frozenset()
+    assert place.reconciler._uncuttable == frozenset()
 
 
 def test_a_withdrawal_that_cannot_be_cut_is_counted(place: Place) -> None:

@@ -49,20 +49,20 @@ class ConfirmationSender:
         self._confirmed = -1
 
     def wake(self) -> None:
-        """Ask for `settle` because there is something to record or to confirm; returns at once."""
+        """Ask for `confirm` because there is something to record or to confirm; returns at once."""
         self._news.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Settle after each `wake`, until `stop` is set and `wake` was called."""
+        """Record and confirm after each `wake`, until `stop` is set and `wake` was called."""
         while not stop.is_set():
             self._news.wait()
             self._news.clear()
             try:
-                self.settle()
-            except Exception:  # noqa: BLE001  the heartbeat calls `settle` too, a second later
+                self.confirm()
+            except Exception:  # noqa: BLE001  the heartbeat calls `confirm` too, a second later
                 _log.exception("recording or confirming failed; the next heartbeat tries it again")
 
-    def settle(self, *, beat: bool = False) -> None:
+    def confirm(self, *, beat: bool = False) -> None:
         """Record; then confirm if more is enforced than before, or if this is a heartbeat (`beat`)."""
         with self._lock:
             self._record()

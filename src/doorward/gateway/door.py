@@ -270,7 +270,7 @@ class Gateway:
             application_name=self.publishing.application_name,
             event_limiter=event_limiter,
             rate_limiter=CertificateRateLimiter(self._services.clock, limits.openings_per_certificate),
-            chosen=self._refusals.take,
+            refuse_once=self._refusals.take,
             note_over_limit=ConnectionLimitRecorder(self._services, self.id, self._make_durable).note,
         )
 
@@ -398,7 +398,7 @@ class Gateway:
             try:
                 # After a rewind the gateway stays alive and `status` says why; if it is stale for another reason, it
                 # sends no heartbeat and counts as away.
-                self._confirmations.settle(beat=self.follower.fresh() or self.follower.rewound)
+                self._confirmations.confirm(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
                 if self._portal.changed():

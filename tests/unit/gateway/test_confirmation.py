@@ -52,13 +52,13 @@ def place() -> Place:
 
 def test_more_than_before_is_confirmed(place: Place) -> None:
     """What was ended is recorded each time; the control plane hears of it only if there is more."""
-    place.confirmations.settle()
+    place.confirmations.confirm()
     assert place.confirmed() == (1, "status 1")
     place.reached = 3
-    place.confirmations.settle()
+    place.confirmations.confirm()
     assert place.confirmed() == (3, "status 3")
     place.reached = 2  # a change was asked to be published meanwhile
-    place.confirmations.settle()
+    place.confirmations.confirm()
     assert place.confirmed() == (3, "status 3")
     assert place.recorded == [1, 3, 2]
 
@@ -66,20 +66,20 @@ def test_more_than_before_is_confirmed(place: Place) -> None:
 def test_a_heartbeat_repeats_it(place: Place) -> None:
     """A heartbeat shows that the gateway lives, with its present status, and confirms nothing less."""
     place.reached = 3
-    place.confirmations.settle()
+    place.confirmations.confirm()
     place.reached = 2
-    place.confirmations.settle(beat=True)
+    place.confirmations.confirm(beat=True)
     assert place.confirmed() == (3, "status 2")
 
 
 def test_of_a_database_that_was_put_back_nothing_is_confirmed(place: Place) -> None:
     """Its numbers are given out a second time: a higher one would confirm a withdrawal that nobody saw."""
     place.reached = 3
-    place.confirmations.settle()
+    place.confirmations.confirm()
     place.reached = None
-    place.confirmations.settle()
+    place.confirmations.confirm()
     assert place.confirmed() == (0, "status None")
-    place.confirmations.settle(beat=True)
+    place.confirmations.confirm(beat=True)
     assert place.confirmed() == (0, "status None")
 
 
@@ -87,10 +87,10 @@ def test_a_failure_is_repeated_by_the_next_heartbeat(place: Place) -> None:
     """While the database is away nothing is confirmed, and the log says so."""
     place.world.work.broken = Unavailable("store-busy", "away")
     with capture_logs() as logs:
-        place.confirmations.settle()
+        place.confirmations.confirm()
     assert [line["code"] for line in logs] == ["store-busy"]
     place.world.work.broken = None
-    place.confirmations.settle(beat=True)
+    place.confirmations.confirm(beat=True)
     assert place.confirmed() == (1, "status 1")
 
 

@@ -90,14 +90,14 @@ class ConnectionEventLimiter:
             self._changed = True
 
     def due(self, *, final: bool = False) -> tuple[EventCount, ...]:
-        """Return the counts to be recorded; they stay due until `settle`."""
+        """Return the counts to be recorded; they stay due until `clear_due`."""
         with self._lock:
             if not self._due and (final or self._limiter.is_over(self._clock.now())):
                 self._due = self._limiter.close()
                 self._changed = True
             return self._due
 
-    def settle(self) -> None:
+    def clear_due(self) -> None:
         """Note that the counts that were due are durable."""
         with self._lock:
             self._due = ()

@@ -121,11 +121,11 @@ class Ingest:
         """Record new lines again and again until `stop` is set; then once more."""
         while True:
             last = stop.wait(POLL_SECONDS)
-            self._say(self._look())
+            self._set_trouble(self._record_all())
             if last:
                 return
 
-    def _look(self) -> str:
+    def _record_all(self) -> str:
         try:
             more = True
             while more:
@@ -141,7 +141,7 @@ class Ingest:
             return "new lines of the access log are not recorded yet: internal error, see the log"
         return ""
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
             _log.error(trouble)
         self._trouble = trouble
@@ -151,7 +151,7 @@ class Ingest:
         with self._lock:
             more, backlog = False, 0
             for path, name in self._files():
-                left = self._take_from(path, name)
+                left = self._record_from(path, name)
                 more, backlog = more or left > 0, backlog + left
             self._backlog = backlog
             return more
@@ -166,7 +166,7 @@ class Ingest:
             Unavailable: the record cannot be written; the counts stay and are recorded later.
         """
         with self._lock:
-            limiter, now = self._limiting().copy(), self._services.clock.now()
+            limiter, now = self._loaded_limiter().copy(), self._services.clock.now()
             counts = limiter.close() if final or limiter.is_over(now) else ()
             due = self._event_limiter.due(final=final)
             monotonic = self._services.clock.monotonic()
@@ -184,9 +184,9 @@ class Ingest:
                 if state is not None:
                     stores.ingest.store_counts(self._gateway_id, CONNECTIONS, state)
             self._limiter = limiter
-            self._event_limiter.settle()
+            self._event_limiter.clear_due()
 
-    def _limiting(self) -> EventLimiter:
+    def _loaded_limiter(self) -> EventLimiter:
         if self._limiter is None:  # not in the constructor: making a gateway must not fail because of this
             with self._services.work.read() as stores:
                 self._limiter = parse_stored_limiter(stores.ingest.counts(self._gateway_id, LINES))
@@ -215,7 +215,7 @@ class Ingest:
             for path, name in self._files():
                 if path.name == LIVE or (writers and not final and name not in self._full):
                     continue
-                self._close(path, name)
+                self._finish_file(path, name)
                 self._full.discard(name)
 
     def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
@@ -256,14 +256,14 @@ class Ingest:
             )  # or a name would be given twice
         return f"access-{number}.log"
 
-    def _take_from(self, path: Path, name: str) -> int:
+    def _record_from(self, path: Path, name: str) -> int:
         """Record one batch of lines; return how many bytes are left."""
         with self._services.work.read() as stores:
             position = stores.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             if size < position:
-                self._give_up(name, position, size)
+                self._skip_truncated(name, position, size)
                 return 0
             file.seek(position)
             data = file.read(BATCH_BYTES)
@@ -272,25 +272,25 @@ class Ingest:
             end = len(data)  # Envoy writes no line of this length: skip it rather than wait for ever
         if not end:
             return 0
-        taken = self._take_lines(data[:end], name, position)
+        taken = self._record_batch(data[:end], name, position)
         return size - position - taken if taken < end or len(data) == BATCH_BYTES else 0
 
-    def _take_lines(self, data: bytes, name: str, position: int) -> int:
+    def _record_batch(self, data: bytes, name: str, position: int) -> int:
         """Record or count complete lines; return how many bytes that covered."""
-        limiter = self._limiting()
+        limiter = self._loaded_limiter()
         try:
-            events, end, after = self._sift(data, limiter.copy(), room=True)
-            self._keep(events, name, position, position + end, after)
+            events, end, after = self._select_events(data, limiter.copy(), room=True)
+            self._store(events, name, position, position + end, after)
             self._room = True
         except Unavailable as error:
             if error.code != "store-full":
                 raise
             self._room = False
-            _, end, after = self._sift(data, limiter.copy(), room=False)
-            self._keep([], name, position, position + end, after, traffic=False)
+            _, end, after = self._select_events(data, limiter.copy(), room=False)
+            self._store([], name, position, position + end, after, traffic=False)
         return end
 
-    def _sift(
+    def _select_events(
         self, data: bytes, limiter: EventLimiter, *, room: bool
     ) -> tuple[list[AccessLine], int, EventLimiter]:
         """Return the lines to record singly, how many bytes are covered, and the limiter with the counts of the rest."""
@@ -314,17 +314,17 @@ class Ingest:
                 events.append(event)
         return events, min(start, len(data)), limiter
 
-    def _give_up(self, name: str, position: int, size: int) -> None:
+    def _skip_truncated(self, name: str, position: int, size: int) -> None:
         """Go on at the end of a file that was truncated: its remaining lines were recorded before; record a gap."""
         now = self._services.clock.now()
         gap = AccessLine(
             type=EventType.ACCESS_GAP,
             data={"gateway": self._gateway_id, "reason": "log-shrunk", "from_at": now, "to_at": now},
         )
-        self._keep([gap], name, position, size)
+        self._store([gap], name, position, size)
 
-    def _close(self, path: Path, name: str) -> None:
-        while self._take_from(path, name) > 0:
+    def _finish_file(self, path: Path, name: str) -> None:
+        while self._record_from(path, name) > 0:
             pass
         with self._services.work.read() as stores:
             position = stores.ingest.position(self._gateway_id, name)
@@ -332,11 +332,13 @@ class Ingest:
             file.seek(position)
             rest = file.read(LONGEST_LINE + 1)
         if rest:
-            self._keep([malformed(rest, self._gateway_id, "line-torn")], name, position, position + len(rest))
+            self._store(
+                [malformed(rest, self._gateway_id, "line-torn")], name, position, position + len(rest)
+            )
         self._next_name()  # store the number as used, before the file is deleted
         path.unlink()
 
-    def _keep(
+    def _store(
         self,
         lines: list[AccessLine],
         name: str,
@@ -355,7 +357,7 @@ class Ingest:
         self._limiter = after or self._limiter
         for line in lines:
             if self._log_limiter.is_due(line):
-                _log.warning(f"refused: {line.type.value}", **_told(line))
+                _log.warning(f"refused: {line.type.value}", **_log_fields(line))
 
     def _queue(self, stores: Stores, line: AccessLine) -> None:
         try:
@@ -400,7 +402,7 @@ def _read_number(counter: Path) -> int:
     return int(text)
 
 
-def _told(line: AccessLine) -> dict[str, str]:
+def _log_fields(line: AccessLine) -> dict[str, str]:
     """Return the log fields of a refusal: ids and reasons, and no name of a person."""
     names = ("application", "principal", "certificate", "status", "reason", "request", "connection")
     told = {name: str(line.data[name]) for name in names if name in line.data}

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot
 
-LATELY = 8
+MOST_RECENT = 8
 """Policies kept for a TCP application: its connections may wait for their first byte while rules are edited."""
 
 
 class PolicyGate:
-    """The gate, used by the authorizer (`wait`) and by publishing (`open`, `move` …); safe between threads."""
+    """The gate, used by the authorizer (`wait`) and by publishing (`open`, `begin_change` …); safe between threads."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -31,7 +31,7 @@ class PolicyGate:
         self._refused = -1
         self._enforced: Mapping[str, AppPolicy] = {}
         self._before: Mapping[str, AppPolicy] = {}
-        self._lately: Mapping[str, tuple[AppPolicy, ...]] = {}
+        self._recent: Mapping[str, tuple[AppPolicy, ...]] = {}
 
     @property
     def revision(self) -> int:
@@ -43,18 +43,18 @@ class PolicyGate:
         """Note that Envoy enforces this snapshot, and wake the judgements that wait."""
         with self._condition:
             self._revision, self._refused = snapshot.revision, -1
-            self._lately = {
-                one: (app, *(former for former in self._lately.get(one, ()) if former != app))[:LATELY]
+            self._recent = {
+                one: (app, *(former for former in self._recent.get(one, ()) if former != app))[:MOST_RECENT]
                 for one, app in snapshot.policies.items()
                 if app.is_tcp
             }
             self._enforced = self._before = snapshot.policies
             self._condition.notify_all()
 
-    def enforced_lately(self, application_id: str) -> tuple[AppPolicy, ...]:
+    def recently_enforced(self, application_id: str) -> tuple[AppPolicy, ...]:
         """Return the last policies that Envoy confirmed for a TCP application, newest first, each once."""
         with self._condition:
-            return self._lately.get(application_id, ())
+            return self._recent.get(application_id, ())
 
     def explains_refusal(self, application_id: str) -> bool:
         """Return whether Envoy answers every refused connection of this application with a page."""
@@ -62,16 +62,16 @@ class PolicyGate:
             known = self._enforced.get(application_id)
             return known is not None and known.explains_refusal
 
-    def move(self, snapshot: PolicySnapshot) -> None:
-        """Note that this snapshot is being published: until `open` or `stay`, only policies equal in both count."""
+    def begin_change(self, snapshot: PolicySnapshot) -> None:
+        """Note that this snapshot is being published: until `open` or `cancel_change`, only policies equal in both count."""
         with self._condition:
             self._before = self._enforced
             self._enforced = {
                 one: app for one, app in self._enforced.items() if app == snapshot.policies.get(one)
             }
 
-    def stay(self) -> None:
-        """Note that the policies from before `move` are certainly still in force."""
+    def cancel_change(self) -> None:
+        """Note that the policies from before `begin_change` are certainly still in force."""
         with self._condition:
             self._enforced = self._before
             self._condition.notify_all()
@@ -82,7 +82,7 @@ class PolicyGate:
             self._refused = revision
             self._condition.notify_all()
 
-    def closed(self, snapshot: PolicySnapshot) -> list[str]:
+    def closed_applications(self, snapshot: PolicySnapshot) -> list[str]:
         """Return the sorted names of the applications whose policy in this snapshot Envoy does not enforce."""
         with self._condition:
             return sorted(app.name for one, app in snapshot.policies.items() if not self._enforces(one, app))

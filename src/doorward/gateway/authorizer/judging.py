@@ -96,7 +96,7 @@ class AuthorizerPorts:
         event_limiter: decides which refusals are recorded singly.
         rate_limiter: limits how many connections a certificate may open.
         note_over_limit: called with the reason if a connection was refused because of a limit of its holder.
-        chosen: whether this certificate is to be refused once, because the person wants to show another one.
+        refuse_once: whether this certificate is to be refused once, because the person wants to show another one.
     """
 
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
@@ -107,7 +107,7 @@ class AuthorizerPorts:
     event_limiter: ConnectionEventLimiter
     rate_limiter: CertificateRateLimiter
     note_over_limit: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
-    chosen: Callable[[CertificateChoice], bool] = lambda _: False
+    refuse_once: Callable[[CertificateChoice], bool] = lambda _: False
 
 
 class Authorizer:
@@ -192,7 +192,7 @@ class Authorizer:
         presented = decode_certificate(certificate)
         self._check_choice(pending, presented)
         wait_until = self._clock.monotonic() + GATE_SECONDS
-        before = self._gate.enforced_lately(pending.application_id)
+        before = self._gate.recently_enforced(pending.application_id)
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
@@ -224,7 +224,9 @@ class Authorizer:
     def _check_choice(self, pending: PendingConnection, presented: bytes | None) -> None:
         """Refuse once a certificate that the person no longer wants to show: the alert makes the browser ask again."""
         digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
-        if self._ports.chosen(CertificateChoice.of(pending.application_id, digest, pending.source_address)):
+        if self._ports.refuse_once(
+            CertificateChoice.of(pending.application_id, digest, pending.source_address)
+        ):
             raise RequestRefused(
                 "another-certificate-wanted",
                 "the person wants to show another certificate; the browser asks for one at the next connection",
@@ -246,7 +248,7 @@ class Authorizer:
                     "refused: connection",
                     decision=decision.event.id,
                     source=pending.remote.host,
-                    **_told(decision),
+                    **_log_fields(decision),
                 )
 
     def _decide(self, pending: PendingConnection, presented: bytes | None) -> AccessDecision:
@@ -364,7 +366,7 @@ def decode_certificate(text: str) -> bytes | None:
         return b""
 
 
-def _told(decision: AccessDecision) -> dict[str, str]:
+def _log_fields(decision: AccessDecision) -> dict[str, str]:
     """Return the log fields of a refusal: ids and every reason, and no name of a person."""
     data = decision.event.data
     told = {name: str(data[name]) for name in ("application", "principal", "certificate") if name in data}

@@ -166,7 +166,7 @@ class Reconciler:
         self._most_undecided = most_undecided
         self._first_seen: Mapping[int, float] = {}
         self._old: frozenset[int] | None = None
-        self._resisting: frozenset[int] = frozenset()
+        self._uncuttable: frozenset[int] = frozenset()
         self._uncut = 0
         self._trouble = ""
 
@@ -231,12 +231,12 @@ class Reconciler:
         for result in again:
             if result.ended:
                 self._connections.forget(result.cookie)
-        self._thin_out(actions.crowding)
-        self._resisting = self._cut_unknown(actions.unknown)
-        self._uncut = len(self._resisting) + sum(not result.ended for result in again)
+        self._cut_crowding(actions.crowding)
+        self._uncuttable = self._cut_unknown(actions.unknown)
+        self._uncut = len(self._uncuttable) + sum(not result.ended for result in again)
         return actions
 
-    def _thin_out(self, crowding: Sequence[SocketFacts]) -> None:
+    def _cut_crowding(self, crowding: Sequence[SocketFacts]) -> None:
         # A connection that sent its first byte since the listing is being judged, and stays.
         undecided = [facts for facts in crowding if not self._connections.holds(facts.cookie)]
         if not undecided:
@@ -256,7 +256,7 @@ class Reconciler:
         unknown = [facts for facts in found if self._connections.get(facts.cookie) is None]
         resisting = set()
         for facts, result in zip(unknown, self._cutter.cut_many(unknown), strict=True):
-            if result.ended or facts.cookie not in self._resisting:
+            if result.ended or facts.cookie not in self._uncuttable:
                 self._on_unknown(facts, result)
             if not result.ended:
                 resisting.add(facts.cookie)

@@ -270,7 +270,7 @@ class ConnectionRegistry:
         """Return the anonymous connections that showed this certificate, or one of this principal."""
         return self._of(self._by_shown, shown)
 
-    def refused(self) -> tuple[LiveConnection, ...]:
+    def showing_any(self) -> tuple[LiveConnection, ...]:
         """Return the anonymous connections that showed a certificate of the inventory."""
         with self._lock:
             return tuple(self._live[one] for one in frozenset().union(*self._by_shown.values()))

@@ -195,7 +195,7 @@ class Supervisor:
         except (DoorwardError, OSError) as problem:
             error = problem if isinstance(problem, DoorwardError) else _unwritable(problem)
             self._trouble = error.detail
-            self._put_off()
+            self._delay_retry()
             _log.error("envoy-would-not-start", code=error.code, detail=error.detail, hint=error.hint)
             raise error from problem
         run.phase, self._trouble, run.answered = Phase.RUNNING, "", self._clock.monotonic()
@@ -320,13 +320,13 @@ class Supervisor:
         if self._clock.monotonic() - run.started >= _SETTLED_SECONDS:
             self._failures, self._retry_at = 0, 0.0
         else:
-            self._put_off()
+            self._delay_retry()
         self._trouble = reason.detail
         self._end(run)
         _log.error("envoy-died", pid=run.pid, epoch=run.epoch, status=status, detail=reason.detail)
         self._on_died(run.pid, run.epoch, status)
 
-    def _put_off(self) -> None:
+    def _delay_retry(self) -> None:
         """Delay the next attempt, longer each time: a faulty set-up must not use up the processor."""
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures)
         self._failures = min(self._failures + 1, 16)

@@ -115,14 +115,14 @@ class Follower:
         self._regrant = regrant
         self._refusals = refusals or OneTimeRefusals(services.clock)
         # Partners with changed terms by which not all of their people are judged yet: first and last change.
-        self._moved: dict[str, tuple[int, int]] = {}
-        self._unjudged = False  # whether the last try to judge a partner's people failed
+        self._changed_terms: dict[str, tuple[int, int]] = {}
+        self._judging_failed = False  # whether the last try to judge a partner's people failed
         self._rewound = (
             False  # whether the last change that was acted on was missing when the sequence was last read
         )
         self._listening_failed = False  # whether the last wait for a change notification failed
         self._listening_logged_at: float | None = None
-        self._doing = _SEQUENCE  # the message for an error that happens now
+        self._current_step = _SEQUENCE  # the message for an error that happens now
         self._errors = ThrottledErrorLog(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
         self._looked_at = datetime.min.replace(tzinfo=UTC)
@@ -132,14 +132,14 @@ class Follower:
         """The number up to which this follower has acted on every change completely, also for a partner's people."""
         reached = (
             self._seq
-        )  # read first: the remaining work of a change is noted in `_moved` before this passes it
-        return min((reached, *(first - 1 for first, _ in list(self._moved.values()))))
+        )  # read first: the remaining work of a change is noted in `_changed_terms` before this passes it
+        return min((reached, *(first - 1 for first, _ in list(self._changed_terms.values()))))
 
     def fresh(self) -> bool:
         """Return whether the sequence was read within `max_staleness`, and every connection could be judged by it."""
         read_at = self._read_at
         return (
-            not self._unjudged
+            not self._judging_failed
             and not self._rewound
             and read_at is not None
             and self._services.clock.monotonic() - read_at <= self._max_staleness
@@ -155,7 +155,7 @@ class Follower:
         if self._rewound:
             return f"{_REWOUND}: live connections were ended, new ones are refused; {_REWOUND_HINT}"
         if not self.fresh():
-            what = _PEOPLE if self._unjudged else "the change sequence cannot be read"
+            what = _PEOPLE if self._judging_failed else "the change sequence cannot be read"
             return f"{what}: new connections are refused"
         return f"{_NO_NOTIFICATIONS}: changes are found by polling" if self._listening_failed else ""
 
@@ -166,7 +166,7 @@ class Follower:
                 while self.step():
                     pass
             except Exception as error:  # noqa: BLE001  this thread must not end: it goes on, and the gateway becomes stale
-                self._errors.note(self._doing, error)
+                self._errors.note(self._current_step, error)
             try:
                 wait(self._wait_seconds())
                 self._listening_failed = False
@@ -197,15 +197,15 @@ class Follower:
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
         before = self.seq
-        self._doing = _SEQUENCE
+        self._current_step = _SEQUENCE
         if self._policies is None:
             self._policies = self._read_policies()
-        self._doing = _TIME
+        self._current_step = _TIME
         self._judge_time_changes(self._policies)
         count = self._follow()
-        self._doing = _PEOPLE
+        self._current_step = _PEOPLE
         partners = self._judge_partners()
-        self._doing = _SEQUENCE
+        self._current_step = _SEQUENCE
         if partners or self.seq != before:
             self._confirm()
         if (
@@ -213,7 +213,7 @@ class Follower:
         ):  # after everything read so far was acted on; a connection that is judged meanwhile prepares by itself
             self._decider.prepare()
         self._errors.clear()
-        return count == BATCH or bool(self._moved)
+        return count == BATCH or bool(self._changed_terms)
 
     def _judge_time_changes(self, policies: Mapping[str, AppPolicy]) -> None:
         """Compare the connections whose rules depend on the time with their permissions now.
@@ -239,21 +239,21 @@ class Follower:
         """
         try:
             try:
-                self._judge_moved()
+                self._judge_changed_terms()
             finally:  # an error with one partner's terms does not delay the evidence of the others
                 with self._evidence.taken() as partners:
                     self._judge_people(partners)
         except BaseException:
-            self._unjudged = True
+            self._judging_failed = True
             raise
-        self._unjudged = False
+        self._judging_failed = False
         return partners
 
-    def _judge_moved(self) -> None:
-        moved = dict(self._moved)
+    def _judge_changed_terms(self) -> None:
+        moved = dict(self._changed_terms)
         self._judge_people(moved)
         # If a partner's terms changed again meanwhile, its people are judged again.
-        self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
+        self._changed_terms = {one: by for one, by in self._changed_terms.items() if moved.get(one) != by}
 
     def _judge_people(self, partners: Iterable[str]) -> None:
         theirs = [one.cookie for partner in partners for one in self._affected.of_partner(partner)]
@@ -264,7 +264,7 @@ class Follower:
 
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
-        doing, self._doing = self._doing, _SEQUENCE
+        doing, self._current_step = self._current_step, _SEQUENCE
         began = self._services.clock.monotonic()
         with self._services.work.read() as stores:
             read = stores.changes.since(self._seq - 1, BATCH + 1)
@@ -275,7 +275,7 @@ class Follower:
         if read and read[-1] != self._last:
             self._last = read[-1]
             self._connections.note_followed(render_mark(self._last))
-        self._read_at, self._rewound, self._doing = began, False, doing
+        self._read_at, self._rewound, self._current_step = began, False, doing
         return len(changes)
 
     def _after_last(self, read: Sequence[ChangeRecord]) -> Sequence[ChangeRecord]:
@@ -323,8 +323,8 @@ class Follower:
             self._order_changed()
         for change in changes:
             if change.kind is ChangeKind.PARTNER:
-                first, _ = self._moved.get(change.subject, (change.seq, 0))
-                self._moved[change.subject] = first, change.seq
+                first, _ = self._changed_terms.get(change.subject, (change.seq, 0))
+                self._changed_terms[change.subject] = first, change.seq
             if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
                 self._evidence.changed(change.subject, change.seq)
 
@@ -347,4 +347,4 @@ class Follower:
         self._policies = self._read_policies()
         now = self._services.clock.now()
         self._reassessor.compare(self._connections.all(), PermissionsCache(self._policies, now))
-        self._reassessor.end_improved(self._connections.refused())
+        self._reassessor.end_improved(self._connections.showing_any())

@@ -66,7 +66,7 @@ class CrashHistory:
                 self._unclear = 0
             self._given, self._since = what, self._clock.monotonic()
 
-    def has(self, what: Configuration) -> bool:
+    def was_given(self, what: Configuration) -> bool:
         """Return whether Envoy was given this configuration last."""
         with self._lock:
             return self._given == what
@@ -77,7 +77,7 @@ class CrashHistory:
         with self._lock:
             return self._given
 
-    def end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
+    def note_end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
         """Note that Envoy ended, or did not start properly; return whether its configuration is blamed for it.
 
         Args:

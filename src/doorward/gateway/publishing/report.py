@@ -43,7 +43,7 @@ class PublicationReport:
         with self._lock:
             return "; ".join(one for one in (self._trouble, self._shortage) if one)
 
-    def well(self, lacking: str) -> None:
+    def succeeded(self, lacking: str) -> None:
         """Note that the newest policy is in force, except doors that lack a certificate (empty if none does)."""
         with self._lock:
             self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
@@ -55,7 +55,7 @@ class PublicationReport:
 
     def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
         """Report why a revision cannot come into force; somebody must correct something first."""
-        closed = self._gate.closed(snapshot)
+        closed = self._gate.closed_applications(snapshot)
         named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
         self.failed(
             error,

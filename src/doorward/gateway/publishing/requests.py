@@ -47,7 +47,7 @@ class PublicationRequests:
         with self._condition:
             self._condition.notify_all()
 
-    def settle(self, seq: int) -> None:
+    def complete(self, seq: int) -> None:
         """Note that everything up to a change number is in force."""
         with self._condition:
             self._asked = tuple(one for one in self._asked if one > seq)

@@ -177,7 +177,7 @@ class PolicyPublisher:
             words: the reason, as far as it is known.
             refused: whether Envoy itself reported that it refuses the configuration.
         """
-        return self._crashes.end(status, words, refused=refused)
+        return self._crashes.note_end(status, words, refused=refused)
 
     def verify(self, admin: Admin) -> None:
         """Return once an Envoy that starts has its whole prepared configuration in force.
@@ -287,7 +287,7 @@ class PolicyPublisher:
         self._await_follower(seq)
         self._end_overreaching(snapshot)
         try:
-            if not self._crashes.has(configuration):
+            if not self._crashes.was_given(configuration):
                 self._crashes.check(configuration)
             compiled = self._compile(snapshot, seq)
             if compiled is None:
@@ -301,7 +301,7 @@ class PolicyPublisher:
         if self._admin() is not None:
             self._last_published.note(configuration)
         self._finished(compiled)
-        self._end_short(snapshot, compiled.aliases)
+        self._end_lacking(snapshot, compiled.aliases)
         if (
             published.changed
         ):  # last, because new connections wait for the gate and must not wait for this record
@@ -320,15 +320,15 @@ class PolicyPublisher:
         if chains:
             check_watches(compiled.chains, usage, trusts=compiled.trusts)
         check_free_instances(usage, chains, files)
-        before, fresh = self._crashes.given, not self._crashes.has(configuration)
-        self._gate.move(compiled.snapshot)
+        before, fresh = self._crashes.given, not self._crashes.was_given(configuration)
+        self._gate.begin_change(compiled.snapshot)
         try:
             if fresh:
                 self._crashes.give(configuration)
             return publisher.publish(compiled.resources, self._admin())
         except BaseException:
             if publisher.is_certain:
-                self._gate.stay()
+                self._gate.cancel_change()
                 if fresh and before is not None:
                     self._crashes.give(before)
             raise
@@ -340,9 +340,9 @@ class PolicyPublisher:
             name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
         )
         self._names = names
-        self.requests.settle(compiled.seq)
+        self.requests.complete(compiled.seq)
         self._gate.open(compiled.snapshot)
-        self._report.well(lacking)
+        self._report.succeeded(lacking)
         self._report.note_shortage(
             describe_shortage(compiled.chains, self._inotify_usage(), trusts=compiled.trusts)
         )
@@ -420,7 +420,7 @@ class PolicyPublisher:
         found = (self._connections.get(key) for key in keys)
         self._ender.end([one for one in found if one is not None], reason)
 
-    def _end_short(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
+    def _end_lacking(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
         """Step 6; `aliases` are those in force."""
         ids = ids_of_rules(snapshot)
         standing = classify_connections(self._held(snapshot), tenant=TENANT, ids=ids, aliases=aliases)

@@ -57,7 +57,7 @@ def test_counts_are_due_when_their_window_is_over_and_until_they_are_settled() -
     assert [one.number for one in event_limiter.due()] == [1]
     assert event_limiter.admit(EventType.CONNECTION_CUT, "a")  # of the next window
     assert [one.number for one in event_limiter.due()] == [1]
-    event_limiter.settle()
+    event_limiter.clear_due()
     assert event_limiter.due() == ()
 
 

@@ -113,7 +113,7 @@ def test_two_readers_do_not_take_the_same_line(log: Log) -> None:
     with log.world.work.change() as stores:
         stores.ingest.advance(GATEWAY, "access-1.log", 0, 3)
     with pytest.raises(IntegrityError):
-        other._keep([], "access-1.log", 0, 10)
+        other._store([], "access-1.log", 0, 10)
 
 
 def test_long_files_are_taken_in_batches(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ class Place:
             application_name=self.name_of,
             event_limiter=self.event_limiter,
             rate_limiter=self.rate_limiter,
-            chosen=self.chosen.__contains__,
+            refuse_once=self.chosen.__contains__,
             note_over_limit=lambda decision, _context, reason: self.over_limit.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from doorward.gateway.authorizer.gate import LATELY, PolicyGate
+from doorward.gateway.authorizer.gate import MOST_RECENT, PolicyGate
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, TcpUpstream
 from doorward.stores.policy_snapshot import PolicySnapshot
 
@@ -69,15 +69,15 @@ def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
     """Neither the old policy nor the new one of an application counts until it is known which is in force."""
     gate = PolicyGate()
     gate.open(snapshot(1, PAY, WEB))
-    gate.move(snapshot(9, PAY_MOVED, WEB))
+    gate.begin_change(snapshot(9, PAY_MOVED, WEB))
     assert passes(gate, 2, WEB)
     assert not passes(gate, 2, PAY_MOVED)
     assert not passes(gate, 3, PAY)
-    gate.stay()
+    gate.cancel_change()
     assert passes(gate, 3, PAY)
-    gate.move(snapshot(9, PAY_MOVED, WEB))  # and this one ends badly
-    gate.move(snapshot(9, PAY, WEB))
-    gate.stay()
+    gate.begin_change(snapshot(9, PAY_MOVED, WEB))  # and this one ends badly
+    gate.begin_change(snapshot(9, PAY, WEB))
+    gate.cancel_change()
     assert not passes(gate, 3, PAY)
     gate.open(snapshot(3, PAY))
     assert passes(gate, 3, PAY)
@@ -101,14 +101,14 @@ def test_nobody_waits_for_a_revision_that_is_refused() -> None:
 
 def test_former_policies_of_a_tcp_application_are_remembered() -> None:
     """Newest first, each once, so many at most; what goes on being exchanged is not among them yet."""
-    rules = [replace(TCP, hosts=(f"mqtt-{number}.test",)) for number in range(LATELY + 1)]
+    rules = [replace(TCP, hosts=(f"mqtt-{number}.test",)) for number in range(MOST_RECENT + 1)]
     gate = PolicyGate()
     gate.open(snapshot(1, rules[0], PAY))
     gate.open(snapshot(2, rules[1], PAY_MOVED))
     gate.open(snapshot(3, rules[1], PAY_MOVED, WEB))
-    gate.move(snapshot(4, rules[2]))
-    assert gate.enforced_lately("mqtt") == (rules[1], rules[0])
-    assert gate.enforced_lately("pay") == ()
-    for number in range(2, LATELY + 1):
+    gate.begin_change(snapshot(4, rules[2]))
+    assert gate.recently_enforced("mqtt") == (rules[1], rules[0])
+    assert gate.recently_enforced("pay") == ()
+    for number in range(2, MOST_RECENT + 1):
         gate.open(snapshot(number + 2, rules[number]))
-    assert gate.enforced_lately("mqtt") == tuple(reversed(rules[1:]))
+    assert gate.recently_enforced("mqtt") == tuple(reversed(rules[1:]))
