@@ -75,7 +75,7 @@ class Ingest:
 
     Args:
         services: the use cases' ports.
-        gateway_id: whose log it is.
+        gateway_id: the gateway of the log.
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` again.
         event_limiter: counts events of connections; its counts are stored here, too.

@@ -1,7 +1,7 @@
 """The policy gate: which policy Envoy enforces for each application; a judgement waits here until Envoy enforces its policy.
 
 Not here: publishing. Between the commit of a new policy and Envoy's confirmation there are some hundred
-milliseconds; if Envoy refuses the policy, the time until somebody corrects it. A connection judged by the new policy
+milliseconds; if Envoy refuses the policy, the time until it is corrected. A connection judged by the new policy
 must not run under other rules. So its answer waits here until Envoy enforces for its application exactly the
 policy that the judgement used; otherwise the connection is refused.
 
@@ -83,7 +83,7 @@ class PolicyGate:
             self._condition.notify_all()
 
     def closed_applications(self, snapshot: PolicySnapshot) -> list[str]:
-        """Return the sorted names of the applications whose policy in this snapshot Envoy does not enforce."""
+        """Return the sorted names of the applications for which Envoy does not enforce the policy of this snapshot."""
         with self._condition:
             return sorted(app.name for one, app in snapshot.policies.items() if not self._enforces(one, app))
 

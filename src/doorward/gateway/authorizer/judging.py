@@ -154,7 +154,7 @@ class Authorizer:
                 return refusal
             explains = self._gate.explains_refusal(pending.application_id)
             return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
-        except Exception:  # noqa: BLE001  fail closed, whatever happened, and keep serving
+        except Exception:  # noqa: BLE001  fail closed after any error, and go on serving
             _log.exception("the authorizer failed; the connection is refused")
             return self._refuse(pending, "internal-error")
 
@@ -362,7 +362,7 @@ def decode_certificate(text: str) -> bytes | None:
         return b""
     try:
         return base64.b64decode("".join(pem[len(_BEGIN) : -len(_END)].split()), validate=True)
-    except ValueError:  # also for what is not ASCII
+    except ValueError:  # also for text that is not ASCII
         return b""
 
 

@@ -116,10 +116,10 @@ class Cutter:
         return self.cut_many([connection])[0]
 
     def cut_many(self, connections: Sequence[Target]) -> list[CutResult]:
-        """End many at once, in the given order; one result for each.
+        """End many connections at once, in the given order; return one result for each.
 
-        Nothing is raised for a single failure: a result that has not `ended` must be tried again,
-        which the reconciler does for whatever stays condemned in the registry.
+        A single failure raises nothing. If a result has not `ended`, the connection must be cut again:
+        the reconciler does that for connections that stay condemned in the registry.
         """
         results: list[CutResult] = []
         for start in range(0, len(connections), _BATCH):

@@ -196,13 +196,13 @@ class Reconciler:
                 _log.exception("reconciler-failed")
 
     def end_due(self) -> None:
-        """End live connections whose deadline has come."""
+        """End live connections that are at their deadline."""
         due = self._connections.due(self._clock.now())
         if due:
             self._end_due(due)
 
     def step(self) -> Actions:
-        """Compare once and act; return what was found.
+        """Compare once and act; return the actions.
 
         Raises:
             Unavailable: the kernel cannot be asked.

@@ -136,7 +136,7 @@ class Supervisor:
 
     @property
     def draining(self) -> tuple[EnvoyRun, ...]:
-        """Replaced Envoys whose connections still go on."""
+        """Replaced Envoys that still have connections."""
         return tuple(run for run in self._runs if run.phase is Phase.DRAINING)
 
     def envoy_pids(self) -> list[int]:

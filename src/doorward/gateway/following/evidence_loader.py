@@ -76,7 +76,7 @@ class EvidenceLoader:
                 }
 
     def pending(self) -> int | None:
-        """Return the first change whose evidence is not loaded or not acted on; None if there is none."""
+        """Return the first change with evidence that is not loaded or not acted on; None if there is none."""
         with self._condition:
             loaded = [one.seq for one in self._loaded.values()]
             return min((*self._wanted.values(), *self._busy.values(), *loaded), default=None)
@@ -86,7 +86,7 @@ class EvidenceLoader:
         return self._trouble
 
     def run(self, stop: threading.Event) -> None:
-        """Load what is asked for, until `stop` is set and `wake` was called."""
+        """Load the requested evidence, until `stop` is set and `wake` was called."""
         while not stop.is_set():
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted or stop.is_set())

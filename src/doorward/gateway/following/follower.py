@@ -11,7 +11,7 @@ Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publ
    between. A number counts as acted on once all of them are judged;
 4. keep the new permissions of the others. If a connection gained something that its grants in Envoy's filter state do
    not show, publishing tells Envoy by aliases: no connection is ended for a gain;
-5. compare connections whose rules depend on the time when that time has come (docs/design/0054);
+5. if the rules of a connection depend on the time, compare it again when that time has come (docs/design/0054);
 6. hand a new policy to publishing, and confirm the number once the policy is in force.
 If the follower cannot read the sequence, the gateway becomes stale: `fresh` returns False and the authorizer refuses
 new connections. The same happens if the sequence no longer has the last change that was acted on: the database was
@@ -195,7 +195,7 @@ class Follower:
             )
 
     def step(self) -> bool:
-        """Act on the next batch of changes; return True where there may be more."""
+        """Act on the next batch of changes; return True if there may be more."""
         before = self.seq
         self._current_step = _SEQUENCE
         if self._policies is None:
@@ -216,7 +216,7 @@ class Follower:
         return count == BATCH or bool(self._changed_terms)
 
     def _judge_time_changes(self, policies: Mapping[str, AppPolicy]) -> None:
-        """Compare the connections whose rules depend on the time with their permissions now.
+        """Compare connections that have rules depending on the time with their permissions now.
 
         This uses the rules in memory: a time window closes also while the database is unavailable. The wall clock
         decides. If it was set back, moments that have come may lie in the future again, so all are compared.

@@ -57,7 +57,7 @@ class Admin(Protocol):
     """The part of the admin interface that the publisher uses; `gateway.envoy.admin.AdminClient` has it."""
 
     def statistics(self, pattern: str = "") -> Mapping[str, int]:
-        """Return counters and gauges whose name contains `pattern` (RE2)."""
+        """Return the counters and gauges with a name that contains `pattern` (RE2)."""
         ...
 
 

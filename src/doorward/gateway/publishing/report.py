@@ -54,7 +54,7 @@ class PublicationReport:
             self._shortage = said
 
     def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
-        """Report why a revision cannot come into force; somebody must correct something first."""
+        """Report why a revision cannot come into force until it is corrected."""
         closed = self._gate.closed_applications(snapshot)
         named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
         self.failed(

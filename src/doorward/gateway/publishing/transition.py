@@ -9,7 +9,7 @@ The steps of a publication (the order of `enforcement.transition`):
    present principal of every live connection is known;
 2. get a server certificate for each door, and order missing ones;
 3. end connections that hold an id of the new policy which they do not deserve;
-4. compile, with aliases for connections that lost nothing and whose ids changed;
+4. compile, with aliases for connections that lost nothing but have other ids now;
 5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
 6. end connections that deserve an id that is new with this policy but cannot show it. A connection that only gained
    permissions is not ended: an alias lets it through, or it goes on without what it gained.
@@ -195,7 +195,7 @@ class PolicyPublisher:
 
         They have the newest revision, or, if that is refused, the last confirmed one. An Envoy that drains
         keeps its files: its connections lost nothing so far, and connections that lose permissions
-        are cut, whatever its rules are. Waits for the first certificate.
+        are cut by the gateway, independently of Envoy's rules. Waits for the first certificate.
 
         Raises:
             Unavailable: `no-server-certificate` if none came before `stop` was set.
@@ -349,7 +349,7 @@ class PolicyPublisher:
         self._published()
 
     def _refused(self, snapshot: PolicySnapshot, error: ConfigurationError) -> None:
-        """Report that a revision is refused until somebody corrects it; it is tried again anyway."""
+        """Report that a revision is refused until it is corrected; it is tried again anyway."""
         self._gate.refuse(snapshot.revision)
         self._report.refused(snapshot, error)
 
