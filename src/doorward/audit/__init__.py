@@ -1,1 +1,1 @@
-"""Floor 2: the record that nobody can quietly rewrite."""
+"""Floor 2: the audit log, a Merkle tree of events in which every later change is detected."""

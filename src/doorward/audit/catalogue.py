@@ -1,19 +1,19 @@
 """The closed catalogue of events: every type, its public fields, its personal fields, its retention.
 
-Not here: the events themselves (`events`) and how they are written (`leaf`). A type that is not in
-this table cannot be recorded, and a field that is not in its row cannot either: what is public
-stays in the log for ever, so it is decided here and nowhere else.
+Not here: the events themselves (`events`), their encoding (`leaf`). An event with a type that is not in
+this table, or with a field that is not in its row, cannot be recorded. Public fields
+stay in the log for ever, so this table alone decides which fields are public.
 
-What is public and what is personal:
+Public and personal fields:
     public    opaque ids, rule ids, digests, serial numbers, methods, status codes, reasons, names of
               applications and groups, names of our own authorities: needed to read the log at all
     personal  names of people and devices, subject and alternative names, network addresses,
-              request paths (`/patients/jane-doe`), login names, unreadable log lines: kept apart
-              under a commitment, erased one by one
-A name that nobody has proved is called `claimed_*`: a reader must never take it for an identity.
+              request paths (`/patients/jane-doe`), login names, unreadable log lines: stored outside of the
+              leaf, which holds only a commitment to each value; each one can be erased
+A field `claimed_*` holds what a peer claimed without proof; a reader must not take it for an identity.
 
-Compatibility: a row may gain optional fields; nothing is renamed or removed, and no field moves
-from personal to public.
+Compatibility: a row may get new optional fields; no field is renamed or removed, and no field becomes
+public that was personal.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class EventType(Enum):
 
 
 class FieldKind(Enum):
-    """What a public field may hold; the narrow kinds keep prose, and so names, out of the public part."""
+    """The type of a public field. Most types exclude free text, so that names of people stay out of public fields."""
 
     ID = "id"  # an opaque id such as crt_0123456789abcdefghij
     TOKEN = "token"  # noqa: S105  # printable ASCII without spaces: words, digests, rule ids
@@ -105,11 +105,11 @@ class FieldKind(Enum):
     TEXT = "text"  # one line of any text
     INTEGER = "integer"  # within what a double holds exactly (RFC 8785)
     FLAG = "flag"  # true or false
-    TOKENS = "tokens"  # a list of tokens, order kept
+    TOKENS = "tokens"  # a list of tokens; the order is kept
 
 
 class Retention(Enum):
-    """How long personal data of an event is kept; the durations are settings, one per class."""
+    """How long personal data of an event is kept. The durations are settings, one per class."""
 
     OPERATION = "operation"
     IDENTITY = "identity"
@@ -126,8 +126,8 @@ _BY_ADMINISTRATORS = frozenset({Retention.OPERATION, Retention.IDENTITY})
 class EventSpec:
     """One row of the catalogue.
 
-    `fields` are the public fields with their kinds, `required` those that must be there; `personal`
-    fields are always optional, since they may be unknown, and their values are text.
+    `fields` are the public fields with their kinds; `required` are the fields that an event must have. `personal`
+    fields are always optional, because they may be unknown; their values are text.
     """
 
     fields: Mapping[str, FieldKind]
@@ -137,10 +137,10 @@ class EventSpec:
 
     @property
     def about_actor(self) -> frozenset[str]:
-        """The personal fields that are about whoever acted, not about the principal that is named.
+        """The personal fields that are about the actor, not about the principal in the event.
 
-        An administrator's own address is the administrator's. Of a connection or a request, `source`
-        is the caller's, even where the gateway is the one that acts (it cuts, it refuses).
+        If an administrator acts, `source` is the administrator's address. In an event of a connection or a request,
+        `source` is the caller's address, even if the gateway is the actor (it cuts, it refuses).
         """
         return ACTOR_FIELDS if self.retention in _BY_ADMINISTRATORS else frozenset()
 
@@ -250,7 +250,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.INTEGER,
     )
 )
-"""One meaning and one kind per field name across all types, so that a reader learns each once."""
+"""A field name has the same meaning and the same kind in all event types."""
 
 
 def _spec(retention: Retention, required: str, optional: str = "", personal: str = "") -> EventSpec:
@@ -425,10 +425,10 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.INCIDENT_EXPLAINED: _spec(_IDENTITY, "principal", "incident certificate reason", "name"),
     }
 )
-"""Every event type with its row; total over `EventType`, which the tests hold."""
+"""Every event type with its row; the tests check that no type is missing."""
 
 
 def list_event_names() -> list[str]:
-    """Return what events may be asked for by: every type, and the nouns that types begin with; sorted."""
+    """Return the names that select events: every type, and the nouns before the colon; sorted."""
     types = {one.value for one in EventType}
     return sorted(types | {one.partition(":")[0] for one in types})

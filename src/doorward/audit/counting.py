@@ -1,13 +1,13 @@
-"""Which of many like events are recorded singly, and which are only counted: a bound on what a flood writes.
+"""The limit of recorded events in a flood: further events of the same kind are only counted.
 
-Not here: who counts what (`gateway`), and the event that tells of a count (`catalogue`, `events:counted`).
+Not here: which events are limited (`gateway`), the event that records a count (`catalogue`, `events:counted`).
 
-A window lasts a minute. Within it each key (a network source, or a certificate) has a few events on record
-singly, and all keys together have a few hundred. What comes beyond is counted by key. Keys are bounded too:
-what comes from further keys is counted under the empty key. So a window gives at most
-`in_total + max_keys + 1` leaves, however many events come; and each event is either single or in exactly one count.
+A window lasts one minute. In a window, a few events of each key (a network source, or a certificate) are recorded
+individually, and a few hundred events of all keys together. Further events are counted per key. The number of keys is
+limited too: events of further keys are counted under the empty key. So a window adds at most
+`in_total + max_keys + 1` leaves to the log. Each event is either recorded individually or in exactly one count.
 
-Pure: time comes in as an argument. Nothing here locks: the owner does.
+Pure: time is an argument. Not safe to share between threads: the owner must lock.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from doorward.core.errors import MalformedInput
 
 WINDOW = timedelta(minutes=1)
 PER_KEY = 20
-"""Singly recorded events of one key in a window: an office that enrols, a person with an ended certificate."""
+"""Individually recorded events of one key in a window; enough for an office that enrols many people from one address."""
 IN_TOTAL = 200
-"""Singly recorded events of all keys in a window."""
+"""Individually recorded events of all keys in a window."""
 MAX_KEYS = 100
 """Keys with a count of their own in a window; about 30 KB of state."""
 
 OTHERS = ""
-"""The key of what came from more keys than are kept apart."""
+"""The key that counts the events of all further keys."""
 UNKNOWN_SOURCE = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLimits:
-    """What one window may record: singly for one key and for all, and how many keys are kept apart."""
+    """The limits of one window: events recorded individually per key and in total, and keys with their own count."""
 
     per_key: int = PER_KEY
     in_total: int = IN_TOTAL
@@ -44,9 +44,9 @@ class EventLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCount:
-    """What was counted of one key: how many, from when to when, of which kinds, and what the first claimed.
+    """The counted events of one key: their number, first and last time, kinds, and the first claimed name.
 
-    `claimed` is what a peer said of itself; nothing has proved it.
+    `claimed` is a name that the peer sent without proof.
     """
 
     key: str
@@ -65,7 +65,7 @@ class _Key:
 
 @dataclass(slots=True)
 class EventLimiter:
-    """Decides for each event: singly, or counted. A value with an owner; `copy` to go back to it.
+    """Decides for each event whether it is recorded individually or counted. `copy` saves a state to go back to.
 
     Args:
         limits: of one window.
@@ -77,14 +77,14 @@ class EventLimiter:
     _keys: dict[str, _Key] = field(default_factory=dict)
 
     def admit(self, kind: str, key: str, at: datetime, *, claimed: str = "", room: bool = True) -> bool:
-        """Return whether this event is to be recorded singly; otherwise it is counted.
+        """Return whether this event is to be recorded individually; otherwise it is counted.
 
         Args:
-            kind: what happened, a word.
-            key: from where: see `source_key`; or the id of a certificate.
+            kind: the kind of event, one word.
+            key: the network source (`source_key`) or the id of a certificate.
             at: aware, UTC.
-            claimed: what the peer said of itself.
-            room: False counts it in any case (a disk that is nearly full).
+            claimed: the name that the peer claimed.
+            room: False counts the event in any case (the disk is nearly full).
         """
         if self._began is None:
             self._began = at
@@ -102,17 +102,17 @@ class EventLimiter:
         return False
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether the window has ended; a clock that was set back ends it too."""
+        """Return whether the window has ended; it also ends if the clock was set back."""
         return self._began is not None and not timedelta(0) <= now - self._began < WINDOW
 
     def close(self) -> tuple[EventCount, ...]:
-        """End the window: return its counts, and begin the next one with the next event."""
+        """End the window and return its counts; the next event begins a new window."""
         counts = tuple(one.count for one in self._keys.values() if one.count is not None)
         self._began, self._singles, self._keys = None, 0, {}
         return counts
 
     def copy(self) -> EventLimiter:
-        """Return an equal one that changes by itself."""
+        """Return an independent copy."""
         keys = {key: replace(one) for key, one in self._keys.items()}
         return EventLimiter(limits=self.limits, _began=self._began, _singles=self._singles, _keys=keys)
 
@@ -148,14 +148,13 @@ def parse_limiter(text: str, limits: EventLimits | None = None) -> EventLimiter:
             _keys=keys,
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise MalformedInput("counts-malformed", "the counts of events cannot be read") from None
+        raise MalformedInput("counts-malformed", "the stored counts of events cannot be parsed") from None
 
 
 def source_key(address: str) -> str:
-    """Return the key of a network address: IPv4 whole, IPv6 by its /64, `unknown` for any other text.
+    """Return the key of a network address: the whole IPv4 address, the /64 of an IPv6 address, `unknown` otherwise.
 
-    A household or server has at least a /64 of IPv6 (RFC 6177), so single addresses of it would be
-    2**64 sources.
+    A household or a server has at least one /64 of IPv6 (RFC 6177), so one attacker could use 2**64 addresses.
     """
     try:
         parsed = ipaddress.ip_address(address.strip())

@@ -1,9 +1,9 @@
-"""Events: what happened, checked against the closed catalogue before it can exist.
+"""Events: values that are checked against the closed catalogue when they are constructed.
 
-Not here: how an event is written and committed to (`leaf`), and where it is kept (`log`).
+Not here: the encoding of events and the commitments (`leaf`), storing them (`log`).
 
-An `Event` that exists is valid: known type, all required fields, no unknown field, every value of
-its kind and within the stated limits (`values`).
+Every `Event` is valid: its type is known, it has all required fields and no unknown field, and every value is of
+its kind and within the limits (`values`).
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ __all__ = [
 MAX_FIELDS = 32
 """Fields of one event, public and personal together; the widest row of the catalogue has 22."""
 MAX_PUBLIC_CHARACTERS = 8192
-"""Characters of all public values together: with four bytes a character a leaf stays under 64 KiB."""
+"""Characters of all public values together; at four bytes per character a leaf stays below 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened; constructing one checks it against the catalogue.
+    """One event; the constructor checks it against the catalogue.
 
     Args:
-        id: `evt_` and an opaque part, unique for ever.
+        id: `evt_` and an opaque part, never used again.
         type: a row of the catalogue.
         at: when it happened, aware, UTC.
         tenant: the tenant's id.
-        actor: who did it: an opaque id, `os:<uid>`, or `system` for what happens by itself.
+        actor: who did it: an opaque id, `os:<uid>`, or `system` for an automatic action.
         data: the public fields; `MOMENT` fields as RFC 3339 text, lists as tuples.
         personal: the personal fields, as text.
 
@@ -76,7 +76,7 @@ class Event:
 
     def __post_init__(self) -> None:
         _check_envelope(self)
-        data, personal = dict(self.data), dict(self.personal)  # copied, so that nobody changes them
+        data, personal = dict(self.data), dict(self.personal)  # copied, so that the caller cannot change them
         spec = CATALOGUE[self.type]
         if len(data) + len(personal) > MAX_FIELDS:
             raise _malformed(self.type, "event", f"has more than {MAX_FIELDS} fields")
@@ -84,17 +84,17 @@ class Event:
             raise _malformed(self.type, name, "is required")
         _check_public(self.type, spec, data)
         _check_personal(self.type, spec, personal)
-        # Sorted, so that leaf and openings come out in one order.
+        # Sorted, so that leaf and openings have the same order.
         object.__setattr__(self, "data", MappingProxyType(dict(sorted(data.items()))))
         object.__setattr__(self, "personal", MappingProxyType(dict(sorted(personal.items()))))
 
     @property
     def retention(self) -> Retention:
-        """How long the personal fields are kept."""
+        """The retention class of the personal fields."""
         return CATALOGUE[self.type].retention
 
     def subject_of(self, name: str) -> str:
-        """Return the id that a personal field is about: the actor, or the principal that is named."""
+        """Return the id that a personal field is about: the actor, or the principal in the event."""
         principal = self.data.get("principal")
         if name in CATALOGUE[self.type].about_actor or not isinstance(principal, str):
             return self.actor
@@ -111,10 +111,10 @@ def build_event(
     data: Mapping[str, str | int | bool | datetime | Sequence[str] | None],
     personal: Mapping[str, str | None] | None = None,
 ) -> Event:
-    """Build an event from the types that use cases have at hand.
+    """Build an event from the types that use cases have.
 
     Args:
-        id: `evt_` and an opaque part, unique for ever.
+        id: `evt_` and an opaque part, never used again.
         type: a row of the catalogue.
         at: when it happened, aware, UTC.
         tenant: the tenant's id.
@@ -135,7 +135,7 @@ def build_event(
         elif isinstance(value, list):
             values[name] = tuple(value)
         elif value is not None:
-            values[name] = value  # type: ignore[assignment]  # Event judges whatever is left
+            values[name] = value  # type: ignore[assignment]  # the constructor of Event checks it
     return Event(
         id=id,
         type=type,
@@ -183,7 +183,7 @@ def _check_public(event: EventType, spec: EventSpec, data: Mapping[str, object])
 
 
 def _check_personal(event: EventType, spec: EventSpec, personal: Mapping[str, object]) -> None:
-    # No limit for all together: eight fields at most, and what a hostile peer claims must fit.
+    # No limit for all together: there are at most eight fields, and what a hostile peer claims must fit.
     for name, value in personal.items():
         if name not in spec.personal:
             raise _malformed(event, name, "is not a personal field of this type")

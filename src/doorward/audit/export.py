@@ -1,17 +1,16 @@
-"""Exports: the log as a file of JSON lines, and checking such a file with nothing but itself.
+"""Exports: the log as a file of JSON lines, and verifying such a file without the database.
 
-Not here: the checks that a log and an export share (`judging`).
+Not here: the checks that a log and an export have in common (`judging`).
 
     line 1  {"checkpoint":"<signed note>","doorward-audit-export":1,"size":N,"verifier_key":"…"}
     line n  {"hash":"<hex>","leaf":{…},"number":0,"open":{"source":["203.0.113.9","<salt hex>"]}}
 
-Every line is canonical JSON, so the leaf's bytes are the text between `"leaf":` and `,"number"`, and
-no two readers see two contents in one line. `open` holds the personal values that the exporter was
-allowed to hand out. The checkpoint is the latest one, or empty where there is no leaf yet; leaves may
-go on after it.
+Every line is canonical JSON, so the bytes of the leaf are the text between `"leaf":` and `,"number"`, and
+all JSON readers see the same content. `open` holds the personal values, if they were exported. The checkpoint is
+the latest one, or empty if there is no leaf yet; there may be leaves after it.
 
-The key in the header is there to be read, never to be trusted: whoever made the file chose it.
-The checker is total: whatever the bytes are, they end up as faults of the report.
+The key in the header is only information and must not be trusted: the writer of the file chose it.
+Verifying accepts any bytes: what is wrong becomes a fault in the report.
 
 Standard: RFC 8785 (lines), RFC 9162 section 2.1, C2SP tlog-checkpoint.
 """
@@ -34,22 +33,22 @@ from doorward.core.errors import IntegrityError, MalformedInput
 FORMAT = "doorward-audit-export"
 VERSION = 1
 MAX_LINE_BYTES = 262_144
-"""A leaf of 64 KiB and eight personal values of 2,048 characters, four bytes each, fit in half of it."""
+"""A leaf of 64 KiB and eight personal values of 2,048 characters, four bytes each, need half of it."""
 BLOCK = 4096
-"""Leaves that are read, and hashes that are held, before the tree takes them."""
+"""Leaves that are read, and hashes that are held in memory, before they are added to the tree."""
 _SALT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def render_export(store: EventStore, verifier_key: str, *, personal: bool = False) -> Iterator[bytes]:
-    """Yield the lines of an export, each with its newline, holding one block in memory at a time.
+    """Yield the lines of an export, each with its newline; one block is in memory at a time.
 
     Args:
-        store: inside one transaction that sees one state.
+        store: in one transaction with a consistent snapshot.
         verifier_key: the log's verifier key, for the header.
-        personal: hand out the personal values that are still there, with their salts.
+        personal: include the personal values that were not erased, with their salts.
 
     Raises:
-        IntegrityError: `leaf-malformed` where a stored leaf holds a line break: it would forge lines.
+        IntegrityError: `leaf-malformed`: a stored leaf contains a line break, which could forge a line.
     """
     size = store.tree_size()
     header = {
@@ -77,7 +76,7 @@ def render_export(store: EventStore, verifier_key: str, *, personal: bool = Fals
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a file; a line that is too long comes in pieces, each of them malformed."""
+    """Yield the lines of a file; a line that is too long is split into pieces, each of which is malformed."""
     while line := stream.readline(MAX_LINE_BYTES + 1):
         yield line
 
@@ -85,19 +84,19 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
 def verify_export(
     lines: Iterable[bytes], *, checkpoint: str | None = None, verifier_key: str | None = None
 ) -> VerificationReport:
-    """Check an export.
+    """Verify an export.
 
     Args:
-        lines: the lines, of any content; of a file, take `read_lines(file)`.
-        checkpoint: a signed note that the caller kept elsewhere.
-        verifier_key: the log's verifier key as the caller kept it; without it no signature is checked
-            and the export only agrees with itself.
+        lines: the lines, with any content; `read_lines` returns those of a file.
+        checkpoint: a signed note that the caller has kept.
+        verifier_key: the log's verifier key that the caller has kept; without it no signature is checked,
+            and the result only says that the export is consistent.
 
     Returns:
         The report, for any bytes.
 
     Raises:
-        MalformedInput: `key-malformed`: the caller's key is not one.
+        MalformedInput: `key-malformed`: the caller's key is not a verifier key.
 
     Standard: as in the module docstring.
     Not checked: that leaves follow the catalogue of events.
@@ -119,13 +118,13 @@ def verify_export(
             hashes.clear()
     judge.extend(hashes)
     if size is not None and size != judge.size:
-        message = f"the export is of {size} leaves and has {judge.size}"
+        message = f"the header announces {size} leaves, the export has {judge.size}"
         judge.add_overall_fault(LogFaultCode.LOG_TRUNCATED, message)
     return judge.report()
 
 
 def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int | None:
-    """Return the number of leaves that the header announces, or None where there is no header."""
+    """Return the number of leaves that the header announces, or None if there is no header."""
     try:
         header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
     except MalformedInput as error:
@@ -158,7 +157,7 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
     leaf, number = render_canonical(fields["leaf"]), fields["number"]
     digest = leaf_hash(leaf)
     if number != expected:
-        message = f"line {place}: leaf {expected} was to come, leaf {number} came"
+        message = f"line {place}: expected leaf {expected}, found leaf {number}"
         judge.add_fault(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
     if digest.hex() != fields["hash"]:
         message = f"line {place}: leaf {number} was altered"
@@ -176,15 +175,15 @@ def _parse_line(line: bytes, form: dict[str, type]) -> dict[str, Any]:
     text = line.removesuffix(b"\n")
     fields = parse_canonical(text, MAX_LINE_BYTES)
     if not isinstance(fields, dict) or fields.keys() != form.keys():
-        raise MalformedInput("export-malformed", "not the fields of an export's line")
-    # type() and not isinstance: a bool is an int in Python and is none in JSON.
+        raise MalformedInput("export-malformed", "the line does not have the fields of an export's line")
+    # type() and not isinstance: a bool is an int in Python, but not in JSON.
     if any(type(fields[name]) is not kind for name, kind in form.items()):
-        raise MalformedInput("export-malformed", "a field of the line is of the wrong type")
+        raise MalformedInput("export-malformed", "a field of the line has the wrong type")
     try:
         if render_canonical(fields) == text:
             return fields
     except (UnicodeEncodeError, RecursionError):
-        pass  # a lone surrogate written as an escape; an array nested just less than the parser bears
+        pass  # an escaped lone surrogate; an array that is nested almost too deeply for the parser
     raise MalformedInput("export-malformed", "the line is not in canonical form")
 
 

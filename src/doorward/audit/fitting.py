@@ -1,19 +1,19 @@
-r"""How values from outside are made to fit the fields of an event, so that no value keeps an event from being written.
+r"""Fitting values from outside into the fields of an event, so that a strange value never prevents an event.
 
-What is only recorded must never decide: a certificate with a serial number of 4,000 digits, a CRL whose number
-has 20 octets (RFC 5280 section 5.2.3) or an address with odd characters is judged as any other. Its event is
-written with a value that fits. Each change is one that a reader can see:
+A value that is only recorded must not influence a decision. A certificate with a serial number of 4,000 digits, a CRL
+with a number of 20 octets (RFC 5280 section 5.2.3) or an address with odd characters is judged as any other. In its
+event, the value is changed until it fits, so that a reader can see the change:
 
-    TOKEN    characters that a token may not have, and the backslash, become `\xNN`, `\uNNNN` or `\UNNNNNNNN`; what is
-             longer than 256 characters keeps its first 180, and ends in `~sha256:` and the digest of the whole
+    TOKEN    characters that a token may not have, and the backslash, become `\xNN`, `\uNNNN` or `\UNNNNNNNN`; if there
+             are more than 256 characters, the first 180 are kept, then `~sha256:` and the digest of the whole value
              an empty one is `""`
-    TEXT     as `values.printable`; so are personal fields
+    TEXT     as `values.printable`; personal fields too
     INTEGER  beyond 2^53 - 1 it is that number, with its sign
-    TOKENS   each item as a TOKEN; what is beyond 256 items, or beyond what one event may hold, is left out, and
+    TOKENS   each item as a TOKEN; items beyond 256, or beyond the size of an event, are left out, and
              the last item says how many: `+12-more`
 
-Not here: what a field may hold (`values`), which fields there are (`catalogue`). Ids, moments and flags are ours, and
-stay as they are: an event with a wrong one is a fault of the program, and is refused.
+Not here: the limits of fields (`values`), the fields of each type (`catalogue`). Ids, moments and flags come from our
+own code and are not changed: an event with a wrong one is a fault of the program, and is refused.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _KEPT = 180
 _FOREIGN = re.compile(r"[^!-\[\]-~]")
 _MOMENT = 27
 _SHORT = 128
-"""Characters that a text keeps if an event is too long as a whole."""
+"""Characters that remain of a text if the whole event is too long."""
 
 
 def fit_data(kind: EventType, data: Mapping[str, V], limit: int) -> dict[str, V]:
-    """Return the public fields of an event with values that fit; what fits already is returned as it is.
+    """Return the public fields of an event with values that fit; a value that fits already is not changed.
 
     Args:
-        kind: the event's type; a field that it does not have stays as it is, and is refused later.
-        data: the values as the use cases have them.
-        limit: characters of all of them together.
+        kind: the event's type; a field that the type does not have is not changed, and is refused later.
+        data: the values from the use case.
+        limit: characters of all values together.
     """
     fields = CATALOGUE[kind].fields
     fitted: dict[str, object] = {name: _fit(fields.get(name), value) for name, value in data.items()}
@@ -72,7 +72,7 @@ def _fit(kind: FieldKind | None, value: object) -> object:
 
 
 def _first(items: Sequence[object], count: int) -> tuple[object, ...]:
-    """Return so many items at most; if there are more, the last one says how many."""
+    """Return at most `count` items; if there are more, the last one says how many are left out."""
     fitted = tuple(_fit_token(one) if isinstance(one, str) else one for one in items[:count])
     return fitted if len(items) <= count else (*fitted[:-1], f"+{len(items) - count + 1}-more")
 
@@ -82,7 +82,7 @@ def _fit_token(value: str) -> str:
         return value
     if not value:
         return _EMPTY
-    # An escape makes at most ten characters of one: what is beyond the digest's share need not be escaped.
+    # Characters beyond the limit are never shown, so they need not be escaped.
     safe = _FOREIGN.sub(_escape, value[: TOKEN_LIMIT + 1])
     if len(safe) <= TOKEN_LIMIT:
         return safe
@@ -103,14 +103,14 @@ def _fit_text(value: str, limit: int) -> str:
 
 
 def _length(kind: FieldKind, value: object) -> int:
-    """Return the characters of a value once it is written; none of one that is refused later."""
+    """Return the length of a value in the event; 0 for a value that is refused later."""
     return _MOMENT if isinstance(value, datetime) else max(value_length(kind, value), 0)
 
 
 def _shorten(
     fields: Mapping[str, FieldKind], fitted: dict[str, object], limit: int, data: Mapping[str, object]
 ) -> dict[str, object]:
-    """Shorten texts, then the longest list again and again, until all values together are within the limit."""
+    """Shorten the texts, then repeatedly the longest list, until all values together are within the limit."""
     lengths = {name: _length(fields[name], fitted[name]) for name in fields if name in fitted}
     for name in [name for name in lengths if fields[name] is FieldKind.TEXT]:
         value = fitted[name]

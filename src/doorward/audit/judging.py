@@ -1,7 +1,7 @@
-"""The judge of a log: takes its leaves in order and collects everything that is wrong with them.
+"""The checks that a log and an export have in common: a judge reads the leaves in order and collects the faults.
 
-Not here: where the leaves come from (`verifying` reads the store, `export` reads a file) and the
-faults that only one of the two can see. A judge is used once.
+Not here: reading the leaves (`verifying` from the store, `export` from a file), and the
+faults that only one of the two can have. A judge is used once.
 
 Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
 """
@@ -25,14 +25,14 @@ _EVENT_ID = re.compile(rb'"id":"([a-z0-9_]{1,64})"')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceCheckpoint:
-    """A checkpoint to hold the log against, and where it came from."""
+    """A checkpoint to compare the log with, and its source."""
 
     source: str
     checkpoint: Checkpoint
 
 
 class LogJudge:
-    """Takes leaves in order and collects what is wrong with them: the steps that store and export share."""
+    """Reads leaves in order and collects faults: the steps that verifying a store and an export have in common."""
 
     def __init__(self, key: VerifierKey | None) -> None:
         self.faults: list[LogFault] = []
@@ -51,7 +51,7 @@ class LogJudge:
 
     @property
     def size(self) -> int:
-        """Leaves taken so far."""
+        """Leaves read so far."""
         return self._tree.size
 
     def add_fault(
@@ -65,7 +65,7 @@ class LogJudge:
         field: str = "",
         line: int | None = None,
     ) -> None:
-        """Note a fault; `leaf` gives the id and type where it still can."""
+        """Add a fault; the event's id and type are taken from `leaf`, if they can still be read."""
         if len(self.faults) >= MAX_FAULTS:
             self.faults_omitted += 1
             return
@@ -84,16 +84,16 @@ class LogJudge:
         )
 
     def add_overall_fault(self, code: LogFaultCode, message: str) -> None:
-        """Note a fault of the log as a whole: listed after those with a place, and never crowded out."""
+        """Add a fault of the whole log: listed after the faults with a place, and never omitted."""
         self._overall.append(LogFault(code=code, message=message))
 
     def add_checkpoint(self, source: str, text: str, *, filed_under: int | None = None) -> None:
-        """Add a checkpoint (step 1), before the leaf behind its last; a bad one is a fault.
+        """Add a checkpoint (step 1), before more leaves are read than it covers; a bad one is a fault.
 
         Args:
             source: where it came from, for messages.
             text: the signed note.
-            filed_under: the size that the store keeps it under; it must be the checkpoint's own.
+            filed_under: the size under which the store keeps it; it must be the size in the checkpoint.
         """
         named = source if filed_under is None else f"{source} (under {filed_under} leaves)"
         try:
@@ -120,11 +120,11 @@ class LogJudge:
             self._compare_roots()
 
     def note_missing_checkpoint(self, holder: str) -> None:
-        """Note that the log or export itself (`holder`, for the message) came without a checkpoint."""
+        """Note that the log or export itself (`holder`, for the message) has no checkpoint."""
         self._unsigned = holder
 
     def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
-        """Take the next leaf hashes, stopping at each anchor's size to compare the root (step 5)."""
+        """Add the next leaf hashes; at the size of each checkpoint, compare the root (step 5)."""
         runs: list[NodeRun] = []
         end = self.size + len(hashes)
         stops = sorted(size for size in self._references if self.size < size <= end)
@@ -137,7 +137,7 @@ class LogJudge:
         return runs
 
     def check_personal(self, number: int, leaf: bytes, openings: Iterable[CommitmentOpening]) -> None:
-        """Hold the personal values of one leaf against their commitments (step 6)."""
+        """Compare the personal values of one leaf with their commitments (step 6)."""
         left = count_commitments(leaf)
         for opening in openings:
             if opens_leaf(leaf, opening.field, opening.value, opening.salt):
@@ -145,12 +145,12 @@ class LogJudge:
                 left -= 1
             else:
                 field = printable(opening.field, 64)  # an export may call it anything
-                message = f"leaf {number}: the value of {field} is not what was committed to"
+                message = f"leaf {number}: the value of {field} does not match its commitment"
                 self.add_fault(LogFaultCode.PERSONAL_ALTERED, message, number=number, leaf=leaf, field=field)
         self.redacted += max(left, 0)
 
     def report(self) -> VerificationReport:
-        """Finish: checkpoints beyond the end are truncation; with a key, leaves under none are a fault."""
+        """Return the report. A checkpoint beyond the end means truncation; with a key, a missing checkpoint is a fault."""
         beyond = {
             one.source: size for size, references in sorted(self._references.items()) for one in references
         }
@@ -173,27 +173,27 @@ class LogJudge:
         )
 
     def _check_covered(self) -> None:
-        """A log signs its first leaves as it takes them: leaves and no checkpoint means that it was removed.
+        """A log signs a checkpoint as soon as it has leaves. So leaves without a checkpoint mean that it was removed.
 
-        Without this, whoever rewrites a log would only have to leave the signature out.
+        Without this check, an attacker who rewrites a log could simply leave the signature out.
         """
         empty = self._origin is not None and not self._largest
-        nothing = "every checkpoint is of the empty log" if empty else ""
+        nothing = "every checkpoint is for the empty log" if empty else ""
         why = self._unsigned and f"the {self._unsigned} holds no signed checkpoint"
         open_leaves = self.size - self._anchored_size
         if self._key is not None and open_leaves and (why or nothing):
             self.add_overall_fault(
                 LogFaultCode.CHECKPOINT_MISSING,
-                f"{why or nothing}: nobody vouches for {open_leaves} of {self.size} leaves",
+                f"{why or nothing}: {open_leaves} of {self.size} leaves are not covered by a signature",
             )
 
     def _compare_roots(self) -> None:
-        """Hold what was taken so far against every checkpoint of its size."""
+        """Compare the root of the leaves so far with every checkpoint of this size."""
         for reference in self._references.pop(self.size, ()):
             if reference.checkpoint.root == self._tree.root():
                 self._anchored_size = self.size
             elif reference.source in self._mismatched:
-                self.faults_omitted += 1  # a rewritten record differs from every later one as well
+                self.faults_omitted += 1  # if one root differs, all later ones differ too
             else:
                 self._mismatched.add(reference.source)
                 self.add_overall_fault(
@@ -203,7 +203,7 @@ class LogJudge:
 
 
 def describe_leaf(leaf: bytes, event_id: str = "") -> tuple[str, str]:
-    """Return (event type, event id) as far as a leaf, perhaps an altered one, still tells them."""
+    """Return (event type, event id) of a leaf, which may be altered; empty if they cannot be read."""
     event_type, own_id = _TYPE.search(leaf), _EVENT_ID.search(leaf)
     return (
         event_type[1].decode() if event_type else "",

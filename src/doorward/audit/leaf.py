@@ -1,11 +1,11 @@
-"""Leaves: the bytes that the Merkle tree commits to, with personal data behind commitments.
+"""Leaves: the bytes that are hashed into the Merkle tree; they contain commitments instead of personal data.
 
 Not here: which fields there are (`catalogue`), the tree (`merkle`), storage (`log`).
 
-A leaf is canonical JSON: an RFC 8785 (JCS) document, restricted further so that an ordinary JSON
-writer with sorted keys produces it. Keys are ASCII, so that code point order equals the UTF-16 order
+A leaf is canonical JSON: an RFC 8785 (JCS) document with further restrictions, so that an ordinary JSON
+writer with sorted keys produces it. Keys are ASCII, so code point order equals the UTF-16 order
 of RFC 8785 section 3.2.3; numbers are integers within 2^53; there is no float and no null; strings
-hold no control character; `personal` maps a field to the hex of its commitment.
+contain no control character; `personal` maps a field to the hex of its commitment.
 
     {"actor":"per_…","at":"2026-11-23T12:00:00.000000Z","data":{…},"id":"evt_…",
      "personal":{"source":"9f…"},"tenant":"ten_…","type":"connection:admitted","v":1}
@@ -14,9 +14,9 @@ hold no control character; `personal` maps a field to the hex of its commitment.
                   field, in the order of the fields' names
     commitment  = HMAC-SHA-256(field salt, field || 0x00 || value)
 
-Every field has a salt of its own, derived from the record's, which nobody keeps: so one field can be
-erased (value and salt) while its neighbour stays open, and the salt that stays opens nothing else.
-Without its salt a commitment says nothing, not even to somebody who can guess the value; the leaf
+Every personal field has a salt of its own, derived from the record's salt, which is not stored. So one field can be
+erased (value and salt) while the others stay readable, and a remaining salt opens no other field.
+Without its salt a commitment reveals nothing, not even to somebody who can guess the value. The leaf
 stays valid, and the field counts as *redacted*.
 
 Standard: RFC 8785 (JSON canonicalisation), RFC 2104 (HMAC), FIPS 202 (SHAKE).
@@ -41,9 +41,9 @@ from doorward.core.errors import MalformedInput
 
 VERSION = 1
 MAX_LEAF_BYTES = 65_536
-"""An event within its own limits never comes near; a leaf that is longer was not written by us."""
+"""An event within its limits is much smaller; a longer leaf was not written by us."""
 SALT_BYTES = 32
-"""As long as the digest: RFC 2104 section 3 advises keys no shorter."""
+"""As long as the digest: RFC 2104 section 3 advises against shorter keys."""
 
 _KEYS = frozenset({"actor", "at", "data", "id", "personal", "tenant", "type", "v"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -55,9 +55,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentOpening:
-    """What opens one commitment: kept apart from the leaf, erased without touching it.
+    """The value and the salt that open one commitment. They are stored outside of the leaf, so they can be erased.
 
-    `salt` is this field's own (32 bytes); `subject` is the id that the value is about.
+    `salt` is the salt of this field (32 bytes); `subject` is the id that the value is about.
     """
 
     field: str
@@ -68,7 +68,7 @@ class CommitmentOpening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedEvent:
-    """An event as it is recorded: the leaf, and apart from it what opens its commitments."""
+    """An event as it is recorded: the leaf, and separately the openings of its commitments."""
 
     id: str
     type: EventType
@@ -81,7 +81,7 @@ class SealedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A leaf read back. `type` is text: an old reader must be able to verify a newer log."""
+    """A parsed leaf. `type` is text, because an old version must be able to verify a newer log."""
 
     id: str
     type: str
@@ -93,16 +93,16 @@ class Leaf:
 
 
 def seal_event(event: Event, salt: bytes) -> SealedEvent:
-    """Render an event and set aside what opens its personal fields.
+    """Render an event as a leaf, with the openings of its personal fields.
 
     Args:
         event: a valid event.
-        salt: 32 fresh random bytes, used for this event only and kept nowhere.
+        salt: 32 new random bytes, used for this event only and not stored.
 
     Raises:
         ValueError: the salt is not 32 bytes: a fault of the caller, not of any input.
 
-    Standard: RFC 8785; DESIGN section 2.7.
+    Standard: RFC 8785; RFC 2104; FIPS 202.
     """
     if len(salt) != SALT_BYTES:
         raise ValueError("the salt of an event is 32 bytes")
@@ -142,30 +142,30 @@ def seal_event(event: Event, salt: bytes) -> SealedEvent:
 
 
 def commitment(name: str, value: str, salt: bytes) -> str:
-    """Return the hex HMAC-SHA-256 that commits to one personal value under that field's salt.
+    """Return the commitment to one personal value: the hex HMAC-SHA-256 under the field's salt.
 
-    The zero byte parts name and value: no field name holds one, so no two pairs give one message.
+    The zero byte separates name and value. No field name contains it, so two pairs never give the same message.
     """
     return hmac.digest(salt, f"{name}\x00{value}".encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def check_personal(leaf: Leaf, name: str, value: str, salt: bytes) -> bool:
-    """Tell whether a value and its field salt open the commitment of a leaf; False for unknown fields."""
+    """Return whether a value and its salt open the commitment in a leaf; False for unknown fields."""
     expected = leaf.personal.get(name)
     return expected is not None and hmac.compare_digest(expected, commitment(name, value, salt))
 
 
 def opens_leaf(leaf: bytes, name: str, value: str, salt: bytes) -> bool:
-    """Tell the same as `check_personal` for a leaf's bytes, without parsing them.
+    """Do the same as `check_personal` on the bytes of a leaf, without parsing them.
 
-    In canonical JSON no text can hold an unescaped quote, so the pair found is a pair of the leaf.
+    In canonical JSON no text contains an unescaped quote, so the match is a real pair of the leaf.
     """
     return f'"{name}":"{commitment(name, value, salt)}"'.encode("utf-8", "surrogatepass") in leaf
 
 
 def count_commitments(leaf: bytes) -> int:
-    """Return how many personal fields a leaf has, without parsing it; 0 for what is no leaf."""
-    _, found, rest = leaf.rpartition(b'"personal":{')  # neither names nor digests hold a quote or a brace
+    """Return the number of personal fields of a leaf, without parsing it; 0 for bytes that are not a leaf."""
+    _, found, rest = leaf.rpartition(b'"personal":{')  # names and digests contain no quote and no brace
     return rest.partition(b"}")[0].count(b'":"') if found else 0
 
 
@@ -182,27 +182,29 @@ def parse_canonical(data: bytes, limit: int) -> object:
     """Parse JSON without floats, nulls allowed, at most `limit` bytes.
 
     Returns:
-        dicts, lists, text, ints, bools, None. That `data` is the canonical form is not checked.
+        dicts, lists, text, ints, bools, None.
 
     Raises:
         MalformedInput: `json-malformed`.
+
+    Not checked: that `data` is in canonical form.
     """
     if len(data) > limit:
         raise MalformedInput("json-malformed", f"longer than {limit} bytes")
     try:
         return _decoder.decode(data.decode())
-    except (ValueError, RecursionError) as error:  # RecursionError: [[[[… nests deeper than the stack
+    except (ValueError, RecursionError) as error:  # RecursionError: [[[[… is nested too deeply
         raise MalformedInput("json-malformed", "not JSON as canonical leaves use it") from error
 
 
 def parse_leaf(data: bytes) -> Leaf:
-    """Parse a leaf and hold it to its canonical form.
+    """Parse a leaf and check that it is in canonical form.
 
     Args:
         data: at most 65,536 bytes.
 
     Returns:
-        The leaf; `parse_leaf(x)` succeeds only where rendering its parts gives `x` again.
+        The leaf; rendering its parts gives exactly `data` again.
 
     Raises:
         MalformedInput: `leaf-malformed`.
@@ -211,19 +213,19 @@ def parse_leaf(data: bytes) -> Leaf:
     """
     try:
         fields = parse_canonical(data, MAX_LEAF_BYTES)
-        if render_canonical(fields) == data:  # refuses doubled keys, spaces, other escapes, other orders
+        if render_canonical(fields) == data:  # refuses duplicate keys, spaces, other escapes, other orders
             return _leaf_from(fields)
     except (ValueError, RecursionError):
-        pass  # a lone surrogate written as an escape; an array nested just less than the parser bears
+        pass  # an escaped lone surrogate; an array that is nested almost too deeply for the parser
     except MalformedInput as error:
         raise MalformedInput("leaf-malformed", f"the leaf is {error.detail}") from error
     raise MalformedInput("leaf-malformed", "the leaf is not in canonical form")
 
 
 def _leaf_from(fields: object) -> Leaf:
-    # repr and not ==: true equals 1 in Python and is another leaf in JSON.
+    # repr and not ==: in Python true equals 1, but in JSON it is another leaf.
     if not isinstance(fields, dict) or fields.keys() != _KEYS or repr(fields["v"]) != repr(VERSION):
-        raise MalformedInput("leaf-malformed", "not a leaf of version 1")
+        raise MalformedInput("leaf-malformed", f"this is not a leaf of version {VERSION}")
     texts = [
         _text(fields["id"], _WHO),
         _text(fields["type"], _TYPE),
@@ -232,7 +234,7 @@ def _leaf_from(fields: object) -> Leaf:
     ]
     data, personal = fields["data"], fields["personal"]
     if not isinstance(data, dict) or not isinstance(personal, dict):
-        raise MalformedInput("leaf-malformed", "without data or commitments")
+        raise MalformedInput("leaf-malformed", "the leaf has no data or no commitments")
     return Leaf(
         id=texts[0],
         type=texts[1],
@@ -249,7 +251,7 @@ def _leaf_from(fields: object) -> Leaf:
 def _text(value: object, pattern: re.Pattern[str]) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise MalformedInput("leaf-malformed", "with a field that is not of its form")
+    raise MalformedInput("leaf-malformed", "a field of the leaf is malformed")
 
 
 def _value(value: object) -> Value:
@@ -259,7 +261,7 @@ def _value(value: object) -> Value:
         return value
     if isinstance(value, int) and abs(value) <= MAX_INTEGER:
         return value
-    raise MalformedInput("leaf-malformed", "with a value that is not of its form")
+    raise MalformedInput("leaf-malformed", "a value of the leaf is malformed or too large")
 
 
 def _moment(value: object) -> datetime:
@@ -270,7 +272,7 @@ def _moment(value: object) -> datetime:
                 return moment
     except (ValueError, MalformedInput):
         pass  # not a time, or not UTC
-    raise MalformedInput("leaf-malformed", "with a time that is not of its form")
+    raise MalformedInput("leaf-malformed", "the time of the leaf is malformed or not UTC")
 
 
 def _refuse(text: str) -> NoReturn:
@@ -278,8 +280,8 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    # 20 digits hold 2^53 with room; int() of a long text would be quadratic.
-    return int(text) if len(text) <= 20 else _refuse(text)  # noqa: PLR2004  # said above
+    # 2^53 has 16 digits; int() of a very long text would take quadratic time.
+    return int(text) if len(text) <= 20 else _refuse(text)  # noqa: PLR2004  # see above
 
 
 _decoder = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)

@@ -1,17 +1,17 @@
-"""The log: from the outbox into the Merkle tree, and its signed checkpoints. Declares the stores.
+"""The log: moves events from the outbox into the Merkle tree, and signs checkpoints. Declares the store Protocols.
 
-Not here: the tree itself (`merkle`), the signature format (`note`), checking the log (`verifying`)
-and carrying it elsewhere (`export`).
+Not here: the tree itself (`merkle`), the signature format (`note`), verifying the log (`verifying`),
+exporting it (`export`).
 
-The life of an event, and who does what in which transaction:
-    1. a use case changes state and calls `SealedEventOutbox.record(seal_event(event, salt))` in the same
-       transaction: the event is durable if and only if the change is;
-    2. the one sequencer calls `sequence(store, limit)` in a transaction of its own: the oldest
-       events of the outbox become leaves with numbers;
-    3. now and then, again alone, `sign_checkpoint(store, …)`: the tree's head, signed;
-    4. erasure deletes openings (value and salt) and touches nothing else.
-Sequencing and signing are serialised by a lock of the storage (an advisory lock, BEGIN IMMEDIATE):
-two sequencers would number two leaves alike. `append` refuses that too, by its unique keys.
+The life of an event, and the transactions:
+    1. A use case changes state and calls `SealedEventOutbox.record(seal_event(event, salt))` in the same
+       transaction: the event is durable if and only if the change is.
+    2. The sequencer calls `sequence(store, limit)` in a transaction of its own: the oldest
+       events of the outbox become numbered leaves.
+    3. From time to time, in a transaction of its own, `sign_checkpoint(store, …)` signs the head of the tree.
+    4. Erasure deletes openings (value and salt) and changes nothing else.
+A lock of the storage (an advisory lock, BEGIN IMMEDIATE) serialises sequencing and signing: otherwise two sequencers
+could give two leaves the same number. The unique keys make `append` refuse that too.
 
 Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
 """
@@ -40,7 +40,7 @@ from doorward.core.errors import DoorwardError, IntegrityError
 
 
 class StoredLeaf(NamedTuple):
-    """One leaf at rest: a tuple, because storage moves these by the thousand.
+    """One stored leaf. It is a tuple for speed, because the storage handles thousands of them.
 
     `number` counts from 0; `hash` is the RFC 9162 leaf hash of `leaf`, 32 bytes.
     """
@@ -52,9 +52,9 @@ class StoredLeaf(NamedTuple):
 
 
 class StoredNode(NamedTuple):
-    """The hash of one complete subtree: the leaves from `number * 2**level`, `2**level` of them.
+    """The hash of one complete subtree: `2**level` leaves, beginning with leaf `number * 2**level`.
 
-    Level 0 is the leaves' own hashes, kept with the leaves; stored nodes have level 1 and more.
+    The hashes of level 0 are stored with the leaves; stored nodes have level 1 and more.
     """
 
     level: int
@@ -64,7 +64,7 @@ class StoredNode(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingEvent:
-    """An event that is recorded and not yet a leaf. `outbox_id` orders the outbox."""
+    """An event that is in the outbox and not in the tree yet. `outbox_id` orders the outbox."""
 
     outbox_id: int
     event_id: str
@@ -72,25 +72,25 @@ class PendingEvent:
 
 
 class SealedEventOutbox(Protocol):
-    """Where use cases put events, inside the transaction of the change that they tell of."""
+    """Stores sealed events, in the transaction of the change that they record."""
 
     def record(self, sealed: SealedEvent) -> None:
-        """Keep the leaf in the outbox and the openings at their final place, in this transaction.
+        """Store the leaf in the outbox and the openings at their final place, in this transaction.
 
         An opening is a row (event id, field, value, salt, subject, retention class, time of the
-        event): `subject` and (retention, time) are what erasure looks for.
+        event): erasure selects rows by `subject`, or by retention class and time.
 
         Raises:
-            IntegrityError: `event-duplicate` where an event with this id was recorded before,
-                whether it is still in the outbox or a leaf already.
+            IntegrityError: `event-duplicate`: an event with this id was recorded before; it may be in the outbox or in
+                the tree.
         """
         ...
 
 
 class EventStore(SealedEventOutbox, Protocol):
-    """The log at rest. Every method works inside one transaction that the caller opened.
+    """The stored log. Every method works in the transaction of the caller and does not commit.
 
-    Reads see the writes of the same transaction. Nothing here commits.
+    Reads see the writes of the same transaction.
     """
 
     # -- the sequencer -------------------------------------------------------------------------
@@ -98,8 +98,8 @@ class EventStore(SealedEventOutbox, Protocol):
     def pending(self, limit: int) -> list[PendingEvent]:
         """Return at most `limit` events of the outbox, oldest (`outbox_id`) first.
 
-        The outbox is emptied by id and never by a high-water mark: on PostgreSQL a lower id may
-        become visible after a higher one, and a mark would lose it.
+        Rows are removed from the outbox by their ids, never up to a highest id: on PostgreSQL a lower id may
+        become visible after a higher one, and would be lost.
         """
         ...
 
@@ -108,12 +108,12 @@ class EventStore(SealedEventOutbox, Protocol):
         ...
 
     def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the hashes at (level, number) places, in the order asked; at most some hundred.
+        """Return the hashes at (level, number) places, in the given order; at most a few hundred.
 
-        Level 0 answers the stored hash of that leaf.
+        At level 0 it is the stored hash of the leaf.
 
         Raises:
-            IntegrityError: `node-missing` where one is not there.
+            IntegrityError: `node-missing`.
         """
         ...
 
@@ -121,13 +121,13 @@ class EventStore(SealedEventOutbox, Protocol):
         """Add leaves and the nodes that they completed.
 
         Raises:
-            IntegrityError: `leaf-out-of-order` where the numbers do not go on from `tree_size()`
-                one by one; `event-duplicate` where an event id is a leaf already.
+            IntegrityError: `leaf-out-of-order`: the numbers do not continue from `tree_size()` without holes;
+                `event-duplicate`: an event with this id is in the tree already.
         """
         ...
 
     def forget_pending(self, outbox_ids: Sequence[int]) -> None:
-        """Remove these from the outbox; the openings stay."""
+        """Remove these rows from the outbox; the openings stay."""
         ...
 
     def latest_checkpoint(self) -> str | None:
@@ -135,39 +135,39 @@ class EventStore(SealedEventOutbox, Protocol):
         ...
 
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
-        """Yield (size that it is kept under, text) of those with above < size <= to, by size; None is no bound."""
+        """Yield (stored size, text) of checkpoints with above < size <= to, sorted by size; None means no bound."""
         ...
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
-        """Keep a signed checkpoint; all are kept, one per size.
+        """Store a signed checkpoint; all checkpoints are kept, one per size.
 
         Raises:
-            IntegrityError: `checkpoint-duplicate` where there is one of this size: it may contradict.
+            IntegrityError: `checkpoint-duplicate`: there is one of this size already, which may contradict this one.
         """
         ...
 
     # -- the verifier and the exporter ---------------------------------------------------------
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
-        """Yield the leaves with start <= number < end that there are, by number, without loading all."""
+        """Yield the existing leaves with start <= number < end, by number, without loading all of them."""
         ...
 
     def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
-        """Yield the stored nodes of one level (1 and more) with start <= number < end that there are."""
+        """Yield the existing nodes of one level (1 or more) with start <= number < end."""
         ...
 
     def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
-        """Yield (leaf number, opening) of leaves in the range, by number, then by field name."""
+        """Yield (leaf number, opening) of the leaves in the range, sorted by number and field name."""
         ...
 
     # -- erasure -------------------------------------------------------------------------------
 
     def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete every opening about this id, in outbox and log alike; return how many."""
+        """Delete every opening about this id, of events in the outbox and in the tree; return how many."""
         ...
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
-        """Delete the openings of a retention class whose events are older; return how many."""
+        """Delete the openings of events of a retention class that are older; return how many."""
         ...
 
 
@@ -175,14 +175,14 @@ def sequence(store: EventStore, limit: int) -> int:
     """Move the oldest events of the outbox into the tree.
 
     Args:
-        store: inside one transaction, which the caller commits, under the sequencer's lock.
-        limit: events at most; what is left comes next time.
+        store: in one transaction under the sequencer's lock; the caller commits it.
+        limit: at most this many events; the rest is moved by the next call.
 
     Returns:
-        How many were moved.
+        How many events were moved.
 
     Raises:
-        IntegrityError: what the store found broken; nothing may be committed then.
+        IntegrityError: the store found a fault; the caller must not commit.
 
     Standard: RFC 9162 section 2.1.
     """
@@ -214,21 +214,21 @@ def sign_checkpoint(
     origin: str,
     now: datetime,
 ) -> str | None:
-    """Sign the head of the tree where it has grown since the last checkpoint.
+    """Sign the head of the tree if the tree has grown since the last checkpoint.
 
-    1. The last checkpoint must verify under this key: a log keeps its key, a new key is a new log.
-    2. The tree must begin with what that checkpoint covers: a log that signs two heads which
-       contradict each other destroys every proof that it ever gave.
-    3. The head is signed and stored.
+    1. Verify the last checkpoint with this key: a log never changes its key, and a new key means a new log.
+    2. Check that the tree begins with the leaves of that checkpoint. If a log signs two heads that
+       contradict each other, none of its earlier proofs is worth anything.
+    3. Sign and store the head.
 
     Args:
-        store: inside one transaction, under the sequencer's lock.
+        store: in one transaction under the sequencer's lock.
         signer: the log's private key.
-        origin: the log's name, which is the name of its key, such as `corp.example/audit`.
-        now: aware, UTC; kept beside the checkpoint, not in it.
+        origin: the log's name, which is also the name of its key, such as `corp.example/audit`.
+        now: aware, UTC; stored with the checkpoint, not in it.
 
     Returns:
-        The signed note, or None where nothing is new.
+        The signed note, or None if the tree has not grown.
 
     Raises:
         IntegrityError: `checkpoint-foreign`, `log-truncated`, `log-rewritten`: stop and investigate.
@@ -244,7 +244,7 @@ def sign_checkpoint(
             raise IntegrityError("log-truncated", f"the log had {last.size} leaves and has {size}")
         if root_hash(last.size, store.nodes) != last.root:  # 2
             raise IntegrityError(
-                "log-rewritten", f"the first {last.size} leaves are not those that were signed"
+                "log-rewritten", f"the first {last.size} leaves differ from those that were signed"
             )
         if last.size == size:
             return None

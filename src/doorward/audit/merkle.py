@@ -1,16 +1,16 @@
-"""The Merkle tree: hashes, growing, inclusion and consistency proofs, and their verifiers.
+"""The Merkle tree: hashes, appending, inclusion and consistency proofs, and their verification.
 
-Not here: where hashes are stored (`log.EventStore`) and who signs the root (`note`).
+Not here: storing hashes (`log.EventStore`), signing the root (`note`).
 
-A subtree is *complete* when it has `2**level` leaves; it is named by its place (level, number), its
-leaves begin at `number * 2**level`, and its hash never changes again. Complete subtrees are all that
-is stored: any root and any proof is a fold over at most 64 of them for each of its hashes.
+A subtree is *complete* if it has `2**level` leaves. Its place is (level, number), its
+leaves begin at `number * 2**level`, and its hash never changes again. Only complete subtrees are
+stored. Every root, and every hash of a proof, is computed from at most 64 of them.
 
     size 7:   level 2    (2,0)                    The *peaks* of a tree are the complete subtrees that
               level 1    (1,0) (1,1) (1,2)        cover it, largest first; one for each bit of the size:
               level 0    0  1  2  3  4  5  6      here (2,0), (1,2), (0,6).
 
-Verifiers are total: any input gives True or False.
+The verification functions are total: any input gives True or False.
 
 Standard: RFC 9162 section 2.1 (the same tree as RFC 6962), SHA-256.
 """
@@ -34,7 +34,7 @@ Place = tuple[int, int]
 
 
 class NodeSource(Protocol):
-    """Where the hashes of complete subtrees come from; one call for each proof."""
+    """Returns the hashes of complete subtrees; it is called once for each proof."""
 
     def __call__(self, places: Sequence[Place], /) -> Sequence[bytes]:
         """Return the 32-byte hashes at these places, in this order."""
@@ -42,7 +42,7 @@ class NodeSource(Protocol):
 
 
 class NodeRun(NamedTuple):
-    """Complete subtrees side by side on one level: the first has number `start`."""
+    """Adjacent complete subtrees of one level; the first has the number `start`."""
 
     level: int
     start: int
@@ -50,7 +50,7 @@ class NodeRun(NamedTuple):
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Return the hash of a leaf; the zero byte keeps leaves and nodes apart (second preimages)."""
+    """Return the hash of a leaf; the zero byte distinguishes leaves from nodes (against second preimages)."""
     return sha256(b"\x00" + data).digest()
 
 
@@ -70,20 +70,20 @@ def root_hash(size: int, source: NodeSource) -> bytes:
 
 
 class Accumulator:
-    """A tree that grows at its right edge and remembers its peaks only.
+    """A tree to which leaves are appended; it holds only the hashes of its peaks.
 
-    Appending n leaves makes at most n + 64 node hashes. Not safe for use by two threads.
+    Appending n leaves computes at most n + 64 node hashes. Not safe to share between threads.
     """
 
     def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
-        """Take up a tree of `size` leaves; `peaks` are the hashes at `peak_places(size)`, in order."""
+        """Continue a tree of `size` leaves; `peaks` are the hashes at `peak_places(size)`, in order."""
         self.size = size
         self._peaks = {
             level: peak for (level, _), peak in zip(peak_places(size), peaks, strict=True)
-        }  # by level; a level has a peak exactly where the size has a bit
+        }  # by level; a level has a peak if the size has this bit
 
     def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
-        """Append leaf hashes; return the inner nodes (level 1 and more) that this completed."""
+        """Append leaf hashes; return the inner nodes (level 1 and more) that are now complete."""
         runs: list[NodeRun] = []
         level, start, row = 0, self.size, list(hashes)
         self.size += len(row)
@@ -91,10 +91,10 @@ class Accumulator:
             if level:
                 runs.append(NodeRun(level, start, row))
             if start & 1:
-                row = [self._peaks.pop(level), *row]  # the peak waits for its right sibling
+                row = [self._peaks.pop(level), *row]  # the peak gets its right sibling
             if len(row) & 1:
                 self._peaks[level] = row[-1]
-            pairs = zip(row[::2], row[1::2], strict=False)  # an odd last one has just become a peak
+            pairs = zip(row[::2], row[1::2], strict=False)  # an odd last one is already a peak
             row = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
             level, start = level + 1, start >> 1
         return runs
@@ -120,7 +120,7 @@ def inclusion_proof(number: int, size: int, source: NodeSource) -> list[bytes]:
     Standard: RFC 9162 section 2.1.3.1.
     """
     if not 0 <= number < size:
-        raise RequestRefused("proof-out-of-range", f"there is no leaf {number} in a tree of {size}")
+        raise RequestRefused("proof-out-of-range", f"there is no leaf {number} in a tree of {size} leaves")
     spans: list[Place] = []
     start, end = 0, size
     while end - start > 1:
@@ -138,7 +138,7 @@ def consistency_proof(old_size: int, size: int, source: NodeSource) -> list[byte
     """Return the proof that the first `size` leaves begin with the first `old_size` leaves.
 
     Returns:
-        At most 64 hashes; none where the sizes are equal or the older tree is empty.
+        At most 64 hashes; none if the sizes are equal or the older tree is empty.
 
     Raises:
         RequestRefused: `proof-out-of-range`.
@@ -146,7 +146,9 @@ def consistency_proof(old_size: int, size: int, source: NodeSource) -> list[byte
     Standard: RFC 9162 section 2.1.4.1.
     """
     if not 0 <= old_size <= size:
-        raise RequestRefused("proof-out-of-range", f"no tree of {size} leaves grew from one of {old_size}")
+        raise RequestRefused(
+            "proof-out-of-range", f"a tree of {size} leaves cannot have grown from one of {old_size}"
+        )
     spans: list[Place] = []
     start, end = 0, size
     while old_size not in (0, end):
@@ -157,13 +159,13 @@ def consistency_proof(old_size: int, size: int, source: NodeSource) -> list[byte
         else:
             spans.append((start, middle))
             start = middle
-    if start:  # the verifier knows the old root itself, so it is sent only where it is not the old tree
+    if start:  # the verifier knows the old root; another hash must be sent
         spans.append((start, end))
     return _resolve(spans[::-1], source)
 
 
 def verify_inclusion(leaf: bytes, number: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Tell whether a leaf hash is at `number` in the tree of `size` leaves with this root.
+    """Return whether a leaf hash is at `number` in the tree of `size` leaves with this root.
 
     Standard: RFC 9162 section 2.1.3.2; the comments give its steps.
     Not checked: that the root is of a tree of that size; take both from one signed checkpoint.
@@ -187,10 +189,10 @@ def verify_inclusion(leaf: bytes, number: int, size: int, proof: Sequence[bytes]
 def verify_consistency(
     old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
 ) -> bool:
-    """Tell whether the tree of `size` leaves with `root` only added to that of `old_size` with `old_root`.
+    """Return whether the tree of `size` leaves with `root` begins with the tree of `old_size` with `old_root`.
 
-    An empty older tree is consistent with every tree, where its root is the empty root and the proof
-    is empty; the RFC leaves that case out.
+    An empty older tree is consistent with every tree, if its root is the empty root and the proof
+    is empty; the RFC does not define this case.
 
     Standard: RFC 9162 section 2.1.4.2; the comments give its steps.
     Not checked: that the roots are of trees of these sizes; take them from signed checkpoints.
@@ -226,14 +228,14 @@ def _all_hashes(values: Sequence[object]) -> bool:
 
 
 def _split(size: int) -> int:
-    """Return the largest power of two below `size` (at least 2): where RFC 9162 parts a tree."""
+    """Return the largest power of two below `size` (at least 2): RFC 9162 divides a tree there."""
     return 1 << (size - 1).bit_length() - 1
 
 
 def _cover(start: int, end: int) -> list[Place]:
-    """Return the complete subtrees that make up the leaves [start, end), left to right.
+    """Return the complete subtrees that cover the leaves [start, end), left to right.
 
-    `start` is a multiple of the largest power of two that fits, as it is for every subtree of a tree.
+    `start` must be a multiple of the largest power of two that fits, as for every subtree of a tree.
     """
     places: list[Place] = []
     while start < end:
@@ -244,7 +246,7 @@ def _cover(start: int, end: int) -> list[Place]:
 
 
 def _fold(hashes: Sequence[bytes]) -> bytes:
-    """Return the hash over neighbouring subtrees, largest first: right to left."""
+    """Return the hash over adjacent subtrees, largest first; they are combined from right to left."""
     *rest, result = hashes
     for left in reversed(rest):
         result = node_hash(left, result)

@@ -1,6 +1,6 @@
-"""Signed notes and checkpoints: the head of the tree, in a text that anybody can verify.
+"""Signed notes and checkpoints: the head of the tree as a signed text that anybody can verify.
 
-Not here: the tree (`merkle`), when to sign (`log`). No private key is read or written here.
+Not here: the tree (`merkle`), when to sign (`log`), storing the private key.
 
     corp.example/audit                          origin: the log's name, and the name of its key
     1204                                        size: leaves
@@ -10,7 +10,7 @@ Not here: the tree (`merkle`), when to sign (`log`). No private key is read or w
 
 A verifier key is `<name>+<key id in hex>+<base64 of 0x01 || public key>`; the key id is the first
 four bytes of SHA-256(name || 0x0A || 0x01 || public key). Only Ed25519 (type 0x01) is accepted;
-signatures of other keys are ignored, as the standard demands, so a witness may add its own.
+signatures of other keys are ignored, as the standard requires, so a witness may add its own.
 
 Standard: C2SP signed-note v1.0.0, C2SP tlog-checkpoint v1.0.0, RFC 8032.
 """
@@ -28,12 +28,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from doorward.audit.merkle import HASH_BYTES, MAX_SIZE
+from doorward.audit.values import printable
 from doorward.core.errors import IntegrityError, MalformedInput
 
 MAX_NOTE_BYTES = 1_000_000
 """The limit of golang.org/x/mod/sumdb/note."""
 MAX_SIGNATURES = 100
-"""The same precedent; the standard demands at least 16."""
+"""The same precedent; the standard requires at least 16."""
 _ED25519 = b"\x01"
 _KEY_ID_BYTES = 4
 _PUBLIC_KEY_BYTES = 32
@@ -52,18 +53,20 @@ class VerifierKey:
 
     def __post_init__(self) -> None:
         if not _is_key_name(self.name) or len(self.public_key) != _PUBLIC_KEY_BYTES:
-            raise MalformedInput("key-malformed", "a key has 32 bytes, and a name without spaces and +")
+            raise MalformedInput(
+                "key-malformed", "a verifier key has 32 bytes, and a name without spaces and without +"
+            )
 
     @property
     def key_id(self) -> bytes:
-        """The four bytes that name this key in a signature line."""
+        """The four bytes that identify this key in a signature line."""
         encoded = self.name.encode() + b"\n" + _ED25519 + self.public_key
         return sha256(encoded).digest()[:_KEY_ID_BYTES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteSignature:
-    """One signature line; whose it is, is only claimed until it is verified."""
+    """One signature line; the name is only a claim until the signature is verified."""
 
     name: str
     key_id: bytes
@@ -72,7 +75,7 @@ class NoteSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A note as parsed. Nothing here is verified: take the text from `verify_note`."""
+    """A parsed note. Nothing here is verified: `verify_note` returns the verified text."""
 
     unverified_text: str
     signatures: tuple[NoteSignature, ...]
@@ -82,7 +85,7 @@ class Note:
 class Checkpoint:
     """The head of a log: its name, its number of leaves, its root (32 bytes).
 
-    `extensions` are lines that no monitor checks; the standard advises against them and we write none.
+    `extensions` are further lines, which monitors do not check; the standard advises against them and we write none.
     """
 
     origin: str
@@ -97,7 +100,7 @@ def verifier_key(name: str, key: Ed25519PublicKey) -> VerifierKey:
 
 
 def render_verifier_key(key: VerifierKey) -> str:
-    """Return the one-line form that an auditor keeps."""
+    """Return the key as one line of text, for an auditor to keep."""
     return f"{key.name}+{key.key_id.hex()}+{_to_base64(_ED25519 + key.public_key)}"
 
 
@@ -105,16 +108,16 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """Parse `<name>+<key id>+<base64>`.
 
     Raises:
-        MalformedInput: `key-malformed`: not of that form, another algorithm, or an id of another key.
+        MalformedInput: `key-malformed`: another form, another algorithm, or the id of another key.
     """
     name, _, rest = text.partition("+")
-    key_id, _, encoded = rest.partition("+")  # the base64 part may hold a + of its own
+    key_id, _, encoded = rest.partition("+")  # the base64 part may contain a + too
     data = _from_base64(encoded)
     if data is None or not data.startswith(_ED25519):
-        raise MalformedInput("key-malformed", "not an Ed25519 verifier key")
+        raise MalformedInput("key-malformed", "this is not an Ed25519 verifier key")
     key = VerifierKey(name=name, public_key=data.removeprefix(_ED25519))
     if key.key_id.hex() != key_id:
-        raise MalformedInput("key-malformed", "the id of the verifier key is not that of its name and key")
+        raise MalformedInput("key-malformed", "the id of the verifier key does not match its name and key")
     return key
 
 
@@ -122,7 +125,7 @@ def sign_note(text: str, signer: Ed25519PrivateKey, name: str) -> str:
     """Sign a text and return the note.
 
     Args:
-        text: ends in a newline, holds no other control character.
+        text: ends in a newline and contains no other control character.
         signer: the private key.
         name: the name of the key.
 
@@ -132,7 +135,7 @@ def sign_note(text: str, signer: Ed25519PrivateKey, name: str) -> str:
     Standard: C2SP signed-note, "Format".
     """
     if not text.endswith("\n") or _CONTROL.search(text):
-        raise MalformedInput("note-malformed", "the text of a note is lines without control characters")
+        raise MalformedInput("note-malformed", "the text has a control character or no newline at its end")
     key = verifier_key(name, signer.public_key())
     return f"{text}\n{_DASH}{name} {_to_base64(key.key_id + signer.sign(_to_utf8(text)))}\n"
 
@@ -150,22 +153,22 @@ def parse_note(data: bytes | str) -> Note:
         text = raw[: MAX_NOTE_BYTES + 1].decode()
     except UnicodeDecodeError as error:
         raise MalformedInput("note-malformed", "the note is not UTF-8") from error
-    # The text may hold empty lines of its own: the last one parts it from the signatures.
+    # The text may contain empty lines; the last empty line separates it from the signatures.
     body, separator, lines = text.rpartition("\n\n")
     if len(raw) > MAX_NOTE_BYTES or not separator or not lines.endswith("\n") or _CONTROL.search(text):
-        raise MalformedInput("note-malformed", "not a text, an empty line and signature lines")
+        raise MalformedInput("note-malformed", "the note is not a text, an empty line and signature lines")
     signatures = lines[:-1].split("\n")
     if len(signatures) > MAX_SIGNATURES:
-        raise MalformedInput("note-malformed", f"more than {MAX_SIGNATURES} signatures")
+        raise MalformedInput("note-malformed", f"the note has more than {MAX_SIGNATURES} signatures")
     return Note(unverified_text=body + "\n", signatures=tuple(map(_parse_signature, signatures)))
 
 
 def verify_note(data: bytes | str, keys: Sequence[VerifierKey]) -> str:
-    """Return the text of a note that at least one of the keys signed and none signed wrongly.
+    """Return the text of a note with a valid signature of at least one of the keys, and no invalid one of them.
 
     Raises:
         MalformedInput: `note-malformed`.
-        IntegrityError: `signature-invalid`, or `signature-missing` where no key of these signed.
+        IntegrityError: `signature-invalid`; `signature-missing`: none of the keys signed.
 
     Standard: C2SP signed-note, "Signatures".
     """
@@ -175,7 +178,7 @@ def verify_note(data: bytes | str, keys: Sequence[VerifierKey]) -> str:
     for line in note.signatures:
         for key in keys:
             if (line.name, line.key_id) != (key.name, key.key_id):
-                continue  # an unknown key: must be ignored
+                continue  # signatures of unknown keys must be ignored
             try:
                 Ed25519PublicKey.from_public_bytes(key.public_key).verify(line.signature, message)
             except InvalidSignature as error:
@@ -189,7 +192,7 @@ def verify_note(data: bytes | str, keys: Sequence[VerifierKey]) -> str:
 
 
 def render_checkpoint(checkpoint: Checkpoint) -> str:
-    """Return the text to sign; the constructor of `Checkpoint` does not judge, `parse_checkpoint` does."""
+    """Return the text to sign. The values are not checked here; `parse_checkpoint` checks them."""
     lines = [checkpoint.origin, str(checkpoint.size), _to_base64(checkpoint.root), *checkpoint.extensions]
     return "".join(f"{line}\n" for line in lines)
 
@@ -204,18 +207,20 @@ def parse_checkpoint(text: str) -> Checkpoint:
     """
     lines = text.split("\n")
     if lines.pop() or len(lines) < 3 or not all(lines):  # noqa: PLR2004  # origin, size, root
-        raise MalformedInput("checkpoint-malformed", "not at least three lines, none of them empty")
+        raise MalformedInput(
+            "checkpoint-malformed", "the checkpoint has fewer than three lines, or an empty one"
+        )
     origin, size, root, *extensions = lines
     digest = _from_base64(root)
     if not _SIZE.fullmatch(size) or int(size) > MAX_SIZE or digest is None or len(digest) != HASH_BYTES:
-        raise MalformedInput("checkpoint-malformed", "the size or the root of the checkpoint is not one")
+        raise MalformedInput("checkpoint-malformed", "the size or the root of the checkpoint is malformed")
     return Checkpoint(origin=origin, size=int(size), root=digest, extensions=tuple(extensions))
 
 
 def open_checkpoint(data: bytes | str, keys: Sequence[VerifierKey]) -> Checkpoint:
     """Verify a signed checkpoint and parse it; its origin must be the name of one of the keys.
 
-    That is stricter than the standard ("SHOULD match"): a key may not speak for another log.
+    This is stricter than the standard ("SHOULD match"): a key must not sign for another log.
 
     Raises:
         MalformedInput: `note-malformed`, `checkpoint-malformed`.
@@ -223,7 +228,10 @@ def open_checkpoint(data: bytes | str, keys: Sequence[VerifierKey]) -> Checkpoin
     """
     checkpoint = parse_checkpoint(verify_note(data, keys))
     if checkpoint.origin not in {key.name for key in keys}:
-        raise IntegrityError("signature-missing", "the checkpoint is of another log than its key")
+        raise IntegrityError(
+            "signature-missing",
+            f"the checkpoint is of the log {printable(checkpoint.origin, 64)}, which is not the log of the key",
+        )
     return checkpoint
 
 
@@ -231,12 +239,12 @@ def _parse_signature(line: str) -> NoteSignature:
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     data = _from_base64(encoded)
     if not line.startswith(_DASH) or not _is_key_name(name) or data is None or len(data) <= _KEY_ID_BYTES:
-        raise MalformedInput("note-malformed", "a signature line is not of its form")
+        raise MalformedInput("note-malformed", "a signature line is malformed")
     return NoteSignature(name=name, key_id=data[:_KEY_ID_BYTES], signature=data[_KEY_ID_BYTES:])
 
 
 def _is_key_name(name: str) -> bool:
-    # split() parts at every Unicode space, so it also refuses the empty name.
+    # split() divides at every Unicode space; an empty name is refused too.
     return name.split() == [name] and "+" not in name and not _UNFIT.search(name)
 
 
@@ -252,7 +260,7 @@ def _to_base64(data: bytes) -> str:
 
 
 def _from_base64(text: str) -> bytes | None:
-    """Return the bytes of canonical base64, None for anything else: one value, one text."""
+    """Return the bytes of canonical base64; None for anything else, so that one value has exactly one text."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -1,7 +1,7 @@
-"""What checking a log found: every fault with its place, and what the result rests on.
+"""The report of a verified log: every fault with its place, and what the result is based on.
 
-Not here: the checking (`verifying`, `export`). A report has no truth value, so that nobody takes
-"no fault" for "proved": without a checkpoint and a key from elsewhere a log only agrees with itself.
+Not here: verifying (`verifying`, `export`). A report has no truth value, because "no fault" is not a
+proof: without a checkpoint and a key that were kept outside of the log, it only means that the log is consistent.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NoReturn
 from doorward.core.errors import IntegrityError
 
 MAX_FAULTS = 100
-"""Faults with a place that are listed; a log that is altered throughout would list itself."""
+"""At most this many faults with a place are listed, for a log in which every leaf was altered."""
 
 
 class LogFaultCode(Enum):
-    """What can be wrong with a log."""
+    """The kinds of faults of a log."""
 
     LEAF_ALTERED = "leaf-altered"
     LEAF_MISSING = "leaf-missing"
@@ -38,8 +38,8 @@ class LogFaultCode(Enum):
 class LogFault:
     """One fault.
 
-    `number` is the leaf's number from 0, `event_id` and `event_type` what that leaf calls itself,
-    `field` a personal field, `line` a line of an export from 1; None and "" where there is none.
+    `number` is the number of the leaf, from 0; `event_id` and `event_type` are read from the leaf;
+    `field` is a personal field; `line` is a line of an export, from 1. None or "" means that there is none.
     """
 
     code: LogFaultCode
@@ -56,19 +56,19 @@ class LogFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
-    """The result of checking a log or an export.
+    """The result of verifying a log or an export.
 
     Args:
-        origin: the log's name as its checkpoints have it; empty without one.
+        origin: the log's name in its checkpoints; empty if there is no checkpoint.
         size: leaves that were read.
-        root: the root over them, recomputed, 32 bytes.
-        anchored_size: how many leaves, from the first, a checkpoint vouches for whose root agreed;
-            the leaves after it are vouched for by nobody.
-        signature_verified: every checkpoint used was verified with a key that the caller gave.
-        opened: personal values that agreed with their commitments.
-        redacted: commitments whose value is no longer (or not) there.
-        faults: at most 100 with a place in the log, then those of the log as a whole.
-        faults_omitted: further ones with a place, counted only.
+        root: the recomputed root over them, 32 bytes.
+        anchored_size: the number of leaves, from the first, that are covered by a checkpoint with the same root;
+            the leaves after them are not covered.
+        signature_verified: whether every checkpoint was verified with a key that the caller gave.
+        opened: personal values that match their commitments.
+        redacted: commitments without a value, because it was erased or not exported.
+        faults: at most 100 with a place in the log, then the faults of the whole log.
+        faults_omitted: the number of further faults with a place.
     """
 
     origin: str
@@ -86,11 +86,11 @@ class VerificationReport:
 
     @property
     def verified(self) -> bool:
-        """Whether no fault was found and a signature was checked; otherwise a log only agrees with itself."""
+        """Whether a signature was verified and no fault was found."""
         return self.signature_verified and not self.faults
 
     def require(self) -> None:
-        """Return where no fault was found; raise `IntegrityError` (`log-altered`) otherwise."""
+        """Return if no fault was found; raise `IntegrityError` (`log-altered`) otherwise."""
         if self.faults:
             count = len(self.faults) + self.faults_omitted
             more = f" (and {count - 1} more)" if count > 1 else ""

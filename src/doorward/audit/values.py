@@ -1,9 +1,10 @@
-"""What one field of an event may hold: limits, forms, and how hostile text is made fit.
+"""The values of event fields: their limits and forms, and escaping hostile text.
 
 Not here: which fields an event has (`catalogue`).
 
-No control character: a forged line break is the oldest trick against a log. No direction override:
-it shows a reader another text. No lone surrogate: it has no UTF-8 form, so it has no canonical leaf.
+Three kinds of characters are forbidden: control characters, because a line break can forge a log line; direction
+overrides, because they show a reader another text; and lone surrogates, because they have no UTF-8 form and so no
+canonical leaf.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from doorward.audit.catalogue import FieldKind
 from doorward.core.errors import MalformedInput
 
 Value = str | int | bool | tuple[str, ...]
-"""What a public field holds once the event is built."""
+"""The value of a public field in an event."""
 
 MAX_STRING = 2048
-"""Characters of one string; browsers and proxies keep paths below it, and what is longer is cut."""
+"""Characters of one string; longer ones are cut. Browsers and proxies keep paths shorter than this."""
 MAX_ITEMS = 256
-"""Items of one list; grants are capped at 4 KiB on the wire, which is fewer ids than this."""
+"""Items of one list; grants have at most 4 KiB on the wire, which is fewer ids than this."""
 MAX_INTEGER = 2**53 - 1
-"""RFC 8785 section 3.2.2.3: beyond this a number is not the same in every JSON implementation."""
+"""RFC 8785 section 3.2.2.3: JSON implementations read larger numbers differently."""
 
 ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}", re.ASCII)
 ACTOR = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}|os:[0-9]{1,10}|system", re.ASCII)
@@ -35,22 +36,22 @@ INVALID = -1
 
 
 def value_length(kind: FieldKind, value: object) -> int:
-    """Return how many characters a public value takes, or `INVALID` where it is not of that kind."""
+    """Return the length of a public value in characters, or `INVALID` if it is not of this kind."""
     return _LENGTHS[kind](value)
 
 
 def line_length(value: object) -> int:
-    """Return the length of one line of text within the limits, or `INVALID`."""
+    """Return the length of one line of text, or `INVALID` if it is too long or has forbidden characters."""
     if isinstance(value, str) and len(value) <= MAX_STRING and not _UNSAFE.search(value):
         return len(value)
     return INVALID
 
 
 def render_moment(moment: datetime) -> str:
-    """Return an aware UTC datetime as RFC 3339 text with microseconds and `Z`: one moment, one text.
+    """Return an aware UTC datetime as RFC 3339 text with microseconds and `Z`; equal moments give equal texts.
 
     Raises:
-        MalformedInput: `event-malformed` where the datetime is naive or not UTC.
+        MalformedInput: `event-malformed`: the datetime is naive or not UTC.
     """
     if moment.utcoffset() != timedelta(0):
         raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
@@ -58,11 +59,11 @@ def render_moment(moment: datetime) -> str:
 
 
 def printable(text: str, limit: int = MAX_STRING) -> str:
-    r"""Return hostile text in a form that a personal or TEXT field accepts.
+    r"""Return hostile text in a form that a personal field or a TEXT field accepts.
 
     Control characters, direction overrides, lone surrogates and the backslash itself become
-    `\xNN` or `\uNNNN`, so that two different texts never look the same; what is longer than
-    `limit` characters (at least 1) ends in an ellipsis.
+    `\xNN` or `\uNNNN`, so that two different texts never look the same. A text longer than
+    `limit` characters (at least 1) is cut and ends in an ellipsis.
     """
     safe = _ESCAPED.sub(_escape, text[: limit + 1])
     return safe if len(safe) <= limit else safe[: limit - 1] + "\u2026"
@@ -98,7 +99,7 @@ def _moment_length(value: object) -> int:
 
 
 def _integer_length(value: object) -> int:
-    # type() and not isinstance: a bool is an int, and 1 and true are two different leaves.
+    # type() and not isinstance: a bool is an int in Python, but 1 and true are different leaves.
     return 16 if type(value) is int and abs(value) <= MAX_INTEGER else INVALID
 
 

@@ -1,19 +1,19 @@
-"""Checking the log: every leaf is hashed again and held against what was stored and what was signed.
+"""Verifying the stored log: every leaf is hashed again and compared with the stored hashes and the signed roots.
 
 Not here: proofs for single leaves (`merkle`), the file format of an export (`export`).
 
-What is held, in this order:
-    1. the checkpoints: every stored one and the caller's own; signature, origin, form, and the size that
-       it is kept under; with a key there must be one that is signed as soon as there is a leaf;
-    2. every leaf against its own stored hash, so that an altered leaf is named;
-    3. every leaf against the event id that its row is filed under;
-    4. every stored node against the leaves below it, so that a rewritten hash is placed;
-    5. the root at each checkpoint's size, recomputed from the leaves: consistency without a proof;
-    6. every personal value that is still there against its commitment; those gone are counted.
-Whoever owns the database can rewrite all of it but a checkpoint that is kept elsewhere: only the
-caller's checkpoint with the caller's key proves anything against him.
+The checks, in this order:
+    1. The checkpoints, every stored one and the caller's: signature, origin, form, and the size under which
+       it is stored. With a key, there must be a signed checkpoint if there is a leaf.
+    2. Every leaf against its stored hash: this finds an altered leaf.
+    3. Every leaf against the event id of its row.
+    4. Every stored node against the leaves below it: this finds a rewritten hash.
+    5. The root at the size of each checkpoint, recomputed from the leaves.
+    6. Every remaining personal value against its commitment; erased values are counted.
+An attacker who controls the database can rewrite everything in it, but not a checkpoint that is kept elsewhere. So only
+the caller's checkpoint, verified with the caller's key, proves anything against this attacker.
 
-Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint; DESIGN section 2.7.
+Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from doorward.audit.report import LogFaultCode, VerificationReport
 BLOCK = 4096
 """Leaves in memory at a time: some megabytes."""
 _NOTHING = bytes(HASH_BYTES)
-"""Stands in for the hash of a leaf that is not there; no leaf is known to hash to it."""
+"""The hash used for a missing leaf; no leaf with this hash is known."""
 
 
 def verify_log(
@@ -42,20 +42,20 @@ def verify_log(
     personal: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerificationReport:
-    """Check the whole log at rest; the numbered steps are those above.
+    """Verify the whole stored log; the numbered steps are in the module's docstring.
 
     Args:
-        store: inside one transaction that sees one state.
-        checkpoint: a signed note that the caller kept elsewhere; the older, the more it covers.
-        verifier_key: the log's verifier key as the caller kept it; without it no signature is checked.
-        personal: also hold personal values against their commitments.
-        progress: called with (leaves done, leaves in all) after each block.
+        store: in one transaction with a consistent snapshot.
+        checkpoint: a signed note that the caller has kept elsewhere; later changes to its leaves are found.
+        verifier_key: the log's verifier key that the caller has kept; without it no signature is checked.
+        personal: also compare personal values with their commitments.
+        progress: called with (leaves done, all leaves) after each block.
 
     Returns:
-        The report; whatever is wrong with the log is in it and not raised.
+        The report; faults of the log are in it and are not raised.
 
     Raises:
-        MalformedInput: `key-malformed`: the caller's key is not one.
+        MalformedInput: `key-malformed`: the caller's key is not a verifier key.
 
     Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
     Not checked: events that are still in the outbox.
@@ -84,7 +84,7 @@ def verify_log(
 
 
 def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: int | None) -> None:
-    """Step 1 for the checkpoints that are kept under a size of this range."""
+    """Step 1 for the checkpoints that are stored under a size in this range."""
     for filed_under, text in store.stored_checkpoints(above, to):
         judge.add_checkpoint("stored", text, filed_under=filed_under)
 
@@ -93,7 +93,7 @@ def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set
     """Steps 2 and 3: return the recomputed hash."""
     if row is None:
         wrong.add(number)
-        judge.add_fault(LogFaultCode.LEAF_MISSING, f"leaf {number} is not there", number=number)
+        judge.add_fault(LogFaultCode.LEAF_MISSING, f"leaf {number} is missing", number=number)
         return _NOTHING
     digest = leaf_hash(row.leaf)
     if digest != row.hash:  # 2
@@ -108,7 +108,7 @@ def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set
     elif f'"id":"{row.event_id}"'.encode("utf-8", "surrogatepass") not in row.leaf:  # 3
         judge.add_fault(
             LogFaultCode.LEAF_MISLABELLED,
-            f"leaf {number} is filed under the id of another event",
+            f"the row of leaf {number} has the id of another event",
             number=number,
             leaf=row.leaf,
         )
@@ -116,7 +116,7 @@ def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set
 
 
 def _check_nodes(judge: LogJudge, store: EventStore, run: NodeRun, wrong: defaultdict[int, set[int]]) -> None:
-    """Step 4: where a node differs and nothing below it did, the hashes below were rewritten."""
+    """Step 4: if a node differs and nothing below it does, a stored hash was rewritten."""
     end = run.start + len(run.hashes)
     stored = {node.number: node.hash for node in store.node_range(run.level, run.start, end)}
     for number, digest in enumerate(run.hashes, start=run.start):
@@ -125,7 +125,7 @@ def _check_nodes(judge: LogJudge, store: EventStore, run: NodeRun, wrong: defaul
         wrong[run.level].add(number)
         if wrong[run.level - 1].isdisjoint((2 * number, 2 * number + 1)):
             first, last = number << run.level, ((number + 1) << run.level) - 1
-            message = f"the hash over leaves {first} to {last} is missing, or it or they were rewritten"
+            message = f"the hash over leaves {first} to {last} is missing, or it or the leaves were rewritten"
             if run.level == 1:
                 named = (
                     " ".join(describe_leaf(row.leaf, row.event_id)) for row in store.leaves(first, last + 1)

@@ -95,7 +95,7 @@ def test_a_kept_checkpoint_does_not_stand_in_for_the_exported_one(
     lines[0] = change(lines[0], lambda fields: fields.update(checkpoint=""))
     report = verify_export(lines, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
-    assert "nobody vouches for 5 of 9 leaves" in report.faults[0].message
+    assert "5 of 9 leaves are not covered by a signature" in report.faults[0].message
 
 
 def test_personal_values_stay_at_home(store: MemoryEventStore) -> None:

@@ -81,7 +81,7 @@ def test_a_log_whose_checkpoints_are_gone_is_a_fault(store: MemoryEventStore) ->
     fill(rewritten, 11, first=100)
     report = verify_log(rewritten, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
-    assert "nobody vouches for 11 of 11 leaves" in report.faults[0].message
+    assert "11 of 11 leaves are not covered by a signature" in report.faults[0].message
     assert (report.verified, report.anchored_size) == (False, 0)
 
 
