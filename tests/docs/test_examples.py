@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, Reason
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
 from doorward.policy.analysis import lint_document
 from doorward.policy.decision import Request, decide
 from doorward.policy.document import parse_document
 from doorward.policy.subject import Subject
+from tests.support import records
 from tests.support.ports import NOON
 from tests.support.walkthrough import ROOT
 
@@ -65,14 +66,7 @@ def test_its_rules_decide_as_the_readme_says(example: Path, row: tuple[str, ...]
     """Each line of the table is one request, judged by the example's own policy."""
     name, group, source, method, path, shown, word = row
     document = parse_document((example / "policy.yaml").read_text(encoding="utf-8"))
-    who = Principal(
-        id="per_1",
-        tenant="ten_1",
-        kind=PrincipalKind.PERSON,
-        name=name,
-        state=PrincipalState.ACTIVE,
-        groups=(group,) if group else (),
-    )
+    who = records.principal(name, tenant="ten_1", id="per_1", groups=(group,) if group else ())
     subject = Subject(principal=who, source=ip_address(source), time=NOON)
     decision = decide(
         document.apps[0],

@@ -13,22 +13,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.errors import JoseError
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.jose import render_jwks
+from tests.support.records import principal
 from tests.support.walkthrough import ROOT, read_blocks
 from tests.unit.gateway.live import live
 
 PAGE = ROOT / "docs" / "how-to" / "trust-the-headers-in-your-application.md"
 CERTIFICATE = b"certificate"
-ALICE = Principal(
-    id="per_aaaaaaaaaaaaaaaaaaaa",
-    tenant=TENANT,
-    kind=PrincipalKind.PERSON,
-    name="alice",
-    state=PrincipalState.ACTIVE,
-)
+ALICE = principal("alice", id="per_aaaaaaaaaaaaaaaaaaaa")
 
 
 @pytest.fixture(name="caller")

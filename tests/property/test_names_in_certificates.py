@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.verification.parsing import parse_certificate
@@ -21,13 +21,12 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support import records
 from tests.support.certificates.issuing import TRUST_DOMAIN, toy_ca
 from tests.support.ports import NOON
 
 CA = toy_ca("Property Root")
-ALICE = Principal(
-    id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = records.principal("alice", id="per_alice")
 RICH = CA.leaf(
     "alice",
     dns=("a.corp.example",),
@@ -115,7 +114,7 @@ def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift
     """The outcome is good exactly when all reasons are good ones; otherwise nobody is named."""
     principal = None
     if account is not None:
-        principal = Principal(id=ALICE.id, tenant=TENANT, kind=ALICE.kind, name="alice", state=account)
+        principal = records.principal("alice", ALICE.kind, id=ALICE.id, state=account)
     now = NOON.fromtimestamp(NOON.timestamp() + shift, NOON.tzinfo)
     judgement = judge_certificate(
         PresentedCertificate(der=leaf.der), know(leaf, state, principal, issued=issued), now

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import TENANT, PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
@@ -24,6 +24,7 @@ from doorward.directory.factors.context import FactorContext
 from doorward.factors.password import PasswordCost, hash_password
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.services import Services
+from tests.support import records
 from tests.support.factor_world import CHEAP, GOOD_PASSWORD, PARTY
 from tests.support.ports import NOON, FakeClock
 
@@ -147,13 +148,7 @@ def besiege(services: Services, clock: FakeClock, accounts: int, *, cost: Passwo
     persons = [_person(number) for number in range(accounts)]
     with services.work.change() as stores:
         for one in persons:
-            principal = Principal(
-                id=one.principal_id,
-                tenant=TENANT,
-                kind=PrincipalKind.PERSON,
-                name=one.name,
-                state=PrincipalState.ACTIVE,
-            )
+            principal = records.principal(one.name, id=one.principal_id)
             stores.directory.add(principal, clock.now())
             stores.factors.add(
                 FactorRecord(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.core.names import render_partner_principal_name
 from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.identity import IdentityRule, SanSource
@@ -36,6 +36,7 @@ from doorward.verification.revocation.status import RecordedRevocation, StatusFi
 from doorward.verification.steps import PresentedCertificate
 from tests.support.certificates.issuing import CertifiedKey
 from tests.support.ports import NOON
+from tests.support.records import principal
 
 EMAIL_RULE = IdentityRule(source=SanSource.EMAIL, kind=PrincipalKind.PERSON)
 CRL_RULES = CrlRules(strength=Strength())
@@ -108,13 +109,7 @@ def known_principal(
 ) -> Principal:
     """The directory's row for an identity of a partner."""
     name = render_partner_principal_name(trust.name, identity)
-    return Principal(
-        id=f"{trust.identity.kind.prefix}_{trust.name}",
-        tenant=TENANT,
-        kind=trust.identity.kind,
-        name=name,
-        state=state,
-    )
+    return principal(name, trust.identity.kind, id=f"{trust.identity.kind.prefix}_{trust.name}", state=state)
 
 
 def judge_partner(

@@ -20,7 +20,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
@@ -48,6 +48,7 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support import records
 from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner, partner
 from tests.support.certificates.status import answer_about, crl_of, entry, listed_for, scope
@@ -139,13 +140,7 @@ def seal_der(signed: bytes, node: CertifiedKey, *more: bytes) -> bytes:
 
 def _own_certificate() -> Harness:
     family = _Family()
-    principal = Principal(
-        id="per_" + "a" * 20,
-        tenant=TENANT,
-        kind=PrincipalKind.PERSON,
-        name="alice",
-        state=PrincipalState.ACTIVE,
-    )
+    principal = records.principal("alice", id="per_" + "a" * 20)
     issuers = {family.issuing.certificate.subject.public_bytes(): KnownIssuer(sha256="")}
 
     def judge(data: bytes) -> object:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.enforcement.transition import (
     MAX_ALIASES,
     MAX_OWN_ALIASES,
@@ -22,6 +21,7 @@ from doorward.policy.decision import permissions_of
 from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
+from tests.support import records
 
 TENANT, APP = "ten_default", "app_pay"
 
@@ -150,14 +150,7 @@ def policy(selectors: Sequence[tuple[Effect, set[str] | frozenset[str]]]) -> App
 
 def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
     """What somebody in these groups deserves."""
-    person = Principal(
-        id="per_x",
-        tenant=TENANT,
-        kind=PrincipalKind.PERSON,
-        name="x",
-        state=PrincipalState.ACTIVE,
-        groups=tuple(sorted(groups)),
-    )
+    person = records.principal("x", id="per_x", groups=tuple(sorted(groups)))
     return frozenset(permissions_of(app, TENANT, APP, Subject(principal=person)).grants)
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.policy.analysis import DifferenceKind, PolicyFinding, check_names, diff_documents, lint_document
 from doorward.policy.document import parse_document
 from doorward.policy.model import Document, HttpUpstream
+from tests.support.records import principal
 
 HEAD = "trust_domain: a.b\napps:\n  pay:\n    hosts: [pay.a.b]\n    upstream: http://127.0.0.1:9000\n    rules:\n"
 
@@ -95,9 +95,7 @@ def test_unknown_names() -> None:
         "allow: {persons: [alice]}",
         "allow: {devices: [alice]}",
     )
-    alice = Principal(
-        id="per_1", tenant="ten_1", kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-    )
+    alice = principal("alice", tenant="ten_1", id="per_1")
     findings = check_names(document(*text), principals=[alice], groups=["tellers"])
     assert [str(one) for one in findings] == [
         "pay, 'rule 1': the directory has no group tellres (did you mean tellers?)",

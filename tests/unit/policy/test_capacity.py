@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import Outcome
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import lint_document
 from doorward.policy.capacity import MOST_GRANTS, check_capacity, count_grants
@@ -13,6 +13,7 @@ from doorward.policy.document import parse_document
 from doorward.policy.grants import grants_fit
 from doorward.policy.model import Document
 from doorward.policy.subject import Subject
+from tests.support import records
 
 STAFF = "{allow: {groups: [staff]}}"
 
@@ -26,14 +27,7 @@ def document(*rules: str) -> Document:
 
 def alice(*groups: str) -> Subject:
     """A person in some groups."""
-    who = Principal(
-        id="per_a",
-        tenant="ten_default",
-        kind=PrincipalKind.PERSON,
-        name="alice",
-        state=PrincipalState.ACTIVE,
-        groups=groups,
-    )
+    who = records.principal("alice", tenant="ten_default", id="per_a", groups=groups)
     return Subject(principal=who)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.policy.decision import (
     ConnectionPermissions,
     Request,
@@ -31,6 +31,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
+from tests.support import records
 from tests.support.grants import decide_by_grants
 
 TENANT, APP_ID = "ten_1", "app_1"
@@ -60,11 +61,10 @@ def person(
     *groups: str, state: PrincipalState = PrincipalState.ACTIVE, tenant: str = TENANT, partner: str = ""
 ) -> Subject:
     """A person in these groups."""
-    who = Principal(
-        id="per_1",
+    who = records.principal(
+        f"{partner}/alice" if partner else "alice",
         tenant=tenant,
-        kind=PrincipalKind.PERSON,
-        name=f"{partner}/alice" if partner else "alice",
+        id="per_1",
         state=state,
         groups=groups,
         partner="ptn_1" if partner else "",

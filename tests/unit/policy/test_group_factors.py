@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError
 from doorward.core.factor_kinds import FactorKind
 from doorward.policy.analysis import check_names, diff_documents
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.editing import replace_app
 from doorward.policy.group_factors import RequiredFactors, required_factors
+from tests.support.records import principal
 
 DOCUMENT = """\
 trust_domain: corp.example
@@ -22,9 +23,7 @@ apps:
     hosts: [pay.corp.example]
     upstream: http://127.0.0.1:9000
 """
-ALICE = Principal(
-    id="per_1", tenant="ten_1", kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = principal("alice", tenant="ten_1", id="per_1")
 PASSKEY = frozenset({FactorKind.WEBAUTHN})
 
 

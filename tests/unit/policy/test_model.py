@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.policy.model import (
     AppPolicy,
     Document,
@@ -21,15 +20,9 @@ from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import NO_OWNER, PathPattern
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject, Truth
+from tests.support import records
 
-ALICE = Principal(
-    id="per_1",
-    tenant="ten_1",
-    kind=PrincipalKind.PERSON,
-    name="alice",
-    state=PrincipalState.ACTIVE,
-    groups=("tellers",),
-)
+ALICE = records.principal("alice", tenant="ten_1", id="per_1", groups=("tellers",))
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
 RULE = Rule(name="r", effect=Effect.ALLOW, selector=select({"groups": frozenset({"tellers"})}))
 APP = AppPolicy(name="pay", hosts=("pay.test",), upstream=UPSTREAM, rules=(RULE,))

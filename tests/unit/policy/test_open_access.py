@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
 from doorward.policy.decision import (
@@ -20,6 +20,7 @@ from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy, Document
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.subject import Subject
+from tests.support import records
 from tests.support.grants import decide_by_grants
 
 BEGIN = """\
@@ -55,9 +56,7 @@ def faults_of(tail: str) -> list[tuple[str, int, str]]:
 
 def person(*groups: str, state: PrincipalState = PrincipalState.ACTIVE) -> Subject:
     """Alice in these groups."""
-    who = Principal(
-        id="per_1", tenant="ten_1", kind=PrincipalKind.PERSON, name="alice", state=state, groups=groups
-    )
+    who = records.principal("alice", tenant="ten_1", id="per_1", state=state, groups=groups)
     return Subject(principal=who)
 
 

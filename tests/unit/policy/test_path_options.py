@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import TENANT, Outcome
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
 from doorward.policy.decision import Request, decide
@@ -21,17 +21,11 @@ from doorward.policy.normalisation import (
 )
 from doorward.policy.paths import PathPattern
 from doorward.policy.subject import Subject
+from tests.support import records
 
 HEAD = "trust_domain: corp.example\napps:\n  git:\n    hosts: [git.corp.example]\n    upstream: unix:///run/git.sock\n"
 KEEP = "    paths: {encoded_slash: keep}\n"
-ALICE = Principal(
-    id="per_1",
-    tenant=TENANT,
-    kind=PrincipalKind.PERSON,
-    name="alice",
-    state=PrincipalState.ACTIVE,
-    groups=("dev",),
-)
+ALICE = records.principal("alice", id="per_1", groups=("dev",))
 
 KEPT = [
     ("/api/v4/projects/group%2Fproject/issues", ("api", "v4", "projects", "group%2Fproject", "issues")),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents, lint_document
 from doorward.policy.decision import (
@@ -19,6 +19,7 @@ from doorward.policy.decision import (
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import AppPolicy, HttpUpstream, TcpUpstream
 from doorward.policy.subject import Subject
+from tests.support import records
 from tests.support.policies import APP_ID, TENANT
 
 HEAD = "trust_domain: corp.example\napps:\n  db:\n    hosts: [db.corp.example]\n"
@@ -28,16 +29,7 @@ RULES = DB + "    rules:\n"
 
 def subject_of(name: str, *groups: str) -> Subject:
     """Return who connects: an active person."""
-    return Subject(
-        principal=Principal(
-            id="per_1",
-            tenant=TENANT,
-            kind=PrincipalKind.PERSON,
-            name=name,
-            state=PrincipalState.ACTIVE,
-            groups=frozenset(groups),
-        )
-    )
+    return Subject(principal=records.principal(name, id="per_1", groups=frozenset(groups)))
 
 
 def app_of(text: str) -> AppPolicy:

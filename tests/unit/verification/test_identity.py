@@ -6,15 +6,14 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import PrincipalUri
 from doorward.verification.identity import IdentityRule, SanSource, find_principal_uri, identify, is_named
 from tests.support.certificates.issuing import TRUST_DOMAIN, certify
+from tests.support.records import principal
 
-ALICE = Principal(
-    id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = principal("alice", id="per_alice")
 URI = "spiffe://corp.example/person/alice"
 
 

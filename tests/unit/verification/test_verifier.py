@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.core.ports import KeyKind
 from doorward.verification.steps import CertificateJudgement, PresentedCertificate
 from doorward.verification.verifier import (
@@ -18,13 +18,12 @@ from doorward.verification.verifier import (
     VerificationContext,
     judge_certificate,
 )
+from tests.support import records
 from tests.support.certificates.issuing import ANY_USE, CLIENT, SERVER, TRUST_DOMAIN, CertifiedKey, toy_ca
 from tests.support.ports import NOON
 
 CA = toy_ca("Door Root").issuing("Door Issuing")
-ALICE = Principal(
-    id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = records.principal("alice", id="per_alice")
 LEAF = CA.leaf("alice")
 ISSUER_SHA256 = "1" * 64
 ALL_GOOD = (

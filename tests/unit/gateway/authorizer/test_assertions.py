@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import Principal
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
 from doorward.gateway.authorizer import assertions
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
+from tests.support import records
 from tests.support.ports import NOON, PlainKeys
 from tests.unit.gateway.live import live
 
@@ -21,12 +22,8 @@ KEY = PlainKeys().generate(KeyKind.P256)
 KEYS = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
 SHA256 = "ab" * 32
 END = NOON + timedelta(hours=1)
-ALICE = Principal(
-    id="per_" + "a" * 20, tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
-BOB = Principal(
-    id="per_" + "b" * 20, tenant=TENANT, kind=PrincipalKind.PERSON, name="bob", state=PrincipalState.ACTIVE
-)
+ALICE = records.principal("alice", id="per_" + "a" * 20)
+BOB = records.principal("bob", id="per_" + "b" * 20)
 
 
 def sign(  # noqa: PLR0917  in the order of a sentence

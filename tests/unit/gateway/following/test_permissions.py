@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import product
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import TENANT, PrincipalKind, PrincipalState
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import permissions_of
 from doorward.policy.document import parse_document
 from doorward.policy.subject import Subject
+from tests.support import records
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live
 
@@ -40,11 +41,11 @@ def test_alike_or_not_each_gets_its_own() -> None:
     partners = ("", "clinic", "ward")
     mixtures = product(names, PrincipalKind, PrincipalState, (TENANT, "ten_other"), groups, partners)
     for cookie, (name, kind, state, tenant, member_of, partner) in enumerate(mixtures):
-        who = Principal(
-            id=f"per_{cookie}",
+        who = records.principal(
+            f"{partner}/{name}" if partner else name,
+            kind,
             tenant=tenant,
-            kind=kind,
-            name=f"{partner}/{name}" if partner else name,
+            id=f"per_{cookie}",
             state=state,
             groups=member_of,
             partner=partner,
@@ -57,9 +58,7 @@ def test_alike_or_not_each_gets_its_own() -> None:
 def test_who_cannot_be_compared_gets_nothing() -> None:
     """An adopted connection, and one to an application that is gone, have no known permissions."""
     authorities = PermissionsCache({APP: DOCUMENT.apps[0]}, NOON)
-    alice = Principal(
-        id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-    )
+    alice = records.principal("alice", id="per_a")
     assert authorities.of(live(1, application_id=APP)) is None
     assert authorities.of(live(1, application_id="app_gone", subject=Subject(principal=alice))) is None
     assert (

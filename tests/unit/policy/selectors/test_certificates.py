@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
-from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import ConfigurationError
 from doorward.pki.profiles import PROFILES as MADE
 from doorward.policy.decision import Request, decide, permissions_of
@@ -17,6 +17,7 @@ from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.certificates import CERTIFICATE, PROFILES
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject, Truth
+from tests.support import records
 
 CONTENT = CertificateContent(
     dns=("printer7.corp.example",),
@@ -26,13 +27,7 @@ CONTENT = CertificateContent(
     key="rsa-3072",
 )
 PRINTER = Subject(
-    principal=Principal(
-        id="dev_1",
-        tenant="ten_1",
-        kind=PrincipalKind.DEVICE,
-        name="printer7",
-        state=PrincipalState.ACTIVE,
-    ),
+    principal=records.principal("printer7", PrincipalKind.DEVICE, tenant="ten_1", id="dev_1"),
     certificate=VerifiedCertificate(issuers=frozenset({"aut_1"}), profile="device", content=CONTENT),
 )
 REQUEST = Request(method="GET", raw_path="/")

@@ -6,16 +6,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import ConfigurationError, MalformedInput
 from doorward.policy.document import parse_document
 from doorward.policy.selectors.sources import NETWORKS_LIMIT, SOURCE, parse_network
 from doorward.policy.subject import Subject, Truth
+from tests.support import records
 from tests.support.policies import read_networks
 
-ALICE = Principal(
-    id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = records.principal("alice", id="per_a")
 
 
 def judged(source: str | None, *networks: str) -> Truth:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError
 from doorward.policy.decision import permissions_of
 from doorward.policy.document import parse_document, render_document
@@ -14,10 +14,9 @@ from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.times import TIME
 from doorward.policy.subject import Subject, Truth
 from doorward.policy.time_windows import TimeWindow
+from tests.support import records
 
-ALICE = Principal(
-    id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
-)
+ALICE = records.principal("alice", id="per_a")
 OFFICE = TimeWindow(days=(0, 1, 2, 3, 4), begin=480, end=1080, zone="Europe/Berlin")
 
 
@@ -118,14 +117,7 @@ def test_what_the_clock_shows_is_explained() -> None:
 
 def permissions(*rules: str, now: str = "2026-01-16 12:00"):
     """What alice, of the group `tellers`, may do at a moment."""
-    who = Principal(
-        id="per_a",
-        tenant=TENANT,
-        kind=PrincipalKind.PERSON,
-        name="alice",
-        state=PrincipalState.ACTIVE,
-        groups=("tellers",),
-    )
+    who = records.principal("alice", id="per_a", groups=("tellers",))
     return permissions_of(app(*rules), TENANT, "app_1", Subject(principal=who, time=at(now)))
 
 
