@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,7 @@ from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
-from tests.support.doorway import short_folder
 from tests.support.postgresql import Server, name_of
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder for data directories."""
-    with short_folder() as made:
-        yield made
 
 
 def settings(folder: Path, database: str, name: str = "data", **more: Any) -> Settings:

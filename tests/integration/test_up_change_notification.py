@@ -7,21 +7,12 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from doorward.runtime import change_notification
 from doorward.runtime.change_notification import DatagramListener, DatagramNotifier
-from tests.support.doorway import short_folder
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path."""
-    with short_folder() as made:
-        yield made
 
 
 def test_every_listener_wakes(folder: Path) -> None:

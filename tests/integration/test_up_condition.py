@@ -21,40 +21,15 @@ from doorward.directory.principals import add_principal
 from doorward.runtime import condition
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
-from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import find_lost, only_one
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
-from doorward.storage import keystore
-from tests.support.doorway import open_doorway, short_folder
+from tests.support.doorway import ACTOR, open_doorway, short_folder
 from tests.support.factor_records import factor
-from tests.support.ports import FakeRandom
 
-ACTOR = "os:0"
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  as the standard library has it
-
-
-@pytest.fixture(autouse=True)
-def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a guess at the passphrase costs is not what is tested here."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
-
-
-@pytest.fixture
-def installation() -> Iterator[Installation]:
-    """A founded installation in which nothing runs."""
-    with short_folder() as folder:
-        settings = Settings(
-            data=folder / "data",
-            trust_domain="corp.example",
-            status_listen=f"127.0.0.1:{free_port()}",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-        )
-        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
-        made.unlock()
-        yield made
-        made.close()
 
 
 def part(installation: Installation, name: str, *, after: timedelta = timedelta()) -> Part:

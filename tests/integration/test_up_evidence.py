@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from doorward.demo.ports import free_port
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
-from doorward.runtime.initialise import initialise
 from doorward.runtime.serve import Serve
-from doorward.runtime.settings import Settings
-from doorward.storage import keystore
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
 from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
-from tests.support.doorway import eventually, short_folder
+from tests.support.doorway import eventually
 from tests.support.partner_world import authority
-from tests.support.ports import FakeRandom
 from tests.support.responders import answer, say, served, whatever
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a guess at the passphrase costs is not what is tested here."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
-
-
-@pytest.fixture
-def installation() -> Iterator[Installation]:
-    """A founded installation, unlocked."""
-    with short_folder() as folder:
-        settings = Settings(
-            data=folder / "data",
-            trust_domain="corp.example",
-            status_listen=f"127.0.0.1:{free_port()}",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-        )
-        made = Installation(initialise(settings, FakeRandom(), actor="os:0").settings)
-        made.unlock()
-        yield made
-        made.close()
 
 
 def trust(installation: Installation, root: CertifiedKey, **terms: object) -> None:

@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,25 +29,13 @@ from doorward.runtime.initialise import Initialised, initialise
 from doorward.runtime.layout import Layout, only_one
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SoftwareKeys
-from doorward.storage import keystore
 from doorward.storage.keystore import FileKeyStore
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.policy_snapshot import current_document
-from tests.support.doorway import is_root, short_folder
+from tests.support.doorway import is_root
 from tests.support.ports import FakeRandom
 
-
-@pytest.fixture(autouse=True)
-def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a guess at the passphrase costs is not what is tested here."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path."""
-    with short_folder() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
 def settings_in(folder: Path, **more: object) -> Settings:

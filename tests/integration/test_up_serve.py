@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,42 +28,15 @@ from doorward.runtime import evidence as room
 from doorward.runtime import serve as module
 from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
-from doorward.runtime.initialise import initialise
 from doorward.runtime.serve import Serve
-from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys
-from doorward.storage import keystore
 from doorward.stores.records import AuthorityKind, OrderState
 from doorward.stores.services import Services
 from doorward.wire.jose import parse_jwks
-from tests.support.doorway import eventually, short_folder
-from tests.support.ports import FakeRandom
+from tests.support.doorway import ACTOR, eventually
 from tests.support.world import operator_claim
 
-ACTOR = "os:0"
-
-
-@pytest.fixture(autouse=True)
-def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a guess at the passphrase costs is not what is tested here."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
-
-
-@pytest.fixture
-def installation() -> Iterator[Installation]:
-    """A founded installation, unlocked."""
-    with short_folder() as folder:
-        settings = Settings(
-            data=folder / "data",
-            trust_domain="corp.example",
-            status_listen=f"127.0.0.1:{free_port()}",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-        )
-        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
-        made.unlock()
-        yield made
-        made.close()
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
 def get(installation: Installation, path: str) -> bytes:

@@ -14,6 +14,7 @@ from doorward.authority import issuing, orders
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.stores.records import CertificateFilter, ChangeKind, OrderState
+from tests.support.interleaving import before_change
 from tests.support.world import DOCUMENT, OPERATOR
 
 
@@ -144,14 +145,7 @@ def test_order_is_filled_once(world):
 def test_two_who_fill_one_order_make_one_certificate(world):
     """Of two processes that fill an order at once, the later one's certificate never becomes valid."""
     order = place(world, "payments.corp.example")
-    real, count = world.work.change, iter(range(100))
-
-    def change(**how):
-        if next(count) == 1:
-            orders.fill_order(world.services, order.id, actor="system")
-        return real(**how)
-
-    world.work.change = change
+    before_change(world, 2, lambda: orders.fill_order(world.services, order.id, actor="system"))
     with pytest.raises(RequestRefused) as refusal:
         orders.fill_order(world.services, order.id, actor="system")
     assert refusal.value.code == "order-not-open"

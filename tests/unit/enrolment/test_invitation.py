@@ -14,6 +14,7 @@ from doorward.directory import invitations, inviting, removal
 from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.stores.records import CertificateFilter
+from tests.support.interleaving import ProcessDiedError, before_change, die_at
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
@@ -189,14 +190,7 @@ def test_only_what_is_there_is_withdrawn(world):
 def test_withdrawn_between_look_and_claim(world):
     """A link that is withdrawn while somebody redeems it gives no certificate, and the event says why."""
     invited = invite(world)
-    real, count = world.work.change, iter(range(100))
-
-    def change(**how):
-        if next(count) == 0:
-            invitations.withdraw(world.services, invited.record.id, actor=OPERATOR)
-        return real(**how)
-
-    world.work.change = change
+    before_change(world, 1, lambda: invitations.withdraw(world.services, invited.record.id, actor=OPERATOR))
     assert_invalid(world, invited.token, "invitation-voided")
     assert certificates(world) == []
 
@@ -216,34 +210,17 @@ def test_removed_principal_has_no_invitation_left(world):
 def test_one_of_two_simultaneous_attempts_wins(world):
     """Two who redeem one token at once: one certificate, and the loser hears what everybody hears."""
     invited = invite(world)
-    real, count, winners = world.work.change, iter(range(100)), []
-
-    def change(**how):
-        if next(count) == 0:
-            winners.append(redeem(world, invited.token))
-        return real(**how)
-
-    world.work.change = change
+    winners = []
+    before_change(world, 1, lambda: winners.append(redeem(world, invited.token)))
     assert_invalid(world, invited.token, "invitation-used")
     assert [one.id for one in certificates(world)] == [winners[0].record.id]
-
-
-class ProcessDiedError(Exception):
-    """Stands for the death of the process."""
 
 
 @pytest.mark.parametrize(("moment", "used", "rows"), [(1, False, 0), (2, True, 1)])
 def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
     """Before the claim the token is as good as new; after it, it is used and its intent never valid."""
     invited = invite(world)
-    real, count = world.work.change, iter(range(1, 100))
-
-    def change(**how):
-        if next(count) == moment:
-            raise ProcessDiedError
-        return real(**how)
-
-    world.work.change = change
+    die_at(world, moment)
     with pytest.raises(ProcessDiedError):
         redeem(world, invited.token)
     assert (stored(world, invited).used_at is not None) is used

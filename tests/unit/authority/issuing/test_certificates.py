@@ -18,6 +18,7 @@ from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind, CertificateFilter
+from tests.support.interleaving import ProcessDiedError, before_change, die_at
 from tests.support.ports import NOON, PlainKeys
 from tests.support.world import OPERATOR, empty_world, operator_claim
 
@@ -36,22 +37,6 @@ def intents(world):
     """The rows that are only intended."""
     with world.work.read() as stores:
         return stores.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
-
-
-class ProcessDiedError(Exception):
-    """Stands for the death of the process at a chosen moment."""
-
-
-def die_at(world, number):
-    """Make the `number`-th write transaction from now on die before its commit."""
-    real, count = world.work.change, iter(range(1, 1000))
-
-    def change(**how):
-        if next(count) == number:
-            raise ProcessDiedError
-        return real(**how)
-
-    world.work.change = change
 
 
 def test_client_certificate_says_what_the_directory_says(world):
@@ -172,14 +157,7 @@ def test_unknown_principal_gets_none(world):
 def test_principal_removed_while_signing_gets_none(world):
     """A removal between the two transactions wins: the certificate never becomes valid."""
     principal, csr = world.principal("alice"), world.csr()
-    real, count = world.work.change, iter(range(100))
-
-    def change(**how):
-        if next(count) == 1:
-            removal.remove(world.services, "alice", actor=OPERATOR)
-        return real(**how)
-
-    world.work.change = change
+    before_change(world, 2, lambda: removal.remove(world.services, "alice", actor=OPERATOR))
     with pytest.raises(RequestRefused) as refusal:
         issuing.issue(world.services, csr, operator_claim(principal))
     assert refusal.value.code == "principal-removed"
@@ -242,22 +220,10 @@ def test_what_proves_nothing_is_not_renewed(world):
         issuing.issue(world.services, world.csr(), renewal(replace(revoked.record, id="crt_nothing")))
 
 
-def withdraw_before(world, number, withdraw):
-    """Call `withdraw` just before the `number`-th write transaction from now on begins."""
-    real, count = world.work.change, iter(range(1, 1000))
-
-    def change(**how):
-        if next(count) == number:
-            withdraw()
-        return real(**how)
-
-    world.work.change = change
-
-
 def test_certificate_revoked_while_renewing_has_no_successor(world):
     """A revocation between look and intent wins."""
     old, csr = world.issue("alice"), world.csr()
-    withdraw_before(
+    before_change(
         world,
         1,
         lambda: revocation.revoke(world.services, old.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR),
@@ -282,7 +248,7 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
 def test_certificate_withdrawn_while_its_successor_is_signed_has_none(world, withdraw):
     """A revocation, a hold or the end between intent and record wins: the successor never becomes valid."""
     old, csr = world.issue("alice"), world.csr()
-    withdraw_before(world, 2, lambda: withdraw(world, old))
+    before_change(world, 2, lambda: withdraw(world, old))
     with pytest.raises(RequestRefused) as refusal:
         issuing.issue(world.services, csr, renewal(old.record))
     assert refusal.value.code == "certificate-not-renewable"

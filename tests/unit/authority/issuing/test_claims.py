@@ -15,6 +15,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.pki.profiles import SERVER
 from doorward.stores.records import CertificateFilter
+from tests.support.interleaving import before_change
 from tests.support.ports import NOON
 
 
@@ -91,14 +92,7 @@ def test_a_claim_that_was_redeemed_gets_no_signature(world):
 def test_a_right_that_shrank_meanwhile_is_refused(world):
     """What was drafted for one right is not signed by another: a name may have been withdrawn in between."""
     order = Order()
-    real, count = world.work.change, iter(range(100))
-
-    def change(**how):
-        if next(count) == 0:
-            order.name = "other.corp.example"
-        return real(**how)
-
-    world.work.change = change
+    before_change(world, 1, lambda: setattr(order, "name", "other.corp.example"))
     with pytest.raises(RequestRefused) as refusal:
         issuing.issue(world.services, world.csr(), OrderClaim(order=order))
     assert refusal.value.code == "certificate-refused"

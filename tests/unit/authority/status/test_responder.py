@@ -22,6 +22,7 @@ from doorward.directory import removal
 from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.records import AuthorityKind
 from tests.support.certificates.issuing import toy_ca
+from tests.support.interleaving import before_change
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, empty_world, found_world
 
@@ -358,14 +359,8 @@ def test_refresh_tells_what_was_revoked_meanwhile(world):
     """A revocation between look and signature is what the new answer says."""
     held = world.issue("alice")
     world.clock.turn(hours=6)
-    real, count = world.work.change, iter(range(100))
-
-    def change():
-        if next(count) == 0:
-            revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
-        return real()
-
-    world.work.change = change
+    superseded = (held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    before_change(world, 1, lambda: revocation.revoke(world.services, *superseded))
     status.refresh_ocsp(world.services)
     assert ask(world, held).certificate_status is REVOKED
 
