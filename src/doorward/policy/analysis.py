@@ -1,10 +1,10 @@
-"""What a person should look at before a document takes effect: odd rules, unknown names, differences.
+"""Advice on a policy document before it takes effect: rules without effect, unknown names, differences.
 
-Not here: faults (`document` refuses those) and single decisions (`decision.decide` says for each rule
-whether it held and why). Findings are advice: the document is legal and does what it says.
+Findings are advice: the document is valid, and it does what it says. The order of rules has no meaning, because a deny
+rule overrides every allow rule. A rule is *idle* if another rule makes it meaningless. A finding is reported only if
+the document alone proves it.
 
-The order of rules means nothing, because a deny overrides every allow. A rule is *idle* where another
-rule makes it meaningless; only what is certain from the document alone is reported.
+Not here: faults (`document` refuses them) and single decisions (`decision.decide`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.app_limits import app_limit_facts
-from doorward.policy.capacity import MEND, MOST_GRANTS, count_grants
+from doorward.policy.capacity import MOST_GRANTS, TOO_MANY_GRANTS_HINT, count_grants
 from doorward.policy.coverage import Coverage, rules_in
 from doorward.policy.group_factors import group_facts
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
@@ -33,19 +33,19 @@ from doorward.policy.tcp import alpn_facts, find_unsuitable
 from doorward.policy.upstreams import render_upstream
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
-"""RFC 9110 section 9 and RFC 5789, less CONNECT."""
+"""RFC 9110 section 9 and RFC 5789, without CONNECT."""
 
 
 MOST_SUGGESTIONS = 50
-"""Unknown names for which a similar known one is looked for."""
+"""For so many unknown names a similar known name is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFinding:
-    """Something legal that is probably not meant.
+    """Something valid in a document that its author probably does not want.
 
-    `rule` is empty if it is about the application; `app` is empty if it is about the whole document, and `rule` is
-    then the key there.
+    `rule` is empty if the finding is about the whole application. `app` is empty if it is about the whole document;
+    then `rule` is the key in the document.
     """
 
     code: str
@@ -60,7 +60,7 @@ class PolicyFinding:
 
 
 class DifferenceKind(Enum):
-    """What became of a part of a document; the value is its sign in front of a line."""
+    """How a part of a document differs; the value is the sign in front of a line."""
 
     ADDED = "+"
     REMOVED = "-"
@@ -69,7 +69,7 @@ class DifferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDifference:
-    """One part that differs; `before` or `after` is empty where the part is not there."""
+    """One part that differs; `before` or `after` is empty if the part is not in that document."""
 
     change: DifferenceKind
     key: str
@@ -89,16 +89,16 @@ def check_names(
     partners: Collection[str] = (),
     authorities: Mapping[str, str] = MappingProxyType({}),
 ) -> list[PolicyFinding]:
-    """Return everything that `lint_document` finds, and names that the directory does not know.
+    """Return the findings of `lint_document`, and those about names that the directory does not know.
 
-    An unknown name is legal: whoever gets it later has what the rule says.
+    An unknown name is valid: a principal that gets this name later has the rights that the rule gives.
 
     Args:
         document: the document.
-        principals: all of the directory that are not removed.
-        groups: the names of all groups that the directory or a partner puts anybody in.
-        partners: the names of all partners that are trusted.
-        authorities: ids of the authorities that issue certificates to clients, each with what `trust` calls it.
+        principals: all principals of the directory that are not removed.
+        groups: the names of all groups that have a member by the directory or by a partner.
+        partners: the names of all trusted partners.
+        authorities: ids of the authorities that issue client certificates, each with its name in `trust`.
     """
     known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
     for principal in principals:
@@ -151,7 +151,7 @@ def check_names(
 
 
 def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -> Iterator[PolicyFinding]:
-    """Yield a finding for each issuer of which no certificate can come to an application."""
+    """Yield a finding for each issuer from which the application accepts no certificate."""
     for one in sorted(rule.selector.value(ISSUER.word) or ()):
         if one not in authorities:
             code, message = "issuer-unknown", f"no authority that issues client certificates has the id {one}"
@@ -159,7 +159,7 @@ def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -
         elif authorities[one] not in app.trust:
             code, message = (
                 "issuer-not-trusted",
-                f"{one} is of {authorities[one]}, which the application does not trust",
+                f"{one} is an authority of {authorities[one]}, which the application does not trust",
             )
             hint = f"add {authorities[one]} to `trust`, or name another authority"
         else:
@@ -168,16 +168,16 @@ def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -
 
 
 def lint_document(document: Document) -> list[PolicyFinding]:
-    """Return what is odd in a document by itself, in its order."""
+    """Return the findings that follow from the document alone, in its order."""
     return [finding for app in document.apps for finding in _lint_app(app)]
 
 
 def diff_documents(old: Document | None, new: Document) -> list[PolicyDifference]:
-    """Return what applying `new` in place of `old` changes; empty exactly where they are equal.
+    """Return the differences between two documents; empty if, and only if, they are equal.
 
     Args:
-        old: the document in force; None before the first.
-        new: the document to come.
+        old: the document in force; None before the first one.
+        new: the document that may replace it.
     """
     if old == new:
         return []
@@ -191,13 +191,13 @@ def diff_documents(old: Document | None, new: Document) -> list[PolicyDifference
 
 
 class _Nearest:
-    """Suggestions for unknown names, each looked for once, and only for so many: each compares with all known."""
+    """Suggestions for unknown names. Each name is looked up once, and their number is limited: a search compares all names."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], str] = {}
 
     def of(self, noun: str, name: str, known: Collection[str]) -> str:
-        """Return the nearest known name as a question; empty if there is none, or it is not looked for."""
+        """Return the most similar known name as a question; empty if there is none, or above the limit."""
         key = noun, name
         if key not in self._found and len(self._found) < MOST_SUGGESTIONS:
             self._found[key] = _nearest(name, known)
@@ -212,17 +212,16 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _lint_app(app: AppPolicy) -> Iterator[PolicyFinding]:
     if not any(rule.effect is Effect.ALLOW for rule in app.rules):
         hint = "add a rule with `allow`"
-        yield PolicyFinding(
-            code="app-closed", app=app.name, rule="", message="no rule allows anybody", hint=hint
-        )
+        message = "the application has no allow rule: it refuses every request"
+        yield PolicyFinding(code="app-closed", app=app.name, rule="", message=message, hint=hint)
     _, most = count_grants(app)
     if most > MOST_GRANTS:
         yield PolicyFinding(
             code="grants-too-many",
             app=app.name,
             rule="",
-            message=f"a connection may have to hold {most} ids, and {MOST_GRANTS} fit: more are refused",
-            hint=MEND,
+            message=f"a connection may hold up to {most} ids of rules; one with more than {MOST_GRANTS} is refused",
+            hint=TOO_MANY_GRANTS_HINT,
         )
     for code, message, hint in find_unsuitable(app):
         yield PolicyFinding(code=code, app=app.name, rule="", message=message, hint=hint)
@@ -233,42 +232,52 @@ def _lint_app(app: AppPolicy) -> Iterator[PolicyFinding]:
 
 
 def _problems(rules: tuple[Rule, ...], at: int, coverage: Coverage) -> Iterator[tuple[str, str, str]]:
-    """Yield code, message and hint of each oddity of one rule."""
+    """Yield code, message and hint of each finding about one rule."""
     rule = rules[at]
     covering = coverage.covering(rule)
     same = _says_it_all(rules, at, covering & coverage.of_effect(rule.effect), coverage)
     asked = rule.residual.requirements
     if same is not None and asked and not all_met_with(asked, same.residual.requirements):
         words = ", ".join(sorted(map(str, asked)))
-        message = f"rule {same.name!r} allows all of it without {words}, so that is never asked for"
-        yield "requirement-idle", message, f"take what this rule is about out of {same.name!r}"
+        message = f"rule {same.name!r} allows the same requests without {words}, so {words} is never required"
+        yield (
+            "requirement-idle",
+            message,
+            f"narrow rule {same.name!r} so that it does not cover these requests",
+        )
     elif same is not None:
-        yield "rule-redundant", f"rule {same.name!r} says all of it already", "remove one of them"
+        yield (
+            "rule-redundant",
+            f"rule {same.name!r} already covers everything that this rule covers",
+            "remove one of them",
+        )
     if asked and PrincipalKind.PERSON not in rule.selector.possible_kinds:
-        message = "it selects devices or services, and they have no second factor: nothing passes"
-        yield "requirement-of-machines", message, "take `require` out, or select people"
+        message = (
+            "the rule selects only devices or services, and these have no second factor: it allows nothing"
+        )
+        yield "requirement-of-machines", message, "remove `require`, or select people"
     if rule.effect is Effect.ALLOW:
         overruling = next(rules_in(rules, covering & coverage.of_effect(Effect.DENY)), None)
         if overruling is not None:
             yield (
                 "rule-overruled",
-                f"rule {overruling.name!r} denies all of it",
-                "a deny overrides every allow",
+                f"rule {overruling.name!r} denies everything that this rule allows",
+                "remove one of them: a deny rule overrides every allow rule",
             )
     else:
         allowing = coverage.of_effect(Effect.ALLOW)
         if allowing and not coverage.meeting(rule) & allowing:
             yield (
                 "deny-idle",
-                "no rule allows any of what this denies",
-                "what nothing allows is refused anyway",
+                "no rule allows anything that this rule denies",
+                "remove it: a request that no rule allows is refused anyway",
             )
     for method in sorted((rule.residual.methods or frozenset()) - KNOWN_METHODS):
-        yield "method-unusual", f"{method} is no common method", _nearest(method, KNOWN_METHODS)
+        yield "method-unusual", f"{method} is not a common HTTP method", _nearest(method, KNOWN_METHODS)
 
 
 def _says_it_all(rules: tuple[Rule, ...], at: int, covering: int, coverage: Coverage) -> Rule | None:
-    """Return the first rule that makes this one redundant: of two that say the same, the later one is."""
+    """Return the first rule that makes this one redundant; of two equal rules, the later one is redundant."""
     bit = 1 << at
     before = next(rules_in(rules, covering & (bit - 1)), None)
     if before is not None:
@@ -285,7 +294,7 @@ def _diff_apps(old: Document | None, new: Document) -> Iterator[PolicyDifference
 
 
 def _diff_app(key: str, old: AppPolicy | None, new: AppPolicy | None) -> Iterator[PolicyDifference]:
-    """Yield the differences of one application; at least one of the two is there."""
+    """Yield the differences of one application; at most one of the two is None."""
     if new is None:
         yield PolicyDifference(change=DifferenceKind.REMOVED, key=key)
         return

@@ -1,9 +1,9 @@
-"""How long an application's exchanges may be silent, and how large their header fields may be.
+"""Limits of one application: how long its connections may be idle, and how large header fields may be.
 
     timeouts: {idle: 2h}
     limits: {headers: 512, header_kilobytes: 64}
 
-Not here: limits of the whole door (enforcement.plan), settings (runtime.settings).
+Not here: limits of the whole gateway (enforcement.plan), settings (runtime.settings).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from doorward.policy.time_spans import parse_time_span, render_time_span
 from doorward.policy.yaml_tree import Node
 
 IDLE = timedelta(hours=1)
-"""Reverse proxies end a silent exchange after 1 minute (nginx) to never (Caddy); an hour lets chats, event
-streams and slow reports live, and frees what a client that vanished has left."""
+"""Reverse proxies end an idle exchange after 1 minute (nginx) to never (Caddy). One hour lets chats, event streams and
+slow reports live, and frees the resources of a client that disappeared."""
 
 LONGEST_IDLE = timedelta(days=1)
 
@@ -34,12 +34,12 @@ _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppLimits:
-    """What one application's exchanges may take.
+    """Limits of one application.
 
     Args:
-        idle: silence in both directions after which a request, an answer or a WebSocket ends.
-        headers: header fields of a request, and of an answer.
-        header_kilobytes: their size.
+        idle: a request, an answer or a WebSocket ends if no byte moves in either direction for this long.
+        headers: the largest number of header fields of a request, and of an answer.
+        header_kilobytes: the largest size of these header fields.
     """
 
     idle: timedelta = IDLE
@@ -49,13 +49,13 @@ class AppLimits:
     def __post_init__(self) -> None:
         good = timedelta(seconds=1) <= self.idle <= LONGEST_IDLE and not self.idle.microseconds
         if not good or not 1 <= self.headers <= MOST_HEADERS:
-            raise ValueError("an application's limits lie outside what the door supports")
+            raise ValueError("the limits of an application are out of range")
         if not 1 <= self.header_kilobytes <= MOST_HEADER_KILOBYTES:
-            raise ValueError("an application's limits lie outside what the door supports")
+            raise ValueError("the limits of an application are out of range")
 
 
 DEFAULT_APP_LIMITS = AppLimits()
-"""Of an application that says nothing."""
+"""The limits of an application that names none."""
 
 APP_LIMIT_KEYS = ("timeouts", "limits")
 
@@ -91,7 +91,7 @@ def render_app_limits(app_limits: AppLimits) -> list[str]:
 
 
 def app_limit_facts(app_limits: AppLimits) -> dict[str, str]:
-    """Return what differs from the defaults by key, for a comparison of documents."""
+    """Return each limit that is not the default by key, for a comparison of documents."""
     lines = (line.strip().partition(": ") for line in render_app_limits(app_limits))
     return {key: text for key, _, text in lines}
 
@@ -100,11 +100,11 @@ def _read_span(reader: NodeReader, node: Node, key: str) -> timedelta:
     text = reader.text(node, key)
     span = parse_time_span(text.value) if text else None
     if text and (span is None or span > LONGEST_IDLE):
-        hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
+        hint = "write a number and s, m or h, such as 90s, 10m or 2h"
         reader.add_fault(
             text,
             "limit-malformed",
-            f"{text.value!r} is not a time that the door supports",
+            f"{text.value!r} is not a time span of at most 24h",
             key=key,
             hint=hint,
         )
@@ -121,7 +121,7 @@ def _read_count(reader: NodeReader, node: Node, key: str, most: int) -> int:
         reader.add_fault(
             text,
             "limit-malformed",
-            f"{text.value!r} is not a number that the door supports",
+            f"{text.value!r} is not a number from 1 to {most}",
             key=key,
             hint=hint,
         )

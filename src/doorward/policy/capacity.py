@@ -1,8 +1,9 @@
-"""Whether the grants of a connection fit: how many ids the rules of an application can make one hold.
+"""Whether the grants of a connection fit: how many ids a connection to an application may hold.
 
-Not here: the limit itself (decision). A connection holds an id for each allow selector that selects its
-principal, and one for each deny selector that does not (the clearance). Above the limit the connection is
-refused, so 200 deny selectors would lock out everybody: this is found when the document is checked.
+A connection holds one id for each allow selector that selects its principal, and one for each deny selector that does
+not (the clearance). Above the limit the connection is refused, so 200 deny selectors would lock out everybody. This
+check finds that before the document takes effect.
+Not here: the limit itself (`grants`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from doorward.policy.selectors.principals import KIND
 from doorward.policy.selectors.table import Selector
 
 MOST_GRANTS = (GRANTS_LIMIT_BYTES - 1 - (ID_LENGTH + 1)) // (ID_LENGTH + 1)
-"""Ids that fit, one more left for the gateway's own token."""
+"""Ids that fit; the room for one more is kept for the gateway's class token."""
 
-MEND = (
+TOO_MANY_GRANTS_HINT = (
     "join rules: `deny: {groups: [a, b, c]}` is one selector and takes one place, three rules take three; "
-    "or give the principals concerned one group, and deny that"
+    "or put the principals into one group, and deny that group"
 )
 
 
@@ -29,9 +30,9 @@ def count_grants(app: AppPolicy) -> tuple[int, int]:
     """Return how many ids a connection holds at least and at most.
 
     Returns:
-        `least` is for a principal that no deny rule selects and a single allow rule does, of the kind for
-        which that is least: if it does not fit, all such principals are refused. `most` is for one that
-        every allow rule selects that may select one principal. Both are 0 if no rule allows anything.
+        `least` is for a principal that one allow rule selects and no deny rule, of the kind with the lowest number: if
+        this does not fit, all such principals are refused. `most` is for a principal that is selected by as many allow
+        rules as possible. Both are 0 if there is no allow rule.
     """
     allows = {rule.selector.text: rule.selector for rule in app.rules if rule.effect is Effect.ALLOW}
     denies = {rule.selector.text: rule.selector for rule in app.rules if rule.effect is Effect.DENY}
@@ -46,13 +47,13 @@ def count_grants(app: AppPolicy) -> tuple[int, int]:
 
 
 def check_capacity(document: Document, *, file: str) -> None:
-    """Raise `ConfigurationError` (`grants-exceeded`) if an application would refuse everybody for its many rules."""
+    """Raise `ConfigurationError` (`grants-exceeded`) if an application has so many rules that it would refuse everybody."""
     faults = [
         Fault(
             code="grants-exceeded",
-            message=f"each connection would have to hold {least} ids, and {MOST_GRANTS} fit: "
-            "everyone would be refused",
-            hint=MEND,
+            message=f"each connection would hold {least} ids of rules, more than the {MOST_GRANTS} that fit: "
+            "every connection would be refused",
+            hint=TOO_MANY_GRANTS_HINT,
             file=file,
             key=f"apps.{app.name}.rules",
         )
@@ -69,7 +70,7 @@ def _selects_all_of(selector: Selector, kind: PrincipalKind) -> bool:
 
 
 def _most_at_once(selectors: list[Selector], kind: PrincipalKind) -> int:
-    """How many of these may select one principal: it has one name, and may be in every group."""
+    """Return how many of these selectors may select one principal: it has one name, and may be in every group."""
     named = [dict(one.named)[kind] for one in selectors]
     by_name = Counter(name for names in named for name in names)
     return sum(not names for names in named) + max(by_name.values(), default=0)

@@ -1,11 +1,11 @@
-"""Which rules of one application cover or may meet a rule, found for thousands of rules at once.
+"""Which rules of one application cover a rule, or may overlap with it; for thousands of rules at once.
 
-Not here: what that means (analysis). Comparing each rule with each other one took 84 seconds for 4,000
-rules. Here a set of rules is one integer with a bit for each rule, so that a question about a rule is a
-few ANDs and ORs: one set for each name of a selector, each method, and each pattern. Patterns stand in a
-tree by their segments; a question walks only the branches that its own segments allow.
+Comparing each rule with each other rule took 84 seconds for 4,000 rules. Here a set of rules is one integer with one
+bit for each rule, so a question about a rule needs only a few ANDs and ORs: one set for each name in a selector, each
+method and each pattern. Patterns are kept in a tree of their segments, and a question visits only the branches that its
+segments allow.
 
-The answers are exact: the same as comparing all pairs (property test).
+The answers are exact: the same as comparing all pairs (property test). Not here: what follows from them (analysis).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from doorward.policy.selectors.table import KEYS, Selector
 
 
 class _Names:
-    """The rules by the names under one key of their selectors (or by their methods)."""
+    """The rules by the names that their selectors have under one key (or by their methods)."""
 
     def __init__(self, named: Sequence[Iterable[str] | None]) -> None:
         self._with: dict[str, int] = {}
@@ -36,33 +36,33 @@ class _Names:
                 self._with[name] = self._with.get(name, 0) | 1 << at
 
     def of(self, name: str) -> int:
-        """The rules that say this name, and those that say none."""
+        """The rules that have this name, and those that have no name."""
         return self.without | self._with.get(name, 0)
 
     def with_all(
         self, names: Iterable[str], wider: Callable[[str], Iterable[str]] = lambda name: (name,)
     ) -> int:
-        """The rules that say nothing here, or something that covers each of these names (nothing, for no names)."""
+        """The rules that have no name, or names that cover each of these names."""
         found = [reduce(int.__or__, (self._with.get(one, 0) for one in wider(name))) for name in names]
         return self.without | (reduce(int.__and__, found) if found else 0)
 
     def with_any(self, names: Iterable[str]) -> int:
-        """The rules that say nothing here, or one of these names."""
+        """The rules that have no name, or one of these names."""
         return reduce(int.__or__, map(self.of, names), self.without)
 
 
 class _Node:
-    """One place in the tree of patterns: which rules have a pattern that ends here, and what goes on."""
+    """One node in the tree of patterns: the rules with a pattern that ends here, and the next segments."""
 
     __slots__ = ("ends", "next", "tails")
 
     def __init__(self) -> None:
-        self.ends = 0  # patterns that are just these segments
-        self.tails = 0  # the same with `**` behind them
+        self.ends = 0  # rules with a pattern that is exactly these segments
+        self.tails = 0  # the same with `**` after them
         self.next: dict[str | None, _Node] = {}  # None is `*`
 
     def below(self) -> Iterator[_Node]:
-        """This node and all that follow, without recursion: patterns have up to 256 segments."""
+        """This node and all nodes below, without recursion: patterns have up to 256 segments."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -71,7 +71,7 @@ class _Node:
 
 
 class Coverage:
-    """The rules of one application; every set is an integer with a bit for each, the first rule lowest."""
+    """The rules of one application; a set of rules is an integer, and the lowest bit is the first rule."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
@@ -103,7 +103,7 @@ class Coverage:
         return self._effects[effect]
 
     def covering(self, rule: Rule) -> int:
-        """The rules within which everything is that a rule is about, itself included if it is one of these."""
+        """The rules that match every request and principal that a rule matches; the rule itself is among them."""
         selector, residual = rule.selector, rule.residual
         found = self._words[KIND.word].with_all([kind.value for kind in selector.possible_kinds])
         for key in KEYS:
@@ -119,10 +119,10 @@ class Coverage:
         return found
 
     def meeting(self, rule: Rule) -> int:
-        """The rules that some request of some principal might be within, together with this one."""
+        """The rules that may match a request of a principal that this rule matches, too."""
         selector, residual = rule.selector, rule.residual
         found = reduce(int.__or__, (self._possible[kind] for kind in selector.possible_kinds))
-        for key in NAMED:  # a principal has one name; of groups, networks and others it may have many
+        for key in NAMED:  # a principal has one name, but may have many groups, networks and other facts
             names = selector.value(key.word)
             found &= self._words[key.word].with_any(names) if names else self.all
         if residual.methods is not None:
@@ -131,12 +131,12 @@ class Coverage:
         return found & reduce(int.__or__, paths)
 
     def _asking_no_more(self, requirements: frozenset[Requirement]) -> int:
-        """The rules that ask for nothing but what these requirements ask for, too."""
+        """The rules whose requirements are all met if these requirements are met."""
         sets = (found for asked, found in self._requiring.items() if all_met_with(asked, requirements))
         return reduce(int.__or__, sets, 0)
 
     def _leaving_out(self, method: str) -> int:
-        """The rules that name no method, and do not mean this one (`Residual.matches_method`)."""
+        """The rules that name no method and do not match this one (`Residual.matches_method`)."""
         if method not in ECHOING_METHODS:
             return 0
         return self._methods.without & self._effects[Effect.ALLOW]
@@ -170,7 +170,7 @@ class Coverage:
         here = [self._root]
         for segment in pattern.segments:
             yield from (node.tails for node in here)
-            if segment in (None, OWNED):  # somebody's name may be any word
+            if segment in (None, OWNED):  # a principal's name may be any word
                 here = [one for node in here for one in node.next.values()]
             else:
                 here = [node.next[one] for node in here for one in (segment, None, OWNED) if one in node.next]

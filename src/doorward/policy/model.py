@@ -2,9 +2,8 @@
 
 Not here: reading YAML (`document`), judging (`decision`), selectors (`selectors`), path patterns (`paths`).
 
-A rule has two halves. The *selector* is its connection part: what the connection alone decides, judged once
-for each. The *residual* is what is left for each request: method, path, and what else is required. A rule
-holds for a request when both halves do.
+A rule has two halves. The *selector* is the part about the connection; it is judged once for each connection. The
+*residual* is the part about each request: method, path and requirements. A rule holds for a request if both halves hold.
 """
 
 from __future__ import annotations
@@ -26,30 +25,30 @@ from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import Selector
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
-"""Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1),
-and applications that fold the case would see one that no rule saw: another spelling is refused."""
+"""Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1). An
+application that ignores case could treat `delete` as DELETE, which no rule has seen: so other spellings are refused."""
 
 ECHOING_METHODS = frozenset({"TRACE", "TRACK"})
-"""Answers to these repeat the request, the signed assertion included (RFC 9110 section 9.3.8): only an
-allow rule that names one allows it."""
+"""The answer to such a method repeats the request, with the signed assertion (RFC 9110 section 9.3.8). So only an
+allow rule that names the method allows it."""
 
 
 class Effect(Enum):
-    """What a rule does where it holds; a deny that holds overrides every allow."""
+    """What a rule does if it holds; a deny rule that holds overrides every allow rule."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
 class OnRefusal(Enum):
-    """How a connection without a good certificate learns of it: by the TLS alert, or by a page."""
+    """How a connection without a good certificate is refused: by a TLS alert, or by a page."""
 
     ALERT = "alert"
     PAGE = "page"
 
 
 class RequestPattern(NamedTuple):
-    """One atom of authority: a method (`*` = any) on the paths of one pattern, if the requirements are met."""
+    """Requests with one method (`*` = any) to the paths of one pattern, if the requirements are met."""
 
     method: str
     pattern: str
@@ -57,7 +56,7 @@ class RequestPattern(NamedTuple):
 
 
 class Scheme(Enum):
-    """How an application is spoken to: HTTP/1.1, HTTP/2 with prior knowledge, HTTP/1.1 over TLS."""
+    """The protocol of an upstream: HTTP/1.1, HTTP/2 with prior knowledge, or HTTP/1.1 over TLS."""
 
     HTTP = "http"
     H2C = "h2c"
@@ -66,11 +65,11 @@ class Scheme(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTls:
-    """How TLS to an upstream is verified, and who the door is there; it is always verified.
+    """How TLS to an upstream is verified, and the door's own certificate there. TLS is always verified.
 
     Args:
         ca_file: PEM of the authorities, an absolute path; empty is the system's store.
-        server_name: what its certificate must name; empty is the upstream's host.
+        server_name: the name that the upstream's certificate must have; empty is the upstream's host.
         client_certificate: a folder that `doorward enroll` made for a service (`chain.pem`, `key.pem`).
     """
 
@@ -81,10 +80,10 @@ class UpstreamTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpUpstream:
-    """An application that is reached over TCP.
+    """The upstream of an HTTP application that is reached over TCP.
 
-    `host` is a lower-case DNS name or an IP address without brackets; `port` is 1 to 65535; `base` is put
-    before each path, empty or without a trailing slash; `tls` is there if, and only if, the scheme is https.
+    `host` is a lower-case DNS name or an IP address without brackets. `port` is 1 to 65535. `base` is put before each
+    path; it is empty or has no trailing slash. `tls` is set if, and only if, the scheme is https.
     """
 
     host: str
@@ -95,7 +94,7 @@ class HttpUpstream:
 
     def __post_init__(self) -> None:
         if (self.tls is not None) is not (self.scheme is Scheme.HTTPS):
-            raise ValueError("TLS belongs to https, and to nothing else")
+            raise ValueError("`tls` is set if, and only if, the scheme is https")
 
     @property
     def url(self) -> str:
@@ -106,7 +105,7 @@ class HttpUpstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnixUpstream:
-    """An application that is reached in plain HTTP over a unix socket; `path` is absolute."""
+    """The upstream of an application that is reached by plain HTTP over a unix socket; `path` is absolute."""
 
     path: str
 
@@ -117,12 +116,12 @@ class UnixUpstream:
 
 
 WebUpstream = HttpUpstream | UnixUpstream
-"""An upstream of requests."""
+"""The upstream of an HTTP application."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpUpstream:
-    """An application of any protocol but HTTP: `host` and `port` as above, or the `path` of a unix socket."""
+    """The upstream of a TCP application: `host` and `port` as in `HttpUpstream`, or the `path` of a unix socket."""
 
     host: str = ""
     port: int = 0
@@ -154,7 +153,7 @@ def place_of(upstream: Upstream) -> str | tuple[str, int]:
 class Residual:
     """The request part of a rule: `methods` (None = any, case-sensitive), `paths` (any of them), `requirements` (all).
 
-    `patterns` are its atoms: each method with each pattern.
+    `patterns` combine each method with each path pattern.
     """
 
     methods: frozenset[str] | None = None
@@ -176,17 +175,17 @@ class Residual:
         object.__setattr__(self, "patterns", patterns)
 
     def matches_method(self, method: str, effect: Effect) -> bool:
-        """Say whether the method is within this residual of a rule with this effect."""
+        """Return whether the method is within this residual of a rule with this effect."""
         if self.methods is None:
             return effect is Effect.DENY or method not in ECHOING_METHODS
         return method in self.methods
 
     def matches_path(self, path: NormalisedPath, owner: str) -> bool:
-        """Say whether the normalised path is within this residual; `owner` is the principal's segment."""
+        """Return whether the normalised path is within this residual; `owner` is the principal's segment."""
         return any(pattern.matches(path, owner) for pattern in self.paths)
 
     def patterns_of(self, owner: str) -> frozenset[RequestPattern]:
-        """Return the atoms as they are for one principal."""
+        """Return the patterns for one principal, with `{principal}` replaced."""
         if not any(pattern.owned for pattern in self.paths):
             return self.patterns
         owned = ((one, pattern_of(one.pattern).owned_by(owner)) for one in self.patterns)
@@ -204,23 +203,23 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.effect is Effect.DENY and self.residual.requirements:
-            raise ValueError("a deny rule asks for nothing")
+            raise ValueError("a deny rule has no requirements")
 
     def covers(self, method: str, path: NormalisedPath, owner: str) -> bool:
-        """Say whether a request, its path normalised, is within method and path; `owner` is the principal's segment."""
+        """Return whether method and normalised path are within the rule; `owner` is the principal's segment."""
         residual = self.residual
         return residual.matches_method(method, self.effect) and residual.matches_path(path, owner)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppPolicy:
-    """One application of the document: where it is, and who may reach what of it.
+    """One application of the document: its hosts, its upstream, and who may reach which paths.
 
-    `trust` names which certificates are taken: `own`, and those of partners by name. `public` are paths that are
-    open to everybody, also without a certificate; `origins` are sites; their pages may call this application.
+    `trust` names the authorities whose certificates are accepted: `own`, and partners by name. `public` are paths that
+    are open to everybody, also without a certificate. Pages of the sites in `origins` may call this application.
 
-    An application of TCP has none of what is about requests: its rules are about whole connections. `alpn` are the
-    protocols that its clients may offer (RFC 7301), sorted.
+    A TCP application has no field about requests: its rules are about whole connections. `alpn` are the protocols that
+    its clients may offer (RFC 7301), sorted.
     """
 
     name: str
@@ -240,29 +239,29 @@ class AppPolicy:
         if not self.hosts:
             raise ValueError("an application without a host cannot be reached")
         if self.is_tcp and self._has_requests:
-            raise ValueError("an application of TCP has connections, and no requests")
+            raise ValueError("a TCP application has connections, and no requests")
         if list(self.alpn) != sorted(set(self.alpn)) or (self.alpn and not self.is_tcp):
-            raise ValueError("the offered protocols are sorted, each once, and only of TCP")
+            raise ValueError("`alpn` is sorted, each protocol once, and only for a TCP application")
         if not self.trust or list(self.trust) != sorted(set(self.trust)):
             raise ValueError("the trusted authorities are sorted, each once, at least one")
         if len({rule.name for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules share a name")
         if len(self.trust) > 1 and any(rule.selector.unissued for rule in self.rules):
             raise ValueError(
-                "several authorities may certify one name or policy: a rule about it names the issuer"
+                "the application trusts several authorities, so a rule about a name or a policy must name the issuer"
             )
         self._check_paths()
 
     def _check_paths(self) -> None:
         denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
         if any(pattern.overlaps(one) for pattern in self.public for one in denied):
-            raise ValueError("a rule denies something that is public")
+            raise ValueError("a deny rule covers a public path")
         if self.headers.destination and isinstance(self.upstream, HttpUpstream) and self.upstream.base:
-            raise ValueError("a judged Destination would leave the base path")
+            raise ValueError("`destination: judge` and an upstream with a base path exclude each other")
         if self._asks_for_an_owner_in_vain:
-            raise ValueError("what is public, and a judged Destination, has no principal")
+            raise ValueError("neither a public path nor a judged Destination may contain {principal}")
         if self.keeps_slashes and self.public:
-            raise ValueError("a path that is read in two ways must not be public")
+            raise ValueError("an application that keeps encoded slashes has no public paths")
 
     @property
     def _asks_for_an_owner_in_vain(self) -> bool:
@@ -272,12 +271,12 @@ class AppPolicy:
 
     @property
     def is_tcp(self) -> bool:
-        """Whether whole connections are passed on, and not requests."""
+        """Whether the application gets whole connections, and not single requests."""
         return isinstance(self.upstream, TcpUpstream)
 
     @property
     def _has_requests(self) -> bool:
-        """Whether anything here is about requests."""
+        """Whether any field of the application is about requests."""
         sizes = (self.app_limits.headers, self.app_limits.header_kilobytes)
         return bool(
             self.public
@@ -291,36 +290,36 @@ class AppPolicy:
 
     @property
     def admits_anonymous(self) -> bool:
-        """Whether a connection without a good certificate is answered: public paths, preflights, pages."""
+        """Whether a connection without a good certificate gets answers: for public paths, preflights or pages."""
         return bool(self.public or self.origins or self.on_refusal is OnRefusal.PAGE)
 
     @property
     def explains_refusal(self) -> bool:
-        """Whether a refused connection lives on for a page that says why."""
+        """Whether a refused connection stays open for a page that says why."""
         return self.on_refusal is OnRefusal.PAGE
 
     @property
     def opens_something(self) -> bool:
-        """Whether anything here is for everybody: public paths, preflights."""
+        """Whether something is open to everybody: public paths, or preflights."""
         return bool(self.public or self.origins)
 
     def is_public(self, path: NormalisedPath) -> bool:
-        """Say whether a normalised path is open to everybody."""
+        """Return whether a normalised path is open to everybody."""
         return any(pattern.matches(path) for pattern in self.public)
 
     def trusts(self, principal: Principal) -> bool:
-        """Say whether the authority that vouches for a principal may do so here."""
+        """Return whether the application trusts the authority of a principal."""
         return authority_name(principal) in self.trust
 
     @property
     def methods_refused(self) -> frozenset[str]:
-        """The methods that no allow rule names and that need to be named: answered with 405."""
+        """The methods that must be named in an allow rule and are not: Envoy answers 405."""
         return echoing_methods_left((rule.effect, rule.residual) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One whole policy document: applications, and which factors the members of groups must have."""
+    """One whole policy document: applications, and the factors that members of groups must have."""
 
     trust_domain: str
     apps: tuple[AppPolicy, ...] = ()
@@ -334,11 +333,13 @@ class Document:
         if len({app.name for app in self.apps}) != len(self.apps):
             raise ValueError("two applications share a name")
         if any(is_at_or_below(host, portal_host(self.trust_domain)) for host in hosts):
-            raise ValueError("an application below the portal's host could ask for the passkeys of people")
+            raise ValueError(
+                "an application's host is below the portal's host, so its pages could ask for the passkeys of people"
+            )
 
     @property
     def requires_factors(self) -> bool:
-        """Whether a rule asks for a second factor, or a group must have one."""
+        """Whether a rule or a group requires a second factor."""
         rules = (rule for app in self.apps for rule in app.rules)
         return bool(self.factors) or any(rule.residual.requirements for rule in rules)
 
@@ -354,5 +355,5 @@ def echoing_methods_left(terms: Iterable[tuple[Effect, Residual]]) -> frozenset[
 
 
 def authority_name(principal: Principal) -> str:
-    """Return what `trust` calls the authority that vouches for a principal: `own`, or the partner's name."""
+    """Return the name in `trust` of the authority of a principal: `own`, or the partner's name."""
     return principal.name.partition("/")[0] if principal.partner else OWN_AUTHORITY

@@ -1,9 +1,10 @@
-"""The key `on_refusal` of an application: read, rendered and told apart.
+"""The key `on_refusal` of an application: reading, rendering and comparing it.
 
     on_refusal: page
 
-`alert` ends the TLS handshake of a connection without a good certificate: right for machines, and hard to understand for
-people. With `page` the connection lives without any grant, and a browser is told what happened and what to do.
+`alert` ends the TLS handshake of a connection without a good certificate. That suits machines, but people do not
+understand it. With `page` the connection stays open without any grant, and a browser gets a page that says what happened
+and what to do.
 
 Not here: the pages (web), and how the door answers such a connection (enforcement).
 """
@@ -14,10 +15,10 @@ from doorward.policy.model import AppPolicy, OnRefusal
 from doorward.policy.node_reader import NodeReader
 from doorward.policy.yaml_tree import Node
 
-TOLD = "page: people without a good certificate get a page that says what to do, in place of a TLS alert"
-"""What `diff` says of an application with pages."""
+PAGE_FACT = "page: people without a good certificate get a page that says what to do, instead of a TLS alert"
+"""What `diff` shows for an application with pages."""
 
-_MEND = "write page (for people with browsers) or alert (for machines)"
+_HINT = "write page (for people with browsers) or alert (for machines)"
 
 
 def read_on_refusal(reader: NodeReader, found: dict[str, Node], key: str) -> OnRefusal:
@@ -30,22 +31,22 @@ def read_on_refusal(reader: NodeReader, found: dict[str, Node], key: str) -> OnR
     """
     if "on_refusal" not in found:
         return OnRefusal.ALERT
-    text = reader.text(found["on_refusal"], f"{key}.on_refusal", hint=_MEND)
+    text = reader.text(found["on_refusal"], f"{key}.on_refusal", hint=_HINT)
     if text is None:
         return OnRefusal.ALERT
     for one in OnRefusal:
         if text.value == one.value:
             return one
-    message = f"{text.value[:64]!r} is no way to refuse"
-    reader.add_fault(text, "unknown-value", message, key=f"{key}.on_refusal", hint=_MEND)
+    message = f"{text.value[:64]!r} is not a value of `on_refusal`"
+    reader.add_fault(text, "unknown-value", message, key=f"{key}.on_refusal", hint=_HINT)
     return OnRefusal.ALERT
 
 
 def render_on_refusal(on_refusal: OnRefusal, indent: int = 4) -> list[str]:
-    """Return the line of the key as the canonical document has it; none for the alert."""
+    """Return the line of the key in the canonical document; none for the alert."""
     return [] if on_refusal is OnRefusal.ALERT else [f"{' ' * indent}on_refusal: {on_refusal.value}"]
 
 
 def refusal_facts(app: AppPolicy) -> dict[str, str]:
     """Return what `diff` compares."""
-    return {} if app.on_refusal is OnRefusal.ALERT else {"on_refusal": TOLD}
+    return {} if app.on_refusal is OnRefusal.ALERT else {"on_refusal": PAGE_FACT}

@@ -1,20 +1,19 @@
-"""Path patterns: what a rule's `paths` may say, what they match, and the matchers they compile to.
+"""Path patterns in rules: their grammar, the paths that they match, and the matchers that they compile to.
 
-Not here: the normalisation of request paths (`normalisation`); patterns see normalised paths only.
+Not here: the normalisation of request paths (`normalisation`); patterns are compared with normalised paths only.
 
-The grammar: `/` and segments joined by `/`. A segment is literal, or `*` (exactly one segment, never
-empty), or, as the last one, `**` (a tail of any length, also none: `/admin/**` covers `/admin`, so
-that a deny of the tree denies its root). Case-sensitive. A trailing slash of the request makes no
-difference: `/x` covers `/x/`, because most applications answer both alike and a deny must not be
-passed by adding one.
+The grammar: `/`, then segments joined by `/`. A segment is a literal, or `*` (exactly one segment, never empty). The
+last one may be `**`: any number of segments, also none. So `/admin/**` covers `/admin`, and a deny rule for a tree also
+denies its root. Patterns are case-sensitive. A trailing slash of the request makes no difference: `/x` covers `/x/`.
+Most applications answer both in the same way, and nobody should pass a deny rule by adding a slash.
 
-Literals mean *decoded* characters: `/a@b` also covers `/a%40b`. Each has one spelling, the canonical
-one: characters that a URL may hold stand for themselves, all others (and a literal star, `%2A`) are
-escaped UTF-8 with upper-case digits. Any other spelling is refused with the canonical one as the mend.
-`%2F` is an encoded slash inside a segment, for applications that keep them (`path_options`).
+Literals are *decoded* characters: `/a@b` also covers `/a%40b`. Each literal has one canonical spelling: characters that
+are allowed in a URL stand for themselves; all others, and a literal star (`%2A`), are escaped UTF-8 with upper-case hex
+digits. Any other spelling is refused, and the hint shows the canonical one. `%2F` is an encoded slash inside a segment,
+for applications that keep encoded slashes (`path_options`).
 
-`{principal}` is the segment that is the name of the connection's principal, as it stands in a normalised path
-(`owner_segment`). A name that has no single spelling there is in no path.
+`{principal}` is a segment that equals the name of the connection's principal, as the name appears in a normalised path
+(`owner_segment`). A name that has more than one spelling in a path matches no path.
 
 Standard: RFC 3986 sections 2.2 to 2.4 and 3.3.
 """
@@ -46,17 +45,17 @@ __all__ = [
 ]
 
 PATTERN_LIMIT = 512
-"""Characters; more than any router of the field writes, and it bounds the size of the expressions."""
+"""In characters. More than the longest route of common routers; it bounds the size of the regular expressions."""
 
-_RAW = "!$&'()+,:=@[]"  # beside unreserved characters: what stands for itself, raw or escaped in a request
+_RAW = "!$&'()+,:=@[]"  # like unreserved characters, these stand for themselves; a request has them raw or escaped
 _TAIL = "**"
 
 OWNER = "{principal}"
-"""How a pattern writes the segment of the connection's principal."""
+"""The segment of the connection's principal, as a pattern writes it."""
 OWNED = "\0"
-"""The same among the segments of a pattern; no path has this character."""
+"""The same segment in `PathPattern.segments`; no path has this character."""
 NO_OWNER = ""
-"""The segment of a principal without one, and of nobody: no path has an empty one."""
+"""For a principal whose name matches no path, and for an anonymous connection: no path has an empty segment."""
 _LONGEST_NAME = 63
 
 
@@ -94,7 +93,7 @@ class PathPattern:
         text: the pattern, at most 512 characters.
 
     Raises:
-        MalformedInput: the text is no pattern, could never match, or is not canonical; the hint mends it.
+        MalformedInput: the text is not a pattern, could never match, or is not canonical; the hint says what to write.
     """
 
     text: str
@@ -107,7 +106,7 @@ class PathPattern:
         object.__setattr__(self, "tail", tail)
 
     def matches(self, path: NormalisedPath, owner: str = NO_OWNER) -> bool:
-        """Say whether a normalised path is within this pattern; `owner` is the principal's segment."""
+        """Return whether a normalised path matches this pattern; `owner` is the principal's segment."""
         extra = len(path.segments) - len(self.segments)
         if extra < 0 or (extra and not self.tail):
             return False
@@ -118,22 +117,22 @@ class PathPattern:
 
     @property
     def owned(self) -> tuple[int, ...]:
-        """The places of `{principal}` among the segments, from 0."""
+        """The positions of `{principal}` among the segments, counted from 0."""
         return tuple(at for at, segment in enumerate(self.segments) if segment == OWNED)
 
     def owned_by(self, owner: str) -> PathPattern | None:
-        """Return the pattern as it is for one principal; None if no path is within it then."""
+        """Return the pattern for one principal; None if it then matches no path."""
         if not self.owned:
             return self
         return None if owner == NO_OWNER else pattern_of(self.text.replace(OWNER, owner))
 
     @property
     def has_kept_slash(self) -> bool:
-        """Whether a segment holds an encoded slash: only an application that keeps them has such paths."""
+        """Whether a segment has an encoded slash: only applications that keep encoded slashes have such paths."""
         return KEPT_SLASH in self.text
 
     def covers(self, other: PathPattern) -> bool:
-        """Say whether every path of the other pattern is within this one."""
+        """Return whether every path that matches the other pattern matches this one."""
         extra = len(other.segments) - len(self.segments)
         if extra < 0 or ((extra or other.tail) and not self.tail):
             return False
@@ -142,7 +141,7 @@ class PathPattern:
         )
 
     def overlaps(self, other: PathPattern) -> bool:
-        """Say whether some path is within both patterns, for some principal."""
+        """Return whether some path may match both patterns, for some principal."""
         extra = len(other.segments) - len(self.segments)
         if (extra > 0 and not self.tail) or (extra < 0 and not other.tail):
             return False
@@ -152,9 +151,9 @@ class PathPattern:
         )
 
     def forms(self) -> tuple[Form, ...]:
-        """Return matchers of normalised paths; a path is within this pattern where any of them matches.
+        """Return matchers of normalised paths; a path matches this pattern if one of them matches.
 
-        In the place of `{principal}` they match every segment.
+        They match any segment at the position of `{principal}`.
         """
         if not self.segments:
             return (Prefix("/"),) if self.tail else (Exact("/"),)
@@ -167,15 +166,15 @@ class PathPattern:
 
 @lru_cache(maxsize=4096)
 def pattern_of(text: str) -> PathPattern:
-    """Return the pattern of a text that was one before, without parsing it again."""
+    """Return the pattern of a text that is known to be a pattern; cached."""
     return PathPattern(text)
 
 
 def owner_segment(name: str) -> str:
-    """Return the segment of normalised paths that is a principal's name; `NO_OWNER` if there is no single one.
+    """Return a principal's name as a segment of normalised paths; `NO_OWNER` if it has more than one spelling there.
 
-    Names of our own people, devices and services stand for themselves. A partner's hold a slash, and often more that a
-    path may spell in two ways, so none is in a path.
+    Names of our own people, devices and services stand for themselves. The name of a partner's principal has a slash,
+    and often other characters with two spellings in a path, so it matches no path.
     """
     return name if len(name) <= _LONGEST_NAME and _is_unreserved(name) else NO_OWNER
 
@@ -183,11 +182,12 @@ def owner_segment(name: str) -> str:
 def _parse(text: str) -> tuple[tuple[str | None, ...], bool]:
     if len(text.replace(OWNER, "x" * _LONGEST_NAME)) > PATTERN_LIMIT:
         raise MalformedInput(
-            "path-pattern-too-long", f"a path pattern has at most {PATTERN_LIMIT} characters"
+            "path-pattern-too-long",
+            f"a path pattern has {len(text)} characters, at most {PATTERN_LIMIT} are allowed",
         )
     if not text.startswith("/"):
         raise MalformedInput(
-            "path-pattern", f"path pattern {text!r} does not begin with /", hint="put a / before it"
+            "path-pattern", f"path pattern {text!r} does not begin with /", hint="write a / before it"
         )
     if text == "/":
         return (), False
@@ -199,7 +199,7 @@ def _parse(text: str) -> tuple[tuple[str | None, ...], bool]:
 
 
 def _parse_segment(part: str, whole: str) -> str | None:
-    """Return the decoded literal, None for `*`, `OWNED` for `{principal}`."""
+    """Return the decoded literal; None for `*`; `OWNED` for `{principal}`."""
     if part == "*":
         return None
     if part == OWNER:
@@ -211,29 +211,29 @@ def _parse_segment(part: str, whole: str) -> str | None:
 
 
 def _problem_of(part: str) -> tuple[str, str]:
-    """Say what is wrong with a segment, and the mend; two empty strings where nothing is."""
+    """Return what is wrong with a segment, and a hint; two empty strings if it is good."""
     if not part:
-        return "it has an empty segment, which no normalised path has", (
-            "write single slashes and none at the end: /x covers /x/ too, /x/** covers all below"
+        return "it has an empty segment, and no normalised path has one", (
+            "write single slashes, and none at the end: /x covers /x/ too, /x/** covers everything below"
         )
     if part == _TAIL:
-        return "** stands before the end", "use * for one segment; ** may only be the last"
+        return "** is not the last segment", "write * for one segment; ** may only be the last segment"
     if "*" in part:
         return (
-            f"* is only part of the segment {part!r}",
-            "a wildcard is a whole segment; a literal star is %2A",
+            f"* is only a part of the segment {part!r}",
+            "write * as a whole segment, or %2A for a literal star",
         )
     if "{" in part or "}" in part:
-        return f"braces are only part of the segment {part!r}, or hold another word", (
-            f"{OWNER} is a whole segment, and the only word; literal braces are %7B and %7D"
+        return f"the segment {part!r} has braces, but is not {OWNER}", (
+            f"write {OWNER} as a whole segment, or %7B and %7D for literal braces"
         )
     if "?" in part:
-        return "it holds a query", "paths are matched without the query; leave out ? and what follows"
+        return "it has a query", "remove the ? and the text after it: paths are matched without the query"
     canonical = quote(unquote(part, errors="surrogateescape"), safe=_RAW, errors="surrogatepass")
     fault = fault_of("/" + canonical, keep_slashes=True)
     if fault:
-        return f"no request path ever has the segment {part!r} ({fault.value})", (
-            "the gateway answers 400 to such a path before any rule is asked; remove it"
+        return f"no normalised path has the segment {part!r} ({fault.value})", (
+            "remove it: the gateway answers 400 to such a path before it evaluates any rule"
         )
     if canonical != part:
         return f"the segment {part!r} is not in its canonical spelling", f"write it as {canonical}"
@@ -241,12 +241,12 @@ def _problem_of(part: str) -> tuple[str, str]:
 
 
 def _is_unreserved(segment: str) -> bool:
-    """Say whether a decoded segment has a single spelling in normalised paths."""
+    """Return whether a decoded segment has a single spelling in normalised paths."""
     return re.fullmatch(r"[A-Za-z0-9._~-]+", segment) is not None
 
 
 def _segment_regex(segment: str | None) -> str:
-    """Every spelling of a segment in normalised paths: reserved characters raw or escaped, any hex case."""
+    """Return a regex for every spelling of a segment in normalised paths: reserved characters raw or escaped, any hex case."""
     if segment in (None, OWNED):
         return "[^/]+"
     return "%2[Ff]".join(
@@ -266,4 +266,4 @@ def _digits(byte: int) -> str:
 
 
 EVERY_PATH = PathPattern("/**")
-"""What a rule is about that names no paths."""
+"""The paths of a rule that names no paths."""

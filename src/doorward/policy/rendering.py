@@ -1,4 +1,4 @@
-"""A policy document as canonical YAML: what `doorward export` prints when nobody wrote the text.
+"""A policy document as canonical YAML: `doorward export` prints it if no document was ever applied.
 
 Not here: reading (`document`). `parse_document(render_document(x)) == x`, by property test.
 """
@@ -33,7 +33,7 @@ def render_document(document: Document) -> str:
 
 
 def render_parts(trust_domain: str, apps: Sequence[AppPolicy], factors: GroupFactors = ()) -> str:
-    """Return the same of parts that need not make a document, such as two applications that share a host."""
+    """Return the same for parts that need not be a valid document, such as two applications that share a host."""
     lines = [f"trust_domain: {render_scalar(trust_domain)}", *render_group_factors(factors)]
     if apps:
         lines.append("apps:")
@@ -68,7 +68,7 @@ def render_app(
     alpn: Sequence[str] = (),
     on_refusal: OnRefusal = OnRefusal.ALERT,
 ) -> list[str]:
-    """Return the lines of an application without rules, whatever its values are worth."""
+    """Return the lines of an application without rules; the values are not checked."""
     outer, inner = " " * indent, " " * (indent + 2)
     return [
         f"{outer}{render_scalar(name)}:",
@@ -80,7 +80,7 @@ def render_app(
 
 
 def render_rule(rule: Rule) -> str:
-    """Return what a rule says, without its name, on one line."""
+    """Return a rule on one line, without its name."""
     return ", ".join(_render_parts(rule))
 
 

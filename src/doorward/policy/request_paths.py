@@ -1,6 +1,6 @@
-"""Which paths a request names, and which of them is open to everybody.
+"""The paths that a request names, and whether its path is open to everybody.
 
-Not here: normalising one (`normalisation`), what rules say about them (`decision`).
+Not here: normalising a path (`normalisation`), and judging it by rules (`decision`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from doorward.policy.request_headers import parse_destination
 
 
 def find_open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefused) -> NormalisedPath | None:
-    """Return the path of a request if it is open to everybody; None otherwise."""
+    """Return the path of a request if it is public for the method; None otherwise."""
     if isinstance(path, PathRefused) or not METHOD.fullmatch(method) or method in ECHOING_METHODS:
         return None
     return path if app.is_public(path) else None
@@ -21,7 +21,7 @@ def find_open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefus
 def name_paths(
     app: AppPolicy, path: NormalisedPath, destination: str | None
 ) -> tuple[NormalisedPath, ...] | Reason:
-    """Return every path that a request names, or why it is refused before any rule."""
+    """Return every path that a request names, or the reason why it is refused before any rule is evaluated."""
     if destination is None:
         return (path,)
     if not app.headers.destination:

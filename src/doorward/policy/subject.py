@@ -1,6 +1,6 @@
-"""Who and what a connection is, as rules see it, and the three answers of a selector.
+"""The subject of a decision: the facts about a connection that rules see, and the three answers of a selector.
 
-Not here: what a selector asks of it (`selectors`), and how the facts are proved (verification).
+Not here: the conditions of a selector (`selectors`), and how the facts are proved (verification).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from doorward.core.entities import Principal
 
 
 class Truth(Enum):
-    """Whether a selector holds. Undetermined gives neither the grant of an allow rule nor the clearance of a deny rule."""
+    """Whether a selector holds. `UNDETERMINED` gives neither the grant of an allow rule nor the clearance of a deny rule."""
 
     TRUE = "true"
     FALSE = "false"
     UNDETERMINED = "undetermined"
 
 
-# They are compared for each rule of each new connection: looking a member up there costs as much as the comparison.
+# Compared for each rule of each new connection: looking up `Truth.TRUE` each time costs as much as the comparison.
 TRUE, FALSE, UNDETERMINED = Truth.TRUE, Truth.FALSE, Truth.UNDETERMINED
 
 
@@ -30,13 +30,13 @@ TRUE, FALSE, UNDETERMINED = Truth.TRUE, Truth.FALSE, Truth.UNDETERMINED
 class Subject:
     """Everything that the connection part of a rule may depend on.
 
-    None stands for a fact that is not known: a selector that asks for it is undetermined.
+    None stands for an unknown fact: a selector that depends on it is undetermined.
 
     Args:
-        principal: who holds the connection, with its groups as of now.
-        certificate: the certificate by which it is known, found good.
+        principal: the holder of the connection, with its current groups.
+        certificate: the certificate that proves who the principal is; it was judged good.
         source: the peer's address as the kernel sees it.
-        time: the moment of the judgement, aware, UTC.
+        time: the moment of the decision, aware, UTC.
     """
 
     principal: Principal

@@ -1,6 +1,6 @@
-"""What `upstream:` of an application may say: parsed from text, read from a document, rendered again.
+"""The key `upstream` of an application: parsing it from text, reading it from a document, rendering it.
 
-Not here: the values (`model`), and whether anything answers there (gateway.publishing.upstream_watch).
+Not here: the values (`model`), and whether the upstream answers (gateway).
 
 `unix:///path`, `http://host[:port][/base]`, `h2c://…` (HTTP/2 with prior knowledge, RFC 9113 section 3.3)
 and `https://…` (HTTP/1.1 over TLS, always verified, RFC 9525); `tcp://host:port` and `tcp+unix:///path` for any
@@ -56,20 +56,20 @@ def parse_upstream(text: str) -> Upstream:
     port = int(match[3] or _PORTS[kind]) if match else 0
     host = _host(match[2]) if match else ""
     if not match or not host:
-        raise MalformedInput("upstream-malformed", "this is not an upstream", hint=_FORMS)
+        raise MalformedInput("upstream-malformed", f"{text[:128]!r} is not an upstream", hint=_FORMS)
     _check_port(port, _FORMS)
     tls = UpstreamTls() if kind is Scheme.HTTPS else None
     return HttpUpstream(host=host, port=port, scheme=kind, base=_base(match[4] or ""), tls=tls)
 
 
 def read_upstream(reader: NodeReader, node: Node, key: str) -> Upstream | None:
-    """Return the upstream that a document says, as text or as a mapping; None, with a fault, if it cannot be."""
+    """Return the upstream of a node, which is a text or a mapping; None, with a fault, if it is malformed."""
     options: dict[str, Node] = {}
     if isinstance(node, Mapping):
         options = reader.mapping(node, key, ("url", *_TLS_KEYS))
         if "url" not in options:
             hint = "write `url: https://host:port`"
-            reader.add_fault(node, "missing-key", "this upstream has no `url`", key=key, hint=hint)
+            reader.add_fault(node, "missing-key", "the upstream has no `url`", key=key, hint=hint)
             return None
         node = options.pop("url")
     text = reader.text(node, key)
@@ -84,10 +84,10 @@ def read_upstream(reader: NodeReader, node: Node, key: str) -> Upstream | None:
 
 
 def check_base(reader: NodeReader, node: Node, key: str, upstream: Upstream | None, *, judged: bool) -> None:
-    """Note a fault if a base path meets a second path of the request: `Destination` would leave the base."""
+    """Note a fault if the upstream has a base path and `Destination` is judged: Envoy adds the base to the path only."""
     if judged and isinstance(upstream, HttpUpstream) and upstream.base:
-        message = "a base path and `destination: judge` do not go together"
-        hint = "take out one of them: nothing puts the base before the path in Destination"
+        message = f"the upstream has the base path {upstream.base}, and `destination` is judged"
+        hint = "remove one of them: Envoy does not put the base path before the path in Destination"
         reader.add_fault(node, "base-with-destination", message, key=key, hint=hint)
 
 
@@ -111,8 +111,8 @@ def _with_tls(
 ) -> HttpUpstream | None:
     if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
         for name, node in options.items():
-            message = f"`{name}` is for https:// upstreams"
-            hint = "leave it out, or write https:// if the application speaks TLS"
+            message = f"`{name}` is only for https:// upstreams, and this one is {upstream.url}"
+            hint = "remove it, or write https:// if the application speaks TLS"
             reader.add_fault(node, "upstream-malformed", message, key=f"{key}.{name}", hint=hint)
         return None
     values = {}
@@ -135,12 +135,12 @@ def _option(name: str, text: str) -> str:
     if name == "server_name":
         found = _host(text if ":" not in text else f"[{text}]")
         if not found:
-            hint = "write the DNS name or the address that is in the application's certificate"
+            hint = "write the DNS name or the IP address that is in the application's certificate"
             raise MalformedInput("upstream-malformed", f"{text!r} is not a server name", hint=hint)
         return found
     if not _FILE.fullmatch(text):
         hint = "write an absolute path of printable ASCII characters"
-        raise MalformedInput("upstream-malformed", f"{text!r} is not a path of a file or folder", hint=hint)
+        raise MalformedInput("upstream-malformed", f"{text!r} is not the path of a file or folder", hint=hint)
     return text
 
 
@@ -159,7 +159,7 @@ def _tcp_upstream(text: str) -> TcpUpstream:
     match = _TCP.fullmatch(text)
     host = _host(match[1]) if match else ""
     if not match or not host:
-        message = "this is not an upstream: a host and a port belong behind tcp://"
+        message = f"{text[:128]!r} is not an upstream: it needs a host and a port after tcp://"
         raise MalformedInput("upstream-malformed", message, hint=_TCP_FORMS)
     port = int(match[2])
     _check_port(port, _TCP_FORMS)
@@ -168,20 +168,20 @@ def _tcp_upstream(text: str) -> TcpUpstream:
 
 def _check_port(port: int, hint: str) -> None:
     if not 0 < port <= _LARGEST_PORT:
-        message = f"a port is from 1 to {_LARGEST_PORT}, not {port}"
+        message = f"{port} is not a port: ports are 1 to {_LARGEST_PORT}"
         raise MalformedInput("upstream-malformed", message, hint=hint)
 
 
 def _socket(path: str, scheme: str) -> str:
     if len(path) > LONGEST_SOCKET_PATH or not re.fullmatch("/[!-~]*[!-.0-~]", path):
-        message = "this is not the path of a unix socket"
+        message = f"{path[:128]!r} is not the path of a unix socket"
         hint = f"write {scheme}:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
         raise MalformedInput("upstream-malformed", message, hint=hint)
     return path
 
 
 def _host(text: str) -> str:
-    """Return an address in its shortest form or a DNS name in lower case; empty if it is neither."""
+    """Return an IP address in its shortest form or a DNS name in lower case; empty if the text is neither."""
     if text.startswith("["):
         try:
             return "" if "%" in text else str(ipaddress.IPv6Address(text[1:-1]))

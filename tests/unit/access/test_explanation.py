@@ -192,7 +192,10 @@ def test_issuers_that_no_certificate_can_come_from(site: PartnerSite) -> None:
     unknown = "no authority that issues client certificates has the id"
     assert sorted(found) == sorted(
         [
-            ("issuer-not-trusted", f"{clinic} is of clinic, which the application does not trust"),
+            (
+                "issuer-not-trusted",
+                f"{clinic} is an authority of clinic, which the application does not trust",
+            ),
             ("issuer-unknown", f"{unknown} {root}"),
             ("issuer-unknown", f"{unknown} aut_nobody"),
         ]

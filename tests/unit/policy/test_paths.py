@@ -68,13 +68,13 @@ def test_forms(pattern: str, forms: tuple[Exact | Prefix | Regex, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "word", "hint"),
     [
-        ("a/b", "does not begin with /", "put a /"),
-        ("", "does not begin with /", "put a /"),
+        ("a/b", "does not begin with /", "write a /"),
+        ("", "does not begin with /", "write a /"),
         ("/a/", "empty segment", "/x covers /x/"),
         ("/a//b", "empty segment", "single slashes"),
-        ("/**/a", "before the end", "only be the last"),
-        ("/a*", "only part", "%2A"),
-        ("/a?b", "query", "leave out"),
+        ("/**/a", "not the last segment", "only be the last"),
+        ("/a*", "only a part", "%2A"),
+        ("/a?b", "query", "without the query"),
         ("/a b", "canonical", "write it as a%20b"),
         ("/é", "canonical", "write it as %C3%A9"),
         ("/%c3%a9", "canonical", "write it as %C3%A9"),
@@ -90,7 +90,7 @@ def test_forms(pattern: str, forms: tuple[Exact | Prefix | Regex, ...]) -> None:
     ],
 )
 def test_refused(text: str, word: str, hint: str) -> None:
-    """A pattern that could never match, or has a better spelling, is refused with the mend."""
+    """A pattern that could never match, or has a better spelling, is refused with a hint that says what to write."""
     with pytest.raises(MalformedInput) as caught:
         PathPattern(text)
     assert caught.value.code == "path-pattern"
@@ -169,7 +169,7 @@ def test_the_principals_segment(pattern: str, inside: tuple[str, ...], outside: 
     "text", ["/{principals}", "/{principal", "/x{principal}", "/{group}/**", "/{principal}s", "/a}"]
 )
 def test_braces_are_one_word_and_a_whole_segment(text: str) -> None:
-    """Any other use of them is refused with the mend."""
+    """Any other use of them is refused with a hint that says what to write."""
     with pytest.raises(MalformedInput) as caught:
         PathPattern(text)
     assert "{principal}" in caught.value.hint
