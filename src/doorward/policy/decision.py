@@ -1,23 +1,23 @@
-"""The one judge: who may reach what, by connection and by request. Deny overrides; nothing matched is deny.
+"""The access decision for connections and requests. A deny rule overrides every allow rule; without a rule, deny.
 
-Not here: whether a certificate is good (verification), and how Envoy enforces the answer
-(enforcement). Whoever asks "may they?" asks this module: the authorizer's decider (access.deciding),
-the follower that compares what a connection has lost, and `policy explain`.
+Not here: whether a certificate is good (verification), and how Envoy enforces the answer (enforcement). This module
+makes every access decision: for the authorizer (access.deciding), for the follower that compares permissions, and for
+`policy explain`.
 
-The steps of a judgement:
+The steps of a decision:
 1. the principal belongs to the tenant, is active, and the application trusts the authority that issued its
    certificate; otherwise the connection has no permissions at all;
-2. each rule's selector holds for the subject, or not, or cannot be determined; an allow rule that holds
-   gives its *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence);
-3. the request path is normalised, or refused as ambiguous before any rule;
+2. each rule's selector holds for the subject, does not hold, or is undetermined; an allow rule that holds gives its
+   *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence);
+3. the request path is normalised, or refused as ambiguous before any rule is evaluated;
 4. a public path is open to everyone; no deny rule is about one (`model.AppPolicy`);
 5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`; the residual of an
-   allow rule is method, path and requirements (a second factor and its age); if no deny rule holds, and only
-   requirements keep an allow rule from holding, the reason is `factor-missing`;
-6. if the application has `Destination` judged, step 5 for the path in that header too; if it
-   has not, a request with the header is refused before any rule.
+   allow rule is method, path and requirements (a second factor and its age); if no deny rule holds, and an allow rule
+   would hold but for its requirements, the reason is `factor-missing`;
+6. if the application has `Destination` judged, step 5 is done for the path in that header too; otherwise a request with
+   the header is refused before any rule is evaluated.
 
-`decide` judges rules directly, Envoy by the equation in step 5; they agree, by property test.
+`decide` evaluates the rules directly, and Envoy evaluates the equation in step 5. A property test proves that both agree.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ MOST_CHANGES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a request shows the judge: method and raw path as received (query allowed), `Destination`, and factors.
+    """The parts of a request that decide: method and raw path as received (query allowed), `Destination`, and factors.
 
-    `destination` is None if the request has no such header. `shown` are the factors of the session whose token the
-    request carries; without a good token that is bound to the connection's certificate there are none.
+    `destination` is None if the request has no such header. `shown` are the factors of the session if the request has a
+    good session token that is bound to the connection's certificate; otherwise there are none.
     """
 
     method: str
@@ -85,7 +85,7 @@ class ConnectionPermissions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionVerdict:
-    """Whether a connection is worth keeping, and every reason."""
+    """Whether a connection is admitted, and every reason."""
 
     outcome: Outcome
     reasons: tuple[Reason, ...]
@@ -93,11 +93,10 @@ class AdmissionVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A judged request: outcome, reasons, the rules that determined it, and how every rule came out.
+    """The decision about a request: outcome, reasons, the rules that determined it, and a finding for every rule.
 
-    `path` is the normalised path; empty where `path_refused` says why there is none. `missing` is there with
-    `factor-missing`: what one rule still asks for, of several rules the one that asks for least; each finding has
-    its own.
+    `path` is the normalised path; it is empty if `path_refused` says why there is none. With the reason
+    `factor-missing`, `missing` has the requirements of the rule that needs the least; each finding has its own.
     """
 
     outcome: Outcome
@@ -109,22 +108,22 @@ class Decision:
     missing: frozenset[Requirement] = frozenset()
 
     def missing_for(self, enrolled: Collection[FactorKind]) -> frozenset[Requirement]:
-        """Return what a person with these kinds of factors can show to be let in; `missing` if it is none of the ways."""
-        ways = [one.missing for one in self.findings if self.missing and one.missing]
-        open_ways = [way for way in ways if not any(one.kinds.isdisjoint(enrolled) for one in way)]
-        return min(open_ways, key=effort, default=self.missing)
+        """Return the requirements that a person with these kinds of factors can meet; `missing` if there are none."""
+        choices = [one.missing for one in self.findings if self.missing and one.missing]
+        possible = [one for one in choices if not any(each.kinds.isdisjoint(enrolled) for each in one)]
+        return min(possible, key=effort, default=self.missing)
 
 
 def permissions_of(
     app: AppPolicy, tenant: str, application_id: str, subject: Subject
 ) -> ConnectionPermissions:
-    """Judge every rule as far as the connection decides it.
+    """Return what a connection may do, by the connection part of every rule.
 
     Args:
         app: the application's part of the document.
-        tenant: the tenant in whose name is judged.
+        tenant: the tenant's id.
         application_id: the application's id (`app_…`), not its name.
-        subject: who holds the connection, and what is known of it.
+        subject: the facts about the connection.
 
     Returns:
         The permissions; empty if the principal is not an active one of this tenant, or if the application does not
@@ -181,7 +180,7 @@ def _permissions_now(
 
 
 def anonymous_permissions(app: AppPolicy) -> ConnectionPermissions:
-    """Return what a connection without a good certificate may do: the public paths, and no more."""
+    """Return the permissions of a connection without a good certificate: the public paths only."""
     return ConnectionPermissions(
         grants=(), allowed=public_patterns(app), denied=frozenset(), principal_status=Reason.ANONYMOUS
     )
@@ -193,21 +192,21 @@ def public_patterns(app: AppPolicy) -> frozenset[RequestPattern]:
 
 
 def loses_permissions(old: ConnectionPermissions, new: ConnectionPermissions) -> bool:
-    """Say whether anything that `old` let through might be refused by `new`.
+    """Return whether `new` may refuse a request that `old` allowed.
 
-    Conservative: a loss is never missed, but a rewording that no pattern covers counts as one.
+    Conservative: a loss is never missed. A rule with the same meaning but other patterns may count as a loss.
     """
-    # A deny that met nothing allowed before takes nothing away, nor does one that was there before: only
-    # what is new is compared, because a document may have thousands of both.
+    # A deny pattern takes nothing away if it overlaps with nothing that was allowed, or if it was there before. So only
+    # new patterns are compared: a document may have thousands.
     added = new.denied - old.denied
     biting = frozenset(one for one in added if any(_overlap(one, other) for other in old.allowed))
     return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(biting, by=old.denied)
 
 
 def check_admission(permissions: ConnectionPermissions) -> AdmissionVerdict:
-    """Say whether a connection with these permissions is worth keeping: could any request pass?
+    """Return whether a connection with these permissions is admitted: could any request pass?
 
-    Conservative the other way round: a connection is kept unless every allowed pattern is denied.
+    Conservative in the other direction: a connection is admitted unless every allowed pattern is denied.
     """
     if permissions.principal_status is not Reason.PRINCIPAL_ACTIVE:
         return AdmissionVerdict(outcome=Outcome.BAD, reasons=(permissions.principal_status,))
@@ -226,14 +225,14 @@ def check_admission(permissions: ConnectionPermissions) -> AdmissionVerdict:
 
 
 def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, request: Request) -> Decision:
-    """Judge one request of one connection by the rules themselves.
+    """Decide about one request by evaluating the rules.
 
     Args:
         app: the application's part of the document.
-        tenant: the tenant in whose name is judged.
+        tenant: the tenant's id.
         application_id: the application's id (`app_…`).
-        subject: who asks, and what is known of the connection.
-        request: what is asked.
+        subject: the facts about the connection.
+        request: the request.
 
     Returns:
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
@@ -261,18 +260,18 @@ def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, r
         for one in (paths[1:] if open_path else paths)
     ]
     refused = [one for one in judged if one.outcome is not Outcome.GOOD]
-    # A factor would not help if the other path is refused for good.
+    # If the other path is refused for another reason, a factor would not help.
     return next((one for one in refused if not one.missing), refused[0] if refused else judged[-1])
 
 
 def decide_connection(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> Decision:
-    """Judge whether one connection may be made to an application of TCP: there are no requests to be judged.
+    """Decide about one connection to a TCP application, which has no requests.
 
     Args:
         app: the application's part of the document.
-        tenant: the tenant in whose name is judged.
+        tenant: the tenant's id.
         application_id: the application's id (`app_…`).
-        subject: who connects, as of now.
+        subject: the facts about the connection.
 
     Returns:
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
@@ -294,7 +293,7 @@ def decide_connection(app: AppPolicy, tenant: str, application_id: str, subject:
 
 
 def refuse_anonymous(app: AppPolicy) -> Decision:
-    """Refuse a TCP connection without a good certificate: nothing there is open to everybody."""
+    """Refuse a connection to a TCP application without a good certificate: it has nothing that is public."""
     return Decision(
         outcome=Outcome.BAD,
         reasons=(Reason.ANONYMOUS, Reason.NO_RULE_MATCHED),
@@ -305,7 +304,7 @@ def refuse_anonymous(app: AppPolicy) -> Decision:
 
 
 def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
-    """Judge one request of a connection without a good certificate: public paths and nothing else."""
+    """Decide about one request of a connection without a good certificate: only public paths are allowed."""
     path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
     open_path = find_open_path(app, request.method, path)
     if open_path and request.destination is None:
@@ -330,7 +329,7 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
 
 
 def _principal_status(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
-    """Step 1. A principal of another tenant is unknown here, whatever its state is there."""
+    """Step 1. A principal of another tenant is unknown here, in any state."""
     if principal.tenant != tenant:
         return Reason.PRINCIPAL_UNKNOWN
     if principal.state is PrincipalState.ACTIVE and not app.trusts(principal):
@@ -345,7 +344,7 @@ def _principal_status(app: AppPolicy, tenant: str, principal: Principal) -> Reas
 def _refusal(
     app: AppPolicy, subject: Subject, status: Reason, reason: Reason, path: PathRefused | None = None
 ) -> Decision:
-    """A decision that was reached before any rule was asked about the request."""
+    """Return a refusal that was decided before any rule was evaluated for the request."""
     return Decision(
         outcome=Outcome.BAD,
         reasons=(status,) if reason is status else (status, reason),
@@ -391,7 +390,7 @@ def _judged(
 
 
 def _combine(findings: tuple[RuleFinding, ...]) -> tuple[Outcome, Reason, tuple[str, ...]]:
-    """Step 5 on judged rules: deny overrides allow, and nothing matched is deny."""
+    """Step 5 for the findings of all rules: deny overrides allow, and without a rule the answer is deny."""
     denying = tuple(one.rule for one in findings if one.holds and one.effect is Effect.DENY)
     if denying:
         return Outcome.BAD, Reason.RULE_DENIES, denying
@@ -402,7 +401,7 @@ def _combine(findings: tuple[RuleFinding, ...]) -> tuple[Outcome, Reason, tuple[
 
 
 def _all_covered(patterns: frozenset[RequestPattern], *, by: frozenset[RequestPattern]) -> bool:
-    """Say whether each pattern lies within a single one of the others; one that requires more covers less."""
+    """Return whether each pattern is covered by a single one of the others; more requirements cover less."""
     return all(any(_covers(wide, narrow) for wide in by) for narrow in patterns - by)
 
 

@@ -1,7 +1,6 @@
 """The policy document as text: parse it, render it, add an application to it.
 
-Not here: YAML (`yaml_tree`), what each key means (`reading`), people and groups: they live in the
-directory.
+Not here: YAML (`yaml_tree`), the meaning of each key (`reading`), people and groups (the directory).
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ __all__ = ["append_app", "parse_document", "render_document"]
 
 
 def parse_document(text: str, *, file: str = "") -> Document:
-    """Return the document that the text means.
+    """Parse a policy document.
 
     Args:
-        text: YAML, at most 1 MiB; about ten seconds for the worst of that size.
+        text: YAML, at most 1 MiB; the slowest document of that size takes about ten seconds.
         file: its name, for faults.
 
     Raises:
-        ConfigurationError: every fault, with line, column, key and mend.
+        ConfigurationError: every fault, with line, column, key and hint.
     """
     document = _parse_good(text)
     if document is not None:
@@ -39,7 +38,7 @@ def parse_document(text: str, *, file: str = "") -> Document:
 
 @lru_cache(maxsize=8)
 def _parse_good(text: str) -> Document | None:
-    """Return what the text means, None where it has faults: the same revision is read again and again."""
+    """Return the document of a text, None if it has faults; cached, because the same revision is read often."""
     try:
         return DocumentReader("").read(parse_tree(text, file=""))
     except ConfigurationError:
@@ -59,17 +58,17 @@ def append_app(
 
     Args:
         text: a document without faults.
-        name: of the application, which the document does not have yet.
-        hosts: where it is reached.
+        name: of the application; the document has none with this name.
+        hosts: its host names.
         upstream: `http://host:port`, `unix:///path`, `tcp://host:port` and so on.
         alpn: protocols that clients of a TCP application may offer.
-        on_refusal: how a connection without a good certificate learns of it.
+        on_refusal: how a connection without a good certificate is refused.
 
     Returns:
-        Text whose last application is the new one, without rules; its values are as given, so parse it.
+        The text with the new application as the last one, without rules. Its values are not checked: parse the text.
 
     Raises:
-        ConfigurationError: the text, or what is added to it, has faults.
+        ConfigurationError: the text, or the new application, has faults.
     """
     before = parse_document(text)
 
@@ -80,7 +79,7 @@ def append_app(
     after = _parse_good(inserted) if inserted else None
     if after and replace(after, apps=after.apps[:-1]) == before:
         return inserted
-    # An unusual layout, or bad values: the canonical one takes the addition at its end.
+    # The layout is unusual, or the values are bad: append to the canonical text instead.
     lines = [*([] if before.apps else ["apps:"]), *render()]
     canonical = render_document(before) + "\n".join(lines) + "\n"
     parse_document(canonical)
@@ -88,7 +87,7 @@ def append_app(
 
 
 def _insert_app(text: str, render: Callable[[int], list[str]]) -> str:
-    """Put an application's lines, rendered with an indent, behind the last line of `apps`; empty where its layout is not a block."""
+    """Insert an application's lines after the last line of `apps`; return an empty text if `apps` is not in block style."""
     text = text if text.endswith("\n") else text + "\n"
     root = parse_tree(text, file="")
     found = {key.value: node for key, node in root.entries} if isinstance(root, Mapping) else {}

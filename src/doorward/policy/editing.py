@@ -1,10 +1,10 @@
-"""Changes of single applications and rules in a document's text, comments and layout kept if possible.
+"""Changes of one application in a document's text; comments and layout are kept if possible.
 
-    1. the change is made to the document's value
-    2. in the text, the lines of the one application are replaced by its canonical lines
-    3. the new text must mean the changed document, and nothing else; if not, the whole text is canonical
+    1. the change is made to the parsed document
+    2. in the text, the lines of that application are replaced by its canonical lines
+    3. the new text must parse to the changed document; if it does not, the whole text is rendered canonically
 
-Not here: adding an application (`document.append_app`), who may change it (policies).
+Not here: adding an application (`document.append_app`), applying the document (access.policies).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def replace_app(text: str, name: str, app: AppPolicy | None) -> str:
     Args:
         text: a document without faults that has the application.
         name: of the application.
-        app: what it shall be; None takes it out.
+        app: the changed application; None removes it.
 
     Raises:
         ConfigurationError: the changed document has faults.
@@ -47,7 +47,7 @@ def _has(text: str, before: Document, apps: tuple[AppPolicy, ...]) -> bool:
 
 
 def _replace_lines(text: str, name: str, app: AppPolicy | None) -> str:
-    """Replace the lines from the application's key to the next one's; empty if its layout is not a block."""
+    """Replace the lines from the application's key to the next key; return an empty text if it is not in block style."""
     root = parse_tree(text, file="")
     found = {key.value: node for key, node in root.entries} if isinstance(root, Mapping) else {}
     apps = found.get("apps")
@@ -58,7 +58,7 @@ def _replace_lines(text: str, name: str, app: AppPolicy | None) -> str:
     at = [key.value for key, _ in apps.entries].index(name)
     end = starts[at + 1] - 1 if at + 1 < len(starts) else apps.end_line - 1
     while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
-        end -= 1  # what stands before the next key is about the next one
+        end -= 1  # comments before the next key belong to the next application
     indent = " " * (apps.column - 1)
     new = [] if app is None else [indent + line for line in render_whole_app(app)]
     return "\n".join([*lines[: starts[at] - 1], *new, *lines[end:]]) + "\n"

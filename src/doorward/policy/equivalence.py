@@ -1,10 +1,10 @@
-"""Which connections are alike to the rules of an application, so that one judgement serves them all.
+"""Which subjects the rules of an application cannot tell apart, so that all of them are judged only once.
 
-Fifty thousand people hold connections, and their groups are a few hundred. The key of a subject is made of what
-decides its standing, and of what each word of the rules can see of it. It comes from the table of words, so that
-a new word is part of it from the first day.
+Fifty thousand people may hold connections, but there are only a few hundred combinations of groups. The key of a subject
+is made of the facts that decide its status, and of the facts that the selector keys of the rules look at. It is built
+from the table of selector keys, so a new selector key cannot be forgotten here.
 
-Not here: the judgement itself (`decision`), and what is kept by these keys (the gateway).
+Not here: the judgement itself (`decision`), and the cache that uses these keys (the gateway).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from doorward.policy.subject import Subject
 
 
 class SubjectEquivalence:
-    """The keys of one application: subjects with equal keys have the same authority there."""
+    """The equivalence of subjects in one application: subjects with equal keys have the same permissions there."""
 
     def __init__(self, app: AppPolicy) -> None:
         values: dict[str, dict[Hashable, None]] = {}
@@ -31,7 +31,7 @@ class SubjectEquivalence:
         )
 
     def key(self, subject: Subject) -> Hashable:
-        """Return what of a subject the rules, and its standing, depend on."""
+        """Return the facts of a subject on which its status and the rules depend."""
         who = subject.principal
         name = owner_segment(who.name) if self._owned else ""
         return (

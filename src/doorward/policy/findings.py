@@ -1,6 +1,6 @@
-"""How one rule came out for a connection or a request, and why, in words.
+"""The finding of one rule about a connection or a request: whether the rule holds, and why.
 
-Not here: what follows from all rules together (`decision`).
+Not here: the decision by all rules together (`decision`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFinding:
-    """How one rule came out; `selected` is its connection part, `holds` the whole, `why` says it in words.
+    """Whether one rule holds; `selected` is its connection part, `holds` the whole rule, `why` the reason in words.
 
-    `missing` are the requirements that are not met, of an allow rule that would hold if they were.
+    `missing` are the requirements that are not met, if the rule is an allow rule and would hold with them.
     """
 
     rule: str
@@ -32,16 +32,16 @@ class RuleFinding:
 
 
 def selects(rule: Rule, subject: Subject) -> bool:
-    """Say whether a rule counts as selecting a subject.
+    """Return whether a rule counts as selecting a subject.
 
-    What cannot be determined gives no grant and no clearance: it selects for a deny rule and not for an allow rule.
+    An undetermined selector gives no grant and no clearance: it counts as selecting for a deny rule, not for an allow rule.
     """
     truth = rule.selector.judge(subject)
     return truth is TRUE or (truth is UNDETERMINED and rule.effect is Effect.DENY)
 
 
 def find_for_refused_request(rule: Rule, subject: Subject, why: str) -> RuleFinding:
-    """The finding of a rule that was not asked about the request, for a reason in words."""
+    """Return the finding of a rule for a request that was refused before any rule was evaluated."""
     selected = selects(rule, subject)
     return RuleFinding(
         rule=rule.name, effect=rule.effect, selected=selected, holds=False, why=f"not asked: {why}"
@@ -49,7 +49,7 @@ def find_for_refused_request(rule: Rule, subject: Subject, why: str) -> RuleFind
 
 
 def find_for_connection(rule: Rule, subject: Subject) -> RuleFinding:
-    """The finding of a rule about a connection that has no requests."""
+    """Return the finding of a rule about a connection to a TCP application."""
     selected = selects(rule, subject)
     why = _tell_selection(rule, subject, selected=selected)
     return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=selected, why=why)
@@ -65,7 +65,7 @@ def _tell_selection(rule: Rule, subject: Subject, *, selected: bool) -> str:
 def find_for_request(
     rule: Rule, subject: Subject, method: str, path: NormalisedPath, shown: ShownFactors
 ) -> RuleFinding:
-    """The finding of a rule about a request, its path normalised; `shown` are the factors of the session."""
+    """Return the finding of a rule about a request with a normalised path; `shown` are the factors of the session."""
     selected, residual = selects(rule, subject), rule.residual
     who = _tell_selection(rule, subject, selected=selected)
     missed = "" if selected else who
@@ -87,7 +87,7 @@ def find_for_request(
 
 
 def find_unevaluated(rule: Rule, reason: Reason) -> RuleFinding:
-    """The finding of a rule that was asked nothing, also not about the connection."""
+    """Return the finding of a rule that was not evaluated at all."""
     return RuleFinding(
         rule=rule.name,
         effect=rule.effect,

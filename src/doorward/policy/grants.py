@@ -1,4 +1,4 @@
-"""Grants: the ids by which a connection shows Envoy which rules hold for it, and their form.
+"""Grants: ids that tell Envoy which rules hold for a connection.
 
 Not here: which grants a connection gets (`decision`), how Envoy matches them (enforcement).
 """
@@ -15,16 +15,16 @@ from doorward.policy.model import Effect
 from doorward.policy.selectors.table import Selector
 
 GRANTS_LIMIT_BYTES = 4096
-"""Grants of 25 KiB cost Envoy 370 us per request (measured); 4 KiB hold 185 ids and one token."""
+"""Grants of 25 KiB cost Envoy 370 us per request (measured). 4 KiB have room for 185 ids and one class token."""
 
 ID_LENGTH = 21
 
 
 def grant_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:
-    """Return the id that stands for one selector of one application and effect in grants.
+    """Return the id of one selector with one effect in one application.
 
-    Rules of one application with the same effect and selector share it; no two applications,
-    tenants or effects ever do.
+    Rules of one application with the same effect and selector share an id. Different applications, tenants or effects
+    never share one.
 
     Returns:
         `g` (grant of an allow) or `c` (clearance of a deny) and 20 characters of `[a-z2-7]`,
@@ -41,10 +41,10 @@ def _hashed_id(*parts: str) -> str:
 
 
 def render_grants(grants: Iterable[str]) -> str:
-    """Return ids as Envoy matches them: `,id,id,`, so that `,id,` is contained only where the id is."""
+    """Return ids as Envoy matches them: `,id,id,`. The text contains `,id,` only if the id is one of them."""
     return "," + "".join(f"{one}," for one in grants)
 
 
 def grants_fit(grants: Iterable[str]) -> bool:
-    """Say whether rendered grants keep within `GRANTS_LIMIT_BYTES`, with room for the gateway's own token."""
+    """Return whether rendered grants are within `GRANTS_LIMIT_BYTES`, with room for the class token."""
     return len(render_grants(grants)) + ID_LENGTH + 1 <= GRANTS_LIMIT_BYTES

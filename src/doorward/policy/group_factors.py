@@ -1,8 +1,8 @@
-"""The key `factors` of a document: which second factors the members of a group must have enrolled.
+"""The key `factors` of a document: the second factors that members of a group must have enrolled.
 
     factors: {tellers: [webauthn], staff: [any]}
 
-Not here: what a rule asks for (`requirements`), enrolling a factor (directory), who is told to enrol one (web).
+Not here: requirements of rules (`requirements`), enrolling a factor (directory), asking people to enrol one (web).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredFactors:
-    """Which factors a person must have.
+    """The factors that a person must have.
 
     Args:
-        kinds: all of these.
-        any_kind: at least one of any kind; False if `kinds` says more.
+        kinds: all of these kinds.
+        any_kind: at least one factor of any kind; False if `kinds` is not empty.
     """
 
     kinds: frozenset[FactorKind] = frozenset()
@@ -39,15 +39,15 @@ class RequiredFactors:
 
     def __post_init__(self) -> None:
         if not self.kinds <= SECOND_FACTORS or (self.any_kind and self.kinds):
-            raise ValueError("the required factors are kinds of second factors, or one of any kind")
+            raise ValueError("required factors are either kinds of second factors, or one of any kind")
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What a document says: the kinds, sorted, or `any`."""
+        """The words in a document: the kinds, sorted, or `any`."""
         return (ANY_FACTOR,) if self.any_kind else tuple(sorted(kind.value for kind in self.kinds))
 
     def find_missing(self, enrolled: Collection[FactorKind]) -> RequiredFactors:
-        """Return what is required and not among these kinds."""
+        """Return the required factors that are not among these kinds."""
         has_any = not SECOND_FACTORS.isdisjoint(enrolled)
         return RequiredFactors(kinds=self.kinds.difference(enrolled), any_kind=self.any_kind and not has_any)
 
@@ -62,13 +62,13 @@ class RequiredFactors:
 NO_FACTORS = RequiredFactors()
 
 GroupFactors = tuple[tuple[str, RequiredFactors], ...]
-"""Groups and what their members must have, sorted by group, each once; none without a factor."""
+"""Groups with the factors that their members must have, sorted by group, each group once, each with a factor."""
 
 
 def required_factors(document: Document, principal: Principal) -> RequiredFactors:
-    """Return what a principal must have: all that its groups require. Devices and services have no second factor.
+    """Return the factors that all groups of a principal require together. Devices and services have no second factor.
 
-    `principal` has its groups as of now, those of its partner too.
+    `principal` has its current groups, including those of its partner.
     """
     if principal.kind is not PrincipalKind.PERSON:
         return NO_FACTORS
@@ -83,7 +83,7 @@ def _join(every: Iterable[RequiredFactors]) -> RequiredFactors:
 
 
 def read_group_factors(reader: NodeReader, node: Node) -> GroupFactors:
-    """Return what the key says; note faults."""
+    """Return the value of the key; note faults."""
     if isinstance(node, Scalar) and not node.given:
         return ()
     found = {}
@@ -109,11 +109,11 @@ def check_group_factors(factors: GroupFactors) -> None:
 
 
 def render_group_factors(factors: GroupFactors) -> list[str]:
-    """Return the lines of the key as the canonical document has them; none if nothing is required."""
+    """Return the lines of the key in the canonical document; none if nothing is required."""
     lines = [f"  {render_scalar(group)}: {render_list(required.words)}" for group, required in factors]
     return ["factors:", *lines] if lines else []
 
 
 def group_facts(factors: GroupFactors) -> dict[str, str]:
-    """Return what `diff` compares."""
+    """Return the facts that `diff` compares."""
     return {f"factors.{group}": ", ".join(required.words) for group, required in factors}

@@ -1,8 +1,7 @@
-r"""The one normaliser of request paths: it predicts what Envoy 1.40 matches and forwards.
+r"""Normalisation of request paths, as Envoy 1.40 does it before it matches and forwards them.
 
-Not here: patterns (`paths`). Not predicted: what the HTTP/1 codec refuses on its own (raw bytes
-above 0x7E, unknown methods, headers above the configured size); a path that is judged here and
-refused there is merely refused.
+Not here: patterns (`paths`). Not predicted: what Envoy's HTTP/1 codec refuses on its own (raw bytes above 0x7E, unknown
+methods, headers above the configured size). Such a request is refused, so the result here does not matter.
 
 Measured against Envoy 1.40 with `normalize_path`, `merge_slashes` and
 `path_with_escaped_slashes_action: REJECT_REQUEST`, over HTTP/1.1 and HTTP/2, in this order:
@@ -11,22 +10,22 @@ Measured against Envoy 1.40 with `normalize_path`, `merge_slashes` and
 3. a segment that is `.` or `..` followed by `;` and parameters loses the parameters;
 4. escaped unreserved characters are unescaped, `\` becomes `/`, dot segments go, bytes that a URL
    may not hold are escaped, `%00` is refused;
-5. runs of `/` become one, except in a path that is nothing but slashes.
+5. runs of `/` become one, except in a path that consists of slashes only.
 
-What is left may still mean different things to the gateway and to the application behind it; a rule
-about `/admin` must not be passed by another spelling of it. The gateway therefore answers 400,
-before any rule, where one of `REFUSED_PATH_REGEXES` matches; `normalise` refuses the same paths:
+The result may still have one meaning for the gateway and another for the application behind it, and another spelling of
+`/admin` must not bypass a rule about `/admin`. So the gateway answers 400, before it evaluates any rule, if one of
+`REFUSED_PATH_REGEXES` matches. `normalise` refuses the same paths:
 - a semicolon, raw or escaped: Java servers cut `;parameters` out of the path, others do not;
 - bad or double escapes, escaped control characters, and escapes that are not UTF-8: decoders differ;
-- an escaped character that needs no escape, `//`, a dot segment: step 4 and 5 leave none behind
-  except in `//`; the rest is refused in case normalisation is ever switched off.
+- an escaped character that needs no escape, `//`, a dot segment: after steps 4 and 5 only `//` can be left; the others
+  are refused in case normalisation is ever switched off.
 
-An application may keep encoded slashes (`path_options`). Then step 2 is left out: `%2F` stays as it is,
-and is part of its segment, for rules and for the application. `KEPT_SLASH_REGEXES` refuse what would climb or
-be merged in an application that decodes once more: a `.` or `..` between any two slashes, encoded or not,
-and two encoded slashes in a row. `%5C` and what decodes to an escape (`%252F`) are refused as ever.
+An application may keep encoded slashes (`path_options`). Then step 2 allows `%2F`: it stays as it is, and is part of its
+segment, for rules and for the application. `KEPT_SLASH_REGEXES` also refuse paths that would change in an application
+that decodes once more: a `.` or `..` between any two slashes, encoded or not, and two encoded slashes in a row. `%5C` and
+escapes that decode to an escape (`%252F`) are still refused.
 
-Not checked: what an application makes of case, of `+`, of trailing dots or of look-alike characters.
+Not checked: how an application treats case, `+`, trailing dots or look-alike characters.
 
 Standard: RFC 3986 sections 2.3, 5.2.4 and 6.2.2; RFC 3629 section 4 (UTF-8).
 """
@@ -42,7 +41,7 @@ PATH_LIMIT_BYTES = 65536
 
 _HEX = "[0-9a-fA-F]"
 _PLAIN = r"A-Za-z0-9._~!$&'()*+,:=@/\[\]-"
-# Escapes that stand for one ASCII character: those that must not be escaped, those that must not be there.
+# Escapes of one ASCII character: characters that need no escape, and characters that no path may have.
 _NEEDLESS = "2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE]"
 _SLASH = "2[fF]"
 _BANNED_KEPT = f"[01]{_HEX}|3[bB]|5[cC]|7[fF]"
@@ -55,7 +54,7 @@ def _continuation(first: str = "89abAB") -> str:
 
 
 def _no_continuation(first: str = "89abAB") -> str:
-    """Everything up to the end that does not begin with that continuation; RE2 has no look-ahead."""
+    """Return a regex for every rest of a path that does not begin with this continuation; RE2 has no look-ahead."""
     return f"(?:[^%].*|%(?:[^{first}].*|[{first}](?:[^0-9a-fA-F].*)?)?)?"
 
 
@@ -90,7 +89,7 @@ _BAD_REST = (
 )
 
 AMBIGUOUS_PATH_REGEX = f"(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})"
-"""RE2; matches what `fault_of` finds fault with, of paths that begin with a slash."""
+"""RE2; for paths that begin with a slash: matches those for which `fault_of` returns a fault."""
 
 REFUSED_PATH_REGEXES = (f"(?:[^/].*)?|{AMBIGUOUS_PATH_REGEX}",)
 """RE2; each matches whole normalised paths (without query) that the gateway must answer with 400."""
@@ -107,15 +106,15 @@ KEPT_SLASH_REGEXES = (
 """The same for an application that keeps encoded slashes."""
 
 RE2_PROGRAM_LIMIT = 4096
-"""`re2.max_program_size.error_level` that our expressions need; Envoy's default is 100 and refuses them."""
+"""The value of `re2.max_program_size.error_level` that our expressions need; Envoy's default of 100 is too small."""
 
 
 KEPT_SLASH = "%2F"
-"""How an encoded slash stands in a segment, in whichever case it came."""
+"""The form of an encoded slash in a segment; a request may also have `%2f`."""
 
 
 class PathFault(Enum):
-    """Why a request path is refused before any rule is asked."""
+    """Why a request path is refused before any rule is evaluated."""
 
     NOT_ABSOLUTE = "path-not-absolute"
     TOO_LONG = "path-too-long"
@@ -137,8 +136,8 @@ class PathRefused:
 class NormalisedPath:
     """A path as Envoy matches and forwards it, without query; only `normalise` makes one.
 
-    `segments` are decoded, without the empty one after a trailing slash; `/` has none. A kept slash stands
-    in its segment as `%2F`, which nothing else decodes to.
+    `segments` are decoded, without the empty one after a trailing slash; `/` has none. A kept slash is `%2F` in its
+    segment; no other escape decodes to this text.
     """
 
     text: str
@@ -146,7 +145,7 @@ class NormalisedPath:
 
 
 def normalise(raw_path: str | bytes, *, keep_slashes: bool = False) -> NormalisedPath | PathRefused:
-    """Predict what Envoy makes of a request path.
+    """Normalise a request path as Envoy does.
 
     Args:
         raw_path: the request target in origin form as received, query included; at most 64 KiB.
@@ -154,7 +153,7 @@ def normalise(raw_path: str | bytes, *, keep_slashes: bool = False) -> Normalise
         keep_slashes: whether the application keeps encoded slashes.
 
     Returns:
-        The path that is matched and forwarded, or why there is none. Total: never raises.
+        The path that Envoy matches and forwards, or why it refuses the path. Total: never raises.
 
     Standard: RFC 9112 section 3.2.1 (origin form); the module's steps 1 to 5.
     """
@@ -180,7 +179,7 @@ def normalise(raw_path: str | bytes, *, keep_slashes: bool = False) -> Normalise
 
 
 def fault_of(path: str, *, keep_slashes: bool = False) -> PathFault | None:
-    """Say why a path that Envoy has normalised is refused all the same; `REFUSED_PATH_REGEXES` in words."""
+    """Return why a path is refused after Envoy has normalised it, None if it is good; the same as `REFUSED_PATH_REGEXES`."""
     if not path.startswith("/"):
         return PathFault.NOT_ABSOLUTE
     if re.search(f"[^%{_PLAIN}]", path):
@@ -203,7 +202,7 @@ def fault_of(path: str, *, keep_slashes: bool = False) -> PathFault | None:
 def decode_segments(path: str, *, keep_slashes: bool = False) -> tuple[str, ...]:
     """Split a path that begins with `/` and unescape its segments; one trailing slash is dropped.
 
-    With `keep_slashes` an encoded slash stays, in capitals.
+    With `keep_slashes` an encoded slash stays as `%2F`.
 
     Raises:
         UnicodeDecodeError: an escape sequence is not UTF-8.
@@ -231,13 +230,13 @@ _DOTS = re.compile(rb"(?:\.|%2[eE])(\.|%2[eE])?(?:[/\\]|\Z)")
 
 
 def _canonicalise(path: bytes) -> bytes | None:
-    """Step 4, as the URL library that Envoy carries does it; None where it refuses.
+    """Step 4, as Envoy's URL library does it; None if it refuses the path.
 
-    A broken escape is passed through, but one that an unescaped character would complete (`%2%65`)
-    has its percent sign escaped, so that nothing is ever unescaped twice.
+    A broken escape is passed through. If an unescaped character would complete it (`%2%65`), its percent sign is
+    escaped, so that nothing is ever unescaped twice.
     """
     out = bytearray()
-    broken = -9  # where in `out` the last broken escape began; out of date, it points at no percent sign
+    broken = -9  # where in `out` the last broken escape began; an old value points at no percent sign
     at = 0
     while at < len(path):
         byte = path[at]
@@ -263,20 +262,20 @@ def _canonicalise(path: bytes) -> bytes | None:
 
 
 def _climb(out: bytearray) -> None:
-    """Cut `out`, which ends in a slash, back to the slash before; the first one stays."""
+    """Remove the last segment of `out`, which ends in a slash; the first slash stays."""
     if len(out) > 1:
         del out[out.rindex(b"/", 0, len(out) - 1) + 1 :]
 
 
 def _mend_nested(out: bytearray, broken: int, following: bytes) -> None:
-    """Escape the percent sign at `broken` where it and what follows now read as an escape."""
+    """Escape the percent sign at `broken` if it is now the beginning of an escape."""
     tail = bytes(out[broken:]) if broken == len(out) - 3 else bytes(out[broken:]) + following
     if _ESCAPE.fullmatch(tail):
         out[broken : broken + 1] = b"%25"
 
 
 def _merge_slashes(path: bytes) -> bytes:
-    """Step 5; a path of slashes alone keeps two, as Envoy does, and is refused for it."""
+    """Step 5; a path that consists of slashes only keeps two of them, as in Envoy, and is then refused."""
     if b"//" not in path:
         return path
     ending = b"/" if path.endswith(b"/") else b""

@@ -1,10 +1,10 @@
-"""The keys `public` and `cors` of an application: read, rendered and told apart.
+"""The keys `public` and `cors` of an application: reading, rendering and comparing them.
 
-Not here: what they mean for a request (`decision`), and how Envoy does it (enforcement).
+`public: ["/share/**"]` opens paths to everybody, also without a certificate. A public path that a deny rule covers is a
+fault: a denied person could connect without the certificate.
+`cors: {origins: [https://other.example]}` lists sites whose pages may call the application.
 
-`public: ["/share/**"]` opens paths to everybody, also without a certificate. A path there that a deny
-rule covers too is a fault: the denied person would just leave the certificate out.
-`cors: {origins: [https://other.example]}` lists sites; their pages may call the application.
+Not here: what they mean for a request (`decision`), and how Envoy enforces them (enforcement).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ OPEN_ACCESS_KEYS = ("public", "cors")
 """The keys of an application that this module reads."""
 
 MOST_PUBLIC, MOST_ORIGINS = 100, 100
-"""Of one application: Envoy tries the routes of public paths in order, and compares each Origin with the list."""
+"""For one application: Envoy tries the routes of public paths in order, and compares each Origin with the whole list."""
 
 EVERYBODY = "everybody, also without a certificate"
-"""What `diff` says of a public path."""
+"""What `diff` shows for a public path."""
 
 
 def read_public(
@@ -51,17 +51,17 @@ def read_public(
             reader.add_malformed(text, error, key=f"{key}.public")
             continue
         if pattern.owned:
-            message = f"{pattern.text} is about a principal, and what is public is for everybody"
-            hint = "write `*`, or say it in a rule"
+            message = f"{pattern.text} depends on the principal, and a public path is for everybody"
+            hint = "write `*` instead of {principal}, or use a rule"
             reader.add_fault(text, "public-principal", message, key=f"{key}.public", hint=hint)
             continue
         patterns[pattern.text] = pattern
         for rule in denying(rules, pattern):
             message = (
-                f"rule {rule.name!r} denies something that {pattern.text} makes public: those it denies would "
-                "leave the certificate out"
+                f"rule {rule.name!r} denies requests to the public path {pattern.text}: denied people could "
+                "connect without their certificate"
             )
-            hint = f"take {pattern.text} out of `public`, or keep the rule off it"
+            hint = f"remove {pattern.text} from `public`, or narrow the paths of the rule"
             reader.add_fault(text, "public-denied", message, key=f"{key}.public", hint=hint)
     return tuple(patterns[text] for text in sorted(patterns))
 
@@ -72,7 +72,7 @@ def read_cors(reader: NodeReader, found: dict[str, Node], key: str) -> tuple[str
         return ()
     inside = reader.mapping(found["cors"], f"{key}.cors", ("origins",))
     if "origins" not in inside:
-        hint = "write `cors: {origins: [https://other.example]}`, or leave `cors` out"
+        hint = "write `cors: {origins: [https://other.example]}`, or remove `cors`"
         reader.add_fault(
             found["cors"], "missing-key", "`cors` has no `origins`", key=f"{key}.cors", hint=hint
         )
@@ -87,24 +87,24 @@ def read_cors(reader: NodeReader, found: dict[str, Node], key: str) -> tuple[str
 
 
 def _few(reader: NodeReader, node: Node, key: str, most: int) -> list[Scalar]:
-    """Return the texts of a list; more than a number of them are a fault, and are not looked at."""
+    """Return the texts of a list; more than `most` are a fault, and the rest is not read."""
     texts = reader.texts(node, key)
     if len(texts) > most:
-        message = f"{len(texts)} entries are too many, at most {most}"
-        hint = "write fewer and wider entries, or make two applications of it"
+        message = f"the list has {len(texts)} entries, at most {most} are allowed"
+        hint = "write fewer and wider entries, or make two applications"
         reader.add_fault(node, "opening-too-long", message, key=key, hint=hint)
     return texts[:most]
 
 
 def denying(rules: Iterable[Rule], pattern: PathPattern) -> Iterator[Rule]:
-    """Yield the rules that deny something within a pattern, for any method and any principal."""
+    """Yield the rules that deny a request within a pattern, for any method and any principal."""
     for rule in rules:
         if rule.effect is Effect.DENY and any(pattern.overlaps(one) for one in rule.residual.paths):
             yield rule
 
 
 def render_open_access(app: AppPolicy) -> list[str]:
-    """Return the lines of both keys as the canonical document has them."""
+    """Return the lines of both keys in the canonical document."""
     lines = []
     if app.public:
         lines.append(f"    public: {_render_list(pattern.text for pattern in app.public)}")
@@ -114,7 +114,7 @@ def render_open_access(app: AppPolicy) -> list[str]:
 
 
 def open_access_facts(app: AppPolicy) -> dict[str, str]:
-    """Return what `diff` compares: each public path and the listed origins."""
+    """Return the facts that `diff` compares: each public path, and the listed origins."""
     facts = {f"public {pattern.text}": EVERYBODY for pattern in app.public}
     return {**facts, **({"cors.origins": ", ".join(app.origins)} if app.origins else {})}
 

@@ -1,7 +1,7 @@
-"""Origins of web pages: what `cors` may list, and which are an application's own.
+"""Origins of web pages: those that `cors` may list, and the application's own.
 
-An origin is compared as the browser writes it, octet by octet: no case folding, no default port, no dot at
-the end. So a list holds the one spelling that a browser sends, and every other spelling is refused.
+An origin is compared as the browser writes it, octet by octet: no case folding, no default port, no dot at the end. So a
+list has the spelling that a browser sends, and every other spelling is refused.
 
 Standard: RFC 6454 sections 4 and 6.2 (serialisation), section 7 (the Origin header).
 """
@@ -29,23 +29,26 @@ def parse_origin(text: str) -> str:
         text: `https://host` or `https://host:port`; other schemes, such as those of browser extensions, too.
 
     Raises:
-        MalformedInput: `origin-malformed`; the hint mends it.
+        MalformedInput: `origin-malformed`; the hint says what to write.
     """
     if text == "null":
-        raise _malformed("every sandboxed page and every local file is `null`", "list the page's own origin")
+        raise _malformed(
+            "the origin `null` cannot be listed: every sandboxed page and every local file has it",
+            "list the page's own origin",
+        )
     if "*" in text:
-        raise _malformed("an origin is listed exactly, without a wildcard", "list each origin")
+        raise _malformed(f"{text!r} has a wildcard", "list each origin")
     match = _ORIGIN.fullmatch(text)
     if match is None:
         lower = text.rstrip("/.").lower()
         hint = f"write {lower}" if lower != text and _ORIGIN.fullmatch(lower) else "write https://host[:port]"
-        raise _malformed(f"{text!r} is not an origin as browsers send it", hint)
+        raise _malformed(f"{text!r} is not an origin in the spelling of browsers", hint)
     port = match["port"]
     if port and int(port) > _HIGHEST_PORT:
-        raise _malformed(f"{port} is not a port", "ports go up to 65535")
+        raise _malformed(f"{port} is not a port", f"write a port from 1 to {_HIGHEST_PORT}")
     if port and port == _DEFAULT_PORTS.get(match["scheme"]):
         short = text.removesuffix(f":{port}")
-        raise _malformed(f"browsers leave out port {port} of {match['scheme']}", f"write {short}")
+        raise _malformed(f"browsers leave out the default port {port} of {match['scheme']}", f"write {short}")
     return text
 
 
@@ -54,7 +57,7 @@ def own_origins(hosts: Iterable[str], ports: Iterable[int]) -> tuple[str, ...]:
 
     Args:
         hosts: its host names, lower case.
-        ports: those under which browsers see the door: where it listens, and what is published for it.
+        ports: the ports that browsers use for the door: where it listens, and its public ports.
     """
     ports = frozenset(ports)
     return tuple(

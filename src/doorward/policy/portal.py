@@ -1,9 +1,9 @@
-"""The portal as an application: a policy of its own that no document writes.
+"""The policy of the portal, which is an application that no document contains.
 
-It lets in the certificates that any application accepts by their authority: people see there what is theirs, and
-check their factors. A connection that is not judged good lives on for a page.
+The portal accepts certificates of every authority that an application trusts. People see their own data there, and check
+their factors. A connection without a good certificate stays open and gets a page.
 
-Not here: what the portal answers (web), and that no application of a document takes its place (`access.policies`).
+Not here: what the portal answers (web), and refusing an application with its name (`access.policies`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _EVERYBODY = select({"kind": frozenset(kind.value for kind in PrincipalKind)})
 
 
 def build_portal_policy(document: Document) -> AppPolicy:
-    """Return the policy of the portal of a document's trust domain; the settings may name another host.
+    """Return the policy of the portal in a document's trust domain; the settings may name another host.
 
-    It trusts our own authority, and each partner that an application trusts.
+    The portal trusts our own authority, and each partner that an application trusts.
     """
     trust = {OWN_AUTHORITY}.union(*(app.trust for app in document.apps))
     return AppPolicy(
         name=PORTAL_AUDIENCE,
         hosts=(portal_host(document.trust_domain),),
-        upstream=UnixUpstream(path="/"),  # the gateway knows where it is
+        upstream=UnixUpstream(path="/"),  # not used: the gateway knows the socket of the portal
         on_refusal=OnRefusal.PAGE,
         trust=tuple(sorted(trust)),
         rules=(Rule(name="everybody", effect=Effect.ALLOW, selector=_EVERYBODY),),

@@ -1,10 +1,9 @@
-"""The meaning of a policy document: a YAML tree into frozen values, with every fault at its place.
+"""Reads a YAML tree as a policy document: frozen values, or every fault with its place.
 
-Not here: YAML itself (`yaml_tree`), the entry point (`document`), advice on what is legal but odd
-(`analysis`).
+Not here: YAML itself (`yaml_tree`), the entry point (`document`), advice on valid documents (`analysis`).
 
-What DESIGN section 4 promises and this version has not built is refused with `not-built-yet`: an
-ignored condition would let in whom its author keeps out.
+Keys of a later version are refused with `not-built-yet`: an ignored condition would admit people that the author wants
+to keep out.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ from doorward.policy.yaml_tree import Node, Scalar, Sequence
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _RULE_NAME_LIMIT = 128
 _UNBUILT_RULE = {
-    "when": "leave it out, or say the same with groups",
-    "mode": "leave it out; every rule is enforced",
+    "when": "remove it, or use groups instead",
+    "mode": "remove it: every rule is enforced",
 }
 APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
 
 
 class DocumentReader:
-    """Reads one tree; `faults` lists what is wrong, and what could not be read is left out."""
+    """Reads one tree; `faults` has every fault."""
 
     def __init__(self, file: str) -> None:
         self._nodes = NodeReader(file)
@@ -69,7 +68,7 @@ class DocumentReader:
         return self._nodes.faults
 
     def read(self, root: Node) -> Document | None:
-        """Return the document; None where it has faults."""
+        """Return the document; None if it has faults."""
         top = self._nodes.mapping(root, "", ("trust_domain", "factors", "apps"))
         self._trust_domain = self._read_trust_domain(root, top.get("trust_domain"))
         apps = [
@@ -88,7 +87,7 @@ class DocumentReader:
 
     def _read_trust_domain(self, root: Node, node: Node | None) -> str:
         if node is None:
-            hint = "write `trust_domain: ` and the domain that `doorward init` was given"
+            hint = "write `trust_domain:` with the domain that `doorward init` was given"
             self._nodes.add_fault(
                 root, "missing-key", "there is no `trust_domain`", key="trust_domain", hint=hint
             )
@@ -103,7 +102,7 @@ class DocumentReader:
     def _read_app(self, name: Scalar, node: Node) -> AppPolicy | None:
         key = f"apps.{name.value}"
         if not _APP_NAME.fullmatch(name.value):
-            hint = "use a-z, 0-9 and '-', at most 63 characters, beginning with a letter or digit"
+            hint = "use a-z, 0-9 and '-', at most 63 characters, and begin with a letter or digit"
             self._nodes.add_fault(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
@@ -159,7 +158,7 @@ class DocumentReader:
                 self._nodes.add_fault(text, code, f"{text.value!r}: {message}", key=key, hint=hint)
             elif text.value in self._hosts:
                 other, line = self._hosts[text.value]
-                message = f"host {text.value} is taken by application {other!r} in line {line}"
+                message = f"host {text.value} already belongs to application {other!r} in line {line}"
                 self._nodes.add_fault(
                     text, "host-taken", message, key=key, hint="a host leads to one application"
                 )
@@ -169,26 +168,28 @@ class DocumentReader:
         return tuple(hosts)
 
     def _problem_of_host(self, host: str) -> tuple[str, str, str] | None:
-        """Say what is wrong with a host: code, message, mend."""
+        """Return code, message and hint if a host is not allowed."""
         if "*" in host:
-            return "host-malformed", "wildcards are not hosts", "list each host"
+            return "host-malformed", "a host has no wildcard", "list each host"
         if ":" in host:
-            return "host-malformed", "a host has no port here", "the port is the gateway's: leave it out"
+            return "host-malformed", "a host has no port", "remove the port: the gateway's settings have it"
         try:
             name = parse_dns_name(host)
         except MalformedInput as error:
             return "host-malformed", error.detail, error.hint
         if name != host:
-            return "host-malformed", "hosts are lower case", f"write {name}"
+            return "host-malformed", "a host is written in lower case", f"write {name}"
         if self._trust_domain and host in own_hosts(self._trust_domain):
-            return "host-reserved", "this is Doorward's own host", "choose another host for the application"
+            return "host-reserved", "this host belongs to Doorward", "choose another host for the application"
         if self._trust_domain and is_at_or_below(name, portal := portal_host(self._trust_domain)):
-            message = f"a host below the portal's ({portal}) could ask for the passkeys of people"
+            message = (
+                f"the host is below the portal's host {portal}, so its pages could ask for people's passkeys"
+            )
             return "host-reserved", message, "choose a host that is not below it"
         return None
 
     def _read_trust(self, node: Node, key: str) -> tuple[str, ...]:
-        """Return the names of authorities, sorted; an empty list is a fault of its own."""
+        """Return the names of authorities, sorted; an empty list is a fault."""
         return tuple(sorted(self._read_names(node, key)))
 
     def _read_rules(self, node: Node, key: str) -> tuple[Rule, ...]:
@@ -196,7 +197,7 @@ class DocumentReader:
             return ()
         if not isinstance(node, Sequence):
             hint = "write each rule as an entry that begins with `- `"
-            self._nodes.add_fault(node, "wrong-type", "a list of rules belongs here", key=key, hint=hint)
+            self._nodes.add_fault(node, "wrong-type", "`rules` is not a list", key=key, hint=hint)
             return ()
         rules = []
         names: dict[str, int] = {}
@@ -205,8 +206,8 @@ class DocumentReader:
             if rule is None:
                 continue
             if rule.name in names:
-                message = f"rule {rule.name!r} stands in line {names[rule.name]} already"
-                hint = "give each rule of an application a name of its own"
+                message = f"the rule in line {names[rule.name]} has the name {rule.name!r}, too"
+                hint = "give each rule of an application another name"
                 self._nodes.add_fault(item, "rule-name-taken", message, key=f"{key}[{at}]", hint=hint)
             names.setdefault(rule.name, item.line)
             rules.append(rule)
@@ -217,16 +218,16 @@ class DocumentReader:
         name = self._read_rule_name(found["name"], f"{key}.name") if "name" in found else default_name
         effects = [effect for effect in Effect if effect.value in found]
         if len(effects) != 1:
-            message = "a rule says either `allow` or `deny`"
-            hint = "make two rules of it" if effects else "write `allow: {groups: [...]}`"
+            message = (
+                "a rule has both `allow` and `deny`" if effects else "a rule has neither `allow` nor `deny`"
+            )
+            hint = "make two rules" if effects else "write `allow: {groups: [...]}`"
             self._nodes.add_fault(node, "rule-effect", message, key=key, hint=hint)
             return None
         word = effects[0].value
         selector = read_selector(self._nodes, found[word], f"{key}.{word}")
         if selector is not None and selector.unissued and len(self._trust) > 1:
-            message = (
-                f"{selector.unissued[0]} without an issuer: {' and '.join(self._trust)} may each certify it"
-            )
+            message = f"`{selector.unissued[0]}` has no issuer, and the application trusts {' and '.join(self._trust)}"
             hint = "add `issuer: [aut_...]` to `certificate`; `doorward ca list` shows the ids"
             self._nodes.add_fault(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)
         residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
@@ -241,25 +242,25 @@ class DocumentReader:
     def _read_require(self, node: Node, key: str, effect: Effect) -> frozenset[Requirement]:
         if effect is Effect.ALLOW:
             return read_requirements(self._nodes, node, key)
-        message = "a rule that denies asks for nothing: it would deny those who show a factor"
-        hint = "put `require` into the rule that allows"
+        message = "a deny rule cannot have `require`: it would deny people who show a factor"
+        hint = "move `require` to the allow rule"
         self._nodes.add_fault(node, "requirement-unwanted", message, key=key, hint=hint)
         return frozenset()
 
     def _check_owned(
         self, found: dict[str, Node], key: str, rules: tuple[Rule, ...], *, judged: bool
     ) -> None:
-        """Refuse the principal in a path where `Destination` names a second path, which is not compared with it."""
+        """Refuse `{principal}` if `Destination` is judged: the second path is not compared with the principal."""
         if judged and any(pattern.owned for rule in rules for pattern in rule.residual.paths):
-            message = f"{OWNER} in a path is not built yet where `Destination` is judged"
-            hint = "take `destination` out of `headers`, or write the paths without it"
+            message = f"{OWNER} in a path is not supported yet together with `destination: judge`"
+            hint = f"remove `destination` from `headers`, or write the paths without {OWNER}"
             self._nodes.add_fault(found["rules"], "not-built-yet", message, key=f"{key}.rules", hint=hint)
 
     def _read_rule_name(self, node: Node, key: str) -> str:
         text = self._nodes.text(node, key)
         name = text.value if text else ""
         if text and (len(name) > _RULE_NAME_LIMIT or not name.isprintable() or name != name.strip()):
-            message = "this is not a usable rule name"
+            message = f"{name[:_RULE_NAME_LIMIT]!r} is not a rule name"
             hint = f"write one line of printable text, at most {_RULE_NAME_LIMIT} characters"
             self._nodes.add_fault(node, "rule-name-malformed", message, key=key, hint=hint)
         return name
@@ -276,8 +277,10 @@ class DocumentReader:
     def _read_residual(self, node: Node, key: str) -> Residual | None:
         found = self._nodes.mapping(node, key, ("methods", "paths"))
         if not found:
-            hint = "name methods or paths; leave `to` out for every request"
-            self._nodes.add_fault(node, "residual-empty", "`to` names nothing", key=key, hint=hint)
+            hint = "write `methods` or `paths`; remove `to` if the rule is about every request"
+            self._nodes.add_fault(
+                node, "residual-empty", "`to` has neither methods nor paths", key=key, hint=hint
+            )
             return None
         methods = self._read_methods(found["methods"], f"{key}.methods") if "methods" in found else None
         paths = self._read_paths(found["paths"], f"{key}.paths") if "paths" in found else (EVERY_PATH,)
@@ -289,7 +292,8 @@ class DocumentReader:
         methods = set()
         for text in self._nodes.texts(node, key):
             if text.value == "CONNECT":
-                message, hint = "rules about CONNECT are not built yet", "leave it out; it is refused"
+                message = "rules about CONNECT are not supported yet"
+                hint = "remove it: the door refuses CONNECT"
                 self._nodes.add_fault(text, "not-built-yet", message, key=key, hint=hint)
             elif METHOD.fullmatch(text.value):
                 methods.add(text.value)
@@ -298,12 +302,12 @@ class DocumentReader:
                     f"write {text.value.upper()}"
                     if METHOD.fullmatch(text.value.upper())
                     else (
-                        "leave `methods` out for every method"
+                        "remove `methods` if the rule is about every method"
                         if text.value == "*"
                         else "write GET, HEAD, POST and so on"
                     )
                 )
-                message = f"{text.value!r} is not a method"
+                message = f"{text.value!r} is not an HTTP method"
                 self._nodes.add_fault(text, "method-malformed", message, key=key, hint=hint)
         return frozenset(methods)
 
@@ -318,5 +322,5 @@ class DocumentReader:
 
 
 def generated_name(at: int) -> str:
-    """Return the name of a rule that has none, by its place counted from 0."""
+    """Return the name of a rule without a name; `at` is its position, counted from 0."""
     return f"rule {at + 1}"

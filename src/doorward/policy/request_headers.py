@@ -1,13 +1,13 @@
-"""Request headers with which a client asks for another method or path than the request line says.
+"""Request headers that name another method or path than the request line.
 
-Rules are about the request line. So a header that names a second resource is refused, and one that
+Rules are about the request line. So a request with a header that names a second resource is refused, and a header that
 replaces method or path is removed, unless the application's `headers` say otherwise:
 
     headers:
       destination: judge                  # WebDAV: COPY and MOVE
-      pass: [X-HTTP-Method-Override]      # handed over as it came; rules do not see it
+      pass: [X-HTTP-Method-Override]      # passed on unchanged; rules do not see it
 
-Not here: what Envoy makes of it (enforcement.envoy), paths (`normalisation`).
+Not here: how Envoy enforces it (enforcement.envoy), paths (`normalisation`).
 Standard: RFC 4918 section 10.3 (Destination = absolute-URI or path-absolute of RFC 3986).
 """
 
@@ -32,7 +32,7 @@ COPY_SOURCES = (
     "x-ms-rename-source",
     "x-oss-copy-source",
 )
-"""Object stores copy from the path in these, which no rule has seen; such a request is refused."""
+"""Object stores copy from the path in these headers, which no rule has seen; such a request is refused."""
 
 OVERRIDES = (
     "x-http-method",
@@ -43,48 +43,48 @@ OVERRIDES = (
     "x-original-url",
     "x-rewrite-url",
 )
-"""Frameworks take method or path from these in place of the request line's; they are removed."""
+"""Frameworks take method or path from these headers instead of the request line; they are removed."""
 
 PASSABLE = frozenset((*OVERRIDES, *COPY_SOURCES))
 
 DESTINATION_LIMIT = 8192
-"""Characters of a Destination; request lines have room for about as many."""
+"""Characters of a Destination; about the limit of a request line."""
 
 _URI = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]{1,5})?(/.*)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderOptions:
-    """What one application asked for: whether `Destination` is judged, and lower-case names that pass."""
+    """The key `headers` of one application: whether `Destination` is judged, and the lower-case names that pass."""
 
     destination: bool = False
     passed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.passed <= PASSABLE:
-            raise ValueError("only headers that are refused or removed by default can be passed")
+            raise ValueError("`pass` may only name headers that are refused or removed by default")
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """The headers with which a request is refused, sorted."""
+        """The headers that make the door refuse a request, sorted."""
         refused = {*COPY_SOURCES} - self.passed
         return tuple(sorted(refused if self.destination else {DESTINATION, *refused}))
 
 
 DEFAULT_HEADER_OPTIONS = HeaderOptions()
-"""Of an application that says nothing."""
+"""The options of an application without the key `headers`."""
 
 
 def parse_destination(value: str, hosts: Collection[str]) -> NormalisedPath | None:
-    """Return the path that a Destination names, if it lies on one of the hosts and is in normal form.
+    """Return the path of a Destination, if it is on one of the hosts and is normalised.
 
     Args:
         value: the header's value.
         hosts: of the application, in lower case.
 
     Returns:
-        The path; None for another host, a query, and every path that normalisation would change or
-        refuse: an application reads the header as it came.
+        The path; None for another host, a query, and every path that normalisation would change or refuse, because the
+        application reads the header unchanged.
     """
     if len(value) > DESTINATION_LIMIT:
         return None
@@ -96,29 +96,29 @@ def parse_destination(value: str, hosts: Collection[str]) -> NormalisedPath | No
 
 
 def read_header_options(node: Node, key: str, reader: NodeReader) -> HeaderOptions:
-    """Return what the `headers` of an application say; note faults."""
+    """Return the value of the key `headers`; note faults."""
     found = reader.mapping(node, key, ("destination", "pass"))
     judged = False
     if "destination" in found:
         text = reader.text(found["destination"], f"{key}.destination")
         judged = text is not None and text.value == "judge"
         if text and text.value not in ("judge", "refuse"):
-            message = f"{text.value!r} is not a way to treat Destination"
-            hint = "write judge, or refuse, which is the default"
+            message = f"{text.value!r} is not a value of `destination`"
+            hint = "write judge or refuse; refuse is the default"
             reader.add_fault(text, "unknown-value", message, key=f"{key}.destination", hint=hint)
     passed = set()
     for text in reader.texts(found["pass"], f"{key}.pass") if "pass" in found else ():
         if text.value.lower() in PASSABLE:
             passed.add(text.value.lower())
         else:
-            message = f"{text.value!r} is not a header that can be passed"
+            message = f"{text.value!r} is not a header that `pass` may name"
             hint = suggest(text.value.lower(), PASSABLE)
             reader.add_fault(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
     return HeaderOptions(destination=judged, passed=frozenset(passed))
 
 
 def render_header_options(terms: HeaderOptions) -> list[str]:
-    """Return the lines below an application; none for the default."""
+    """Return the line of the key in the canonical document; none for the default."""
     parts = ["destination: judge"] if terms.destination else []
     parts += [f"pass: [{', '.join(sorted(terms.passed))}]"] if terms.passed else []
     return [f"    headers: {{{', '.join(parts)}}}"] if parts else []

@@ -1,10 +1,10 @@
-"""The key `require` of a rule, read and rendered; and the factors that a command says were shown.
+"""Reading and rendering the key `require` of a rule, and parsing the shown factors of a command line.
 
     require: {factor: webauthn, within: 5m}
     require: {level: 2}
     require: [{factor: password}, {factor: webauthn, within: 5m}]
 
-Not here: what it means (`requirements`).
+Not here: what a requirement means (`requirements`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from doorward.policy.time_spans import parse_time_span, render_time_span
 from doorward.policy.yaml_tree import Node, Sequence
 
 MOST_REQUIREMENTS = 4
-"""Of one rule: each factor that there is, and one more."""
+"""For one rule: as many as there are kinds of factors, and one more."""
 
 _EXAMPLES = "{factor: any}, {factor: webauthn, within: 5m} or {level: 2}"
 
@@ -37,7 +37,7 @@ FACTOR_WORDS = (ANY_FACTOR, *sorted(kind.value for kind in SECOND_FACTORS))
 
 
 def read_requirements(reader: NodeReader, node: Node, key: str) -> frozenset[Requirement]:
-    """Return what `require` of an allow rule says; note faults.
+    """Return the requirements of an allow rule; note faults.
 
     Args:
         reader: reads nodes, and notes faults.
@@ -48,8 +48,8 @@ def read_requirements(reader: NodeReader, node: Node, key: str) -> frozenset[Req
         one = _read_requirement(reader, node, key)
         return frozenset() if one is None else frozenset({one})
     if not 1 <= len(node.items) <= MOST_REQUIREMENTS:
-        message = f"a rule has 1 to {MOST_REQUIREMENTS} requirements, and here are {len(node.items)}"
-        hint = "leave `require` out if the certificate alone is enough"
+        message = f"`require` has {len(node.items)} entries; 1 to {MOST_REQUIREMENTS} are allowed"
+        hint = "remove `require` if the certificate alone is enough"
         reader.add_fault(node, "requirement-malformed", message, key=key, hint=hint)
         return frozenset()
     found = set()
@@ -67,7 +67,7 @@ def _read_requirement(reader: NodeReader, node: Node, key: str) -> Requirement |
     before = len(reader.faults)
     found = reader.mapping(node, key, ("factor", "level", "within"), example=_EXAMPLES)
     if len(reader.faults) == before and ("factor" in found) is ("level" in found):
-        message = "a requirement says either `factor` or `level`"
+        message = "a requirement needs either `factor` or `level`"
         reader.add_fault(node, "requirement-malformed", message, key=key, hint=f"write {_EXAMPLES}")
     factor = read_factor(reader, found["factor"], f"{key}.factor") if "factor" in found else None
     level = _read_level(reader, found["level"], f"{key}.level") if "level" in found else 0
@@ -84,7 +84,7 @@ def read_factor(reader: NodeReader, node: Node, key: str) -> FactorKind | None:
         return None
     if text.value in FACTOR_WORDS:
         return FactorKind(text.value)
-    message = f"there is no factor {text.value[:64]!r} that a rule may ask for"
+    message = f"{text.value[:64]!r} is not a factor that can be required"
     reader.add_fault(text, "factor-unknown", message, key=key, hint=suggest(text.value, FACTOR_WORDS))
     return None
 
@@ -96,8 +96,8 @@ def _read_level(reader: NodeReader, node: Node, key: str) -> int:
     for level in KINDS_OF_LEVEL:
         if text.value == str(level):
             return level
-    message = f"{text.value[:64]!r} is no level that a rule may ask for"
-    hint = "write 2 (any second factor) or 3 (a passkey); leave `require` out for the certificate alone"
+    message = f"{text.value[:64]!r} is not a level that a rule may require"
+    hint = "write 2 (any second factor) or 3 (a passkey); remove `require` if the certificate alone is enough"
     reader.add_fault(text, "requirement-malformed", message, key=key, hint=hint)
     return 0
 
@@ -106,20 +106,18 @@ def _read_within(reader: NodeReader, node: Node, key: str) -> timedelta | None:
     text = reader.text(node, key)
     span = parse_time_span(text.value) if text else None
     if text and (span is None or not is_good_age(span)):
-        message = f"{text.value[:64]!r} is not an age that a rule may ask for"
+        message = f"{text.value[:64]!r} is not a time span from 30s to 24h"
         hint = "write a number and s, m or h, such as 5m; 30s to 24h"
         reader.add_fault(text, "requirement-malformed", message, key=key, hint=hint)
     return span
 
 
 def parse_shown(text: str, time: datetime) -> ShownFactors:
-    """Return the factors that a text says were shown, such as `webauthn=2m,totp=1h`: each with its age.
-
-    A factor without an age was shown just now.
+    """Parse shown factors with their ages, such as `webauthn=2m,totp=1h`; without an age, a factor was shown just now.
 
     Args:
         text: words of factors, each once, joined by commas.
-        time: the moment as of which the ages are, aware, UTC.
+        time: the moment from which the ages count, aware, UTC.
 
     Raises:
         MalformedInput: `shown-malformed`.
@@ -131,16 +129,16 @@ def parse_shown(text: str, time: datetime) -> ShownFactors:
         span = parse_time_span(age) if has_age else timedelta()
         kind = kinds.get(word)
         if kind is None or kind in times or span is None or time - _EARLIEST < span:
-            hint = f"write such as webauthn=2m,totp=1h; factors: {', '.join(sorted(kinds))}, each once"
+            hint = f"write for example webauthn=2m,totp=1h; the factors are {', '.join(sorted(kinds))}, each once"
             raise MalformedInput(
-                "shown-malformed", f"this is no factor with its age: {part.strip()[:64]!a}", hint=hint
+                "shown-malformed", f"{part.strip()[:64]!a} is not a factor with an age", hint=hint
             )
         times[kind] = time - span
     return ShownFactors.of(times)
 
 
 def render_requirement(one: Requirement) -> str:
-    """Return a requirement as the canonical document has it."""
+    """Return a requirement as in the canonical document."""
     word = one.factor.value if one.factor else ANY_FACTOR
     parts = [f"level: {one.level}" if one.level else f"factor: {word}"]
     parts += [] if one.within is None else [f"within: {render_time_span(one.within)}"]
@@ -148,6 +146,6 @@ def render_requirement(one: Requirement) -> str:
 
 
 def render_requirements(requirements: Iterable[Requirement]) -> str:
-    """Return the value of `require`; empty if nothing is required."""
+    """Return the value of `require`; an empty text if nothing is required."""
     every = sorted(map(render_requirement, requirements))
     return f"[{', '.join(every)}]" if len(every) > 1 else "".join(every)

@@ -1,13 +1,13 @@
-"""What a rule asks for besides connection, method and path: a second factor, and how fresh it must be.
+"""Requirements of a rule: a second factor, and how long ago it may have been shown.
 
     require: {factor: webauthn, within: 5m}
     require: {factor: any}
     require: {level: 2}
 
-A *level* says how sure the door is: 1 is the certificate alone, 2 is the certificate and any second factor, 3 is the
-certificate and a passkey. A recovery code is no second factor here: it opens a new enrolment, and nothing else.
+A *level* is the strength of the authentication: 1 is the certificate alone, 2 is the certificate and any second factor,
+3 is the certificate and a passkey. A recovery code does not count as a second factor: it only opens a new enrolment.
 
-Not here: reading and rendering (`requirement_text`), how a factor is checked (factors), how Envoy asks (enforcement).
+Not here: reading and rendering (`requirement_text`), how a factor is checked (factors), how Envoy enforces it (enforcement).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ SECOND_FACTORS = frozenset(SESSION_FACTORS)
 KINDS_OF_LEVEL: Mapping[int, frozenset[FactorKind]] = MappingProxyType(
     {level: frozenset(kind for kind in SESSION_FACTORS if kind.level >= level) for level in (2, 3)}
 )
-"""The factors of which one must have been shown for a level. Level 1 asks for none, so no rule asks for it."""
+"""For each level the factors of which one must have been shown. Level 1 needs no factor, so no rule requires it."""
 
 LEAST_WITHIN, LONGEST_WITHIN = timedelta(seconds=30), timedelta(hours=24)
-"""A person needs some seconds to come back from the check; no session lasts longer than a day."""
+"""A person needs some seconds to return from the portal; no session lasts longer than a day."""
 
 ANY_FACTOR = "any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """One of these factors was shown, and not longer ago than `within`.
+    """One of these factors must have been shown, not longer ago than `within`.
 
     Args:
-        factor: the kind; None is any of `SECOND_FACTORS`, or what `level` says.
+        factor: the kind; None for any of `SECOND_FACTORS`, or for the kinds of `level`.
         level: 2 or 3; 0 if the rule names no level.
-        within: `LEAST_WITHIN` to `LONGEST_WITHIN`, whole seconds; None if it does not matter when.
+        within: `LEAST_WITHIN` to `LONGEST_WITHIN`, whole seconds; None if the age does not matter.
     """
 
     factor: FactorKind | None = None
@@ -50,27 +50,27 @@ class Requirement:
 
     def __post_init__(self) -> None:
         if self.level and (self.factor is not None or self.level not in KINDS_OF_LEVEL):
-            raise ValueError("a requirement names a factor, or level 2 or 3")
+            raise ValueError("a requirement names either a factor or level 2 or 3")
         if self.factor is not None and self.factor not in SECOND_FACTORS:
-            raise ValueError("no rule asks for a recovery code")
+            raise ValueError("a rule cannot require a recovery code")
         if self.within is not None and not is_good_age(self.within):
-            raise ValueError("a rule asks for a factor of the last 30 seconds to 24 hours")
+            raise ValueError("`within` is 30 seconds to 24 hours")
         kinds = SECOND_FACTORS if self.factor is None else frozenset({self.factor})
         object.__setattr__(self, "kinds", KINDS_OF_LEVEL[self.level] if self.level else kinds)
 
     @property
     def claim(self) -> str:
-        """What the session's token calls the factors that this asks for: the kind's word, or `any`."""
+        """The claim of the session's token that shows the required factors: the kind's word, or `any`."""
         (kind, *others) = self.kinds
         return ANY_FACTOR if others else kind.value
 
     def is_met_with(self, other: Requirement) -> bool:
-        """Say whether each request that meets the other requirement meets this one, too."""
+        """Return whether every request that meets the other requirement meets this one, too."""
         fresh = self.within is None or (other.within is not None and other.within <= self.within)
         return other.kinds <= self.kinds and fresh
 
     def is_met(self, shown: ShownFactors, time: datetime | None) -> bool:
-        """Say whether what was shown is enough at a moment; an unknown moment is not, if the age matters."""
+        """Return whether the shown factors meet this at a time; an unknown time never meets a requirement with an age."""
         if time is None:
             return self.within is None and shown.latest(self.kinds) is not None
         return shown.is_fresh(self.kinds, self.within, time)
@@ -83,31 +83,31 @@ class Requirement:
 def find_missing(
     requirements: Iterable[Requirement], shown: ShownFactors, time: datetime | None
 ) -> frozenset[Requirement]:
-    """Return those of a rule's requirements that are not met; a rule needs all of them."""
+    """Return the requirements of a rule that are not met; a rule needs all of them."""
     return frozenset(one for one in requirements if not one.is_met(shown, time))
 
 
 def all_met_with(asked: Collection[Requirement], others: Collection[Requirement]) -> bool:
-    """Say whether each request that meets all of the others meets all of these."""
+    """Return whether every request that meets all of the other requirements meets all of these."""
     return all(any(one.is_met_with(other) for other in others) for one in asked)
 
 
 def describe_missing(missing: Collection[Requirement], shown: ShownFactors, time: datetime | None) -> str:
-    """Return in words what is missing, such as `it needs webauthn within 5 min; shown 12 min ago`; empty for nothing."""
+    """Return a text such as `it needs webauthn within 5 min; shown 12 min ago`; empty if nothing is missing."""
     told = []
     for one in sorted(missing, key=str):
         latest = shown.latest(one.kinds)
         if latest is None:
             told.append(f"{one}; not shown")
         elif time is None:
-            told.append(f"{one}; shown, and it is not known when")
+            told.append(f"{one}; shown at an unknown time")
         else:
             told.append(f"{one}; shown {_tell_ago(time - latest)} ago")
     return f"it needs {', and '.join(told)}" if told else ""
 
 
 def effort(missing: Collection[Requirement]) -> tuple[int, list[tuple[int, timedelta]]]:
-    """Return how much a rule still asks for, to be compared: how many things, how strong, how fresh."""
+    """Return a sort key for missing requirements: their number, their strength, and how fresh they must be."""
     strength = [
         (min(kind.strength for kind in one.kinds) - len(one.kinds), -(one.within or LONGEST_WITHIN))
         for one in missing
@@ -116,12 +116,12 @@ def effort(missing: Collection[Requirement]) -> tuple[int, list[tuple[int, timed
 
 
 def is_good_age(span: timedelta) -> bool:
-    """Say whether a rule may ask for a factor not older than this."""
+    """Return whether this is a valid value of `within`."""
     return LEAST_WITHIN <= span <= LONGEST_WITHIN and not span.microseconds
 
 
 def render_age(span: timedelta) -> str:
-    """Return a span in the largest unit that makes it a whole number, such as `5 min`."""
+    """Return a time span in the largest unit that makes it a whole number, such as `5 min`."""
     seconds = span // timedelta(seconds=1)
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds and seconds % size == 0:

@@ -1,4 +1,4 @@
-"""Text as YAML scalars and lists that read back as this text.
+"""Renders text as YAML scalars and lists; a YAML reader gets the same text back.
 
 Not here: whole documents (`rendering`).
 """
@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Iterable
 
-# Plain where no YAML reader could take it for anything but this text; quoted otherwise.
+# Written plain if every YAML reader reads it as this text; quoted otherwise.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?: [A-Za-z0-9][A-Za-z0-9._-]*)*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def render_scalar(text: str) -> str:
-    """Return text as a YAML scalar that reads back as this text."""
+    """Return text as a YAML scalar."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     return json.dumps(text, ensure_ascii=False)

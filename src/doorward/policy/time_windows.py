@@ -1,15 +1,15 @@
-"""Windows of time on a wall clock: which days, from when to when, in which zone; and when that changes next.
+"""Time windows on a wall clock: days, from, to and zone; and the next time at which a window opens or closes.
 
-Pure: the moment comes in as an argument; the tables of the zones are the standard library's.
+Pure: the time comes in as an argument; the time zone tables are those of the standard library.
 
-What is compared is what a clock on the wall of the zone shows, to the second, with `from <= shown < to`.
+The time that a wall clock in the zone shows is compared, to the second: `from <= shown < to`.
 1. A window over midnight belongs to the day on which it begins: `days: [fri], from: 22:00, to: 06:00` ends on
    Saturday morning.
-2. An hour that the clock shows twice is inside both times, or outside both times.
-3. An hour that the clock skips is no moment at all: a window within it does not occur that day, and one that
-   would end within it ends when the clock jumps.
+2. An hour that the clock shows twice is inside the window both times, or outside both times.
+3. An hour that the clock skips does not exist: a window inside it does not open on that day, and a window that would
+   end inside it ends when the clock jumps.
 
-Not here: the word of the policy (`selectors.times`), and what follows when a window opens or closes (the gateway).
+Not here: the selector key (`selectors.times`), and what happens when a window opens or closes (the gateway).
 Standard: IANA time zone database (RFC 6557).
 """
 
@@ -27,10 +27,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 
 HORIZON = timedelta(days=16)
-"""How far a change is looked for: two weeks, for a window of one hour a week may be skipped once by a clock."""
+"""How far ahead a change is looked for: two weeks, because a window of one hour a week may be skipped once by the clock."""
 
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}")
-_NO_ZONES = ("posix/", "right/")  # the same zones again, `right` with leap seconds
+_NO_ZONES = ("posix/", "right/")  # copies of all zones; those in `right` count leap seconds
 _NO_ZONE_NAMES = frozenset({"localtime", "posixrules", "Factory"})
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -38,12 +38,12 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeWindow:
-    """One window.
+    """One time window.
 
     Args:
-        days: of the week on which it begins, 0 for Monday, sorted, each once, at least one.
+        days: the days of the week on which it begins, 0 for Monday, sorted, each once, at least one.
         begin: minutes after midnight, 0 to 1439.
-        end: likewise, 1 to 1440; less than `begin` is on the next day.
+        end: minutes after midnight, 1 to 1440; if it is less than `begin`, the window ends on the next day.
         zone: an IANA name that `find_zone` knows.
 
     Raises:
@@ -64,7 +64,7 @@ class TimeWindow:
             raise ValueError("the window is always open")
 
     def shows(self, wall: datetime) -> bool:
-        """Say whether a clock that shows this is within the window."""
+        """Return whether a clock that shows this time is within the window."""
         minute = wall.hour * 60 + wall.minute
         today, yesterday = wall.weekday() in self.days, (wall.weekday() - 1) % 7 in self.days
         if self.begin < self.end:
@@ -73,7 +73,7 @@ class TimeWindow:
 
 
 def find_zone(name: str) -> ZoneInfo | None:
-    """Return the zone of an IANA name; None if this machine has no table of it."""
+    """Return the time zone of an IANA name; None if this machine does not have it."""
     if not _ZONE.fullmatch(name) or name.startswith(_NO_ZONES) or name in _NO_ZONE_NAMES:
         return None
     try:
@@ -83,15 +83,15 @@ def find_zone(name: str) -> ZoneInfo | None:
 
 
 def window_state(window: TimeWindow, now: datetime) -> tuple[bool, datetime | None] | None:
-    """Say whether a window is open, and when that changes next.
+    """Return whether a window is open, and when this changes next.
 
     Args:
         window: the window.
         now: aware, UTC.
 
     Returns:
-        Whether it is open, and the first later moment (UTC) at which it is not so any more, None if there is none
-        within two weeks; None as a whole if the zone is not known here.
+        Whether it is open, and the first later moment (UTC) at which this changes, None if there is none within two
+        weeks. The whole result is None if this machine does not have the time zone.
     """
     zone = find_zone(window.zone)
     if zone is None:
@@ -104,9 +104,9 @@ def window_state(window: TimeWindow, now: datetime) -> tuple[bool, datetime | No
 
 @lru_cache(maxsize=1024)
 def _changes(window: TimeWindow, first: date) -> tuple[tuple[datetime, bool], ...]:
-    """Return each moment from a day (UTC) on at which a window opens (True) or closes."""
+    """Return each moment, beginning with a day (UTC), at which a window opens (True) or closes."""
     zone = find_zone(window.zone)
-    assert zone is not None  # as the caller found
+    assert zone is not None  # the caller has checked it
     begin = datetime.combine(first, time(), UTC)
     found = []
     before = window.shows((begin - _SECOND).astimezone(zone))
@@ -119,14 +119,14 @@ def _changes(window: TimeWindow, first: date) -> tuple[tuple[datetime, bool], ..
 
 
 def _moments(window: TimeWindow, begin: datetime, zone: ZoneInfo) -> set[datetime]:
-    """Return moments (UTC) among which is every one at which the answer may change."""
+    """Return moments (UTC); every moment at which the answer may change is among them."""
     found = {begin}
     day = begin.astimezone(zone).date() - _DAY
     while (start := datetime.combine(day, time(), zone)) <= begin + HORIZON:
         day += _DAY
         for minute in {window.begin, window.end % DAY_MINUTES, 0}:
             shown = start.replace(hour=minute // 60, minute=minute % 60)
-            # Shown twice: both. Skipped: neither is right, and the moment of the jump is among the others.
+            # A time that is shown twice gives both moments. For a skipped time, `_jumps` finds the right moment.
             found |= {shown.replace(fold=fold).astimezone(UTC) for fold in (0, 1)}
         found |= _jumps(start.astimezone(UTC), datetime.combine(day, time(), zone).astimezone(UTC), zone)
     return {moment for moment in found if moment >= begin}
@@ -135,7 +135,7 @@ def _moments(window: TimeWindow, begin: datetime, zone: ZoneInfo) -> set[datetim
 def _jumps(begin: datetime, end: datetime, zone: ZoneInfo) -> set[datetime]:
     """Return the moments between two (UTC) at which the clock of the zone jumps, to the second.
 
-    Found by halving, hour by hour: the library tells offsets, and not when they change.
+    They are found by bisection, hour by hour: the library has offsets, but not the moments at which they change.
     """
     found = set()
     hour = begin

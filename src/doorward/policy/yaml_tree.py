@@ -1,11 +1,11 @@
-"""YAML text as a tree of scalars, sequences and mappings, each with its place in the text.
+"""YAML text as a tree of scalars, sequences and mappings, each with its line and column.
 
-Not here: what the tree means (`document`). Every scalar is text: `yes`, `0x1F` and `2026-01-01` are
-what was written, so that no name ever turns into a boolean, a number or a date.
+Not here: the meaning of the tree (`reading`). Every scalar is text: `yes`, `0x1F` and `2026-01-01` stay as written, so a
+name never becomes a boolean, a number or a date.
 
-A small part of YAML on purpose: one document, no tags (they make objects), no anchors and aliases (a
-kilobyte of them unfolds into gigabytes), no directives. The text has at most 1 MiB and is nested at
-most 16 deep; it is read as a stream of events, so that neither limit is ever exceeded.
+Only a part of YAML is accepted: one document, no tags (they make objects), no anchors and aliases (one kilobyte of them
+can expand to gigabytes), no directives. The text has at most 1 MiB and is nested at most 16 levels deep. It is read as a
+stream of events, so that neither limit is ever exceeded.
 
 Standard: YAML 1.2.2 chapters 3 and 7 (parse to serialization tree).
 """
@@ -31,15 +31,15 @@ from ruamel.yaml.events import (
 from doorward.core.errors import ConfigurationError, Fault
 
 TEXT_LIMIT_BYTES = 1024 * 1024
-"""Ten thousand rules; the largest policy files that peers publish are a tenth of it."""
+"""About ten thousand rules; the largest published policy files of similar products have a tenth of this size."""
 
 DEPTH_LIMIT = 16
-"""The deepest value of a document is 7 deep."""
+"""The deepest value of a valid document is at level 7."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """Text; `given` is False where nothing stands (`key:` and no value). Places count from 1."""
+    """Text; `given` is False if there is no text (`key:` without a value). Lines and columns count from 1."""
 
     value: str
     given: bool
@@ -58,7 +58,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """Keys with their nodes in the order of the text; keys may repeat. `end_line` is where it is over."""
+    """Keys with their nodes in the order of the text; keys may repeat. `end_line` is the line after its end."""
 
     entries: tuple[tuple[Scalar, Node], ...]
     line: int
@@ -78,27 +78,27 @@ def parse_tree(text: str, *, file: str) -> Node:
         file: its name, for faults.
 
     Returns:
-        The root; an absent scalar where the text is empty.
+        The root; a scalar that is not `given` if the text is empty.
 
     Raises:
-        ConfigurationError: one fault: the first place that is not YAML, or not this part of it.
+        ConfigurationError: one fault, at the first place that is not YAML or not in the accepted part of YAML.
     """
     if len(text) > TEXT_LIMIT_BYTES or len(text.encode("utf-8", "surrogatepass")) > TEXT_LIMIT_BYTES:
-        raise _error(file, "document-too-large", f"the document has more than {TEXT_LIMIT_BYTES} bytes")
+        raise _error(file, "document-too-large", f"the document has more than {TEXT_LIMIT_BYTES:,} bytes")
     try:
         return _Composer(YAML(typ="safe", pure=True).parse(text), file).compose()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"this is not YAML: {error.problem or error.context}"
-        raise _error(file, "yaml-syntax", message, mark, _mend(text, mark)) from error
-    # The scanner lets errors of its own building blocks through: chr() of an escape, int() of a directive.
+        raise _error(file, "yaml-syntax", message, mark, _hint(text, mark)) from error
+    # The scanner passes on errors of chr() for an escape and of int() for a directive.
     except (YAMLError, ValueError, OverflowError) as error:
-        message = "this is not YAML: a character or an escape that no document may hold"
+        message = "this is not YAML: it has a character or an escape that YAML does not allow"
         raise _error(file, "yaml-syntax", message) from error
 
 
-def _mend(text: str, mark: Any) -> str:
-    """Return what to do about the likeliest slip: braces in a path are a mapping to YAML within `[...]`."""
+def _hint(text: str, mark: Any) -> str:
+    """Return a hint for the most likely mistake: within `[...]`, YAML reads braces in a path as a mapping."""
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     is_path = line.startswith("{principal}", mark.column) if line else False
@@ -113,7 +113,7 @@ def _error(file: str, code: str, message: str, mark: Any = None, hint: str = "")
 
 
 class _Composer:
-    """Events into nodes; refuses what is not wanted at the event that brings it."""
+    """Turns events into nodes; refuses a feature at the first event that uses it."""
 
     def __init__(self, events: Iterator[Any], file: str) -> None:
         self._events = events
@@ -131,19 +131,19 @@ class _Composer:
     def _check_start(self, event: Any, *, first: bool) -> None:
         if not first:
             raise self._unsupported(
-                event, "a second document", "keep everything in one document, without ---"
+                event, "a second document", "write everything in one document, without ---"
             )
         if event.version or event.tags:
-            raise self._unsupported(event, "a directive", "leave out the lines that begin with %")
+            raise self._unsupported(event, "a directive", "remove the lines that begin with %")
 
     def _node(self, event: Any, depth: int) -> Node:
         if depth > DEPTH_LIMIT:
-            message = f"the document is nested more than {DEPTH_LIMIT} deep"
+            message = f"the document is nested more than {DEPTH_LIMIT} levels deep"
             raise _error(self._file, "document-too-deep", message, event.start_mark)
         if isinstance(event, AliasEvent) or event.anchor:
-            raise self._unsupported(event, "anchors and aliases", "write the value out in each place")
+            raise self._unsupported(event, "an anchor or alias", "write the value in each place")
         if event.tag:
-            raise self._unsupported(event, "tags", "leave out the word that begins with !")
+            raise self._unsupported(event, "a tag", "remove the word that begins with !")
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, ScalarEvent):
             given = bool(event.value or event.style)
@@ -165,7 +165,7 @@ class _Composer:
             if isinstance(value, Scalar) and not value.given:
                 value = replace(
                     value, line=key.line, column=key.column
-                )  # else it is where the next key begins
+                )  # without this it has the place of the next key
             entries.append((key, value))
         return Mapping(
             entries=tuple(entries),
@@ -182,5 +182,5 @@ class _Composer:
             yield event
 
     def _unsupported(self, event: Any, what: str, hint: str) -> ConfigurationError:
-        message = f"{what} cannot be used here"
+        message = f"{what} is not supported in a policy document"
         return _error(self._file, "yaml-unsupported", message, event.start_mark, hint)

@@ -131,7 +131,7 @@ def test_the_fact_that_failed_is_named(world: World) -> None:
     world.issue("alice")
     (finding,) = ask(world).decision.findings
     assert finding.why == (
-        "certificate.san-uri: has spiffe://corp.example/person/alice, wants spiffe://corp.example/device/**"
+        "certificate.san-uri: has spiffe://corp.example/person/alice, the rule needs spiffe://corp.example/device/**"
     )
 
 
@@ -141,7 +141,7 @@ def test_without_a_certificate_nothing_can_be_determined(world: World) -> None:
     found = ask(world)
     assert found.decision.outcome is Outcome.BAD
     assert found.notes == ("alice has no valid certificate: what rules ask about it cannot be determined",)
-    assert found.decision.findings[0].why == "certificate.key: cannot be determined, wants ec-p256"
+    assert found.decision.findings[0].why == "certificate.key: cannot be determined, the rule needs ec-p256"
 
 
 def test_a_certificate_of_somebody_else(world: World) -> None:

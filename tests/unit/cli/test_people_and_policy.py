@@ -419,7 +419,7 @@ def test_where_and_when_are_explained(site: Site) -> None:
     for more, why in (
         (
             ["--at", "2026-11-23T08:00"],
-            "source: the peer's address is not known (give --from ADDRESS), wants 10.0.0.0/8",
+            "source: the peer's address is not known (give --from ADDRESS), the rule needs 10.0.0.0/8",
         ),
         (["--from", "192.0.2.7"], "source: 192.0.2.7 is not in 10.0.0.0/8"),
         (["--from", "10.0.0.1", "--at", "2026-11-22T12:00"], "time: it is sun 12:00 in UTC"),
@@ -459,7 +459,7 @@ def test_a_rule_about_certificates(site: Site) -> None:
     )
     told = json.loads(refused.stdout)
     (why,) = [one["why"] for one in told["rules"] if one["rule"] == "odd"]
-    assert why == f"certificate.issuer: cannot be determined, wants {issuing}"
+    assert why == f"certificate.issuer: cannot be determined, the rule needs {issuing}"
     assert told["notes"] == ["alice has no valid certificate: what rules ask about it cannot be determined"]
     assert told["certificate"] == ""
     bad = site.do("rule", "add", "payments", "--san-dns", "a*.corp.example", code=2)

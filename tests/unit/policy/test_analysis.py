@@ -110,7 +110,7 @@ def test_issuers_of_which_no_certificate_can_come() -> None:
     text = document("allow: {certificate: {issuer: [aut_own, aut_clinic, aut_gone]}}")
     known = {"aut_own": "own", "aut_clinic": "clinic"}
     findings = check_names(text, principals=[], groups=[], authorities=known)
-    assert [(one.code, one.message.partition(" is of")[0].split()[-1]) for one in findings] == [
+    assert [(one.code, one.message.partition(" is an")[0].split()[-1]) for one in findings] == [
         ("issuer-not-trusted", "aut_clinic"),
         ("issuer-unknown", "aut_gone"),
     ]

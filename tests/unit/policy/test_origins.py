@@ -41,7 +41,7 @@ def test_what_a_browser_sends_is_taken_as_it_is(text: str) -> None:
         ("https://bücher.example", "write https://host[:port]"),
         ("https://a.example:443", "write https://a.example"),
         ("http://a.example:80", "write http://a.example"),
-        ("https://a.example:65536", "ports go up to 65535"),
+        ("https://a.example:65536", "write a port from 1 to 65535"),
         ("https://a.example:0", "write https://host[:port]"),
         ("https://a.example:08443", "write https://host[:port]"),
         ("https://a.example,https://b.example", "write https://host[:port]"),

@@ -113,7 +113,7 @@ def test_an_application_opts_in() -> None:
 @pytest.mark.parametrize(
     ("headers", "hint"),
     [
-        ("{destination: allow}", "write judge, or refuse"),
+        ("{destination: allow}", "write judge or refuse"),
         ("{pass: [Client-Cert]}", "known here"),
         ("{pass: [x-method-overide]}", "did you mean x-method-override?"),
         ("{forward: [x]}", "known here"),

@@ -77,10 +77,10 @@ def test_a_rule_says_what_it_requires(text: str, requirements: list[dict[str, An
         ("{level: 2, factor: any}", "requirement-malformed", "write {factor: any}"),
         ("{within: 5m}", "requirement-malformed", "write {factor: any}"),
         ("{}", "requirement-malformed", "write {factor: any}"),
-        ("[]", "requirement-malformed", "leave `require` out"),
+        ("[]", "requirement-malformed", "remove `require`"),
         ("[{level: 2}, {level: 2}]", "duplicate-value", "keep one"),
         ("[{level: 2}, webauthn]", "wrong-type", "{level: 2}"),
-        (f"[{', '.join(['{level: 2}'] * 5)}]", "requirement-malformed", "leave `require` out"),
+        (f"[{', '.join(['{level: 2}'] * 5)}]", "requirement-malformed", "remove `require`"),
         ("{factor: any, within: 5}", "requirement-malformed", "such as 5m; 30s to 24h"),
         ("{factor: any, within: 29s}", "requirement-malformed", "such as 5m; 30s to 24h"),
         ("{factor: any, within: 25h}", "requirement-malformed", "such as 5m; 30s to 24h"),
@@ -168,7 +168,7 @@ def test_what_is_missing_is_told() -> None:
     asked = [Requirement(factor=WEBAUTHN, within=timedelta(minutes=5)), Requirement(factor=FactorKind.TOTP)]
     shown = ShownFactors.of({WEBAUTHN: NOON})
     missing = find_missing(asked, shown, None)
-    told = "it needs totp; not shown, and webauthn within 5 min; shown, and it is not known when"
+    told = "it needs totp; not shown, and webauthn within 5 min; shown at an unknown time"
     assert describe_missing(missing, shown, None) == told
     assert describe_missing(find_missing(asked[:1], shown, NOON), shown, NOON) == ""
     assert find_missing(asked, NOTHING_SHOWN, NOON) == set(asked)

@@ -1,1 +1,1 @@
-"""Selectors, the connection part of rules: one `SelectorKey` for each word, in the table `table.KEYS`."""
+"""Selectors, the connection part of rules: one `SelectorKey` for each key, in the table `table.KEYS`."""

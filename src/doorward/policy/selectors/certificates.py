@@ -1,8 +1,8 @@
-"""The words in `certificate: {...}`: what the certificate says that the principal is known by.
+"""The selector keys in `certificate: {...}`: facts of the certificate that identifies the principal.
 
-They see only a certificate that was found good (`core.certificate.VerifiedCertificate`). `issuer` is the id of one
-of our own or an imported authority, never a name: anybody can write a name into a certificate of his own. Two
-authorities may certify the same name or assert the same policy, so both need an issuer where several are trusted.
+They see only a certificate that was judged good (`core.certificate.VerifiedCertificate`). `issuer` is the id of one of
+our own or an imported authority, never a name: anybody can write any name into a certificate. Two authorities may certify
+the same name or assert the same policy, so a rule about one needs an issuer if the application trusts several authorities.
 
 Not here: patterns over names (`name_patterns`).
 Standard: RFC 5280 sections 4.1.2.4, 4.2.1.4 and 4.2.1.6.
@@ -46,14 +46,14 @@ _ANY_POLICY = "2.5.29.32.0"
 def _of(
     find: Callable[[VerifiedCertificate], Collection[str] | None],
 ) -> Callable[[Subject], Collection[str] | None]:
-    """What a certificate says; not known without one."""
+    """Return a function from a subject to facts of its certificate; None without a certificate."""
     return lambda subject: None if subject.certificate is None else find(subject.certificate)
 
 
 def _parse_authority(text: str) -> str:
     if not _AUTHORITY_ID.fullmatch(text):
-        hint = "write its id (aut_...); `doorward ca list` shows them: anybody can write a name into a certificate"
-        raise MalformedInput("authority-id-malformed", f"{text!r} is no id of an authority", hint=hint)
+        hint = "write its id (aut_...), which `doorward ca list` shows: anybody can write a name into a certificate"
+        raise MalformedInput("authority-id-malformed", f"{text!r} is not the id of an authority", hint=hint)
     return text
 
 
@@ -74,15 +74,16 @@ def _parse_one_of(what: str, known: Collection[str], text: str) -> str:
 def _parse_policy(text: str) -> str:
     if not _POLICY.fullmatch(text):
         hint = "write an object identifier with dots, such as 1.3.6.1.4.1.99999.1"
-        raise MalformedInput("policy-oid-malformed", f"{text!r} is no object identifier", hint=hint)
+        raise MalformedInput("policy-oid-malformed", f"{text!r} is not an object identifier", hint=hint)
     if text == _ANY_POLICY:
-        hint = "leave `policy-oid` out"
-        raise MalformedInput("policy-oid-malformed", "anyPolicy is each policy, and so none", hint=hint)
+        hint = "remove `policy-oid`"
+        message = f"{text} is anyPolicy, which matches every policy"
+        raise MalformedInput("policy-oid-malformed", message, hint=hint)
     return text
 
 
 def _widen_key(key: str) -> frozenset[str]:
-    """Return a kind of key, and what covers it: `rsa-4096` is within `rsa-4096+`, `rsa-3072+` and `rsa-2048+`."""
+    """Return a kind of key and every value that covers it: `rsa-4096` is covered by `rsa-4096+`, `rsa-3072+`, `rsa-2048+`."""
     if not key.startswith("rsa-"):
         return frozenset({key})
     bits = int(key.removeprefix("rsa-").removesuffix("+"))

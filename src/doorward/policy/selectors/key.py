@@ -1,10 +1,10 @@
-"""What each word of a selector can do: be read, be written, be judged, be compared.
+"""The interface of a selector key: how it is read, rendered, judged and compared.
 
-To add a word: make a `SelectorKey`, and put it into `table.KEYS`. Everything else follows from the table:
-reading and writing documents, the ids of grants, decisions, `explain`, what may share an authority
-(`equivalence`), and the analysis of rules (`coverage`).
+To add a selector key, make a `SelectorKey` and put it into `table.KEYS`. Everything else follows from the table: reading
+and rendering documents, the ids of grants, decisions, `explain`, the equivalence of subjects (`equivalence`), and the
+analysis of rules (`coverage`).
 
-Not here: the words themselves.
+Not here: the keys themselves.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ V = TypeVar("V", bound=Hashable)
 
 EVERY_KIND = frozenset(PrincipalKind)
 MOST_SHOWN = 5
-"""Facts that an explanation lists."""
+"""At most so many facts are listed in an explanation."""
 
 
 class SelectorKey(ABC, Generic[V]):
-    """One word; its values are immutable, hashable, and equal if they mean the same.
+    """One selector key; its values are immutable, hashable, and equal if they have the same meaning.
 
     Attributes:
-        word: as in the document; `certificate.issuer` is `issuer` in the mapping `certificate`.
-        needs_issuer: whether it says nothing without `certificate.issuer` where several authorities are trusted.
-        timed: whether its answer may change though no fact changes (`next_change`).
+        word: the key in the document; `certificate.issuer` is `issuer` in the mapping `certificate`.
+        needs_issuer: whether the key needs `certificate.issuer` if the application trusts several authorities.
+        timed: whether its answer may change although no fact changes (`next_change`).
     """
 
     word: str
@@ -43,54 +43,54 @@ class SelectorKey(ABC, Generic[V]):
 
     @abstractmethod
     def read(self, reader: NodeReader, node: Node, key: str) -> V | None:
-        """Return the value of a node; None, with faults at their places, if it has none. `key` is its path."""
+        """Return the value of a node; None, with faults, if it is malformed. `key` is its path."""
 
     @abstractmethod
     def render(self, value: V) -> str:
-        """Return the value as YAML on one line; different for different values, because ids of grants are made of it."""
+        """Return the value as YAML on one line; different values give different texts, because grant ids are made of them."""
 
     @abstractmethod
     def judge(self, value: V, subject: Subject) -> Truth:
-        """Say whether the subject is as the value says; undetermined if the fact is not known."""
+        """Return whether the subject matches the value; undetermined if the fact is unknown."""
 
     @abstractmethod
     def explain(self, value: V, subject: Subject) -> str:
-        """Return in words why `judge` does not say true: the fact, and what is wanted."""
+        """Return in words why `judge` is not true: the fact, and the wanted value."""
 
     def discriminator(self, values: Collection[V]) -> Callable[[Subject], Hashable]:
-        """Return what tells subjects apart as far as these values do.
+        """Return a function that tells subjects apart as far as these values do.
 
-        The returned function gives equal results only for subjects that each value judges alike. A faster one may
-        replace this; it may tell more apart, and never less.
+        It returns equal results only for subjects for which every value gives the same answer. A subclass may return a
+        faster function, which may tell more subjects apart, but never fewer.
         """
         every = tuple(values)
         return lambda subject: tuple(self.judge(one, subject) for one in every)
 
     def next_change(self, _value: V, _now: datetime) -> datetime | None:
-        """Return the first moment (UTC) after `now` at which the answer is another though no fact changed; None for never."""
+        """Return the first moment (UTC) after `now` at which the answer changes by time alone; None for never."""
         return None
 
     def possible_kinds(self, _value: V) -> frozenset[PrincipalKind]:
-        """Return the kinds of principals that may be as the value says."""
+        """Return the kinds of principals that may match the value."""
         return EVERY_KIND
 
     def alternatives(self, value: V) -> frozenset[str]:
-        """Return the value as alternatives: it holds if one of them does. By default it is its own single one."""
+        """Return the alternatives of the value, which matches if one of them does. By default the value is the only one."""
         return frozenset({self.render(value)})
 
     def wider(self, alternative: str) -> frozenset[str]:
-        """Return alternatives that hold wherever this one does, itself included."""
+        """Return every alternative that matches whenever this one does; this one is among them."""
         return frozenset({alternative})
 
 
 class NamesKey(SelectorKey[frozenset[str]]):
-    """A word with a list of names or patterns: one of them must be among the subject's facts.
+    """A selector key with a list of names or patterns: one of them must match one of the subject's facts.
 
     Args:
         word: see `SelectorKey`.
-        parse: the text of the document -> its one spelling; raises `MalformedInput`.
-        facts: what the subject has, in the same spelling; None if that is not known.
-        widen: a fact or a pattern -> itself and every pattern that covers it.
+        parse: from the text in the document to its canonical spelling; raises `MalformedInput`.
+        facts: the subject's facts in the same spelling; None if they are unknown.
+        widen: from a fact or a pattern to itself and every pattern that covers it.
         needs_issuer: see `SelectorKey`.
     """
 
@@ -133,14 +133,14 @@ class NamesKey(SelectorKey[frozenset[str]]):
         return TRUE if any(not value.isdisjoint(self._widen(one)) for one in facts) else FALSE
 
     def explain(self, value: frozenset[str], subject: Subject) -> str:
-        """Name the fact and what is wanted."""
+        """Name the fact and the wanted values."""
         facts = self._facts(subject)
         if facts is None:
-            return f"{self.word}: cannot be determined, wants {either(value)}"
-        return f"{self.word}: has {_shown(facts)}, wants {either(value)}"
+            return f"{self.word}: cannot be determined, the rule needs {either(value)}"
+        return f"{self.word}: has {_shown(facts)}, the rule needs {either(value)}"
 
     def discriminator(self, values: Collection[frozenset[str]]) -> Callable[[Subject], Hashable]:
-        """What of the subject any of the values mentions."""
+        """Return a function to the subject's facts that any of the values mentions."""
         mentioned = frozenset[str]().union(*values)
 
         def view(subject: Subject) -> Hashable:
@@ -156,7 +156,7 @@ class NamesKey(SelectorKey[frozenset[str]]):
         return value
 
     def wider(self, alternative: str) -> frozenset[str]:
-        """A name, and the patterns that cover it."""
+        """A name and every pattern that covers it."""
         return frozenset({alternative}) if self._widen is None else self._widen(alternative)
 
 

@@ -1,13 +1,13 @@
-"""Patterns over names in certificates: exact, or everything below a domain or a path.
+"""Patterns for names in certificates: exact, or everything below a domain or a path.
 
 | kind | exact | pattern | covers |
 | --- | --- | --- | --- |
-| DNS name | `printer7.corp.example` | `*.corp.example` | each name below `corp.example`, at any depth, not itself |
-| mailbox | `ann@corp.example` | `@corp.example` | each mailbox of this very domain |
+| DNS name | `printer7.corp.example` | `*.corp.example` | each name below `corp.example`, at any depth, but not `corp.example` |
+| mailbox | `ann@corp.example` | `@corp.example` | each mailbox of exactly this domain |
 | URI | `spiffe://corp.example/ns/web` | `spiffe://corp.example/ns/**` | `spiffe://corp.example/ns`, and each URI below it |
 
-A pattern ends at a label, a domain or a segment, so `*.corp.example` never covers `evilcorp.example`. Each name
-and pattern is widened to the patterns that cover it: comparing is then looking for equal text.
+A pattern ends at a label, a domain or a segment, so `*.corp.example` never covers `evilcorp.example`. Each name and
+pattern is widened to the patterns that cover it, so that a comparison only looks for equal texts.
 
 Not here: the spelling of names (core.alternative_names).
 """
@@ -20,7 +20,7 @@ from doorward.core.alternative_names import spell_dns, spell_mailbox, spell_uri,
 from doorward.core.errors import MalformedInput
 
 MOST_PARTS = 16
-"""Labels or segments of a pattern; also how many patterns one name is widened to, so that judging stays cheap."""
+"""Labels or segments of a pattern. One name is widened to about as many patterns, so that judging stays cheap."""
 
 _BELOW, _TAIL = "*.", "/**"
 
@@ -32,9 +32,7 @@ def parse_dns_pattern(text: str) -> str:
     domain = spell_dns(text.removeprefix(_BELOW))
     if "." not in domain:
         hint = "write *.domain.example"
-        raise MalformedInput(
-            "pattern-malformed", "a pattern never covers a whole top-level domain", hint=hint
-        )
+        raise MalformedInput("pattern-malformed", f"{text!r} would cover a whole top-level domain", hint=hint)
     if domain.count(".") >= MOST_PARTS:
         raise _too_deep("labels")
     return _BELOW + domain
@@ -48,7 +46,7 @@ def parse_mailbox_pattern(text: str) -> str:
 
 
 def parse_uri_pattern(text: str) -> str:
-    """Return a URI, or the beginning of one with `/**` behind it, scheme and authority in lower case.
+    """Return a URI, or the beginning of a URI with `/**` after it; scheme and authority are in lower case.
 
     Raises:
         MalformedInput: `uri-malformed`, `pattern-malformed`, `pattern-too-deep`.
@@ -59,26 +57,28 @@ def parse_uri_pattern(text: str) -> str:
     parts = split_uri(base)
     if parts is None or base != "/".join((parts[0], *parts[1])) or base.endswith("/"):
         hint = "write scheme://host/segment/**"
-        raise MalformedInput("pattern-malformed", "this is no beginning of a URI", hint=hint)
+        raise MalformedInput(
+            "pattern-malformed", f"{text!r} is not the beginning of a URI with /**", hint=hint
+        )
     if len(parts[1]) > MOST_PARTS:
         raise _too_deep("segments")
     return base + _TAIL
 
 
 def widen_dns(name: str) -> frozenset[str]:
-    """Return a DNS name or pattern, and the patterns that cover it."""
+    """Return a DNS name or pattern and every pattern that covers it."""
     labels = name.removeprefix(_BELOW).split(".")
     first = max(1, len(labels) - MOST_PARTS)
     return frozenset({name, *(_BELOW + ".".join(labels[at:]) for at in range(first, len(labels)))})
 
 
 def widen_mailbox(name: str) -> frozenset[str]:
-    """Return a mailbox or pattern, and the pattern that covers it."""
+    """Return a mailbox or pattern and the pattern that covers it."""
     return frozenset({name, "@" + name.rpartition("@")[2]})
 
 
 def widen_uri(name: str) -> frozenset[str]:
-    """Return a URI or pattern, and the patterns that cover it."""
+    """Return a URI or pattern and every pattern that covers it."""
     parts = split_uri(name.removesuffix(_TAIL))
     if parts is None:
         return frozenset({name})
@@ -88,12 +88,15 @@ def widen_uri(name: str) -> frozenset[str]:
 
 
 def _explain(text: str, spell: Callable[[str], str]) -> str:
-    """Refuse a star in a place where it would be taken for a pattern."""
+    """Return an exact name in its canonical spelling; refuse a star, because its author means a pattern."""
     if "*" in text:
-        hint = "a star stands only in *.domain and at the end of scheme://host/path/**; all mailboxes are @domain"
-        raise MalformedInput("pattern-malformed", "a star means nothing here", hint=hint)
+        hint = "write *.domain for DNS names, scheme://host/path/** for URIs, @domain for mailboxes"
+        raise MalformedInput(
+            "pattern-malformed", f"{text!r} has a star that is not part of a pattern", hint=hint
+        )
     return spell(text)
 
 
 def _too_deep(what: str) -> MalformedInput:
-    return MalformedInput("pattern-too-deep", f"a pattern has at most {MOST_PARTS} {what}", hint="shorten it")
+    message = f"the pattern has more than {MOST_PARTS} {what}"
+    return MalformedInput("pattern-too-deep", message, hint="shorten it")

@@ -1,6 +1,6 @@
-"""The words about the principal: `kind`, `persons`, `devices`, `services`, `groups`.
+"""The selector keys about the principal: `kind`, `persons`, `devices`, `services`, `groups`.
 
-Names are the directory's names, compared exactly.
+Names are those of the directory; they are compared exactly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NamedKey(NamesKey):
         self.kind = kind
 
     def explain(self, value: frozenset[str], subject: Subject) -> str:
-        """Name who it is."""
+        """Name the principal and the wanted names."""
         who = subject.principal
         return f"{who.kind.value} {who.name} is not {self.kind.value} {either(value)}"
 
@@ -50,7 +50,7 @@ class NamedKey(NamesKey):
 
 
 class _GroupsKey(NamesKey):
-    """`groups`: whoever is in one of them."""
+    """`groups`: the members of one of these groups."""
 
     def __init__(self) -> None:
         super().__init__("groups", parse_principal_name, lambda subject: subject.principal.groups)
@@ -66,7 +66,7 @@ def _parse_kind(text: str) -> str:
 
 
 def _parse_any_principal(text: str) -> str:
-    """Return the name of a principal of our own, or of a partner's, `<partner>/<identity>`."""
+    """Return the name of one of our own principals, or of a partner's principal, `<partner>/<identity>`."""
     if "/" not in text:
         return parse_principal_name(text)
     parse_partner_principal_name(text)

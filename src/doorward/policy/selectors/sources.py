@@ -1,8 +1,8 @@
-"""`source: [networks]`: where the connection comes from, as the kernel sees it.
+"""The selector key `source: [networks]`: the peer's address, as the kernel sees it.
 
-The address is the peer's of the TCP connection, never one of a header. An IPv4 address that an IPv6 address maps is
-that IPv4 address (RFC 4291 section 2.5.5.2), so `::/0` is every IPv6 address and no IPv4 one. A peer without an
-address is undetermined.
+It is the address of the TCP connection's peer, never one from a header. An IPv4-mapped IPv6 address counts as the IPv4
+address (RFC 4291 section 2.5.5.2), so `::/0` covers every IPv6 address and no IPv4 address. Without an address the key is
+undetermined.
 
 Standard: RFC 4632 section 3.1, RFC 4291 section 2.3.
 """
@@ -22,12 +22,12 @@ from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.yaml_tree import Node
 
 NETWORKS_LIMIT = 256
-"""Networks of one rule: each is compared at each connection."""
+"""Networks of one rule: each one is compared for each new connection."""
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _TEXT_LIMIT = 64
 _WRITTEN = re.compile(r"[0-9A-Fa-f.:]+(?:/(?:0|[1-9][0-9]{0,2}))?")
-"""A prefix is one decimal number: a mask such as 0.255.255.255 is read as its opposite by some programs."""
+"""The prefix is one decimal number: some programs read a mask such as 0.255.255.255 as its inverse."""
 
 Networks = tuple[Network, ...]
 
@@ -46,7 +46,7 @@ class SourceKey(SelectorKey[Networks]):
             except MalformedInput as error:
                 reader.add_malformed(text, error, key=key)
         if len(found) > NETWORKS_LIMIT:
-            message = f"a rule names {NETWORKS_LIMIT} networks at most"
+            message = f"the rule has {len(found)} networks, at most {NETWORKS_LIMIT} are allowed"
             reader.add_fault(
                 node, "too-many-networks", message, key=key, hint="join networks, or make two rules"
             )
@@ -68,7 +68,7 @@ class SourceKey(SelectorKey[Networks]):
         """Name the address and the networks."""
         wanted = either([str(one) for one in value])
         if subject.source is None:
-            return f"source: the peer's address is not known (give --from ADDRESS), wants {wanted}"
+            return f"source: the peer's address is not known (give --from ADDRESS), the rule needs {wanted}"
         return f"source: {unmap_ipv4(subject.source)} is not in {wanted}"
 
     def alternatives(self, value: Networks) -> frozenset[str]:
@@ -76,27 +76,27 @@ class SourceKey(SelectorKey[Networks]):
         return frozenset(map(str, value))
 
     def wider(self, alternative: str) -> frozenset[str]:
-        """A network, and every one that it lies in."""
+        """A network and every network that contains it."""
         return _supernets(alternative)
 
 
 def parse_network(text: str) -> Network:
-    """Return a network such as `10.1.0.0/16`, or one address as the network of it alone.
+    """Return a network such as `10.1.0.0/16`; one address is a network with this address only.
 
     Raises:
         MalformedInput: `network-malformed`.
     """
     hint = "write a network such as 10.1.0.0/16 or 2001:db8::/32, or one address"
     if len(text) > _TEXT_LIMIT or not _WRITTEN.fullmatch(text):
-        raise MalformedInput("network-malformed", f"this is not a network: {text[:_TEXT_LIMIT]!a}", hint=hint)
+        raise MalformedInput("network-malformed", f"{text[:_TEXT_LIMIT]!a} is not a network", hint=hint)
     try:
         network = ip_network(text, strict=False)
         address = ip_address(text.partition("/")[0])
     except (ValueError, AddressValueError, NetmaskValueError) as error:
-        raise MalformedInput("network-malformed", f"this is not a network: {text!a}", hint=hint) from error
+        raise MalformedInput("network-malformed", f"{text!a} is not a network", hint=hint) from error
     if address != network.network_address:
-        hint = f"write {network}, or the one address {address}"
-        raise MalformedInput("network-malformed", f"{text} has bits beyond its prefix", hint=hint)
+        hint = f"write {network}, or the single address {address}"
+        raise MalformedInput("network-malformed", f"{text} has bits after its prefix", hint=hint)
     if (
         isinstance(network, IPv6Network)
         and network.prefixlen >= _MAPPED.prefixlen
@@ -107,7 +107,7 @@ def parse_network(text: str) -> Network:
         )
         raise MalformedInput(
             "network-malformed",
-            f"{network} are IPv4 addresses, and are compared as such",
+            f"{network} has IPv4-mapped addresses, which are compared as IPv4 addresses",
             hint=f"write {inner}",
         )
     return network

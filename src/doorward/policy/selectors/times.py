@@ -1,6 +1,6 @@
-"""`time: {days, from, to, zone}`: when the connection is judged, and when that has to be done again.
+"""The selector key `time: {days, from, to, zone}`: the time at which the connection is judged.
 
-Not here: what a window means on a wall clock (`policy.time_windows`).
+Not here: the meaning of a window on a wall clock (`policy.time_windows`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _COMMON_ZONES = ("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "A
 
 
 class TimeKey(SelectorKey[TimeWindow]):
-    """`time`: a clock in the zone shows a time within the window."""
+    """`time`: a wall clock in the zone shows a time within the window."""
 
     word = "time"
     timed = True
 
     def read(self, reader: NodeReader, node: Node, key: str) -> TimeWindow | None:
-        """Read the mapping; `days` is every day and `from` and `to` are the whole day where they are left out."""
+        """Read the mapping; without `days` every day counts, and without `from` and `to` the whole day."""
         found = reader.mapping(node, key, ("days", "from", "to", "zone"))
         days = _read_days(reader, found["days"], f"{key}.days") if "days" in found else tuple(range(7))
         begin = _read_clock(reader, found["from"], f"{key}.from") if "from" in found else 0
@@ -36,7 +36,7 @@ class TimeKey(SelectorKey[TimeWindow]):
             reader.add_fault(
                 found["from"],
                 "window-malformed",
-                "a day begins at 00:00",
+                "24:00 is not the beginning of a day",
                 key=f"{key}.from",
                 hint='write "00:00"',
             )
@@ -45,17 +45,21 @@ class TimeKey(SelectorKey[TimeWindow]):
         if not days or begin is None or end is None or not zone:
             return None
         try:
-            # Until 00:00 is until the end of the day.
+            # `to: 00:00` is the end of the day.
             return TimeWindow(days=days, begin=begin, end=end or DAY_MINUTES, zone=zone)
         except ValueError as error:
-            hint = "write a `from` and a `to` that differ; leave `time` out for always"
-            reader.add_fault(node, "window-malformed", f"this is no window: {error}", key=key, hint=hint)
+            hint = "write a `from` and a `to` that differ; remove `time` if the rule holds at any time"
+            reader.add_fault(
+                node, "window-malformed", f"the time window is malformed: {error}", key=key, hint=hint
+            )
             return None
 
     def _read_zone(self, reader: NodeReader, node: Node, zone: Node | None, key: str) -> str:
         if zone is None:
-            hint = "write `zone: Europe/Berlin`, or `zone: UTC`: a clock shows another time in another place"
-            reader.add_fault(node, "missing-key", "there is no `zone`", key=f"{key}.zone", hint=hint)
+            hint = "write for example `zone: Europe/Berlin` or `zone: UTC`"
+            reader.add_fault(
+                node, "missing-key", "the time window has no `zone`", key=f"{key}.zone", hint=hint
+            )
             return ""
         text = reader.text(zone, f"{key}.zone")
         if text is None:
@@ -85,7 +89,7 @@ class TimeKey(SelectorKey[TimeWindow]):
         return TRUE if state[0] else FALSE
 
     def discriminator(self, _values: Collection[TimeWindow]) -> Callable[[Subject], Hashable]:
-        """The moment itself: what is judged at two moments changes at different ones, also if it is alike now."""
+        """Return the time itself: subjects at different times have different next changes, even if the answer is the same now."""
         return lambda subject: subject.time
 
     def next_change(self, value: TimeWindow, now: datetime) -> datetime | None:
@@ -94,25 +98,30 @@ class TimeKey(SelectorKey[TimeWindow]):
         return None if state is None else state[1]
 
     def explain(self, value: TimeWindow, subject: Subject) -> str:
-        """Name what the clock shows, and the window."""
+        """Name the time on the clock, and the window."""
         zone = find_zone(value.zone)
         if subject.time is None or zone is None:
-            return f"time: cannot be determined, wants {self.render(value)}"
+            return f"time: cannot be determined, the rule needs {self.render(value)}"
         wall = subject.time.astimezone(zone)
-        return f"time: it is {DAYS[wall.weekday()]} {wall:%H:%M} in {value.zone}, wants {self.render(value)}"
+        now = f"{DAYS[wall.weekday()]} {wall:%H:%M} in {value.zone}"
+        return f"time: it is {now}, the rule needs {self.render(value)}"
 
 
 def _read_days(reader: NodeReader, node: Node, key: str) -> tuple[int, ...]:
-    """Read days and spans of days: `mon`, `mon-fri`, `fri-mon`."""
+    """Read days and ranges of days: `mon`, `mon-fri`, `fri-mon`."""
     found: set[int] = set()
     for text in reader.texts(node, key):
         first, dash, last = text.value.partition("-")
         ends = [first, last] if dash else [first]
         wrong = next((one for one in ends if one not in DAYS), None)
         if wrong is not None:
-            message = f"there is no day {wrong[:16]!r}"
+            message = f"{wrong[:16]!r} is not a day"
             reader.add_fault(
-                text, "unknown-value", message, key=key, hint=f"write {', '.join(DAYS)}, or a span: mon-fri"
+                text,
+                "unknown-value",
+                message,
+                key=key,
+                hint=f"write {', '.join(DAYS)}, or a range such as mon-fri",
             )
             continue
         begin, end = DAYS.index(first), DAYS.index(last or first)
@@ -126,8 +135,8 @@ def _read_clock(reader: NodeReader, node: Node, key: str) -> int | None:
     match = _CLOCK.fullmatch(text)
     minutes = int(match[1]) * 60 + int(match[2]) if match else DAY_MINUTES + 1
     if minutes > DAY_MINUTES:
-        hint = 'write hours and minutes with two digits each, such as "08:30"; the end of a day is "24:00"'
-        reader.add_fault(node, "window-malformed", f"{text[:16]!r} is no time of day", key=key, hint=hint)
+        hint = 'write hours and minutes with two digits each, such as "08:30"; "24:00" is the end of a day'
+        reader.add_fault(node, "window-malformed", f"{text[:16]!r} is not a time of day", key=key, hint=hint)
         return None
     return minutes
 

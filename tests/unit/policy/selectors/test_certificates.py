@@ -56,28 +56,33 @@ def faults(rule: str, trust: str = "[own]") -> list[tuple[str, str, int]]:
 @pytest.mark.parametrize(
     ("word", "good", "bad", "why"),
     [
-        ("issuer", "aut_1", "aut_2", "has aut_1, wants aut_2"),
-        ("profile", "device", "person", "has device, wants person"),
+        ("issuer", "aut_1", "aut_2", "has aut_1, the rule needs aut_2"),
+        ("profile", "device", "person", "has device, the rule needs person"),
         (
             "san-dns",
             "*.corp.example",
             "*.lab.corp.example",
-            "has printer7.corp.example, wants *.lab.corp.example",
+            "has printer7.corp.example, the rule needs *.lab.corp.example",
         ),
-        ("san-email", "@corp.example", "ann@corp.example", "has Ann@corp.example, wants ann@corp.example"),
+        (
+            "san-email",
+            "@corp.example",
+            "ann@corp.example",
+            "has Ann@corp.example, the rule needs ann@corp.example",
+        ),
         (
             "san-uri",
             "spiffe://corp.example/device/**",
             "spiffe://corp.example/person/**",
-            "has spiffe://corp.example/device/printer7, wants spiffe://corp.example/person/**",
+            "has spiffe://corp.example/device/printer7, the rule needs spiffe://corp.example/person/**",
         ),
         (
             "policy-oid",
             "1.3.6.1.4.1.99999.1",
             "1.3.6.1.4.1.99999.2",
-            "has 1.3.6.1.4.1.99999.1, wants 1.3.6.1.4.1.99999.2",
+            "has 1.3.6.1.4.1.99999.1, the rule needs 1.3.6.1.4.1.99999.2",
         ),
-        ("key", "rsa-2048+", "rsa-4096+", "has rsa-3072, wants rsa-4096+"),
+        ("key", "rsa-2048+", "rsa-4096+", "has rsa-3072, the rule needs rsa-4096+"),
     ],
 )
 def test_each_word(word: str, good: str, bad: str, why: str) -> None:
@@ -128,9 +133,11 @@ def test_a_certificate_without_such_a_fact() -> None:
     """None of it is an answer, not a doubt."""
     selector = select({"certificate.san-dns": frozenset({"*.corp.example"})})
     assert selector.judge(printer(dns=())) is Truth.FALSE
-    assert selector.explain(printer(dns=())) == "certificate.san-dns: has none, wants *.corp.example"
+    assert selector.explain(printer(dns=())) == "certificate.san-dns: has none, the rule needs *.corp.example"
     many = tuple(f"{at}.lab.example" for at in range(9))
-    assert selector.explain(printer(dns=many)).endswith("4.lab.example and 4 more, wants *.corp.example")
+    assert selector.explain(printer(dns=many)).endswith(
+        "4.lab.example and 4 more, the rule needs *.corp.example"
+    )
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_what_the_clock_shows_is_explained() -> None:
     assert TIME.judge(OFFICE, friday) is Truth.TRUE
     assert TIME.judge(OFFICE, saturday) is Truth.FALSE
     assert TIME.explain(OFFICE, saturday).startswith(
-        "time: it is sat 13:00 in Europe/Berlin, wants {days: [mon"
+        "time: it is sat 13:00 in Europe/Berlin, the rule needs {days: [mon"
     )
     gone = TimeWindow(days=(0,), begin=0, end=60, zone="Mars/Olympus")
     for value, subject in ((OFFICE, Subject(principal=ALICE)), (gone, friday)):
