@@ -274,7 +274,7 @@ def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *
 
 
 def _lint_constraints(authority: PathCertificate) -> _Found:
-    """Subtrees that cannot be judged: as a permitted subtree it contains no name, as an excluded one it may contain any."""
+    """Subtrees that cannot be judged: if permitted, they contain no name; if excluded, they may contain any."""
     if authority.subtrees is None:
         return
     extension = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value

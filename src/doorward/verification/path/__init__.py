@@ -1,1 +1,1 @@
-"""Certification paths: built from what is trusted, validated as RFC 5280 section 6.1 asks."""
+"""Certification paths: built from the leaf to a trust anchor, and validated by RFC 5280 section 6.1."""

@@ -1,16 +1,16 @@
-"""From a leaf to a trust anchor: every path there is, one after the other, until one is good.
+"""Path building: finds certification paths from a leaf to a trust anchor until one is good.
 
-The search goes from the leaf upwards, by name, and comes back where a way is closed (cross-signed and
-rotated authorities need that). A candidate joins a path where
-1. its subject is the issuer's name of the certificate below (6.1.3 a 4),
-2. no certificate of the path has its subject and key already (a loop),
-3. it breaks no rule by itself (conformance), found out once for each judgement,
+The search goes from the leaf upwards, by name, and backtracks at a dead end (cross-signed and rotated authorities
+need that). A candidate joins a path if
+1. its subject is the issuer name of the certificate below (6.1.3 a 4),
+2. no certificate of the path has the same subject and key (a loop),
+3. it breaks no rule alone (conformance); this is computed once for each judgement,
 4. it signed the certificate below (6.1.3 a 1).
-Candidates with the key identifier that the certificate names come first, anchors before others, later
-ends before earlier ones. A key identifier never rules anybody out: it is a hint (4.2.1.1).
+Candidates with the key identifier that the certificate names come first, anchors before intermediates, later
+notAfter before earlier. A key identifier never excludes a candidate: it is only a hint (4.2.1.1).
 
-Work is bounded by construction, see `WorkBudget`; whoever exceeds it is refused.
-Standard: RFC 5280 section 6.1; RFC 4158 section 2.4 and 3.5 for the order of candidates and loops.
+The work has a limit, see `WorkBudget`; a search that exceeds it is refused.
+Standard: RFC 5280 section 6.1; RFC 4158 sections 2.4 and 3.5 for the order of candidates and loops.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath, check_path
 
 DEPTH_LIMIT = 20
-"""Certificates of a path, self-issued ones included."""
+"""Certificates in a path, self-issued ones included."""
 FAULT_LIMIT = 32
 SHARES = 4
-"""Parts of a budget at most: less than a quarter would not carry the first look at an honest partner's rotation."""
+"""A budget is divided into at most four parts: a smaller part would not be enough for an honest partner that rotates
+its keys, if nothing is cached yet."""
 
 
 class WorkExceeded(Exception):
-    """One judgement would cost more than it may."""
+    """One judgement would cost more than its budget."""
 
 
 @dataclass(slots=True)
 class WorkBudget:
-    """What a search for a path, or a judgement of status, may still cost: some tens of milliseconds.
+    """What a path search, or a judgement of status, may still cost: some tens of milliseconds in total.
 
-    `signatures` counts verifications in units of one by P-256, see `count_verification_cost`; those that the store or the
-    evidence cache remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
+    `signatures` counts verifications in units of one with P-256, see `count_verification_cost`; signatures that the
+    store or the evidence index has cached cost nothing. `candidates` counts the authorities and CRLs that are looked at.
     """
 
     signatures: int = 200
@@ -55,9 +56,9 @@ class WorkBudget:
 
     @classmethod
     def share(cls, number: int) -> WorkBudget:
-        """Return a budget for one of so many partners, so that none can use up another's.
+        """Return the budget for one of several partners, so that one of them cannot use up the budget of the others.
 
-        Up to four have one whole budget together; a quarter of it is the least that one gets.
+        Up to four partners share one whole budget; with more, each has a quarter of it.
         """
         whole, parts = cls(), min(number, SHARES)
         return cls(
@@ -74,7 +75,7 @@ class WorkBudget:
             raise WorkExceeded("candidates")
 
     def take_signature(self, key: object) -> None:
-        """Count one verification by this key."""
+        """Count one verification with this key."""
         self.signatures -= count_verification_cost(key)
         if self.signatures < 0:
             raise WorkExceeded("signatures")
@@ -88,7 +89,7 @@ class WorkBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathJudgement:
-    """The first good path, leaf first; or none, and what stood in the way (at most 32 faults).
+    """The first good path, leaf first; or no path, and the faults of the paths that were tried (at most 32).
 
     It has no truth value: compare `outcome`.
     """
@@ -112,17 +113,17 @@ def judge_path(
     """Find a good path for a leaf.
 
     Args:
-        leaf: what was presented.
+        leaf: the presented certificate.
         store: anchors and intermediates.
-        inputs: what is asked of the path.
+        inputs: requirements for the path.
         now: aware, UTC.
-        work: its budget; a fresh one where None.
+        work: the budget; None for a new one.
 
     Returns:
-        Good with the path, or bad with the faults; never undetermined: work that exceeds the budget is
-        the fault `work-exceeded`.
+        Good with the path, or bad with the faults; never undetermined: if the budget is exceeded, the fault is
+        `work-exceeded`.
 
-    Not checked: revocation, possession of the key, whose name it is.
+    Not checked: revocation, possession of the key, the identity of the holder.
     Standard: RFC 5280 section 6.1.
     """
     faults = list(check_leaf(leaf, inputs, now))
@@ -140,12 +141,12 @@ def judge_path(
             faults = [
                 CertificationPathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)
             ]
-        faults += search.faults  # after what ended the search: the limit below must not cut that off
+        faults += search.faults  # after the fault that ended the search: the limit below must not remove it
     return PathJudgement(outcome=Outcome.BAD, path=(), faults=tuple(faults[:FAULT_LIMIT]), judged_at=now)
 
 
 class _Search:
-    """One search; `faults` holds what ruled candidates out, in the order found."""
+    """One search; `faults` holds the faults that excluded candidates, in the order found."""
 
     def __init__(self, store: TrustStore, inputs: PathInputs, now: datetime, work: WorkBudget) -> None:
         self._store, self._inputs, self._now = store, inputs, now
@@ -154,7 +155,7 @@ class _Search:
         self._checked: dict[PathCertificate, bool] = {}
 
     def paths(self, path: CertificationPath) -> Iterator[CertificationPath]:
-        """Every complete path that begins with this one."""
+        """Yield every complete path that begins with this one."""
         top = path[-1]
         joined = False
         for candidate in self._order(top):

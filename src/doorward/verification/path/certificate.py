@@ -1,9 +1,9 @@
-"""What path validation needs to know of one certificate, read once and without trust.
+"""One certificate, parsed for path validation; nothing in it is trusted.
 
-Total, within 64 KiB. Every extension that a decision needs is read; a certificate with one of these that does not
-parse, or with two of one kind, is malformed as a whole. What no decision needs is opaque (rewriting).
+Total, at most 64 KiB. Every extension that a decision needs is parsed. If one of these does not parse, or occurs
+twice, the certificate is malformed as a whole. What no decision needs is kept as opaque bytes (rewriting).
 
-Not here: any judgement (conformance, validation), and what the leaf's names mean (identity).
+Not here: any judgement (conformance, validation), and the identity of the holder (identity).
 Standard: RFC 5280 sections 4.1 and 4.2.
 """
 
@@ -29,11 +29,11 @@ from doorward.verification.path.signatures import Signed, SignedContent
 from doorward.verification.revocation.der import SEQUENCE, render_element
 
 CERTIFICATE_LIMIT = 64 * 1024
-"""Bytes of DER. Honest authorities stay under 8 KiB; name constraints of whole countries reach 50 KiB."""
+"""Bytes of DER. Honest authorities have less than 8 KiB; name constraints of whole countries reach 50 KiB."""
 
 POLICY_LIMIT = 256
-"""Policies, and mappings, of one certificate. Bridges between governments map some tens; without a limit
-the graph of policies along a path could cost seconds."""
+"""Policies, and policy mappings, of one certificate. Bridge CAs of governments have some tens of mappings. Without a
+limit the policy graph of a path could cost seconds."""
 
 ANY_POLICY = "2.5.29.32.0"
 VERSION_3 = x509.Version.v3
@@ -54,7 +54,7 @@ PROCESSED = frozenset(
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
     }
 )
-"""What is processed here or by the judge of revocation, and may therefore be critical."""
+"""Extensions that are processed here or in the judgement of revocation, and may therefore be critical."""
 
 
 @asn1.sequence
@@ -65,21 +65,21 @@ class _Mapping:
 
 @asn1.sequence
 class _Mappings:
-    """PolicyMappings, one level deeper: the library decodes a SEQUENCE OF only inside a SEQUENCE."""
+    """PolicyMappings inside an extra SEQUENCE: the library decodes a SEQUENCE OF only inside a SEQUENCE."""
 
     mappings: list[_Mapping]
 
 
 @asn1.sequence
 class _Subtree:
-    """One with minimum or maximum does not parse: section 4.2.1.10 allows to refuse them, not to ignore them."""
+    """A subtree with minimum or maximum does not parse: section 4.2.1.10 allows refusing them, not ignoring them."""
 
     base: asn1.TLV
 
 
 @asn1.sequence
 class _NameConstraints:
-    """For that rule only; the library reads the names, and ignores minimum and maximum."""
+    """Only for that rule; the library reads the names, and ignores minimum and maximum."""
 
     permitted: Annotated[list[_Subtree] | None, asn1.Implicit(0)]
     excluded: Annotated[list[_Subtree] | None, asn1.Implicit(1)]
@@ -88,7 +88,7 @@ class _NameConstraints:
 @asn1.sequence
 class _Extension:
     oid: ObjectIdentifier
-    critical: Annotated[bool, asn1.Default(False)]  # noqa: FBT003  the library's own spelling
+    critical: Annotated[bool, asn1.Default(False)]  # noqa: FBT003  the library's API
     value: bytes
 
 
@@ -114,7 +114,7 @@ class _ToBeSigned:
 
 @asn1.sequence
 class _Certificate:
-    """The outline of a certificate, for what the library does not tell: algorithm fields, mappings, bounds."""
+    """The outline of a certificate, for what the library does not return: algorithm fields, mappings, name bytes."""
 
     tbs: _ToBeSigned
     algorithm: asn1.TLV
@@ -127,18 +127,18 @@ class _Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PathCertificate:
-    """One certificate as the steps of RFC 5280 section 6.1 read it.
+    """One certificate as the steps of RFC 5280 section 6.1 need it.
 
-    `certificate` is what the library read: the certificate itself, or a copy that it can read (rewriting), which is for
-    reading only. `der`, `signed`, `issuer_der` and `subject_der` are the original; `subject_text` and `issuer_text`
-    are its names by RFC 4514; `opaque` are the names, and values of names, that are bytes only.
+    `certificate` is what the library parsed: the certificate itself, or a rewritten copy (rewriting), which must only be
+    read. `der`, `signed`, `issuer_der` and `subject_der` are the original; `subject_text` and `issuer_text` are its names
+    in RFC 4514 form; `opaque` holds the names, and values in names, that could not be decoded.
 
-    `critical` holds the dotted identifiers of all critical extensions, `present` of all; `key` is None
-    where the public key is of a kind or curve that the library does not know; `policies` are dotted,
-    None without the extension; `mappings` pair issuer's with subject's policy; `explicit_policy`,
-    `inhibit_mapping` and `inhibit_any` count certificates to skip; `algorithms_agree` tells whether the
-    signed and the outer signature algorithm are the same bytes (4.1.1.2); `signature_whole` whether the
-    signature is whole octets; `names` are what constraints apply to: first those of `alternative`, one for one.
+    `critical` holds the dotted identifiers of the critical extensions, `present` of all; `key` is None if the library
+    does not know the kind or curve of the public key; `policies` are dotted, None without the extension; `mappings` are
+    pairs of issuer's and subject's policy; `explicit_policy`, `inhibit_mapping` and `inhibit_any` are counts of
+    certificates to skip; `algorithms_agree` tells whether the signed and the outer signature algorithm are the same bytes
+    (4.1.1.2); `signature_whole` whether the signature consists of whole octets; `names` are the names that constraints
+    apply to: first those of `alternative`, in the same order.
     """
 
     certificate: x509.Certificate
@@ -181,12 +181,12 @@ class PathCertificate:
 
     @property
     def signs(self) -> bool:
-        """Whether keyUsage allows digital signatures; true where there is no keyUsage (4.2.1.3)."""
+        """Whether keyUsage allows digital signatures; true if there is no keyUsage (4.2.1.3)."""
         return self.key_usage is None or self.key_usage.digital_signature
 
     @property
     def self_issued(self) -> bool:
-        """Whether issuer and subject are one name (6.1): a CA that certifies its own new key."""
+        """Whether issuer and subject are the same name (6.1): a CA that certifies its own new key."""
         return self.subject == self.issuer
 
     def __hash__(self) -> int:
@@ -197,7 +197,7 @@ class PathCertificate:
 
 
 def parse_path_certificate(der: bytes) -> PathCertificate:
-    """Return what one certificate says.
+    """Return the content of one certificate.
 
     Args:
         der: one X.509 certificate of any version, at most 64 KiB, nothing after it.
@@ -217,14 +217,14 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
 
 
 def check_certificate_size(der: bytes, limit: int) -> None:
-    """Raise `MalformedInput`, `certificate-too-large`, where there are more bytes than the limit."""
+    """Raise `MalformedInput`, `certificate-too-large`, if there are more bytes than the limit."""
     if len(der) > limit:
-        message = f"a certificate may have {limit} bytes"
+        message = f"the certificate has {len(der)} bytes, and at most {limit} are allowed"
         raise MalformedInput("certificate-too-large", message, size=len(der))
 
 
 def _read_copy(rewritten: RewrittenCertificate, der: bytes) -> PathCertificate:
-    """Return what a certificate says that the library does not read: see `rewritten`."""
+    """Return the content of a certificate that the library cannot read: see `rewriting`."""
     copy = x509.load_der_x509_certificate(rewritten.der)
     read = _read(copy, rewritten.der)
     alternative = (*read.alternative, *rewritten.names)
@@ -314,12 +314,12 @@ def _render_tlv(element: asn1.TLV) -> bytes:
 def _read_key(certificate: x509.Certificate) -> object | None:
     try:
         return certificate.public_key()
-    except Exception:  # noqa: BLE001  unknown curve or kind: nothing was signed by it that we could check
+    except Exception:  # noqa: BLE001  unknown curve or kind: we could not verify any signature with it
         return None
 
 
 def _read_policies(extension: x509.CertificatePolicies) -> frozenset[str]:
-    """A policy that stands twice is malformed: 4.2.1.4, "MUST NOT appear more than once"."""
+    """Return the policies. A policy that occurs twice is malformed: 4.2.1.4, "MUST NOT appear more than once"."""
     found = [one.policy_identifier.dotted_string for one in extension]
     if len(set(found)) != len(found) or len(found) > POLICY_LIMIT:
         raise ValueError("a policy stands twice, or there are too many")

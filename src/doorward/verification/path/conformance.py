@@ -1,13 +1,13 @@
-"""What one certificate breaks by itself, whatever stands above and below it.
+"""The rules that one certificate can break alone, without regard to its path.
 
-1. Form: both algorithm fields agree, an issuer is named, the key is strong, nothing critical is unknown.
-2. Dates: both ends included (4.1.2.5), as `validity` counts them.
-3. An authority is a CA of version 3 that may sign certificates; its extended key usage, where it has
-   one, holds the purpose asked for.
-4. The leaf's extended key usage holds the purpose.
-5. Where the profile is held (`enforce_profile`), the musts of section 4 that bind whoever makes certificates:
-   criticality, key identifiers, serial numbers, subjects, no CA's extensions in an end entity.
-   PKITS has valid paths that break some of these on purpose, so they are a switch.
+1. Form: both algorithm fields are equal, an issuer is named, the key is strong, no critical extension is unknown.
+2. Dates: both ends included (4.1.2.5), as in `validity`.
+3. An authority is a CA of version 3 that may sign certificates; its extended key usage, if present, contains the
+   required purpose.
+4. The leaf's extended key usage contains the purpose.
+5. With `enforce_profile`, the requirements of section 4 for issuers: criticality, key identifiers, serial numbers,
+   subjects, no CA extensions in an end entity certificate.
+   Some valid paths of PKITS break these requirements on purpose, therefore the switch.
 
 Standard: RFC 5280 sections 4.1, 4.2, 6.1.3, 6.1.4 and 6.1.5.
 """
@@ -52,26 +52,26 @@ _ALWAYS_CRITICAL = frozenset(
         ExtensionOID.INHIBIT_ANY_POLICY,
     )
 )
-"""In authorities. nameConstraints are enforced whether critical or not: the public web's own authorities
-once had to leave them uncritical, and nothing is lost by believing them."""
+"""In authorities. nameConstraints are enforced whether critical or not: authorities of the public web once had to leave
+them uncritical, and enforcing them cannot let in more."""
 _ALTERNATIVE_NAME = ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string
 _NAME_CONSTRAINTS = ExtensionOID.NAME_CONSTRAINTS.dotted_string
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathInputs:
-    """What is asked of a path, besides the time: the inputs of RFC 5280 section 6.1.1 and ours.
+    """Requirements for a path, except the time: the inputs of RFC 5280 section 6.1.1 and our own.
 
     Args:
-        purpose: dotted extended key usage that the leaf must name; none named, or any, is not enough. None asks for
-            none.
-        max_intermediates: CAs between anchor and leaf, self-issued ones not counted; an input of x509-limbo too.
+        purpose: dotted extended key usage that the leaf must contain. anyExtendedKeyUsage, or no extension, is not
+            enough. None requires no purpose.
+        max_intermediates: CAs between anchor and leaf, self-issued ones not counted; also an input of x509-limbo.
         enforce_profile: step 5.
         policies: see `PolicyInputs`.
         strength: which keys and hashes are strong enough.
-        initial_permitted: subtrees that the names of a path must lie in, as if the anchor said so
-            (6.1.1 h); no subtree of a form permits every name of it.
-        initial_excluded: subtrees that they must not lie in (6.1.1 i).
+        initial_permitted: subtrees that the names of a path must be in, as if the anchor had them (6.1.1 h). If
+            there is no subtree of a form, every name of that form is permitted.
+        initial_excluded: subtrees that the names must not be in (6.1.1 i).
     """
 
     purpose: str | None = CLIENT_AUTH
@@ -86,7 +86,7 @@ class PathInputs:
 def check_leaf(
     leaf: PathCertificate, inputs: PathInputs, now: datetime
 ) -> tuple[CertificationPathFault, ...]:
-    """Return what the end of a path breaks by itself."""
+    """Return the rules that the leaf of a path breaks alone."""
     return tuple(
         _fault(leaf, rule, detail)
         for rule, detail in (
@@ -101,7 +101,7 @@ def check_leaf(
 def check_authority(
     authority: PathCertificate, inputs: PathInputs, *, anchor: bool
 ) -> tuple[CertificationPathFault, ...]:
-    """Return what an anchor or intermediate breaks by itself, its dates left out: this never changes."""
+    """Return the rules that an anchor or intermediate breaks alone, except its dates. The result never changes."""
     return tuple(
         _fault(authority, rule, detail)
         for rule, detail in (
@@ -113,7 +113,7 @@ def check_authority(
 
 
 def check_dates(certificate: PathCertificate, now: datetime) -> tuple[CertificationPathFault, ...]:
-    """Return what a certificate's dates break at a moment: step 2."""
+    """Return the faults of a certificate's dates at a given time: step 2."""
     return tuple(_fault(certificate, rule, detail) for rule, detail in _check_dates(certificate, now))
 
 
@@ -131,9 +131,9 @@ def _check_form(certificate: PathCertificate, inputs: PathInputs) -> _Found:
     if not certificate.issuer:
         yield PathRule.ISSUER_EMPTY, ""
     if not is_strong_key(certificate.key, inputs.strength):
-        yield PathRule.KEY_WEAK, "" if certificate.key is not None else "a kind of key that is not known"
+        yield PathRule.KEY_WEAK, "" if certificate.key is not None else "its kind of key is unknown"
     elif not certificate.key_algorithm.startswith(_NAMED_CURVE) and certificate.key_algorithm.startswith(_EC):
-        yield PathRule.KEY_WEAK, "a curve by its parameters, not by name (RFC 5480 section 2.1.1)"
+        yield PathRule.KEY_WEAK, "its curve is given by parameters, not by name (RFC 5480 section 2.1.1)"
     if not certificate.critical <= _PROCESSED:
         yield PathRule.CRITICAL_EXTENSION_UNKNOWN, ", ".join(sorted(certificate.critical - _PROCESSED))
 
@@ -166,7 +166,7 @@ def _check_leaf_purpose(leaf: PathCertificate, inputs: PathInputs) -> _Found:
 
 
 def _check_profile(certificate: PathCertificate, *, anchor: bool = False) -> _Found:
-    """Step 5, for all; nothing above an anchor needs to be found, so it need not name who signed it."""
+    """Step 5, for all certificates. An anchor need not name its issuer, because no certificate above it is searched."""
     if certificate.critical & _NEVER_CRITICAL:
         yield PathRule.CRITICALITY_WRONG, ", ".join(sorted(certificate.critical & _NEVER_CRITICAL))
     if certificate.authority_key_id is None and not certificate.self_issued and not anchor:
@@ -195,6 +195,6 @@ def _check_leaf_profile(leaf: PathCertificate) -> _Found:
     if leaf.is_ca:
         return
     if leaf.key_usage is not None and leaf.key_usage.key_cert_sign:
-        yield PathRule.NOT_A_CA, "but its key usage says that it signs certificates"
+        yield PathRule.NOT_A_CA, "but its key usage allows signing certificates"
     if _NAME_CONSTRAINTS in leaf.present:
         yield PathRule.NOT_A_CA, "but it has name constraints"

@@ -1,23 +1,23 @@
-"""Names and subtrees of names (RFC 5280 section 4.2.1.10), each read once, and whether one lies in the other.
+"""Name constraints (RFC 5280 section 4.2.1.10): names and subtrees, each parsed once, and whether a name is in a subtree.
 
-1. The subject, where it is not empty, is a directory name; so is each directoryName.
-2. An e-mail address in the subject counts where the certificate has no rfc822Name.
-3. Excluded subtrees come first: a name in one is refused, whatever is permitted.
-4. Where any permitted subtree has the form of the name, one of them must hold it.
-5. What cannot be judged is refused where a constraint of its form exists: registeredID and otherName,
-   and names or subtrees with text that is not of their form. A name that cannot be read at all counts as one of the
-   form that its tag says; a subtree that cannot be read does not parse.
-   An address beyond ASCII (SmtpUTF8Mailbox) is an e-mail address that cannot be judged: it must not
-   escape the constraints of e-mail by its encoding (RFC 9598 section 6).
+1. The subject, if it is not empty, is a directory name; so is each directoryName.
+2. An e-mail address in the subject counts if the certificate has no rfc822Name.
+3. Excluded subtrees come first: a name in one of them is refused, whatever is permitted.
+4. If there are permitted subtrees of the form of a name, one of them must contain it.
+5. A name that cannot be judged is refused if a constraint of its form exists: registeredID and otherName, and names
+   or subtrees with text that is not of their form. A name that cannot be decoded has the form of its tag; a subtree
+   that cannot be decoded does not parse.
+   An address that is not ASCII (SmtpUTF8Mailbox) is an e-mail address that cannot be judged: its encoding must not
+   let it avoid the constraints for e-mail (RFC 9598 section 6).
 
-Each authority's subtrees are held against every certificate below it (validation). That is the same as
-the intersection of permitted and the union of excluded subtrees of section 6.1: a name is in an
-intersection exactly where it is in each part.
+Each authority's subtrees are compared with every certificate below it (validation). The result is that of
+section 6.1, which intersects permitted and unites excluded subtrees: a name is in an intersection exactly if it
+is in each part.
 
-A wildcard name is in a permitted subtree where everything it stands for is, and in an excluded one
-where anything is, some clients' reading included that it stands for several labels.
+A wildcard name is in a permitted subtree if every name that it stands for is; it is in an excluded subtree if any of
+them is. Some clients let a wildcard stand for several labels, and this is assumed too.
 
-Not here: whether a certificate is somebody's (identity).
+Not here: the identity of the holder (identity).
 Standard: RFC 5280 section 4.2.1.10; host names in ASCII (RFC 9549).
 """
 
@@ -35,8 +35,8 @@ from doorward.core.opaque_names import OpaqueName
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 
 COMPARISON_LIMIT = 100_000
-"""Comparisons of one judgement, a few tenths of a second at most. The largest honest constraints known
-(whole countries' authorities) hold about 2,000 subtrees, and an honest certificate some ten names."""
+"""Comparisons of one judgement, at most a few tenths of a second. The largest honest constraints known
+(whole countries' authorities) have about 2,000 subtrees, and an honest certificate has some ten names."""
 
 DNS, EMAIL, URI, IP, DIRECTORY = "dns", "email", "uri", "ip", "directory"
 
@@ -45,13 +45,13 @@ _TEXTS: dict[type[x509.GeneralName], str] = {
     x509.RFC822Name: EMAIL,
     x509.UniformResourceIdentifier: URI,
 }
-"""The forms that are text; looked up, because each leaf of a partner comes by here."""
+"""The forms that are text. A table, because it is read for each leaf of a partner and must be fast."""
 
 _OPAQUE_FORMS = {0x81: EMAIL, 0x82: DNS, 0x84: DIRECTORY, 0x86: URI, 0x87: IP, 0xA4: DIRECTORY}
-"""Tag of a general name that cannot be read -> the form; the name must not escape the constraints of that form."""
+"""Tag of a general name that cannot be decoded -> its form, so that the name cannot avoid the constraints of that form."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last label is no number
+_HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last label is not a number
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
 _AUTHORITY = re.compile(
@@ -62,21 +62,21 @@ _SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"
 
 
 class NameRefused(Exception):
-    """A name that the constraints do not allow; `str()` says which form and why."""
+    """The constraints do not allow a name; `str()` says which form and why."""
 
 
 class ComparisonsExceeded(Exception):
-    """There are more names and subtrees than one judgement may compare."""
+    """A judgement would compare more names with subtrees than it may."""
 
 
 @dataclass(slots=True)
 class ComparisonBudget:
-    """What is left of the comparisons of one judgement."""
+    """The number of comparisons that one judgement has left."""
 
     left: int = COMPARISON_LIMIT
 
     def take(self, count: int) -> None:
-        """Count comparisons; raise `ComparisonsExceeded` where they are used up."""
+        """Count comparisons; raise `ComparisonsExceeded` if none are left."""
         self.left -= count
         if self.left < 0:
             raise ComparisonsExceeded
@@ -84,7 +84,7 @@ class ComparisonBudget:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host name in lower case; `wildcard` where `*.` stood before it (names only)."""
+    """A host name in lower case; `wildcard` if it began with `*.` (names only)."""
 
     text: str
     wildcard: bool = False
@@ -92,21 +92,21 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class HostTree:
-    """A host name and all below it, every host where it is empty (subtrees of DNS names)."""
+    """A host name and all names below it; every host if it is empty (DNS subtrees)."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """All hosts below a domain, itself excluded: `.example.com` (subtrees of e-mail and URI)."""
+    """All hosts below a domain, without the domain itself: `.example.com` (e-mail and URI subtrees)."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """An address; the local part is compared exactly."""
+    """An e-mail address; the local part is compared exactly."""
 
     local: str
     host: str
@@ -124,16 +124,16 @@ Value = (
     | CanonicalName
     | None
 )
-"""What a name or subtree says; None where it cannot be judged."""
+"""The value of a name or subtree; None if it cannot be judged."""
 
 
 _Reader = Callable[[str, str], Value]
-"""Reads the text of a form, as a name or as a subtree."""
+"""Parses text of a form, as a name or as a subtree."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConstrainedName:
-    """A name, or a subtree, of one form (`dns`, `email`, `uri`, `ip`, `directory`, or another's identifier)."""
+    """A name or a subtree of one form (`dns`, `email`, `uri`, `ip`, `directory`, or the identifier of another form)."""
 
     form: str
     value: Value
@@ -141,14 +141,14 @@ class ConstrainedName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subtrees:
-    """The nameConstraints of one authority, or the initial ones: form -> subtrees of that form."""
+    """The nameConstraints of one authority, or the initial subtrees: form -> subtrees of that form."""
 
     permitted: dict[str, tuple[Value, ...]]
     excluded: dict[str, tuple[Value, ...]]
 
 
 def read_subtrees(extension: x509.NameConstraints) -> Subtrees:
-    """Return an authority's constraints, ready to compare."""
+    """Return an authority's constraints, parsed for comparison."""
     return group_subtrees(
         [read_subtree(one) for one in extension.permitted_subtrees or ()],
         [read_subtree(one) for one in extension.excluded_subtrees or ()],
@@ -156,12 +156,12 @@ def read_subtrees(extension: x509.NameConstraints) -> Subtrees:
 
 
 def read_subtree(base: x509.GeneralName) -> ConstrainedName:
-    """Return one subtree, ready to compare; its value is None where it cannot be judged."""
+    """Return one subtree, parsed for comparison; its value is None if it cannot be judged."""
     return _read(base, _read_subtree)
 
 
 def group_subtrees(permitted: Iterable[ConstrainedName], excluded: Iterable[ConstrainedName]) -> Subtrees:
-    """Return constraints of single subtrees."""
+    """Return the constraints that consist of these subtrees."""
     return Subtrees(permitted=_by_form(permitted), excluded=_by_form(excluded))
 
 
@@ -171,9 +171,9 @@ def read_names(
     """Return the names of a certificate that constraints apply to: steps 1 and 2.
 
     Args:
-        subject: as the library read it.
-        canonical: the same, as names are compared.
-        alternative: the general names; the first names that are returned are theirs, one for one.
+        subject: as the library parsed it.
+        canonical: the same name in canonical form.
+        alternative: the general names. The result begins with them, in the same order.
     """
     names = [_read(name, _read_name) for name in alternative]
     if canonical:
@@ -185,10 +185,10 @@ def read_names(
 
 
 def check_names(names: Iterable[ConstrainedName], subtrees: Subtrees, budget: ComparisonBudget) -> None:
-    """Return where all names are within the constraints: steps 3 to 5.
+    """Return if all names are within the constraints: steps 3 to 5.
 
     Raises:
-        NameRefused: one of them is not.
+        NameRefused: a name is not.
         ComparisonsExceeded: the budget is used up.
     """
     for name in names:
@@ -204,7 +204,7 @@ def check_names(names: Iterable[ConstrainedName], subtrees: Subtrees, budget: Co
 def _may_equal(
     wanted: tuple[tuple[str, str | bytes], ...], found: tuple[tuple[str, str | bytes], ...]
 ) -> bool:
-    """Return whether two relative names may be one: an opaque value may be any value of its type."""
+    """Return whether two relative names may be equal: an opaque value may equal any value of its type."""
     if len(wanted) != len(found):
         return False
     left, right = sorted(wanted, key=_by_type), sorted(found, key=_by_type)
@@ -245,9 +245,9 @@ def _read(name: x509.GeneralName, read_text: _Reader) -> ConstrainedName:
 
 
 def _read_host(text: str) -> str | None:
-    """Return a host name in lower case; None where it is none (an address, a space, a bad label).
+    """Return a host name in lower case; None if it is not one (an address, a space, a bad label).
 
-    Beyond ASCII, lower case would make new hosts: the Kelvin sign becomes a `k`.
+    Other characters than ASCII are refused, because lower case could turn them into ASCII (the Kelvin sign into `k`).
     """
     host = text.lower() if text.isascii() else ""
     return host if len(host) <= _HOST_LIMIT and _HOST.fullmatch(host) else None
@@ -264,7 +264,7 @@ def _read_mailbox(text: str) -> Mailbox | None:
 def _read_name(form: str, text: str) -> Value:
     if form == EMAIL:
         return _read_mailbox(text)
-    if form == URI:  # only one with a host can be within a subtree (4.2.1.10)
+    if form == URI:  # only a URI with a host can be in a subtree (4.2.1.10)
         authority = _AUTHORITY.fullmatch(text)
         host = _read_host(authority["host"]) if authority else None
         return Host(host) if host is not None else None
@@ -286,7 +286,7 @@ def _read_subtree(form: str, text: str) -> Value:
 
 
 def _holds(subtree: Value, name: Value) -> bool:
-    """Return whether a name is surely in a subtree of its form."""
+    """Return whether a name is certainly in a subtree of its form."""
     match subtree, name:
         case HostTree(text=tree), Host(text=host):
             return not tree or host == tree or host.endswith("." + tree)
@@ -306,7 +306,7 @@ def _holds(subtree: Value, name: Value) -> bool:
 
 
 def _may_hold(subtree: Value, name: Value) -> bool:
-    """Return whether a name may be in a subtree: what cannot be judged may, and so may a wildcard's child."""
+    """Return whether a name may be in a subtree: one that cannot be judged may be, and so may any name of a wildcard."""
     if subtree is None or name is None or _holds(subtree, name):
         return True
     match subtree, name:

@@ -1,14 +1,14 @@
-"""Names as they are written: attribute by attribute, so that one that cannot be decoded spoils no other.
+"""Parses distinguished names attribute by attribute, so that one that cannot be decoded does not spoil the others.
 
-The library reads a whole name or nothing. Here each value is text, or opaque: bytes that can be compared and shown.
-- UTF8String, BMPString and UniversalString are decoded as X.680 section 41 says; PrintableString, IA5String,
-  VisibleString, NumericString and times as ASCII, so that `&` and `_` in a PrintableString are what they look like.
-- TeletexString is UTF-8 if it is that, as the library reads it, and Latin-1 otherwise, as most programs write it.
-- Anything else is opaque: another type, such as postalAddress, and bytes that are not of their type.
-An opaque value equals only the same bytes. It is shown as `#` and hexadecimal digits (RFC 4514 section 2.4), which no
-text is shown as.
+The library parses a whole name or nothing. Here each value is text, or opaque: bytes that can be compared and shown.
+- UTF8String, BMPString and UniversalString are decoded by X.680 section 41; PrintableString, IA5String,
+  VisibleString, NumericString and times as ASCII, so `&` and `_` in a PrintableString are accepted.
+- TeletexString is decoded as UTF-8 if possible, as the library does, and otherwise as Latin-1, which most programs write.
+- Everything else is opaque: other types, such as postalAddress, and bytes that do not fit their type.
+An opaque value equals only the same bytes. It is shown as `#` and hexadecimal digits (RFC 4514 section 2.4), which
+differs from any text.
 
-Not here: how text is compared (names).
+Not here: the comparison of text (names).
 Standard: RFC 5280 section 4.1.2.4; RFC 4514 section 2.4; X.680 section 41.
 """
 
@@ -50,7 +50,7 @@ def _read_teletex(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-# Both by the decoder itself: the codec of that name is a module, which may be out of reach when it is first needed.
+# The decoder functions are called directly: `decode("utf-16-be")` would import a module, which may fail late.
 def _read_bmp(value: bytes) -> str:
     return codecs.utf_16_be_decode(value, "strict", True)[0]  # noqa: FBT003  takes no keywords
 
@@ -70,7 +70,7 @@ _TEXTS: dict[int, Callable[[bytes], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """One attribute: its type, dotted and as it stands there, its text if it has one, and its value with tag and length."""
+    """One attribute: its type, dotted and in DER, its text if it has one, and its value with tag and length."""
 
     oid: str
     oid_der: bytes
@@ -79,7 +79,7 @@ class Attribute:
 
     @property
     def opaque(self) -> bool:
-        """Whether it is bytes only; a bit string is one that the library reads."""
+        """Whether it is opaque. A bit string is not, because the library can parse it."""
         return self.text is None and self.value[0] != BIT_STRING
 
 
@@ -91,32 +91,32 @@ class ParsedName:
 
     @property
     def opaque(self) -> tuple[bytes, ...]:
-        """The values that are bytes only."""
+        """The opaque values."""
         return tuple(one.value for relative in self.relatives for one in relative if one.opaque)
 
     @property
     def malformed(self) -> bool:
-        """Whether a value is not of the Unicode type that it says: BoringSSL refuses a certificate with such a name."""
+        """Whether a value is not valid in its Unicode type: BoringSSL refuses a certificate with such a name."""
         return any(
             one.text is None and one.value[0] in _UNICODE for relative in self.relatives for one in relative
         )
 
     def canonicalise(self) -> CanonicalName:
-        """Return what `canonicalise_name` returns of the same name, opaque values included."""
+        """Return what `canonicalise_name` returns for the same name, opaque values included."""
         return tuple(
             canonicalise_relative((one.oid, one.value if one.text is None else one.text) for one in relative)
             for relative in self.relatives
         )
 
     def rewrite(self) -> bytes:
-        """Return the name as the library can read it, in DER: text as UTF8String, a mark for what is opaque."""
+        """Return the name in DER as the library can parse it: text as UTF8String, a mark in place of an opaque value."""
         return render_element(
             SEQUENCE,
             *(render_element(_SET, *(_rewrite(one) for one in relative)) for relative in self.relatives),
         )
 
     def render(self, readable: x509.Name) -> str:
-        """Return its RFC 4514 text; `readable` is what the library read of `rewrite`."""
+        """Return its RFC 4514 text; `readable` is the library's result for `rewrite`."""
         return ",".join(
             "+".join(
                 f"{one.oid}=#{one.value.hex()}" if one.opaque else attribute.rfc4514_string()
@@ -130,10 +130,10 @@ def parse_name(der: bytes) -> ParsedName:
     """Return a Name.
 
     Args:
-        der: as it stands in a certificate or a list.
+        der: as in a certificate or a CRL.
 
     Raises:
-        MalformedDer: it is no SEQUENCE of SETs of attributes.
+        MalformedDer: it is not a SEQUENCE of SETs of attributes.
     """
     return ParsedName(
         relatives=tuple(
@@ -146,7 +146,7 @@ def parse_name(der: bytes) -> ParsedName:
 def _read_attribute(element: Element) -> Attribute:
     parts = list(element.require(SEQUENCE).children())
     if len(parts) != 2:  # noqa: PLR2004  type and value
-        raise MalformedDer("no attribute")
+        raise MalformedDer("not an attribute with type and value")
     kind, value = parts
     return Attribute(
         oid=render_dotted(kind.require(OBJECT).value),

@@ -1,9 +1,8 @@
-"""Certificate policies along a path: the valid policies, as a graph that cannot grow out of hand.
+"""Certificate policies along a path: the valid policies, as a graph of bounded size.
 
-RFC 5280's tree may grow with the power of the path's length (CVE-2023-0464). RFC 9618 replaces it by a
-graph with one node for each policy and depth; what it accepts is the same. Only what the verdict needs is
-kept: for each depth a map from a policy to the policies expected of the next certificate, and to the
-policies above it.
+RFC 5280's policy tree can grow exponentially with the length of the path (CVE-2023-0464). RFC 9618 replaces it by a
+graph with one node for each policy and depth; it accepts the same paths. Only what the verdict needs is kept: for
+each depth, a map from a policy to the policies that are expected of the next certificate, and to the policies above.
 
 Standard: RFC 5280 sections 6.1.2 to 6.1.5, as updated by RFC 9618 section 5.
 """
@@ -16,15 +15,14 @@ from doorward.verification.path.certificate import ANY_POLICY, PathCertificate
 from doorward.verification.path.constraints import ComparisonBudget
 
 _STEP_COST = 5
-"""Comparisons of names that one edge of the graph is worth, by the time it takes."""
+"""An edge of the graph takes as long as this many comparisons of names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInputs:
     """The inputs (c), (e), (f), (g) of RFC 5280 section 6.1.1.
 
-    `acceptable` is the user-initial-policy-set, dotted; None stands for any policy, and so does a set with
-    anyPolicy in it.
+    `acceptable` is the user-initial-policy-set, dotted; None means any policy, and so does a set that contains anyPolicy.
     """
 
     acceptable: frozenset[str] | None = None
@@ -35,19 +33,19 @@ class PolicyInputs:
 
 @dataclass(slots=True)
 class _Node:
-    """One valid policy at one depth: what it expects below, and which policies above lead to it."""
+    """One valid policy at one depth: the policies expected below, and the policies above that lead to it."""
 
     expected: set[str]
     parents: set[str] = field(default_factory=set)
 
 
 class PolicyGraph:
-    """The state of policy processing; `take` each certificate in order, then `finish`.
+    """The state of policy processing: call `take` for each certificate in order, then `finish`.
 
     Args:
         inputs: see `PolicyInputs`.
-        length: certificates in the path, the anchor not counted.
-        budget: what the edges of the graph are taken from; a fresh one where None.
+        length: certificates in the path, without the anchor.
+        budget: pays for the edges of the graph; None for a new one.
     """
 
     def __init__(self, inputs: PolicyInputs, length: int, budget: ComparisonBudget | None = None) -> None:
@@ -59,7 +57,7 @@ class PolicyGraph:
         self._depths: list[dict[str, _Node]] | None = [{ANY_POLICY: _Node({ANY_POLICY})}]
 
     def take(self, certificate: PathCertificate, *, last: bool) -> bool:
-        """Steps (d) to (f) of 6.1.3; return whether the path may go on.
+        """Steps (d) to (f) of 6.1.3; return whether the path is still valid.
 
         Raises:
             ComparisonsExceeded: the budget is used up.
@@ -81,9 +79,9 @@ class PolicyGraph:
     def _next_depth(
         policies: frozenset[str], above: dict[str, _Node], *, may_be_any: bool
     ) -> dict[str, _Node]:
-        """Step (d): the nodes of the next depth, each with the policies above that expect it."""
+        """Step (d): return the nodes of the next depth, each with the policies above that expect it."""
         depth: dict[str, _Node] = {}
-        expecting: dict[str, set[str]] = {}  # turned round once: a search for each policy would be quadratic
+        expecting: dict[str, set[str]] = {}  # inverted once: a search for each policy would be quadratic
         for name, node in above.items():
             for policy in node.expected:
                 expecting.setdefault(policy, set()).add(name)
@@ -99,7 +97,7 @@ class PolicyGraph:
         return depth
 
     def prepare(self, certificate: PathCertificate) -> bool:
-        """Steps (a), (b) and (h) to (j) of 6.1.4; return whether the path may go on."""
+        """Steps (a), (b) and (h) to (j) of 6.1.4; return whether the path is still valid."""
         if any(ANY_POLICY in pair for pair in certificate.mappings):
             return False
         if certificate.mappings and self._depths is not None:
@@ -142,7 +140,7 @@ class PolicyGraph:
         return self._explicit > 0 or bool(self.constrained())
 
     def constrained(self) -> frozenset[str]:
-        """Return the policies that hold for the path and are acceptable (user-constrained-policy-set).
+        """Return the policies that are valid for the path and acceptable (user-constrained-policy-set).
 
         `2.5.29.32.0` in it means any policy.
         """
@@ -153,7 +151,7 @@ class PolicyGraph:
         return wanted if ANY_POLICY in valid else wanted & valid
 
     def _valid(self) -> set[str]:
-        """Return the policies in the terms of the first authority that named them (6.1.5 g 2 to 4)."""
+        """Return the policies as the first authority that named them calls them (6.1.5 g 2 to 4)."""
         if self._depths is None:
             return set()
         reached = set(self._depths[-1])

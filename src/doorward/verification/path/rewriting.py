@@ -1,18 +1,19 @@
-"""A certificate that the library does not read, rewritten so that it does: only what no decision needs is lost.
+"""Rewrites a certificate that the library cannot parse into a copy that it can; nothing that a decision needs is lost.
 
-The library reads all of a certificate, or nothing. Certificates of the world hold names and extensions that it does not
-know, and an odd name of a street must not make a certificate unusable. So if the library fails it gets a copy in which
-1. names are in UTF-8, with a mark where a value is opaque (written),
-2. only extensions are left that a decision needs, without what none needs of them: the qualifiers of policies, names
-   in the authority's key identifier, addresses that cannot be asked,
-3. alternative names that are opaque are left out, and kept beside it,
-4. ECDSA and DSA have no parameters: Java writes a NULL (RFC 5758 section 3 says to omit them),
-5. an extension that says of itself that it is not critical says nothing (X.690 section 11.5).
-What a decision needs, and does not parse, stays as it is, so that the copy is not read either: it is malformed.
+The library parses a whole certificate or nothing. Real certificates contain names and extensions that it does not
+know, and an odd street name must not make a certificate unusable. So if the library fails, it gets a copy in which
+1. names are in UTF-8, with a mark in place of an opaque value (name_parsing),
+2. only extensions remain that a decision needs, without their needless parts: policy qualifiers, names in the
+   authority key identifier, addresses that cannot be fetched,
+3. opaque alternative names are left out, and returned beside the copy,
+4. ECDSA and DSA have no parameters: Java writes a NULL (RFC 5758 section 3 requires omitting them),
+5. an explicit `critical` FALSE is omitted (X.690 section 11.5).
+If a part that a decision needs does not parse, it is copied unchanged. The library then fails on the copy too, and the
+certificate is malformed.
 
-The copy is for reading. What was signed, names as they are compared, and which extensions are critical are taken from
-the original.
-Not here: what is read (certificate).
+The copy is only for reading. The signed bytes, the names for comparison and the critical extensions come from the
+original.
+Not here: parsing the copy (certificate).
 Standard: RFC 5280 sections 4.1 and 4.2.
 """
 
@@ -42,7 +43,7 @@ from doorward.verification.revocation.der import (
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _TAIL = (0x81, 0x82, _EXTENSIONS)
-"""What may follow the key, each once and in this order."""
+"""The fields that may follow the key, each once and in this order."""
 _NULL = b"\x05\x00"
 _TRUE = render_element(BOOLEAN, b"\xff")
 _BARE_ALGORITHMS = (
@@ -50,7 +51,7 @@ _BARE_ALGORITHMS = (
     bytes.fromhex("2a8648ce3804"),
     bytes.fromhex("6086480165030403"),
 )
-"""Beginnings of the identifiers of ECDSA and DSA with a hash."""
+"""Prefixes of the object identifiers of ECDSA and DSA with a hash."""
 
 _OTHER, _EMAIL, _DNS, _DIRECTORY, _URI, _IP, _RID = 0xA0, 0x81, 0x82, 0xA4, 0x86, 0x87, 0x88
 _TEXT_NAMES = (_EMAIL, _DNS, _URI)
@@ -58,12 +59,12 @@ _KEY_ISSUER = 0xA1
 _POINT_NAME, _FULL_NAME, _CRL_ISSUER = 0xA0, 0xA0, 0xA2
 _PARTS = 3
 _NOWHERE = render_element(_URI, b"invalid:")
-"""Stands for a name that is not read, if no decision needs it."""
+"""Replaces a name that cannot be read, if no decision needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenCertificate:
-    """A copy that the library may read, and what is taken from the original; `names` are the opaque alternative names."""
+    """A copy for the library, and what is taken from the original; `names` are the opaque alternative names."""
 
     der: bytes
     content: bytes
@@ -78,10 +79,10 @@ class RewrittenCertificate:
 
 
 def rewrite_certificate(der: bytes) -> RewrittenCertificate:
-    """Return a copy of a certificate in which the library reads what a decision needs.
+    """Return a copy of a certificate in which the library can parse everything that a decision needs.
 
     Raises:
-        MalformedDer: it is no certificate, or has two extensions of one kind.
+        MalformedDer: it is not a certificate, or has two extensions of one kind.
     """
     content, algorithm, signature = _three(read_whole(der).require(SEQUENCE))
     parts = list(content.require(SEQUENCE).children())
@@ -92,7 +93,7 @@ def rewrite_certificate(der: bytes) -> RewrittenCertificate:
     issuer, subject = parse_name(issuer_part.whole), parse_name(subject_part.whole)
     tags = [one.tag for one in rest]
     if tags != [tag for tag in _TAIL if tag in tags]:
-        raise MalformedDer("parts that a certificate does not have, or one of them twice")
+        raise MalformedDer("unknown fields, or a field twice")
     extensions: tuple[Extension, ...] = ()
     for one in rest:
         if one.tag == _EXTENSIONS:
@@ -136,7 +137,7 @@ def rewrite_certificate(der: bytes) -> RewrittenCertificate:
 
 
 def remove_null_parameters(algorithm: bytes) -> bytes:
-    """Return an AlgorithmIdentifier as the library reads it: 4."""
+    """Return an AlgorithmIdentifier without the NULL that the library refuses: step 4."""
     return _remove_null_parameters(read_whole(algorithm))
 
 
@@ -170,7 +171,7 @@ def _keep(value: bytes, _names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_alternative(value: bytes, names: list[OpaqueName]) -> bytes:
-    """3."""
+    """Step 3."""
     kept = []
     for one in read_whole(value).require(SEQUENCE).children():
         readable = _rewrite_name(one)
@@ -182,7 +183,7 @@ def _rewrite_alternative(value: bytes, names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_name(name: Element) -> bytes | None:
-    """Return a general name as the library reads it; None if it does not."""
+    """Return a general name as the library can parse it; None if it cannot."""
     if name.tag in _TEXT_NAMES:
         return name.whole if name.value.isascii() else None
     if name.tag == _DIRECTORY:
@@ -209,7 +210,7 @@ def _is_other_name(name: Element) -> bool:
 
 
 def _rewrite_policies(value: bytes, _names: list[OpaqueName]) -> bytes:
-    """2.: policies without their qualifiers (4.2.1.4: they are shown to people, and decide nothing)."""
+    """Step 2: policies without their qualifiers, which are for people and decide nothing (4.2.1.4)."""
     policies = read_whole(value).require(SEQUENCE).children()
     return render_element(SEQUENCE, *(render_element(SEQUENCE, _first(one).whole) for one in policies))
 
@@ -219,7 +220,7 @@ def _first(element: Element) -> Element:
 
 
 def _rewrite_authority_key(value: bytes, _names: list[OpaqueName]) -> bytes:
-    """2.: the key identifier, and the issuer's names as far as they are read."""
+    """Step 2: the key identifier, and the issuer's names if they can be parsed."""
     parts = []
     for one in read_whole(value).require(SEQUENCE).children():
         if one.tag == _KEY_ISSUER:
@@ -231,7 +232,7 @@ def _rewrite_authority_key(value: bytes, _names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_access(value: bytes, _names: list[OpaqueName]) -> bytes | None:
-    """2.: the addresses that can be asked; None if nothing can be read."""
+    """Step 2: the addresses that can be fetched; None if the extension cannot be read."""
     kept = []
     try:
         for one in read_whole(value).require(SEQUENCE).children():
@@ -244,7 +245,7 @@ def _rewrite_access(value: bytes, _names: list[OpaqueName]) -> bytes | None:
 
 
 def _rewrite_points(value: bytes, _names: list[OpaqueName]) -> bytes:
-    """2.: distribution points with addresses that can be asked, and every other name as it is or in UTF-8."""
+    """Step 2: distribution points with addresses that can be fetched, and every other name unchanged or in UTF-8."""
     points = read_whole(value).require(SEQUENCE).children()
     return render_element(SEQUENCE, *(_rewrite_point(one) for one in points))
 
@@ -263,7 +264,7 @@ def _rewrite_point(point: Element) -> bytes:
 
 
 def _rewrite_names(names: Element, *, asked: bool) -> bytes:
-    """Return general names; what the library does not read stays, and makes the copy unreadable, unless it is an address."""
+    """Return general names. A name that cannot be parsed is kept, so that the copy fails, unless it is an address."""
     kept = []
     for one in names.children():
         if asked and one.tag == _URI and not one.value.isascii():
@@ -273,7 +274,7 @@ def _rewrite_names(names: Element, *, asked: bool) -> bytes:
 
 
 def _rewrite_constraints(value: bytes, _names: list[OpaqueName]) -> bytes:
-    """1. in the subtrees of directory names; nothing else is changed."""
+    """Step 1 in subtrees of directory names; nothing else is changed."""
     trees = read_whole(value).require(SEQUENCE).children()
     return render_element(
         SEQUENCE,
@@ -309,4 +310,4 @@ _REWRITERS: dict[str, _Rewriter] = {
     ExtensionOID.NAME_CONSTRAINTS.dotted_string: _rewrite_constraints,
     ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string: _rewrite_access,
 }
-"""What a decision needs, and how it is made readable."""
+"""The extensions that a decision needs, and how each is rewritten."""

@@ -1,4 +1,4 @@
-"""The rules a path may break, each with its section: what a refusal names."""
+"""The rules that a path may break, each with its section. A refusal names the broken rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class PathRule(Enum):
-    """One rule of path validation, by kebab word; `.section` says where it stands."""
+    """One rule of path validation, as a kebab word; `.section` says where it is defined."""
 
     VERSION_NOT_3 = "version-not-3"
     ALGORITHM_FIELDS_DIFFER = "algorithm-fields-differ"
@@ -33,7 +33,7 @@ class PathRule(Enum):
 
     @property
     def section(self) -> str:
-        """The section of RFC 5280 that the rule stands in; of ours where the RFC leaves it open."""
+        """The section of RFC 5280 that defines the rule; for a rule of ours, "our limit" or similar."""
         return _SECTIONS[self]
 
 
@@ -64,7 +64,7 @@ _SECTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationPathFault:
-    """A rule that a certificate breaks: the certificate by its SHA-256 (hex), and what was found."""
+    """A rule that a certificate breaks: the SHA-256 (hex) of the certificate, and details."""
 
     rule: PathRule
     certificate: str

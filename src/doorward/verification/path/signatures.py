@@ -1,7 +1,7 @@
-"""Signatures on certificates, CRLs and OCSP answers: which are strong enough, and whether one holds.
+"""Signatures of certificates, CRLs and OCSP responses: which algorithms are strong enough, and whether one is valid.
 
-Not here: whose key it should be (validation). No signature by an algorithm that is not listed is checked,
-nor one whose algorithm is not of the key's kind: what a certificate says of its signature must be true.
+Not here: who must have signed (validation). A signature is not checked if its algorithm is not listed, or if the
+algorithm does not belong to the kind of the key.
 Standard: RFC 5280 section 6.1.3 (a)(1); algorithms of RFC 4055, RFC 5758, RFC 8410 and RFC 9881.
 """
 
@@ -62,14 +62,14 @@ _SIGNS = {
     Algorithm.ML_DSA_65: mldsa.MLDSA65PublicKey,
     Algorithm.ML_DSA_87: mldsa.MLDSA87PublicKey,
 }
-"""Signature algorithm -> the kind of key that makes it."""
-_RSA_LIMIT = 16384  # bits: beyond it one verification costs more than a handshake
+"""Signature algorithm -> the kind of key that it belongs to."""
+_RSA_LIMIT = 16384  # bits: with a larger key one verification costs more than a handshake
 _RSA_UNIT = 4096 * 4096 * 32  # squared bits of the modulus times bits of the exponent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SignedContent:
-    """What was read here and not by the library: the signed bytes, and an outline that bears the algorithm."""
+    """A signed structure that the library does not parse: its signed bytes, and an outline with its algorithm."""
 
     content: bytes
     algorithm: x509.Certificate | x509.CertificateRevocationList
@@ -83,8 +83,7 @@ Signed = x509.Certificate | SignedContent
 class Strength:
     """Which keys and hashes are strong enough.
 
-    `accept_broken_algorithms` admits SHA-1, MD5, DSA and short RSA: for test suites of another age,
-    never for a door.
+    `accept_broken_algorithms` allows SHA-1, MD5, DSA and short RSA. It is for old test suites, never for a door.
     """
 
     rsa_bits: int = 2048
@@ -92,7 +91,7 @@ class Strength:
 
 
 def is_strong_key(key: object, strength: Strength) -> bool:
-    """Return whether a public key is of a kind and size that may certify or be certified."""
+    """Return whether a public key has a kind and size that is accepted for certifying and being certified."""
     match key:
         case ec.EllipticCurvePublicKey(curve=curve):
             return curve.name in _CURVES
@@ -104,10 +103,10 @@ def is_strong_key(key: object, strength: Strength) -> bool:
 
 
 def count_verification_cost(key: object) -> int:
-    """Return what one verification by this key costs, in units of one by P-256 (about 0.1 ms), rounded.
+    """Return the cost of one verification with this key, in units of one with P-256 (about 0.1 ms), rounded.
 
-    Measured: P-384 and P-521 six, Ed448 and ML-DSA three or four, RSA of 2,048 bits none to speak of; but RSA
-    of 16,384 bits and with an exponent of 64 bits, which a certificate may choose, forty.
+    Measured: P-384 and P-521 cost six, Ed448 and ML-DSA three to four, RSA of 2,048 bits less than one. RSA of
+    16,384 bits with an exponent of 64 bits, which a certificate may choose, costs forty.
     """
     match key:
         case rsa.RSAPublicKey(key_size=bits):
@@ -120,11 +119,11 @@ def count_verification_cost(key: object) -> int:
 
 
 def is_signature_valid(key: object, signed: Signed, strength: Strength) -> bool:
-    """Return whether the signature of a certificate, CRL or OCSP answer is by this key and strong enough.
+    """Return whether this key made the signature of a certificate, CRL or OCSP response, and whether it is strong enough.
 
     Args:
-        key: the signer's public key, of any kind; None has signed nothing.
-        signed: what bears the signature.
+        key: the signer's public key, of any kind; None has made no signature.
+        signed: the signed structure.
         strength: which keys and hashes are strong enough.
     """
     if not is_strong_key(key, strength):
@@ -144,7 +143,7 @@ def is_signature_valid(key: object, signed: Signed, strength: Strength) -> bool:
 
 
 def is_strong_hash(algorithm: hashes.HashAlgorithm, strength: Strength) -> bool:
-    """Return whether signatures over this hash are believed."""
+    """Return whether signatures with this hash are accepted."""
     legacy = strength.accept_broken_algorithms and algorithm.name in _LEGACY_HASHES
     return algorithm.name in _STRONG_HASHES or legacy
 
@@ -156,7 +155,7 @@ def _verify(
     stated: x509.Certificate | x509.CertificateRevocationList,
     hash_algorithm: hashes.HashAlgorithm | None,
 ) -> None:
-    """Return where it holds; raise anything where it does not. Algorithm and key are of one kind."""
+    """Return if the signature is valid; raise any exception otherwise. Algorithm and key are of the same kind."""
     if isinstance(key, _OWN_HASH):
         key.verify(signature, content)
         return

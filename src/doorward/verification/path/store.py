@@ -1,9 +1,9 @@
-"""What a verifier trusts and knows: anchors, the intermediates that may sign, and who signed whom.
+"""The trust store: anchors, intermediates, and cached results about their signatures and rules.
 
-A store never changes; whoever imports or drops an authority makes another. Signatures between its own
-certificates, and what each authority breaks by itself, are found out once and remembered. So are the
-signatures under the leaves that came last, where they hold: a leaf without one cannot push out those with.
-Standard: RFC 5280 section 6.1.1 (d); RFC 5937: an anchor's own constraints hold too.
+A store never changes; if an authority is imported or removed, a new one is built. Whether one of its certificates
+signed another, and which rules each authority breaks alone, is computed once and cached. Valid signatures of recent
+leaves are cached too. Invalid ones are not, so that they cannot displace valid ones.
+Standard: RFC 5280 section 6.1.1 (d); RFC 5937: an anchor's own constraints apply too.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from doorward.verification.path.rules import CertificationPathFault
 from doorward.verification.path.signatures import Strength, is_signature_valid
 
 STORE_LIMIT = 10_000
-"""Certificates. A bridge with every authority of a country has some hundreds."""
+"""Certificates. A bridge CA with all authorities of a country has some hundreds."""
 _REMEMBERED = 100_000
 LEAF_SIGNATURES = 10_000
-"""Of leaves; with their keys some 4 MB."""
+"""Cached signatures of leaves; with their keys about 4 MB."""
 
 
 class TrustStore:
     """Trust anchors and intermediates; safe to share between threads.
 
     Args:
-        anchors: trusted by decision; a path ends at the first it meets.
-        intermediates: known, never trusted by themselves.
+        anchors: trusted by the operator's decision; a path ends at the first anchor.
+        intermediates: known, but not trusted by themselves.
 
     Raises:
         ValueError: more than `STORE_LIMIT` certificates.
@@ -51,7 +51,7 @@ class TrustStore:
         self._faults: dict[tuple[str, PathInputs], tuple[CertificationPathFault, ...]] = {}
 
     def is_anchor(self, certificate: PathCertificate) -> bool:
-        """Return whether a path may end here."""
+        """Return whether a path may end with this certificate."""
         return certificate.sha256 in self._anchors
 
     def find_by_subject(self, name: CanonicalName) -> Sequence[PathCertificate]:
@@ -61,7 +61,7 @@ class TrustStore:
     def find_faults(
         self, authority: PathCertificate, inputs: PathInputs
     ) -> tuple[CertificationPathFault, ...]:
-        """Return what an authority of this store breaks by itself, its dates left out; found out once."""
+        """Return the rules that an authority of this store breaks alone, except its dates; cached."""
         key = (authority.sha256, inputs)
         known = self._faults.get(key)
         if known is None:
@@ -73,16 +73,16 @@ class TrustStore:
     def find_checked_signature(
         self, child: PathCertificate, issuer: PathCertificate, strength: Strength
     ) -> bool | None:
-        """Return what is known of a signature; None where it was never checked."""
+        """Return the cached result about a signature; None if it is not cached."""
         key = (child.sha256, issuer.sha256, strength)
         known = self._signed.get(key)
         return self._leaves.get(key) if known is None else known
 
     def check_signature(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool:
-        """Return whether `issuer` signed `child`; remember it where both are of this store, or where it holds.
+        """Return whether `issuer` signed `child`; cached if both are in this store, or if it is true.
 
-        No signature has part of an octet. The library does not look at the count of unused bits, so that
-        one certificate would have several spellings, each with a SHA-256 of its own.
+        A signature must consist of whole octets. The library ignores the count of unused bits, so with a different count one
+        certificate would have several encodings, each with its own SHA-256.
         """
         holds = child.signature_whole and is_signature_valid(issuer.key, child.signed, strength)
         key = (child.sha256, issuer.sha256, strength)

@@ -1,16 +1,15 @@
-"""RFC 5280 section 6.1 for one complete path: what depends on several certificates at once.
+"""Path validation, RFC 5280 section 6.1: the rules that concern several certificates of a complete path.
 
-A path comes in with each certificate checked by itself (conformance) and each signature and name chained
-(building). Left are:
+Each certificate was checked alone (conformance), and signatures and names were chained (building). What remains:
 
-1. path length: every authority's limit, and ours, self-issued certificates not counted (6.1.4 l, m);
-2. names: those of every certificate within the constraints of every authority above it, and within the
-   initial ones; self-issued certificates are excepted, the leaf never (6.1.1 h, i; 6.1.3 b, c; 6.1.4 g);
-3. policies: the graph of valid policies, and whether one is left that is acceptable (6.1.3 d to f,
+1. path length: the limit of each authority, and our own; self-issued certificates are not counted (6.1.4 l, m);
+2. names: those of each certificate within the constraints of all authorities above it, and within the
+   initial ones; self-issued certificates are excepted, but never the leaf (6.1.1 h, i; 6.1.3 b, c; 6.1.4 g);
+3. policies: the graph of valid policies, and whether an acceptable one remains (6.1.3 d to f,
    6.1.4 a, b, h to j, 6.1.5 a, b, g).
 
 Standard: RFC 5280 section 6.1; RFC 5937 for the anchor's constraints; RFC 9618.
-Not checked here: revocation, which is asked afterwards of a path that is otherwise good.
+Not checked here: revocation, which is judged afterwards for a path that is otherwise good.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ CertificationPath = tuple[PathCertificate, ...]
 def check_path(
     path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
 ) -> tuple[CertificationPathFault, ...]:
-    """Return what a complete path breaks; empty where it is good.
+    """Return the rules that a complete path breaks; empty if it is good.
 
     Args:
         path: leaf first, anchor last.
-        inputs: what is asked of it.
-        budget: of comparisons, of names and policies, shared by all paths of one judgement.
+        inputs: requirements for the path.
+        budget: for comparisons of names and policies, shared by all paths of one judgement.
 
     Raises:
         ComparisonsExceeded: the budget is used up.
@@ -54,7 +53,7 @@ def check_path(
 
 
 def _check_length(path: CertificationPath, inputs: PathInputs) -> Sequence[CertificationPathFault]:
-    """Step 1: below an authority with a limit of n stand at most n that are not self-issued, and the leaf."""
+    """Step 1: below an authority with a limit of n are at most n certificates that are not self-issued, and the leaf."""
     faults = []
     below = 0
     for authority in path[1:]:
@@ -79,7 +78,7 @@ def _check_length(path: CertificationPath, inputs: PathInputs) -> Sequence[Certi
 def _list_subtrees(
     path: CertificationPath, inputs: PathInputs
 ) -> Iterator[tuple[CertificationPath, Subtrees, str]]:
-    """Whom constraints bind, the constraints, and whose they are."""
+    """Yield the certificates that constraints apply to, the constraints, and who set them."""
     for position, authority in enumerate(path):
         if authority.subtrees is not None:
             yield path[:position], authority.subtrees, authority.sha256[:16]
@@ -117,9 +116,9 @@ def _check_policies(
 
 
 def list_valid_policies(path: CertificationPath, inputs: PathInputs) -> frozenset[str]:
-    """Return the policies that hold for a good path and are acceptable; `2.5.29.32.0` among them stands for any.
+    """Return the policies that are valid for a good path and acceptable; `2.5.29.32.0` in it means any.
 
-    Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set: in the terms of the first authority.
+    Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set, as the first authority calls them.
     """
     _, graph = _process_policies(path, inputs, ComparisonBudget())
     return graph.constrained()
@@ -128,7 +127,7 @@ def list_valid_policies(path: CertificationPath, inputs: PathInputs) -> frozense
 def _process_policies(
     path: CertificationPath, inputs: PathInputs, budget: ComparisonBudget
 ) -> tuple[CertificationPathFault | None, PolicyGraph]:
-    """From the anchor down, the anchor's own policies left out (6.1.1)."""
+    """Process the policies from the anchor down, without the anchor's own policies (6.1.1)."""
     graph = PolicyGraph(inputs.policies, len(path) - 1, budget)
     for position in range(len(path) - 2, -1, -1):
         certificate = path[position]

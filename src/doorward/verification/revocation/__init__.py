@@ -1,1 +1,1 @@
-"""Revocation: what CRLs and OCSP answers say of a certificate, in three values."""
+"""Revocation: what CRLs and OCSP responses say about a certificate: good, revoked or undetermined."""

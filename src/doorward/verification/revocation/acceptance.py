@@ -1,22 +1,23 @@
-"""Whether a CRL or an OCSP answer that was fetched may take the place of the one at hand.
+"""Whether a fetched CRL or OCSP response may replace the one that is stored.
 
-Whoever sent it is not trusted: a dead, lying or taken-over server must not be able to do more than withhold.
-A CRL:
+The sender is not trusted: an offline, lying or compromised server must not be able to do more than withhold evidence.
+A CRL is accepted if it
 1. parses, and is usable (crl);
-2. is signed by an authority of this partner that may sign CRLs and has a good path to an anchor of it;
-3. speaks of now: its times are in order, it has begun, and it has not ended longer ago than may be;
-4. is of an issuer that somebody takes it from at its address: whoever names an address chooses who answers
-   there, and could else hand out an old list of another authority (RFC 5280 section 6.3.3 (b));
-5. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
-   genuine too but speaks of others would make the revoked unknown. One that may be used no more bars none of
-   them: or a list that was taken by mistake would keep the right one out for ever;
-6. is not older than the one at hand, where it is of the same issuer, kind and scope: its time never goes back, its
-   number does not while the one at hand may be used and is by the same key. An authority that is built anew begins
-   its numbers anew. Other lists count for themselves.
-An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 6 for its time. One that
-says that the responder does not know the certificate is genuine too, and takes the place of a better one.
+2. is signed by an authority of this partner that may sign CRLs and has a good path to one of its anchors;
+3. is current: its times are in order, it has begun, and it has not expired longer ago than the grace time;
+4. is from an issuer from which a certificate accepts CRLs at this address. The maker of a certificate chooses the
+   address and who answers there, and could otherwise serve an old CRL of another authority (RFC 5280 section
+   6.3.3 (b));
+5. has the issuer, kind and scope of the stored one, if that one may still be used: a genuine CRL about other
+   certificates would make the status of the revoked ones unknown. A stored CRL that may no longer be used does not
+   exclude others, because otherwise a CRL that was accepted by mistake would exclude the right one for ever;
+6. is not older than the stored one of the same issuer, kind and scope: its time never goes back. Its number does not
+   go back while the stored one may be used and has the same key; an authority that is set up again restarts its
+   numbers. CRLs of other kinds are independent.
+An OCSP response is accepted if `ocsp` verifies it for this certificate, and by step 6 for its time. A response that
+says that the responder does not know the certificate is genuine too, and replaces a better one.
 
-Not here: what it says of anybody. That is judged at each connection again, the signer's own status with it.
+Not here: the status of a certificate. It is judged again at each connection, with the status of the signer.
 Standard: RFC 5280 sections 5.1.2.4, 5.1.2.5, 5.2.3 and 6.3.3 (b), (f), (g); RFC 6960 section 3.2.
 """
 
@@ -49,9 +50,9 @@ from doorward.verification.revocation.status import RevocationStatus, usable_unt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedEvidence:
-    """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate with its `reason`.
+    """Evidence that may be stored: the times in it, `number` of a CRL, `status` and `reason` of an OCSP response.
 
-    `crl` is the list, if it is one.
+    `crl` is the CRL, if it is one.
     """
 
     this_update: datetime
@@ -72,19 +73,20 @@ def accept_crl(
     now: datetime,
     rules: CrlRules,
 ) -> AcceptedEvidence:
-    """Return what a CRL says of itself, where it may be kept.
+    """Return the accepted CRL.
 
     Args:
-        der: what was fetched.
-        before: the one at hand in DER; empty where there is none.
+        der: the fetched CRL.
+        before: the stored one in DER; empty if there is none.
         store: the authorities of the partner.
-        is_named: whether a verified certificate that names its address takes it from there (`sources.may_serve`);
-            asked only of what is genuine and speaks of now, for it may cost a look at all of the partner's certificates.
-        inputs: as for its paths; purpose and policies do not concern signers of CRLs.
+        is_named: whether a verified certificate that names the address accepts the CRL from there
+            (`sources.may_serve`); called only for a genuine and current CRL, because it may need to look at all
+            certificates of the partner.
+        inputs: as for the partner's paths; purpose and policies are ignored for signers of CRLs.
         now: aware, UTC.
         rules: see `CrlRules`.
 
-    Raises (with `ended` in the context of one that has only ended):
+    Raises (with `ended` in the context if the CRL has only expired):
         MalformedInput: step 1: `crl-too-large`, `crl-malformed`, `crl-unusable`.
         RequestRefused: `evidence-not-signed`, `evidence-not-in-time`, `evidence-of-another`,
             `evidence-replaced`, `evidence-replayed`.
@@ -94,16 +96,17 @@ def accept_crl(
         is_signature_valid(signer.key, crl.signed, rules.strength)
         for signer in _signers(crl, store, inputs, now)
     ):
-        raise RequestRefused("evidence-not-signed", "no authority that may sign this CRL signed it")
+        raise RequestRefused("evidence-not-signed", "no authority that may sign this CRL has signed it")
     if crl.next_update < crl.this_update or crl.this_update > now + rules.skew:
-        raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
+        detail = "this CRL is from the future, or ends before it begins"
+        raise RequestRefused("evidence-not-in-time", detail)
     if now > usable_until(crl.next_update, rules.grace):
-        raise RequestRefused("evidence-not-in-time", "this CRL is out of date", ended=True)
+        raise RequestRefused("evidence-not-in-time", "this CRL has expired", ended=True)
     if not is_named(crl):
         raise RequestRefused(
             "evidence-of-another",
-            "no certificate that names this address takes a CRL of this issuer from it",
-            hint="ask the partner: another authority's list lies there, or the certificates name another issuer",
+            "the certificates that name this address do not accept a CRL of this issuer from it",
+            hint="ask the partner: the address serves another authority's CRL, or the certificates name another issuer",
         )
     if before:
         _check_successor(crl, parse_crl_outline(before), now, rules.grace)
@@ -127,15 +130,17 @@ def _check_successor(crl: Crl, kept: Crl, now: datetime, grace: timedelta) -> No
     in_use = now <= usable_until(kept.next_update, grace)
     if _kind(crl) != _kind(kept):
         if in_use:
-            raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
+            raise RequestRefused(
+                "evidence-replaced", "this CRL is about other certificates than the stored one"
+            )
         return
-    counted = in_use and crl.authority_key_id == kept.authority_key_id  # each key may count for itself
+    counted = in_use and crl.authority_key_id == kept.authority_key_id  # each key may have its own numbers
     if crl.this_update < kept.this_update or (counted and crl.number < kept.number):
-        raise RequestRefused("evidence-replayed", "this CRL is older than the one at hand")
+        raise RequestRefused("evidence-replayed", "this CRL is older than the stored one")
 
 
 def _kind(crl: Crl) -> tuple[CanonicalName, Scope, bool]:
-    """Whose it is, whom it speaks of, and whether it is a delta: what its number is counted by (5.2.3)."""
+    """Return issuer, scope, and whether it is a delta: CRLs with equal values share a sequence of numbers (5.2.3)."""
     return crl.issuer, crl.scope, crl.base is not None
 
 
@@ -148,19 +153,19 @@ def accept_ocsp_response(
     now: datetime,
     rules: OcspRules,
 ) -> AcceptedEvidence:
-    """Return what an OCSP answer says, where it may be kept.
+    """Return the accepted OCSP response.
 
     Args:
-        der: what was fetched.
-        before: this update of the one at hand; None where there is none.
-        certificate: that it is to be about.
-        issuer: who signed that, good in a path.
+        der: the fetched response.
+        before: this update of the stored one; None if there is none.
+        certificate: that it must be about.
+        issuer: of the certificate, good in a path.
         now: aware, UTC.
         rules: see `OcspRules`.
 
     Raises:
         MalformedInput: `ocsp-answer-unfit`: steps 1 to 6 of `ocsp`.
-        Unavailable: `ocsp-responder-failed`: it is no answer, but a failure of the responder.
+        Unavailable: `ocsp-responder-failed`: the responder reported a failure.
         RequestRefused: `evidence-replayed`.
     """
     try:
@@ -168,10 +173,10 @@ def accept_ocsp_response(
     except ResponderFailed as failure:
         raise Unavailable("ocsp-responder-failed", str(failure)) from None
     except (ResponseRejected, WorkExceeded) as rejected:
-        why = f"this OCSP answer cannot be believed: {rejected}"
+        why = f"this OCSP response is not accepted: {rejected}"
         raise MalformedInput("ocsp-answer-unfit", why, ended=isinstance(rejected, ResponseExpired)) from None
     if before is not None and found.this_update < before:
-        raise RequestRefused("evidence-replayed", "this OCSP answer is older than the one at hand")
+        raise RequestRefused("evidence-replayed", "this OCSP response is older than the stored one")
     return AcceptedEvidence(
         this_update=found.this_update, next_update=found.next_update, status=found.status, reason=found.reason
     )

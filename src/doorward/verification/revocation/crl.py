@@ -1,16 +1,16 @@
-"""One CRL, bytes to facts: total, trusting nothing, and quick to ask however long it is.
+"""Parses one CRL: total, nothing is trusted, and look-ups are fast in a CRL of any length.
 
-What is judged is read strictly; the rest is opaque, so that no oddity of one entry makes the others unknown:
-1. the outline (issuer, times, algorithm, scope) is read by the library, from a copy without the rest;
-2. a critical extension, of the list or of an entry, that is not known here makes it unusable as a whole (RFC 5280
-   sections 5.2 and 5.3), and so do a missing number or next update, and a scope that does not parse; an uncritical one that
-   is not known is passed over unread, as are the times in the entries;
-3. of an entry its serial number and its issuer are read. A reason that is not known, or is none, is no reason to believe
-   less of the entry: it is revoked, as with `unspecified`. What an invalidity date or a hold instruction says changes
-   nothing, so they count as understood with any value, critical or not;
-4. `removeFromCRL` means something in a delta only (5.3.1); in a complete list the certificate is listed.
+What is judged is parsed strictly. The rest is skipped, so that one odd entry does not make the others unusable:
+1. The library parses the outline (issuer, times, algorithm, scope) from a copy without the rest.
+2. A CRL is unusable as a whole if it, or one of its entries, has an unknown critical extension (RFC 5280 sections 5.2
+   and 5.3), if its number or next update is missing, or if its scope does not parse. Unknown extensions that are not
+   critical are skipped, and so are the times in the entries.
+3. Of an entry, the serial number and the issuer are read. An entry with an unknown or malformed reason is revoked as
+   with `unspecified`. Invalidity dates and hold instructions change nothing, so they count as known extensions, with
+   any value, critical or not.
+4. `removeFromCRL` has a meaning only in a delta CRL (5.3.1); in a complete CRL the certificate is revoked.
 
-Not here: whether it is genuine, fresh or about the certificate at hand (crl_judging).
+Not here: whether the CRL is signed, current, and about the certificate (crl_judging).
 Standard: RFC 5280 section 5.
 """
 
@@ -45,7 +45,7 @@ from doorward.verification.revocation.der import (
 from doorward.verification.revocation.signed import parse_canonical_name, read_outline, read_signed
 
 CRL_LIMIT = 100 * 1024 * 1024
-"""Bytes. A million entries with reasons have some 40 MB."""
+"""Bytes. A CRL with a million entries and reasons has about 40 MB."""
 
 ALL_REASONS = frozenset(x509.ReasonFlags) - {x509.ReasonFlags.unspecified, x509.ReasonFlags.remove_from_crl}
 
@@ -74,20 +74,20 @@ _REASONS = {
     9: x509.ReasonFlags.privilege_withdrawn,
     10: x509.ReasonFlags.aa_compromise,
 }
-"""CRLReason (5.3.1); every other number is unspecified."""
+"""CRLReason (5.3.1); every other number counts as unspecified."""
 _WEIGHTS = {x509.ReasonFlags.remove_from_crl: 0, x509.ReasonFlags.certificate_hold: 1}
 _REMEMBERED = 4096
-"""Extensions of entries: most entries have the same ones."""
+"""Cached extensions of entries: most entries of a CRL have the same extensions."""
 
 PointNames = frozenset[tuple[str, object]]
-"""General names of a distribution point: (kind, value), directory names canonical."""
+"""General names of a distribution point: (kind, value); directory names in canonical form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a CRL speaks of: its issuingDistributionPoint (5.2.5); the default is everything.
+    """The certificates that a CRL is about: its issuingDistributionPoint (5.2.5). The default is all certificates.
 
-    `points` is None where none is named; `reasons` None where all are covered.
+    `points` is None if no name is given; `reasons` is None if all reasons are covered.
     """
 
     points: PointNames | None = None
@@ -99,12 +99,12 @@ class Scope:
 
 
 Entries = Mapping[int, x509.ReasonFlags | None]
-"""Serial number -> reason; None if none is given."""
+"""Serial number -> reason; None if no reason is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Crl:
-    """What a CRL says. `base` is the number that a delta builds on, None for a complete CRL.
+    """The content of a CRL. `base` is the BaseCRLNumber of a delta CRL, None for a complete CRL.
 
     `entries` are those of the CRL's own issuer, `others` those of each other issuer (indirect CRLs).
     """
@@ -128,14 +128,13 @@ class Crl:
 
 
 def parse_crl(der: bytes) -> Crl:
-    """Return what a CRL says.
+    """Return the content of a CRL.
 
     Args:
         der: one CRL in DER, at most 100 MB, nothing after it.
 
     Raises:
-        MalformedInput: `crl-too-large`, `crl-malformed`, or `crl-unusable` where the standard forbids
-            to use it.
+        MalformedInput: `crl-too-large`, `crl-malformed`, or `crl-unusable` if the standard forbids using it.
 
     Standard: RFC 5280 sections 5.1 to 5.3.
     """
@@ -143,13 +142,13 @@ def parse_crl(der: bytes) -> Crl:
 
 
 def parse_crl_outline(der: bytes) -> Crl:
-    """The same without the entries, which take seconds in a long list; `find` finds nothing."""
+    """Return a CRL without its entries, which take seconds if there are many; `find` finds nothing in it."""
     return _parse(der, with_entries=False)
 
 
 def _parse(der: bytes, *, with_entries: bool) -> Crl:
     if len(der) > CRL_LIMIT:
-        raise MalformedInput("crl-too-large", f"a CRL may have {CRL_LIMIT} bytes", size=len(der))
+        raise MalformedInput("crl-too-large", f"a CRL may have at most {CRL_LIMIT} bytes", size=len(der))
     try:
         crl, listed = _read_outline(der)
         return _read_entries(crl, listed) if with_entries and listed is not None else crl
@@ -160,7 +159,7 @@ def _parse(der: bytes, *, with_entries: bool) -> Crl:
 
 
 def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
-    """Steps 1 and 2: the list without its entries, and where these stand."""
+    """Steps 1 and 2: return the CRL without its entries, and the element that contains the entries."""
     content, algorithm, signature = read_whole(der).require(SEQUENCE).children()
     parts = list(content.require(SEQUENCE).children())
     if parts[0].tag == INTEGER:
@@ -170,14 +169,14 @@ def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
     listed = rest.pop(0) if rest and rest[0].tag == SEQUENCE else None
     extensions = read_extensions(rest.pop(0).require(_EXPLICIT_0).only_child()) if rest else ()
     if rest or inner.whole != algorithm.whole:
-        raise MalformedDer("more parts than a list has, or two algorithms")
+        raise MalformedDer("unknown fields, or two different algorithms")
     found = {one.oid: one for one in extensions}
     if len(found) != len(extensions):
         raise MalformedDer("two extensions of one kind")
-    _check_critical(extensions, _PROCESSED, "it")
+    _check_critical(extensions, _PROCESSED, "the CRL")
     number = _read_number(found.get(_NUMBER))
     if number is None or len(times) < 2:  # noqa: PLR2004  this update and next update
-        raise MalformedInput("crl-unusable", "it has no number, or no next update")
+        raise MalformedInput("crl-unusable", "the CRL has no number, or no next update")
     outline = read_outline(
         algorithm=algorithm.whole,
         issuer=issuer.whole,
@@ -207,7 +206,7 @@ def _check_critical(extensions: tuple[Extension, ...], known: frozenset[bytes], 
     for one in extensions:
         if one.critical and one.oid not in known:
             name = render_dotted(one.oid)
-            raise MalformedInput("crl-unusable", f"{what} has a critical extension that is not known: {name}")
+            raise MalformedInput("crl-unusable", f"{what} has an unknown critical extension: {name}")
 
 
 def _render(extension: Extension) -> bytes:
@@ -217,7 +216,7 @@ def _render(extension: Extension) -> bytes:
 
 
 def _read_number(extension: Extension | None) -> int | None:
-    """A number that is none is as good as missing."""
+    """Return the CRL number; None if it is missing or malformed."""
     try:
         return None if extension is None else read_whole(extension.value).require(INTEGER).read_integer()
     except MalformedDer:
@@ -225,12 +224,12 @@ def _read_number(extension: Extension | None) -> int | None:
 
 
 def _read_base(extension: Extension | None) -> int | None:
-    """It tells a delta from a complete list, so that one that does not parse makes the list malformed."""
+    """Return the BaseCRLNumber. If it is malformed the CRL is malformed, because it tells a delta from a complete CRL."""
     return None if extension is None else read_whole(extension.value).require(INTEGER).read_integer()
 
 
 def _read_key_id(extension: Extension | None) -> bytes | None:
-    """It joins a delta to its complete list, and nothing else: one that does not parse is as good as missing."""
+    """Return the authority key identifier, None if it is malformed: it only connects a delta with its complete CRL."""
     try:
         parts = read_whole(extension.value).require(SEQUENCE).children() if extension is not None else ()
         return next((one.value for one in parts if one.tag == _KEY_ID), None)
@@ -251,7 +250,7 @@ def _read_scope(outline: x509.CertificateRevocationList) -> Scope:
 
 
 def _read_entries(crl: Crl, listed: Element) -> Crl:
-    """Steps 3 and 4: each entry belongs to the issuer named last before it (5.3.3)."""
+    """Steps 3 and 4. Each entry belongs to the issuer that was named last before it (5.3.3)."""
     own: dict[int, x509.ReasonFlags | None] = {}
     others: dict[CanonicalName, dict[int, x509.ReasonFlags | None]] = {}
     data, at, end = listed.data, listed.content, listed.end
@@ -264,9 +263,7 @@ def _read_entries(crl: Crl, listed: Element) -> Crl:
         serial = int.from_bytes(data[begin:after], signed=True)
         at, reason = stop, None
         if after < stop:
-            _, _, after = read_bounds(
-                data, after, stop
-            )  # the date of the revocation: with any value, it is over
+            _, _, after = read_bounds(data, after, stop)  # the date of the revocation, which is ignored
         if after < stop:
             reason, issuer = meanings.of(data[after:stop])
             if issuer is not None:
@@ -281,14 +278,14 @@ _Meaning = tuple[x509.ReasonFlags | None, CanonicalName | None]
 
 
 class _Meanings:
-    """What the extensions of an entry say: the reason, and the issuer from there on, if it names one."""
+    """The meaning of an entry's extensions: the reason, and the new issuer if one is named; with a cache."""
 
     def __init__(self, *, delta: bool) -> None:
         self._delta = delta
         self._known: dict[bytes, _Meaning] = {}
 
     def of(self, extensions: bytes) -> _Meaning:
-        """Return what these extensions say, in DER as they stand in the entry."""
+        """Return the meaning of these extensions, in DER as in the entry."""
         known = self._known.get(extensions)
         if known is None:
             known = self._read(read_extensions(read_whole(extensions)))
@@ -297,11 +294,11 @@ class _Meanings:
         return known
 
     def _read(self, extensions: tuple[Extension, ...]) -> _Meaning:
-        _check_critical(extensions, _ENTRY_PROCESSED, "an entry")
+        _check_critical(extensions, _ENTRY_PROCESSED, "an entry of the CRL")
         reasons = [read_reason(one.value) for one in extensions if one.oid == _REASON]
         issuers = [_read_issuer(one.value) for one in extensions if one.oid == _CERTIFICATE_ISSUER]
         if len(issuers) > 1:
-            raise MalformedDer("an entry of two issuers")
+            raise MalformedDer("an entry with two issuers")
         reason = max(reasons, key=_weight, default=None)
         if reason is x509.ReasonFlags.remove_from_crl and not self._delta:
             reason = x509.ReasonFlags.unspecified
@@ -309,7 +306,7 @@ class _Meanings:
 
 
 def read_reason(value: bytes) -> x509.ReasonFlags:
-    """Return the reason that a CRLReason in DER says; unspecified if it says none that is known."""
+    """Return the reason in a CRLReason in DER; unspecified if it is unknown or malformed."""
     try:
         number = read_whole(value).require(ENUMERATED).read_integer()
     except MalformedDer:
@@ -320,12 +317,12 @@ def read_reason(value: bytes) -> x509.ReasonFlags:
 def _read_issuer(value: bytes) -> CanonicalName:
     names = [one for one in read_whole(value).require(SEQUENCE).children() if one.tag == _DIRECTORY_NAME]
     if not names:
-        raise MalformedDer("an entry of an issuer that is no directory name")
+        raise MalformedDer("an entry with an issuer that is not a directory name")
     return parse_canonical_name(names[0].only_child().whole)
 
 
 def _weight(reason: x509.ReasonFlags | None) -> int:
-    """What counts more if a list says two things of one certificate: for good, then held, then no longer listed."""
+    """Rank reasons, for a CRL that lists a certificate twice: final before on hold before removeFromCRL."""
     return 2 if reason is None else _WEIGHTS.get(reason, 2)
 
 
@@ -334,7 +331,7 @@ def read_point_names(
     relative: x509.RelativeDistinguishedName | None,
     issuers: tuple[x509.Name, ...],
 ) -> PointNames | None:
-    """Return the names of a distribution point; a relative one is completed by each issuer (4.2.1.13)."""
+    """Return the names of a distribution point; a relative name is completed with each issuer (4.2.1.13)."""
     if relative is not None:
         whole = [x509.Name([*issuer.rdns, relative]) for issuer in issuers]
         return frozenset(("DirectoryName", canonicalise_name(name)) for name in whole)

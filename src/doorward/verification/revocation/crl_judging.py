@@ -1,20 +1,20 @@
-"""RFC 5280 section 6.3: what CRLs say of one certificate of a path that is good otherwise.
+"""RFC 5280 section 6.3: the status of one certificate by CRLs; its path is otherwise good.
 
-For each CRL, the newest first, and each distribution point of the certificate, or the one that its issuer's
-name implies:
-(b) the CRL is its issuer's, or the CRL issuer's that the point names, and its scope holds the certificate;
-(c) a delta is taken only with the complete CRL that it builds on, and signed by the same key;
-(d, e) it covers reasons that the certificate's point is for;
-(f) whoever signed it may sign CRLs and has a good path to the same trust anchor;
-(g, h) the signature holds; where a newer CRL of the same issuer, scope and key was heard already, only what is
-    final is taken from it;
+For each CRL, newest first, and each distribution point of the certificate, or the one implied by its issuer's name:
+(b) the CRL is issued by the certificate's issuer, or by the CRL issuer that the point names, and its scope contains
+    the certificate;
+(c) a delta is used only with the complete CRL that it extends, and only if the same key signed both;
+(d, e) the CRL covers reasons that the distribution point is for;
+(f) the signer may sign CRLs and has a good path to the same trust anchor;
+(g, h) the signature is valid; of a CRL that is older than another one of the same issuer, scope and key only final
+    revocations count;
 (i to k) the certificate is looked up, in the delta first;
-(l) the reasons are noted; where all are covered and no CRL lists it, the certificate is good.
-A CRL that fails a step is passed over and its fault is kept; without one that is left, the status is
-undetermined. A CRL that is only out of date proves no good status any more. If nothing newer is known, the
-certificates that it lists stay revoked; otherwise withholding the next CRL would un-revoke a certificate.
+(l) the reasons are noted; if all reasons are covered and no CRL lists it, the certificate is good.
+A CRL that fails a step is skipped and its fault is kept; if no CRL is left, the status is undetermined. An expired
+CRL no longer proves a good status. If nothing newer is known, the certificates that it lists stay revoked; otherwise
+withholding the next CRL would un-revoke a certificate.
 
-Not here: where CRLs come from, and how old they may be beyond what they say themselves.
+Not here: where CRLs come from, and how long they may be used after their next update.
 Standard: RFC 5280 sections 4.2.1.13, 5.2.4, 5.2.5 and 6.3.3.
 """
 
@@ -37,11 +37,10 @@ from doorward.verification.revocation.status import CLOCK_SKEW, RevocationStatus
 from doorward.verification.revocation.words import name_reason
 
 POINT_LIMIT = 32
-"""Distribution points of a certificate that are looked at."""
+"""Distribution points of one certificate that are used."""
 
 FindSigners = Callable[[Crl, CertificationPath], Iterable[PathCertificate]]
-"""Who may have signed a CRL about a certificate of this path: authorities with a good path of their own
-to the same anchor."""
+"""Finds the possible signers of a CRL about the leaf of this path: authorities with a good path to the same anchor."""
 
 
 class CrlRejected(Exception):
@@ -49,12 +48,12 @@ class CrlRejected(Exception):
 
 
 class _CrlNotVerified(CrlRejected):
-    """One that is about this certificate, and of which it is not known whether it may be believed."""
+    """A CRL about this certificate whose signature or time could not be verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DistributionPoint:
-    """One distribution point, or the implied one: `names` None where it names only the CRL's issuer."""
+    """One distribution point, or the implied one; `names` is None if it names only the CRL issuer."""
 
     names: PointNames | None
     issuers: frozenset[CanonicalName]
@@ -68,7 +67,7 @@ class CrlRules:
     Args:
         strength: which keys and hashes are strong enough.
         grace: how long after its next update a CRL may still be used.
-        skew: how far in the future it may begin (clocks differ), as with OCSP answers.
+        skew: how far in the future its this update may be (clocks differ), as for OCSP responses.
     """
 
     strength: Strength
@@ -89,18 +88,18 @@ def judge_by_crls(
 
     Args:
         path: the certificate, its issuer, and on to the anchor; good without regard to revocation.
-        evidence_index: the CRLs that are at hand.
+        evidence_index: the available CRLs.
         now: aware, UTC.
-        find_signers: see `FindSigners`; asked only for CRLs that concern the certificate.
+        find_signers: see `FindSigners`; called only for CRLs about the certificate.
         rules: see `CrlRules`.
-        work: its budget.
+        work: the budget.
 
     Yields:
-        Good, revoked or undetermined, with the CRLs that it rests on. Where it is not revoked, a finding follows for
-        each CRL that is out of date and lists it, which `fresh_until` tells: it counts where nothing newer is known.
+        Good, revoked or undetermined, with the CRLs that it is based on. If it is not revoked, a finding follows for each
+        expired CRL that lists it, with `fresh_until` in the past: it counts if nothing newer is known.
 
     Raises:
-        WorkExceeded: the budget is used up; what is revoked by a list that is out of date was yielded before.
+        WorkExceeded: the budget is used up; findings from expired CRLs were yielded before.
 
     Standard: RFC 5280 section 6.3.3.
     """
@@ -117,9 +116,9 @@ def judge_by_crls(
 
 
 class _Judgement:
-    """The state of one judgement: reasons covered, CRLs used, faults met.
+    """The state of one judgement: reasons covered, CRLs used, faults found.
 
-    `_spoken` holds whose newest CRL of a scope was heard: issuer, scope and key.
+    `_spoken` holds issuer, scope and key of each CRL that was the newest of its kind.
     """
 
     def __init__(
@@ -170,10 +169,10 @@ class _Judgement:
         return listed
 
     def _names_for_good(self, crl: Crl) -> bool:
-        """Return whether an older list that is in force revokes it: all but a hold is final (5.3.1).
+        """Return whether an older CRL, still in force, revokes the certificate for good (5.3.1: anything but a hold).
 
-        What a newer file leaves out is then no word against it: some authorities cut their lists into several,
-        and do not say so in the scope.
+        The newer CRL may omit such an entry: some authorities divide their list into several CRLs and do not say so in
+        the scope.
         """
         found, reason = crl.find(self._path[0].issuer, self._path[0].serial)
         final = found and reason not in {x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl}
@@ -183,7 +182,7 @@ class _Judgement:
         return True
 
     def _covers(self, crl: Crl) -> frozenset[x509.ReasonFlags]:
-        """Return for which reasons it speaks of the certificate: steps (b) and (d)."""
+        """Return the reasons for which a CRL covers the certificate: steps (b) and (d)."""
         covers: frozenset[x509.ReasonFlags] = frozenset()
         faults: dict[str, None] = {}
         for point in self._points:
@@ -203,11 +202,11 @@ class _Judgement:
             raise _CrlNotVerified("it begins later")
         signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
         if signer is None:
-            raise _CrlNotVerified("no authority that may sign it signed it")
+            raise _CrlNotVerified("no authority that may sign it has signed it")
         return signer
 
     def _check_fresh(self, crl: Crl) -> None:
-        """Refuse one that is out of date; what it lists is kept, for it may be the last word."""
+        """Reject an expired CRL. If it lists the certificate, this is kept, because nothing newer may be known."""
         ends = usable_until(crl.next_update, self._rules.grace)
         if self._now <= ends:
             return
@@ -217,7 +216,7 @@ class _Judgement:
         raise CrlRejected("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
-        """The issuer of the certificate first, which is good: it stands in the path."""
+        """Yield the possible signers: first the certificate's issuer, which is good because it is in the path."""
         issuer = self._path[1]
         if issuer.subject == crl.issuer:
             yield issuer
@@ -229,7 +228,7 @@ class _Judgement:
         return self._evidence_index.is_signed(crl, signer, self._rules.strength, self._work)
 
     def _find_delta(self, complete: Crl, signer: PathCertificate) -> Crl | None:
-        """Steps (c) and (h): the newest delta that builds on this complete CRL, by the same key (5.2.4)."""
+        """Steps (c) and (h): return the newest delta that extends this complete CRL and has the same signer (5.2.4)."""
         for delta in self._deltas:
             fits = (
                 delta.issuer == complete.issuer
@@ -237,7 +236,7 @@ class _Judgement:
                 and delta.authority_key_id == complete.authority_key_id
                 and delta.base is not None
                 and delta.base <= complete.number < delta.number
-                and delta.this_update >= complete.this_update  # numbers may begin anew
+                and delta.this_update >= complete.this_update  # an authority may restart its numbers
             )
             if not fits:
                 continue
@@ -253,17 +252,17 @@ class _Judgement:
 
     def _check_key(self, delta: Crl, signer: PathCertificate) -> None:
         if self._find_signer(delta).key_bits != signer.key_bits:
-            raise CrlRejected("another key signed it than its complete CRL")
+            raise CrlRejected("its signing key is not that of its complete CRL")
 
     def revoked(self) -> StatusFinding:
-        """The finding where the certificate is listed."""
+        """Return the finding if the certificate is listed."""
         return self._found(RevocationStatus.REVOKED, self._used, self._reason)
 
     def conclude(self) -> tuple[StatusFinding, ...]:
-        """What is found where no CRL that may be used lists it: good if all reasons are covered."""
+        """Return the findings if no usable CRL lists the certificate: good if all reasons are covered."""
         if self._covered >= ALL_REASONS:
             return (self._found(RevocationStatus.GOOD, self._used), *self.ended)
-        why = tuple(self._faults) or ("no CRL speaks of it",)
+        why = tuple(self._faults) or ("there is no CRL about it",)
         certificate = self._path[0].sha256
         undetermined = StatusFinding(
             status=RevocationStatus.UNDETERMINED, certificate=certificate, why=why, unusable=self._unusable
@@ -273,7 +272,7 @@ class _Judgement:
     def _found(
         self, status: RevocationStatus, used: list[tuple[Crl, ...]], reason: str = ""
     ) -> StatusFinding:
-        """A finding that rests on complete CRLs, each with its delta: it is as old as the oldest of them."""
+        """Return a finding based on complete CRLs with their deltas; its time is that of the oldest of them."""
         every = [crl for pair in used for crl in pair]
         return StatusFinding(
             status=status,
@@ -286,7 +285,7 @@ class _Judgement:
 
 
 def _look_up(certificate: PathCertificate, used: Iterable[Crl]) -> tuple[bool, str]:
-    """Steps (i) to (k): return whether it is listed, and why; the delta, which comes last, has the last word."""
+    """Steps (i to k): return whether the certificate is listed, and why; the delta is last and overrides."""
     listed, reason = False, None
     for crl in used:
         found, why = crl.find(certificate.issuer, certificate.serial)
@@ -296,7 +295,7 @@ def _look_up(certificate: PathCertificate, used: Iterable[Crl]) -> tuple[bool, s
 
 
 def _points(certificate: PathCertificate) -> Iterator[_DistributionPoint]:
-    """The certificate's distribution points; then the one that its issuer implies (6.3.3)."""
+    """Yield the certificate's distribution points, then the one that its issuer implies (6.3.3)."""
     issuer = certificate.certificate.issuer
     for point in certificate.crl_points[:POINT_LIMIT]:
         named = tuple(one.value for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName))
@@ -314,9 +313,9 @@ def _check_scope(certificate: PathCertificate, point: _DistributionPoint, crl: C
     scope = crl.scope
     if point.issuers:
         if crl.issuer not in point.issuers or not scope.indirect:
-            raise CrlRejected("it is not the CRL issuer's that the certificate names")
+            raise CrlRejected("it is not from the CRL issuer that the certificate names")
     elif crl.issuer != certificate.issuer:
-        raise CrlRejected("it is another issuer's")
+        raise CrlRejected("it is from another issuer")
     if scope.points is not None:
         wanted = point.names
         if wanted is None:

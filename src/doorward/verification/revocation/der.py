@@ -1,10 +1,10 @@
-"""A small reader of DER, element by element.
+"""A small DER reader, element by element.
 
-The library reads all of a list, or nothing; here an odd element does not spoil the others.
+The library parses a whole CRL or nothing; with this reader one odd element does not make the others unusable.
 
-An element is a tag, a length and a content; lengths are definite and as short as may be (X.690 section 10.1). Tags above
-30 do not occur in what is read here.
-Not here: what the elements mean (crl, ocsp_response).
+An element has a tag, a length and a content. Lengths are definite and as short as possible (X.690 section 10.1).
+Tags above 30 do not occur in the structures that are read here.
+Not here: the meaning of elements (crl, ocsp_response).
 Standard: X.690 sections 8.1 and 10.1.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OBJECT = 0x01, 0x02, 0x03, 0x04, 0x06
 ENUMERATED, SEQUENCE = 0x0A, 0x30
-"""Tags as they stand in the first octet."""
+"""Tags, as in the first octet."""
 
 _LONG = 0x80
 _LENGTH_OCTETS = 4
@@ -26,12 +26,12 @@ _OID_LIMIT = 64
 
 
 class MalformedDer(ValueError):
-    """These bytes are not what stands here in DER."""
+    """The bytes are not DER, or not the element that is required."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element: its tag, and where it lies: `data[start:end]` is all of it, `data[content:end]` its content."""
+    """One element: its tag and its place. `data[start:end]` is the whole element, `data[content:end]` its content."""
 
     data: bytes
     tag: int
@@ -50,7 +50,7 @@ class Element:
         return self.data[self.content : self.end]
 
     def children(self) -> Iterator[Element]:
-        """Yield the elements that the content consists of, one after the other."""
+        """Yield the elements in the content, in order."""
         at = self.content
         while at < self.end:
             child = read_element(self.data, at, self.end)
@@ -58,30 +58,30 @@ class Element:
             at = child.end
 
     def only_child(self) -> Element:
-        """Return the one element that the content consists of, as in an explicit tag."""
+        """Return the only element in the content, as in an explicit tag."""
         child = read_element(self.data, self.content, self.end)
         if child.end != self.end:
             raise MalformedDer("more than one element")
         return child
 
     def require(self, tag: int) -> Element:
-        """Return itself, if it has this tag."""
+        """Return this element if it has the tag; raise `MalformedDer` otherwise."""
         if self.tag != tag:
-            raise MalformedDer(f"an element with tag {self.tag} where {tag} should stand")
+            raise MalformedDer(f"an element with tag {self.tag} instead of {tag}")
         return self
 
     def read_integer(self) -> int:
-        """Return the number of an INTEGER or ENUMERATED, negative ones too."""
+        """Return the value of an INTEGER or ENUMERATED, which may be negative."""
         if self.content == self.end:
             raise MalformedDer("a number without octets")
         return int.from_bytes(self.value, signed=True)
 
 
 def read_bounds(data: bytes, at: int, end: int) -> tuple[int, int, int]:
-    """Return tag, begin of the content and end of the element that begins at a place and ends within `end`.
+    """Return the tag, the start of the content and the end of the element that starts at `at`.
 
     Raises:
-        MalformedDer: none does.
+        MalformedDer: there is no element, or it ends after `end`.
     """
     content = at + 2
     if content > end or data[at] & _HIGH_TAG == _HIGH_TAG:
@@ -94,20 +94,20 @@ def read_bounds(data: bytes, at: int, end: int) -> tuple[int, int, int]:
             raise MalformedDer("no length")
         length = int.from_bytes(data[at + 2 : content])
         if length < _LONG or length < 1 << 8 * (octets - 1):
-            raise MalformedDer("a length that could be shorter")
+            raise MalformedDer("a length that is not in its shortest form")
     if content + length > end:
-        raise MalformedDer("an element that ends beyond its place")
+        raise MalformedDer("an element that is longer than its container")
     return data[at], content, content + length
 
 
 def read_element(data: bytes, at: int, end: int) -> Element:
-    """Return the same as an element; raises what `read_bounds` raises."""
+    """Return the element at a place; raises what `read_bounds` raises."""
     tag, content, stop = read_bounds(data, at, end)
     return Element(data, tag, at, content, stop)
 
 
 def read_whole(data: bytes) -> Element:
-    """Return the one element that some bytes consist of."""
+    """Return the element that the bytes consist of; raise `MalformedDer` if there are bytes after it."""
     element = read_element(data, 0, len(data))
     if element.end != len(data):
         raise MalformedDer("bytes after the element")
@@ -124,7 +124,7 @@ def render_element(tag: int, *parts: bytes) -> bytes:
 
 
 def render_dotted(oid: bytes) -> str:
-    """Return the content of an OBJECT IDENTIFIER in its dotted form; in hexadecimal digits if it is none."""
+    """Return the content of an OBJECT IDENTIFIER in dotted form; hexadecimal digits if it is malformed."""
     arcs, arc = [], 0
     for octet in oid:
         arc = arc << 7 | octet & ~_LONG
@@ -139,7 +139,7 @@ def render_dotted(oid: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """One extension: its object identifier as content octets, whether it is critical, its value as it is."""
+    """One extension: its object identifier as content octets, whether it is critical, and its undecoded value."""
 
     oid: bytes
     critical: bool
@@ -147,10 +147,10 @@ class Extension:
 
 
 def read_extensions(element: Element) -> tuple[Extension, ...]:
-    """Return the extensions of a SEQUENCE OF Extension; their values are not looked into.
+    """Return the extensions in a SEQUENCE OF Extension; their values are not decoded.
 
     Raises:
-        MalformedDer: it is none, so that it is not known what is critical.
+        MalformedDer: it is malformed, so that it is unknown which extensions are critical.
     """
     return tuple(_read_extension(one) for one in element.require(SEQUENCE).children())
 
@@ -159,7 +159,7 @@ def _read_extension(element: Element) -> Extension:
     parts = list(element.require(SEQUENCE).children())
     critical = parts.pop(1).require(BOOLEAN).value if len(parts) == 3 else b"\x00"  # noqa: PLR2004  with the flag
     if len(parts) != 2 or len(critical) != 1:  # noqa: PLR2004  without it
-        raise MalformedDer("no extension")
+        raise MalformedDer("not an extension")
     oid, value = parts
     return Extension(
         oid=oid.require(OBJECT).value, critical=critical != b"\x00", value=value.require(OCTET_STRING).value

@@ -1,7 +1,7 @@
-"""The evidence that is at hand, ready to be asked: CRLs by issuer, OCSP answers by certificate.
+"""The available evidence, indexed: CRLs by issuer, OCSP responses by certificate.
 
-A evidence cache never changes; whoever fetches something newer makes another with `with_crls` or `with_answers`.
-Whether a signature on a CRL holds is found out once, so that a connection pays for a look-up only.
+An index never changes; if newer evidence is fetched, a new one is built. Whether the signature of a CRL is valid is
+computed once and cached, so that a connection costs only a look-up.
 
 Not here: fetching (runtime), judging (crl_judging, ocsp).
 """
@@ -25,12 +25,12 @@ _REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusableSources:
-    """Of which sources what came last cannot be used.
+    """Sources of which the newest evidence cannot be used.
 
     Args:
         lists: addresses of CRLs, as certificates name them.
-        answers: SHA-256 (hex) of the certificates that these OCSP answers are about.
-        anybody: whether a list is among them that may be about every certificate.
+        answers: SHA-256 (hex) of the certificates that unusable OCSP responses are about.
+        anybody: whether one of the CRLs may be about any certificate.
     """
 
     lists: frozenset[str] = frozenset()
@@ -39,12 +39,12 @@ class UnusableSources:
 
 
 class EvidenceIndex:
-    """CRLs and OCSP answers; safe to share between threads.
+    """CRLs and OCSP responses; safe to share between threads.
 
     Args:
-        crls: complete ones and deltas, of whatever issuer.
+        crls: complete CRLs and deltas, of any issuer.
         answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
-        seen: revocations that were told before, even if the evidence is gone.
+        seen: revocations that were recorded before, even if their evidence is gone.
         unusable: see `UnusableSources`.
     """
 
@@ -69,24 +69,25 @@ class EvidenceIndex:
         self._signed: dict[tuple[str, str, Strength], bool] = {}
 
     def crls_about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
-        """Return the CRLs that may speak of a certificate, the newest first; indirect ones follow.
+        """Return the CRLs that may be about a certificate, newest first, then the indirect ones.
 
-        These may speak of anybody's. Where the sources lie decides nothing: an address can be chosen.
+        An indirect CRL may be about any certificate. The address of a CRL does not matter, because the maker of a
+        certificate chooses it.
         """
         return (*self._direct.get(certificate.issuer, ()), *self._indirect)
 
     def answers_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
-        """Return the OCSP answers about a certificate, newest first."""
+        """Return the OCSP responses about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
 
     def seen(self, certificate: PathCertificate, issuer: PathCertificate) -> RecordedRevocation | None:
-        """Return the revocation of a certificate that was told before."""
+        """Return the recorded revocation of a certificate, or None."""
         return self._seen.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
 
     def has_unusable(self, certificate: PathCertificate, issuer: PathCertificate | None = None) -> bool:
-        """Return whether what came last about a certificate cannot be used.
+        """Return whether the newest evidence about a certificate cannot be used.
 
-        Lists are taken from the addresses in it, or in its issuer if that is given (an anchor's own address).
+        CRLs count if the certificate names their address, or its issuer if one is given (for an anchor's own address).
         """
         unusable = self._unusable
         if unusable.anybody or certificate.sha256 in unusable.answers:
@@ -95,10 +96,10 @@ class EvidenceIndex:
         return bool(unusable.lists) and any(url in unusable.lists for one in named for url in crl_urls(one))
 
     def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: WorkBudget) -> bool:
-        """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g).
+        """Return whether a CRL was signed with this key: RFC 5280 section 6.3.3 (g).
 
         Raises:
-            WorkExceeded: it would have to be verified, and there is no more work for that.
+            WorkExceeded: the signature is not cached, and the budget is used up.
         """
         key = (crl.sha256, signer.sha256, strength)
         known = self._signed.get(key)

@@ -1,21 +1,22 @@
-"""RFC 6960: what one OCSP answer says of one certificate, and whether it may be believed.
+"""RFC 6960: what one OCSP response says about one certificate, and whether it is verified.
 
-1. The answer is successful, well formed, at most 64 KiB, and of the basic type.
-2. Single responses of it are about this very certificate: serial, and the hashes of the issuer's name and key (4.1.1),
-   in the encoding of either certificate; another issuer's answer about the same serial is none.
-3. Neither it nor they have a critical extension that is not known (4.4).
-4. It is signed by the issuer itself, or by a responder. Its certificate then comes with the answer, was signed
-   by the same key of the issuer, is in its dates, and is marked for OCSP signing (4.2.2.2). The signer is
-   the responder that the answer names; names are compared as RFC 5280 section 7.1 asks.
-5. Their times: not from the future, not past their next update; if they have none, not older than may be (4.2.2.1).
-6. If a nonce was sent, it comes back (RFC 9654).
-7. Of several about this certificate the worst counts: revoked, then unknown, then good.
-Everything else leaves the status undetermined, with the reason kept.
+1. The response is successful, well-formed, at most 64 KiB, and of the basic type.
+2. Some of its single responses are about exactly this certificate: its serial number, and the hashes of its issuer's
+   name and key (4.1.1), with the name as encoded in either certificate. The same serial number of another issuer
+   does not count.
+3. Neither the response nor these single responses have an unknown critical extension (4.4).
+4. The issuer signed it, or a delegated responder. The responder's certificate is in the response, is signed with the
+   same key of the issuer, is within its dates, and has the purpose OCSPSigning (4.2.2.2). The signer is the
+   responder that the response names; names are compared by RFC 5280 section 7.1.
+5. Times: not in the future, not after the next update; without a next update, not older than the limit (4.2.2.1).
+6. If a nonce was sent, the response contains it (RFC 9654).
+7. If several single responses are about this certificate, the worst counts: revoked, then unknown, then good.
+Otherwise the status is undetermined, and the reason is kept.
 
-The status of a delegated responder is not asked for: `id-pkix-ocsp-nocheck`, critical or not, or a short life, is the
-authority's business (4.2.2.2.1); its dates are held here.
+The revocation status of a delegated responder is not checked: the authority answers for it by
+`id-pkix-ocsp-nocheck`, critical or not, or by a short lifetime (4.2.2.2.1). Its dates are checked.
 
-Not here: the bytes (ocsp_response), sending requests, and which address to ask (runtime).
+Not here: the encoding (ocsp_response), sending requests, and which address to ask (runtime).
 Standard: RFC 6960 sections 3.2, 4.2 and 4.4; RFC 5019; RFC 9654.
 """
 
@@ -44,7 +45,7 @@ from doorward.verification.revocation.status import CLOCK_SKEW, RevocationStatus
 from doorward.verification.revocation.words import name_reason
 
 ANSWER_LIMIT = 64 * 1024
-"""Bytes. Honest answers have one to five kilobytes, most of it the responder's certificate."""
+"""Bytes. Honest responses have one to five kilobytes, most of it the responder's certificate."""
 SIGNER_LIMIT = 8
 
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
@@ -55,19 +56,19 @@ _DIGESTS = {
     bytes.fromhex("608648016503040202"): hashlib.sha384,
     bytes.fromhex("608648016503040203"): hashlib.sha512,
 }
-"""Of names and keys, which are no secrets and are compared, not signed: SHA-1 is what RFC 5019 asks for."""
+"""Hashes of names and keys, which are not secret and only compared. RFC 5019 requires SHA-1."""
 _WORST_FIRST = (RevocationStatus.REVOKED, RevocationStatus.UNDETERMINED, RevocationStatus.GOOD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspRules:
-    """How answers are judged.
+    """How responses are judged.
 
     Args:
         strength: which keys and hashes are strong enough.
-        unbounded_age: how old an answer without a next update may be.
-        grace: how long after its next update an answer may still be used.
-        skew: how far in the future its times may lie (clocks differ).
+        unbounded_age: how old a response without a next update may be.
+        grace: how long after its next update a response may still be used.
+        skew: how far in the future its times may be (clocks differ).
     """
 
     strength: Strength
@@ -77,12 +78,12 @@ class OcspRules:
 
 
 class ResponseRejected(Exception):
-    """An answer that cannot be believed for this certificate; `str()` says why."""
+    """A response that is not accepted for this certificate; `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedResponse:
-    """What a genuine answer says of a certificate; `reason` is empty unless it is revoked."""
+    """The content of a verified response about a certificate; `reason` is empty unless it is revoked."""
 
     status: RevocationStatus
     reason: str
@@ -92,14 +93,14 @@ class VerifiedResponse:
 
 
 class ResponderFailed(ResponseRejected):
-    """No answer: the responder tells a failure, which is unsigned."""
+    """The responder reported a failure, which is not signed."""
 
 
 class ResponseExpired(ResponseRejected):
-    """An answer that is genuine and out of date: nothing good that it said counts any more."""
+    """A genuine response that has expired: it no longer proves a good status."""
 
     def __init__(self, response: VerifiedResponse) -> None:
-        super().__init__("it is out of date")
+        super().__init__("it has expired")
         self.response = response
 
 
@@ -113,20 +114,20 @@ def judge_by_ocsp(
     nonce: bytes | None = None,
     work: WorkBudget | None = None,
 ) -> StatusFinding:
-    """Return what an answer says of a certificate.
+    """Return the status of a certificate by an OCSP response.
 
     Args:
-        certificate: whose status.
-        issuer: who signed it, good in a path.
+        certificate: whose status is judged.
+        issuer: of the certificate, good in a path.
         answer: an OCSPResponse in DER.
         now: aware, UTC.
         rules: see `OcspRules`.
-        nonce: what was sent; None where nothing was.
-        work: the budget of the judgement, which each signature takes from; one of its own where None.
+        nonce: the nonce that was sent; None if none was sent.
+        work: the budget of the judgement, which pays for each signature; None for a new one.
 
     Returns:
-        Good, revoked, or undetermined with the reason why. Revoked may be what an answer said that is out
-        of date, which `fresh_until` tells: it counts where nothing newer is known.
+        Good, revoked, or undetermined with the reason. Revoked may come from an expired response, with `fresh_until` in
+        the past: it counts if nothing newer is known.
 
     Raises:
         WorkExceeded: the budget is used up.
@@ -141,11 +142,11 @@ def judge_by_ocsp(
         return StatusFinding(
             status=RevocationStatus.UNDETERMINED,
             certificate=certificate.sha256,
-            why=(f"OCSP answer: {rejected}",),
+            why=(f"OCSP response: {rejected}",),
             unusable=not isinstance(rejected, ResponseExpired | ResponderFailed),
         )
     if found.status is RevocationStatus.UNDETERMINED:
-        why = ("OCSP answer: the responder does not know the certificate",)
+        why = ("OCSP response: the responder does not know the certificate",)
         return StatusFinding(status=found.status, certificate=certificate.sha256, why=why, unusable=True)
     return _found(found, certificate, answer)
 
@@ -171,19 +172,19 @@ def verify_response(
     nonce: bytes | None = None,
     work: WorkBudget | None = None,
 ) -> VerifiedResponse:
-    """Return what a genuine answer says, which may be that the responder does not know the certificate.
+    """Return the content of a response after verifying it. It may say that the responder does not know the certificate.
 
     The arguments are those of `judge_by_ocsp`.
 
     Raises:
-        ResponseRejected: it cannot be believed: steps 1 to 6.
+        ResponseRejected: it is not accepted: steps 1 to 6.
         WorkExceeded: the budget is used up.
     """
     try:
         return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or WorkBudget())
     except (ResponseRejected, WorkExceeded):
         raise
-    except Exception as fault:  # what stands inside is parsed late, and raises anything at all
+    except Exception as fault:  # parts are parsed late and may raise any exception
         raise ResponseRejected("it does not parse") from fault
 
 
@@ -216,13 +217,13 @@ def _parse(answer: bytes) -> BasicResponse:
     try:
         return parse_basic_response(answer)
     except ErrorResponse as failure:
-        raise ResponderFailed(f"the responder says {failure}") from None
+        raise ResponderFailed(f"the responder reports: {failure}") from None
 
 
 def _find_singles(
     answer: BasicResponse, certificate: PathCertificate, issuer: PathCertificate
 ) -> list[SingleResponse]:
-    """Step 2: the encodings of the issuer's name in its own certificate and in this one may differ."""
+    """Step 2: the issuer's name may be encoded differently in its own certificate and in this one."""
     names = {
         issuer.subject_der,
         certificate.issuer_der,
@@ -248,7 +249,7 @@ def _check_critical(answer: BasicResponse, singles: list[SingleResponse]) -> Non
     """Step 3."""
     unknown = answer.unknown or next((one.unknown for one in singles if one.unknown), "")
     if unknown:
-        raise ResponseRejected(f"it has a critical extension that is not known: {unknown}")
+        raise ResponseRejected(f"it has an unknown critical extension: {unknown}")
 
 
 def _check_signature(
@@ -261,7 +262,7 @@ def _check_signature(
             if is_signature_valid(signer.key, answer.signed, rules.strength):
                 return
             raise ResponseRejected("its signature does not verify")
-    raise ResponseRejected("it names no signer that may sign it")
+    raise ResponseRejected("it does not name a signer that may sign it")
 
 
 def _signers(
@@ -283,7 +284,7 @@ def _signers(
 
 
 def _is_named(answer: BasicResponse, signer: PathCertificate) -> bool:
-    """Return whether the answer's ResponderID is this signer (4.2.1); names by RFC 5280 section 7.1."""
+    """Return whether the response's ResponderID names this signer (4.2.1); names compare by RFC 5280 section 7.1."""
     if answer.responder_name is not None:
         written, name = answer.responder_name
         return name == signer.subject if name is not None else signer.subject_der == written
@@ -291,7 +292,7 @@ def _is_named(answer: BasicResponse, signer: PathCertificate) -> bool:
 
 
 def _read_verified(single: SingleResponse, now: datetime, rules: OcspRules) -> VerifiedResponse:
-    """Step 5: with the moment at which it ends."""
+    """Step 5: return the content, with the time at which it expires."""
     begins, ends = single.this_update, single.next_update
     if begins > now + rules.skew:
         raise ResponseRejected("it is from the future")
@@ -306,10 +307,10 @@ def _read_verified(single: SingleResponse, now: datetime, rules: OcspRules) -> V
 
 
 def _check_nonce(answer: BasicResponse, nonce: bytes | None) -> None:
-    """Step 6: an old answer is not taken for a new one."""
+    """Step 6: an old response must not be accepted as a new one."""
     if nonce is None:
         return
     if not answer.nonces:
         raise ResponseRejected("it lacks the nonce that was sent")
     if set(answer.nonces) != {nonce}:
-        raise ResponseRejected("its nonce is another")
+        raise ResponseRejected("it has another nonce than the one that was sent")

@@ -1,13 +1,13 @@
-"""Parse one OCSPResponse, totally; its content is not believed yet.
+"""Parses one OCSPResponse: total; nothing in it is verified yet.
 
-Only what is judged is read; the rest is opaque. A single response about another certificate is not looked into beyond its
-CertID. Uncritical extensions that are not known, the time and the reason of a revocation, may say anything.
-A critical extension that is not known is kept as its dotted identifier: the judge has to refuse it (RFC 6960
-section 4.4). Known here, with any value: the nonce (judged elsewhere), and what changes nothing for a judge of
-now: archive cut-off, CRL references, the extended definition of revoked (4.4.8), and reason and invalidity date of
+Only what is judged is parsed; the rest is skipped. Of a single response about another certificate only its CertID is
+read. Unknown extensions that are not critical, and the time and reason of a revocation, may have any content.
+An unknown critical extension is kept as a dotted identifier, because the response must then be rejected (RFC 6960
+section 4.4). These are known, with any value: the nonce (checked in ocsp), and extensions that do not change the
+present status: archive cutoff, CRL references, extended revoke (4.4.8), and the reason and invalidity date of
 an entry (4.4.5).
 
-Not here: whether any of it may be believed (ocsp).
+Not here: whether the response is accepted (ocsp).
 Standard: RFC 6960 sections 4.2.1, 4.2.2 and 4.4.
 """
 
@@ -71,7 +71,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateId:
-    """Which certificate a single response is about (4.1.1): `digest` is the content of an object identifier."""
+    """CertID (4.1.1): which certificate a single response is about; `digest` is the content of an object identifier."""
 
     digest: bytes
     name_hash: bytes
@@ -81,7 +81,7 @@ class CertificateId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleResponse:
-    """What was said of one certificate; `unknown` is a critical extension that is not known, dotted, or empty."""
+    """The status of one certificate; `unknown` is an unknown critical extension, dotted, or empty."""
 
     status: RevocationStatus
     reason: x509.ReasonFlags | None
@@ -92,17 +92,17 @@ class SingleResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BasicResponse:
-    """A successful answer of the basic type.
+    """A successful response of the basic type.
 
     Args:
-        signed: what was signed, and how.
-        responder_name: as it is written and in canonical form, None in the second place if it does not parse; None
-            if the responder is named by key.
-        responder_key: SHA-1 of its key; empty if it is named by name.
-        singles: CertIDs with the single responses, of which none was looked into yet.
-        unknown: a critical extension of the whole that is not known, dotted, or empty.
-        nonces: values of the nonces that came back.
-        certificates: that came with it, in DER.
+        signed: the signed bytes, and the signature.
+        responder_name: the name in DER and in canonical form, None as the second part if it does not parse; None if the
+            responder is named by its key.
+        responder_key: SHA-1 of its key; empty if it is named by its name.
+        singles: CertIDs with their single responses, which are not parsed yet.
+        unknown: an unknown critical extension of the response, dotted, or empty.
+        nonces: values of the nonces in the response.
+        certificates: in the response, in DER.
     """
 
     signed: SignedContent
@@ -115,18 +115,18 @@ class BasicResponse:
 
 
 class ErrorResponse(Exception):
-    """The responder answered with a failure; `str()` is which."""
+    """The responder reported a failure; `str()` says which."""
 
 
 def parse_basic_response(der: bytes) -> BasicResponse:
-    """Return what an OCSPResponse says.
+    """Return the content of an OCSPResponse.
 
     Args:
         der: one OCSPResponse, nothing after it.
 
     Raises:
-        ErrorResponse: it is a failure.
-        Exception: of any other kind, if it is malformed, or no basic response.
+        ErrorResponse: it reports a failure.
+        Exception: of any other type, if it is malformed or not a basic response.
 
     Standard: RFC 6960 section 4.2.1.
     """
@@ -137,7 +137,7 @@ def parse_basic_response(der: bytes) -> BasicResponse:
     (wrapped,) = rest
     kind, octets = wrapped.require(_EXPLICIT_0).only_child().require(SEQUENCE).children()
     if kind.require(OBJECT).value != _BASIC:
-        raise MalformedDer("no basic response")
+        raise MalformedDer("not a basic response")
     basic = read_whole(octets.require(OCTET_STRING).value).require(SEQUENCE)
     content, algorithm, signature, *more = basic.children()
     certificates: tuple[bytes, ...] = ()
@@ -152,10 +152,10 @@ def parse_basic_response(der: bytes) -> BasicResponse:
 
 def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ...]) -> BasicResponse:
     parts = list(content.require(SEQUENCE).children())
-    # Version 1 is the default, which DER leaves out and some responders write.
+    # Version 1 is the default, so DER omits it; some responders write it.
     version = parts.pop(0).only_child().require(INTEGER).read_integer() if parts[0].tag == _EXPLICIT_0 else 0
     if version:
-        raise MalformedDer("another version than 1")
+        raise MalformedDer("a version other than 1")
     responder, produced, responses, *more = parts
     produced.require(_GENERALIZED_TIME)
     extensions: tuple[Extension, ...] = ()
@@ -181,12 +181,12 @@ def _read(content: Element, signed: SignedContent, certificates: tuple[bytes, ..
 def _read_responder(der: bytes) -> tuple[bytes, CanonicalName | None]:
     try:
         return der, parse_canonical_name(der)
-    except Exception:  # noqa: BLE001  the library's own: such a name is compared as it is written
+    except Exception:  # noqa: BLE001  from the library; such a name is compared byte for byte
         return der, None
 
 
 def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]:
-    """Those with a CertID that can be read; another cannot be about a certificate that is asked for."""
+    """Yield the single responses whose CertID can be read; others cannot be about a certificate that is looked for."""
     for single in responses.children():
         try:
             parts = single.require(SEQUENCE).children()
@@ -205,10 +205,10 @@ def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]
 
 
 def read_single_response(single: Element) -> SingleResponse:
-    """Return what a single response says.
+    """Return the content of a single response.
 
     Raises:
-        Exception: of any kind, if it is malformed.
+        Exception: of any type, if it is malformed.
     """
     _, status, begins, *more = single.children()
     next_update = None
@@ -218,7 +218,7 @@ def read_single_response(single: Element) -> SingleResponse:
     if more and more[0].tag == _EXPLICIT_1:
         extensions = read_extensions(more.pop(0).only_child())
     if more or status.tag not in _STATES:
-        raise MalformedDer("more parts than a single response has, or an unknown state")
+        raise MalformedDer("unknown fields, or an unknown certificate status")
     return SingleResponse(
         status=_STATES[status.tag],
         reason=_read_revocation_reason(status),
@@ -229,7 +229,7 @@ def read_single_response(single: Element) -> SingleResponse:
 
 
 def _read_revocation_reason(status: Element) -> x509.ReasonFlags | None:
-    """What stands in RevokedInfo makes nothing less revoked: it is read if it can be."""
+    """Return the reason in RevokedInfo; a malformed one leaves the certificate revoked, as unspecified."""
     if status.tag != _REVOKED:
         return None
     try:
@@ -247,7 +247,7 @@ def _read_time(element: Element) -> datetime:
 
 
 def _read_nonce(value: bytes) -> bytes:
-    """RFC 9654: an OCTET STRING; what is none, as older responders write it, is taken as it is."""
+    """Return a nonce: an OCTET STRING (RFC 9654), or the bytes themselves, as older responders write it."""
     try:
         return read_whole(value).require(OCTET_STRING).value
     except MalformedDer:

@@ -1,21 +1,19 @@
-"""The status of every certificate of a path, from the evidence that is at hand.
+"""The status of every certificate of a path, from the available evidence.
 
-1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
-   status is nobody's to say.
-2. OCSP answers and CRLs are both asked, and what was seen before. Revoked by either is revoked; good by either is good
-   otherwise; revoked by what is out of date is revoked unless something good is of a later time. What was once seen
-   revoked for good stays so, even if its evidence is gone; a hold that was seen ends with a newer good word
+1. From the anchor downwards, so that nothing relies on a revoked authority. The anchor's own status is not judged.
+2. OCSP responses, CRLs and recorded revocations are all used. Revoked by any of them is revoked; otherwise good by one
+   of them is good. Revoked by expired evidence is revoked unless a good finding has a later time. A recorded
+   revocation that is final stays, even if its evidence is gone; a recorded hold ends with a newer good finding
    (RFC 5280 section 5.3.1).
-3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
-   good status without its own word: section 6.3.3 (f).
-4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
-   it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
-   the leaf is revoked.
-5. Undetermined tells whether something is there that cannot be used: not genuine, not known to the responder, not
-   readable, or too much work. Nothing there, or nothing in time any more, is another thing.
-6. Work is bounded: if there is none left nothing is good any more, and revoked is what was found so far.
+3. The signer of a CRL that is not in the path needs a good path of its own to the same anchor, and a good
+   status without its own CRL: section 6.3.3 (f).
+4. The first revoked certificate ends the judgement. After an undetermined one the certificates below are still
+   judged: if an operator tolerates an authority with an unknown status, a revoked leaf must still be refused.
+5. An undetermined finding says whether there is evidence that cannot be used: not genuine, unknown to the
+   responder, malformed, or too much work. Missing or merely expired evidence is a different case.
+6. The work has a limit: if it is exceeded nothing is good any more, and what was found revoked stays revoked.
 
-Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
+Not here: where evidence comes from, and whether an undetermined status is tolerated (partner).
 Standard: RFC 5280 section 6.3.
 """
 
@@ -40,19 +38,19 @@ from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
 from doorward.verification.revocation.status import RevocationStatus, StatusFinding, is_newer
 
 SIGNER_DEPTH = 3
-"""How far signers of CRLs about signers of CRLs are followed."""
+"""How many levels of CRL signers are followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSources:
-    """What a status is judged from.
+    """The sources for a judgement of status.
 
     Args:
-        evidence_index: CRLs and OCSP answers.
-        store: where signers of CRLs are found, and their paths.
-        inputs: as for the path; purpose and policies do not concern signers of CRLs.
+        evidence_index: CRLs and OCSP responses.
+        store: signers of CRLs, and their paths.
+        inputs: as for the path; purpose and policies are ignored for signers of CRLs.
         crl_rules: how CRLs are judged.
-        ocsp_rules: how OCSP answers are judged.
+        ocsp_rules: how OCSP responses are judged.
     """
 
     evidence_index: EvidenceIndex
@@ -65,13 +63,13 @@ class StatusSources:
 def judge_path_status(
     path: CertificationPath, sources: StatusSources, now: datetime, work: WorkBudget | None = None
 ) -> tuple[StatusFinding, ...]:
-    """Return the status of each certificate of a path but the anchor, anchor's side first.
+    """Return the status of each certificate of a path except the anchor, in the order from the anchor to the leaf.
 
     Args:
         path: leaf first, good without regard to revocation.
         sources: see `StatusSources`.
         now: aware, UTC.
-        work: its budget; a fresh one where None.
+        work: the budget; None for a new one.
 
     Returns:
         Findings up to and including the first that is revoked.
@@ -82,7 +80,7 @@ def judge_path_status(
 
 
 class _Judge:
-    """One judgement; signers that are being judged are not asked about themselves."""
+    """One judgement. While a signer is being judged, its own CRLs do not count for it."""
 
     def __init__(self, sources: StatusSources, now: datetime, work: WorkBudget) -> None:
         self._sources, self._now, self._work = sources, now, work
@@ -104,9 +102,9 @@ class _Judge:
             for finding in chain(
                 self._ask_memory(path), self._ask_answers(path), self._ask_crls(path, depth)
             ):
-                findings.append(finding)  # noqa: PERF402  what was found before the work is used up stays
+                findings.append(finding)  # noqa: PERF402  findings before the budget is used up are kept
         except WorkExceeded as exceeded:
-            why = (f"judging its status is too much work: {exceeded}",)
+            why = (f"judging its status exceeds the work limit: {exceeded}",)
             lost = StatusFinding(
                 status=RevocationStatus.UNDETERMINED, certificate=path[0].sha256, why=why, unusable=True
             )
@@ -114,14 +112,14 @@ class _Judge:
         return self._choose(findings, path)
 
     def _choose(self, findings: list[StatusFinding], path: CertificationPath) -> StatusFinding:
-        """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
+        """Step 2: expired evidence that says revoked is overridden only by a good finding with a later time."""
         last: StatusFinding | None = None
         for finding in findings:
             if finding.status is RevocationStatus.REVOKED:
                 if not self._has_ended(finding):
                     return finding
                 last = finding if last is None or is_newer(finding, last) else last
-        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  its own addresses count as well
+        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  the anchor's own addresses count too
         unusable = self._sources.evidence_index.has_unusable(path[0], anchor)
         for finding in findings:
             if finding.status is RevocationStatus.GOOD and (last is None or is_newer(finding, last)):
@@ -132,7 +130,7 @@ class _Judge:
         return StatusFinding(
             status=RevocationStatus.UNDETERMINED,
             certificate=path[0].sha256,
-            why=(*why, *(["what came last cannot be used"] if unusable else [])),
+            why=(*why, *(["the newest evidence cannot be used"] if unusable else [])),
             unusable=unusable or any(one.unusable for one in findings),
         )
 
@@ -161,7 +159,9 @@ class _Judge:
     def _find_signers(self, crl: Crl, path: CertificationPath, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""
         anchor = path[-1]
-        above = {one.sha256 for one in path[1:]}  # not the certificate itself: nobody vouches for itself
+        above = {
+            one.sha256 for one in path[1:]
+        }  # without the certificate itself: it must not prove its own status
         if anchor.subject == crl.issuer:
             yield anchor
         if depth >= SIGNER_DEPTH:
@@ -172,7 +172,9 @@ class _Judge:
                 continue
             key = (candidate.sha256, anchor.sha256)
             if key not in self._signers:
-                self._signers[key] = False  # whoever is asked about itself meanwhile is not good yet
+                self._signers[key] = (
+                    False  # not good while it is being judged, so that it cannot prove its own status
+                )
                 self._signers[key] = candidate.sha256 in above or self._is_good(candidate, anchor, depth)
             if self._signers[key]:
                 yield candidate

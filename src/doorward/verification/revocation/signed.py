@@ -1,8 +1,8 @@
-"""What the signer of a CRL or OCSP answer signed, with names and algorithms as the library reads them.
+"""The signed part of a CRL or OCSP response, and names and algorithms as the library parses them.
 
-The library reads names, dates and signature algorithms as parts of a certificate or a CRL alone, and does not give the
-parameters of an OCSP answer's signature (RSA-PSS). So they are put into a CRL that says nothing else, and read from there.
-Not here: whether a signature holds (path.signatures).
+The library parses names, dates and signature algorithms only inside a certificate or a CRL, and does not return the
+parameters of an OCSP response's signature (RSA-PSS). So these parts are put into an otherwise empty CRL and read from it.
+Not here: whether a signature is valid (path.signatures).
 Standard: RFC 5280 section 5.1; RFC 6960 section 4.2.1; RFC 4055 section 3.1.
 """
 
@@ -38,10 +38,10 @@ def read_outline(
     times: bytes = _SOME_TIME,
     extensions: bytes = b"",
 ) -> x509.CertificateRevocationList:
-    """Return these parts as the library reads them: elements in DER, `extensions` any number of Extension.
+    """Return these parts in a CRL as the library parses it: elements in DER, `extensions` any number of Extension.
 
     Raises:
-        Exception: of any kind, now or when a part is asked for, if the library cannot read it.
+        Exception: of any type, now or when a part is read, if the library cannot parse it.
     """
     stated = render_element(_EXTENSIONS, render_element(SEQUENCE, extensions)) if extensions else b""
     algorithm = remove_null_parameters(algorithm)
@@ -51,10 +51,10 @@ def read_outline(
 
 
 def parse_canonical_name(der: bytes) -> CanonicalName:
-    """Return a Name in its canonical form.
+    """Return a Name in canonical form.
 
     Raises:
-        MalformedDer: it is none.
+        MalformedDer: it is not a Name.
     """
     return parse_name(der).canonicalise()
 
@@ -62,12 +62,12 @@ def parse_canonical_name(der: bytes) -> CanonicalName:
 def read_signed(
     content: Element, outline: x509.CertificateRevocationList, signature: Element
 ) -> SignedContent:
-    """Return what was signed, by the algorithm of an outline, and the signature.
+    """Return the signed content with the algorithm of an outline, and the signature.
 
     Raises:
-        MalformedDer: the signature is no whole octets.
+        MalformedDer: the signature does not consist of whole octets.
     """
     bits = signature.require(BIT_STRING).value
     if bits[:1] != b"\x00":
-        raise MalformedDer("a signature that is no whole octets")
+        raise MalformedDer("a signature that does not consist of whole octets")
     return SignedContent(content=content.whole, algorithm=outline, signature=bits[1:])

@@ -1,15 +1,14 @@
-"""Where a certificate says that its revocation can be looked up, whose word may be found there, the question to ask.
+"""Where a certificate's revocation can be looked up, which issuers' CRLs may be there, and the OCSP request to send.
 
-- Whose list may be found there: `may_serve`.
-
-Not here: asking (a `Fetcher`), which addresses may be asked (runtime), judging what comes.
-These are addresses that whoever made the certificate wrote: they mean something only once its path is good.
-- CRLs: the full names of its distribution points that are http or https URLs. A name relative to the CRL
-  issuer, a directory name and LDAP lead to directories, which are not asked; nor is what is no URL of
-  printable ASCII, for nothing that keeps, counts or logs these addresses may stumble over one.
+Not here: sending requests (a `Fetcher`), which addresses may be contacted (runtime), judging the responses.
+The maker of a certificate chooses these addresses, so they must be used only after its path was found good.
+- CRLs: the full names of its distribution points that are http or https URLs. A name relative to the CRL issuer,
+  a directory name and LDAP lead to directories, which are not asked. A URL that is not printable ASCII is not used
+  either, because code that stores, counts or logs addresses could fail on it.
+- Which issuers' CRLs may be there: `may_serve`.
 - OCSP: the http and https URLs of its authority information access.
-- The question: one certificate by SHA-1 hashes, as every responder understands it, and unsigned (RFC 5019
-  section 2.1). No secret rests on SHA-1 here: the answer is held against name and key hash again.
+- The OCSP request: one certificate, identified by SHA-1 hashes, which every responder supports, and not signed (RFC
+  5019 section 2.1). Security does not depend on SHA-1 here: the response is compared with name and key again.
 
 Standard: RFC 5280 sections 4.2.1.13, 4.2.2.1 and 6.3.3 (b); RFC 6960 section 4.1; RFC 5019 section 2.1; RFC 9654.
 """
@@ -33,7 +32,7 @@ from doorward.verification.path.names import canonicalise_name
 from doorward.verification.revocation.crl import Crl
 
 SOURCE_LIMIT = 8
-"""URLs of one kind in one certificate. Honest ones name one or two."""
+"""URLs of one kind in one certificate. Honest certificates have one or two."""
 URL_LIMIT = 2048
 """Characters."""
 
@@ -42,7 +41,7 @@ _PRINTABLE = re.compile(r"[!-~]+")
 
 
 def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
-    """Return the URLs of its CRLs, in its order, each once, at most 8.
+    """Return the URLs of its CRLs, in its order, without duplicates, at most 8.
 
     Standard: RFC 5280 section 4.2.1.13.
     """
@@ -50,11 +49,11 @@ def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
 
 
 def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
-    """Return whether a CRL that was found at a URL is of an issuer that a certificate takes it from there.
+    """Return whether a certificate accepts, at a URL, a CRL of this issuer.
 
-    That is the issuer of the certificate; where the distribution point with the URL names another CRL issuer it
-    is that one, and the CRL has to be indirect: or whoever makes certificates could make any sibling's list
-    one about them, by naming it.
+    The CRL's issuer must be the certificate's issuer. If the distribution point with the URL names another CRL issuer, the
+    CRL must be from that one and indirect. Otherwise the maker of a certificate could, by naming it, use the CRL of any
+    other authority for it.
 
     Not checked: the rest of its scope.
     Standard: RFC 5280 section 6.3.3 (b) (1).
@@ -72,11 +71,11 @@ def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
 
 
 def ocsp_urls(certificate: PathCertificate) -> tuple[str, ...]:
-    """Return the URLs of its OCSP responders, in its order, each once, at most 8.
+    """Return the URLs of its OCSP responders, in its order, without duplicates, at most 8.
 
     Standard: RFC 5280 section 4.2.2.1.
     """
-    # Every extension was parsed with the certificate: this cannot fail.
+    # All extensions were parsed with the certificate, so this cannot fail.
     return _pick(
         access.access_location
         for extension in certificate.certificate.extensions
@@ -92,24 +91,26 @@ def _pick(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
 
 
 def parse_source(text: str) -> str:
-    """Return an address of evidence that an operator gives by hand, such as `http://pki.clinic.example/ca.crl`.
+    """Return an address of evidence that an operator enters, such as `http://pki.clinic.example/ca.crl`.
 
     Raises:
         MalformedInput: `source-malformed`.
     """
     if _is_sound(text):
         return text
-    hint = f"write an http or https URL of printable ASCII, at most {URL_LIMIT} characters; a blank is %20"
+    hint = (
+        f"write an http or https URL of printable ASCII, at most {URL_LIMIT} characters; write a space as %20"
+    )
     raise MalformedInput(
-        "source-malformed", f"this is not an address of a CRL or OCSP responder: {text[:80]!a}", hint=hint
+        "source-malformed", f"{text[:80]!a} is not an address of a CRL or OCSP responder", hint=hint
     )
 
 
 def _read_url(name: x509.GeneralName) -> str:
-    """Return the URL that a name holds, as it is asked; empty if it holds none.
+    """Return the URL in a name, as it is requested; empty if there is none.
 
-    Authorities copy addresses by hand: blanks around it are dropped, and one within it is encoded, as every
-    browser does (RFC 3986 section 2.1). In a host it stays none.
+    Authorities copy addresses by hand: spaces around one are removed, and a space inside it is encoded, as browsers
+    do (RFC 3986 section 2.1). A space in the host is refused later.
     """
     return (
         name.value.strip(" ").replace(" ", "%20") if isinstance(name, x509.UniformResourceIdentifier) else ""
@@ -117,7 +118,7 @@ def _read_url(name: x509.GeneralName) -> str:
 
 
 def _is_sound(url: str) -> bool:
-    """Return whether it is http, not too long, printable ASCII, and splits into its parts, which `http://[` does not."""
+    """Return whether it is an http(s) URL of printable ASCII, not too long, that can be split (`http://[` cannot)."""
     if len(url) > URL_LIMIT or not url.lower().startswith(_SCHEMES) or not _PRINTABLE.fullmatch(url):
         return False
     try:
@@ -130,23 +131,24 @@ def _is_sound(url: str) -> bool:
 def build_ocsp_request(
     certificate: PathCertificate, issuer: PathCertificate, nonce: bytes | None = None
 ) -> bytes:
-    """Return the question about one certificate.
+    """Return the OCSP request for one certificate.
 
     Args:
-        certificate: whose status.
-        issuer: who signed it.
-        nonce: 1 to 128 octets to be sent; None for none, as pre-signed answers need (RFC 5019).
+        certificate: whose status is asked.
+        issuer: of the certificate.
+        nonce: 1 to 128 octets to send; None for no nonce, as pre-signed responses need (RFC 5019).
 
     Returns:
         An OCSPRequest in DER.
 
     Raises:
-        MalformedInput: `ocsp-request-unbuildable`: its serial number is none that can be asked for.
+        MalformedInput: `ocsp-request-unbuildable`: its serial number is out of range.
 
     Standard: RFC 6960 section 4.1.1; RFC 9654 section 2.1.
     """
     if not 0 < certificate.serial < 1 << 160:
-        raise MalformedInput("ocsp-request-unbuildable", "its serial number is none that can be asked for")
+        detail = "the serial number of the certificate is not positive, or has more than 160 bits"
+        raise MalformedInput("ocsp-request-unbuildable", detail)
     name, key = (
         hashlib.sha1(one, usedforsecurity=False).digest() for one in (certificate.issuer_der, issuer.key_bits)
     )

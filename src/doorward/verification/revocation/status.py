@@ -1,4 +1,4 @@
-"""What is known of a certificate's status, in three values, with the evidence kept."""
+"""The revocation status of a certificate: good, revoked or undetermined, with the evidence for it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import Enum
 from typing import NoReturn
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clock of who signs evidence may be ahead of ours."""
+"""How far the clock of a signer of evidence may be ahead of ours."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 class RevocationStatus(Enum):
-    """Whether a certificate is revoked; undetermined is never good."""
+    """Whether a certificate is revoked; undetermined never counts as good."""
 
     GOOD = "good"
     REVOKED = "revoked"
@@ -24,20 +24,19 @@ class RevocationStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFinding:
-    """One certificate's status.
+    """The status of one certificate.
 
     Args:
         status: see `RevocationStatus`.
         certificate: its SHA-256, hex.
-        evidence: SHA-256 of each CRL or OCSP answer that it rests on, hex.
-        reason: of the revocation, a kebab word; empty where none is given.
-        this_update: as of when it is known; None where undetermined.
-        fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
-            undetermined.
-        why: where undetermined, what was wrong with each piece of evidence.
-        unusable: something came that is about it and cannot be used: if undetermined, it is not known what that would
-            have said; if good, so it will be when the evidence ends. Nothing there, nothing to be had, and what has only
-            ended, is not this.
+        evidence: SHA-256 of each CRL or OCSP response that the finding is based on, hex.
+        reason: of the revocation, a kebab word; empty if none is given.
+        this_update: the time of the evidence; None if undetermined.
+        fresh_until: when the evidence expires, or expired if it says revoked; None if undetermined.
+        why: if undetermined, what was wrong with each piece of evidence.
+        unusable: there is evidence about the certificate that cannot be used, and that might say revoked. A good finding
+            with this mark becomes undetermined when its own evidence expires. Missing evidence, evidence that could not
+            be fetched, and evidence that has merely expired do not set it.
     """
 
     status: RevocationStatus
@@ -55,13 +54,13 @@ class StatusFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRevocation:
-    """A revocation that good evidence told once, kept beyond it.
+    """A revocation that was once proved, recorded so that it outlives its evidence.
 
     Args:
         issuer_key: SHA-256 of the issuer's public key bits, hex.
         serial: of the certificate.
         certificate: its SHA-256, hex.
-        held: whether it was a hold, which a newer good word ends; every other revocation is for good.
+        held: whether it was a hold, which a newer good finding ends; every other revocation is final.
         reason: a kebab word; empty if none was given.
         this_update: of the evidence.
         evidence: its SHA-256, hex.
@@ -76,7 +75,7 @@ class RecordedRevocation:
     evidence: str
 
     def find(self, certificate: str) -> StatusFinding:
-        """Return it as a finding: a hold is a word that has ended, the rest never ends."""
+        """Return it as a finding: a hold counts as expired evidence, any other revocation never expires."""
         return StatusFinding(
             status=RevocationStatus.REVOKED,
             certificate=certificate,
@@ -88,10 +87,10 @@ class RecordedRevocation:
 
 
 def usable_until(next_update: datetime, grace: timedelta) -> datetime:
-    """Return the last moment at which evidence may be used.
+    """Return the last time at which evidence may be used.
 
-    A CA's last CRL ends with the year 9999 (99991231235959Z, the time that means no end: RFC 5280
-    section 4.1.2.5): no grace lies beyond it.
+    The last CRL of a CA ends with the year 9999 (99991231235959Z, which means no end: RFC 5280 section 4.1.2.5), and
+    no grace time can be added to that.
     """
     try:
         return next_update + grace
@@ -100,5 +99,5 @@ def usable_until(next_update: datetime, grace: timedelta) -> datetime:
 
 
 def is_newer(finding: StatusFinding, other: StatusFinding) -> bool:
-    """Return whether a finding is of a later time than another; undetermined ones are older than any."""
+    """Return whether a finding has a later time than another; undetermined findings are older than all others."""
     return (finding.this_update or _NEVER) > (other.this_update or _NEVER)

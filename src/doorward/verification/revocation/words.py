@@ -1,4 +1,4 @@
-"""Reasons for a revocation as kebab words: `keyCompromise` on the wire is `key-compromise` here."""
+"""Revocation reasons as kebab words: `keyCompromise` in a CRL is `key-compromise` here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cryptography import x509
 
 
 def name_reason(reason: x509.ReasonFlags | None) -> str:
-    """Return the word; empty where no reason was given."""
+    """Return the word; empty if no reason was given."""
     if reason is None:
         return ""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in reason.value)

@@ -191,7 +191,7 @@ def test_a_lie_is_not_kept(lie, code):
     assert (row.der, row.failures, row.unusable) == (
         good,
         3,
-        code != "evidence-not-in-time" or "later" in row.problem,
+        code != "evidence-not-in-time" or "future" in row.problem,
     )
     assert row.problem
     (event,) = west.events(REFUSED)

@@ -333,7 +333,7 @@ def test_a_key_of_an_unknown_kind_is_refused():
 
     judgement = judge(rebuild(leaf, middle.key, edit), middle, anchors=[ROOT])
     assert rules_of(judgement) == ["key-weak"]
-    assert judgement.faults[0].detail == "a kind of key that is not known"
+    assert judgement.faults[0].detail == "its kind of key is unknown"
 
 
 def test_critical_extensions_that_are_processed_may_be_critical():

@@ -40,9 +40,9 @@ def test_each_form_has_its_spelling(text, form, value):
 @pytest.mark.parametrize(
     ("text", "mend"),
     [
-        ("", "begin with one of dns:"),
-        ("clinic.example", "begin with one of dns:"),
-        ("DNS:clinic.example", "begin with one of dns:"),
+        ("", "begin the subtree with one of dns:"),
+        ("clinic.example", "begin the subtree with one of dns:"),
+        ("DNS:clinic.example", "begin the subtree with one of dns:"),
         ("dns:.clinic.example", "without a dot"),
         ("dns:*.clinic.example", "without a dot"),
         ("dns:clinic.example ", "without a dot"),
@@ -51,11 +51,11 @@ def test_each_form_has_its_spelling(text, form, value):
         ("email:alice@", "alice@clinic.example"),
         ("uri:https://clinic.example/", "the host"),
         ("uri:", "the host"),
-        ("ip:10.0.0.1/8", "no bits"),
-        ("ip:", "no bits"),
+        ("ip:10.0.0.1/8", "without bits"),
+        ("ip:", "without bits"),
         ("dn:Clinic", "dn:O=Clinic"),
         ("dn:O=", "dn:O=Clinic"),
-        ("dn:O=Clinic, C=DE", "no space"),
+        ("dn:O=Clinic, C=DE", "without a space"),
         ("dn:O=" + "x" * TEXT_LIMIT, "dn:O=Clinic"),
     ],
 )

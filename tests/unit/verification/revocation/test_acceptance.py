@@ -260,7 +260,7 @@ def test_a_failure_of_the_responder_is_no_answer():
         )
     assert (caught.value.code, caught.value.detail) == (
         "ocsp-responder-failed",
-        "the responder says try later",
+        "the responder reports: try later",
     )
 
 

@@ -149,7 +149,7 @@ def test_what_came_last_and_cannot_be_used_is_told_with_the_status():
     broken = UnusableSources(anybody=True)
     found = statuses(PATH, unusable=broken)[-1]
     assert (found.status, found.unusable) == (RevocationStatus.UNDETERMINED, True)
-    assert found.why[-1] == "what came last cannot be used"
+    assert found.why[-1] == "the newest evidence cannot be used"
     found = statuses(PATH, crls=[list_of(ISSUING)], unusable=broken)[-1]
     assert (found.status, found.unusable) == (RevocationStatus.GOOD, True)
     assert not statuses(PATH, unusable=UnusableSources(lists=frozenset({"http://a.example/"})))[-1].unusable

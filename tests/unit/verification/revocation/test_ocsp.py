@@ -43,7 +43,7 @@ def why(answer, **options):
     found = ask(answer, **options)
     assert (found.status, found.evidence, found.fresh_until) == (RevocationStatus.UNDETERMINED, (), None)
     (text,) = found.why
-    return text.removeprefix("OCSP answer: ")
+    return text.removeprefix("OCSP response: ")
 
 
 def test_good_and_revoked():
@@ -107,14 +107,16 @@ def test_a_delegated_responder(by_name):
 )
 def test_a_responder_without_authority(delegate):
     """RFC 6960 section 4.2.2.2: the issuer itself, or whom it marked for this."""
-    assert why(answer_about(ALICE, ISSUING, responder=delegate)) == "it names no signer that may sign it"
+    assert (
+        why(answer_about(ALICE, ISSUING, responder=delegate)) == "it does not name a signer that may sign it"
+    )
 
 
 def test_a_responder_whose_certificate_is_missing():
     """It is named, and cannot be judged."""
     delegate = responder()
     answer = answer_about(ALICE, ISSUING, responder=delegate, included=[ISSUING])
-    assert why(answer) == "it names no signer that may sign it"
+    assert why(answer) == "it does not name a signer that may sign it"
 
 
 def test_a_responder_among_others():
@@ -155,14 +157,17 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
     answer = answer_about(ALICE, ISSUING, responder=responder())
     version = bytes.fromhex("a003020102")
     assert version in answer
-    assert why(answer.replace(version, bytes.fromhex("a003020107"))) == "it names no signer that may sign it"
+    assert (
+        why(answer.replace(version, bytes.fromhex("a003020107")))
+        == "it does not name a signer that may sign it"
+    )
 
 
 def test_a_responders_name_that_does_not_parse():
     """The name of the responder is not UTF-8: it is nobody's."""
     answer = answer_about(ALICE, ISSUING, by_name=True)
     assert answer.count(b"\x0c\x07Issuing") == 1
-    assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "it names no signer that may sign it"
+    assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "it does not name a signer that may sign it"
 
 
 def test_weak_signatures_do_not_count():
@@ -178,9 +183,9 @@ def test_weak_signatures_do_not_count():
         (NOON + timedelta(minutes=5), None, NOON, None),
         (NOON + timedelta(minutes=5, seconds=1), None, NOON, "it is from the future"),
         (NOON - HOUR, NOON, NOON, None),
-        (NOON - HOUR, NOON, NOON + SECOND, "it is out of date"),
+        (NOON - HOUR, NOON, NOON + SECOND, "it has expired"),
         (NOON - timedelta(days=7), None, NOON, None),
-        (NOON - timedelta(days=7, seconds=1), None, NOON, "it is out of date"),
+        (NOON - timedelta(days=7, seconds=1), None, NOON, "it has expired"),
         (NOON - timedelta(days=30), NOON + HOUR, NOON, None),
     ],
 )
@@ -188,7 +193,7 @@ def test_times(begins, ends, now, reason):
     """To the second: skew of five minutes, next update; without one seven days (RFC 6960 section 4.2.2.1)."""
     answer = answer_about(ALICE, ISSUING, this_update=begins, next_update=ends)
     found = ask(answer, now=now)
-    assert found.why == ((f"OCSP answer: {reason}",) if reason else ())
+    assert found.why == ((f"OCSP response: {reason}",) if reason else ())
 
 
 def test_a_grace_extends_the_next_update():
@@ -198,7 +203,7 @@ def test_a_grace_extends_the_next_update():
     assert ask(answer, now=NOON + timedelta(minutes=5), rules=rules).fresh_until == NOON + timedelta(
         minutes=5
     )
-    assert why(answer, now=NOON + timedelta(minutes=5, seconds=1), rules=rules) == "it is out of date"
+    assert why(answer, now=NOON + timedelta(minutes=5, seconds=1), rules=rules) == "it has expired"
 
 
 def test_nonces():
@@ -206,7 +211,10 @@ def test_nonces():
     nonce = bytes(range(32))
     assert ask(answer_about(ALICE, ISSUING, nonce=nonce), nonce=nonce).status is RevocationStatus.GOOD
     assert ask(answer_about(ALICE, ISSUING, nonce=nonce)).status is RevocationStatus.GOOD
-    assert why(answer_about(ALICE, ISSUING, nonce=bytes(32)), nonce=nonce) == "its nonce is another"
+    assert (
+        why(answer_about(ALICE, ISSUING, nonce=bytes(32)), nonce=nonce)
+        == "it has another nonce than the one that was sent"
+    )
     assert why(answer_about(ALICE, ISSUING), nonce=nonce) == "it lacks the nonce that was sent"
 
 
@@ -221,7 +229,7 @@ def test_a_responder_that_is_busy():
     busy = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    assert why(busy.public_bytes(Encoding.DER)) == "the responder says try later"
+    assert why(busy.public_bytes(Encoding.DER)) == "the responder reports: try later"
 
 
 def test_the_size_is_limited():

@@ -65,7 +65,7 @@ def why(*singles: bytes, **options) -> str:
     """Why it says nothing."""
     found = said(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
     assert found.status is RevocationStatus.UNDETERMINED
-    return found.why[0].removeprefix("OCSP answer: ")
+    return found.why[0].removeprefix("OCSP response: ")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_critical_extension_that_is_not_known_is_refused(place, state):
         one = single(ALICE, ISSUING, state, stated=[extension] if place == "single" else ())
         found = said(answer(one, by=BY, responder=ISSUING, stated=[extension] if place == "answer" else ()))
         if critical:
-            assert found.why == (f"OCSP answer: it has a critical extension that is not known: {STRANGE}",)
+            assert found.why == (f"OCSP response: it has an unknown critical extension: {STRANGE}",)
         else:
             assert (found.status is RevocationStatus.UNDETERMINED) is (state == UNKNOWN)
 
@@ -146,7 +146,7 @@ def test_critical_extensions_that_are_known_are_understood():
     one = single(ALICE, ISSUING, stated=of_single)
     assert status(one, stated=[nonce, revoked]) is RevocationStatus.GOOD
     assert why(single(ALICE, ISSUING, stated=[odd(critical=True, oid="2.5.29.29")])).startswith(
-        "it has a cri"
+        "it has an unknown cri"
     )
 
 
@@ -199,7 +199,7 @@ def test_ocsp_nocheck_is_understood(critical):
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(STRANGE), b"\x05\x00")
     strange = certify("Responder", ISSUING, extra=[(unknown, True)], **options)
     text = why(GOOD_ONE, by=ecdsa(strange.key), responder=strange, included=[strange.der])
-    assert text == "it names no signer that may sign it"
+    assert text == "it does not name a signer that may sign it"
 
 
 def rewritten(text: bytes, tag: int = 0x13) -> bytes:
@@ -224,7 +224,7 @@ def test_responders_are_named_as_names_are_compared(name, is_it):
     if is_it:
         assert status(GOOD_ONE, responder=name) is RevocationStatus.GOOD
     else:
-        expected = "it does not parse" if is_it is None else "it names no signer that may sign it"
+        expected = "it does not parse" if is_it is None else "it does not name a signer that may sign it"
         assert why(GOOD_ONE, responder=name) == expected
 
 
@@ -241,7 +241,7 @@ def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
         assert said(answer(one, by=BY, responder=ISSUING), of=alice).status is RevocationStatus.GOOD
     other = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=rewritten(b"issuing")))
     found = said(answer(other, by=BY, responder=ISSUING), of=alice)
-    assert found.why == ("OCSP answer: it is not about this certificate",)
+    assert found.why == ("OCSP response: it is not about this certificate",)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_what_responders_write_though_they_need_not():
 def test_failures_of_the_responder(code, text):
     """RFC 6960 section 4.2.1: they are signed by nobody."""
     found = said(encode_sequence(encode_enumerated(code)))
-    assert found.why == (f"OCSP answer: the responder says {text}",)
+    assert found.why == (f"OCSP response: the responder reports: {text}",)
 
 
 def test_nonces_of_older_responders_and_two_of_them():

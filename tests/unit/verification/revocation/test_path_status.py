@@ -65,7 +65,7 @@ def test_without_a_list_nothing_is_known():
     found = of_leaf()
     assert (found.status, found.why, found.fresh_until) == (
         RevocationStatus.UNDETERMINED,
-        ("no CRL speaks of it",),
+        ("there is no CRL about it",),
         None,
     )
 
@@ -84,7 +84,7 @@ def test_a_revoked_authority_ends_it():
         (
             {"signer": ec.generate_private_key(ec.SECP256R1())},
             NOON,
-            "no authority that may sign it signed it",
+            "no authority that may sign it has signed it",
         ),
         ({"scope": scope(only_contains_attribute_certs=True)}, NOON, "it is for attribute certificates"),
         ({"scope": scope(only_contains_ca_certs=True)}, NOON, "it is for authorities"),
@@ -430,4 +430,4 @@ class TestBoth:
         """An unreadable answer and no list."""
         found = of_leaf(answers={ALICE.parsed.sha256: (b"",)})
         assert found.status is RevocationStatus.UNDETERMINED
-        assert found.why == ("OCSP answer: it does not parse", "no CRL speaks of it")
+        assert found.why == ("OCSP response: it does not parse", "there is no CRL about it")

@@ -32,7 +32,7 @@ def test_without_work_left_nothing_is_known(work, of_whom):
     """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
     findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
     assert findings[of_whom].status is RevocationStatus.UNDETERMINED
-    assert "too much work" in findings[of_whom].why[0]
+    assert "exceeds the work limit" in findings[of_whom].why[0]
     assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=WorkBudget(candidates=2, signatures=2))[
         -1
     ].status is (RevocationStatus.GOOD)
@@ -46,7 +46,7 @@ def test_a_crowd_of_lists_and_signers_ends():
     work = WorkBudget()
     found = of_leaf(*lists, others=crowd, work=work)
     assert found.status is RevocationStatus.UNDETERMINED
-    assert "too much work: signatures" in found.why[0]
+    assert "exceeds the work limit: signatures" in found.why[0]
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -63,7 +63,7 @@ def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
     found = of_leaf(*strange, answers=good, work=WorkBudget(signatures=3))
     assert (found.status, found.why) == (
         RevocationStatus.UNDETERMINED,
-        ("judging its status is too much work: signatures",),
+        ("judging its status exceeds the work limit: signatures",),
     )
     assert of_leaf(*strange, answers=good).status is RevocationStatus.GOOD
 
