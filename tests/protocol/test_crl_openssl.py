@@ -6,12 +6,11 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
-from tests.support.certificates.issuing import toy_ca
+from tests.support.certificates.issuing import crl_at, toy_ca
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -32,8 +31,7 @@ class Judged:
     def __init__(self, folder, kind=KeyKind.P256):
         self.folder = folder
         self.ca = toy_ca(key_kind=kind)
-        point = x509.DistributionPoint([x509.UniformResourceIdentifier(URL)], None, None, None)
-        self.leaf = self.ca.leaf("alice", extra=((x509.CRLDistributionPoints([point]), False),))
+        self.leaf = self.ca.leaf("alice", extra=[crl_at(URL)])
         (folder / "ca.pem").write_bytes(self.ca.pem)
         (folder / "leaf.pem").write_bytes(self.leaf.pem)
 

@@ -350,10 +350,11 @@ def crl_at(*points: str | Sequence[str]) -> tuple[x509.ExtensionType, bool]:
     ), False
 
 
-def responder_at(url: str) -> tuple[x509.ExtensionType, bool]:
+def responder_at(
+    url: str, method: ObjectIdentifier = AuthorityInformationAccessOID.OCSP
+) -> tuple[x509.ExtensionType, bool]:
     """The extension that says where OCSP is answered."""
-    access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, _uri(url))
-    return x509.AuthorityInformationAccess([access]), False
+    return x509.AuthorityInformationAccess([x509.AccessDescription(method, _uri(url))]), False
 
 
 def _uri(url: str) -> x509.UniformResourceIdentifier:

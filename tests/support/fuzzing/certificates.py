@@ -14,17 +14,15 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import NameOID
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
-from doorward.pki.der import encode, encode_bits, encode_explicit, encode_octets, encode_oid, encode_sequence
+from doorward.pki.der import encode, encode_explicit, encode_octets, encode_oid, encode_sequence
 from doorward.pki.ocsp import parse_ocsp_request
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.import_lint import lint_authorities
@@ -49,7 +47,8 @@ from doorward.verification.verifier import (
     judge_certificate,
 )
 from tests.support import records
-from tests.support.certificates.issuing import CertifiedKey, certify
+from tests.support.certificates.der import sign_ecdsa, signed
+from tests.support.certificates.issuing import CertifiedKey, certify, crl_at, name, responder_at
 from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner, partner
 from tests.support.certificates.status import answer_about, crl_of, entry, listed_for, scope
 from tests.support.events import seal
@@ -59,18 +58,10 @@ from tests.support.ports import NOON, PlainKeys
 from tests.support.world import found_world
 
 _DAY = timedelta(days=1)
-_ECDSA = encode_sequence(encode_oid("1.2.840.10045.4.3.2"))
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
 _POINT_URL = "http://a.test/1.crl"
-_POINT = x509.DistributionPoint([x509.UniformResourceIdentifier(_POINT_URL)], None, None, None)
-_ACCESS = x509.AuthorityInformationAccess(
-    [
-        x509.AccessDescription(
-            x509.oid.AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://a.test/ocsp")
-        )
-    ]
-)
-_AL_ICE = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Al Ice")])
+_LISTED, _ANSWERED = crl_at(_POINT_URL), responder_at("http://a.test/ocsp")
+_AL_ICE = name("Al Ice")
 _NAMES = (
     x509.UniformResourceIdentifier("spiffe://corp.example/person/alice"),
     x509.DNSName("*.a.example.com"),
@@ -101,7 +92,7 @@ class _Family:
             permitted=permitted,
             excluded=[x509.DNSName("evil.example.com")],
             policy={"valid": ["1.2.3"], "mappings": [("1.2.3", "1.2.4")], "explicit": 3, "inhibit_any": 2},
-            extra=[(x509.CRLDistributionPoints([_POINT]), False)],
+            extra=[_LISTED],
         )
         # The common name would be a host outside the permitted ones.
         self.leaf = certify(
@@ -110,7 +101,7 @@ class _Family:
             ca=False,
             names=_NAMES,
             policy={"valid": ["1.2.4"]},
-            extra=[(x509.CRLDistributionPoints([_POINT]), False), (_ACCESS, False)],
+            extra=[_LISTED, _ANSWERED],
         )
         self.plain = certify("alice", self.issuing, ca=False, names=[_NAMES[0]])
         self.other = certify("Other", self.root)
@@ -132,10 +123,9 @@ class _Family:
         return TrustStore([self.root.parsed], [self.issuing.parsed, self.other.parsed])
 
 
-def seal_der(signed: bytes, node: CertifiedKey, *more: bytes) -> bytes:
+def seal_der(content: bytes, node: CertifiedKey, *more: bytes) -> bytes:
     """Sign again what was broken; ECDSA over SHA-256, whatever it says inside."""
-    signature = node.key.sign(signed, ec.ECDSA(hashes.SHA256()))
-    return encode_sequence(signed, _ECDSA, encode_bits(signature), *more)
+    return signed(content, sign_ecdsa(content, node.key), *more)
 
 
 def _own_certificate() -> Harness:

@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import (
-    AuthorityInformationAccessOID,
     ExtendedKeyUsageOID,
     NameOID,
     ObjectIdentifier,
@@ -20,30 +19,24 @@ from cryptography.x509.oid import (
 from doorward.core.ports import KeyKind
 from doorward.pki.lint import URL_LIMIT, lint_certificate
 from doorward.pki.profiles import BACKDATE, DEVICE, ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER
-from tests.support.certificates.issuing import CertifiedKey, cached_key, toy_ca
+from tests.support.certificates.issuing import (
+    EVERY_EXTENSION,
+    CertifiedKey,
+    cached_key,
+    certify,
+    crl_at,
+    key_identifier,
+    key_usage,
+    responder_at,
+    toy_ca,
+)
 from tests.support.ports import NOON
 
 CA = toy_ca("Lint Root")
 BELOW = CA.issuing("Lint Issuing")
 ALICE = x509.UniformResourceIdentifier("spiffe://corp.example/person/alice")
-CRL_URL = x509.UniformResourceIdentifier("http://pki.corp.example/crl/1.crl")
-OCSP_URL = x509.UniformResourceIdentifier("http://pki.corp.example:8080/ocsp")
-
-
-def usage(*bits: str) -> x509.KeyUsage:
-    """A keyUsage with these bits."""
-    words = [
-        "digital_signature",
-        "content_commitment",
-        "key_encipherment",
-        "data_encipherment",
-        "key_agreement",
-        "key_cert_sign",
-        "crl_sign",
-        "encipher_only",
-        "decipher_only",
-    ]
-    return x509.KeyUsage(**{word: word in bits for word in words})
+CRL_URL = "http://pki.corp.example/crl/1.crl"
+OCSP_URL = "http://pki.corp.example:8080/ocsp"
 
 
 def subject(*attributes: tuple[ObjectIdentifier, str]) -> x509.Name:
@@ -52,22 +45,6 @@ def subject(*attributes: tuple[ObjectIdentifier, str]) -> x509.Name:
 
 
 ALICE_NAME = subject((NameOID.COMMON_NAME, "alice"))
-
-
-def points(*names: x509.GeneralName) -> x509.CRLDistributionPoints:
-    """One CRL distribution point with these names."""
-    return x509.CRLDistributionPoints([x509.DistributionPoint(list(names), None, None, None)])
-
-
-def access(name: x509.GeneralName) -> x509.AuthorityInformationAccess:
-    """Authority information access with one OCSP address."""
-    return x509.AuthorityInformationAccess([x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name)])
-
-
-def authority_key(ca: CertifiedKey) -> x509.AuthorityKeyIdentifier:
-    """The authority key identifier that points to a CA."""
-    value = ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(value)
 
 
 @dataclass(frozen=True)
@@ -87,16 +64,21 @@ class Draft:
 
     def lint(self) -> list[str]:
         """The codes of the faults that lint finds."""
-        above = None if self.ca is None else self.ca.certificate
-        issuer_name = self.issuer_name or (self.name if above is None else above.subject)
-        builder = x509.CertificateBuilder().subject_name(self.name).issuer_name(issuer_name)
-        builder = builder.not_valid_before(self.begin).not_valid_after(self.end)
-        builder = builder.serial_number(self.serial).public_key(self.key.public_key())
-        for extension, critical in self.extensions:
-            builder = builder.add_extension(extension, critical=critical)
-        signer = cached_key(number=8)
-        certificate = builder.sign(signer, self.digest)
-        return [fault.code for fault in lint_certificate(certificate, self.profile, above)]
+        made = certify(
+            self.name,
+            self.ca,
+            key=self.key,
+            signer=cached_key(number=8),
+            issuer_name=self.issuer_name,
+            serial=self.serial,
+            not_before=self.begin,
+            not_after=self.end,
+            hash_algorithm=self.digest,
+            drop=EVERY_EXTENSION,
+            extra=self.extensions,
+        )
+        above = self.ca and self.ca.certificate
+        return [fault.code for fault in lint_certificate(made.certificate, self.profile, above)]
 
     def swap(self, extension: x509.ExtensionType, *, critical: bool | None = None) -> Draft:
         """This draft with one extension in place of the one of its kind, or added."""
@@ -112,6 +94,11 @@ class Draft:
         )
 
 
+def issuer_key(ca: CertifiedKey) -> x509.AuthorityKeyIdentifier:
+    """The authority key identifier that points to a CA."""
+    return x509.AuthorityKeyIdentifier(key_identifier(ca), None, None)
+
+
 def own_key(key) -> x509.SubjectKeyIdentifier:
     """The subject key identifier of a key."""
     return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -124,13 +111,13 @@ def person() -> Draft:
         draft,
         extensions=(
             (x509.BasicConstraints(ca=False, path_length=None), True),
-            (usage("digital_signature"), True),
+            (key_usage("digital_signature"), True),
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
             (x509.SubjectAlternativeName([ALICE]), False),
             (own_key(draft.key), False),
-            (authority_key(BELOW), False),
-            (points(CRL_URL), False),
-            (access(OCSP_URL), False),
+            (issuer_key(BELOW), False),
+            crl_at(CRL_URL),
+            responder_at(OCSP_URL),
         ),
     )
 
@@ -147,11 +134,11 @@ def authority(profile, ca) -> Draft:
     draft = replace(Draft(), profile=profile, ca=ca, name=subject((NameOID.COMMON_NAME, "CA 2")))
     extensions = [
         (x509.BasicConstraints(ca=True, path_length=profile.path_length), True),
-        (usage("key_cert_sign", "crl_sign"), True),
+        (key_usage("key_cert_sign", "crl_sign"), True),
         (own_key(draft.key), False),
     ]
     if ca is not None:
-        extensions.append((authority_key(ca), False))
+        extensions.append((issuer_key(ca), False))
     return replace(draft, extensions=tuple(extensions))
 
 
@@ -225,7 +212,7 @@ def test_lifetimes_stay_within_the_profile_and_the_issuer():
     assert replace(person(), end=NOON - BACKDATE).lint() == ["lifetime"]
     assert replace(person(), begin=NOON - timedelta(days=2)).lint() == ["outlives-issuer"]
     short = CA.issuing("Lint Issuing", not_after=NOON + timedelta(days=1))
-    assert replace(person(), ca=short).swap(authority_key(short)).lint() == ["outlives-issuer"]
+    assert replace(person(), ca=short).swap(issuer_key(short)).lint() == ["outlives-issuer"]
 
 
 CN, ORG, UNIT = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME
@@ -282,9 +269,9 @@ def test_no_extension_of_the_profile_may_be_missing(kind):
     [
         person().swap(x509.OCSPNoCheck()),
         person().swap(x509.InhibitAnyPolicy(0)),
-        responder().swap(points(CRL_URL)),
-        authority(ROOT, None).swap(points(CRL_URL)),
-        authority(ROOT, None).swap(authority_key(CA)),
+        responder().swap(crl_at(CRL_URL)[0]),
+        authority(ROOT, None).swap(crl_at(CRL_URL)[0]),
+        authority(ROOT, None).swap(issuer_key(CA)),
     ],
 )
 def test_no_other_extension_may_be_there(draft):
@@ -326,7 +313,7 @@ def test_nobody_becomes_a_ca_by_accident():
 )
 def test_key_usage_is_exact(bits):
     """One bit more or less is a fault."""
-    assert person().swap(usage(*bits)).lint() == ["key-usage"]
+    assert person().swap(key_usage(*bits)).lint() == ["key-usage"]
 
 
 @pytest.mark.parametrize(
@@ -345,7 +332,7 @@ def test_extended_key_usage_is_exact(purposes):
 def test_key_identifiers_are_the_keys_own():
     """A subject key identifier of another key, or an authority's of another CA, breaks the chain."""
     assert person().swap(own_key(cached_key(number=7))).lint() == ["subject-key-identifier"]
-    assert person().swap(authority_key(CA)).lint() == ["authority-key-identifier"]
+    assert person().swap(issuer_key(CA)).lint() == ["authority-key-identifier"]
     bare = CA.issuing(BELOW.name, key=BELOW.key, drop=[x509.SubjectKeyIdentifier])
     assert replace(person(), ca=bare).lint() == ["authority-key-identifier"]
 
@@ -407,22 +394,21 @@ def test_names_are_those_of_the_profile(draft, names, good):
 )
 def test_publication_addresses_can_be_fetched(url):
     """Only absolute http(s) URLs without anything to quote."""
-    name = x509.UniformResourceIdentifier(url)
-    assert person().swap(points(name)).lint() == ["publication-address"]
-    assert person().swap(access(name)).lint() == ["publication-address"]
+    assert person().swap(crl_at(url)[0]).lint() == ["publication-address"]
+    assert person().swap(responder_at(url)[0]).lint() == ["publication-address"]
 
 
 def test_a_distribution_point_is_named_in_full():
     """A name relative to the issuer, or of another type, cannot be fetched."""
     relative = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
-    point = x509.DistributionPoint(None, relative, None, None)
-    assert person().swap(x509.CRLDistributionPoints([point])).lint() == ["publication-address"]
-    assert person().swap(points(x509.DNSName("pki.corp.example"))).lint() == ["publication-address"]
+    for name in ((None, relative), ([x509.DNSName("pki.corp.example")], None)):
+        point = x509.DistributionPoint(*name, None, None)
+        assert person().swap(x509.CRLDistributionPoints([point])).lint() == ["publication-address"]
 
 
 def test_every_fault_is_reported_with_its_section():
     """Lint does not stop at the first fault."""
-    draft = replace(person(), serial=5).swap(usage()).swap(x509.SubjectAlternativeName([OTHER]))
+    draft = replace(person(), serial=5).swap(key_usage()).swap(x509.SubjectAlternativeName([OTHER]))
     assert draft.lint() == ["serial", "key-usage", "alternative-name"]
 
 

@@ -16,10 +16,20 @@ from doorward.verification.import_lint import IMPORT_LIMIT, LintCode, Severity, 
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.subtree_text import parse_subtree
 from tests.support.certificates.der import oid_der, tlv
-from tests.support.certificates.issuing import certify, name, rebuild, rsa_key, version_1, with_serial
+from tests.support.certificates.issuing import (
+    certify,
+    crl_at,
+    name,
+    rebuild,
+    responder_at,
+    rsa_key,
+    version_1,
+    with_serial,
+)
 from tests.support.ports import NOON
 
 DAY = timedelta(days=1)
+CA_ISSUERS = AuthorityInformationAccessOID.CA_ISSUERS
 URI = x509.UniformResourceIdentifier
 EVERY_FORM = (
     x509.RFC822Name("clinic.example"),
@@ -33,19 +43,7 @@ PERFECT = {"path_length": 1, "permitted": EVERY_FORM, "not_after": NOON + 1000 *
 ROOT = certify(CLINIC, **PERFECT)
 
 
-def crl_point(*addresses):
-    """A crlDistributionPoints extension of one point."""
-    return x509.CRLDistributionPoints(
-        [x509.DistributionPoint([URI(one) for one in addresses], None, None, None)]
-    ), False
-
-
-def authority_access(method, address):
-    """An authorityInfoAccess extension."""
-    return x509.AuthorityInformationAccess([x509.AccessDescription(method, URI(address))]), False
-
-
-LISTED = [crl_point("http://pki.clinic.example/root.crl")]
+LISTED = [crl_at("http://pki.clinic.example/root.crl")]
 
 
 def issuing(root=ROOT, subject=ISSUING_NAME, **options):
@@ -299,13 +297,10 @@ class TestWarnings:
         ("extra", "found"),
         [
             ([], ["status-address-missing"]),
-            ([crl_point("ldap://pki.clinic.example/cn=root")], ["status-address-not-http"]),
-            ([crl_point("ldap://pki.clinic.example/cn=root", "HTTP://pki.clinic.example/")], []),
-            ([authority_access(AuthorityInformationAccessOID.OCSP, "http://ocsp.clinic.example")], []),
-            (
-                [authority_access(AuthorityInformationAccessOID.CA_ISSUERS, "http://pki.clinic.example")],
-                ["status-address-missing"],
-            ),
+            ([crl_at("ldap://pki.clinic.example/cn=root")], ["status-address-not-http"]),
+            ([crl_at(("ldap://pki.clinic.example/cn=root", "HTTP://pki.clinic.example/"))], []),
+            ([responder_at("http://ocsp.clinic.example")], []),
+            ([responder_at("http://pki.clinic.example", method=CA_ISSUERS)], ["status-address-missing"]),
             (
                 [
                     (

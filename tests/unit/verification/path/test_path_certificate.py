@@ -14,7 +14,7 @@ from doorward.verification.path.certificate import (
     parse_path_certificate,
 )
 from tests.support.certificates.der import children, oid_der, tlv
-from tests.support.certificates.issuing import certify, mapping_extension, name, policies, rebuild
+from tests.support.certificates.issuing import certify, crl_at, mapping_extension, name, policies, rebuild
 from tests.support.ports import NOON
 
 ROOT = certify("Root", permitted=[x509.DNSName("example.com")], path_length=3)
@@ -53,16 +53,17 @@ def test_an_authority_is_read():
 
 def test_a_leaf_is_read():
     """What is absent is None or empty, and is not criticality of something else."""
-    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://c.example/")], None, None, None)
-    extra = [(x509.CRLDistributionPoints([point]), False)]
-    read = certify("alice", ROOT, ca=False, extra=extra, names=[x509.DNSName("a.example.com")]).parsed
+    points, _ = crl_at("http://c.example/")
+    read = certify(
+        "alice", ROOT, ca=False, extra=[(points, False)], names=[x509.DNSName("a.example.com")]
+    ).parsed
     assert not read.is_ca
     assert read.purposes == {ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string}
     assert [one.form for one in read.names] == ["dns", "directory"]
     assert read.policies is None
     assert read.mappings == ()
     assert read.explicit_policy is read.inhibit_mapping is read.inhibit_any is None
-    assert read.crl_points == (point,)
+    assert read.crl_points == tuple(points)
     assert ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string in read.present - read.critical
 
 

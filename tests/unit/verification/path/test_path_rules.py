@@ -22,6 +22,7 @@ from tests.support.certificates.der import children, oid_der, tlv
 from tests.support.certificates.issuing import (
     ANY_POLICY,
     certify,
+    crl_at,
     name,
     rebuild,
     rsa_key,
@@ -338,7 +339,7 @@ def test_a_key_of_an_unknown_kind_is_refused():
 
 def test_critical_extensions_that_are_processed_may_be_critical():
     """A critical CRL distribution point is the judge of revocation's."""
-    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://c.example/")], None, None, None)
-    leaf, middle = chain(leaf={"extra": ((x509.CRLDistributionPoints([point]), True),)})
+    points, _ = crl_at("http://c.example/")
+    leaf, middle = chain(leaf={"extra": [(points, True)]})
     assert rules_of(judge(leaf, middle, anchors=[ROOT])) == []
     assert ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string in leaf.parsed.critical

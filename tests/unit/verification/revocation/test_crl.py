@@ -9,6 +9,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from doorward.core.errors import MalformedInput
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import ALL_REASONS, parse_crl
+from tests.support.certificates.der import children, tlv
 from tests.support.certificates.issuing import certify, name
 from tests.support.certificates.status import HOUR, crl_of, entry, list_of, listed_for, scope
 from tests.support.ports import NOON
@@ -112,23 +113,7 @@ def test_the_size_is_limited(monkeypatch):
 def test_without_a_next_update_nobody_knows_how_long_it_holds():
     """RFC 5280 section 5.1.2.5 demands it."""
     der = crl_of(ROOT)
-    end = x509.load_der_x509_crl(der).next_update_utc
-    assert end is not None
-    field = b"\x17\x0d" + f"{end:%y%m%d%H%M%S}Z".encode()
-    signed = x509.load_der_x509_crl(der).tbs_certlist_bytes
-    shorter = signed.replace(field, b"", 1)
-    shorter = shorter[:1] + _length(len(signed) - len(field) - _head(signed)) + shorter[_head(signed) :]
-    rest = der[der.index(signed) + len(signed) :]
-    body = shorter + rest
-    assert code_of(b"\x30" + _length(len(body)) + body) == "crl-unusable"
-
-
-def _length(size: int) -> bytes:
-    if size < 0x80:
-        return bytes((size,))
-    octets = size.to_bytes((size.bit_length() + 7) // 8)
-    return bytes((0x80 | len(octets),)) + octets
-
-
-def _head(der: bytes) -> int:
-    return 2 + (der[1] & 0x7F if der[1] & 0x80 else 0)
+    content, algorithm, signature = children(der)
+    fields = children(content)
+    shorter = tlv(0x30, *fields[:4], *fields[5:])  # version, algorithm, issuer, this update, next update, ...
+    assert code_of(tlv(0x30, shorter, algorithm, signature)) == "crl-unusable"
