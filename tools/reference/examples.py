@@ -87,17 +87,17 @@ EXAMPLES = {
 
 EXITS = {
     "demo": "1 if a scene was not as expected.",
-    "status": "3 where something is wrong.",
-    "diff": "1 where there is a difference.",
-    "policy check": "2 where the document has faults.",
-    "policy explain": "1 where the request would be refused.",
-    "audit verify": "4 where anything was altered or the signature is gone; 3 where nothing was signed yet.",
-    "apply": "2 where the document has faults (nothing changes); 3 where a gateway that is alive does not confirm.",
-    "ca import": "1 where nobody said yes; 2 where the report holds an error (nothing changes).",
-    "ca remove": "3 where a gateway that is alive does not confirm. The partner is removed all the same.",
-    "factor reset": "3 where a gateway that is alive does not confirm. The factors are removed all the same.",
-    "session end": "3 where a gateway that is alive does not confirm. The sessions are ended all the same.",
-    "cert revoke": "3 where a gateway that is alive does not confirm. The revocation is stored all the same.",
+    "status": "3 if something is wrong.",
+    "diff": "1 if there is a difference.",
+    "policy check": "2 if the document has faults.",
+    "policy explain": "1 if the request would be refused.",
+    "audit verify": "4 if anything was altered or the signature is gone; 3 if nothing was signed yet.",
+    "apply": "2 if the document has faults (nothing changes); 3 if a gateway that is alive does not confirm.",
+    "ca import": "1 without a confirmation; 2 if the report has an error (nothing changes).",
+    "ca remove": "3 if a gateway that is alive does not confirm. The partner is removed all the same.",
+    "factor reset": "3 if a gateway that is alive does not confirm. The factors are removed all the same.",
+    "session end": "3 if a gateway that is alive does not confirm. The sessions are ended all the same.",
+    "cert revoke": "3 if a gateway that is alive does not confirm. The revocation is stored all the same.",
 }
 """Exit codes that mean something particular, by command."""
 

@@ -1,6 +1,6 @@
 """Completion in bash, which splits words at colons: `certificate:revoked` comes as three words.
 
-Not here: what is offered (`completing`, `groups`).
+Not here: which words are offered (`completing`, `groups`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from click.shell_completion import BashComplete, CompletionItem
 
 
 class BashWords(BashComplete):
-    """Puts words together again that bash split, and offers what bash takes for the last part."""
+    """Joins words that bash split, and offers the part that bash replaces."""
 
     _kept = ""
 
@@ -23,7 +23,7 @@ class BashWords(BashComplete):
         return before, last
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Return an offer, without what stands on the line already."""
+        """Return an offer without the part that is on the line already."""
         return f"{item.type},{str(item.value).removeprefix(self._kept)}"
 
 

@@ -22,7 +22,7 @@ class Command(click.Command):
         self.params.append(
             click.Option(
                 ["--data"],
-                # Started by root, nobody else may list it, and the ordinary user still works in it.
+                # If root started Doorward, only root may list the directory; the ordinary user can still open files in it.
                 type=click.Path(path_type=Path, readable=False),
                 metavar="DIR",
                 help="Data directory (also DOORWARD_DATA).",
@@ -30,7 +30,7 @@ class Command(click.Command):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the line; an option without its value is answered with how it is written."""
+        """Parse the arguments; if an option lacks its value, the error shows how to write it."""
         try:
             return super().parse_args(ctx, args)
         except click.BadOptionUsage as error:
@@ -51,14 +51,14 @@ class Command(click.Command):
             raise click.Abort from interrupt  # click would print an empty line first
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except OSError as error:  # a file that was named, or the disk: no defect of ours
+        except OSError as error:  # a file of the user, or the disk: no defect of Doorward
             sys.exit(state.output.error(_file_error(error)))
         except Exception as error:  # noqa: BLE001  the last line of defence: never a stack trace to the user
             sys.exit(state.output.internal(error))
 
 
 def read_state(ctx: click.Context) -> State:
-    """Return what the options of every command say, and take them from the parameters of this one."""
+    """Return the values of the options that every command has, and remove them from the parameters of this one."""
     as_json, data = ctx.params.pop("as_json", False), ctx.params.pop("data", None)
     return State(output=Output(as_json=as_json, data="" if data is None else str(data)), data=data)
 
@@ -68,5 +68,5 @@ def _file_error(error: OSError) -> Unavailable:
     return Unavailable(
         "file-unusable",
         f"{place}{error.strerror or type(error).__name__}",
-        hint="look at the path, at who may use it, and at the room on the disk",
+        hint="check the path, its permissions and the free space on the disk",
     )

@@ -1,7 +1,7 @@
 """The completion of names: what a shell offers for the last word of a line.
 
-Commands and options come from the table and from click. Names come from the installation that the line speaks
-of; a completion that fails completes nothing.
+Commands and options come from the table and from click. Names come from the installation that the line names. If a
+completion fails, it offers nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def completer(names: Callable[[Services], Iterable[str]]) -> Completer:
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
         try:
-            with ctx:  # what is opened for it is closed with it
+            with ctx:  # close the installation afterwards
                 installation = read_state(ctx).installation()
                 return [name for name in names(installation.services) if name.startswith(incomplete)]
-        except Exception:  # noqa: BLE001  a completion that fails completes nothing
+        except Exception:  # noqa: BLE001  a failed completion must not print an error
             return []
 
     return complete
@@ -84,7 +84,7 @@ complete_session = completer(_sessions)
 
 
 def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
-    """Offer the profiles of our own client certificates: they are called as the kinds of principals."""
+    """Offer the profiles of our own client certificates: they have the names of the kinds of principals."""
     return [kind.value for kind in PrincipalKind if kind.value.startswith(incomplete)]
 
 

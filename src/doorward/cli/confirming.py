@@ -1,4 +1,4 @@
-"""Saying which gateways enforce a change, and which do not."""
+"""Questions before a loss, and the confirmation of a change by the gateways."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PATIENCE_SECONDS = 5.0
 
 
 def may_ask(state: State) -> bool:
-    """Return whether a person is there to be asked: a terminal, and no `--json`."""
+    """Return whether a question can be asked: standard input is a terminal, and `--json` is not given."""
     return not state.output.as_json and sys.stdin.isatty()
 
 
 def ask(state: State, question: str, *, yes: bool) -> None:
-    """Ask before something is taken away.
+    """Ask before a right or an object is removed.
 
-    Without a terminal no question is asked and it is done: what is taken away shuts doors and opens none, and a
-    script that removes a person must not leave that person in.
+    Without a terminal nothing is asked and the change is made: a removal never opens access, and a script that removes a
+    person must not fail at a question.
 
     Raises:
         RequestRefused: `not-confirmed`.
@@ -48,11 +48,11 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
     Args:
         services: the ports of this process.
         seq: the number of the change.
-        notes: what else the change did: said with the error too, since the change is stored.
+        notes: what else the change did; the error has them too, because the change is stored.
 
     Raises:
-        Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
-            is stored and durable all the same, and the error says so.
+        Unavailable: `gateways-behind` if a gateway that is alive did not confirm. The change is stored, and the error
+            says so.
     """
     states, waited = parts.gateways.await_confirmations(
         services, seq, sleep=time.sleep, patience_seconds=PATIENCE_SECONDS
@@ -62,8 +62,8 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
     if behind:
         error = Unavailable(
             "gateways-behind",
-            f"the change is stored (number {seq}), but these gateways do not confirm it: {', '.join(behind)}",
-            hint="look at `doorward status`; a gateway that stays behind refuses new connections by itself",
+            f"the change is stored (number {seq}), but these gateways did not confirm it: {', '.join(behind)}",
+            hint="run `doorward status`; a gateway that stays behind refuses new connections by itself",
             seq=seq,
         )
         for note in notes:
@@ -72,9 +72,11 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
     enforced = [one.gateway.name for one in states if one.confirmed]
     value = {"confirmed_by": enforced, "away": away, "milliseconds": round(waited * 1000, 1)}
     if not states:
-        return value, "[dim]no gateway runs; one that starts will follow[/dim]"
+        return value, "[dim]no gateway runs; the change takes effect when one starts[/dim]"
     line = f"[dim]in force at {', '.join(enforced) or 'no gateway'}"
     line += f" after {value['milliseconds']} ms[/dim]" if enforced else "[/dim]"
     if away:
-        line += f" [yellow]away: {', '.join(away)} (admits nobody without knowing this)[/yellow]"
+        line += (
+            f" [yellow]away: {', '.join(away)} (lets no connection in before it knows this change)[/yellow]"
+        )
     return value, line

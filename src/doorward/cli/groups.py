@@ -21,9 +21,9 @@ class Entry:
     """One command.
 
     Args:
-        where: `module:attribute`, the module below `cli.commands`; the attribute is the command.
+        where: `module:attribute`: a module below `cli.commands`, and the command in it.
         summary: one short line, for the help of the group and for completion.
-        of: where several groups have the command: what the attribute, then a function, makes it of.
+        of: for a command that several groups have: the attribute is then a function, and this is its argument.
     """
 
     where: str
@@ -89,14 +89,14 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of a name; say what was probably meant if it is unknown."""
+        """Return the command of a name; if it is unknown, suggest the nearest names."""
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
             raise click.NoSuchCommand(error.command_name, possibilities=self._entries, ctx=ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands and options that begin so."""
+        """Return the commands and options that begin with the incomplete word."""
         names = [
             CompletionItem(name, help=one.summary)
             for name, one in self._entries.items()

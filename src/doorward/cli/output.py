@@ -1,4 +1,4 @@
-"""How the command line speaks: one place for results, errors, exit codes, colour and progress.
+"""The output of the command line: one place for results, errors, exit codes, colour and progress.
 
 Rules (people's scripts rely on them):
 - results go to standard output, everything else to standard error;
@@ -34,7 +34,7 @@ from doorward.core.errors import (
 from doorward.core.untrusted_text import escape_in_json, escape_unprintable
 
 DONE, REFUSED, USAGE, UNAVAILABLE, INTEGRITY, INTERNAL = 0, 1, 2, 3, 4, 70
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+INTERRUPTED = 130  # the convention of shells: 128 plus the number of SIGINT
 
 _EXIT_CODES: tuple[tuple[type[DoorwardError], int], ...] = (
     (MalformedInput, USAGE),
@@ -56,21 +56,21 @@ def exit_code(error: DoorwardError) -> int:
 
 
 def has_reader(stream: TextIO) -> bool:
-    """Return whether somebody still reads a stream: `head` may end long before the next write would tell."""
+    """Return whether a program still reads the stream: `head` may end long before the next write fails."""
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError):
-        return True  # no descriptor: a test that keeps what is written
+        return True  # a test replaced the stream
     watched = select.poll()
     watched.register(descriptor, 0)
     return not any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watched.poll(0))
 
 
 class Output:
-    """Where a command puts its result.
+    """The output of one command.
 
     Args:
-        as_json: one JSON document, in place of lines for people.
+        as_json: print one JSON document instead of lines for people.
         data: the data directory as `--data` named it: commands in hints repeat it.
     """
 
@@ -90,8 +90,8 @@ class Output:
         Args:
             value: the members of the document.
             lines: what people read.
-            notes: sentences beside it, of a command that may have some: people read them on standard
-                error, and the document has them as its member `notes`, empty where there is none.
+            notes: further sentences, of a command that can have some: on standard error for people, and as the member
+                `notes` of the document, which is empty if there is none.
         """
         if self.as_json:
             self.document(value if notes is None else {**value, "notes": list(notes)})
@@ -102,7 +102,7 @@ class Output:
             self.out.print(self.with_data(line) if line.startswith("[dim]next:") else line)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
-        """Print rows: as a JSON list, or as a table of these columns; `empty` is said when there are none."""
+        """Print rows: as a JSON list, or as a table of these columns; `empty` is printed if there are none."""
         if self.as_json:
             self.document(list(rows))
             return
@@ -115,12 +115,12 @@ class Output:
             self.out.print(line)
 
     def note(self, text: str, *, also_json: bool = False) -> None:
-        """Say something on standard error: to people, and with `also_json` beside a document that cannot hold it."""
+        """Print a note on standard error; under `--json` only with `also_json`, for a document that cannot hold it."""
         if also_json or not self.as_json:
             self.err.print(f"[dim]{escape(text)}[/dim]")
 
     def with_data(self, text: str) -> str:
-        """Return a hint in which each command has the `--data` of this one; without it, as it is."""
+        """Return a hint with the `--data` of this command added to each command in it."""
         if not self.data:
             return text
         quoted = shlex.quote(self.data)
@@ -168,7 +168,7 @@ class Output:
         return code
 
     def internal(self, error: Exception) -> int:
-        """Render an exception that nobody expected; details only on request, as they may hold secrets."""
+        """Render an unexpected exception; details only on request, because they may hold secrets."""
         incident = os.urandom(4).hex()
         if os.environ.get("DOORWARD_DEBUG"):
             import traceback  # noqa: PLC0415  only here
@@ -194,7 +194,7 @@ def _error_value(error: DoorwardError) -> dict[str, Any]:
         fields = ("code", "message", "hint", "file", "line", "column", "key")
         value["faults"] = [{field: getattr(fault, field) for field in fields} for fault in error.faults]
     notes = getattr(error, "__notes__", None)
-    if notes:  # what was done all the same, in the place where a result has it
+    if notes:  # what was done before the error, as a result has it
         value["notes"] = list(notes)
     if isinstance(error, AccessDenied):
         value["reasons"] = list(error.reasons)

@@ -38,7 +38,9 @@ def show_lines(view: PartnerView) -> list[str]:
     lines += [_describe_authority(authority_row(one)) for one in view.authorities]
     lines += [_describe_evidence(_evidence_row(one)) for one in view.evidence]
     if view.lacks_evidence:
-        lines.append("[yellow]no evidence of revocation is at hand yet: until then nobody is let in[/yellow]")
+        lines.append(
+            "[yellow]no evidence of revocation was fetched yet: until then no certificate of this partner is let in[/yellow]"
+        )
     return lines
 
 
@@ -70,9 +72,9 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
 
 
 def list_changes(former: PartnerState, wanted: Terms, ders: dict[str, list[bytes]]) -> list[dict[str, Any]]:
-    """Return what a partner would have no longer, or has not yet: terms, then authorities.
+    """Return the differences between a partner and its replacement: terms, then authorities.
 
-    What is not said anew falls back to its default, and an authority that is not given anew is dropped.
+    A term that the new import does not give gets its default. An authority that it does not give is dropped.
     """
     before, after = _terms_row(former.partner), _terms_row(wanted)
     terms = [
@@ -88,7 +90,7 @@ def list_changes(former: PartnerState, wanted: Terms, ders: dict[str, list[bytes
 
 
 def _brief(der: bytes) -> dict[str, str]:
-    """Return what tells an authority from others of its partner."""
+    """Return subject and fingerprint of an authority."""
     return {
         "subject": parts.examining.describe_subject(der),
         "sha256": hashlib.sha256(der).hexdigest()[:16],
@@ -117,7 +119,7 @@ def print_report(output: Output, ders: dict[str, list[bytes]], findings: tuple[L
         for der in ders[word]:
             sha256 = hashlib.sha256(der).hexdigest()
             output.err.print(f"[bold]{escape(parts.examining.describe_subject(der))}[/bold]  {kind}")
-            # In full: it is what the partner is asked for by another way.
+            # In full: the operator compares it with what the partner says by another channel.
             output.err.print(f"  [dim]SHA-256  {sha256}[/dim]")
             about = [one for one in findings if one.certificate == sha256]
             for one in about:
@@ -128,7 +130,7 @@ def print_report(output: Output, ders: dict[str, list[bytes]], findings: tuple[L
                 )
                 output.err.print(f"           [dim]→ {escape(one.code.mend)}[/dim]")
             if not about:
-                output.err.print("  [green]nothing to say against it[/green]")
+                output.err.print("  [green]no findings[/green]")
 
 
 def print_changes(output: Output, changes: list[dict[str, Any]]) -> None:
@@ -143,7 +145,7 @@ def print_changes(output: Output, changes: list[dict[str, Any]]) -> None:
                 text = f"{one['term']}: {escape(_say(before))} → {escape(_say(after))}"
         output.err.print(f"[yellow]changes [/yellow] {text}")
     if any(map(drops, changes)):
-        text = "whoever comes by a dropped authority alone is cut off at once, and refused"
+        text = "connections with a certificate of a dropped authority alone are cut at once, and refused from then on"
         output.err.print(f"         [yellow]{text}[/yellow]")
 
 
@@ -163,13 +165,13 @@ def _say(value: Any) -> str:
 
 
 def list_next_steps(done: ImportResult) -> list[str]:
-    """Return what is still to be done before somebody of the partner's is let in."""
+    """Return the steps that are left before a principal of the partner is let in."""
     partner, steps = done.partner, []
     if not done.trusting_applications:
         text = escape(f"trust: [own, {partner.name}]")
-        steps.append(f"name it in the document, at an application that is to hear it: {text}")
+        steps.append(f"name the partner in the document, at an application that is to trust it: {text}")
     if not partner.everyone:
-        steps.append(f"add those who may come: doorward {partner.kind.value} add {partner.name}/IDENTITY")
+        steps.append(f"add those who may connect: doorward {partner.kind.value} add {partner.name}/IDENTITY")
     return [f"[dim]next:[/dim] {one}" for one in steps]
 
 
@@ -195,14 +197,14 @@ def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
 
 def _describe_times(partner: PartnerRecord) -> str:
     if partner.revocation.value == "off":
-        return ": nobody is asked whether a certificate was revoked"
+        return ": revocation is not checked"
     grace = f"{_span(partner.max_staleness)} longer than" if partner.max_staleness else "exactly as long as"
     private = f"; also from {', '.join(partner.allow_private)}" if partner.allow_private else ""
-    return f"; looked for every {_span(partner.refresh)}, used {grace} it says{private}"
+    return f"; fetched every {_span(partner.refresh)}, used {grace} it says{private}"
 
 
 def _span(span: timedelta) -> str:
-    """Return a duration in the largest unit that it is a whole number of, as options take it."""
+    """Return a duration as options take it, in the largest unit that divides it."""
     seconds = int(span.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds and seconds % size == 0:
@@ -211,7 +213,7 @@ def _span(span: timedelta) -> str:
 
 
 def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
-    who = "everybody whom it certifies" if partner.everyone else "those who were added"
+    who = "all that it certifies" if partner.everyone else "those that were added"
     domain = f" within {partner.domain}" if partner.domain else ""
     lines = [
         f"[bold]{partner.name}[/bold]  a partner; its {partner.kind.value}s are {who}",
@@ -220,7 +222,7 @@ def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
         f"groups       {', '.join(partner.groups) or '-'}",
         f"revocation   {partner.revocation.value}{_describe_times(partner)}",
     ]
-    lines.append(f"heard by     {', '.join(trusting) or '- (name it in `trust` of an application)'}")
+    lines.append(f"trusted by   {', '.join(trusting) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
         lines += [f"{word:12} {escape(one)}" for one in subtrees]
     return lines

@@ -1,4 +1,4 @@
-"""The whole command line: what is done before and after a command, and how a wrong line is answered."""
+"""The whole command line: interrupts, usage errors and exit codes around each command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Program(Group):
         given = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:
             return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
-        whole = args is None and threading.current_thread() is threading.main_thread()  # not within a test
+        whole = args is None and threading.current_thread() is threading.main_thread()  # False in a test
         if whole:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         output = Output(as_json="--json" in (given[: given.index("--")] if "--" in given else given))
@@ -48,24 +48,24 @@ class Program(Group):
             if output.as_json:
                 output.document({"error": {"code": "aborted", "detail": "it was interrupted", "hint": ""}})
             else:
-                output.err.print("interrupted: what was under way was not done")
+                output.err.print("interrupted: the command was not finished")
             status = INTERRUPTED if interrupted else REFUSED
         finally:
             if whole:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C, while the program ends
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # for a second Ctrl-C while the program ends
         sys.exit(status if isinstance(status, int) else DONE)
 
 
 def _answer_usage(output: Output, error: click.ClickException) -> int:
-    """Say what is wrong with a line; return the exit code."""
+    """Print a usage error; return the exit code."""
     if isinstance(error, click.NoSuchOption) and error.option_name in {"--json", "--data"}:
-        error = click.UsageError(f"{error.option_name} stands behind the command.", error.ctx)
+        error = click.UsageError(f"{error.option_name} comes after the command.", error.ctx)
     if output.as_json:
         output.document({"error": _usage_value(error)})
     else:
-        said = io.StringIO()  # it may hold words that came from elsewhere
+        said = io.StringIO()  # the message may hold text from elsewhere
         error.show(file=said)
-        # Click lists what an argument may be with tabs of its own.
+        # Click separates the choices of an argument by tabs.
         output.err.write(escape_unprintable(said.getvalue().replace("\t", "  "), keep_lines=True))
     return error.exit_code
 

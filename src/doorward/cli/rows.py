@@ -1,4 +1,4 @@
-"""What commands show of a record: one form for `--json` and for tables, however many commands show it."""
+"""Records as rows: the same members for `--json` and for tables, in every command."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What stands on the screen: colours, widths and tables, for people. A small part of what `rich` does, in 1 ms.
+"""Lines for people: colours, widths and tables. A small part of what `rich` does; loads in 1 ms.
 
-Lines are written in a markup of few words: `[bold]`, `[dim]`, `[red]`, `[green]`, `[yellow]`, each closed
-by `[/word]`. Text that is not ours goes through `escape`, so that it is no markup. And every line goes
-through `core.untrusted_text.escape_unprintable` here, so that a forgotten text still cannot command a terminal.
+The markup has few words: `[bold]`, `[dim]`, `[red]`, `[green]`, `[yellow]`, each closed by `[/word]`. Text from outside
+goes through `escape`, so that it cannot be markup. Every line also goes through
+`core.untrusted_text.escape_unprintable` here: if a caller forgets `escape`, the text still cannot control the terminal.
 
 Colours are used on a terminal only, and not if NO_COLOR is set (https://no-color.org) or TERM is `dumb`.
 """
@@ -20,20 +20,20 @@ from doorward.core.untrusted_text import escape_unprintable
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _TAG = re.compile(r"\[(/?)(" + "|".join(_STYLES) + r")\]")
-_QUOTED = "\0["  # NUL never is in a text that went through `escape_unprintable`
+_QUOTED = "\0["  # no text that went through `escape_unprintable` has a NUL
 _GAP = "  "
 _NARROW = 20
-"""Columns: a terminal that says that it is narrower is taken for this wide."""
+"""Columns: a narrower terminal is treated as this wide."""
 _DEFAULT_WIDTH = 80
 
 
 def escape(text: object) -> str:
-    """Return a text from outside for use within a line: printable, in one line, and no markup."""
+    """Return a text from outside for use within a line: printable, one line, no markup."""
     return escape_unprintable(str(text)).replace("[", _QUOTED)
 
 
 def render(line: str, *, colour: bool) -> str:
-    """Return a line of markup as a terminal, or with `colour=False` a file, takes it."""
+    """Return a line of markup for a terminal, or with `colour=False` for a file."""
     parts, active = [], list[str]()
     position = 0
     for tag in _TAG.finditer(line):
@@ -59,7 +59,7 @@ def _plain(text: str) -> str:
 
 
 class Screen:
-    """Standard output or standard error, as the process has it at the moment of each line."""
+    """Standard output or standard error; looked up for each line, because tests replace them."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._stderr = stderr
@@ -71,7 +71,7 @@ class Screen:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person looks at it directly."""
+        """Whether the stream is a terminal."""
         return self.file.isatty()
 
     @property
@@ -94,7 +94,7 @@ class Screen:
         self.write(render(line, colour=colour) + "\n")
 
     def write(self, text: str) -> None:
-        """Write a text that is safe; what the stream's encoding does not have is written as an escape."""
+        """Write a safe text; characters that the stream's encoding lacks become escapes."""
         encoding = getattr(self.file, "encoding", None) or "utf-8"
         self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self.file.flush()
@@ -144,7 +144,7 @@ def _row(marked: Sequence[str], plain: Sequence[str], widths: Sequence[int]) -> 
 
 
 def _fit(widths: Sequence[int], longest: Sequence[int], room: int) -> list[int]:
-    """Take columns from the widest ones until all have room; none becomes narrower than its longest word."""
+    """Narrow the widest columns until all fit; no column becomes narrower than its longest word."""
     found = list(widths)
     while sum(found) > room:
         widest = max(range(len(found)), key=lambda at: (found[at] > longest[at], found[at]))

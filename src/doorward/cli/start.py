@@ -1,4 +1,4 @@
-"""The program `doorward`: where the process begins, before anything of ours is loaded."""
+"""The program `doorward`: the entry point of the process, before any other module of ours is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of one invocation share: where results go, and which installation is meant."""
+"""The state of one invocation: its output, its settings and its installation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class State:
     data: Path | None = None
 
     def settings(self, **explicit: str) -> Settings:
-        """Return the settings; raises as `load_settings`, with the option in the place of a setting that one gave.
+        """Return the settings; raises as `load_settings`, where a setting that came from an option is named by the option.
 
         Args:
             explicit: settings that options of the command give.
@@ -68,20 +68,20 @@ class State:
         return installation
 
     def withdrawal(self) -> tuple[Installation, tuple[str, ...]]:
-        """Open the installation for a withdrawal, which goes on without the keys; return it and what to note."""
+        """Open the installation for a withdrawal, which works without the keys; return it and the notes about it."""
         installation = self.installation()
         hindered = installation.unlock_if_possible()
         if not hindered:
             return installation, ()
         note = (
-            f"the key store was not opened ({hindered}): the OCSP answers of what is changed are dropped, "
+            f"the key store was not opened ({hindered}): stored OCSP answers about the changed certificates are removed, "
             "and `doorward serve` signs new ones"
         )
         return installation, (note,)
 
 
 def ask_passphrase(prompt: str) -> str | None:
-    """Ask on the terminal; None where there is none."""
+    """Ask on the terminal; None if there is no terminal."""
     if not sys.stdin.isatty():
         return None
     answer: str = click.prompt(prompt, hide_input=True, err=True)

@@ -24,7 +24,7 @@ def _principals(word: str) -> Branch:
             "rename": _entry("principals:rename_command", f"Give a {word} another name.", word),
             "show": _entry("principals:show_command", f"Show one {word} and its certificates.", word),
             "suspend": _entry(
-                "principals:suspend_command", f"Take every right from a {word} for a time.", word
+                "principals:suspend_command", f"Take every right from a {word} until it is resumed.", word
             ),
             "resume": _entry("principals:resume_command", f"Give a suspended {word} its rights back.", word),
             "remove": _entry(
@@ -40,9 +40,9 @@ COMMANDS: dict[str, Entry | Branch] = {
     "init": _entry("roles:init", "Make an installation, or bring an old one to this version."),
     "serve": _entry("roles:serve", "Run the authority: CRL, OCSP, enrolment, evidence."),
     "gateway": _entry("roles:gateway", "Run the door: Envoy, and the decisions about connections."),
-    "status": _entry("status:status", "Say whether every part is well, and what to do if not."),
+    "status": _entry("status:status", "Check every part, and say what to do if one is not well."),
     "apply": _entry("policy:apply", "Put a document into force."),
-    "diff": _entry("policy:diff", "Say what `apply` would change."),
+    "diff": _entry("policy:diff", "Show what `apply` would change."),
     "export": _entry("policy:export", "Print the document in force."),
     "app": Branch(
         summary="Manage applications.",
@@ -64,7 +64,7 @@ COMMANDS: dict[str, Entry | Branch] = {
         summary="Check a document, explain a decision, list revisions.",
         entries={
             "check": _entry("policy:check", "Check a document without putting it into force."),
-            "explain": _entry("policy:explain", "Say for each rule whether it holds, and why."),
+            "explain": _entry("policy:explain", "Show for each rule whether it holds, and why."),
             "history": _entry("policy:history", "List the revisions of the document."),
             "show": _entry("policy:show_revision", "Print the document of a revision."),
             "rollback": _entry("policy:rollback", "Put an earlier revision into force again."),
@@ -127,7 +127,7 @@ COMMANDS: dict[str, Entry | Branch] = {
             "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
             "import": _entry("partner:import_", "Trust a partner's certificates."),
             "show": _entry("partner:show", "Show a partner: terms, authorities, evidence."),
-            "remove": _entry("partner:remove", "Trust a partner no more."),
+            "remove": _entry("partner:remove", "Remove a partner; its certificates are refused at once."),
         },
     ),
     "audit": Branch(
@@ -139,6 +139,6 @@ COMMANDS: dict[str, Entry | Branch] = {
             "key": _entry("audit:key", "Print the verifier key of the log."),
         },
     ),
-    "explain": _entry("explain:explain", "Tell what happened to a request, connection or certificate."),
+    "explain": _entry("explain:explain", "Explain what happened to a request, connection or certificate."),
     "completion": _entry("completion:completion", "Print the script that completes words in a shell."),
 }

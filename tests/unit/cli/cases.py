@@ -21,7 +21,7 @@ class Success:
     `{word}` stands for what the site has: files, ids (see `things` in `test_every_command`).
 
     Args:
-        words: what stands behind the command.
+        words: the words after the command.
         says: what people read on standard output, in this order.
         members: of the document, or of each document of its list.
         code: the exit code.
@@ -213,7 +213,7 @@ SUCCESSES: dict[str, Success] = {
     ),
     "ca import": Success(
         words="clinic {clinic} --yes",
-        says=("trusting clinic: 1 anchor, 0 intermediates", "next: name it", "next: add those"),
+        says=("trusting clinic: 1 anchor, 0 intermediates", "next: name the partner", "next: add those"),
         members=f"{TERMS} findings changes notes {CONFIRMED}",
     ),
     "ca show": Success(

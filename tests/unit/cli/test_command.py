@@ -50,7 +50,7 @@ def test_options_of_every_command_stand_behind_it(words: tuple[str, ...]) -> Non
     """Before the command they are refused, and the answer says where they belong."""
     result = run(*words)
     assert result.exit_code == 2
-    assert "stands behind the command" in result.output
+    assert "comes after the command" in result.output
 
 
 def test_choices_are_listed_without_escapes() -> None:

@@ -75,7 +75,10 @@ def test_authorities_that_are_dropped_or_added_are_told(site: Site, anchor: str)
     said = site.say(*older, "--yes")
     assert f"changes  drops anchor CN=Clinic [b]Second[/b]  {SECOND.parsed.sha256[:16]}" in said
     assert f"changes  drops intermediate CN=Clinic Issuing  {ISSUING.parsed.sha256[:16]}" in said
-    assert "whoever comes by a dropped authority alone is cut off at once, and refused" in said
+    assert (
+        "connections with a certificate of a dropped authority alone are cut at once, and refused from then on"
+        in said
+    )
     other = ("ca", "import", "clinic", second, "-i", anchor, "--replace", "--check")
     assert site.do(*other)["changes"] == [
         {"term": "anchor", "before": brief(FIRST), "after": None},
@@ -110,7 +113,7 @@ def test_a_yes_is_to_what_was_shown(site: Site, anchor: str) -> None:
     assert "principals of clinic?" in asked.output
     assert asked.exit_code == 1
     assert "partner-changed" in asked.output
-    assert "look at the report again" in asked.output
+    assert "read the new report" in asked.output
     shown = site.do("ca", "show", "clinic")
     assert (len(shown["authorities"]), shown["domain"]) == (2, "")
 

@@ -85,7 +85,7 @@ def test_nobody_is_trusted_without_a_yes(site: Site) -> None:
     """Without a terminal, and with --json, `--yes` is asked for; the report is shown all the same."""
     root = site.file("root.pem", pem(ROOT))
     said = site.say("ca", "import", "clinic", root, code=1)
-    assert "nobody said yes" in said
+    assert "not trusted without a confirmation" in said
     assert ROOT.parsed.sha256 in said
     assert site.do("ca", "import", "clinic", root, code=1)["code"] == "not-confirmed"
     assert site.do("ca", "show", "clinic", code=1)["code"] == "partner-unknown"
@@ -221,13 +221,13 @@ def test_what_cannot_be_is_said(site: Site, words: tuple[str, ...], code: int, f
 
 
 def test_a_partner_is_shown(clinic: Site) -> None:
-    """Terms, authorities, who hears it; partner's authorities stand in the list beside our own."""
+    """Terms, authorities, the applications that trust it; the partner's authorities stand in the list beside our own."""
     shown = clinic.do("ca", "show", "clinic")
     assert (shown["name"], shown["heard_by"], shown["evidence"]) == ("clinic", ["payments"], [])
     said = clinic.say("ca", "show", "clinic")
     assert "CN=Clinic [b]West[/b] Root" in said
-    assert "heard by     payments" in said
-    assert "nobody is asked whether a certificate was revoked" in said
+    assert "trusted by   payments" in said
+    assert "revocation is not checked" in said
     rows = [one for one in clinic.do("ca", "list") if one["partner"]]
     assert [(one["kind"], one["partner"]) for one in rows] == [
         ("anchor", "clinic"),
@@ -238,15 +238,15 @@ def test_a_partner_is_shown(clinic: Site) -> None:
 
 
 def test_missing_evidence_is_said(site: Site) -> None:
-    """Where evidence is required and none is at hand whoever looks is told what that means."""
+    """If evidence is required and none was fetched yet, `ca show` says what that means."""
     words = ("--max-staleness", "90s", "--refresh", "36h", "--permit", "email:clinic.example", "--everyone")
     site.do("ca", "import", "clinic", site.file("root.pem", pem(ROOT)), *words, "--yes")
     said = site.say("ca", "show", "clinic")
-    assert "no evidence of revocation is at hand yet" in said
-    assert "looked for every 36h, used 90s longer than it says" in said
+    assert "no evidence of revocation was fetched yet" in said
+    assert "fetched every 36h, used 90s longer than it says" in said
     assert "permitted    email:clinic.example" in said
-    assert "everybody whom it certifies" in said
-    assert "heard by     -" in said
+    assert "all that it certifies" in said
+    assert "trusted by   -" in said
 
 
 def test_names_of_partners_are_completed(clinic: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -428,7 +428,7 @@ def test_where_and_when_are_explained(site: Site) -> None:
         assert why in refused["rules"][0]["why"]
     assert site.do(*words, "--from", "10.0.0.0/8", code=2)["code"] == "address-malformed"
     malformed = site.do(*words, "--at", "tomorrow", code=2)["detail"]
-    assert "such as 2026-11-23T08:30Z" in malformed
+    assert "as in 2026-11-23T08:30Z" in malformed
     assert "%Y" not in malformed + site.say("policy", "explain", "--help")
 
 

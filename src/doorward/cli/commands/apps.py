@@ -28,13 +28,13 @@ ALPN = click.option(
 )
 
 AUDIENCE = {"people": "page", "machines": "alert"}
-"""`--for` to `on_refusal`: who uses the application, and how it refuses a connection without a good certificate."""
+"""`--for` to `on_refusal`: who uses the application, and how the door refuses a connection without a good certificate."""
 
 FACTORS = ["any", *(kind.value for kind in SESSION_FACTORS)]
 
 SERVER_FIRST = (
-    "a server of TCP hears of a client only when that client has sent a byte: protocols in which the server speaks "
-    "first (SSH, MySQL, SMTP, FTP, IMAP, POP3) do not work this way"
+    "the door connects to a TCP server only after the client has sent a byte: protocols in which the server speaks "
+    "first (SSH, MySQL, SMTP, FTP, IMAP, POP3) do not work"
 )
 
 
@@ -123,12 +123,12 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 
 @click.command("set", cls=Command)
 @click.argument("name", shell_complete=complete_app)
-@click.option("--host", "hosts", multiple=True, help="Host name, in the place of all it has; repeatable.")
+@click.option("--host", "hosts", multiple=True, help="Host name, in place of all that it has; repeatable.")
 @click.option("--upstream", default="", help="Where the application listens.")
 @click.option(
     "--alpn",
     multiple=True,
-    help="Protocol that clients of a TCP application may offer, in the place of all it has; repeatable. "
+    help="Protocol that clients of a TCP application may offer, in place of all that it has; repeatable. "
     "An empty one ('') takes all away.",
 )
 @click.option(
@@ -262,7 +262,7 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     help="Only with this level: 2 is the certificate and any second factor, 3 the certificate and a passkey.",
 )
 @click.option(
-    "--within", default="", metavar="TIME", help="And the factor not longer ago than this, such as 5m or 1h."
+    "--within", default="", metavar="TIME", help="The factor was shown within this time, such as 5m or 1h."
 )
 @click.pass_obj
 def rule_add(

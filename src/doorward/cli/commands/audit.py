@@ -1,4 +1,4 @@
-"""`doorward audit`: the record that nobody can quietly rewrite."""
+"""`doorward audit`: read, verify and export the tamper-evident log."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command("tail", cls=Command)
 @click.option(
-    "--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back."
+    "--lines",
+    "-n",
+    default=20,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Begin this many events back.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new events as they come, until Ctrl-C.")
 @click.option(
     "--person",
     default="",
@@ -88,7 +93,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
     except KeyboardInterrupt:
         if not follow:
             raise
-        sys.exit(INTERRUPTED)  # nothing was broken off
+        sys.exit(INTERRUPTED)  # nothing was interrupted
 
 
 @click.command("verify", cls=Command)
@@ -101,7 +106,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
 def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
     """Verify the log of this installation, or an export alone; exit code 4 names what was altered.
 
-    Without --key an export is only consistent with itself: whoever made it can have written anything.
+    Without --key an export is only consistent with itself: its author can have written anything.
     """
     note = _text(checkpoint)
     key = (_text(key_file) or "").strip() if key_file else None
@@ -121,7 +126,7 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
         state.output.result(value, *_good(report))
         return
     lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]
-    lines += ["[dim]→ keep the database as it is, and compare it with the last export or backup[/dim]"]
+    lines += ["[dim]→ do not change the database; compare it with the last export or backup[/dim]"]
     state.output.result(value, *lines)
     sys.exit(INTEGRITY)
 
@@ -134,7 +139,7 @@ def _good(report: VerificationReport) -> list[str]:
         if open_events:
             lines.append(
                 f"[yellow]the newest {open_events} of them are not under a signed checkpoint: "
-                f"it vouches for the first {report.anchored_size}[/yellow]"
+                f"it covers the first {report.anchored_size}[/yellow]"
             )
     else:
         lines = [f"[yellow]?[/yellow] {report.size} events, consistent with itself", root]
@@ -164,9 +169,9 @@ def _text(path: Path | None) -> str | None:
 @click.option(
     "--checkpoint-out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the newest checkpoint into this new file; keep it elsewhere, it is what later rewriting is measured by.",
+    help="Also write the newest checkpoint into this new file; keep it elsewhere: later rewriting is found by comparing with it.",
 )
-@click.option("--personal", is_flag=True, help="With the personal data that is still kept.")
+@click.option("--personal", is_flag=True, help="Include the personal data that is still kept.")
 @click.pass_obj
 def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""

@@ -107,7 +107,7 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
 def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Sign the root's next revocation list, good for a year, with the exported key."""
     installation = state.installation()
-    parts.inventory.root_certificate(installation.services)  # before anybody is asked for a passphrase
+    parts.inventory.root_certificate(installation.services)  # fail before the passphrase is asked for
     passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
     made = parts.root_crl.renew_exported_root_list(
         installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()

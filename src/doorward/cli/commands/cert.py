@@ -1,4 +1,4 @@
-"""`doorward cert`: the inventory of certificates, and what can happen to one."""
+"""`doorward cert`: the inventory of certificates: show, revoke, hold, release, renew."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ REASONS = [reason.value for reason in list_reasons()]
     "--of", "name", shell_complete=complete_principal(), help="Only those of this person, device or service."
 )
 @click.option("--state", "wanted", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--after", default="", help="Go on after this certificate id.")
+@click.option("--after", default="", help="List from after this certificate id.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="At most so many."
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="How many at most."
 )
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
@@ -45,8 +45,8 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
     rows = [certificate_row(record) for record in records]
     state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
     if more:
-        # Not in the document: it is a list, and scripts rely on that.
-        state.output.note(f"there are more: go on with --after {rows[-1]['id']}", also_json=True)
+        # Not in the document: scripts rely on a list.
+        state.output.note(f"there are more: continue with --after {rows[-1]['id']}", also_json=True)
 
 
 @click.command("show", cls=Command)
@@ -143,7 +143,7 @@ def renew(
     )
     p12 = out.with_suffix(".p12") if out and key_file else None
     if key_file and (p12 is None or p12 == out):
-        raise click.UsageError("--key wants --out CHAIN.pem: the PKCS#12 file is written beside it")
+        raise click.UsageError("--key needs --out CHAIN.pem: the PKCS#12 file is written beside it")
     request = parts.pem.read_bounded(csr)
     key = parts.renewed_files.read_key_of(key_file, request) if key_file else None
     if p12:
@@ -180,7 +180,7 @@ def renew(
 def _bring_to(
     state: State, certificate: str, wanted: CertificateState, reason: RevocationReason | None = None
 ) -> None:
-    """Take a step; also where it was taken before, wait until the gateways enforce it."""
+    """Change the state, or find it as wanted; in both cases wait until the gateways enforce it."""
     installation, notes = state.withdrawal()
     services = installation.services
     done = parts.revocation.ensure_state(services, certificate, wanted, reason=reason, actor=actor())

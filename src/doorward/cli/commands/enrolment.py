@@ -39,7 +39,7 @@ def invite(state: State, name: str, hours: int) -> None:
     in_browser = (
         f"  {browser}",
         "",
-        "Opened on the device that shall hold the key. Or, on its command line:",
+        "Open it on the device that is to have the key. Or, on its command line:",
         "",
     )
     state.output.result(
@@ -53,7 +53,7 @@ def invite(state: State, name: str, hours: int) -> None:
         },
         f"A one-time link for [bold]{name}[/bold], good until {invitation.record.expires_at:%Y-%m-%d %H:%M}Z:",
         "",
-        *(in_browser if browser else (f"  {link}", "", "On the machine that shall hold the key:", "")),
+        *(in_browser if browser else (f"  {link}", "", "On the machine that is to have the key:", "")),
         f"  doorward enroll '{link}'",
         "",
         *(
@@ -61,7 +61,7 @@ def invite(state: State, name: str, hours: int) -> None:
             if person and not browser
             else []
         ),
-        "[dim]Whoever has the link first gets the certificate: send it on a way that only they read.[/dim]",
+        "[dim]The first to use the link gets the certificate: send it by a channel that only its owner reads.[/dim]",
         f"[dim]To take it back: doorward invitation revoke {invitation.record.id}[/dim]",
         notes=invitation.notes,
     )
@@ -73,7 +73,7 @@ def invite(state: State, name: str, hours: int) -> None:
 )
 @click.pass_obj
 def list_(state: State, name: str | None) -> None:
-    """List the one-time links that still work, oldest first; the links themselves are kept nowhere."""
+    """List the one-time links that still work, oldest first; the links themselves are not stored."""
     rows = [
         {"id": record.id, "name": of, "created_at": record.created_at, "expires_at": record.expires_at}
         for record, of in parts.invitations.list_open(state.installation().services, name)
@@ -118,7 +118,7 @@ def revoke(state: State, invitation_id: str) -> None:
 @click.option(
     "--p12-legacy", is_flag=True, help="Encode the PKCS#12 file for old systems (weaker encryption)."
 )
-@click.option("--force", is_flag=True, help="Set aside what is in the folder.")
+@click.option("--force", is_flag=True, help="Move the files that are in the folder aside.")
 @click.pass_obj
 def enroll(
     state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool
@@ -140,7 +140,7 @@ def enroll(
 
 
 def say_enrolled(state: State, done: Enrolled) -> None:
-    """Say where the files are, and the password of one of them."""
+    """Print where the files are, and the password of the PKCS#12 file."""
     certificate = done.credential.certificate
     value = {
         "name": done.credential.name,

@@ -1,4 +1,4 @@
-"""`doorward explain`: what is known of one incident, request, decision, certificate or event."""
+"""`doorward explain`: what the record has about one incident, request, decision, certificate or event."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from doorward.cli.state import State
 def explain(state: State, what: str) -> None:
     """Tell what happened to one request, connection, decision, session, factor, certificate or event, and what to do.
 
-    Every page of a refusal shows an incident id, such as 3f2a-9c1b; so do problem documents and the log. It may be
-    typed in capitals, with a space or without the sign. If several requests have the same, all are listed.
+    Every page of a refusal shows an incident id, such as 3f2a-9c1b; problem documents and the log have it too. It may be
+    typed in capitals, with a space in the place of the hyphen, or without the hyphen. If several requests have the same
+    id, all are listed.
     """
     told = parts.explaining.explain_id(state.installation(), what.strip())
     lines = [f"[bold]{escape(told.title)}[/bold]"]

@@ -16,7 +16,7 @@ from doorward.core.entities import PrincipalKind
 
 _PERSON = complete_principal(PrincipalKind.PERSON)
 
-_ENDED = "this link ends what was open before: earlier links, and the 15 minutes of a new certificate to add a factor without one"
+_ENDED = "this link voids what was open before: earlier links, and the 15 minutes in which a new certificate may add its first factor"
 
 
 @click.command("list", cls=Command)
@@ -43,9 +43,7 @@ def list_(state: State, name: str) -> None:
     columns = ["kind", "name", "number", "created_at", "last_used_at", "id"]
     if any(one.lost for one in factors):
         columns.append("lost")
-    empty = (
-        f"{person.name} has no second factor; to let one be enrolled: doorward factor invite {person.name}"
-    )
+    empty = f"{person.name} has no second factor; invite to enrol one: doorward factor invite {person.name}"
     state.output.table(rows, columns, empty=empty)
 
 
@@ -61,7 +59,7 @@ def invite(state: State, name: str, hours: int) -> None:
     invitation = parts.rights.invite_to_enrol(
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
     )
-    # Behind the #: no browser sends it, so no log on the way has it (docs/design/0003).
+    # In the fragment: browsers do not send it, so no log has it (docs/design/0003).
     link = f"{installation.portal_origin()}/enrol#token={invitation.token}"
     until = invitation.right.expires_at
     notes = [] if invitation.has_certificate else [f"{name} has no valid certificate: doorward invite {name}"]

@@ -1,4 +1,4 @@
-"""`doorward group`: groups, and who is in them."""
+"""`doorward group`: groups and their members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GROUP_KIND = "group"
 KIND = click.option(
     "--kind",
     type=click.Choice([*(one.value for one in PrincipalKind), GROUP_KIND]),
-    help="What MEMBER is, if a group and somebody have the same name.",
+    help="What MEMBER is, if a group and a principal have the same name.",
 )
 
 
@@ -55,7 +55,7 @@ def show(state: State, group: str) -> None:
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    """List the groups: how many were put into each, which groups lie in it, how many these bring."""
+    """List the groups: the members of each, the groups in it, and the members that these bring."""
     rows = [
         {"group": one.name, "members": one.members, "groups": list(one.groups), "inherited": one.inherited}
         for one in parts.nesting.list_nested_groups(state.installation().services)
@@ -87,7 +87,7 @@ def add(state: State, group: str, member: str, kind: str | None) -> None:
 @YES
 @click.pass_obj
 def remove(state: State, group: str, member: str | None, kind: str | None, yes: bool) -> None:
-    """Take a member out of a group, what it loses ends at once; without MEMBER, remove the group itself."""
+    """Take a member out of a group; connections that lose a right end at once. Without MEMBER, remove the group itself."""
     services = state.installation().services
     if member is None:
         _remove_group(state, services, group, yes=yes)
@@ -129,9 +129,7 @@ def _tell_membership(
 def _remove_group(state: State, services: Services, group: str, *, yes: bool) -> None:
 
     count = parts.nesting.count_members(services, group)
-    if (
-        count and not yes and not may_ask(state)
-    ):  # a member that was forgotten on the line must not cost the group
+    if count and not yes and not may_ask(state):  # a forgotten MEMBER must not remove the whole group
         raise RequestRefused(
             "not-confirmed",
             f"the group {group} has {count} member{'s' if count != 1 else ''}",

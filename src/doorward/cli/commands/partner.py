@@ -1,4 +1,4 @@
-"""`doorward ca import|show|remove`: partners, whose own authorities vouch for their principals."""
+"""`doorward ca import|show|remove`: partners, with their own authorities for their principals."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 @click.option(
     "--everyone",
     is_flag=True,
-    help="Let everybody in to the directory whom the partner certifies, instead of those who were added.",
+    help="Add every principal that the partner certifies, at its first connection, instead of only those that you add.",
 )
 @click.option("--permit", "permitted", multiple=True, help="Names must lie in this, as dns:clinic.example.")
 @click.option("--exclude", "excluded", multiple=True, help="Names must not lie in this.")
@@ -90,7 +90,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     type=click.Choice(["require", "prefer", "unsafe-prefer", "off"]),
     default="require",
     show_default=True,
-    help="Require proof of good status; let in if there is no evidence, or also if it cannot be used; or do not ask.",
+    help="require: refuse without proof of good status; prefer: let in if no evidence can be fetched; unsafe-prefer: also if it cannot be used; off: do not check.",
 )
 @click.option(
     "--refresh",
@@ -98,7 +98,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     metavar="DURATION",
     default="1h",
     show_default=True,
-    help="How often to look for evidence.",
+    help="How often to fetch evidence of revocation.",
 )
 @click.option(
     "--max-staleness",
@@ -106,7 +106,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     metavar="DURATION",
     default="0s",
     show_default=True,
-    help="How long after its end evidence may still be used.",
+    help="How long evidence may still be used after its nextUpdate.",
 )
 @click.option(
     "--allow-private",
@@ -119,7 +119,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     "crl_urls",
     multiple=True,
     metavar="URL",
-    help="Where a CRL of its authorities lies, if its certificates do not say so; repeatable.",
+    help="Address of a CRL of its authorities, if its certificates do not name one; repeatable.",
 )
 @click.option(
     "--ocsp",
@@ -131,7 +131,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 @click.option(
     "--replace",
     is_flag=True,
-    help="Give a partner of that name these authorities and terms, all anew; others are dropped.",
+    help="Replace the authorities and terms of the partner of that name; the others are dropped.",
 )
 @click.option("--check", is_flag=True, help="Print the report and change nothing.")
 @YES
@@ -153,7 +153,7 @@ def import_(
     wanted = _read_terms(terms)
     read = parts.certificate_files.read_certificate_files
     ders = {"anchors": read(anchors), "intermediates": read(intermediates)}
-    # A look alone needs no free name. What is read here is what is shown, asked about, and replaced.
+    # `--check` alone needs no free name. What is read here is shown, asked about and replaced.
     replaced = (
         parts.importing.find_replaced(services, name, replacing=replace) if replace or not check else None
     )
@@ -161,7 +161,7 @@ def import_(
     wrong = any(one.code.severity.value == "error" for one in findings)
     changes = list_changes(replaced, wanted, ders) if replaced else []
     report = {"findings": [finding_row(one) for one in findings], "changes": changes}
-    if not state.output.as_json and (check or not wrong):  # else the refusal names the errors
+    if not state.output.as_json and (check or not wrong):  # otherwise the refusal names the errors
         print_report(state.output, ders, findings)
         print_changes(state.output, changes)
     if check:
@@ -170,7 +170,7 @@ def import_(
             report, *(f"[yellow]{escape(one)}[/yellow]" for one in large), "nothing was changed", notes=large
         )
         return
-    if not wrong:  # errors are refused by the use case itself
+    if not wrong:  # the use case refuses errors
         _ask(state, name, yes=yes, dropping=any(map(drops, changes)))
     done = parts.importing.import_partner(services, name, wanted, replacing=replaced, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
@@ -203,7 +203,7 @@ def show(state: State, name: str) -> None:
 @YES
 @click.pass_obj
 def remove(state: State, name: str, yes: bool) -> None:
-    """Trust a partner no more; its principals lose everything at once. On a terminal it asks before."""
+    """Remove a partner; its principals lose every right at once. On a terminal it asks before."""
     services = state.installation().services
     if parts.freed_names.was_partner_removed(services, name):
         state.output.result({"name": name, "removed": True}, notes=(f"partner {name} was removed already",))
@@ -231,14 +231,14 @@ def _read_terms(given: dict[str, Any]) -> Terms:
 
 
 def _ask(state: State, name: str, *, yes: bool, dropping: bool) -> None:
-    """Ask whether to go on; the question names what cannot be seen from the certificates that are given."""
+    """Ask for confirmation; the question also names what the given certificates do not show."""
     if yes:
         return
     if state.output.as_json or not sys.stdin.isatty():
         raise RequestRefused(
             "not-confirmed",
-            "nobody said yes to trusting these certificates",
-            hint="look at --check, then add --yes",
+            "these certificates are not trusted without a confirmation",
+            hint="read the report of --check, then add --yes",
         )
     question = f"trust these certificates to name the principals of {name}"
     question += ", and cut off those of the authorities that are dropped?" if dropping else "?"

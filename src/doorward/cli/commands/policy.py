@@ -65,7 +65,7 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
 def _put_into_force(state: State, text: str, name: str, *, expect: int | None = None, yes: bool) -> None:
     installation = state.installation()
     services, check = installation.services, parts.own_places.publishable(installation)
-    # Checked first: what would end is not said of a document that is refused.
+    # Check first: a document that is refused ends nothing, so nothing is said about it.
     parts.policies.check_document(services, text, file=name, check=check, expected_number=expect)
     note_ending(state, parts.disruption.tell_disruption(installation, text, file=name))
     _ask_about_dropped(state, services, text, name, yes=yes)
@@ -80,7 +80,7 @@ def _put_into_force(state: State, text: str, name: str, *, expect: int | None = 
 
 
 def note_ending(state: State, ending: list[str]) -> None:
-    """Say which applications' connections a change ends, before a person is asked about it."""
+    """Print which applications' connections a change ends, before the question."""
     for said in ending:
         state.output.note(f"note: {said}")
 
@@ -88,7 +88,7 @@ def note_ending(state: State, ending: list[str]) -> None:
 def report_applied(
     state: State, services: Services, done: Applied, *, unchanged: str = "", further: Sequence[str] = ()
 ) -> None:
-    """Say what a change of the document did; `unchanged` says why it did nothing, `further` are more findings."""
+    """Print what a change of the document did; `unchanged` gives the reason if it changed nothing."""
     differences = [str(one) for one in done.differences]
     findings = [*(str(one) for one in done.findings), *further]
     for text in findings:
@@ -133,7 +133,7 @@ def _coloured(line: str) -> str:
 @FILE
 @click.pass_obj
 def diff(state: State, path: Path) -> None:
-    """Say what `apply` would change; exit code 1 where there is a difference."""
+    """Say what `apply` would change; exit code 1 if there is a difference."""
     text, name = _read(path)
     differences = [
         str(one) for one in parts.policies.diff_document(state.installation().services, text, file=name)
@@ -163,7 +163,7 @@ def _print_document(state: State, text: str, number: int) -> None:
     elif state.output.out.is_terminal:
         state.output.out.write(escape_unprintable(text, keep_lines=True))
     else:
-        click.echo(text, nl=False)  # a file or a pipe gets the document as it is, for `apply`
+        click.echo(text, nl=False)  # unchanged for a file or a pipe: `apply` reads it
 
 
 @click.command("check", cls=Command)
@@ -188,14 +188,14 @@ def check(state: State, path: Path) -> None:
 
 
 class _Moment(click.DateTime):
-    """A moment, the error of which shows an example in the place of Python's formats."""
+    """A date and time; its error shows an example instead of Python's formats."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the moment as click reads it."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!a} is no moment: write it such as 2026-11-23T08:30Z", param, ctx)
+            self.fail(f"{value!a} is not a date and time: write it as in 2026-11-23T08:30Z", param, ctx)
 
 
 @click.command("explain", cls=Command)
@@ -204,7 +204,7 @@ class _Moment(click.DateTime):
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
 @click.option("--certificate", default="", help="Id of its certificate; without it, the newest valid one.")
-@click.option("--from", "source", help="The address that it comes from.")
+@click.option("--from", "source", help="The client's address.")
 @click.option(
     "--at",
     metavar="TIME",
@@ -234,7 +234,7 @@ def explain(
     method: str | None,
     path: str | None,
 ) -> None:
-    """Say for each rule whether it holds and why; exit code 1 where the request would be refused.
+    """Say for each rule whether it holds and why; exit code 1 if the request would be refused.
 
     An application of TCP has connections, and no requests: leave METHOD and PATH out.
     """
@@ -286,7 +286,9 @@ def explain(
 
 
 @click.command("history", cls=Command)
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many at most."
+)
 @click.pass_obj
 def history(state: State, limit: int) -> None:
     """List the revisions of the document, newest first."""
@@ -319,7 +321,7 @@ def show_revision(state: State, number: int) -> None:
 def rollback(state: State, number: int, yes: bool) -> None:
     """Put the document of an earlier revision into force again, as a new revision.
 
-    Names in it mean those who have them today.
+    Names in it mean the principals that have these names today.
     """
     text = parts.policies.find_revision(state.installation().services, number).document
     _put_into_force(state, text, f"revision {number}", yes=yes)

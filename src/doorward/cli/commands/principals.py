@@ -1,4 +1,4 @@
-"""`doorward person|device|service`: who there is. The three kinds differ in nothing but the word."""
+"""`doorward person|device|service`: principals. The commands of the three kinds differ only in the word."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEEP_RULES = click.option(
     "--keep-rules",
     is_flag=True,
-    help="Give the name also if rules name a former bearer of it: they hold for this one.",
+    help="Use the name even if rules name a former principal of that name: these rules then hold for the new one.",
 )
 
 
@@ -225,7 +225,7 @@ def remove_command(word: str) -> click.Command:
             state.output.result({"name": name, "state": "removed"}, notes=(note,))
             return
         ask(state, f"remove {word} {name} for good, and revoke its certificates?", yes=yes)
-        # The OCSP answers of its certificates are signed again in the same transaction.
+        # The same transaction signs new OCSP answers for its certificates.
         installation, notes = state.withdrawal()
         done = parts.removal.remove(installation.services, name, kind=kind, actor=actor())
         _say_changed(state, installation.services, done, "removed", notes)
@@ -236,7 +236,7 @@ def remove_command(word: str) -> click.Command:
 def _say_changed(
     state: State, services: Services, done: ChangeResult[Principal], past: str, notes: tuple[str, ...] = ()
 ) -> None:
-    """Wait for the gateways, and say what was done."""
+    """Wait for the gateways, and print what was done."""
     notes = (*done.notes, *notes)
     value, line = confirmed(services, done.seq, notes)
     state.output.result(

@@ -33,7 +33,7 @@ STATUS_LISTEN = click.option(
     "--status-listen", help="Where CRL, OCSP and CA certificates are served, address:port."
 )
 STATUS_URL = click.option(
-    "--status-url", help="Public address of the status listener, baked into certificates."
+    "--status-url", help="Public address of the status listener; certificates contain it."
 )
 
 
@@ -69,7 +69,7 @@ def _update(state: State, installation: Installation, given: dict[str, str]) -> 
     before = parts.starting.bring_up_to_date(installation, _reader(state), given)
     state.output.result(
         {"data": str(installation.settings.data), "schema_before": before},
-        f"[green]✓[/green] the database in {escape(str(installation.settings.data))} has the schema of this version now",
+        f"[green]✓[/green] the database in {escape(str(installation.settings.data))} now has the schema of this version",
         "[dim]next:[/dim] doorward up",
     )
 
@@ -79,7 +79,7 @@ def _reader(state: State) -> Callable[[Mapping[str, str]], Settings]:
 
 
 def _given(explicit: dict[str, str | None]) -> dict[str, str]:
-    """Return the options that were named, under the names of their settings."""
+    """Return the options that were given, under the names of their settings."""
     named = {name: value for name, value in explicit.items() if value is not None}
     return {"gateway_listen" if name == "listen" else name: value for name, value in named.items()}
 
@@ -103,7 +103,7 @@ def serve(state: State) -> None:
 
 
 def say_serving(state: State, installation: Installation) -> None:
-    """Say that the authority serves."""
+    """Print that the authority serves."""
     enrolment = str(installation.layout.enrol_socket)
     _ready(state, {"status": installation.settings.status_listen, "enrolment": enrolment})
 
@@ -122,13 +122,13 @@ def gateway(state: State) -> None:
 
 
 def say_gateway(state: State, settings: Settings, cuts_by: Mechanism) -> None:
-    """Say that the door is open."""
+    """Print that the door is open."""
     value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
     _ready(state, {**value, "cuts_by": cuts_by.value})
 
 
 def _ready(state: State, value: dict[str, str]) -> None:
-    """Say that the part is ready: with --json as a document, and to `up` where it waits.
+    """Say that the part is ready: with --json as a document, and to `up` if `up` waits for it.
 
     People read the same facts in the log, on standard error.
     """
@@ -181,22 +181,22 @@ def up(state: State, /, **explicit: str | None) -> None:
 
 
 def _say_first_start(state: State, ready: Prepared) -> None:
-    """Say what was made; on standard error, as the result is that the door is open."""
+    """Print what was made, on standard error, because the result is that the door is open."""
     if ready.made is None:
         return
     lines = _told(ready.made)
     if ready.domain_chosen:
         domain = ready.made.tenant.trust_domain
         lines += [
-            f"  [yellow]its trust domain is {domain} for good, for use on this machine: none was named[/yellow]",
-            "  [dim]for another: stop this, and begin in another directory with --trust-domain corp.example[/dim]",
+            f"  [yellow]no trust domain was given: it is {domain}, for use on this machine, and cannot be changed[/yellow]",
+            "  [dim]for another one: stop, and start in another directory with --trust-domain corp.example[/dim]",
         ]
     for line in lines:
         state.output.err.print(line)
 
 
 def say_open(state: State, settings: Settings) -> None:
-    """Say that everything runs."""
+    """Print that everything runs."""
     state.output.result(
         {"listening": settings.gateway_listen, "status": settings.status_listen, "pid": os.getpid()},
         f"[green]✓[/green] the door is open on [bold]{escape(settings.gateway_listen)}[/bold]; "

@@ -1,4 +1,4 @@
-"""`doorward session`: sessions that a second factor opened, and ending them."""
+"""`doorward session`: list and end sessions that a second factor opened."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def list_(state: State, name: str | None) -> None:
 @YES
 @click.pass_obj
 def end(state: State, session_id: str | None, name: str | None, everyone: bool, yes: bool) -> None:
-    """End a session, named by its id, or with `--all` those of NAME: their next step needs a factor again.
+    """End a session, named by its id, or with `--all` those of NAME: their next request needs a factor again.
 
-    A session at an application takes all of that person there with it, because they share one epoch.
+    Ending a session at an application ends all sessions of that person there, because they share one epoch.
     """
     if sum((session_id is not None, name is not None, everyone)) != 1:
         raise click.UsageError(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("status", cls=Command)
 @click.pass_obj
 def status(state: State) -> None:
-    """Say whether every part is well, what is wrong, and what to do; exit code 3 where something is wrong."""
+    """Say whether every part is well, what is wrong, and what to do; exit code 3 if something is wrong."""
     installation = state.installation()
     found = parts.condition.examine(installation, datetime.now(UTC))
     value = {"well": all(not one.trouble for one in found), "parts": [_value(one) for one in found]}
