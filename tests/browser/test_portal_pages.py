@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Request
 
-from doorward.directory.factors.rights import open_first_enrolment
+from doorward.directory.factors.enrolment_tickets import open_first_enrolment
 from doorward.directory.help_desk import Explained, HelpDesk
 from doorward.web.pool import UseCasePool
 from tests.support.browser import PHONE, Chromium

@@ -1,4 +1,4 @@
-"""The contract of `FactorStore`, `EnrolmentRightStore` and `ThrottleStore`."""
+"""The contract of `FactorStore`, `EnrolmentTicketStore` and `ThrottleStore`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.stores.protocols import UnitOfWork
-from tests.support.factor_records import ALICE, enrolment_right, factor, throttle
+from tests.support.factor_records import ALICE, enrolment_ticket, factor, throttle
 from tests.support.ports import NOON
 from tests.support.records import digest, opaque, principal
 
@@ -88,70 +88,70 @@ def test_factors_are_renamed_and_removed(work: UnitOfWork) -> None:
 
 
 def test_what_principals_of_a_partner_have_goes_with_the_partner(work: UnitOfWork) -> None:
-    """Factors and rights of a partner's principals go, removed principals too; those of our own stay."""
+    """Factors and tickets of a partner's principals go, removed principals too; those of our own stay."""
     eve = principal("clinic/eve", partner=CLINIC)
     theirs, ours = factor("theirs", principal_id=eve.id), factor("ours")
-    right = enrolment_right("theirs", principal_id=eve.id)
+    ticket = enrolment_ticket("theirs", principal_id=eve.id)
     with work.change() as stores:
         stores.directory.add(principal("alice"), NOON)
         stores.directory.add(eve, NOON)
         stores.directory.remove_partner(CLINIC)
         for one in (theirs, ours):
             stores.factors.add(one)
-        stores.enrolment_rights.add(right)
-        stores.enrolment_rights.add(enrolment_right("ours"))
+        stores.enrolment_tickets.add(ticket)
+        stores.enrolment_tickets.add(enrolment_ticket("ours"))
         assert stores.factors.remove_partner(CLINIC) == 1
         assert stores.factors.of_principal(eve.id) == []
         assert stores.factors.of_principal(ALICE) == [ours]
-        assert stores.enrolment_rights.void_partner(CLINIC, NOON) == 1
-        assert stores.enrolment_rights.open_for(eve.id, NOON) == []
-        assert stores.enrolment_rights.open_for(ALICE, NOON) == [enrolment_right("ours")]
+        assert stores.enrolment_tickets.void_partner(CLINIC, NOON) == 1
+        assert stores.enrolment_tickets.open_for(eve.id, NOON) == []
+        assert stores.enrolment_tickets.open_for(ALICE, NOON) == [enrolment_ticket("ours")]
 
 
 def test_a_right_is_used_once_and_in_time(work: UnitOfWork) -> None:
-    """One use succeeds; an expired, a voided and an unknown right fail."""
-    first = enrolment_right("first", certificate_id="crt_one")
-    late = enrolment_right("late", created_at=NOON + SECOND, expires_at=NOON + SECOND)
+    """One use succeeds; an expired, a voided and an unknown ticket fail."""
+    first = enrolment_ticket("first", certificate_id="crt_one")
+    late = enrolment_ticket("late", created_at=NOON + SECOND, expires_at=NOON + SECOND)
     with work.change() as stores:
-        for one in (late, first, enrolment_right("of bob", principal_id=BOB)):
-            stores.enrolment_rights.add(one)
-        assert stores.enrolment_rights.open_for(ALICE, NOON) == [first, late]
-        assert stores.enrolment_rights.open_for(ALICE, NOON + SECOND) == [first]
-        assert stores.enrolment_rights.use(first.id, NOON + SECOND)
-        assert not stores.enrolment_rights.use(first.id, NOON + SECOND)
-        assert not stores.enrolment_rights.use(late.id, NOON + SECOND)
-        assert not stores.enrolment_rights.use("enr_nobody", NOON)
-        assert stores.enrolment_rights.open_for(ALICE, NOON) == [late]
-        assert stores.enrolment_rights.void_all(ALICE, NOON) == 1
-        assert stores.enrolment_rights.void_all(ALICE, NOON) == 0
-        assert not stores.enrolment_rights.use(late.id, NOON)
-        assert stores.enrolment_rights.void_every(NOON) == 1
-        assert stores.enrolment_rights.open_for(BOB, NOON) == []
+        for one in (late, first, enrolment_ticket("of bob", principal_id=BOB)):
+            stores.enrolment_tickets.add(one)
+        assert stores.enrolment_tickets.open_for(ALICE, NOON) == [first, late]
+        assert stores.enrolment_tickets.open_for(ALICE, NOON + SECOND) == [first]
+        assert stores.enrolment_tickets.use(first.id, NOON + SECOND)
+        assert not stores.enrolment_tickets.use(first.id, NOON + SECOND)
+        assert not stores.enrolment_tickets.use(late.id, NOON + SECOND)
+        assert not stores.enrolment_tickets.use("enr_nobody", NOON)
+        assert stores.enrolment_tickets.open_for(ALICE, NOON) == [late]
+        assert stores.enrolment_tickets.void_all(ALICE, NOON) == 1
+        assert stores.enrolment_tickets.void_all(ALICE, NOON) == 0
+        assert not stores.enrolment_tickets.use(late.id, NOON)
+        assert stores.enrolment_tickets.void_every(NOON) == 1
+        assert stores.enrolment_tickets.open_for(BOB, NOON) == []
 
 
 def test_a_right_is_found_by_its_token(work: UnitOfWork) -> None:
-    """A token leads to its right, used or not, and is handed out once; no token leads to none."""
-    right = enrolment_right("invited", token_sha256=digest("token"))
+    """A token leads to its ticket, used or not, and is handed out once; no token leads to none."""
+    ticket = enrolment_ticket("invited", token_sha256=digest("token"))
     with work.change() as stores:
-        stores.enrolment_rights.add(right)
-        stores.enrolment_rights.add(enrolment_right("open"))
-        stores.enrolment_rights.add(enrolment_right("open too"))
-        assert stores.enrolment_rights.use(right.id, NOON)
-        assert stores.enrolment_rights.by_token(digest("token")) == replace(right, used_at=NOON)
-        assert stores.enrolment_rights.by_token("") is None
+        stores.enrolment_tickets.add(ticket)
+        stores.enrolment_tickets.add(enrolment_ticket("open"))
+        stores.enrolment_tickets.add(enrolment_ticket("open too"))
+        assert stores.enrolment_tickets.use(ticket.id, NOON)
+        assert stores.enrolment_tickets.by_token(digest("token")) == replace(ticket, used_at=NOON)
+        assert stores.enrolment_tickets.by_token("") is None
         with pytest.raises(IntegrityError) as caught:
-            stores.enrolment_rights.add(enrolment_right("again", token_sha256=digest("token")))
+            stores.enrolment_tickets.add(enrolment_ticket("again", token_sha256=digest("token")))
         assert caught.value.code == "enrolment-right-duplicate"
 
 
 def test_old_rights_are_pruned(work: UnitOfWork) -> None:
     """Only records that expired before the given time are removed."""
     with work.change() as stores:
-        stores.enrolment_rights.add(enrolment_right("old", expires_at=NOON))
-        stores.enrolment_rights.add(enrolment_right("new", expires_at=NOON + SECOND))
-        assert stores.enrolment_rights.prune(NOON + SECOND) == 1
-        assert [one.id for one in stores.enrolment_rights.open_for(ALICE, NOON - SECOND)] == [
-            enrolment_right("new").id
+        stores.enrolment_tickets.add(enrolment_ticket("old", expires_at=NOON))
+        stores.enrolment_tickets.add(enrolment_ticket("new", expires_at=NOON + SECOND))
+        assert stores.enrolment_tickets.prune(NOON + SECOND) == 1
+        assert [one.id for one in stores.enrolment_tickets.open_for(ALICE, NOON - SECOND)] == [
+            enrolment_ticket("new").id
         ]
 
 

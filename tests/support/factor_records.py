@@ -11,7 +11,7 @@ from typing import Any
 from doorward.core.entities import TENANT
 from doorward.core.factor_kinds import FactorKind
 from doorward.stores.factor_records import (
-    EnrolmentRight,
+    EnrolmentTicket,
     FactorRecord,
     SessionCodeRecord,
     SessionKeyRecord,
@@ -43,8 +43,8 @@ def factor(name: str, kind: FactorKind = FactorKind.WEBAUTHN, **changed: Any) ->
     return replace(made, **changed)
 
 
-def enrolment_right(name: str, **changed: Any) -> EnrolmentRight:
-    made = EnrolmentRight(
+def enrolment_ticket(name: str, **changed: Any) -> EnrolmentTicket:
+    made = EnrolmentTicket(
         id=opaque("enr", name),
         tenant=TENANT,
         principal_id=ALICE,

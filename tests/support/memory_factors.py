@@ -12,7 +12,7 @@ from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.stores.factor_protocols import MAX_STEP_UPS
 from doorward.stores.factor_records import (
-    EnrolmentRight,
+    EnrolmentTicket,
     FactorRecord,
     SessionCodeRecord,
     SessionKeyRecord,
@@ -89,28 +89,28 @@ class MemoryFactors(Store):
         return _drop(state.factors, lambda one: _of_partner(state, one.principal_id, partner_id))
 
 
-class MemoryEnrolmentRights(Store):
-    """The fake of `EnrolmentRightStore`."""
+class MemoryEnrolmentTickets(Store):
+    """The fake of `EnrolmentTicketStore`."""
 
-    def add(self, right: EnrolmentRight) -> None:
-        kept = self.writable(right.tenant).enrolment_rights
-        if right.id in kept or self.by_token(right.token_sha256) is not None:
+    def add(self, ticket: EnrolmentTicket) -> None:
+        kept = self.writable(ticket.tenant).enrolment_tickets
+        if ticket.id in kept or self.by_token(ticket.token_sha256) is not None:
             raise IntegrityError("enrolment-right-duplicate", "this token was handed out before")
-        kept[right.id] = right
+        kept[ticket.id] = ticket
 
-    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
+    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentTicket]:
         found = [one for one in self._open(now) if one.principal_id == principal_id]
         return sorted(found, key=lambda one: (one.created_at, one.id))
 
-    def by_token(self, token_sha256: str) -> EnrolmentRight | None:
-        every = self.state.enrolment_rights.values()
+    def by_token(self, token_sha256: str) -> EnrolmentTicket | None:
+        every = self.state.enrolment_tickets.values()
         return next((one for one in every if token_sha256 and one.token_sha256 == token_sha256), None)
 
-    def use(self, right_id: str, at: datetime) -> bool:
-        kept = self.writable().enrolment_rights.get(right_id)
+    def use(self, ticket_id: str, at: datetime) -> bool:
+        kept = self.writable().enrolment_tickets.get(ticket_id)
         if kept not in self._open(at):
             return False
-        self.state.enrolment_rights[right_id] = replace(kept, used_at=at)
+        self.state.enrolment_tickets[ticket_id] = replace(kept, used_at=at)
         return True
 
     def void_all(self, principal_id: str, at: datetime) -> int:
@@ -126,16 +126,16 @@ class MemoryEnrolmentRights(Store):
         return self._void(self._open(at), at)
 
     def prune(self, before: datetime) -> int:
-        return _drop(self.writable().enrolment_rights, lambda one: one.expires_at < before)
+        return _drop(self.writable().enrolment_tickets, lambda one: one.expires_at < before)
 
-    def _open(self, at: datetime) -> list[EnrolmentRight]:
-        every = self.state.enrolment_rights.values()
+    def _open(self, at: datetime) -> list[EnrolmentTicket]:
+        every = self.state.enrolment_tickets.values()
         return [one for one in every if one.used_at is None and one.expires_at > at]
 
-    def _void(self, rights: list[EnrolmentRight], at: datetime) -> int:
-        kept = self.writable().enrolment_rights
-        kept.update({one.id: replace(one, expires_at=at) for one in rights})
-        return len(rights)
+    def _void(self, tickets: list[EnrolmentTicket], at: datetime) -> int:
+        kept = self.writable().enrolment_tickets
+        kept.update({one.id: replace(one, expires_at=at) for one in tickets})
+        return len(tickets)
 
 
 class MemorySessions(Store):

@@ -15,7 +15,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.stores.factor_records import (
-    EnrolmentRight,
+    EnrolmentTicket,
     FactorRecord,
     SessionCodeRecord,
     SessionKeyRecord,
@@ -70,7 +70,7 @@ class State:
     evidence: dict[tuple[str, str, str, str], EvidenceRecord] = field(default_factory=dict)
     seen: dict[tuple[str, str, str], RecordedRevocation] = field(default_factory=dict)
     factors: dict[str, FactorRecord] = field(default_factory=dict)
-    enrolment_rights: dict[str, EnrolmentRight] = field(default_factory=dict)
+    enrolment_tickets: dict[str, EnrolmentTicket] = field(default_factory=dict)
     sessions: dict[str, SessionRecord] = field(default_factory=dict)
     step_ups: dict[str, StepUpRecord] = field(default_factory=dict)
     session_codes: dict[str, SessionCodeRecord] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from doorward.stores.records import (
     TenantRecord,
 )
 from tests.support.memory_factors import (
-    MemoryEnrolmentRights,
+    MemoryEnrolmentTickets,
     MemoryEpochs,
     MemoryFactors,
     MemoryHolderNotes,
@@ -435,7 +435,7 @@ class MemoryStores:
         self.partners = MemoryPartners(state, tenant, write=write)
         self.evidence = MemoryEvidence(state, tenant, write=write)
         self.factors = MemoryFactors(state, tenant, write=write)
-        self.enrolment_rights = MemoryEnrolmentRights(state, tenant, write=write)
+        self.enrolment_tickets = MemoryEnrolmentTickets(state, tenant, write=write)
         self.sessions = MemorySessions(state, tenant, write=write)
         self.step_ups = MemoryStepUps(state, tenant, write=write)
         self.session_codes = MemorySessionCodes(state, tenant, write=write)

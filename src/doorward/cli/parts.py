@@ -44,8 +44,8 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.directory import session_ending as session_ending
     from doorward.directory import session_views as session_views
     from doorward.directory import sessions as sessions
+    from doorward.directory.factors import enrolment_tickets as enrolment_tickets
     from doorward.directory.factors import removing as removing
-    from doorward.directory.factors import rights as rights
     from doorward.partners import examining as examining
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
@@ -127,7 +127,7 @@ else:
             "revocation": "doorward.authority.revocation",
             "roles": "doorward.runtime.roles",
             "removing": "doorward.directory.factors.removing",
-            "rights": "doorward.directory.factors.rights",
+            "enrolment_tickets": "doorward.directory.factors.enrolment_tickets",
             "session_ending": "doorward.directory.session_ending",
             "session_views": "doorward.directory.session_views",
             "sessions": "doorward.directory.sessions",

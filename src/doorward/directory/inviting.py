@@ -13,7 +13,7 @@ from doorward.audit.events import EventType
 from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
-from doorward.directory.factors.rights import open_first_enrolment
+from doorward.directory.factors.enrolment_tickets import open_first_enrolment
 from doorward.directory.invitations import VoidReason, has_lost_its_device, hash_token, void_open
 from doorward.pki.profiles import profile_for
 from doorward.stores.events import write_event

@@ -30,6 +30,6 @@ def prune_past(services: Services) -> int:
             stores.session_codes.prune(now)
             + stores.step_ups.prune(now)
             + stores.sessions.prune(now - KEPT)
-            + stores.enrolment_rights.prune(now - KEPT)
+            + stores.enrolment_tickets.prune(now - KEPT)
             + stores.throttles.prune(now - THROTTLES_KEPT)
         )

@@ -89,26 +89,26 @@ def end_everyone(services: Services, *, reason: str, actor: str) -> ChangeResult
 
 
 def withdraw_after_restore(services: Services, *, actor: str) -> int:
-    """End all sessions and void all rights to enrol a factor, because the database is an older one; return how many ended.
+    """End all sessions and void all enrolment tickets, because the database is an older one; return how many ended.
 
     What was signed out, used or reset after the copy was made is open again in it.
     """
     now = services.clock.now()
     with services.work.change() as stores:
         ended = end_every_session(services, stores, reason="database-restored", actor=actor, now=now)
-        stores.enrolment_rights.void_every(now)
+        stores.enrolment_tickets.void_every(now)
     return sum(ended.values())
 
 
 def remove_factors(
     services: Services, stores: Stores, principal: Principal, *, reason: str, actor: str, now: datetime
 ) -> int:
-    """Remove every second factor of a principal and void its rights to enrol one; return how many factors there were.
+    """Remove every second factor of a principal and void its enrolment tickets; return how many factors there were.
 
     The caller ends the sessions, and notes the change of the principal.
     """
     removed = stores.factors.remove_all(principal.id)
-    stores.enrolment_rights.void_all(principal.id, now)
+    stores.enrolment_tickets.void_all(principal.id, now)
     if removed:
         event = write_event(
             services,

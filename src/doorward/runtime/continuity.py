@@ -1,8 +1,8 @@
 """Whether the database is the one that ran here before, or an older one that was put back.
 
-In an older one, sessions are open that were ended since, and rights to enrol a factor that were used. So both roles look
+In an older one, sessions are open that were ended since, and enrolment tickets that were used. So both roles look
 before they serve anything, and `serve` looks again and again; if the database was put back, every session is ended under
-an epoch that was never in use, and every right is voided (docs/design/0065).
+an epoch that was never in use, and every ticket is voided (docs/design/0065).
 
     1. the mark lies in `run/`, which no backup has: without it, all was put back
     2. it names the time of change (ctime) of the file `founded`: no program can set that, so a copy of the whole data

@@ -18,7 +18,7 @@ from doorward.storage import repositories
 from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
-from doorward.storage.repositories.factors import SqlEnrolmentRights, SqlFactors, SqlThrottles
+from doorward.storage.repositories.factors import SqlEnrolmentTickets, SqlFactors, SqlThrottles
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.holder_notes import SqlHolderNotes
 from doorward.storage.repositories.invitations import SqlInvitations
@@ -146,9 +146,9 @@ class SqlStores:
         return SqlFactors(self._transaction)
 
     @property
-    def enrolment_rights(self) -> SqlEnrolmentRights:
+    def enrolment_tickets(self) -> SqlEnrolmentTickets:
         """Rights to enrol a first factor."""
-        return SqlEnrolmentRights(self._transaction)
+        return SqlEnrolmentTickets(self._transaction)
 
     @property
     def sessions(self) -> SqlSessions:

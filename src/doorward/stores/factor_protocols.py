@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from doorward.core.factor_kinds import FactorKind
     from doorward.stores.factor_records import (
-        EnrolmentRight,
+        EnrolmentTicket,
         FactorRecord,
         SessionCodeRecord,
         SessionKeyRecord,
@@ -72,35 +72,35 @@ class FactorStore(Protocol):
         ...
 
 
-class EnrolmentRightStore(Protocol):
+class EnrolmentTicketStore(Protocol):
     """Rights to enrol a first factor. One is open if it was not used and has not expired."""
 
-    def add(self, right: EnrolmentRight) -> None:
+    def add(self, ticket: EnrolmentTicket) -> None:
         """Add one; raise `IntegrityError` (`enrolment-right-duplicate`) if another one has the same token."""
         ...
 
-    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
+    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentTicket]:
         """Return the open ones of a principal, oldest first."""
         ...
 
-    def by_token(self, token_sha256: str) -> EnrolmentRight | None:
-        """Return the right with this token; None for the empty text."""
+    def by_token(self, token_sha256: str) -> EnrolmentTicket | None:
+        """Return the ticket with this token; None for the empty text."""
         ...
 
-    def use(self, right_id: str, at: datetime) -> bool:
+    def use(self, ticket_id: str, at: datetime) -> bool:
         """Mark it used if it is open at that time; True for exactly one caller."""
         ...
 
     def void_all(self, principal_id: str, at: datetime) -> int:
-        """Let every open right of a principal expire now; return how many."""
+        """Let every open ticket of a principal expire now; return how many."""
         ...
 
     def void_partner(self, partner_id: str, at: datetime) -> int:
-        """Let every open right of every principal of a partner expire now; return how many."""
+        """Let every open ticket of every principal of a partner expire now; return how many."""
         ...
 
     def void_every(self, at: datetime) -> int:
-        """Let every open right expire now; return how many."""
+        """Let every open ticket expire now; return how many."""
         ...
 
     def prune(self, before: datetime) -> int:
@@ -278,7 +278,7 @@ class FactorStores(Protocol):
     @property
     def factors(self) -> FactorStore: ...
     @property
-    def enrolment_rights(self) -> EnrolmentRightStore: ...
+    def enrolment_tickets(self) -> EnrolmentTicketStore: ...
     @property
     def sessions(self) -> SessionStore: ...
     @property

@@ -48,8 +48,8 @@ class FactorRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolmentRight:
-    """The right to enrol a first factor, once.
+class EnrolmentTicket:
+    """A ticket to enrol one factor, once.
 
     Args:
         id: `enr_…`.

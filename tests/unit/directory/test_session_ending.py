@@ -14,7 +14,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.stores.records import ChangeKind
-from tests.support.factor_records import BANK, enrolment_right, factor, session, session_code, step_up
+from tests.support.factor_records import BANK, enrolment_ticket, factor, session, session_code, step_up
 from tests.support.ports import NOON
 from tests.support.records import digest
 from tests.support.world import OPERATOR, found_world
@@ -29,7 +29,7 @@ def world():
             of = {"principal_id": world.principal(name).id}
             stores.factors.add(factor(f"{name} key", **of))
             stores.factors.add(factor(f"{name} code", FactorKind.RECOVERY, **of))
-            stores.enrolment_rights.add(enrolment_right(name, **of))
+            stores.enrolment_tickets.add(enrolment_ticket(name, **of))
             stores.sessions.add(session(name, **of))
             stores.sessions.add(session(f"{name} portal", application_id=PORTAL_APPLICATION, **of))
             stores.step_ups.add(step_up(name, **of))
@@ -38,12 +38,12 @@ def world():
 
 
 def left(world, name):
-    """How much a person has: factors, rights, sessions, step-ups, codes."""
+    """How much a person has: factors, enrolment tickets, sessions, step-ups, codes."""
     person = id_of(world, name)
     with world.work.change() as stores:
         return (
             len(stores.factors.of_principal(person)),
-            len(stores.enrolment_rights.open_for(person, NOON)),
+            len(stores.enrolment_tickets.open_for(person, NOON)),
             len(stores.sessions.open_at(NOON, person)),
             int(stores.step_ups.get(step_up(name).id) is not None),
             int(stores.session_codes.take(digest(name)) is not None),
@@ -77,7 +77,7 @@ def test_suspending_ends_sessions_and_keeps_factors(world):
 
 @pytest.mark.parametrize("verb", ["remove", "rename"])
 def test_removing_takes_everything(world, verb):
-    """Factors, rights, sessions, step-ups and codes go in the transaction that revokes the certificates."""
+    """Factors, enrolment tickets, sessions, step-ups and codes go in the transaction that revokes the certificates."""
     of_alice = id_of(world, "alice")
     if verb == "remove":
         done = removal.remove(world.services, "alice", actor=OPERATOR)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doorward.partners.importing import remove_partner
-from tests.support.factor_records import enrolment_right, factor, session
+from tests.support.factor_records import enrolment_ticket, factor, session
 from tests.support.partner_site import partner_site
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
@@ -18,10 +18,10 @@ def test_second_factors_go_with_the_partner() -> None:
     with site.world.work.change() as stores:
         for number, person in enumerate((bob.id, own)):
             stores.factors.add(factor(str(number), principal_id=person))
-            stores.enrolment_rights.add(enrolment_right(str(number), principal_id=person))
+            stores.enrolment_tickets.add(enrolment_ticket(str(number), principal_id=person))
             stores.sessions.add(session(str(number), principal_id=person))
     remove_partner(site.services, "clinic", actor=OPERATOR)
     with site.world.work.read() as stores:
-        assert stores.factors.of_principal(bob.id) == stores.enrolment_rights.open_for(bob.id, NOON) == []
+        assert stores.factors.of_principal(bob.id) == stores.enrolment_tickets.open_for(bob.id, NOON) == []
         assert [one.principal_id for one in stores.sessions.open_at(NOON)] == [own]
-        assert len(stores.factors.of_principal(own)) == len(stores.enrolment_rights.open_for(own, NOON)) == 1
+        assert len(stores.factors.of_principal(own)) == len(stores.enrolment_tickets.open_for(own, NOON)) == 1

@@ -10,7 +10,7 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.directory import principals as directory
 from doorward.runtime.continuity import Continuity
-from tests.support.factor_records import BANK, enrolment_right, session
+from tests.support.factor_records import BANK, enrolment_ticket, session
 from tests.support.world import OPERATOR
 
 
@@ -27,7 +27,7 @@ def open_session(world):
     """Give alice a session and bob the right to enrol."""
     with world.work.change() as stores:
         stores.sessions.add(session("bank", principal_id=world.principal("alice").id))
-        stores.enrolment_rights.add(enrolment_right("bob", principal_id=world.principal("bob").id))
+        stores.enrolment_tickets.add(enrolment_ticket("bob", principal_id=world.principal("bob").id))
 
 
 def standing(world):
@@ -37,7 +37,7 @@ def standing(world):
     with world.work.read() as stores:
         return (
             len(stores.sessions.open_at(now)),
-            len(stores.enrolment_rights.open_for(bob, now)),
+            len(stores.enrolment_tickets.open_for(bob, now)),
             stores.epochs.of(alice, BANK),
         )
 

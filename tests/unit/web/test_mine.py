@@ -118,7 +118,7 @@ def test_a_device_is_named(portal: PortalBrowser, alice: Held) -> None:
 
 def test_a_certificate_is_renewed_by_itself(portal: PortalBrowser, alice: Held) -> None:
     """The page makes a key; the request becomes a successor beside the present one."""
-    assert 'data-right="caller"' in portal.ask("GET", "/certificates/renew", alice).text
+    assert 'data-proof="caller"' in portal.ask("GET", "/certificates/renew", alice).text
     answer = portal.ask("POST", "/certificates/renew", alice, content=portal.world.csr(), headers=CSR)
     assert answer.status_code == 201
     standings = [one.standing for one in list_own(portal.world.services, alice.record.principal_id)]

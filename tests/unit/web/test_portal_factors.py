@@ -9,7 +9,7 @@ from httpx2 import Response
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.demo.browser import hidden_fields, passkey_question
-from doorward.directory.factors.rights import invite_to_enrol, open_first_enrolment
+from doorward.directory.factors.enrolment_tickets import invite_to_enrol, open_first_enrolment
 from doorward.factors.totp import render_totp, step_at
 from doorward.web.pool import UseCasePool
 from tests.support.portal import DOCUMENT, PortalBrowser
@@ -120,7 +120,7 @@ class TestFirst:
         """Its token stays in the forms, and is good once."""
         newcomer.world.clock.turn(minutes=15)
         token = invite_to_enrol(newcomer.world.services, "alice", actor=OPERATOR).token
-        assert "data-right" in newcomer.at_portal("GET", "/enrol").text
+        assert "data-token" in newcomer.at_portal("GET", "/enrol").text
         page = newcomer.at_portal("POST", "/factors/webauthn/begin", data={"token": token})
         assert add_passkey(newcomer, page).status_code == 303
         again = newcomer.at_portal("POST", "/factors/totp/begin", data={"token": token})

@@ -50,7 +50,7 @@ def test_a_passkey_brings_a_certificate(portal: PortalBrowser, key: SoftAuthenti
     """Three requests: the page, the challenge, and the certificate as JSON for the script."""
     page = portal.ask("GET", "/renew")
     assert page.status_code == 200
-    assert 'data-right="passkey"' in page.text
+    assert 'data-proof="passkey"' in page.text
     answer = send(portal, key)
     assert answer.status_code == 201
     assert answer.json()["name"] == "alice"

@@ -56,19 +56,19 @@ def list_(state: State, name: str) -> None:
 def invite(state: State, name: str, hours: int) -> None:
     """Print a one-time link with which NAME enrols a second factor on the portal, with the certificate that NAME has."""
     installation = state.installation()
-    invitation = parts.rights.invite_to_enrol(
+    invitation = parts.enrolment_tickets.invite_to_enrol(
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
     )
     # In the fragment: browsers do not send it, so no log has it (docs/design/0003).
     link = f"{installation.portal_origin()}/enrol#token={invitation.token}"
-    until = invitation.right.expires_at
+    until = invitation.ticket.expires_at
     notes = [] if invitation.has_certificate else [f"{name} has no valid certificate: doorward invite {name}"]
     if not installation.is_portal_trusted():
         notes.append(parts.portal_trust.UNTRUSTED)
     if invitation.ended:
         notes.append(_ENDED)
     state.output.result(
-        {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
+        {"id": invitation.ticket.id, "name": name, "link": link, "expires_at": until},
         f"A one-time link for [bold]{escape(name)}[/bold], good until {until:%Y-%m-%d %H:%M}Z:",
         "",
         f"  {escape(link)}",

@@ -1,7 +1,7 @@
 """Second factors of persons: enrolling, checking and removing them, over the stores.
 
-`rights`      who may enrol a first factor: a certificate just issued, an administrator's invitation, a recovery code
-`permission`  when a person may change factors: with a right, or after a fresh check that is strong enough
+`enrolment_tickets` who may enrol a first factor: a certificate just issued, an administrator's invitation, a recovery code
+`permission`  when a person may change factors: with a ticket, or after a fresh check that is strong enough
 `enrolling`   adding and replacing; `removing` removing, renaming, resetting; `recovering` after a recovery code
 `checking`    a factor is shown: throttled, recorded, and never told why it failed
 `passkeys`    the two halves of WebAuthn: what the browser is asked, and its answer

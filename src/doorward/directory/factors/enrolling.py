@@ -23,21 +23,21 @@ from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import totp_place
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.enrolment_tickets import refuse_closed, use_ticket
 from doorward.directory.factors.passkeys import Question, refuse_over, user_handle
 from doorward.directory.factors.pending import Purpose
 from doorward.directory.factors.permission import (
     kinds_of,
     require_fresh,
     require_owner,
-    require_right_or_check,
+    require_ticket_or_check,
 )
 from doorward.directory.factors.removing import fit_name
-from doorward.directory.factors.rights import refuse_closed, use_right
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
 from doorward.factors import password, recovery, totp, webauthn
 from doorward.stores.events import write_event
-from doorward.stores.factor_records import EnrolmentRight, FactorRecord
+from doorward.stores.factor_records import EnrolmentTicket, FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.wire.base64url import parse_base64url, render_base64url
@@ -67,13 +67,13 @@ def set_password(
         token: of an administrator's link; empty where there is none.
 
     Raises:
-        RequestRefused: as `permission.require_right_or_check` and `factors.password.require_choosable`.
+        RequestRefused: as `permission.require_ticket_or_check` and `factors.password.require_choosable`.
         Unavailable: `too-busy`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        require_right_or_check(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
+        require_ticket_or_check(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
         applications = [one.name for one in stores.applications.list()]
     known = (person.name, *person.display_name.split(), *context.known_words, *applications)
@@ -87,11 +87,13 @@ def set_password(
     hashed = context.budget.run(caller.source, choose)
     record = _new(context, caller, FactorKind.PASSWORD, hashed.encode("ascii"), now)
     with services.work.change() as stores:
-        right = require_right_or_check(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
+        ticket = require_ticket_or_check(
+            stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now
+        )
         former = _of_kind(stores, caller, FactorKind.PASSWORD)
         for one in former:
             stores.factors.remove(one.id)
-        _add(context, stores, caller, [record], right)
+        _add(context, stores, caller, [record], ticket)
         if former:
             why = "factor-replaced"
             end_sessions(
@@ -105,12 +107,12 @@ def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, t
     """Offer a secret for an authenticator app; it is enrolled by `finish_totp`.
 
     Raises:
-        RequestRefused: as `permission.require_right_or_check`; `factors-full`.
+        RequestRefused: as `permission.require_ticket_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        require_right_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
+        require_ticket_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
         _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
     secret = services.random.token(totp.SECRET_BYTES)
     name = context.pending.put(services.random, caller.certificate_id, Purpose.ENROL_TOTP, secret, now)
@@ -149,11 +151,11 @@ def finish_totp(
         context, caller, FactorKind.TOTP, secret, now, name=name, counter=verdict.require(), sealed=True
     )
     with services.work.change() as stores:
-        right = require_right_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
+        ticket = require_ticket_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
         _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
         if context.pending.take(offer_id, caller.certificate_id, Purpose.ENROL_TOTP, now) is None:
             raise refuse_over()  # the form was sent twice at once
-        _add(context, stores, caller, [record], right)
+        _add(context, stores, caller, [record], ticket)
     return record
 
 
@@ -163,12 +165,12 @@ def begin_passkey(
     """Ask the browser to make a passkey; it is enrolled by `finish_passkey`.
 
     Raises:
-        RequestRefused: as `permission.require_right_or_check`; `factors-full`.
+        RequestRefused: as `permission.require_ticket_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
     with services.work.read() as stores:
-        require_right_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
+        require_ticket_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
         kept = _of_kind(stores, caller, FactorKind.WEBAUTHN)
         _require_room(kept, MAX_PASSKEYS)
@@ -226,16 +228,18 @@ def finish_passkey(
         credential_id=render_base64url(passkey.credential_id),
     )
     with services.work.change() as stores:
-        right = require_right_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
+        ticket = require_ticket_or_check(
+            stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now
+        )
         _require_room(_of_kind(stores, caller, FactorKind.WEBAUTHN), MAX_PASSKEYS)
-        _add(context, stores, caller, [record], right)
+        _add(context, stores, caller, [record], ticket)
     return record
 
 
 def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; the former ones are void.
 
-    A right does not permit them: they come after the first factor. A code keeps, as its counter, how strong the person's
+    A ticket does not permit them: they come after the first factor. A code keeps, as its counter, how strong the person's
     strongest factor was: it gives back no stronger one.
 
     Raises:
@@ -301,12 +305,12 @@ def _add(
     stores: Stores,
     caller: Caller,
     records: Sequence[FactorRecord],
-    right: EnrolmentRight | None,
+    ticket: EnrolmentTicket | None,
 ) -> None:
-    """Use the right up, add the factors, and tell the person by an event."""
+    """Use the ticket up, add the factors, and tell the person by an event."""
     first = records[0]
-    if right is not None:
-        use_right(stores, right, first.created_at)
+    if ticket is not None:
+        use_ticket(stores, ticket, first.created_at)
     for record in records:
         stores.factors.add(record)
     event = write_event(
@@ -318,7 +322,7 @@ def _add(
             "factor": first.id,
             "kind": first.kind.value,
             "certificate": caller.certificate_id,
-            "enrolment": right.id if right else "",
+            "enrolment": ticket.id if ticket else "",
             "number": len(records),
         },
         personal={"name": caller.name, "source": caller.source},

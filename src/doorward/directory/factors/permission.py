@@ -1,4 +1,4 @@
-"""When a person may change their factors: with a right to enrol, or after a fresh check of a factor.
+"""When a person may change their factors: with a ticket to enrol, or after a fresh check of a factor.
 
 A fresh check has to be at least as strong as the strongest factor that the person has, or that is added. So a thief with a
 certificate and a stolen password can neither remove the passkey nor add another one.
@@ -16,18 +16,18 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, is_as_strong, strongest_of
 from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
-from doorward.directory.factors.rights import find_right, refuse_closed, require_person
-from doorward.stores.factor_records import EnrolmentRight
+from doorward.directory.factors.enrolment_tickets import find_ticket, refuse_closed, require_person
+from doorward.stores.factor_records import EnrolmentTicket
 from doorward.stores.protocols import Stores
 
 FRESH = timedelta(minutes=5)
 _INVITE = "ask an administrator for a link: `doorward factor invite NAME`"
 
 
-def require_right_or_check(
+def require_ticket_or_check(
     stores: Stores, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str, now: datetime
-) -> EnrolmentRight | None:
-    """Return the right by which a factor of that kind may be added; None if a fresh check permits it.
+) -> EnrolmentTicket | None:
+    """Return the ticket by which a factor of that kind may be added; None if a fresh check permits it.
 
     Args:
         stores: of a transaction.
@@ -42,11 +42,11 @@ def require_right_or_check(
             `factors-for-persons`, `principal-suspended`.
     """
     require_owner(stores, caller)
-    right = find_right(stores, caller, token, now)
-    if right is not None:
-        if not is_as_strong(right.strongest, kind):
-            raise _refuse_weak(right.strongest, kind)
-        return right
+    ticket = find_ticket(stores, caller, token, now)
+    if ticket is not None:
+        if not is_as_strong(ticket.strongest, kind):
+            raise _refuse_weak(ticket.strongest, kind)
+        return ticket
     enrolled = kinds_of(stores, caller.principal_id)
     if token or not enrolled:
         raise refuse_closed()

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
+from doorward.directory.factors.enrolment_tickets import FIRST_LIFETIME, add_ticket, describe_ticket
 from doorward.directory.factors.removing import tell_removal
-from doorward.directory.factors.rights import FIRST_LIFETIME, add_right, describe_right
 from doorward.directory.session_ending import end_sessions
-from doorward.stores.factor_records import EnrolmentRight, FactorRecord
+from doorward.stores.factor_records import EnrolmentTicket, FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
@@ -21,7 +21,7 @@ from doorward.stores.services import Services
 
 def open_after_recovery(
     services: Services, stores: Stores, caller: Caller, code: FactorRecord, now: datetime
-) -> EnrolmentRight:
+) -> EnrolmentTicket:
     """Remove a person's other factors, end all sessions, and let this certificate enrol one; within the transaction.
 
     The codes that are left stay. The new factor may be as strong as what was shown to make the code, and no stronger:
@@ -34,8 +34,8 @@ def open_after_recovery(
         services, stores, caller.principal_id, reason="factor-lost", actor=caller.principal_id, now=now
     )
     stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
-    stores.enrolment_rights.void_all(caller.principal_id, now)
-    right = add_right(
+    stores.enrolment_tickets.void_all(caller.principal_id, now)
+    ticket = add_ticket(
         services,
         stores,
         caller.principal_id,
@@ -44,8 +44,8 @@ def open_after_recovery(
         certificate_id=caller.certificate_id,
         strongest=vouched_by(code),
     )
-    stores.outbox.add(describe_right(services, right, caller.name, caller.principal_id))
-    return right
+    stores.outbox.add(describe_ticket(services, ticket, caller.name, caller.principal_id))
+    return ticket
 
 
 def vouched_by(code: FactorRecord) -> FactorKind:

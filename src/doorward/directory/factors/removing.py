@@ -3,7 +3,7 @@
 Losing a factor ends the person's sessions everywhere (the session epoch grows), so a session that was opened with it
 is worth nothing. Nothing here shows a secret: an administrator resets, and never reads.
 
-Not here: adding (`enrolling`), the rights that open enrolment again (`rights`).
+Not here: adding (`enrolling`), the tickets that open enrolment again (`enrolment_tickets`).
 Standard: OWASP ASVS 5.0 section 7.4.3; NIST SP 800-63B-4 section 4.2 (loss) and 4.4 (invalidation).
 """
 
@@ -164,7 +164,7 @@ def tell_removal(
 def reset_factors(services: Services, name: str, *, actor: str) -> ChangeResult[int]:
     """Remove every factor of a principal, end all its sessions and forget its failed tries.
 
-    Rights to enrol that were open are void; `rights.invite_to_enrol` opens a new one.
+    Open enrolment tickets are voided; `enrolment_tickets.invite_to_enrol` opens a new one.
 
     Returns:
         How many factors were removed, recovery codes counted singly; gateways confirm the number of the change.

@@ -1,4 +1,4 @@
-"""Second factors, the rights to enrol one, and the failed tries.
+"""Second factors, the tickets to enrol one, and the failed tries.
 
 Not here: checking a factor (`factors`), the use cases and who may call them (`directory.factors`).
 """
@@ -20,7 +20,7 @@ from doorward.storage.values import (
     to_microseconds,
     to_optional_microseconds,
 )
-from doorward.stores.factor_records import EnrolmentRight, FactorRecord, ThrottleRecord
+from doorward.stores.factor_records import EnrolmentTicket, FactorRecord, ThrottleRecord
 
 OF_PARTNER = (
     "principal_id IN (SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :partner_id)"
@@ -166,57 +166,57 @@ class SqlFactors:
         return self._transaction.driver_change(_REMOVE_PARTNER, partner_id=partner_id)
 
 
-class SqlEnrolmentRights:
-    """`stores.factor_protocols.EnrolmentRightStore`."""
+class SqlEnrolmentTickets:
+    """`stores.factor_protocols.EnrolmentTicketStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    def add(self, right: EnrolmentRight) -> None:
+    def add(self, ticket: EnrolmentTicket) -> None:
         """Add one."""
-        self._transaction.require_writable(right.tenant)
+        self._transaction.require_writable(ticket.tenant)
         added = self._transaction.driver_change(
             _ADD_RIGHT,
-            id=right.id,
-            principal_id=right.principal_id,
-            certificate_id=right.certificate_id,
-            token_sha256=right.token_sha256,
-            strongest=right.strongest.value,
-            created_at=to_microseconds(right.created_at),
-            expires_at=to_microseconds(right.expires_at),
-            used_at=to_optional_microseconds(right.used_at),
+            id=ticket.id,
+            principal_id=ticket.principal_id,
+            certificate_id=ticket.certificate_id,
+            token_sha256=ticket.token_sha256,
+            strongest=ticket.strongest.value,
+            created_at=to_microseconds(ticket.created_at),
+            expires_at=to_microseconds(ticket.expires_at),
+            used_at=to_optional_microseconds(ticket.used_at),
         )
         if not added:
             raise IntegrityError("enrolment-right-duplicate", "this token was handed out before")
 
-    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
+    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentTicket]:
         """Return the open ones of a principal, oldest first."""
         rows = self._transaction.driver_rows(_OPEN_FOR, principal_id=principal_id, at=to_microseconds(now))
-        return [_right(row) for row in rows]
+        return [_ticket(row) for row in rows]
 
-    def by_token(self, token_sha256: str) -> EnrolmentRight | None:
-        """Return the right of that token."""
+    def by_token(self, token_sha256: str) -> EnrolmentTicket | None:
+        """Return the ticket of that token."""
         row = self._transaction.driver_row(_BY_TOKEN, token=token_sha256)
-        return None if row is None else _right(row)
+        return None if row is None else _ticket(row)
 
-    def use(self, right_id: str, at: datetime) -> bool:
-        """Mark the right as used if it is open: compare and set."""
-        return self._transaction.driver_change(_USE_RIGHT, of=right_id, at=to_microseconds(at)) == 1
+    def use(self, ticket_id: str, at: datetime) -> bool:
+        """Mark the ticket as used if it is open: compare and set."""
+        return self._transaction.driver_change(_USE_RIGHT, of=ticket_id, at=to_microseconds(at)) == 1
 
     def void_all(self, principal_id: str, at: datetime) -> int:
-        """Let every open right of a principal expire now."""
+        """Let every open ticket of a principal expire now."""
         return self._transaction.driver_change(_VOID_ALL, principal_id=principal_id, at=to_microseconds(at))
 
     def void_partner(self, partner_id: str, at: datetime) -> int:
-        """Let every open right of every principal of a partner expire now."""
+        """Let every open ticket of every principal of a partner expire now."""
         return self._transaction.driver_change(_VOID_PARTNER, partner_id=partner_id, at=to_microseconds(at))
 
     def void_every(self, at: datetime) -> int:
-        """Let every open right expire now."""
+        """Let every open ticket expire now."""
         return self._transaction.driver_change(_VOID_EVERY, at=to_microseconds(at))
 
     def prune(self, before: datetime) -> int:
-        """Remove rights that expired before that time."""
+        """Remove tickets that expired before that time."""
         return self._transaction.driver_change(_PRUNE_RIGHTS, before=to_microseconds(before))
 
 
@@ -270,9 +270,9 @@ def _factor(row: DriverRow) -> FactorRecord:
     )
 
 
-def _right(row: DriverRow) -> EnrolmentRight:
+def _ticket(row: DriverRow) -> EnrolmentTicket:
     id_, tenant, principal_id, certificate_id, token_sha256, strongest, created_at, expires_at, used_at = row
-    return EnrolmentRight(
+    return EnrolmentTicket(
         id=id_,
         tenant=tenant,
         principal_id=principal_id,

@@ -111,7 +111,7 @@ class Checks:
             "ways": ways,
             "fault": fault,
             "usable": portal.terms.is_trusted,
-            "can_enrol": await self._factors.has_right(caller),
+            "can_enrol": await self._factors.has_ticket(caller),
         }
         return portal.page(request, caller, "check", context, status=status)
 

@@ -36,7 +36,7 @@ from doorward.directory.factors.enrolling import (
     make_recovery_codes,
     set_password,
 )
-from doorward.directory.factors.permission import require_right_or_check
+from doorward.directory.factors.permission import require_ticket_or_check
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
 from doorward.stores.factor_records import FactorRecord
@@ -89,11 +89,11 @@ class Enrolling:
     async def overview(self, request: Request, caller: Caller) -> Response:
         """Show what the person has."""
         kept, language = await self._factors.own(caller), language_of(request)
-        has_right = await self._factors.has_right(caller)
+        has_ticket = await self._factors.has_ticket(caller)
         has_factor = any(one.kind is not FactorKind.RECOVERY for one in kept)
         context = {
             "factors": [_row(one, language) for one in kept],
-            "has_right": has_right,
+            "has_ticket": has_ticket,
             "has_factor": has_factor,
             "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
             "usable": self._portal.terms.is_trusted,
@@ -225,9 +225,9 @@ class Enrolling:
 def require_may_add(
     services: Services, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str
 ) -> None:
-    """Return if the caller may add a factor of that kind now; raises as `require_right_or_check`."""
+    """Return if the caller may add a factor of that kind now; raises as `require_ticket_or_check`."""
     with services.work.read() as stores:
-        require_right_or_check(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
+        require_ticket_or_check(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
 
 
 def draw(uri: str) -> Markup:

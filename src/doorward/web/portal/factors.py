@@ -16,10 +16,10 @@ from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.enrolment_tickets import find_ticket
 from doorward.directory.factors.passkeys import Question, begin_check, check_passkey
 from doorward.directory.factors.removing import FactorView, list_own
 from doorward.directory.factors.required import find_missing_factors
-from doorward.directory.factors.rights import find_right
 from doorward.factors.webauthn import RelyingParty
 from doorward.policy.group_factors import RequiredFactors
 from doorward.stores.factor_records import FactorRecord
@@ -83,13 +83,13 @@ class PortalFactors:
         kinds = {one.kind for one in kept if not one.lost}
         return await self._portal.run(lambda: find_missing_factors(self._portal.services, caller, kinds))
 
-    async def has_right(self, caller: Caller, token: str = "") -> bool:
+    async def has_ticket(self, caller: Caller, token: str = "") -> bool:
         """Say whether the caller may add a factor without showing one."""
         services = self._portal.services
 
         def find() -> bool:
             with services.work.read() as stores:
-                return find_right(stores, caller, token, services.clock.now()) is not None
+                return find_ticket(stores, caller, token, services.clock.now()) is not None
 
         return await self._portal.run(find)
 

@@ -48,7 +48,7 @@ class Welcome:
         caller = await self._caller(request)
         if caller is None:
             return self._portal.pages.page(request, "portal/welcome.html", {"who": "", "first": False})
-        first = await self._factors.has_right(caller) and not await self._factors.own(caller)
+        first = await self._factors.has_ticket(caller) and not await self._factors.own(caller)
         return self._portal.page(request, caller, "welcome", {"first": first})
 
     async def _caller(self, request: Request) -> Caller | None:

@@ -1,6 +1,6 @@
 // The page on which a person gets a certificate: the key is made here, and so is the file that the system imports.
 //
-// The page says by which right (`data-right`):
+// The page says what proves who the person is (`data-proof`):
 //   link      the token stands behind the # of the address, where no server and no log sees it
 //   caller    the door knows the caller by the present certificate, which is renewed
 //   passkey   a passkey proves who it is, on a device without a certificate
@@ -80,7 +80,7 @@ function readToken() {
   return token;
 }
 
-// --- asking, by each right ---
+// --- asking for the certificate, by each proof ---
 
 async function post(path, headers, body) {
   let answer;
@@ -101,7 +101,7 @@ async function post(path, headers, body) {
 }
 
 const asRequest = { "Content-Type": "application/pkcs10" };
-const RIGHTS = {
+const ASK_BY_PROOF = {
   link: (request) => post(page.dataset.post, { ...asRequest, Authorization: `Bearer ${readToken()}` }, request),
   caller: (request) => post(page.dataset.post, asRequest, request),
   passkey: async (request) => {
@@ -127,7 +127,7 @@ function save(bytes, type, name) {
 async function makeCertificate() {
   hideFaults();
   const keys = await makeKeys();
-  const issued = await RIGHTS[page.dataset.right](await makeRequest(keys, "doorward"));
+  const issued = await ASK_BY_PROOF[page.dataset.proof](await makeRequest(keys, "doorward"));
   const chain = readCertificates([issued.certificate, ...issued.chain].join("\n"));
   const password = makePassword();
   const form = OLD_FORM.has(chosenDevice()) ? "old" : "modern";
@@ -145,7 +145,7 @@ async function makeCertificate() {
 async function sendOwnRequest(form) {
   hideFaults();
   const request = await form.elements.namedItem("request").files[0].arrayBuffer();
-  const issued = await RIGHTS[page.dataset.right](new Uint8Array(request));
+  const issued = await ASK_BY_PROOF[page.dataset.proof](new Uint8Array(request));
   const pem = [issued.certificate, ...issued.chain].join("");
   history.replaceState(null, "", location.pathname);
   one("[data-own-done]").hidden = false;
@@ -185,7 +185,7 @@ function begin() {
   });
   for (const part of document.querySelectorAll("[data-scripted]")) part.hidden = false;
   for (const part of document.querySelectorAll("[data-plain]")) part.hidden = true;
-  if (page.dataset.right === "link") {
+  if (page.dataset.proof === "link") {
     try {
       readToken();
     } catch (fault) {

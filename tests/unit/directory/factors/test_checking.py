@@ -14,7 +14,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors import checking, enrolling, passkeys
 from doorward.directory.factors.budget import HashBudget
-from doorward.directory.factors.rights import invite_to_enrol
+from doorward.directory.factors.enrolment_tickets import invite_to_enrol
 from doorward.directory.factors.tally import write_counts
 from doorward.factors.password import PasswordCost, parse_password_cost
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
@@ -311,7 +311,7 @@ def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> Non
 
 
 def test_a_recovery_code_is_the_certificates_own_chance(people: FactorWorld, alice: Caller) -> None:
-    """Another certificate of Alice has no right by it; after fifteen minutes nobody has."""
+    """Another certificate of Alice has no ticket by it; after fifteen minutes nobody has."""
     codes = enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
     other = people.comes("alice", invited=False)
     assert checking.check_recovery(people.context, alice, codes[0]).good

@@ -13,12 +13,12 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory import principals as directory
 from doorward.directory.callers import Caller
 from doorward.directory.factors import enrolling
-from doorward.directory.factors.rights import (
+from doorward.directory.factors.enrolment_tickets import (
     FIRST_LIFETIME,
-    add_right,
-    find_right,
+    add_ticket,
+    find_ticket,
     invite_to_enrol,
-    use_right,
+    use_ticket,
 )
 from doorward.directory.sealing import open_sealed
 from doorward.stores.records import ChangeKind
@@ -43,7 +43,7 @@ def code_of(refused: pytest.ExceptionInfo[RequestRefused]) -> str:
 def test_a_certificate_by_invitation_may_enrol_the_first_factor_once(
     people: FactorWorld, alice: Caller
 ) -> None:
-    """The right ends with the first factor; the second one needs a check of the first."""
+    """The ticket ends with the first factor; the second one needs a check of the first."""
     people.set_password(alice)
     with pytest.raises(RequestRefused) as refused:
         people.app(alice)
@@ -70,7 +70,7 @@ def test_the_right_is_the_certificates_own(people: FactorWorld, alice: Caller) -
 
 
 def test_two_at_once_enrol_one_first_factor(people: FactorWorld, alice: Caller) -> None:
-    """Both began with the right; the one who finishes later is refused."""
+    """Both began with the ticket; the one who finishes later is refused."""
     browser = SoftAuthenticator(origin=people.context.party.origin)
     asked = enrolling.begin_passkey(people.context, alice, shown=NOTHING)
     people.set_password(alice)
@@ -98,8 +98,8 @@ def test_a_new_invitation_opens_no_right_beside_a_factor(people: FactorWorld, al
     assert len(people.world.events(EventType.FACTOR_INVITED)) == told
     services, now = people.world.services, people.clock.now()
     with services.work.change() as stores:
-        add_right(services, stores, alice.principal_id, now=now, lifetime=FIRST_LIFETIME)
-        assert find_right(stores, alice, "", now) is None
+        add_ticket(services, stores, alice.principal_id, now=now, lifetime=FIRST_LIFETIME)
+        assert find_ticket(stores, alice, "", now) is None
 
 
 def test_the_first_factor_ends_every_right(people: FactorWorld) -> None:
@@ -107,17 +107,17 @@ def test_the_first_factor_ends_every_right(people: FactorWorld) -> None:
     first, second = people.comes("alice"), people.comes("alice")
     people.set_password(first)
     with people.world.work.read() as stores:
-        assert stores.enrolment_rights.open_for(second.principal_id, people.clock.now()) == []
+        assert stores.enrolment_tickets.open_for(second.principal_id, people.clock.now()) == []
 
 
 def test_a_right_is_used_by_one_of_two(people: FactorWorld, alice: Caller) -> None:
     """Both found it open; the store lets one win."""
     with people.world.work.change() as stores:
-        right = find_right(stores, alice, "", people.clock.now())
-        assert right is not None
-        use_right(stores, right, people.clock.now())
+        ticket = find_ticket(stores, alice, "", people.clock.now())
+        assert ticket is not None
+        use_ticket(stores, ticket, people.clock.now())
         with pytest.raises(RequestRefused) as refused:
-            use_right(stores, right, people.clock.now())
+            use_ticket(stores, ticket, people.clock.now())
     assert code_of(refused) == "enrolment-closed"
 
 
@@ -143,7 +143,7 @@ def test_a_link_that_was_used_or_is_over_asks_for_nothing(people: FactorWorld) -
     people.clock.turn(hours=24)
     for token in (used.token, over.token):
         with people.world.work.read() as stores:
-            assert find_right(stores, carol, token, people.clock.now()) is None
+            assert find_ticket(stores, carol, token, people.clock.now()) is None
 
 
 def test_a_factor_vouches_for_one_that_is_no_stronger(people: FactorWorld, alice: Caller) -> None:
@@ -230,13 +230,13 @@ def test_only_an_active_person_is_invited(people: FactorWorld) -> None:
 
 
 def test_a_devices_certificate_opens_no_enrolment(people: FactorWorld) -> None:
-    """A device that comes by invitation gets no right."""
+    """A device that comes by invitation gets no ticket."""
     people.comes("sensor-1")
     assert people.world.events(EventType.FACTOR_INVITED) == []
 
 
 def test_what_is_enrolled_is_told(people: FactorWorld, alice: Caller) -> None:
-    """The person's record has which kind, by which certificate and by which right."""
+    """The person's record has which kind, by which certificate and by which ticket."""
     record = people.set_password(alice)
     (invited,) = people.world.events(EventType.FACTOR_INVITED)
     (event,) = people.world.events(EventType.FACTOR_ENROLLED)
@@ -362,7 +362,7 @@ def test_the_same_form_sent_twice_enrols_one_app(people: FactorWorld, alice: Cal
 
 
 def test_recovery_codes_come_after_the_first_factor(people: FactorWorld, alice: Caller) -> None:
-    """A right gives none; a fresh check gives ten, and the next ten replace them."""
+    """A ticket gives no codes; a fresh check gives ten, and the next ten replace them."""
     with pytest.raises(RequestRefused) as refused:
         enrolling.make_recovery_codes(people.context, alice, shown=NOTHING)
     assert code_of(refused) == "enrolment-closed"
@@ -377,7 +377,7 @@ def test_recovery_codes_come_after_the_first_factor(people: FactorWorld, alice: 
 
 
 def test_a_suspended_or_removed_person_enrols_nothing(people: FactorWorld, alice: Caller) -> None:
-    """The right is open, and the person may not use it."""
+    """The ticket is open, and the person may not use it."""
     directory.suspend(people.world.services, "alice", actor=OPERATOR)
     with pytest.raises(RequestRefused) as refused:
         people.set_password(alice)

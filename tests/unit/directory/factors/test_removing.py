@@ -13,8 +13,8 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.factors import enrolling, removing
+from doorward.directory.factors.enrolment_tickets import invite_to_enrol
 from doorward.directory.factors.required import find_missing_factors
-from doorward.directory.factors.rights import invite_to_enrol
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.sessions import list_sessions
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
@@ -137,7 +137,7 @@ def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld
 
 
 def test_an_administrator_resets_all_factors(people: FactorWorld, alice: Caller) -> None:
-    """They are gone, sessions are ended, open rights are void, and a new link lets the person begin again."""
+    """They are gone, sessions are ended, open tickets are void, and a new link lets the person begin again."""
     services, before = people.world.services, people.epoch(alice)
     link = invite_to_enrol(services, "alice", actor=OPERATOR)
     done = removing.reset_factors(services, "alice", actor=OPERATOR)

@@ -5,7 +5,7 @@ if (/^[A-Za-z0-9_-]{43}$/.test(token)) {
   for (const field of document.querySelectorAll('input[name="token"]')) {
     field.value = token;
   }
-  document.querySelector("[data-right]").hidden = false;
-  document.querySelector("[data-no-right]").hidden = true;
+  document.querySelector("[data-token]").hidden = false;
+  document.querySelector("[data-no-token]").hidden = true;
   history.replaceState(null, "", location.pathname);
 }

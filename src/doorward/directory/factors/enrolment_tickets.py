@@ -1,12 +1,12 @@
-"""Who may enrol a factor without having shown one: a right, used once.
+"""Who may enrol a factor without having shown one: a ticket, used once.
 
   it comes from                       it is for                    it is open for
   a certificate issued by invitation  that certificate             15 minutes, if the person has no factor then
   a recovery code                     the certificate it came with 15 minutes
   `doorward factor invite`            the person, with a link      24 hours, 7 days at most
 
-A right by a recovery code goes no further than what was lost: a code that was made with a password gives no passkey.
-The first factor that is enrolled ends all of them. A right without a token is good only while the person has no
+A ticket by a recovery code goes no further than what was lost: a code that was made with a password gives no passkey.
+The first factor that is enrolled ends all of them. A ticket without a token is good only while the person has no
 factor; an administrator's link also adds one to others, for example a passkey where there is a password only.
 
 Not here: what is enrolled (`enrolling`). This module loads no library of factors: issuing calls it.
@@ -25,7 +25,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.stores.events import write_event
-from doorward.stores.factor_records import EnrolmentRight
+from doorward.stores.factor_records import EnrolmentTicket
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
@@ -48,23 +48,23 @@ class FactorInvitation:
     """`token` (base64url, 43 characters) is shown once and kept nowhere.
 
     `has_certificate`: whether the person has a valid one; without it the link opens nothing.
-    `ended`: how many rights and links were open, and are void now.
+    `ended`: how many tickets and links were open, and are void now.
     """
 
     token: str
-    right: EnrolmentRight
+    ticket: EnrolmentTicket
     has_certificate: bool
     ended: int
 
     def __repr__(self) -> str:
         # What is printed ends in logs; the token must not.
-        return f"FactorInvitation(right={self.right.id})"
+        return f"FactorInvitation(ticket={self.ticket.id})"
 
 
 def invite_to_enrol(
     services: Services, name: str, *, lifetime: timedelta = DEFAULT_LIFETIME, actor: str
 ) -> FactorInvitation:
-    """Let an active person enrol one factor, with a link; rights that were open are void.
+    """Let an active person enrol one factor, with a link; tickets that were open are void.
 
     Args:
         services: the ports of this process.
@@ -86,13 +86,13 @@ def invite_to_enrol(
     token = render_base64url(services.random.token(TOKEN_BYTES))
     with services.work.change() as stores:
         person = require_person(require_principal(stores, name))
-        ended = len(stores.enrolment_rights.open_for(person.id, now))
-        stores.enrolment_rights.void_all(person.id, now)
-        right = add_right(services, stores, person.id, now=now, lifetime=lifetime, token=token)
-        stores.outbox.add(describe_right(services, right, person.name, actor))
+        ended = len(stores.enrolment_tickets.open_for(person.id, now))
+        stores.enrolment_tickets.void_all(person.id, now)
+        ticket = add_ticket(services, stores, person.id, now=now, lifetime=lifetime, token=token)
+        stores.outbox.add(describe_ticket(services, ticket, person.name, actor))
         valid = CertificateFilter(principal_id=person.id, state=CertificateState.VALID)
         has_certificate = any(one.not_after > now for one in stores.certificates.list(valid))
-    return FactorInvitation(token=token, right=right, has_certificate=has_certificate, ended=ended)
+    return FactorInvitation(token=token, ticket=ticket, has_certificate=has_certificate, ended=ended)
 
 
 def require_person(principal: Principal) -> Principal:
@@ -114,16 +114,16 @@ def require_person(principal: Principal) -> Principal:
 
 def open_first_enrolment(
     services: Services, stores: Stores, principal_id: str, certificate_id: str, *, actor: str
-) -> EnrolmentRight | None:
+) -> EnrolmentTicket | None:
     """Let the certificate that was just issued to a person enrol the first factor; within the caller's transaction.
 
     Returns:
-        The right; None if the principal is no person, or has a factor already: a stolen invitation must not replace it.
+        The ticket; None if the principal is no person, or has a factor already: a stolen invitation must not replace it.
     """
     principal = stores.directory.get(principal_id)
     if principal is None or principal.kind is not PrincipalKind.PERSON or _has_factor(stores, principal_id):
         return None
-    right = add_right(
+    ticket = add_ticket(
         services,
         stores,
         principal_id,
@@ -131,12 +131,12 @@ def open_first_enrolment(
         lifetime=FIRST_LIFETIME,
         certificate_id=certificate_id,
     )
-    stores.outbox.add(describe_right(services, right, principal.name, actor))
-    return right
+    stores.outbox.add(describe_ticket(services, ticket, principal.name, actor))
+    return ticket
 
 
-def find_right(stores: Stores, caller: Caller, token: str, now: datetime) -> EnrolmentRight | None:
-    """Return a right that this caller may use now; None if there is none.
+def find_ticket(stores: Stores, caller: Caller, token: str, now: datetime) -> EnrolmentTicket | None:
+    """Return a ticket that this caller may use now; None if there is none.
 
     Args:
         stores: of a transaction.
@@ -145,7 +145,7 @@ def find_right(stores: Stores, caller: Caller, token: str, now: datetime) -> Enr
         now: aware, UTC.
     """
     if token:
-        found = stores.enrolment_rights.by_token(hash_token(token))
+        found = stores.enrolment_tickets.by_token(hash_token(token))
         good = (
             found is not None
             and found.principal_id == caller.principal_id
@@ -155,21 +155,21 @@ def find_right(stores: Stores, caller: Caller, token: str, now: datetime) -> Enr
         return found if good else None
     if _has_factor(stores, caller.principal_id):
         return None
-    for right in stores.enrolment_rights.open_for(caller.principal_id, now):
-        if not right.token_sha256 and right.certificate_id in ("", caller.certificate_id):
-            return right
+    for ticket in stores.enrolment_tickets.open_for(caller.principal_id, now):
+        if not ticket.token_sha256 and ticket.certificate_id in ("", caller.certificate_id):
+            return ticket
     return None
 
 
-def use_right(stores: Stores, right: EnrolmentRight, now: datetime) -> None:
-    """Use a right up, and every other of that person; raise `RequestRefused` (`enrolment-closed`) if it is not open."""
-    if not stores.enrolment_rights.use(right.id, now):
+def use_ticket(stores: Stores, ticket: EnrolmentTicket, now: datetime) -> None:
+    """Use a ticket up, and every other of that person; raise `RequestRefused` (`enrolment-closed`) if it is not open."""
+    if not stores.enrolment_tickets.use(ticket.id, now):
         raise refuse_closed()
-    stores.enrolment_rights.void_all(right.principal_id, now)
+    stores.enrolment_tickets.void_all(ticket.principal_id, now)
 
 
 def refuse_closed() -> RequestRefused:
-    """Return the refusal of a person without a right to enrol and without a factor to show."""
+    """Return the refusal of a person without a ticket to enrol and without a factor to show."""
     return RequestRefused(
         "enrolment-closed",
         "the time to enrol a first factor is over, or this certificate has no right to it",
@@ -186,7 +186,7 @@ def _has_factor(stores: Stores, principal_id: str) -> bool:
     return any(one.kind is not FactorKind.RECOVERY for one in stores.factors.of_principal(principal_id))
 
 
-def add_right(
+def add_ticket(
     services: Services,
     stores: Stores,
     principal_id: str,
@@ -196,9 +196,9 @@ def add_right(
     certificate_id: str = "",
     token: str = "",
     strongest: FactorKind = FactorKind.WEBAUTHN,
-) -> EnrolmentRight:
-    """Keep a right, within the caller's transaction."""
-    right = EnrolmentRight(
+) -> EnrolmentTicket:
+    """Keep a ticket, within the caller's transaction."""
+    ticket = EnrolmentTicket(
         id=services.new_id("enr"),
         tenant=TENANT,
         principal_id=principal_id,
@@ -208,22 +208,22 @@ def add_right(
         created_at=now,
         expires_at=now + lifetime,
     )
-    stores.enrolment_rights.add(right)
-    return right
+    stores.enrolment_tickets.add(ticket)
+    return ticket
 
 
-def describe_right(services: Services, right: EnrolmentRight, name: str, actor: str) -> Event:
-    """Return the event that tells of a right."""
+def describe_ticket(services: Services, ticket: EnrolmentTicket, name: str, actor: str) -> Event:
+    """Return the event that tells of a ticket."""
     return write_event(
         services,
         EventType.FACTOR_INVITED,
         actor=actor,
-        at=right.created_at,
+        at=ticket.created_at,
         data={
-            "principal": right.principal_id,
-            "enrolment": right.id,
-            "certificate": right.certificate_id,
-            "expires_at": right.expires_at,
+            "principal": ticket.principal_id,
+            "enrolment": ticket.id,
+            "certificate": ticket.certificate_id,
+            "expires_at": ticket.expires_at,
         },
         personal={"name": name},
     )
