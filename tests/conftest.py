@@ -64,6 +64,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(words)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path."""
+    from tests.support.doorway import short_folder
+
+    with short_folder() as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """A PostgreSQL server of this test process."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.doorway import is_root
+from tests.support.doorway import Doorway, Identity, is_root, open_doorway
 
 HERE = Path(__file__).parent
+BANK = """
+- name: people look around
+  allow: {kind: person}
+  to: {paths: [/, "/open/**"]}
+- name: transfers need a passkey
+  allow: {kind: person}
+  to: {paths: ["/transfers/**"]}
+  require: {factor: webauthn, within: 5m}
+- name: accounts need any factor
+  allow: {kind: person}
+  to: {paths: ["/accounts/**"]}
+  require: {factor: any}
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,3 +31,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.parent == HERE:
                 item.add_marker(pytest.mark.skip(reason="only root may write Chromium's managed policy"))
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """A bank: people look around, transfers need a passkey, accounts any factor."""
+    with open_doorway(settings={"root_is_deployed": True}) as running:
+        running.apply(BANK, app="bank", on_refusal="page")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alice(door: Doorway) -> Identity:
+    """A person with a certificate."""
+    return door.person("alice")

@@ -31,12 +31,6 @@ def door() -> Iterator[Doorway]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def alice(door: Doorway) -> Identity:
-    """A person with a certificate."""
-    return door.person("alice")
-
-
 def address(door: Doorway) -> str:
     """Return where the application is."""
     return f"https://{door.host('app')}:{door.port}/"

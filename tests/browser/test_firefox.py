@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.doorway import DOMAIN, Doorway, open_doorway
+from tests.support.doorway import Doorway
 from tests.support.firefox import firefox
 
 pytestmark = pytest.mark.needs("certutil", "pk12util", "firefox-esr")
-
-DOCUMENT = """\
-trust_domain: {domain}
-apps:
-  bank:
-    hosts: [bank.{domain}]
-    upstream: http://127.0.0.1:{port}
-    on_refusal: page
-    rules:
-      - name: transfers need a passkey
-        allow: {{kind: person}}
-        to: {{paths: ["/transfers/**"]}}
-        require: {{factor: webauthn, within: 5m}}
-"""
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """A bank whose transfers need a passkey."""
-    with open_doorway(settings={"root_is_deployed": True}) as running:
-        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
-        yield running
 
 
 def test_step_up_in_firefox(door: Doorway) -> None:

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import chromium
 from tests.support.browser_passkeys import give_passkey
-from tests.support.doorway import DOMAIN, Doorway, Identity, open_doorway
+from tests.support.doorway import Doorway, Identity
 
 pytestmark = pytest.mark.needs("certutil", "pk12util", "chromium")
-
-DOCUMENT = """\
-trust_domain: {domain}
-apps:
-  bank:
-    hosts: [bank.{domain}]
-    upstream: http://127.0.0.1:{port}
-    on_refusal: page
-    rules:
-      - name: people look around
-        allow: {{kind: person}}
-        to: {{paths: [/, /open/**]}}
-      - name: transfers need a passkey
-        allow: {{kind: person}}
-        to: {{paths: ["/transfers/**"]}}
-        require: {{factor: webauthn, within: 5m}}
-"""
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """A bank whose transfers need a passkey."""
-    with open_doorway(settings={"root_is_deployed": True}) as running:
-        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
-        yield running
-
-
-@pytest.fixture(scope="module")
-def alice(door: Doorway) -> Identity:
-    """A person with a certificate."""
-    return door.person("alice")
 
 
 def test_alice_is_asked_for_her_passkey_and_comes_back(door: Doorway, alice: Identity) -> None:

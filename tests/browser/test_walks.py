@@ -9,7 +9,6 @@ import base64
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -24,32 +23,10 @@ from doorward.directory.principals import find_principal
 from doorward.factors.totp import render_totp, step_at
 from tests.support.browser import Chromium, chromium
 from tests.support.browser_passkeys import give_passkey
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, Doorway, eventually
 from tests.support.nss import chosen_by_itself
 
 pytestmark = pytest.mark.needs("certutil", "pk12util", "chromium")
-
-DOCUMENT = """\
-trust_domain: {domain}
-apps:
-  bank:
-    hosts: [bank.{domain}]
-    upstream: http://127.0.0.1:{port}
-    on_refusal: page
-    rules:
-      - name: people look around
-        allow: {{kind: person}}
-        to: {{paths: [/, "/open/**"]}}
-      - name: transfers need a passkey
-        allow: {{kind: person}}
-        to: {{paths: ["/transfers/**"]}}
-        require: {{factor: webauthn, within: 5m}}
-      - name: accounts need any factor
-        allow: {{kind: person}}
-        to: {{paths: ["/accounts/**"]}}
-        require: {{factor: any}}
-"""
-
 
 SIGN_OUT = """() => {
   const form = document.createElement("form");
@@ -57,14 +34,6 @@ SIGN_OUT = """() => {
   document.body.append(form);
   form.submit();
 }"""
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """A bank for people."""
-    with open_doorway(settings={"root_is_deployed": True}) as running:
-        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
-        yield running
 
 
 def bank(door: Doorway, path: str = "/") -> str:

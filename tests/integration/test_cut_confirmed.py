@@ -13,16 +13,9 @@ from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.change_notification import DatagramListener
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway
+from tests.support.doorway import ACTOR, open_doorway, render_document
 
 SLOW_SECONDS = 0.3
-
-
-def _document(door: Doorway, rules: str) -> str:
-    return (
-        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{door.host('app')}]\n"
-        f"    upstream: http://127.0.0.1:{door.upstream.port}\n    rules:\n{rules}"
-    )
 
 
 def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +53,8 @@ def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatc
         last = 0
         try:
             for turn in range(6):
-                rule = f"      - {{allow: {{groups: [staff, other-{turn}]}}}}\n"
-                applied = apply_document(door.services, _document(door, rule), file="t.yaml", actor=ACTOR)
+                text = render_document(door.app(rules=f"- {{allow: {{groups: [staff, other-{turn}]}}}}"))
+                applied = apply_document(door.services, text, file="t.yaml", actor=ACTOR)
                 policies[applied.seq] = applied.revision.number
                 time.sleep(0.02 * turn)
                 suspend(door.services, "alice", actor=ACTOR)

@@ -19,7 +19,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage import keystore
-from tests.support.doorway import short_folder
+from tests.support.doorway import founded, short_folder
 from tests.support.syncing import watch_syncing
 
 NOBODY = 65534
@@ -31,17 +31,8 @@ as_root = pytest.mark.skipif(
 @pytest.fixture
 def installation() -> Iterator[Installation]:
     """An installation that was founded just now."""
-    with short_folder() as folder:
-        settings = Settings(
-            data=folder / "data",
-            trust_domain="test.localhost",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-        )
-        initialise(settings, SystemRandom(), actor="os:0")
-        made = Installation(settings)
+    with founded(unlocked=False) as made:
         yield made
-        made.close()
 
 
 @as_root

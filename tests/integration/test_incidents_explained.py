@@ -12,22 +12,11 @@ from doorward.core.errors import NotFound
 from doorward.directory.help_desk import Explained
 from doorward.directory.principals import add_member
 from doorward.runtime.explaining import explain_id
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
+from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
 INCIDENT = re.compile(r"data-copyable>([0-9a-f]{4}-[0-9a-f]{4})<")
 SECONDS = 60.0
-DOCUMENT = """\
-trust_domain: {domain}
-apps:
-  bank:
-    hosts: [bank.{domain}]
-    upstream: http://127.0.0.1:{port}
-    on_refusal: page
-    rules:
-      - allow: {{kind: person}}
-        to: {{paths: [/open]}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +25,7 @@ def door() -> Iterator[Doorway]:
     with open_doorway(
         settings={"brand_name": "Meridian Bank", "brand_help": "tel:+49301234", "help_desk_group": "desk"}
     ) as running:
-        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
+        running.apply("- {allow: {kind: person}, to: {paths: [/open]}}", app="bank", on_refusal="page")
         yield running
 
 

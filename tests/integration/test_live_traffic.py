@@ -11,7 +11,16 @@ import pytest
 
 from doorward.directory.principals import add_member, create_group
 from doorward.gateway.publishing import server_certificates
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
+from tests.support.doorway import (
+    ACTOR,
+    DOMAIN,
+    Doorway,
+    Identity,
+    Session,
+    eventually,
+    open_doorway,
+    render_document,
+)
 
 UPGRADE = (
     f"GET /live HTTP/1.1\r\nHost: app.{DOMAIN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -21,8 +30,8 @@ EVENTS = f"GET /events HTTP/1.1\r\nHost: app.{DOMAIN}\r\n\r\n"
 UPLOAD = f"POST /take HTTP/1.1\r\nHost: app.{DOMAIN}\r\nTransfer-Encoding: chunked\r\n\r\n"
 PIECE = b"400\r\n" + b"x" * 1024 + b"\r\n"
 RULES = (
-    "      - {allow: {groups: [staff]}, to: {paths: [/live, /events, /take, /kept]}}\n"
-    "      - {allow: {groups: [more]}, to: {paths: [/gained]}}\n"
+    "- {allow: {groups: [staff]}, to: {paths: [/live, /events, /take, /kept]}}\n"
+    "- {allow: {groups: [more]}, to: {paths: [/gained]}}\n"
 )
 
 
@@ -40,10 +49,9 @@ def door() -> Iterator[Doorway]:
 
 def document(door: Doorway, *, hosts: str = "", others: str = "") -> str:
     """The policy; `hosts` are more hosts of the application that is used, `others` of the other one."""
-    upstream = f"    upstream: http://127.0.0.1:{door.upstream.port}\n    rules:\n{RULES}"
-    return (
-        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}{hosts}]\n{upstream}"
-        f"  other:\n    hosts: [other.{DOMAIN}{others}]\n{upstream}"
+    return render_document(
+        door.app("app", RULES, hosts=f"app.{DOMAIN}{hosts}"),
+        door.app("other", RULES, hosts=f"other.{DOMAIN}{others}"),
     )
 
 

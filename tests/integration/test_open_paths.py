@@ -17,29 +17,19 @@ from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.attacks import H2Client
 from tests.support.certificates.issuing import around_now, certify
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
+from tests.support.doorway import ACTOR, Doorway, Identity, Session, eventually, open_doorway
 from tests.support.partner_door import Clinic
 
 LISTED = "https://b.example"
-OPENED = ("public: ['/share/**']", f"cors: {{origins: ['{LISTED}']}}")
+OPENED = {"public": "['/share/**']", "cors": f"{{origins: ['{LISTED}']}}"}
 PREFLIGHT = {"Origin": LISTED, "Access-Control-Request-Method": "PUT"}
-
-
-def put(door: Doorway, *lines: str) -> None:
-    """Put a document into force with these lines at the application."""
-    door.apply_document(
-        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{door.host('app')}]\n"
-        f"    upstream: http://127.0.0.1:{door.upstream.port}\n"
-        + "".join(f"    {line}\n" for line in lines)
-        + "    rules:\n      - {allow: {groups: [staff]}}\n"
-    )
 
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """One door for the file, with alice of the staff."""
     with open_doorway() as opened:
-        put(opened, *OPENED)
+        opened.apply(**OPENED)
         opened.person("alice", "staff")
         yield opened
 
@@ -131,21 +121,21 @@ def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
     alice = door.enrol("alice")
     nobody = Session(door.connect(None), door.host("app"), door.port)
     assert nobody.request("GET", "/share/x").status == 200
-    put(door)
+    door.apply()
     with pytest.raises((OSError, http.client.HTTPException)):
         nobody.request("GET", "/share/x")
     nobody.close()
     with pytest.raises((OSError, http.client.HTTPException)):
         door.get(None, "/share/x")
     assert door.get(alice, "/share/x").status == 200
-    put(door, *OPENED)
+    door.apply(**OPENED)
     assert json.loads(door.get(None, "/share/x").body)["path"] == "/share/x"
 
 
 def test_a_partners_door_may_be_open_too(door: Doorway) -> None:
     """Bob of the clinic is named; who only says so is nobody; our own people are nobody where only the clinic is heard."""
     clinic = Clinic(door, "clinic-open", revocation=RevocationMode.OFF)
-    put(door, *OPENED, f"trust: [{clinic.name}]")
+    door.apply(**OPENED, trust=f"[{clinic.name}]")
     own = door.enrol("alice")
     bob = clinic.identity("bob@clinic.example")
     answer = door.get(bob, "/share/x")
@@ -155,4 +145,4 @@ def test_a_partners_door_may_be_open_too(door: Doorway) -> None:
         assert answer.status == 200
         assert "doorward-principal" not in answer.upstream_headers()
         assert door.get(identity, "/x").status == 403
-    put(door, *OPENED)
+    door.apply(**OPENED)

@@ -162,12 +162,7 @@ def test_only_who_was_added(door: Doorway, clinic: Clinic) -> None:
 def test_the_same_name_under_two_authorities_is_two_people(door: Doorway, clinic: Clinic) -> None:
     """A rule about one of them says nothing of the other, nor of our own."""
     other = Clinic(door, f"{clinic.name}-b", revocation=RevocationMode.OFF)
-    rules = f"- {{allow: {{persons: [{other.name}/{BOB}]}}}}"
-    door.apply_document(
-        f"trust_domain: test.localhost\napps:\n  app:\n    hosts: [{door.host('app')}]\n"
-        f"    upstream: http://127.0.0.1:{door.upstream.port}\n    trust: [{clinic.name}, {other.name}]\n"
-        f"    rules:\n      {rules}\n"
-    )
+    door.apply(f"- {{allow: {{persons: [{other.name}/{BOB}]}}}}", trust=f"[{clinic.name}, {other.name}]")
     assert door.get(other.identity(BOB), "/x").status == 200
     assert is_refused(door, clinic.identity(BOB))
     own = door.person(f"own-{clinic.name}", "staff")

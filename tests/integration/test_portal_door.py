@@ -24,7 +24,7 @@ from doorward.runtime.evidence import Evidence
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.choosing import CHOOSE_PATH
 from tests.support.certificates.issuing import around_now, toy_ca
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway, render_document
 
 pytestmark = pytest.mark.xdist_group("portal-door")
 
@@ -43,12 +43,7 @@ def doorway() -> Iterator[Doorway]:
 
 def document(doorway: Doorway) -> str:
     """Two applications in front of the same upstream."""
-    apps = "".join(
-        f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: http://127.0.0.1:{doorway.upstream.port}\n"
-        f"    on_refusal: {how}\n    rules:\n      {RULES}\n"
-        for name, how in (("app", "page"), ("machines", "alert"))
-    )
-    return f"trust_domain: {DOMAIN}\napps:\n{apps}"
+    return render_document(doorway.app(on_refusal="page"), doorway.app("machines"))
 
 
 def reasons_of(doorway: Doorway, name: str) -> list[str]:

@@ -17,19 +17,13 @@ from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
+from tests.support.doorway import settings_in
 from tests.support.postgresql import Server, name_of
 
 
 def settings(folder: Path, database: str, name: str = "data", **more: Any) -> Settings:
     """The settings of an installation in `folder`."""
-    return Settings(
-        data=folder / name,
-        trust_domain="test.localhost",
-        passphrase_file=folder / "passphrase",
-        user="nobody",
-        database=database,
-        **more,
-    )
+    return settings_in(folder, data=folder / name, database=database, **more)
 
 
 def begin(made: Settings) -> None:

@@ -6,19 +6,15 @@ import pytest
 
 from doorward.access.policies import apply_document
 from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed, watches_taken
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway, render_document
 
 DOORS = 4
 
 
 def document(door: Doorway, number: int) -> str:
     """Four applications, each with a host that is another each time: certificates and chains are replaced."""
-    apps = "".join(
-        f"  app{one}:\n    hosts: [app{one}.{DOMAIN}, app{one}-{number}.{DOMAIN}]\n"
-        f"    upstream: http://127.0.0.1:{door.upstream.port}\n    rules:\n      - {{allow: {{groups: [staff]}}}}\n"
-        for one in range(DOORS)
-    )
-    return f"trust_domain: {DOMAIN}\napps:\n{apps}"
+    hosts = [f"app{one}.{DOMAIN}, app{one}-{number}.{DOMAIN}" for one in range(DOORS)]
+    return render_document(*(door.app(f"app{one}", hosts=names) for one, names in enumerate(hosts)))
 
 
 def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> None:

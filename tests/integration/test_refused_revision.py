@@ -15,17 +15,9 @@ from doorward.access.policies import apply_document
 from doorward.gateway.publishing import transition as publishing
 from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from doorward.stores.policy_snapshot import PolicySnapshot
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway, render_document
 
-HEAD = f"trust_domain: {DOMAIN}\napps:\n"
-
-
-def app(door: Doorway, name: str, group: str = "staff") -> str:
-    """One application of the document."""
-    return (
-        f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: http://127.0.0.1:{door.upstream.port}\n"
-        f"    rules:\n      - {{allow: {{groups: [{group}]}}}}\n"
-    )
+OTHERS = "- {allow: {groups: [other]}}"
 
 
 def kill_envoy(door: Doorway) -> None:
@@ -48,7 +40,7 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
 ) -> None:
     """Unchanged applications go on, before and after Envoy dies; changed ones admit nobody until it is mended."""
     with open_doorway() as door:
-        door.apply_document(HEAD + app(door, "app") + app(door, "pay"))
+        door.apply_document(render_document(door.app(), door.app("pay")))
         alice = door.person("alice", "staff")
         bob = door.person("bob", "other")
         assert door.get(alice, "/").status == door.get(alice, "/", app="pay").status == 200
@@ -57,7 +49,7 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
             monkeypatch.setattr(door.gateway.publishing, "_inotify_usage", lambda: room)
         else:
             monkeypatch.setattr(door.gateway.publishing, "_compile", _spoilt(door.gateway.publishing, "more"))
-        text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")
+        text = render_document(door.app(), door.app("pay", OTHERS), door.app("more"))
         apply_document(door.services, text, file="refused.yaml", actor=ACTOR)
         assert eventually(lambda: "is refused" in trouble(door), 10)
         for _ in range(2):
@@ -102,10 +94,10 @@ def envoy_that_aborts_at(door: Doorway, host: str) -> Iterator[None]:
 def test_a_revision_that_envoy_dies_of_shuts_no_other_door() -> None:
     """Envoy aborts at load: what the revision does not change opens again, the rest stays shut, and it is said."""
     with open_doorway() as door:
-        door.apply_document(HEAD + app(door, "app") + app(door, "pay"))
+        door.apply_document(render_document(door.app(), door.app("pay")))
         alice = door.person("alice", "staff")
         bob = door.person("bob", "other")
-        text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")
+        text = render_document(door.app(), door.app("pay", OTHERS), door.app("more"))
         with envoy_that_aborts_at(door, f"more.{DOMAIN}"):
             apply_document(door.services, text, file="deadly.yaml", actor=ACTOR)
             assert eventually(lambda: "SIGABRT" in trouble(door) and "(more, pay)" in trouble(door), 20)
@@ -117,7 +109,7 @@ def test_a_revision_that_envoy_dies_of_shuts_no_other_door() -> None:
             epoch = door.gateway.supervisor.epoch
             door.gateway.publishing.step()  # asked again: Envoy is not given it again
             assert door.gateway.supervisor.epoch == epoch
-            door.apply_document(HEAD + app(door, "app") + app(door, "pay", group="other"))
+            door.apply_document(render_document(door.app(), door.app("pay", OTHERS)))
             assert door.get(bob, "/", app="pay").status == door.get(alice, "/").status == 200
 
 

@@ -16,7 +16,15 @@ from doorward.policy.document import parse_document
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from doorward.runtime.condition import examine, silent_upstreams
 from doorward.runtime.own_places import publishable
-from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway, short_folder
+from tests.support.doorway import (
+    DOMAIN,
+    Doorway,
+    eventually,
+    open_doorway,
+    render_app,
+    render_document,
+    short_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +36,7 @@ def door() -> Iterator[Doorway]:
 
 def document(**upstreams: str) -> str:
     """Return a document with an application for each upstream, all for the staff."""
-    text = f"trust_domain: {DOMAIN}\napps:\n"
-    for name, upstream in upstreams.items():
-        text += f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: {upstream}\n"
-        text += "    rules:\n      - {allow: {groups: [staff]}}\n"
-    return text
+    return render_document(*(render_app(name, upstream) for name, upstream in upstreams.items()))
 
 
 def test_status_says_which_and_why(door: Doorway) -> None:

@@ -19,18 +19,13 @@ from doorward.authority.status.responder import find_faults
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
-from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
-from doorward.runtime.initialise import initialise
 from doorward.runtime.serve import Serve
-from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys
-from doorward.storage import keystore
 from doorward.web.status import root_pem
-from tests.support.doorway import eventually, short_folder
-from tests.support.ports import FakeRandom
+from tests.support.doorway import eventually, founded
 from tests.support.world import operator_claim
 
 pytestmark = pytest.mark.needs("openssl", "curl", "bash")
@@ -89,20 +84,9 @@ class Site:
 
 
 @pytest.fixture(params=[1, 4], ids=["full", "divided"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Serve a fresh installation whose list is whole or divided into four."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
-    with short_folder() as folder:
-        settings = Settings(
-            data=folder / "data",
-            trust_domain="corp.example",
-            status_listen=f"127.0.0.1:{free_port()}",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-            crl_partitions=request.param,
-        )
-        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
-        made.unlock()
+    with founded(quick=True, crl_partitions=request.param) as made:
         serve = Serve(made)
         serve.start()
         try:
@@ -116,7 +100,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             yield Site(installation=made, held=held, folder=tmp_path, divided=request.param > 1)
         finally:
             serve.stop()
-            made.close()
 
 
 def test_the_addresses_in_a_certificate_are_all_that_a_relying_party_needs(site: Site) -> None:

@@ -14,29 +14,26 @@ from doorward.directory.principals import find_principal
 from doorward.directory.session_keys import rotate_session_key
 from doorward.directory.sessions import list_sessions, sign_out
 from doorward.runtime.evidence import Evidence
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Reply, eventually, open_doorway
+from tests.support.doorway import ACTOR, Doorway, Reply, eventually, open_doorway, render_document
 from tests.support.person import BEGIN, SESSION, Person
 
 pytestmark = pytest.mark.xdist_group("step-up")
 
 
+RULES = """
+- name: staff
+  allow: {groups: [staff]}
+  to: {paths: ["/open/**"]}
+- name: staff with a passkey
+  allow: {groups: [staff]}
+  to: {paths: ["/secret/**"]}
+  require: {factor: webauthn, within: 5m}
+"""
+
+
 def document(doorway: Doorway) -> str:
     """Return a document with two applications that ask for a passkey, and a part that does not."""
-    rules = """
-    rules:
-      - name: staff
-        allow: {groups: [staff]}
-        to: {paths: ["/open/**"]}
-      - name: staff with a passkey
-        allow: {groups: [staff]}
-        to: {paths: ["/secret/**"]}
-        require: {factor: webauthn, within: 5m}
-"""
-    apps = "".join(
-        f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: http://127.0.0.1:{doorway.upstream.port}{rules}"
-        for name in ("bank", "files")
-    )
-    return f"trust_domain: {DOMAIN}\napps:\n{apps}"
+    return render_document(doorway.app("bank", RULES), doorway.app("files", RULES))
 
 
 @pytest.fixture(scope="module")

@@ -26,14 +26,13 @@ from doorward.policy.decision import decide_connection
 from doorward.policy.subject import Subject
 from doorward.runtime.evidence import Evidence
 from doorward.stores.policy_snapshot import current_document
-from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
+from tests.support.doorway import ACTOR, STAFF, Doorway, Identity, eventually, open_doorway, render_document
 from tests.support.equation import PEOPLE, selectors_of_today
 from tests.support.mosquitto import Subscriber, publish, running_broker
 from tests.support.postgresql import running_server
-from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
+from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly
 from tests.support.watching import NewBytes, watching
 
-STAFF = "allow: {groups: [staff]}"
 PIECE = 64 * 1024
 
 
@@ -47,13 +46,11 @@ class Site:
     bob: Identity
     folder: Path
 
-    def apply(self, *rules: str, more: str = "alpn: [echo]", upstream: str = "", **apps: str) -> int:
-        """Put `bytes` into force with these rules, an application of HTTP beside it, and further ones."""
-        web = tcp_app("app", f"http://127.0.0.1:{self.door.upstream.port}", [STAFF])
+    def apply(self, *rules: str, alpn: str = "[echo]", upstream: str = "", beside: str = "") -> int:
+        """Put `bytes` into force with these rules, an application of HTTP beside it, and a further one."""
         where = upstream or f"tcp://127.0.0.1:{self.server.port}"
-        return self.door.apply_document(
-            tcp_document(web, tcp_app("bytes", where, rules or [STAFF], more=more), *apps.values())
-        )
+        served = self.door.app("bytes", "\n".join(rules) or STAFF, upstream=where, alpn=alpn)
+        return self.door.apply_document(render_document(self.door.app(), served, beside))
 
     def speak(self, identity: Identity | None, **options: Any) -> bytes:
         """Connect, say something, and return what comes back until as much as expected is there."""
@@ -138,12 +135,12 @@ def test_who_offers_what_browsers_offer_is_refused(site: Site, offered: list[str
 
 def test_listed_protocols_are_selected(site: Site) -> None:
     """RFC 7301: the server says which of the offered ones it speaks; none offered, none said."""
-    site.apply(more="alpn: [echo, other]")
+    site.apply(alpn="[echo, other]")
     with offer(site.door, site.alice, name=site.door.host("bytes"), alpn=["other"]) as client:
         assert client.selected_alpn_protocol() == "other"
     assert site.speak(site.alice, alpn=["echo", "other"]) == GREETING + b"hello"
     assert site.speak(site.alice) == GREETING + b"hello"
-    site.apply(more="")
+    site.apply(alpn="")
     with pytest.raises(ssl.SSLError, match="no application protocol"):
         site.speak(site.alice, alpn=["echo"])
     assert site.speak(site.alice) == GREETING + b"hello"
@@ -171,7 +168,7 @@ def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
     with site.door.connect(site.alice, app="bytes") as client:
         client.sendall(b"x")
         read_exactly(client, len(GREETING) + 1)
-        site.apply("allow: {groups: [staff, others]}", "deny: {persons: [bob]}")
+        site.apply("- allow: {groups: [staff, others]}", "- deny: {persons: [bob]}")
         client.sendall(b"more")
         assert read_exactly(client, 4) == b"more"
         with greeter() as other:
@@ -180,7 +177,7 @@ def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
             assert read_exactly(client, 5) == b"still"
             assert site.speak(site.alice) == GREETING + b"hello"
             assert other.spoken == 1
-        site.apply(STAFF, "deny: {persons: [alice]}")
+        site.apply(STAFF, "- deny: {persons: [alice]}")
         assert ended(client)
     with pytest.raises(ssl.SSLError, match=r"ACCESS_DENIED|access denied"):
         site.speak(site.alice)
@@ -194,7 +191,7 @@ def test_new_connections_wait_while_rules_change_and_none_is_refused(site: Site)
     new = NewBytes(site.door, site.alice, app="bytes", pause=0.001)
     with watching(new):
         for edit in range(5):
-            site.apply(STAFF, f"deny: {{persons: [nobody-{edit}]}}")
+            site.apply(STAFF, f"- deny: {{persons: [nobody-{edit}]}}")
     assert (new.refused, new.odd) == ([], []), new.why
     site.apply()
 
@@ -229,12 +226,11 @@ def test_a_suspended_holder_is_cut(site: Site) -> None:
 
 def test_a_kind_that_changes_sends_no_request_to_the_new_place(site: Site) -> None:
     """An open HTTP connection of an application that becomes TCP: its requests find nothing."""
-    web = tcp_app("turning", f"http://127.0.0.1:{site.door.upstream.port}", [STAFF])
-    site.apply(turning=web)
+    site.apply(beside=site.door.app("turning"))
     with site.door.session(site.alice, app="turning") as session:
         assert session.request("GET", "/x").status == 200
         before = site.server.spoken
-        site.apply(turning=tcp_app("turning", f"tcp://127.0.0.1:{site.server.port}", [STAFF]))
+        site.apply(beside=site.door.app("turning", upstream=f"tcp://127.0.0.1:{site.server.port}"))
         with suppress(OSError, http.client.HTTPException):  # the connection may end at any moment now
             assert session.request("GET", "/y").status in {404, 503}
         assert site.server.spoken == before
@@ -353,10 +349,9 @@ def test_mqtt_as_people_run_it(site: Site) -> None:
     """
     sensor = site.door.person("sensor-1", "sensors", kind=PrincipalKind.DEVICE)
     with running_broker(site.folder) as port:
-        rules = ["allow: {kind: device, groups: [sensors]}"]
-        site.apply(
-            mqtt=tcp_app("mqtt", f"tcp://127.0.0.1:{port}", rules, more="alpn: [mqtt]", host="localhost")
-        )
+        rules = "- allow: {kind: device, groups: [sensors]}"
+        mqtt = {"upstream": f"tcp://127.0.0.1:{port}", "alpn": "[mqtt]", "hosts": "localhost"}
+        site.apply(beside=site.door.app("mqtt", rules, **mqtt))
         subscriber = Subscriber(site.door, sensor)
         try:
             assert eventually(subscriber.is_subscribed, 15), subscriber.lines
@@ -380,8 +375,8 @@ def test_mqtt_as_people_run_it(site: Site) -> None:
 def test_postgresql_with_tls_from_the_first_byte(site: Site) -> None:
     """Libpq 17 and newer begin with TLS and demand their protocol: allowed, refused, cancelled, cut."""
     with running_server() as server:
-        socket_path = server.folder / ".s.PGSQL.5432"
-        site.apply(db=tcp_app("db", f"tcp+unix://{socket_path}", [STAFF], more="alpn: [postgresql]"))
+        place = {"upstream": f"tcp+unix://{server.folder}/.s.PGSQL.5432", "alpn": "[postgresql]"}
+        site.apply(beside=site.door.app("db", **place))
         with connect_postgresql(site, site.alice) as session:
             assert session.execute("SELECT sum(n) FROM generate_series(1, 100000) n").fetchone() == (
                 5000050000,
@@ -392,14 +387,7 @@ def test_postgresql_with_tls_from_the_first_byte(site: Site) -> None:
                 session.execute("SELECT pg_sleep(20)")
             timer.join()
             session.rollback()
-            site.apply(
-                db=tcp_app(
-                    "db",
-                    f"tcp+unix://{socket_path}",
-                    [STAFF, "deny: {persons: [alice]}"],
-                    more="alpn: [postgresql]",
-                )
-            )
+            site.apply(beside=site.door.app("db", f"{STAFF}\n- deny: {{persons: [alice]}}", **place))
             with pytest.raises(psycopg.OperationalError):
                 session.execute("SELECT 1")
         for identity in (site.alice, site.bob):

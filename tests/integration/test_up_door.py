@@ -24,7 +24,7 @@ from doorward.gateway.door import Gateway
 from doorward.gateway.publishing.watches import watches_needed
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
-from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import Doorway, eventually, open_doorway, render_document
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
 
@@ -181,12 +181,7 @@ def _moved(options: Any, folder: str) -> Any:
 def test_envoy_watches_as_many_files_as_is_reckoned_with(door: Doorway) -> None:
     """The instances that a real Envoy takes are those by which doors too many are refused."""
     for number in (1, 3):  # more and more: what is removed is watched until it has drained
-        apps = "".join(
-            f"  app{one or ''}:\n    hosts: [app{one or ''}.{DOMAIN}]\n    upstream: http://127.0.0.1:9000\n"
-            "    rules:\n      - {allow: {groups: [staff]}}\n"
-            for one in range(number)
-        )
-        door.apply_document(f"trust_domain: {DOMAIN}\napps:\n{apps}")
+        door.apply_document(render_document(*(door.app(f"app{one or ''}") for one in range(number))))
         running = door.gateway.supervisor.running
         assert running is not None
         descriptors = Path(f"/proc/{running.pid}/fd").iterdir()

@@ -21,15 +21,13 @@ from typing import Any
 
 import pytest
 
-from doorward.demo.ports import free_port
 from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import Layout
-from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.schema_versions import HEAD, require_current
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_digest import SCHEMA_SHA256
-from tests.support.doorway import short_folder
+from tests.support.doorway import settings_in, short_folder
 
 SOURCE = Path(__file__).parents[2] / "src"
 NEXT = "9000"
@@ -125,15 +123,7 @@ def site() -> Iterator[Site]:
     """An installation of this version."""
     with short_folder() as folder:
         made = Site(folder)
-        settings = Settings(
-            data=made.layout.data,
-            trust_domain="test.localhost",
-            gateway_listen=f"127.0.0.1:{free_port()}",
-            status_listen=f"127.0.0.1:{free_port()}",
-            passphrase_file=folder / "passphrase",
-            user="nobody",
-        )
-        initialise(settings, SystemRandom(), actor="os:0")
+        initialise(settings_in(folder, data=made.layout.data), SystemRandom(), actor="os:0")
         yield made
 
 

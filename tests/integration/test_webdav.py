@@ -31,17 +31,10 @@ http {{
   }}
 }}
 """
-DOCUMENT = """
-trust_domain: {domain}
-apps:
-  dav:
-    hosts: [dav.{domain}]
-    upstream: http://127.0.0.1:{port}
-    headers: {{destination: judge}}
-    rules:
-      - allow: {{groups: [staff]}}
-      - deny: {{groups: [staff]}}
-        to: {{paths: ["/archive/**"]}}
+RULES = """
+- allow: {groups: [staff]}
+- deny: {groups: [staff]}
+  to: {paths: ["/archive/**"]}
 """
 
 
@@ -86,7 +79,7 @@ class Share:
 def share() -> Iterator[Share]:
     """One share for all tests of this file."""
     with nginx() as (files, port), open_doorway() as door:
-        door.apply_document(DOCUMENT.format(domain=DOMAIN, port=port))
+        door.apply(RULES, app="dav", upstream=f"http://127.0.0.1:{port}", headers="{destination: judge}")
         alice = door.person("alice", "staff")
         one = Share(door, alice, files)
         assert eventually(lambda: one.door.get(alice, "/a.txt", app="dav").status == 200)

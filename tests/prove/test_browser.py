@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Chromium, chromium
-from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorway
+from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorway, render_document
 from tests.support.firefox import Firefox, firefox
 
 Browser = Callable[[Doorway, Identity], AbstractContextManager[Chromium | Firefox]]
@@ -132,12 +132,10 @@ def three_applications(door: Doorway) -> Iterator[Site]:
     site = Site()
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    listed = f"    cors: {{origins: ['https://{door.host('app')}:{door.port}']}}\n"
-    text = f"trust_domain: {DOMAIN}\napps:\n" + "".join(
-        f"  {name}:\n    hosts: [{door.host(name)}]\n    upstream: http://127.0.0.1:{site.server_port}\n{more}"
-        "    rules:\n      - {allow: {kind: person}}\n"
-        for name, more in (("app", ""), ("api", listed), ("other", ""))
-    )
+    rules, upstream = "- {allow: {kind: person}}", f"http://127.0.0.1:{site.server_port}"
+    listed = f"{{origins: ['https://{door.host('app')}:{door.port}']}}"
+    apps = [door.app(name, rules, upstream=upstream) for name in ("app", "other")]
+    text = render_document(*apps, door.app("api", rules, upstream=upstream, cors=listed))
     try:
         door.apply_document(text)
         yield site

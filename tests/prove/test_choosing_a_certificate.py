@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.browser import Chromium, chromium
-from tests.support.doorway import DOMAIN, Doorway, open_doorway
+from tests.support.doorway import Doorway, open_doorway
 from tests.support.screen import Screen, screen
 
 pytestmark = [
@@ -21,24 +21,13 @@ pytestmark = [
 ]
 
 PEOPLE = {"alice", "bob"}
-DOCUMENT = """\
-trust_domain: {domain}
-apps:
-  app:
-    hosts: [app.{domain}]
-    upstream: http://127.0.0.1:{port}
-    on_refusal: page
-    rules:
-      - allow: {{kind: person}}
-        to: {{paths: [/]}}
-"""
 
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """An application that people may look at from the front only, so that any other page is one of the door's."""
     with open_doorway(settings={"root_is_deployed": True}) as running:
-        running.apply_document(DOCUMENT.format(domain=DOMAIN, port=running.upstream.port))
+        running.apply("- {allow: {kind: person}, to: {paths: [/]}}", on_refusal="page")
         for name in sorted(PEOPLE):
             running.person(name)
         yield running

@@ -56,10 +56,7 @@ def silent_application(door: Doorway) -> Iterator[Silent]:
     server = Silent()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    door.apply_document(
-        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}]\n"
-        f"    upstream: http://127.0.0.1:{server.server_address[1]}\n    rules:\n      - {{allow: {{kind: person}}}}\n"
-    )
+    door.apply("- {allow: {kind: person}}", upstream=f"http://127.0.0.1:{server.server_address[1]}")
     try:
         yield server
     finally:

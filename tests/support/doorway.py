@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from textwrap import dedent, indent
 from typing import Any
 
 import structlog
@@ -46,12 +47,35 @@ from doorward.runtime.pem import as_pem
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
+from doorward.storage import keystore
 from doorward.stores.services import Services
 from tests.support.upstream import Upstream, running_upstream
 
 DOMAIN = "test.localhost"
 ACTOR = "os:0"
 TIMEOUT_SECONDS = 5.0
+STAFF = "- {allow: {groups: [staff]}}"
+
+
+def render_app(name: str, upstream: str, rules: str = STAFF, *, hosts: str = "", **fields: str) -> str:
+    """Return one application as lines of a document.
+
+    Args:
+        name: of the application.
+        upstream: its address, YAML.
+        rules: YAML, a list.
+        hosts: separated by commas; by default the name below the domain of the tests.
+        fields: further keys with their values in YAML; an empty one is left out.
+    """
+    lines = [f"hosts: [{hosts or f'{name}.{DOMAIN}'}]", f"upstream: {upstream}"]
+    lines += [f"{key}: {value}" for key, value in fields.items() if value]
+    lines += ["rules:", indent(dedent(rules).strip(), "  ")]
+    return f"  {name}:\n{indent(chr(10).join(lines), '    ')}\n"
+
+
+def render_document(*apps: str) -> str:
+    """Return a document with these applications."""
+    return f"trust_domain: {DOMAIN}\napps:\n{''.join(apps)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +108,13 @@ class Doorway:
         """Return an application's host name."""
         return f"{app}.{DOMAIN}"
 
-    def apply(self, rules: str, *, app: str = "app") -> int:
+    def app(self, name: str = "app", rules: str = STAFF, *, upstream: str = "", **fields: str) -> str:
+        """Return one application of a document, as `render_app` does; by default before the door's own upstream."""
+        return render_app(name, upstream or f"http://127.0.0.1:{self.upstream.port}", rules, **fields)
+
+    def apply(self, rules: str = STAFF, *, app: str = "app", **fields: str) -> int:
         """Put a document with one application into force: `rules` is YAML, a list; return the change number."""
-        return self.apply_document(
-            f"trust_domain: {DOMAIN}\napps:\n  {app}:\n    hosts: [{self.host(app)}]\n"
-            f"    upstream: http://127.0.0.1:{self.upstream.port}\n    rules:\n"
-            + "".join(f"      {line}\n" for line in rules.strip().splitlines())
-        )
+        return self.apply_document(render_document(self.app(app, rules, **fields)))
 
     def apply_document(self, text: str) -> int:
         """Put a document into force and wait for the gateway."""
@@ -239,12 +263,69 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def quick_keys() -> Iterator[None]:
+    """Let a guess at a passphrase cost little, for key stores that are made and opened within the block."""
+    usual = keystore.SCRYPT_N
+    keystore.SCRYPT_N = 2**10
+    try:
+        yield
+    finally:
+        keystore.SCRYPT_N = usual
+
+
+def settings_in(folder: Path, **more: Any) -> Settings:
+    """Return the settings of an installation in a folder; `more` replaces the tests' own."""
+    return Settings(
+        **{
+            "data": folder / "data",
+            "trust_domain": DOMAIN,
+            "gateway_listen": f"127.0.0.1:{free_port()}",
+            "gateway_workers": 1,
+            "status_listen": f"127.0.0.1:{free_port()}",
+            "passphrase_file": folder / "passphrase",
+            "user": "nobody",
+            "max_requests_per_certificate": 100_000,  # tests of throughput use one certificate
+            **more,
+        }
+    )
+
+
+@contextlib.contextmanager
+def founded(*, quick: bool = False, unlocked: bool = True, **settings: Any) -> Iterator[Installation]:
+    """Found an installation in a folder of its own, and remove it at the end.
+
+    Args:
+        quick: with a key store that no other process can open, nor this one later: deriving its key costs little.
+        unlocked: with its keys at hand.
+        settings: settings that differ from the tests' own.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(short_folder())
+        with quick_keys() if quick else contextlib.nullcontext():
+            made = initialise(settings_in(folder, **settings), SystemRandom(), actor=ACTOR).settings
+            installation = stack.enter_context(contextlib.closing(Installation(made)))
+            if unlocked:
+                installation.unlock()
+        yield installation
+
+
+def parts_of(installation: Installation, upstream: Upstream) -> dict[str, Any]:
+    """Return what every `Doorway` has."""
+    folder = installation.layout.data.parent
+    root = folder / "root.pem"
+    root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
+    port = int(installation.settings.gateway_listen.rpartition(":")[2])
+    return {"folder": folder, "installation": installation, "upstream": upstream, "port": port, "root": root}
+
+
+@contextlib.contextmanager
 def open_doorway(
     *,
     mechanism: Mechanism | None = None,
     settings: Mapping[str, Any] | None = None,
     wrap_resources: Callable[[Any], Any] | None = None,
     turn_clock: Callable[[Clock], Clock] | None = None,
+    quick: bool = True,
 ) -> Iterator[Doorway]:
     """Open a door in this process.
 
@@ -254,42 +335,16 @@ def open_doorway(
         wrap_resources: changes the compiled Envoy resources before they are published, to show that
             an attack succeeds where a field is missing.
         turn_clock: gives the gateway another clock, made from the machine's.
+        quick: see `founded`.
     """
-    with short_folder() as folder, running_upstream() as upstream:
-        made = Settings(
-            **{
-                "data": folder / "data",
-                "trust_domain": DOMAIN,
-                "gateway_listen": f"127.0.0.1:{free_port()}",
-                "gateway_workers": 1,
-                "status_listen": f"127.0.0.1:{free_port()}",
-                "passphrase_file": folder / "passphrase",
-                "user": "nobody",
-                "max_requests_per_certificate": 100_000,  # tests of throughput use one certificate
-                **(settings or {}),
-            }
-        )
-        initialise(made, SystemRandom(), actor=ACTOR)
-        installation = Installation(made.model_copy(update={"passphrase_file": folder / "passphrase"}))
-        installation.unlock()
+    with running_upstream() as upstream, founded(quick=quick, **(settings or {})) as installation:
         serve = Serve(installation)
         serve.start()
         try:
             with _running_gateway(installation, mechanism, wrap_resources, turn_clock) as gateway:
-                root = folder / "root.pem"
-                root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
-                port = int(made.gateway_listen.rpartition(":")[2])
-                yield Doorway(
-                    folder=folder,
-                    installation=installation,
-                    gateway=gateway,
-                    upstream=upstream,
-                    port=port,
-                    root=root,
-                )
+                yield Doorway(**parts_of(installation, upstream), gateway=gateway)
         finally:
             serve.stop()
-            installation.close()
 
 
 @contextlib.contextmanager

@@ -22,15 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from doorward.audit.events import EventType
-from doorward.authority.inventory import root_certificate
-from doorward.demo.ports import free_port
-from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
-from doorward.runtime.initialise import initialise
-from doorward.runtime.pem import as_pem
-from doorward.runtime.settings import Settings
-from doorward.runtime.world import SystemRandom
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, short_folder
+from tests.support.doorway import Doorway, eventually, founded, parts_of
 from tests.support.upstream import running_upstream
 
 ROOT = Path(__file__).parents[2]
@@ -157,37 +150,15 @@ def open_house(
         interpreter: the Python that runs it, with the packages that belong to it.
         started: whether it runs already.
     """
-    with short_folder() as folder, running_upstream() as upstream:
-        folder.chmod(0o711)  # the parts become an ordinary user, who must pass
-        made = Settings(
-            **{
-                "data": folder / "data",
-                "trust_domain": DOMAIN,
-                "gateway_listen": f"127.0.0.1:{free_port()}",
-                "status_listen": f"127.0.0.1:{free_port()}",
-                "passphrase_file": folder / "passphrase",
-                "user": "nobody",
-                "max_requests_per_certificate": 100_000,
-                **(settings or {}),
-            }
-        )
-        initialise(made, SystemRandom(), actor=ACTOR)
-        installation = Installation(made)
-        installation.unlock()
-        root = folder / "root.pem"
-        root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
+    with running_upstream() as upstream, founded(**(settings or {})) as installation:
         house = House(
-            folder=folder,
-            installation=installation,
+            **parts_of(installation, upstream),
             gateway=None,  # type: ignore[arg-type]
-            upstream=upstream,
-            port=int(made.gateway_listen.rpartition(":")[2]),
-            root=root,
-            data=made.data,
+            data=installation.layout.data,
             prefix=WITHOUT_NET_ADMIN if without_net_admin and os.geteuid() == 0 else (),
             interpreter=interpreter,
             environment={"DOORWARD_GATEWAY_WORKERS": "1", **(environment or {})},
-            log=folder / "up.log",
+            log=installation.layout.data.parent / "up.log",
         )
         try:
             if started:
@@ -195,7 +166,6 @@ def open_house(
             yield house
         finally:
             house.clear()
-            installation.close()
 
 
 def command_lines() -> Iterator[tuple[int, Sequence[str]]]:

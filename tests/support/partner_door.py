@@ -26,7 +26,7 @@ from doorward.verification.revocation.crl import parse_crl
 from tests.support.certificates.der import tlv
 from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
+from tests.support.doorway import ACTOR, Doorway, Identity
 
 DAY = timedelta(days=1)
 
@@ -65,11 +65,7 @@ class Clinic:
 
     def trust(self, rules: str = "- {allow: {groups: [clinicians, staff]}}") -> int:
         """Let the application hear our own authority and this partner."""
-        return self.door.apply_document(
-            f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{self.door.host('app')}]\n"
-            f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n    trust: [own, {self.name}]\n"
-            "    rules:\n" + "".join(f"      {line}\n" for line in rules.strip().splitlines())
-        )
+        return self.door.apply(rules, trust=f"[own, {self.name}]")
 
     def leaf(self, email: str, **words: Any) -> CertifiedKey:
         """Certify somebody; what is given replaces what is right."""

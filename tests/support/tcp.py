@@ -1,7 +1,7 @@
 """A server of plain bytes behind the door, and clients for it.
 
 with greeter() as server:
-    door.apply_document(tcp_document(door, f"tcp://127.0.0.1:{server.port}"))
+    door.apply(app="bytes", upstream=f"tcp://127.0.0.1:{server.port}")
     with door.connect(alice, app="bytes") as client:
         client.sendall(b"x")
 """
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.support.doorway import DOMAIN, Doorway, Identity
+from tests.support.doorway import Doorway, Identity
 
 GREETING = b"220 who are you\r\n"
 
@@ -62,18 +62,6 @@ def greeter() -> Iterator[Greeter]:
         yield server
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)
-
-
-def tcp_app(name: str, upstream: str, rules: Sequence[str], *, more: str = "", host: str = "") -> str:
-    """Return one application as lines of a document; `more` is further lines of YAML."""
-    lines = [f"  {name}:", f"    hosts: [{host or f'{name}.{DOMAIN}'}]", f"    upstream: {upstream}"]
-    lines += [f"    {one}" for one in more.splitlines()]
-    return "\n".join([*lines, "    rules:", *(f"      - {{{one}}}" for one in rules)]) + "\n"
-
-
-def tcp_document(*apps: str) -> str:
-    """Return a document with these applications."""
-    return f"trust_domain: {DOMAIN}\napps:\n{''.join(apps)}"
 
 
 def offer(

@@ -41,11 +41,12 @@ from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.revocation.crl import parse_crl
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway
+from tests.support.doorway import ACTOR, Doorway, open_doorway, render_document
 from tests.support.wire_cases import Played, WireCase
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 GROUP = "vectors"
+RULES = f"- {{allow: {{groups: [{GROUP}]}}}}"
 SLOTS = tuple(f"slot-{number}" for number in range(13))
 """Applications that the cases take turns in: each costs Envoy four inotify instances."""
 
@@ -93,13 +94,7 @@ class WireGate:
         slots = dict(zip(playable, SLOTS, strict=False))
         trusted = {**dict.fromkeys(SLOTS, "own"), **{slot: name for name, slot in slots.items()}}
         self.door.apply_document(
-            f"trust_domain: {DOMAIN}\napps:\n"
-            + "".join(
-                f"  {slot}:\n    hosts: [{self.door.host(slot)}]\n    trust: [{trust}]\n"
-                f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n"
-                f"    rules:\n      - {{allow: {{groups: [{GROUP}]}}}}\n"
-                for slot, trust in trusted.items()
-            )
+            render_document(*(self.door.app(slot, RULES, trust=f"[{one}]") for slot, one in trusted.items()))
         )
         for name, case in partners.items():
             if name not in playable:

@@ -19,7 +19,7 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.directory.nesting import nest, unnest
 from doorward.directory.principals import add_member, remove_member, resume, suspend
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually
+from tests.support.doorway import ACTOR, STAFF, Doorway, Identity, eventually, render_document
 from tests.support.standstill import DiskWatch, unexcused
 from tests.support.watching import (
     LiveBytes,
@@ -166,15 +166,9 @@ class Scene:
 
     def document(self, more: str) -> str:
         """Return the policy with more rules, lines of YAML."""
-        places = {
-            "app": f"http://127.0.0.1:{self.door.upstream.port}",
-            "bytes": f"tcp://127.0.0.1:{self.bytes_port}",
-        }
-        return f"trust_domain: {DOMAIN}\napps:\n" + "".join(
-            f"  {name}:\n    hosts: [{self.door.host(name)}]\n    upstream: {place}\n    rules:\n"
-            f"      - {{allow: {{groups: [staff]}}}}\n{more}"
-            for name, place in places.items()
-        )
+        rules = f"{STAFF}\n{more}"
+        flow = self.door.app("bytes", rules, upstream=f"tcp://127.0.0.1:{self.bytes_port}")
+        return render_document(self.door.app("app", rules), flow)
 
     def _committed_at(self, seq: int) -> float:
         with self.door.services.work.read() as stores:
@@ -182,7 +176,7 @@ class Scene:
         return next(one.at.timestamp() for one in changes if one.seq == seq)
 
 
-_DENY = "      - {deny: {persons: [victim]}}\n"
+_DENY = "- {deny: {persons: [victim]}}"
 
 
 def measure(scene: Scene, kind: str, tries: int, *, said: Callable[[str], None] = print) -> Figures:

@@ -23,8 +23,7 @@ from doorward.directory.principals import find_principal
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import load_settings
-from doorward.storage import keystore
-from tests.support.doorway import short_folder
+from tests.support.doorway import quick_keys, short_folder
 from tests.support.ports import PlainKeys
 from tests.support.world import operator_claim
 
@@ -41,18 +40,10 @@ apps:
 """
 
 
-@contextmanager
-def cheap_keys() -> Iterator[None]:
-    """Let a guess at the passphrase cost little: that is not what is tested here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keystore, "SCRYPT_N", 2**10)
-        yield
-
-
 @pytest.fixture(scope="module", autouse=True)
-def quick_keys() -> Iterator[None]:
-    """Do so in these modules alone: others start processes, which know the real cost only."""
-    with cheap_keys():
+def cheap_keys() -> Iterator[None]:
+    """In these modules alone: others start processes, which know the real cost only."""
+    with quick_keys():
         yield
 
 
@@ -191,7 +182,7 @@ def founded() -> Iterator[Site]:
     """A founded installation with alice, a teller, and a policy; tests take copies."""
     with short_folder() as folder:
         made = Site(folder)
-        with cheap_keys():
+        with quick_keys():
             made.do("init", "--trust-domain", "corp.example")
             made.do("person", "add", "alice", "--group", "tellers", "--display-name", "Alice [/i] A.")
             made.do("apply", "-f", made.file("policy.yaml", DOCUMENT))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,15 +11,7 @@ from doorward.core.errors import DoorwardError
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.starting import DEFAULT_DOMAIN, Prepared, bring_up_to_date, prepare_up
-from tests.support.doorway import short_folder
 from tests.unit.cli.conftest import Site
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where there is nothing yet."""
-    with short_folder() as made:
-        yield made
 
 
 def prepare(data: Path, given: Mapping[str, str]) -> Prepared:
