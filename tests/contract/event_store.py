@@ -28,6 +28,7 @@ from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from tests.support.events import ALICE, BOB, principal_suspended, request_answered, seal
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 
 ORIGIN = "corp.example/audit"
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -77,16 +78,14 @@ class EventStoreContract:
     def test_an_event_is_recorded_once(self, store: EventStore) -> None:
         """A second event with an id of the outbox or of the log is refused."""
         store.record(seal(request_answered(1)))
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "event-duplicate"):
             store.record(seal(request_answered(1)))
-        assert caught.value.code == "event-duplicate"
 
     def test_an_event_that_is_a_leaf_is_not_recorded_again(self, store: EventStore) -> None:
         """Sequencing does not free an event id."""
         fill(store, 1)
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "event-duplicate"):
             store.record(seal(request_answered(0)))
-        assert caught.value.code == "event-duplicate"
 
     def test_only_the_named_events_leave_the_outbox(self, store: EventStore) -> None:
         """Events are removed by id: those between stay."""
@@ -110,16 +109,14 @@ class EventStoreContract:
     def test_leaves_go_on_one_by_one(self, store: EventStore, number: int) -> None:
         """A leaf that is not the next one is refused: two sequencers cannot number two leaves alike."""
         store.append([leaf_row(0)], [])
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "leaf-out-of-order"):
             store.append([leaf_row(number, 7)], [])
-        assert caught.value.code == "leaf-out-of-order"
 
     def test_an_event_is_a_leaf_once(self, store: EventStore) -> None:
         """The same event under a second number is refused."""
         store.append([leaf_row(0)], [])
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "event-duplicate"):
             store.append([leaf_row(1, 0)], [])
-        assert caught.value.code == "event-duplicate"
 
     def test_nodes_come_back_in_the_order_asked(self, store: EventStore) -> None:
         """Level 0 returns the leaves' hashes, other levels the stored nodes; asking twice is allowed."""
@@ -136,9 +133,8 @@ class EventStoreContract:
     def test_a_node_that_is_not_there_is_an_error(self, store: EventStore, place: tuple[int, int]) -> None:
         """A missing hash stops the work instead of giving a wrong root."""
         store.append([leaf_row(0)], [])
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "node-missing"):
             store.nodes([(0, 0), place])
-        assert caught.value.code == "node-missing"
 
     def test_the_checkpoint_of_the_largest_tree_is_the_latest(self, store: EventStore) -> None:
         """Checkpoints are kept as text and the largest size wins."""
@@ -154,9 +150,8 @@ class EventStoreContract:
     def test_there_is_one_checkpoint_for_each_size(self, store: EventStore) -> None:
         """A second checkpoint of the same size is refused: it may contradict the first."""
         store.store_checkpoint("one\n5\n—\n", 5, NOON)
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "checkpoint-duplicate"):
             store.store_checkpoint("two\n5\n—\n", 5, NOON)
-        assert caught.value.code == "checkpoint-duplicate"
 
     def test_openings_are_filed_under_their_leaf(self, store: EventStore) -> None:
         """Openings come back whole with the number of their leaf, by number and field; the outbox's do not."""

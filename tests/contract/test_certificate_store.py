@@ -23,6 +23,7 @@ from tests.support.records import (
     opaque,
     partner_authority,
 )
+from tests.support.refusals import refused
 
 ISSUER = opaque("aut", "issuing")
 BIGGEST = 2**159 - 1
@@ -126,9 +127,8 @@ def test_an_intent_is_completed_once(stock: UnitOfWork) -> None:
         assert found is not None
         assert (found.state, found.der) == (CertificateState.VALID, b"2")
         assert stores.certificates.by_sha256(certificate(2).sha256) is None
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "certificate-not-intended"):
             stores.certificates.complete(certificate(2).id, sha256=digest("x"), der=b"x")
-        assert caught.value.code == "certificate-not-intended"
         with pytest.raises(NotFound):
             stores.certificates.complete("crt_nobody", sha256=digest("y"), der=b"y")
 
@@ -342,9 +342,8 @@ def test_invitations_are_told_apart(work: UnitOfWork) -> None:
     """A token is handed out once."""
     with work.change() as stores:
         stores.invitations.add(invitation("one"))
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "invitation-duplicate"):
             stores.invitations.add(invitation("two", token_sha256=digest("one")))
-        assert caught.value.code == "invitation-duplicate"
 
 
 def test_the_newest_authority_of_a_kind_is_the_current_one(work: UnitOfWork) -> None:
@@ -374,9 +373,8 @@ def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:
             assert stores.status.crl(ISSUER) == crl(number)
             assert stores.status.crl_number(ISSUER) == number
         for number in (5, 4):
-            with pytest.raises(IntegrityError) as caught:
+            with refused(IntegrityError, "crl-number"):
                 stores.status.store_crl(crl(number, der=b"other"))
-            assert caught.value.code == "crl-number"
         stores.status.store_crl(crl(2, authority_id="aut_other"))
         assert stores.status.crl(ISSUER) == crl(5)
 

@@ -11,6 +11,7 @@ from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
 from doorward.core.errors import ConfigurationError, IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind, PrivateKey
 from tests.support.ports import PlainKeys
+from tests.support.refusals import refused
 from tests.support.syncing import watch_syncing
 
 FILES = {ROOT: b"root", CHAIN: b"chain", "alice.p12": b"p12", CERTIFICATE: b"certificate"}
@@ -88,9 +89,8 @@ def test_an_identity_is_not_replaced_without_force(tmp_path: Path) -> None:
     """A second enrolment into the same folder is refused and changes nothing."""
     enrolled(tmp_path)
     before = content(tmp_path)
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "identity-exists"):
         IdentityFolder(tmp_path).begin(no_key)
-    assert caught.value.code == "identity-exists"
     assert content(tmp_path) == before
 
 
@@ -151,9 +151,8 @@ def test_a_pending_key_that_others_could_read_is_not_used(tmp_path: Path) -> Non
     """A key with open permissions may have been copied or planted."""
     IdentityFolder(tmp_path).begin(make_key)
     (tmp_path / ".enrolling" / KEY).chmod(0o640)
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "key-exposed"):
         IdentityFolder(tmp_path).begin(no_key)
-    assert caught.value.code == "key-exposed"
 
 
 @pytest.mark.parametrize(
@@ -163,9 +162,8 @@ def test_a_damaged_pending_key_is_not_replaced_silently(tmp_path: Path, damage: 
     """A key file that cannot be read is refused and left in place."""
     IdentityFolder(tmp_path).begin(make_key)
     (tmp_path / ".enrolling" / KEY).write_bytes(damage)
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "key-damaged"):
         IdentityFolder(tmp_path).begin(no_key)
-    assert caught.value.code == "key-damaged"
 
 
 def test_a_symbolic_link_in_the_place_of_the_key_is_not_followed(tmp_path: Path) -> None:
@@ -189,9 +187,8 @@ def test_a_pipe_in_the_place_of_the_key_does_not_hang(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) -> None:
     """Each step says that the folder is the problem."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "folder-unusable") as caught:
         IdentityFolder(tmp_path / "file").begin(make_key)
-    assert caught.value.code == "folder-unusable"
     assert "--out" in caught.value.hint
     with pytest.raises(ConfigurationError):
         IdentityFolder(tmp_path / "missing").keep(ROOT, b"")

@@ -18,6 +18,7 @@ from doorward.core.errors import IntegrityError, MalformedInput
 from tests.contract.event_store import ORIGIN, SIGNER, fill
 from tests.support.events import MemoryEventStore, request_answered, seal
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 
 KEY = verifier_key(ORIGIN, SIGNER.public_key())
 
@@ -98,9 +99,8 @@ def test_a_truncated_log_is_not_signed() -> None:
     fill(store, 5)
     sign_checkpoint(store, SIGNER, ORIGIN, NOON)
     store.rows.pop()
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "log-truncated"):
         sign_checkpoint(store, SIGNER, ORIGIN, NOON)
-    assert caught.value.code == "log-truncated"
 
 
 def test_a_rewritten_log_is_not_signed() -> None:
@@ -110,9 +110,8 @@ def test_a_rewritten_log_is_not_signed() -> None:
     sign_checkpoint(store, SIGNER, ORIGIN, NOON)
     rewritten = MemoryEventStore(checkpoints=store.checkpoints)
     fill(rewritten, 6, first=100)
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "log-rewritten"):
         sign_checkpoint(rewritten, SIGNER, ORIGIN, NOON)
-    assert caught.value.code == "log-rewritten"
     assert len(store.checkpoints) == 1
 
 
@@ -125,9 +124,8 @@ def test_a_foreign_checkpoint_is_not_continued(text: str) -> None:
         forger = Ed25519PrivateKey.from_private_bytes(bytes(32))
         text = sign_note(render_checkpoint(Checkpoint(origin=ORIGIN, size=1, root=bytes(32))), forger, ORIGIN)
     store.store_checkpoint(text, 1, NOON)
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "checkpoint-foreign"):
         sign_checkpoint(store, SIGNER, ORIGIN, NOON)
-    assert caught.value.code == "checkpoint-foreign"
 
 
 def test_an_origin_must_be_able_to_name_a_key() -> None:

@@ -11,6 +11,7 @@ from doorward.authority import exported_key
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from tests.support.ports import FakeRandom, PlainKeys
+from tests.support.refusals import refused
 
 PASSPHRASE = b"correct horse battery"
 
@@ -35,14 +36,12 @@ def test_guessing_is_slow():
 @pytest.mark.parametrize("exported", [b"", b"nonsense", b"x" * 70_000])
 def test_other_bytes_are_refused(exported):
     """Any other bytes give our error."""
-    with pytest.raises(MalformedInput) as refusal:
+    with refused(MalformedInput, "export-unreadable"):
         exported_key.open_exported_key(exported, PASSPHRASE)
-    assert refusal.value.code == "export-unreadable"
 
 
 def test_wrong_passphrase_opens_nothing():
     """Another passphrase gives the same error as no key at all."""
     pem = exported_key.encrypt_private_key(PlainKeys().generate(KeyKind.P256), PASSPHRASE, FakeRandom())
-    with pytest.raises(MalformedInput) as refusal:
+    with refused(MalformedInput, "export-unreadable"):
         exported_key.open_exported_key(pem, b"the wrong one")
-    assert refusal.value.code == "export-unreadable"

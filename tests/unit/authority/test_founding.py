@@ -16,6 +16,7 @@ from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unava
 from doorward.core.passphrase import MIN_BYTES
 from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 
 PASSPHRASE = b"correct horse battery"
@@ -85,9 +86,8 @@ def test_founding_twice_is_refused():
     """A second founding changes nothing and says so."""
     world = found_world(people=(), document="")
     before, names = world.work.events, world.keys.names()
-    with pytest.raises(RequestRefused) as refusal:
+    with refused(RequestRefused, "already-founded") as refusal:
         founding.found(world.services, trust_domain="other.example", status_url=STATUS_URL, actor=OPERATOR)
-    assert refusal.value.code == "already-founded"
     assert refusal.value.hint
     assert (world.work.events, world.keys.names()) == (before, names)
 
@@ -148,9 +148,8 @@ def test_founding_that_fails_leaves_no_row():
 def test_bad_trust_domain_is_refused(domain):
     """A trust domain that cannot be in a name is refused before any key is made."""
     world = empty_world()
-    with pytest.raises(MalformedInput) as refusal:
+    with refused(MalformedInput, "trust-domain-malformed"):
         founding.found(world.services, trust_domain=domain, status_url=STATUS_URL, actor=OPERATOR)
-    assert refusal.value.code == "trust-domain-malformed"
     assert world.keys.names() == []
 
 
@@ -169,14 +168,13 @@ def test_founding_needs_keys():
     from dataclasses import replace
 
     world = empty_world()
-    with pytest.raises(Unavailable) as refusal:
+    with refused(Unavailable, "keys-unavailable"):
         founding.found(
             replace(world.services, keys=None),
             trust_domain="corp.example",
             status_url=STATUS_URL,
             actor=OPERATOR,
         )
-    assert refusal.value.code == "keys-unavailable"
 
 
 def test_responder_is_due_after_two_thirds():
@@ -226,9 +224,8 @@ def test_responder_before_the_founding():
     """Nothing can be renewed before the founding."""
     world = empty_world()
     for use_case in (founding.responder_due, lambda s: founding.renew_responder(s, actor="system")):
-        with pytest.raises(NotFound) as refusal:
+        with refused(NotFound, "not-founded"):
             use_case(world.services)
-        assert refusal.value.code == "not-founded"
 
 
 def test_exported_root_opens_with_its_passphrase_only():
@@ -257,9 +254,8 @@ def test_root_does_not_leave_without_a_record():
 def test_short_passphrase_is_refused():
     """A passphrase that could be guessed offline is refused."""
     world = found_world(people=(), document="")
-    with pytest.raises(RequestRefused) as refusal:
+    with refused(RequestRefused, "passphrase-short"):
         founding.export_root(world.services, passphrase=b"x" * (MIN_BYTES - 1), actor=OPERATOR)
-    assert refusal.value.code == "passphrase-short"
     assert founding.export_root(world.services, passphrase=b"x" * MIN_BYTES, actor=OPERATOR)
 
 
@@ -270,9 +266,8 @@ def test_root_key_is_removed_after_its_export_was_opened():
     founding.remove_root_key(world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR)
     assert "root-1" not in world.keys.names()
     assert len(world.events(EventType.AUTHORITY_ROOT_REMOVED)) == 1
-    with pytest.raises(NotFound) as refusal:
+    with refused(NotFound, "root-key-removed"):
         founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
-    assert refusal.value.code == "root-key-removed"
     with pytest.raises(NotFound):
         founding.remove_root_key(world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR)
 
@@ -285,14 +280,13 @@ def test_root_key_stays_without_a_readable_export(exported, passphrase):
     """An export that does not open removes nothing."""
     world = found_world(people=(), document="")
     good = founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
-    with pytest.raises(RequestRefused) as refusal:
+    with refused(RequestRefused, "export-unreadable"):
         founding.remove_root_key(
             world.services,
             exported=good if exported is None else exported,
             passphrase=passphrase,
             actor=OPERATOR,
         )
-    assert refusal.value.code == "export-unreadable"
     assert "root-1" in world.keys.names()
 
 
@@ -300,7 +294,6 @@ def test_export_of_another_key_removes_nothing():
     """An export that opens but holds another key removes nothing."""
     world, other = found_world(people=(), document=""), found_world(people=(), document="")
     pem = founding.export_root(other.services, passphrase=PASSPHRASE, actor=OPERATOR)
-    with pytest.raises(RequestRefused) as refusal:
+    with refused(RequestRefused, "export-of-another-key"):
         founding.remove_root_key(world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR)
-    assert refusal.value.code == "export-of-another-key"
     assert "root-1" in world.keys.names()

@@ -23,6 +23,7 @@ from doorward.factors.session import (
 )
 from doorward.wire import jose
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = jose.parse_jwks(json.dumps(jose.render_jwks([KEY.public_key()])))
@@ -90,12 +91,10 @@ def test_a_session_is_no_assertion() -> None:
 def test_a_session_of_another_application_or_time_is_refused() -> None:
     """Audience and age are checked."""
     token = sign_session(KEY, session())
-    with pytest.raises(RequestRefused) as raised:
+    with refused(RequestRefused, "assertion-audience-wrong"):
         verify_session(token, KEYS, "app_other", NOON)
-    assert raised.value.code == "assertion-audience-wrong"
-    with pytest.raises(RequestRefused) as raised:
+    with refused(RequestRefused, "assertion-expired"):
         verify_session(token, KEYS, "app_bank", NOON + 62 * MINUTE)
-    assert raised.value.code == "assertion-expired"
 
 
 @pytest.mark.parametrize(
@@ -130,9 +129,8 @@ def test_an_impossible_session_is_not_made(change: dict[str, Any]) -> None:
 )
 def test_claims_that_are_no_session_are_malformed(change: dict[str, Any]) -> None:
     """A wrong type, a moment that is none, or what contradicts the rest."""
-    with pytest.raises(MalformedInput) as raised:
+    with refused(MalformedInput, "session-malformed"):
         parse_session(render_session(session()) | change)
-    assert raised.value.code == "session-malformed"
 
 
 def test_levels_and_words_of_the_factors() -> None:

@@ -9,6 +9,7 @@ import pytest
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
 from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, Transition, check_transition, list_reasons
+from tests.support.refusals import refused
 
 INTENDED, VALID = CertificateState.INTENDED, CertificateState.VALID
 ON_HOLD, REVOKED = CertificateState.ON_HOLD, CertificateState.REVOKED
@@ -33,9 +34,8 @@ def test_the_steps_that_there_are(before, step, after, reason):
 def test_revocation_is_final():
     """No step leads out of revoked, and the refusal says so."""
     for step in LifecycleStep:
-        with pytest.raises(RequestRefused) as caught:
+        with refused(RequestRefused, "transition-refused") as caught:
             check_transition(REVOKED, step)
-        assert caught.value.code == "transition-refused"
         assert "final" in caught.value.hint
 
 
@@ -58,9 +58,8 @@ def test_a_revocation_keeps_its_reason():
 )
 def test_reasons_go_with_their_steps(state, step, reason):
     """A hold is no revocation reason, and the other way round; release and issue have none."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "reason-refused"):
         check_transition(state, step, reason)
-    assert caught.value.code == "reason-refused"
 
 
 def test_a_hold_may_name_its_own_reason():
@@ -82,6 +81,5 @@ def test_reasons_that_are_listed_are_those_that_are_taken():
 @pytest.mark.parametrize("reason", [RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE])
 def test_reasons_of_other_certificates_are_refused(reason):
     """RFC 5280 section 5.3.1 keeps these for CA and attribute certificates, which the inventory has none of."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "reason-refused"):
         check_transition(VALID, LifecycleStep.REVOKE, reason)
-    assert caught.value.code == "reason-refused"

@@ -13,6 +13,7 @@ import pytest
 from doorward.core.errors import ConfigurationError
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.runtime.layout import Layout
+from tests.support.refusals import refused
 
 
 @pytest.fixture
@@ -72,18 +73,16 @@ def test_a_path_too_long_for_sockets_is_refused(folder: Path) -> None:
     assert len(str(long)) == room
     Layout(long).create()
     longer = long.with_name(long.name + "y")
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-path-too-long") as caught:
         Layout(longer).create()
-    assert caught.value.code == "data-path-too-long"
     assert "75" in caught.value.hint
     assert not longer.exists()
 
 
 def test_length_is_counted_in_bytes(folder: Path) -> None:
     """A path of few characters may be one of many bytes."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-path-too-long"):
         Layout(folder / ("ä" * 40)).create()
-    assert caught.value.code == "data-path-too-long"
 
 
 @pytest.mark.parametrize("place", ["data", "data/keys", "data/gateway"])
@@ -92,18 +91,16 @@ def test_a_file_in_the_way_is_a_clear_error(folder: Path, place: str) -> None:
     path = folder / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("in the way")
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-unusable") as caught:
         Layout(folder / "data").create()
-    assert caught.value.code == "data-unusable"
     assert str(path) in caught.value.detail
     assert path.read_text() == "in the way"
 
 
 def test_a_place_where_nothing_can_be_made(folder: Path) -> None:
     """A directory that cannot be made is a clear error."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-unusable") as caught:
         Layout(Path("/proc/doorward")).create()
-    assert caught.value.code == "data-unusable"
     assert caught.value.hint
 
 
@@ -114,8 +111,7 @@ def test_what_the_ordinary_user_cannot_reach_is_not_handed_over(folder: Path) ->
     layout = Layout(closed / "data")
     layout.create()
     folder.chmod(0o711)
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-unreachable") as caught:
         layout.hand_over(61_234, 61_234)
-    assert caught.value.code == "data-unreachable"
     assert str(closed) in caught.value.detail
     assert layout.keys.stat().st_uid == os.geteuid()

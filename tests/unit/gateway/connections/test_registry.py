@@ -10,6 +10,7 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.registry import ConnectionRegistry
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 from tests.unit.gateway.live import live, pending
 
 
@@ -103,9 +104,8 @@ def test_condemned_connections_lose_everything_at_once() -> None:
     assert registry.of_certificate("crt_a") == ()
     assert [one.cookie for one in registry.condemned()] == [1]
     assert not registry.admit(live(2), judged_at=0)
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "connection-condemned"):
         registry.begin(pending(1))
-    assert caught.value.code == "connection-condemned"
     registry.forget(1)
     assert registry.condemned() == ()
 
@@ -161,9 +161,8 @@ def test_the_total_is_capped() -> None:
     registry = ConnectionRegistry(max_total=2)
     admitted(registry, 1)
     registry.begin(pending(2))
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "connections-exhausted"):
         registry.begin(pending(3))
-    assert caught.value.code == "connections-exhausted"
     registry.forget(1)
     registry.begin(pending(3))
 
@@ -179,9 +178,8 @@ def test_one_source_is_capped(mine: str, also_mine: str, anothers: str) -> None:
     """One IPv4 address, or one IPv6 /64, cannot take the room of all others."""
     registry = ConnectionRegistry(max_per_source=1)
     registry.begin(pending(1, remote=mine))
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "connections-per-source-exhausted"):
         registry.begin(pending(2, remote=also_mine))
-    assert caught.value.code == "connections-per-source-exhausted"
     registry.begin(pending(3, remote=anothers))
     registry.refuse(1)
     registry.begin(pending(2, remote=also_mine))

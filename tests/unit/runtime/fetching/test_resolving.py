@@ -9,6 +9,7 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.runtime.fetching.resolving import LOOK_UPS, Resolver
+from tests.support.refusals import refused
 
 PATIENCE = 60.0
 
@@ -33,9 +34,8 @@ def test_a_name_without_address(fault):
             raise fault
         return []
 
-    with pytest.raises(Unavailable) as refused:
+    with refused(Unavailable, "fetch-unresolved"):
         Resolver(look_up).resolve("a.example", PATIENCE)
-    assert refused.value.code == "fetch-unresolved"
 
 
 def test_a_dead_name_server_costs_a_few_threads():
@@ -50,9 +50,8 @@ def test_a_dead_name_server_costs_a_few_threads():
 
     resolver = Resolver(look_up)
     for number in range(LOOK_UPS + 3):
-        with pytest.raises(Unavailable) as refused:
+        with refused(Unavailable, "fetch-too-slow"):
             resolver.resolve(f"{number}.example", 0.01)
-        assert refused.value.code == "fetch-too-slow"
     assert len(asked) == LOOK_UPS
     over.set()
     for _ in range(LOOK_UPS):
@@ -70,7 +69,6 @@ def test_a_moment_without_threads_takes_no_place(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)
         for _ in range(LOOK_UPS + 1):
-            with pytest.raises(Unavailable) as refused:
+            with refused(Unavailable, "fetch-unresolved"):
                 resolver.resolve("a.example", 0)
-            assert refused.value.code == "fetch-unresolved"
     assert resolver.resolve("a.example", PATIENCE) == [ip_address("192.0.2.1")]
