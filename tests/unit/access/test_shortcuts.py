@@ -8,6 +8,7 @@ from doorward.access import policies, shortcuts
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.model import AppPolicy, HttpUpstream, OnRefusal, Scheme, UpstreamTls
 from doorward.stores.policy_snapshot import current_document
+from tests.support.refusals import refused
 from tests.support.world import OPERATOR, World, found_world
 
 DOCUMENT = """\
@@ -115,9 +116,8 @@ def test_rules_are_added_and_removed(world: World) -> None:
     named = ["name: few", "deny: {persons: [bob]}"]
     assert shortcuts.add_rule(services, "payments", named, actor=OPERATOR).changed
     assert not shortcuts.add_rule(services, "payments", named, actor=OPERATOR).changed
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "rule-exists"):
         shortcuts.add_rule(services, "payments", ["name: few", "deny: {persons: [eve]}"], actor=OPERATOR)
-    assert refused.value.code == "rule-exists"
     found = app(world)
     assert found is not None
     assert [one.name for one in found.rules] == ["rule 1", "rule 2", "few"]
@@ -139,9 +139,8 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
     for alpn, changed in (("mqtt", True), ("mqtt", False)):
         done = shortcuts.add_app(services, "q", **words, alpn=[alpn], actor=OPERATOR)  # type: ignore[arg-type]
         assert done.changed is changed
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "app-exists"):
         shortcuts.add_app(services, "q", **words, actor=OPERATOR)  # type: ignore[arg-type]
-    assert refused.value.code == "app-exists"
     assert shortcuts.set_app(services, "q", alpn=["b", "a"], actor=OPERATOR).changed
     assert not shortcuts.set_app(services, "q", alpn=["a", "b"], actor=OPERATOR).changed
     assert shortcuts.add_rule(services, "q", ["allow: {groups: [x]}"], actor=OPERATOR).changed
@@ -149,16 +148,14 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
         shortcuts.add_rule(services, "q", ["allow: {groups: [x]}", "to: {methods: [GET]}"], actor=OPERATOR)
     assert [one.code for one in caught.value.faults] == ["http-only"]
     for wrong in ({"upstream": "http://127.0.0.1:1"}, {"upstream": "unix:///run/a.sock"}):
-        with pytest.raises(RequestRefused) as refused:
+        with refused(RequestRefused, "app-unfit") as caught:
             shortcuts.set_app(services, "q", **wrong, actor=OPERATOR)  # type: ignore[arg-type]
-        assert refused.value.code == "app-unfit"
-        assert "q would have alpn: a, b, which only applications of TCP have" in str(refused.value)
-        assert "--alpn ''" in refused.value.hint
+        assert "q would have alpn: a, b, which only applications of TCP have" in str(caught.value)
+        assert "--alpn ''" in caught.value.hint
     about_requests = ["allow: {groups: [x]}", "to: {methods: [GET]}"]
     assert shortcuts.add_rule(services, "payments", about_requests, actor=OPERATOR).changed
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "app-unfit"):
         shortcuts.set_app(services, "payments", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
-    assert refused.value.code == "app-unfit"
 
 
 def test_an_application_is_added_for_people(world: World) -> None:
@@ -168,15 +165,13 @@ def test_an_application_is_added_for_people(world: World) -> None:
     for on_refusal, changed in (("page", True), ("page", False), ("", False)):
         done = shortcuts.add_app(services, "w", **words, on_refusal=on_refusal, actor=OPERATOR)  # type: ignore[arg-type]
         assert done.changed is changed
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "app-exists"):
         shortcuts.add_app(services, "w", **words, on_refusal="alert", actor=OPERATOR)  # type: ignore[arg-type]
-    assert refused.value.code == "app-exists"
     for on_refusal, changed in (("alert", True), ("alert", False), ("page", True), ("", False)):
         assert shortcuts.set_app(services, "w", on_refusal=on_refusal, actor=OPERATOR).changed is changed
     assert app(world, "w").on_refusal is OnRefusal.PAGE  # type: ignore[union-attr]
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "app-unfit"):
         shortcuts.set_app(services, "w", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
-    assert refused.value.code == "app-unfit"
 
 
 def test_protocols_are_taken_away(world: World) -> None:
@@ -214,9 +209,8 @@ def test_it_does_not_try_for_ever(world: World) -> None:
             world.services, "payments", [f"name: r{next(count)}", "deny: {groups: [x]}"], actor=OPERATOR
         )
 
-    with pytest.raises(RequestRefused) as refused:
+    with refused(RequestRefused, "revision-conflict"):
         add(world, "wiki", check=always)
-    assert refused.value.code == "revision-conflict"
 
 
 def test_revisions_are_listed_and_found(world: World) -> None:
@@ -226,6 +220,5 @@ def test_revisions_are_listed_and_found(world: World) -> None:
     assert policies.find_revision(world.services, 1).document == DOCUMENT
     assert policies.export_revision(world.services)[1] == 2
     assert policies.find_dropped(world.services, DOCUMENT, file="f") == ["wiki"]
-    with pytest.raises(NotFound) as refused:
+    with refused(NotFound, "revision-unknown"):
         policies.find_revision(world.services, 9)
-    assert refused.value.code == "revision-unknown"

@@ -18,6 +18,7 @@ from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Reques
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.storage.keystore import HEADER, FileKeyStore
 from tests.support.ports import PlainKeys
+from tests.support.refusals import refused
 
 PASSPHRASE = b"correct horse battery staple"
 
@@ -59,9 +60,8 @@ def test_a_store_is_opened_by_its_passphrase_only(store: FileKeyStore) -> None:
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("root", key)
     assert plain(FileKeyStore.open(store._folder, PASSPHRASE).load("root")) == plain(key)
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-wrong") as caught:
         FileKeyStore.open(store._folder, PASSPHRASE + b"!")
-    assert caught.value.code == "passphrase-wrong"
     assert caught.value.hint
 
 
@@ -147,9 +147,8 @@ def test_names_cannot_leave_the_directory(store: FileKeyStore, name: str) -> Non
         lambda: store.store(name, key),
         lambda: store.remove(name),
     ):
-        with pytest.raises(RequestRefused) as caught:
+        with refused(RequestRefused, "key-name-invalid"):
             act()
-        assert caught.value.code == "key-name-invalid"
     assert store.names() == []
 
 
@@ -170,17 +169,15 @@ def test_names_are_those_of_keys(store: FileKeyStore) -> None:
 def test_a_store_is_made_once(store: FileKeyStore) -> None:
     """A second header would make every key unreadable, so it is refused."""
     before = (store._folder / HEADER).read_bytes()
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "keystore-exists"):
         FileKeyStore.create(store._folder, PASSPHRASE)
-    assert caught.value.code == "keystore-exists"
     assert (store._folder / HEADER).read_bytes() == before
 
 
 def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
     """A passphrase below the limit is refused before anything is written."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-short"):
         FileKeyStore.create(tmp_path / "keys", b"fourteen bytes")
-    assert caught.value.code == "passphrase-short"
     assert not (tmp_path / "keys").exists()
 
 
@@ -188,9 +185,8 @@ def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
 def test_an_open_directory_is_refused(store: FileKeyStore, mode: int) -> None:
     """If other users may read the directory, making and opening are refused, with a hint."""
     store._folder.chmod(mode)
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "keystore-open-to-others") as caught:
         FileKeyStore.open(store._folder, PASSPHRASE)
-    assert caught.value.code == "keystore-open-to-others"
     assert "chmod 700" in caught.value.hint
     (store._folder / HEADER).unlink()
     with pytest.raises(RequestRefused):
@@ -200,9 +196,8 @@ def test_an_open_directory_is_refused(store: FileKeyStore, mode: int) -> None:
 def test_no_store_is_not_found(tmp_path: Path) -> None:
     """A directory without a header holds no store."""
     assert not FileKeyStore.exists(tmp_path)
-    with pytest.raises(NotFound) as caught:
+    with refused(NotFound, "keystore-missing"):
         FileKeyStore.open(tmp_path, PASSPHRASE)
-    assert caught.value.code == "keystore-missing"
 
 
 @pytest.mark.parametrize(
@@ -222,9 +217,8 @@ def test_a_header_that_asks_for_less_is_refused(store: FileKeyStore, changed: di
     """Weaker parameters, another version or another form are damage, not options."""
     path = store._folder / HEADER
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "keystore-damaged"):
         FileKeyStore.open(store._folder, PASSPHRASE)
-    assert caught.value.code == "keystore-damaged"
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 60000, b"x" * 70000])
@@ -239,9 +233,8 @@ def test_a_header_of_another_store_does_not_open_this_one(store: FileKeyStore) -
     """The verifier covers the store's id."""
     path = store._folder / HEADER
     path.write_text(json.dumps(json.loads(path.read_text()) | {"store": "00" * 16}))
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-wrong"):
         FileKeyStore.open(store._folder, PASSPHRASE)
-    assert caught.value.code == "passphrase-wrong"
 
 
 def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
@@ -260,13 +253,12 @@ def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
 def test_errors_of_the_disk_are_reported(store: FileKeyStore) -> None:
     """A refusal by the operating system is one of our errors, and nothing was stored or removed."""
     (store._folder / ".one.key.new").mkdir()
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "keystore-unwritable"):
         store.store("one", PlainKeys().generate(KeyKind.ED25519))
-    assert caught.value.code == "keystore-unwritable"
     (store._folder / "two.key").mkdir()
     unreadable: list[DoorwardError] = []
     for act in (lambda: store.load("two"), lambda: FileKeyStore.exists(store._folder / ("x" * 300))):
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(Unavailable) as caught:
             act()
-        unreadable.append(refused.value)
+        unreadable.append(caught.value)
     assert {error.code for error in unreadable} == {"keystore-unreadable"}

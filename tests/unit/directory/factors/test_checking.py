@@ -303,9 +303,9 @@ def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> Non
     for code in codes[:2]:  # also if nothing is enrolled between two of them
         assert checking.check_recovery(people.context, carol, code).good
         for stronger in (people.passkey, people.app):
-            with pytest.raises(RequestRefused) as refused:
+            with pytest.raises(RequestRefused) as caught:
                 stronger(carol)
-            assert refused.value.code == "factor-too-weak"
+            assert caught.value.code == "factor-too-weak"
     people.set_password(carol)
     assert people.kinds(carol) == [PASSWORD] + [RECOVERY] * 8
 
