@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from doorward.enforcement.envoy.names import ConnectionFact
-from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, Door, DoorSite, id_of, standing_door
-from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """One Envoy for all tests of this file."""
-    with standing_door(tmp_path_factory.mktemp("door"), APPS) as door:
-        yield door
-
-
-@pytest.fixture
-def door(running: Door) -> Door:
-    """The door with a teller in front of it."""
-    running.authorizer.answers = {}
-    running.authorizer.facts = facts_of(TELLER, CLEARED)
-    return running
+from tests.support.compiled_door import CompiledDoor, open_door
+from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, DoorSite, id_of
+from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 
 class TestHandshake:
@@ -34,7 +19,7 @@ class TestHandshake:
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     @pytest.mark.parametrize("key", ["p256", "p384", "ed25519", "rsa2048", "rsa3072"])
-    def test_every_kind_of_key_gets_in(self, door: Door, key: str, version: ssl.TLSVersion) -> None:
+    def test_every_kind_of_key_gets_in(self, door: CompiledDoor, key: str, version: ssl.TLSVersion) -> None:
         """Certificates with every kind of key that we issue finish the handshake, TLS 1.2 and 1.3."""
         assert door.site.alert("pay.test", key, version) == ""
 
@@ -50,17 +35,17 @@ class TestHandshake:
         ],
     )
     def test_a_bad_certificate_gets_its_alert(
-        self, door: Door, certificate: str | None, version: ssl.TLSVersion, alert: str
+        self, door: CompiledDoor, certificate: str | None, version: ssl.TLSVersion, alert: str
     ) -> None:
         """Expired, foreign and missing certificates end in the handshake, each with its own alert."""
         assert alert in door.site.alert("pay.test", certificate, version)
 
-    def test_an_unknown_name_is_closed(self, door: Door) -> None:
+    def test_an_unknown_name_is_closed(self, door: CompiledDoor) -> None:
         """A server name that no application has gets no handshake at all."""
         assert door.site.alert("nobody.test") in {"reset", "UNEXPECTED_EOF_WHILE_READING"}
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    def test_sessions_are_never_resumed(self, door: Door, version: ssl.TLSVersion) -> None:
+    def test_sessions_are_never_resumed(self, door: CompiledDoor, version: ssl.TLSVersion) -> None:
         """Neither a ticket nor a session id lets a client skip the check of its certificate."""
         context = door.site.tls("p256", version)
         with door.site.connect("pay.test", context=context) as first:
@@ -72,7 +57,7 @@ class TestHandshake:
             assert not second.session_reused
 
     @pytest.mark.needs("openssl")
-    def test_the_issuing_authority_is_named_to_the_client(self, door: Door) -> None:
+    def test_the_issuing_authority_is_named_to_the_client(self, door: CompiledDoor) -> None:
         """CertificateRequest names the issuing authority, so that clients pick the right certificate."""
         command = [
             "openssl",
@@ -90,7 +75,7 @@ class TestHandshake:
         assert "ed25519" in names
 
     @pytest.mark.parametrize("suite", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"])
-    def test_weak_cipher_suites_are_refused(self, door: Door, suite: str) -> None:
+    def test_weak_cipher_suites_are_refused(self, door: CompiledDoor, suite: str) -> None:
         """TLS 1.2 works with forward secrecy and authenticated encryption only."""
         context = door.site.tls("p256", ssl.TLSVersion.TLSv1_2)
         context.set_ciphers(f"{suite}:@SECLEVEL=0")
@@ -104,7 +89,7 @@ class TestHandshake:
 class TestDecision:
     """The one question per connection."""
 
-    def test_the_authorizer_is_asked_once_for_a_connection(self, door: Door) -> None:
+    def test_the_authorizer_is_asked_once_for_a_connection(self, door: CompiledDoor) -> None:
         """One question per connection, however many requests it carries."""
         before = len(door.authorizer.asked)
         with door.site.connect("pay.test") as connection:
@@ -112,7 +97,7 @@ class TestDecision:
                 assert door.site.ask("GET", "/accounts/7", over=connection).status == 200
         assert len(door.authorizer.asked) == before + 1
 
-    def test_the_authorizer_learns_what_envoy_and_the_kernel_know(self, door: Door) -> None:
+    def test_the_authorizer_learns_what_envoy_and_the_kernel_know(self, door: CompiledDoor) -> None:
         """Application, connection id, both kernel addresses, the chain and the leaf reach the authorizer."""
         with door.site.connect("pay.test") as connection:
             local, remote = connection.getsockname(), connection.getpeername()
@@ -126,7 +111,7 @@ class TestDecision:
         source = door.authorizer.requests[-1].attributes.source
         assert source.certificate.startswith("-----BEGIN%20CERTIFICATE")
 
-    def test_a_refused_connection_ends_with_access_denied(self, door: Door) -> None:
+    def test_a_refused_connection_ends_with_access_denied(self, door: CompiledDoor) -> None:
         """A connection that the authorizer refuses gets the TLS alert access_denied and no answer."""
         door.authorizer.facts = None
         with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
@@ -135,7 +120,7 @@ class TestDecision:
     @pytest.mark.parametrize(
         "missing", [fact.value for fact in (ConnectionFact.JUDGED, ConnectionFact.GRANTS)]
     )
-    def test_missing_facts_refuse(self, door: Door, missing: str) -> None:
+    def test_missing_facts_refuse(self, door: CompiledDoor, missing: str) -> None:
         """An answer that lacks the grants or the word that it was judged opens nothing."""
         facts = facts_of(TELLER, CLEARED)
         del facts[missing]
@@ -143,23 +128,20 @@ class TestDecision:
         assert door.site.ask("GET", "/accounts/7").status == 403
 
     @pytest.mark.parametrize("judged", ["", "0", "true", "11", "-"])
-    def test_only_judged_connections_pass(self, door: Door, judged: str) -> None:
+    def test_only_judged_connections_pass(self, door: CompiledDoor, judged: str) -> None:
         """Grants count only together with the word that the certificate was judged."""
         door.authorizer.facts = facts_of(TELLER, CLEARED, judged=judged)
         assert door.site.ask("GET", "/accounts/7").status == 403
 
-    def test_an_empty_answer_refuses(self, door: Door) -> None:
+    def test_an_empty_answer_refuses(self, door: CompiledDoor) -> None:
         """OK without any metadata opens nothing."""
         door.authorizer.facts = {}
         assert door.site.ask("GET", "/accounts/7").status == 403
 
-    def test_no_authorizer_no_connection(self, door: Door, tmp_path: Path) -> None:
+    def test_no_authorizer_no_connection(self, door: CompiledDoor, tmp_path: Path) -> None:
         """When nobody answers Envoy's question the connection is refused."""
-        folder = tmp_path
-        site = DoorSite(folder, door.site.upstream.port)
-        resources = site.resources(APPS)
-        write_resources(resources, site.xds)
-        with running_envoy(resources, site.xds, folder), pytest.raises((ssl.SSLError, ConnectionResetError)):
+        site = DoorSite(tmp_path, door.site.upstream.port)
+        with open_door(site, serve=False), pytest.raises((ssl.SSLError, ConnectionResetError)):
             site.ask("GET", "/accounts/7")
 
 
@@ -185,22 +167,24 @@ class TestRules:
             ("GET", "/elsewhere", 403),
         ],
     )
-    def test_a_teller_may_what_the_rules_say(self, door: Door, method: str, path: str, status: int) -> None:
+    def test_a_teller_may_what_the_rules_say(
+        self, door: CompiledDoor, method: str, path: str, status: int
+    ) -> None:
         """Method and path decide within the grants, exactly and case-sensitively."""
         assert door.site.ask(method, path).status == status
 
-    def test_an_id_must_be_whole(self, door: Door) -> None:
+    def test_an_id_must_be_whole(self, door: CompiledDoor) -> None:
         """An id that only contains a granted one, or is contained in one, opens nothing."""
         for wrong in (TELLER[:-1], TELLER + "x", "x" + TELLER, TELLER.upper()):
             door.authorizer.facts = facts_of(wrong, CLEARED)
             assert door.site.ask("GET", "/accounts/7").status == 403
 
-    def test_ids_of_another_application_open_nothing(self, door: Door) -> None:
+    def test_ids_of_another_application_open_nothing(self, door: CompiledDoor) -> None:
         """The same rule in another application has another id."""
         door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]), CLEARED)
         assert door.site.ask("GET", "/accounts/7").status == 403
 
-    def test_a_deny_rule_overrides_where_its_clearance_is_missing(self, door: Door) -> None:
+    def test_a_deny_rule_overrides_where_its_clearance_is_missing(self, door: CompiledDoor) -> None:
         """Without the clearance of a deny rule its requests are refused, and only those."""
         door.authorizer.facts = facts_of(TELLER, AUDITOR)
         with door.site.connect("pay.test") as connection:
@@ -208,7 +192,7 @@ class TestRules:
             assert door.site.ask("GET", "/accounts/open/1", over=connection).status == 200
             assert door.site.ask("GET", "/anything", over=connection).status == 200
 
-    def test_a_rule_for_every_path_holds_beside_narrow_ones(self, door: Door) -> None:
+    def test_a_rule_for_every_path_holds_beside_narrow_ones(self, door: CompiledDoor) -> None:
         """Slicing rules by first segment loses none that holds everywhere."""
         door.authorizer.facts = facts_of(AUDITOR, CLEARED)
         with door.site.connect("pay.test") as connection:
@@ -216,16 +200,11 @@ class TestRules:
                 assert door.site.ask("GET", path, over=connection).status == 200
             assert door.site.ask("POST", "/else", over=connection).status == 403
 
-    def test_an_alias_counts_as_its_id(self, door: Door, tmp_path: Path) -> None:
+    def test_an_alias_counts_as_its_id(self, door: CompiledDoor, tmp_path: Path) -> None:
         """A class token that the plan accepts for an id opens what the id opens, and nothing else."""
         site = DoorSite(tmp_path, door.site.upstream.port)
         aliases = {TELLER: frozenset({"told"}), CLEARED: frozenset({"told"})}
-        resources = site.resources(APPS, aliases=aliases)
-        write_resources(resources, site.xds)
-        with (
-            ToyAuthorizer(facts_of("told")).serving(tmp_path / "authz.sock"),
-            running_envoy(resources, site.xds, tmp_path),
-        ):
+        with open_door(site, authorizer=ToyAuthorizer(facts_of("told")), aliases=aliases):
             assert site.ask("GET", "/accounts/7").status == 200
             assert site.ask("GET", "/elsewhere").status == 403
 
@@ -236,7 +215,7 @@ class TestPaths:
     @pytest.mark.parametrize(
         "path", ["/a%2fb", "/a%5cb", "/accounts/%2e%2e%2ftransfers", "/accounts/..%2fsecret", "/%00", "/a#b"]
     )
-    def test_ambiguous_paths_are_refused(self, door: Door, path: str) -> None:
+    def test_ambiguous_paths_are_refused(self, door: CompiledDoor, path: str) -> None:
         """A path that two servers could read differently reaches no rule and no application."""
         assert door.site.ask("GET", path).status == 400
 
@@ -250,7 +229,9 @@ class TestPaths:
             ("/accounts/%37", 200),
         ],
     )
-    def test_paths_are_normalised_before_rules_and_upstream(self, door: Door, path: str, status: int) -> None:
+    def test_paths_are_normalised_before_rules_and_upstream(
+        self, door: CompiledDoor, path: str, status: int
+    ) -> None:
         """Rules and application see one and the same normal form."""
         answer = door.site.ask("GET", path)
         assert answer.status == status
@@ -258,7 +239,7 @@ class TestPaths:
             assert answer.seen["path"] == "/accounts/7"
 
     @pytest.mark.parametrize("path", ["/_doorward", "/_doorward/", "/_doorward/callback", "//_doorward/x"])
-    def test_reserved_paths_never_reach_the_application(self, door: Door, path: str) -> None:
+    def test_reserved_paths_never_reach_the_application(self, door: CompiledDoor, path: str) -> None:
         """What is below /_doorward belongs to the door."""
         door.authorizer.facts = facts_of(AUDITOR, CLEARED)
         assert door.site.ask("GET", path).status == 404
@@ -267,7 +248,7 @@ class TestPaths:
 class TestHosts:
     """One application per connection."""
 
-    def test_the_port_in_the_host_header_does_not_matter(self, door: Door) -> None:
+    def test_the_port_in_the_host_header_does_not_matter(self, door: CompiledDoor) -> None:
         """Browsers on another port than 443 name it in the Host header."""
         assert (
             door.site.ask("GET", "/accounts/7", host=f"pay.test:{door.site.port}", sni="pay.test").status
@@ -275,7 +256,7 @@ class TestHosts:
         )
 
     @pytest.mark.parametrize("host", ["other.test", "enroll.test", "127.0.0.1", "x.pay.test"])
-    def test_another_host_on_this_connection_is_misdirected(self, door: Door, host: str) -> None:
+    def test_another_host_on_this_connection_is_misdirected(self, door: CompiledDoor, host: str) -> None:
         """Server name and Host must be of one application, whatever the connection holds."""
         door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, id_of("other", APPS["other"][0]))
         assert door.site.ask("GET", "/accounts/7", host=host, sni="pay.test").status == 421

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import h2.config
@@ -16,28 +16,14 @@ import pytest
 from doorward.enforcement.envoy.names import ConnectionFact
 from doorward.gateway.access_log.lines import parse_access_line
 from tests.support.attacks import H2Client, exchange, statuses
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, id_of, standing_door
+from tests.support.compiled_door import CompiledDoor
+from tests.support.door_site import APPS, CLEARED, TELLER, id_of
 from tests.support.envoy_process import facts_of
 
 UPGRADE = (
     "GET /accounts/feed HTTP/1.1\r\nHost: pay.test\r\nConnection: Upgrade\r\nUpgrade: {}\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """One Envoy for all tests of this file."""
-    with standing_door(tmp_path_factory.mktemp("door"), APPS) as door:
-        yield door
-
-
-@pytest.fixture
-def door(running: Door) -> Door:
-    """The door with a teller in front of it."""
-    running.authorizer.answers = {}
-    running.authorizer.facts = facts_of(TELLER, CLEARED)
-    return running
 
 
 class TestHeaders:
@@ -66,7 +52,7 @@ class TestHeaders:
         ("Proxy", "forged"),
     )
 
-    def test_the_application_hears_who_calls(self, door: Door) -> None:
+    def test_the_application_hears_who_calls(self, door: CompiledDoor) -> None:
         """Certificate, principal and assertion reach the application exactly once, from the authorizer."""
         seen = door.site.ask("GET", "/accounts/7").seen["headers"]
         expected = {
@@ -78,7 +64,7 @@ class TestHeaders:
         for name, value in expected.items():
             assert [found for header, found in seen if header == name] == [value]
 
-    def test_a_client_cannot_say_who_it_is(self, door: Door) -> None:
+    def test_a_client_cannot_say_who_it_is(self, door: CompiledDoor) -> None:
         """No header with which a client could lie about itself or its request gets through."""
         seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]
         assert not [
@@ -97,26 +83,26 @@ class TestHeaders:
             ConnectionFact.CERTIFICATE,
         ],
     )
-    def test_an_empty_fact_lets_no_spoof_through(self, door: Door, fact: ConnectionFact) -> None:
+    def test_an_empty_fact_lets_no_spoof_through(self, door: CompiledDoor, fact: ConnectionFact) -> None:
         """Where the authorizer's value is empty the client's own header does not take its place."""
         door.authorizer.facts = facts_of(TELLER, CLEARED, **{fact.value: ""})
         seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]
         assert not [value for _, value in seen if "forged" in value or "root" in value]
 
-    def test_underscores_in_header_names_are_refused(self, door: Door) -> None:
+    def test_underscores_in_header_names_are_refused(self, door: CompiledDoor) -> None:
         """Doorward_Principal, one with Doorward-Principal to CGI and WSGI, is refused."""
         assert (
             door.site.ask("GET", "/accounts/7", headers=[("Doorward_Principal", "person/root")]).status == 400
         )
 
-    def test_identity_cannot_be_struck_off_by_connection_options(self, door: Door) -> None:
+    def test_identity_cannot_be_struck_off_by_connection_options(self, door: CompiledDoor) -> None:
         """Naming an identity header in Connection does not remove it on the way (RFC 9110 7.6.1)."""
         headers = [("Connection", "Doorward-Principal, Client-Cert")]
         seen = dict(door.site.ask("GET", "/accounts/7", headers=headers).seen["headers"])
         assert seen["doorward-principal"] == "person/alice"
         assert "doorward" not in seen.get("connection", "").lower()
 
-    def test_answers_do_not_tell_what_runs_here(self, door: Door) -> None:
+    def test_answers_do_not_tell_what_runs_here(self, door: CompiledDoor) -> None:
         """Server software is named neither by the application's answers nor by the door's own."""
         for path in ("/accounts/7", "/elsewhere"):
             headers = door.site.ask("GET", path).headers
@@ -126,20 +112,20 @@ class TestHeaders:
 class TestRefusals:
     """What a refused one reads."""
 
-    def test_a_refusal_names_the_application_and_no_rule(self, door: Door) -> None:
+    def test_a_refusal_names_the_application_and_no_rule(self, door: CompiledDoor) -> None:
         """The text is for people, says which application, and hides which rule or filter spoke."""
         answer = door.site.ask("GET", "/elsewhere")
         assert "pay" in answer.body
         assert "rbac" not in answer.body.lower()
         assert answer.headers["content-type"].startswith("text/plain")
 
-    def test_a_program_gets_problem_details(self, door: Door) -> None:
+    def test_a_program_gets_problem_details(self, door: CompiledDoor) -> None:
         """Whoever accepts JSON gets RFC 9457 problem details with the request's name."""
         answer = door.site.ask("GET", "/elsewhere", headers=[("Accept", "application/json")])
         assert answer.headers["content-type"] == "application/problem+json"
         assert '"status":403' in answer.body
 
-    def test_an_applications_own_refusal_passes_unchanged(self, door: Door) -> None:
+    def test_an_applications_own_refusal_passes_unchanged(self, door: CompiledDoor) -> None:
         """Only the door's own answers are reworded."""
         assert door.site.ask("GET", "/accounts/7").body.startswith('{"method"')
 
@@ -147,7 +133,7 @@ class TestRefusals:
 class TestLog:
     """What is written down."""
 
-    def test_requests_are_logged_without_query_and_with_identity(self, door: Door) -> None:
+    def test_requests_are_logged_without_query_and_with_identity(self, door: CompiledDoor) -> None:
         """A line names who, what and by which rule, and never a query string."""
         door.site.ask("GET", "/accounts/logged?token=secret")
         line = _await_line(door, lambda one: one.get("path") == "/accounts/logged")
@@ -161,7 +147,7 @@ class TestLog:
         assert line["status"] == 200
         assert "secret" not in str(line)
 
-    def test_a_refused_request_tells_which_half_refused(self, door: Door) -> None:
+    def test_a_refused_request_tells_which_half_refused(self, door: CompiledDoor) -> None:
         """No allow rule, or no clearance: the line tells them apart."""
         door.site.ask("GET", "/nothing/allows")
         line = _await_line(door, lambda one: one.get("path") == "/nothing/allows")
@@ -171,7 +157,7 @@ class TestLog:
         line = _await_line(door, lambda one: one.get("path") == "/accounts/secret/denied")
         assert (line["cleared"], line["allowed"]) == ("denied", None)
 
-    def test_failed_handshakes_are_logged_as_claims(self, door: Door) -> None:
+    def test_failed_handshakes_are_logged_as_claims(self, door: CompiledDoor) -> None:
         """Who failed is logged with the reason, under names that say it is only claimed."""
         door.site.alert("pay.test", "stranger")
         line = _await_line(door, lambda one: one.get("claimed_issuer") == "CN=Stranger")
@@ -179,7 +165,7 @@ class TestLog:
         assert "CERTIFICATE_VERIFY_FAILED" in line["failure"]
         assert line["claimed_subject"] == "CN=alice"
 
-    def test_good_connections_are_not_logged_as_handshakes(self, door: Door) -> None:
+    def test_good_connections_are_not_logged_as_handshakes(self, door: CompiledDoor) -> None:
         """The listener's log holds failures only: requests and decisions are on record already."""
         door.site.ask("GET", "/accounts/7")
         time.sleep(0.1)
@@ -189,13 +175,13 @@ class TestLog:
             if one["kind"] == "handshake"
         )
 
-    def test_the_enrolment_door_logs_no_path(self, door: Door) -> None:
+    def test_the_enrolment_door_logs_no_path(self, door: CompiledDoor) -> None:
         """A one-time token in a path never reaches the log."""
         door.site.ask("GET", "/i/one-time-token", host="enroll.test", certificate=None)
         _await_line(door, lambda one: one["application"] == "doorward_enrol")
         assert "one-time-token" not in (door.site.folder / "access.log").read_text()
 
-    def test_quotes_do_not_break_a_line(self, door: Door) -> None:
+    def test_quotes_do_not_break_a_line(self, door: CompiledDoor) -> None:
         """Whatever a certificate claims stays inside its JSON string."""
         door.site.client_certificate("quoting", by=door.site.stranger, name='"},{"kind":"request')
         door.site.alert("pay.test", "quoting")
@@ -214,7 +200,9 @@ class TestProtocols:
             ("other.test", "/accounts/7", "421"),
         ],
     )
-    def test_http2_is_under_the_same_rules(self, door: Door, authority: str, path: str, status: str) -> None:
+    def test_http2_is_under_the_same_rules(
+        self, door: CompiledDoor, authority: str, path: str, status: str
+    ) -> None:
         """HTTP/2 requests meet the same rules, and coalesced ones for another host are misdirected."""
         context = door.site.tls("p256")
         context.set_alpn_protocols(["h2"])
@@ -222,7 +210,7 @@ class TestProtocols:
             fields = {":method": "GET", ":scheme": "https", ":authority": authority, ":path": path}
             assert _exchange_h2(connection, *fields.items())[":status"] == status
 
-    def test_an_invalid_http2_message_ends_the_connection(self, door: Door) -> None:
+    def test_an_invalid_http2_message_ends_the_connection(self, door: CompiledDoor) -> None:
         """Request smuggling by forbidden HTTP/2 fields costs the whole connection."""
         context = door.site.tls("p256")
         context.set_alpn_protocols(["h2"])
@@ -231,7 +219,7 @@ class TestProtocols:
             answer = _exchange_h2(connection, *fields.items(), ("transfer-encoding", "chunked"))
         assert "ended" in answer
 
-    def test_a_websocket_passes_where_a_rule_allows_it(self, door: Door) -> None:
+    def test_a_websocket_passes_where_a_rule_allows_it(self, door: CompiledDoor) -> None:
         """An upgrade is a GET under the rules; afterwards bytes flow both ways."""
         with door.site.connect("pay.test") as connection:
             head = _upgrade(connection, "/accounts/feed")
@@ -251,7 +239,7 @@ class TestProtocols:
             ("upgrade, x-forwarded-for", 400),
         ],
     )
-    def test_an_upgrade_cannot_strike_off_identity(self, door: Door, field: str, status: int) -> None:
+    def test_an_upgrade_cannot_strike_off_identity(self, door: CompiledDoor, field: str, status: int) -> None:
         """What Connection names a proxy behind the door would remove: of an upgrade it names nothing else."""
         with door.site.connect("pay.test") as connection:
             head = _upgrade(connection, "/accounts/feed", connection_field=field)
@@ -260,7 +248,7 @@ class TestProtocols:
     @pytest.mark.parametrize(
         "protocol", ["telnet", "TLS/1.2", "websocke", "websockets", "h2c", "TLS/1.0, HTTP/2.0"]
     )
-    def test_other_upgrades_are_ignored(self, door: Door, protocol: str) -> None:
+    def test_other_upgrades_are_ignored(self, door: CompiledDoor, protocol: str) -> None:
         """RFC 9110 section 7.8: a server may ignore Upgrade; the application does not hear of it."""
         with door.site.connect("pay.test") as connection:
             came = exchange(connection, UPGRADE.format(protocol).encode(), answers=1)
@@ -268,14 +256,14 @@ class TestProtocols:
         assert b'"upgrade"' not in came
 
     @pytest.mark.parametrize("protocol", ["websocket", "WebSocket", "h2c, websocket", "websocket, TLS/1.2"])
-    def test_of_several_the_websocket_is_taken(self, door: Door, protocol: str) -> None:
+    def test_of_several_the_websocket_is_taken(self, door: CompiledDoor, protocol: str) -> None:
         """RFC 9110 section 7.8: the field is a list; only `websocket` reaches the application."""
         with door.site.connect("pay.test") as connection:
             came = exchange(connection, UPGRADE.format(protocol).encode(), quiet=0.2)
         assert statuses(came) == [101]
         assert b"upgrade: websocket" in came.lower()
 
-    def test_an_application_that_refuses_the_websocket_is_heard(self, door: Door) -> None:
+    def test_an_application_that_refuses_the_websocket_is_heard(self, door: CompiledDoor) -> None:
         """Status and fields are the application's, Location among them; of its body the door says that it is gone."""
         with door.site.connect("pay.test") as connection:
             request = UPGRADE.format("websocket").replace("/accounts/feed", "/accounts/login-first")
@@ -284,7 +272,7 @@ class TestProtocols:
         assert b"location: /login" in came
         assert b"did not open a WebSocket" in came
 
-    def test_a_refusal_comes_before_100(self, door: Door) -> None:
+    def test_a_refusal_comes_before_100(self, door: CompiledDoor) -> None:
         """RFC 9110 section 10.1.1: who may not send is told before the body, and is never asked for it."""
         head = "POST {} HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
         with door.site.connect("pay.test") as connection:
@@ -293,7 +281,7 @@ class TestProtocols:
             assert statuses(exchange(connection, head.format("/transfers").encode(), quiet=0.2)) == [100]
             assert statuses(exchange(connection, b"hello", answers=1)) == [200]
 
-    def test_early_hints_arrive(self, door: Door) -> None:
+    def test_early_hints_arrive(self, door: CompiledDoor) -> None:
         """RFC 8297: 103 is for the browser."""
         with door.site.connect("pay.test") as connection:
             request = b"GET /accounts/early HTTP/1.1\r\nHost: pay.test\r\n\r\n"
@@ -302,7 +290,7 @@ class TestProtocols:
         assert b"link: </a.css>" in came.lower()
 
     @pytest.mark.parametrize("count", [110, 250, 480])
-    def test_many_small_cookies_arrive(self, door: Door, count: int) -> None:
+    def test_many_small_cookies_arrive(self, door: CompiledDoor, count: int) -> None:
         """RFC 9113 section 8.2.3: a browser may send each cookie as a field of its own; the application gets one."""
         cookies = [("cookie", f"c{number}=" + "v" * 40) for number in range(count)]
         context = door.site.tls("p256")
@@ -313,7 +301,7 @@ class TestProtocols:
         (line,) = (value for name, value in heard.seen()["headers"] if name == "cookie")
         assert len(line.split("; ")) == count
 
-    def test_many_header_lines_pass_both_ways(self, door: Door) -> None:
+    def test_many_header_lines_pass_both_ways(self, door: CompiledDoor) -> None:
         """Hundreds of fields of some 100 bytes; an answer may set as many cookies."""
         fields = [(f"X-{number}", "v" * 100) for number in range(400)]
         answer = door.site.ask("GET", "/accounts/7", headers=fields)
@@ -324,27 +312,27 @@ class TestProtocols:
         assert statuses(came) == [200]
         assert came.lower().count(b"set-cookie:") == 300
 
-    def test_beyond_the_limit_it_says_so(self, door: Door) -> None:
+    def test_beyond_the_limit_it_says_so(self, door: CompiledDoor) -> None:
         """RFC 6585 section 5: 431, with a sentence."""
         answer = door.site.ask("GET", "/accounts/7", headers=[("X-Large", "v" * 70_000)])
         assert answer.status == 431
         assert "too large or too many" in answer.body
 
-    def test_an_old_version_reads_why(self, door: Door) -> None:
+    def test_an_old_version_reads_why(self, door: CompiledDoor) -> None:
         """RFC 9110 section 15.5.22: 426, with a sentence."""
         with door.site.connect("pay.test") as connection:
             came = exchange(connection, b"GET /accounts/7 HTTP/1.0\r\nHost: pay.test\r\n\r\n", answers=1)
         assert statuses(came) == [426]
         assert b"HTTP/1.1 and HTTP/2" in came
 
-    def test_a_method_of_webdav_is_judged_by_rules(self, door: Door) -> None:
+    def test_a_method_of_webdav_is_judged_by_rules(self, door: CompiledDoor) -> None:
         """RFC 3253: over HTTP/1.1 no list of the parser stands before the rules."""
         assert door.site.ask("VERSION-CONTROL", "/accounts/7").status == 403
         door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]))
         answer = door.site.ask("VERSION-CONTROL", "/accounts/7", host="other.test")
         assert (answer.status, answer.seen["method"]) == (200, "VERSION-CONTROL")
 
-    def test_a_refused_grpc_call_is_on_record_as_refused(self, door: Door) -> None:
+    def test_a_refused_grpc_call_is_on_record_as_refused(self, door: CompiledDoor) -> None:
         """Envoy answers with 200 and a code; the record has the status of the refusal."""
         answer = door.site.ask("POST", "/grpc.Service/Call", headers=[("Content-Type", "application/grpc")])
         assert (answer.status, answer.headers["grpc-status"]) == (200, "7")
@@ -354,7 +342,7 @@ class TestProtocols:
         assert event is not None
         assert (event.data["status"], event.data["reason"]) == (403, "no-allow-rule")
 
-    def test_cleartext_http2_is_no_way_past_the_rules(self, door: Door) -> None:
+    def test_cleartext_http2_is_no_way_past_the_rules(self, door: CompiledDoor) -> None:
         """An upgrade to h2c is ignored, and the application never hears of it."""
         fields = [
             ("Connection", "Upgrade, HTTP2-Settings"),
@@ -408,7 +396,7 @@ def _upgrade(
     return head.decode()
 
 
-def _await_line(door: Door, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def _await_line(door: CompiledDoor, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         found = [one for one in door.site.log_lines() if wanted(one)]
@@ -418,7 +406,7 @@ def _await_line(door: Door, wanted: Callable[[dict[str, Any]], bool]) -> dict[st
     raise AssertionError(door.site.log_lines()[-3:])
 
 
-def _logged(door: Door, path: str) -> dict[str, Any]:
+def _logged(door: CompiledDoor, path: str) -> dict[str, Any]:
     """Return the line of a request for this path, once it is there."""
     deadline = time.monotonic() + 20
     while not (found := [one for one in door.site.log_lines() if one.get("path") == path]):

@@ -13,31 +13,16 @@ import pytest
 
 from doorward.enforcement.plan import GatewayLimits
 from tests.support.attacks import exchange, has_ended, statuses
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
+from tests.support.compiled_door import CompiledDoor, open_door
+from tests.support.door_site import DoorSite
 from tests.support.doorway import open_doorway
-from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """One Envoy for all tests of this file."""
-    with standing_door(tmp_path_factory.mktemp("door"), APPS) as door:
-        yield door
-
-
-@pytest.fixture
-def door(running: Door) -> Door:
-    """The door with a teller in front of it."""
-    running.authorizer.answers = {}
-    running.authorizer.facts = facts_of(TELLER, CLEARED)
-    return running
-
-
-@pytest.fixture(scope="module")
-def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[DoorSite]:
+def tight(tmp_path_factory: pytest.TempPathFactory, as_compiled: CompiledDoor) -> Iterator[DoorSite]:
     """A door of its own with tight limits."""
     folder = tmp_path_factory.mktemp("tight")
-    site = DoorSite(folder, running.site.upstream.port)
+    site = DoorSite(folder, as_compiled.site.upstream.port)
     second = timedelta(seconds=1)
     limits = GatewayLimits(
         connections=7,
@@ -47,13 +32,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[D
         idle=3 * second,
         stream_idle=second,
     )
-    resources = site.resources(APPS, limits=limits)
-    write_resources(resources, site.xds)
-    facts = facts_of(TELLER, CLEARED)
-    with (
-        ToyAuthorizer(facts).serving(folder / "authz.sock"),
-        running_envoy(resources, site.xds, folder),
-    ):
+    with open_door(site, limits=limits):
         yield site
 
 
@@ -112,7 +91,7 @@ class TestLimits:
                 assert tight.ask("GET", "/accounts/7", over=connection).status == 200
             assert tight.alert("pay.test") in {"closed", "reset", "UNEXPECTED_EOF_WHILE_READING"}
 
-    def test_large_headers_are_refused(self, door: Door) -> None:
+    def test_large_headers_are_refused(self, door: CompiledDoor) -> None:
         """Headers have a size and a number."""
         assert door.site.ask("GET", "/accounts/7", headers=[("X-Big", "x" * 66_000)]).status == 431
         many = [(f"X-{number}", "x") for number in range(520)]
@@ -122,7 +101,7 @@ class TestLimits:
 class TestEnrolment:
     """The open door."""
 
-    def test_it_asks_for_no_certificate_and_serves_listed_requests_only(self, door: Door) -> None:
+    def test_it_asks_for_no_certificate_and_serves_listed_requests_only(self, door: CompiledDoor) -> None:
         """Listed requests go to the enrolment socket (503 here: nobody listens), everything else is 404."""
         ask = door.site.ask
         host = "enroll.test"
@@ -139,19 +118,19 @@ class TestEnrolment:
         ]:
             assert ask(method, path, host=host, certificate=None).status == 404
 
-    def test_it_leads_to_no_application(self, door: Door) -> None:
+    def test_it_leads_to_no_application(self, door: CompiledDoor) -> None:
         """Another Host on the enrolment connection is misdirected."""
         assert (
             door.site.ask("GET", "/accounts/7", host="pay.test", sni="enroll.test", certificate=None).status
             == 421
         )
 
-    def test_large_bodies_are_refused(self, door: Door) -> None:
+    def test_large_bodies_are_refused(self, door: CompiledDoor) -> None:
         """No request of the open door may fill memory."""
         answer = door.site.ask("POST", "/enrol", host="enroll.test", certificate=None, body=b"x" * 40_000)
         assert answer.status == 413
 
-    def test_its_connections_end_within_eight_seconds(self, door: Door) -> None:
+    def test_its_connections_end_within_eight_seconds(self, door: CompiledDoor) -> None:
         """A client that holds an enrolment connection is cut before the reconciler would."""
         began = time.monotonic()
         with door.site.connect("enroll.test", None) as connection:

@@ -18,7 +18,8 @@ from doorward.web.look.rendering import Look
 from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.surface import STATIC_BASE
 from tests.posture.witness import standing_witness
-from tests.support.door_site import APPS, CLEARED, TELLER, Answer, Door, id_of, standing_door
+from tests.support.compiled_door import CompiledDoor, standing_door
+from tests.support.door_site import APPS, CLEARED, TELLER, Answer, id_of
 from tests.support.envoy_process import facts_of
 
 PORTAL = "https://portal.test"
@@ -29,7 +30,7 @@ INCIDENT = re.compile("[0-9a-f]{4}-[0-9a-f]{4}")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompiledDoor]:
     """One Envoy for all tests of this file."""
     folder = tmp_path_factory.mktemp("door")
     sessions = SessionPlan(
@@ -48,18 +49,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 @pytest.fixture
-def door(running: Door) -> Door:
+def door(running: CompiledDoor) -> CompiledDoor:
     """The door with a teller in front of it."""
     running.authorizer.facts = facts_of(TELLER, CLEARED)
     return running
 
 
-def refused(door: Door, headers: Sequence[tuple[str, str]]) -> Answer:
+def refused(door: CompiledDoor, headers: Sequence[tuple[str, str]]) -> Answer:
     """Ask for what no rule allows."""
     return door.site.ask("GET", "/nothing", headers=headers)
 
 
-def test_a_browser_gets_a_page_in_its_language(door: Door) -> None:
+def test_a_browser_gets_a_page_in_its_language(door: CompiledDoor) -> None:
     """Title, the application's name, who it is, an incident id, the way on; not kept, and nothing inline may run."""
     english, german = refused(door, BROWSER), refused(door, GERMAN)
     assert english.status == german.status == 403
@@ -81,7 +82,7 @@ def test_a_browser_gets_a_page_in_its_language(door: Door) -> None:
     ],
 )
 def test_a_program_gets_the_same_as_a_problem_document(
-    door: Door, headers: Sequence[tuple[str, str]]
+    door: CompiledDoor, headers: Sequence[tuple[str, str]]
 ) -> None:
     """RFC 9457: the title of the page, a type that leads to its explanation, the incident id of the log line."""
     answer = refused(door, headers)
@@ -94,7 +95,7 @@ def test_a_program_gets_the_same_as_a_problem_document(
     assert problem["request"].replace("-", "").startswith(problem["incident"].replace("-", ""))
 
 
-def test_anybody_else_gets_a_sentence(door: Door) -> None:
+def test_anybody_else_gets_a_sentence(door: CompiledDoor) -> None:
     """Curl reads text, with the incident id."""
     answer = refused(door, (("Accept", "*/*"),))
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -111,7 +112,7 @@ def test_anybody_else_gets_a_sentence(door: Door) -> None:
     ],
 )
 def test_other_refusals_have_their_own_pages(
-    door: Door, asked: str, more: Sequence[tuple[str, str]], status: int, title: str
+    door: CompiledDoor, asked: str, more: Sequence[tuple[str, str]], status: int, title: str
 ) -> None:
     """Each says what happened."""
     method, _, path = asked.partition(" ")
@@ -120,14 +121,14 @@ def test_other_refusals_have_their_own_pages(
     assert f"<h1>{title}</h1>" in answer.body
 
 
-def test_another_host_is_told_to_load_again(door: Door) -> None:
+def test_another_host_is_told_to_load_again(door: CompiledDoor) -> None:
     """421 by the connection of another application (RFC 9110 section 15.5.20)."""
     answer = door.site.ask("GET", "/", host="other.test", sni="pay.test", headers=BROWSER)
     assert answer.status == 421
     assert "<h1>Please load this page again</h1>" in answer.body
 
 
-def test_too_many_cookies_are_told_as_a_page(door: Door) -> None:
+def test_too_many_cookies_are_told_as_a_page(door: CompiledDoor) -> None:
     """Of a head that is too large Envoy knows no field, so it is taken for a browser's."""
     with door.site.connect("pay.test") as connection:
         cookie = "x" * 100_000
@@ -137,7 +138,7 @@ def test_too_many_cookies_are_told_as_a_page(door: Door) -> None:
     assert b"<h1>Too many cookies for this site</h1>" in came
 
 
-def test_an_application_that_does_not_answer_is_told(door: Door) -> None:
+def test_an_application_that_does_not_answer_is_told(door: CompiledDoor) -> None:
     """The page loads itself again, by script or without; it says that the fault is not the person's."""
     door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]))
     answer = door.site.ask("GET", "/", host="other.test", headers=GERMAN)
@@ -163,7 +164,7 @@ def test_a_part_of_ours_that_is_away_is_not_the_application(tmp_path: Path) -> N
     assert "<h1>One moment</h1>" in answer.body
 
 
-def test_style_is_there_for_everybody_and_nothing_else_is(door: Door) -> None:
+def test_style_is_there_for_everybody_and_nothing_else_is(door: CompiledDoor) -> None:
     """Without a grant the style is served by our own socket, which hears no identity."""
     door.authorizer.facts = facts_of("nothing")
     answer = door.site.ask("GET", f"{STATIC_BASE}/look.css?v=1")

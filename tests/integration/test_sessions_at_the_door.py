@@ -17,7 +17,8 @@ from doorward.enforcement.envoy.names import SESSION_FILTER
 from doorward.enforcement.envoy.resources import DiscoveryService, render_file
 from doorward.enforcement.envoy.sessions import build_session_extension
 from doorward.policy.requirements import Requirement
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, allow, echo_surface, id_of, standing_door
+from tests.support.compiled_door import CompiledDoor, standing_door
+from tests.support.door_site import APPS, CLEARED, TELLER, allow, echo_surface, id_of
 from tests.support.doorway import eventually, short_folder
 from tests.support.envoy_process import facts_of
 from tests.support.session_tokens import Mint, cookie, fingerprint
@@ -32,7 +33,7 @@ UPGRADE = "GET {path} HTTP/1.1\r\nHost: pay.test\r\nConnection: Upgrade\r\nUpgra
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
+def door() -> Iterator[CompiledDoor]:
     """A door of two applications with sessions of three seconds, and a surface of our own."""
     with short_folder() as folder, echo_surface(folder / "sessions.sock"):
         sessions = MINT.plan(folder, lifetime=LIFETIME)
@@ -41,12 +42,12 @@ def door() -> Iterator[Door]:
             yield one
 
 
-def token_of(door: Door, **more: object) -> str:
+def token_of(door: CompiledDoor, **more: object) -> str:
     """Return a good token of the site's certificate."""
     return MINT.token(fingerprint(door.site.folder, "p256"), webauthn=10, **more)  # type: ignore[arg-type]
 
 
-def put_keys(door: Door, folder: Path, *keys: ec.EllipticCurvePrivateKey) -> None:
+def put_keys(door: CompiledDoor, folder: Path, *keys: ec.EllipticCurvePrivateKey) -> None:
     """Publish other keys as the publisher does, and wait until they are in force."""
     plan = door.site.plan(RULES, sessions=MINT.plan(folder, keys=keys))
     extension = build_session_extension(plan)
@@ -59,18 +60,18 @@ def put_keys(door: Door, folder: Path, *keys: ec.EllipticCurvePrivateKey) -> Non
     assert eventually(lambda: statistic(door, "config_reload") > before, 30)
 
 
-def statistic(door: Door, name: str) -> int:
+def statistic(door: CompiledDoor, name: str) -> int:
     """Return one of the figures about the shared filter."""
     found = door.envoy.admin.statistics(f"http_filter.{SESSION_FILTER}.{name}$")
     return next(iter(found.values()))
 
 
-def test_all_chains_share_one_subscription(door: Door) -> None:
+def test_all_chains_share_one_subscription(door: CompiledDoor) -> None:
     """One file, one watch: the filter came once, for two applications."""
     assert statistic(door, "update_attempt") == 1
 
 
-def test_a_rotation_ends_no_connection(door: Door) -> None:
+def test_a_rotation_ends_no_connection(door: CompiledDoor) -> None:
     """A newer key, then the older one removed: the same connection goes on, and only old tokens are over."""
     folder, newer = door.site.folder, ec.generate_private_key(ec.SECP256R1())
     old, new = token_of(door), token_of(door, key=newer)
@@ -91,7 +92,7 @@ def test_a_rotation_ends_no_connection(door: Door) -> None:
     )
 
 
-def open_stream(door: Door, path: str, *, token: str) -> ssl.SSLSocket:
+def open_stream(door: CompiledDoor, path: str, *, token: str) -> ssl.SSLSocket:
     """Turn a connection into a stream that echoes."""
     stream = door.site.connect("pay.test")
     name, value = cookie(token)
@@ -110,7 +111,7 @@ def has_ended(stream: ssl.SSLSocket, seconds: float) -> bool:
         return True
 
 
-def test_a_stream_ends_with_the_session(door: Door) -> None:
+def test_a_stream_ends_with_the_session(door: CompiledDoor) -> None:
     """One on a route that asks for a factor; another one opened before it goes on."""
     token = token_of(door)
     with (
@@ -127,7 +128,7 @@ def test_a_stream_ends_with_the_session(door: Door) -> None:
 class TestOwnSurface:
     """The callback and the sign-out on an application's host."""
 
-    def test_it_hears_who_comes_and_where(self, door: Door) -> None:
+    def test_it_hears_who_comes_and_where(self, door: CompiledDoor) -> None:
         """The identity of the connection, the application's id from the route, and our cookies."""
         said = [
             ("Doorward-Application", "app_other"),
@@ -142,14 +143,14 @@ class TestOwnSurface:
         assert [value for name, value in heard if name == "doorward-principal"] == ["person/alice"]
         assert [value for name, value in heard if name == "cookie"] == ["__Host-doorward-begin=1-2; a=1"]
 
-    def test_signing_out_is_for_the_application_s_own_pages(self, door: Door) -> None:
+    def test_signing_out_is_for_the_application_s_own_pages(self, door: CompiledDoor) -> None:
         """POST of its own origin; a page of another site is refused."""
         own = [("Origin", f"https://pay.test:{door.site.port}")]
         assert door.site.ask("POST", "/_doorward/sign-out", headers=own, body=b"x").status == 200
         strange = [("Origin", "https://evil.example")]
         assert door.site.ask("POST", "/_doorward/sign-out", headers=strange, body=b"x").status == 403
 
-    def test_a_connection_that_was_not_judged_good_does_not_reach_it(self, door: Door) -> None:
+    def test_a_connection_that_was_not_judged_good_does_not_reach_it(self, door: CompiledDoor) -> None:
         """No identity, no way there."""
         door.authorizer.answers["app_pay"] = {**FACTS, "judged": "0"}
         try:
@@ -157,12 +158,12 @@ class TestOwnSurface:
         finally:
             door.authorizer.answers.clear()
 
-    def test_an_application_that_asks_for_no_factor_has_none(self, door: Door) -> None:
+    def test_an_application_that_asks_for_no_factor_has_none(self, door: CompiledDoor) -> None:
         """404 on its host."""
         assert door.site.ask("GET", "/_doorward/callback?code=x", host="other.test").status == 404
 
 
-def test_what_was_missing_is_in_the_log_without_the_query(door: Door) -> None:
+def test_what_was_missing_is_in_the_log_without_the_query(door: CompiledDoor) -> None:
     """Neither the code nor the query of a redirect is written down."""
     headers = [("Sec-Fetch-Dest", "document")]
     answer = door.site.ask("GET", "/vault/x?secret=1", headers=headers)

@@ -28,9 +28,10 @@ from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_up
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.attacks import altered, without
 from tests.support.certificates.issuing import CertifiedKey
-from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
+from tests.support.compiled_door import CompiledDoor, open_door
+from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
-from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
+from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -153,7 +154,7 @@ def grpc_server() -> Iterator[int]:
 class Street:
     """The door and the applications behind it."""
 
-    door: Door
+    door: CompiledDoor
     fickle: Fickle
     watched: tuple[WatchedUpstream, ...]
     resources: Resources
@@ -205,13 +206,10 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         )
         grounds = reader.read(Document(trust_domain="corp.example", apps=apps), datetime.now(UTC))
         assert not grounds.objections
-        resources = site.resources(APPS, upstream_files=grounds.files)
-        write_resources(resources, site.xds)
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
-        stack.enter_context(authorizer.serving(folder / "authz.sock"))
-        envoy = stack.enter_context(running_envoy(resources, site.xds, folder))
-        yield Street(Door(site, authorizer, envoy), fickle, reader.watched(), resources)
+        door = stack.enter_context(open_door(site, authorizer=authorizer, upstream_files=grounds.files))
+        yield Street(door, fickle, reader.watched(), door.resources)
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +229,10 @@ def careless(street: Street) -> Iterator[Street]:
     folder.mkdir()
     move = str(site.folder / "xds"), str(site.xds)
     written = json.loads(json.dumps(resources.listeners).replace(*move))
+    site.folder = folder
     resources = replace(resources, listeners=tuple(written))
-    write_resources(resources, site.xds)
-    with running_envoy(resources, site.xds, folder) as envoy:
-        yield Street(Door(site, street.door.authorizer, envoy), street.fickle, (), resources)
+    with open_door(site, resources=resources, authorizer=street.door.authorizer, serve=False) as door:
+        yield Street(door, street.fickle, (), resources)
 
 
 class TestKeptConnections:

@@ -12,14 +12,14 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
-from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.policy.model import HttpUpstream
 from tests.support.attacks import Edit, added, altered, without
-from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
+from tests.support.compiled_door import CompiledDoor, open_door, write_bootstrap
+from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
-from tests.support.envoy_process import ENVOY, FLAGS, ToyAuthorizer, facts_of, running_envoy, write_resources
+from tests.support.envoy_process import ENVOY, ToyAuthorizer, command_line, facts_of, write_resources
 
 APPS = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new")}
 RESOLVER = "envoy.network.dns_resolver.cares"
@@ -46,7 +46,7 @@ def asks(app: str, port: int) -> Edit:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Door]:
+def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[CompiledDoor]:
     """`pay` listens on 127.0.0.1, `other` on ::1, and the name of `new` is never known."""
     folder = tmp_path_factory.mktemp("door")
     with ExitStack() as stack:
@@ -58,16 +58,12 @@ def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Door
             "other": HttpUpstream(host="localhost", port=six),
             "new": HttpUpstream(host="app.silent.example", port=80),
         }
-        resources = altered(site.resources(APPS), asks("new", silent))
-        write_resources(resources, site.xds)
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
-        stack.enter_context(authorizer.serving(folder / "authz.sock"))
-        envoy = stack.enter_context(running_envoy(resources, site.xds, folder))
-        yield Door(site, authorizer, envoy)
+        yield stack.enter_context(open_door(site, asks("new", silent), authorizer=authorizer))
 
 
-def publish(door: Door, resources: Resources) -> None:
+def publish(door: CompiledDoor, resources: Resources) -> None:
     """Give the running Envoy other clusters."""
     (file,) = [one for one in resources.files() if one.name == "cds.json"]
     assert json.loads(file.content)["version_info"] == file.version
@@ -76,7 +72,7 @@ def publish(door: Door, resources: Resources) -> None:
 
 
 @pytest.mark.parametrize("app", ["pay", "other"])
-def test_localhost_is_reached_on_the_family_that_listens(door: Door, app: str) -> None:
+def test_localhost_is_reached_on_the_family_that_listens(door: CompiledDoor, app: str) -> None:
     """RFC 8305 section 5: an address that refuses is followed by the next; not one request of twenty fails."""
     host = f"{app}.test"
     with door.site.connect(host) as connection:
@@ -84,13 +80,13 @@ def test_localhost_is_reached_on_the_family_that_listens(door: Door, app: str) -
     assert {door.site.ask("POST", "/", host=host, body=b"x").status for _ in range(10)} == {200}
 
 
-def test_a_silent_resolver_holds_up_its_own_application_only(door: Door) -> None:
+def test_a_silent_resolver_holds_up_its_own_application_only(door: CompiledDoor) -> None:
     """The door opened (the fixture waited for it): the others answer, that one is 503 until its name is known."""
     assert door.site.ask("GET", "/", host="new.test").status == 503
     assert door.site.ask("GET", "/", host="pay.test").status == 200
 
 
-def test_a_silent_resolver_keeps_no_edit_from_its_place(door: Door, silent: int) -> None:
+def test_a_silent_resolver_keeps_no_edit_from_its_place(door: CompiledDoor, silent: int) -> None:
     """An application that moves to an unknown name is not served by its old place meanwhile."""
     site = door.site
     before = site.upstreams["other"]
@@ -102,7 +98,7 @@ def test_a_silent_resolver_keeps_no_edit_from_its_place(door: Door, silent: int)
     assert site.ask("GET", "/", host="pay.test").status == 200
 
 
-def test_without_the_field_the_door_does_not_open(door: Door, silent: int) -> None:
+def test_without_the_field_the_door_does_not_open(door: CompiledDoor, silent: int) -> None:
     """`wait_for_warm_on_init`: the twin asks for the name, and its listener waits for the answer."""
     folder = door.site.folder / "twin"
     folder.mkdir()
@@ -111,18 +107,15 @@ def test_without_the_field_the_door_does_not_open(door: Door, silent: int) -> No
     waits = without("clusters", IDS["new"], "wait_for_warm_on_init")
     resources = altered(site.resources(APPS), asks("new", silent), waits)
     write_resources(resources, site.xds)
-    config = build_bootstrap(resources.base, node="twin", admin_socket=f"{folder}/a.sock", xds=str(site.xds))
-    (folder / "bootstrap.json").write_text(json.dumps(config))
-    admin = AdminClient(folder / "a.sock")
+    path = write_bootstrap(resources, site)
+    admin = AdminClient(folder / "admin.sock")
 
     def asked() -> bool:
         with suppress(Unavailable):
             return admin.statistics("update_attempt").get(f"cluster.{IDS['new']}.update_attempt", 0) > 0
         return False
 
-    process = subprocess.Popen(
-        [ENVOY, "-c", str(folder / "bootstrap.json"), *FLAGS], stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command_line(path, folder), executable=ENVOY, stderr=subprocess.DEVNULL)
     try:
         assert eventually(asked)
         assert not admin.is_ready()
@@ -133,7 +126,7 @@ def test_without_the_field_the_door_does_not_open(door: Door, silent: int) -> No
         process.wait(10)
 
 
-def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: Door) -> None:
+def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: CompiledDoor) -> None:
     """After ten failures in a row requests are answered at once; two seconds after it is back it is served."""
     site, port = door.site, free_port()
     before = site.upstreams["pay"]

@@ -12,7 +12,8 @@ import pytest
 from doorward.gateway.connections.cutter import Mechanism
 from tests.posture.witness import Witness, standing_witness
 from tests.support import session_doors
-from tests.support.attacks import Edit, Grounds, OpenDoor
+from tests.support.attacks import Edit
+from tests.support.compiled_door import CompiledDoor, CompiledDoors
 from tests.support.door_site import CLEARED, TELLER, DoorSite
 from tests.support.doorway import Doorway, open_doorway
 from tests.support.envoy_process import facts_of
@@ -28,11 +29,11 @@ def witness() -> Iterator[Witness]:
 
 
 @pytest.fixture(scope="session")
-def grounds(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Grounds:
+def doors(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> CompiledDoors:
     """Authorities and certificates, made once."""
     folder = tmp_path_factory.mktemp("p")
     (folder / "site").mkdir()
-    return Grounds(DoorSite(folder / "site", witness.port), witness.port, folder)
+    return CompiledDoors(DoorSite(folder / "site", witness.port), witness.port, folder)
 
 
 MOST_KEPT = 3
@@ -40,11 +41,11 @@ MOST_KEPT = 3
 
 
 @pytest.fixture(scope="module")
-def kept(grounds: Grounds) -> Iterator[Callable[..., OpenDoor]]:
+def kept(doors: CompiledDoors) -> Iterator[Callable[..., CompiledDoor]]:
     """Open doors that stay while they are used; the same arguments give the same door."""
-    doors: dict[str, tuple[OpenDoor, ExitStack]] = {}
+    doors: dict[str, tuple[CompiledDoor, ExitStack]] = {}
 
-    def give(*edits: Edit, name: str = "", **options: Any) -> OpenDoor:
+    def give(*edits: Edit, name: str = "", **options: Any) -> CompiledDoor:
         place = name or str([one.says for one in edits])
         if place in doors:
             doors[place] = doors.pop(place)  # the latest used stands last
@@ -52,7 +53,7 @@ def kept(grounds: Grounds) -> Iterator[Callable[..., OpenDoor]]:
         while len(doors) >= MOST_KEPT:
             doors.pop(next(iter(doors)))[1].close()
         stack = ExitStack()
-        doors[place] = (stack.enter_context(grounds.open(*edits, **options)), stack)
+        doors[place] = (stack.enter_context(doors.open(*edits, **options)), stack)
         return doors[place][0]
 
     yield give
@@ -61,7 +62,7 @@ def kept(grounds: Grounds) -> Iterator[Callable[..., OpenDoor]]:
 
 
 @pytest.fixture
-def door(kept: Callable[..., OpenDoor]) -> OpenDoor:
+def door(kept: Callable[..., CompiledDoor]) -> CompiledDoor:
     """The door as compiled, with a teller in front of it."""
     one = kept()
     one.authorizer.answers, one.authorizer.delay_seconds = {}, 0.0
@@ -70,11 +71,11 @@ def door(kept: Callable[..., OpenDoor]) -> OpenDoor:
 
 
 @pytest.fixture
-def give(kept: Callable[..., OpenDoor], grounds: Grounds) -> Give:
+def give(kept: Callable[..., CompiledDoor], doors: CompiledDoors) -> Give:
     """Open doors of which some rules ask for a factor."""
 
-    def with_sessions(*edits: Edit, name: str, **options: Any) -> OpenDoor:
-        plan = session_doors.MINT.plan(grounds.folder)
+    def with_sessions(*edits: Edit, name: str, **options: Any) -> CompiledDoor:
+        plan = session_doors.MINT.plan(doors.folder)
         chosen = {"apps": session_doors.RULES, "sessions": plan, **options}
         door = kept(*edits, name=f"sessions {name}", **chosen)
         door.authorizer.answers, door.authorizer.facts = {}, session_doors.FACTS
@@ -84,15 +85,15 @@ def give(kept: Callable[..., OpenDoor], grounds: Grounds) -> Give:
 
 
 @pytest.fixture
-def asking(give: Give) -> OpenDoor:
+def asking(give: Give) -> CompiledDoor:
     """Such a door as compiled."""
     return give(name="as compiled")
 
 
 @pytest.fixture
-def own(grounds: Grounds) -> str:
+def own(doors: CompiledDoors) -> str:
     """The certificate with which requests come, as tokens name it."""
-    return fingerprint(grounds.site.folder, "p256")
+    return fingerprint(doors.site.folder, "p256")
 
 
 RULES = """

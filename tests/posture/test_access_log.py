@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from doorward.audit.events import EventType
 from doorward.gateway.access_log.lines import parse_access_line
-from tests.support.attacks import LISTENER, Grounds, OpenDoor, changed, command_of
+from tests.support.attacks import LISTENER, changed, command_of
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS
 
 pytestmark = pytest.mark.xdist_group("posture-access-log")
 
-Kept = Callable[..., OpenDoor]
 
 FLUSH = "--file-flush-interval-msec"
 REQUESTS = 20
@@ -27,22 +26,22 @@ LOG = (*LISTENER, "access_log", 0, "typed_config", "log_format", "json_format")
 class TestFlushing:
     """Envoy writes its log every 10 s by default: whoever kills it erases what it answered."""
 
-    def test_lines_are_there_before_a_kill(self, grounds: Grounds) -> None:
+    def test_lines_are_there_before_a_kill(self, doors: CompiledDoors) -> None:
         """Requests answered a tenth of a second before `kill -9` are in the file, every one."""
-        assert self._left_after_a_kill(grounds, drop=()) == REQUESTS
+        assert self._left_after_a_kill(doors, drop=()) == REQUESTS
 
-    def test_without_the_flag_they_are_lost(self, grounds: Grounds) -> None:
+    def test_without_the_flag_they_are_lost(self, doors: CompiledDoors) -> None:
         """Without the flag not one of the same requests is on record."""
-        assert self._left_after_a_kill(grounds, drop=(FLUSH,)) == 0
+        assert self._left_after_a_kill(doors, drop=(FLUSH,)) == 0
 
-    def test_the_flag_says_fifty_milliseconds(self, door: OpenDoor) -> None:
+    def test_the_flag_says_fifty_milliseconds(self, door: CompiledDoor) -> None:
         """DESIGN 2.7: at most the flush interval may be lost."""
         command = command_of(door.envoy.process.pid)
         assert command[command.index(FLUSH) + 1] == "50"
 
     @staticmethod
-    def _left_after_a_kill(grounds: Grounds, drop: tuple[str, ...]) -> int:
-        with grounds.open(drop_flags=drop) as door:
+    def _left_after_a_kill(doors: CompiledDoors, drop: tuple[str, ...]) -> int:
+        with doors.open(drop_flags=drop) as door:
             with door.connect() as connection:
                 # The first line starts the writer, which takes what is there by then: count the others.
                 assert door.site.ask("GET", "/accounts/first", over=connection).status == 200
@@ -71,13 +70,13 @@ def test_a_full_device_stops_no_request_and_is_counted(kept: Kept) -> None:
 class TestClaims:
     """Item 14: the log of a failed handshake carries the identity that an unverified certificate claims."""
 
-    def test_it_is_called_claimed(self, door: OpenDoor) -> None:
+    def test_it_is_called_claimed(self, door: CompiledDoor) -> None:
         """Only fields that say so hold what the certificate said of itself."""
         line = self._failed(door)
         carrying = {name for name, value in line.items() if "alice" in str(value)}
         assert carrying == {"claimed_subject", "claimed_uri"}
 
-    def test_the_event_says_so_too(self, door: OpenDoor) -> None:
+    def test_the_event_says_so_too(self, door: CompiledDoor) -> None:
         """The event names nobody as its actor, and keeps the claim under its name."""
         event = parse_access_line(json.dumps(self._failed(door)).encode(), "gwy_1")
         assert event is not None
@@ -103,7 +102,7 @@ class TestClaims:
         assert line["principal"] == "CN=alice"
 
     @staticmethod
-    def _failed(door: OpenDoor, field: str = "claimed_subject") -> dict[str, Any]:
+    def _failed(door: CompiledDoor, field: str = "claimed_subject") -> dict[str, Any]:
         """Knock with the certificate of a stranger's authority that says alice; return the log line."""
         door.site.alert("pay.test", "stranger")
         deadline = time.monotonic() + 5
@@ -126,7 +125,7 @@ class TestLines:
         ],
     )
     def test_no_request_forges_a_line(
-        self, door: OpenDoor, path: str, headers: list[tuple[str, str]]
+        self, door: CompiledDoor, path: str, headers: list[tuple[str, str]]
     ) -> None:
         """Whatever a request holds, its line is one JSON object of its own kind and person."""
         for name, value in headers:
@@ -136,7 +135,7 @@ class TestLines:
         time.sleep(0.2)
         assert all(one.get("principal") in {None, "per_alice"} for one in door.site.log_lines())
 
-    def test_no_query_is_logged(self, door: OpenDoor, kept: Kept) -> None:
+    def test_no_query_is_logged(self, door: CompiledDoor, kept: Kept) -> None:
         """Query strings never are; with `PATH(WQ:PATH)` in its place they would be."""
         http = ("listeners", "door", "filter_chains", "app_pay", "filters", "doorward.http", "typed_config")
         place = (*http, "access_log", 0, "typed_config", "log_format", "json_format", "path")
@@ -146,9 +145,9 @@ class TestLines:
             time.sleep(0.2)
             assert ("s3cr3t" in (one.site.folder / "access.log").read_text()) is logged
 
-    def test_no_log_names_a_secret_field(self, grounds: Grounds) -> None:
+    def test_no_log_names_a_secret_field(self, doors: CompiledDoors) -> None:
         """No format holds credentials: no Authorization, cookie, assertion or client certificate."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         for listener in resources.listeners:
             logs = [value for key, value in _values(listener) if key == "json_format" and "kind" in value]
             assert len(logs) == 4  # the listener, two applications, enrolment

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,23 +14,13 @@ from threading import Thread
 import pytest
 
 from doorward.enforcement.plan import GatewayLimits
-from tests.support.attacks import (
-    CHAINS,
-    HTTP,
-    LISTENER,
-    Edit,
-    H2Client,
-    OpenDoor,
-    changed,
-    has_ended,
-    without,
-)
+from tests.support.attacks import CHAINS, HTTP, LISTENER, Edit, H2Client, changed, has_ended, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-buffers")
 
-Kept = Callable[..., OpenDoor]
 
 SECOND = timedelta(seconds=1)
 TIGHT = GatewayLimits(hello=SECOND, handshake=SECOND, request_headers=SECOND, connections=7)
@@ -39,7 +28,7 @@ BUFFER = without(*LISTENER, "per_connection_buffer_limit_bytes")
 UNDECIDED = 20
 
 
-def held_bytes(door: OpenDoor) -> int:
+def held_bytes(door: CompiledDoor) -> int:
     """Return how much memory Envoy gains while connections that are not decided yet send all they can."""
     before, most = _resident(door), 0
     door.authorizer.delay_seconds = 2.0
@@ -68,7 +57,7 @@ def _pour(connection: ssl.SSLSocket) -> None:
         connection.sendall(b"x" * 4_000_000)
 
 
-def _resident(door: OpenDoor) -> int:
+def _resident(door: CompiledDoor) -> int:
     pages = Path(f"/proc/{door.envoy.process.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -81,7 +70,7 @@ def test_undecided_connections_hold_little(kept: Kept) -> None:
 
 
 @pytest.fixture
-def tight(kept: Kept) -> OpenDoor:
+def tight(kept: Kept) -> CompiledDoor:
     """A door with limits that a test can reach."""
     door = kept(name="tight", limits=TIGHT)
     door.authorizer.facts = facts_of(TELLER, CLEARED)
@@ -98,7 +87,7 @@ LOOSE: dict[str, Edit] = {
 }
 
 
-def _loose(kept: Kept, field: str) -> OpenDoor:
+def _loose(kept: Kept, field: str) -> CompiledDoor:
     return kept(LOOSE[field], limits=TIGHT)
 
 
@@ -106,14 +95,14 @@ class TestSlowness:
     """Section 4.3: who connects and says little is cut soon, and only by the field that says so."""
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
-    def test_a_silent_connection(self, tight: OpenDoor, kept: Kept, *, with_field: bool) -> None:
+    def test_a_silent_connection(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
         """`listener_filters_timeout`: no ClientHello."""
         door = tight if with_field else _loose(kept, "listener_filters_timeout")
         with socket.create_connection(("127.0.0.1", door.site.port), timeout=5) as connection:
             assert has_ended(connection, 2.0) is with_field
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
-    def test_a_stalled_handshake(self, tight: OpenDoor, kept: Kept, *, with_field: bool) -> None:
+    def test_a_stalled_handshake(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
         """`transport_socket_connect_timeout`: a ClientHello and nothing after it."""
         door = tight if with_field else _loose(kept, "transport_socket_connect_timeout")
         outgoing = ssl.MemoryBIO()
@@ -125,7 +114,7 @@ class TestSlowness:
             assert has_ended(connection, 2.0) is with_field
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
-    def test_dripping_headers(self, tight: OpenDoor, kept: Kept, *, with_field: bool) -> None:
+    def test_dripping_headers(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
         """`request_headers_timeout`: a head that does not end."""
         door = tight if with_field else _loose(kept, "request_headers_timeout")
         with door.connect() as connection:
@@ -142,7 +131,7 @@ class TestCrowds:
     """Section 4.3: one application's crowd takes neither the door's connections nor its memory."""
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
-    def test_connections_of_one_door(self, tight: OpenDoor, kept: Kept, *, with_field: bool) -> None:
+    def test_connections_of_one_door(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
         """`connection_limit`: the fourth connection is closed; without it it is served."""
         door = tight if with_field else _loose(kept, "max_connections")
         with ExitStack() as stack:
@@ -180,14 +169,10 @@ class TestHeads:
     @pytest.mark.parametrize("headers", [MANY, BIG], ids=["many", "big"])
     @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
     def test_large_heads_are_refused(
-        self, door: OpenDoor, headers: tuple[tuple[str, str], ...], *, h2: bool
+        self, door: CompiledDoor, headers: tuple[tuple[str, str], ...], *, h2: bool
     ) -> None:
         """The request does not reach the application."""
-        if h2:
-            with door.connect(h2=True) as connection:
-                assert H2Client(connection).ask("/accounts/7", *headers).status in {0, 431}
-        else:
-            assert door.site.ask("GET", "/accounts/7", headers=headers).status == 431
+        assert door.ask("/accounts/7", *headers, h2=h2) in ({0, 431} if h2 else {431})
 
     @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
     def test_without_the_fields_they_pass(self, kept: Kept, *, h2: bool) -> None:
@@ -197,20 +182,16 @@ class TestHeads:
             changed(*HTTP, "common_http_protocol_options", "max_headers_count", to=900),
         )
         for headers in (self.MANY, self.BIG):
-            if h2:
-                with door.connect(h2=True) as connection:
-                    assert H2Client(connection).ask("/accounts/7", *headers).status == 200
-            else:
-                assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
+            assert door.ask("/accounts/7", *headers, h2=h2) == 200
 
-    def test_streams_of_one_connection_are_capped(self, door: OpenDoor) -> None:
+    def test_streams_of_one_connection_are_capped(self, door: CompiledDoor) -> None:
         """A client of HTTP/2 may open 64 streams at once: the settings say so."""
         with door.connect(h2=True) as connection:
             client = H2Client(connection)
             assert client.ask("/accounts/7").status == 200
             assert client.most_streams() == 64
 
-    def test_the_enrolment_doors_bodies_are_small(self, door: OpenDoor, kept: Kept) -> None:
+    def test_the_enrolment_doors_bodies_are_small(self, door: CompiledDoor, kept: Kept) -> None:
         """Anybody may send a body there: 32 KiB, then 413; without the filter it goes on to the socket."""
         body = b"x" * 60_000
         path = ("POST", "/enrol")
@@ -219,7 +200,7 @@ class TestHeads:
         assert unlimited.site.ask(*path, host="enroll.test", certificate=None, body=body).status == 503
 
 
-def test_the_limits_are_in_every_configuration(door: OpenDoor) -> None:
+def test_the_limits_are_in_every_configuration(door: CompiledDoor) -> None:
     """The fields above are there with the plan's own numbers."""
     (listener,) = door.resources.listeners
     assert listener["per_connection_buffer_limit_bytes"] == GatewayLimits().buffer_bytes == 32_768

@@ -9,7 +9,8 @@ import pytest
 from doorward.enforcement.envoy.names import SESSION_COOKIE
 from doorward.web.look.languages import LANGUAGE_COOKIE
 from tests.posture.witness import Witness
-from tests.support.attacks import H2Client, OpenDoor, without
+from tests.support.attacks import H2Client, without
+from tests.support.compiled_door import CompiledDoor
 from tests.support.session_doors import FACTS, MANAGER, Give
 
 pytestmark = pytest.mark.xdist_group("posture-cookies")
@@ -79,13 +80,15 @@ class TestCookies:
             [f"{BEGIN}; \t{TOKEN}"],
         ],
     )
-    def test_two_of_a_name_are_refused(self, asking: OpenDoor, witness: Witness, sent: Sequence[str]) -> None:
+    def test_two_of_a_name_are_refused(
+        self, asking: CompiledDoor, witness: Witness, sent: Sequence[str]
+    ) -> None:
         """400, and nothing arrives."""
         mark = len(witness.requests)
         assert asking.site.ask("GET", "/accounts/7", headers=[("Cookie", one) for one in sent]).status == 400
         assert not witness.since(mark)
 
-    def test_crumbs_are_joined_before(self, asking: OpenDoor, witness: Witness) -> None:
+    def test_crumbs_are_joined_before(self, asking: CompiledDoor, witness: Witness) -> None:
         """HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3)."""
         crumbs = [("cookie", one) for one in ("a=1", self.TOKEN, "b=2")]
         with asking.connect(h2=True) as connection:

@@ -9,7 +9,7 @@ import http.client
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -30,14 +30,14 @@ from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
-from tests.support.attacks import LISTENER, OpenDoor, changed, exchange, has_ended, is_root, statuses
-from tests.support.doorway import ACTOR, Doorway, Session, eventually, open_doorway
+from tests.support.attacks import LISTENER, changed, exchange, has_ended, statuses
+from tests.support.compiled_door import CompiledDoor, Kept
+from tests.support.doorway import ACTOR, Doorway, Session, eventually, is_root, open_doorway
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock
 
 pytestmark = pytest.mark.xdist_group("posture-cutting")
 
-Kept = Callable[..., OpenDoor]
 
 NEEDS_ROOT = pytest.mark.skipif(not is_root(), reason="SOCK_DESTROY needs CAP_NET_ADMIN")
 MECHANISMS = [pytest.param(Mechanism.SOCK_DESTROY, marks=NEEDS_ROOT), Mechanism.PIDFD]
@@ -167,7 +167,7 @@ class TestAnnouncedAddresses:
         ],
     )
 
-    def test_the_compiled_door_takes_no_announcement(self, door: OpenDoor) -> None:
+    def test_the_compiled_door_takes_no_announcement(self, door: CompiledDoor) -> None:
         """A PROXY header before the handshake is no handshake: the connection ends."""
         with socket.create_connection(("127.0.0.1", door.site.port), timeout=2) as plain:
             plain.sendall(self.HEADER)
@@ -210,7 +210,7 @@ class TestAnnouncedAddresses:
         assert door.site.ask("GET", "/accounts/7").status == 200
         assert AuthorizerMetadata.REMOTE.value not in door.authorizer.asked[-1]
 
-    def _announce(self, door: OpenDoor, plain: socket.socket) -> Any:
+    def _announce(self, door: CompiledDoor, plain: socket.socket) -> Any:
         plain.sendall(self.HEADER)
         context = door.site.tls("p256")
         context.set_alpn_protocols(["http/1.1"])
@@ -261,7 +261,7 @@ class TestBothFamilies:
 class TestIdle:
     """Envoy asks at the first byte: an idle TLS connection is never judged."""
 
-    def test_nobody_is_asked_about_it_and_the_reconciler_ends_it(self, door: OpenDoor) -> None:
+    def test_nobody_is_asked_about_it_and_the_reconciler_ends_it(self, door: CompiledDoor) -> None:
         """A connection that never speaks holds a socket for at most ten seconds."""
         before = len(door.authorizer.asked)
         clock, registry = FakeClock(), ConnectionRegistry()

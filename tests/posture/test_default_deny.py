@@ -10,24 +10,13 @@ import pytest
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, ENROL_CHAIN
 from doorward.policy.model import Rule
 from tests.posture.witness import Witness
-from tests.support.attacks import (
-    HTTP,
-    TLS,
-    Edit,
-    Grounds,
-    OpenDoor,
-    altered,
-    changed,
-    every_value,
-    found,
-    without,
-)
+from tests.support.attacks import HTTP, TLS, Edit, altered, changed, every_value, found, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-default-deny")
 
-Kept = Callable[..., OpenDoor]
 
 PAY = ("routes", "app_pay", "virtual_hosts", "app_pay", "routes", "*")
 BASES = [
@@ -42,9 +31,9 @@ class TestSlices:
 
     SLICE = without(*PAY, "typed_per_filter_config")
 
-    def test_every_compiled_route_states_its_slice(self, grounds: Grounds) -> None:
+    def test_every_compiled_route_states_its_slice(self, doors: CompiledDoors) -> None:
         """Each route of each application's table has both filters' rules, with action ALLOW."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         for name, table in resources.routes.items():
             if name == ENROL_CHAIN:
                 continue
@@ -53,9 +42,9 @@ class TestSlices:
                 assert set(slices) == {DENY_FILTER, ALLOW_FILTER}, route
                 assert all(one["rbac"]["rules"]["action"] == "ALLOW" for one in slices.values())
 
-    def test_no_filter_is_without_rules(self, grounds: Grounds) -> None:
+    def test_no_filter_is_without_rules(self, doors: CompiledDoors) -> None:
         """No RBAC of the whole configuration lacks rules, is disabled, only logs, or denies by name."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         whole = [*resources.routes.values(), *resources.listeners]
         for key, value in every_value(whole):
             assert key not in {"shadow_rules", "shadow_matcher", "disabled", "is_optional"}
@@ -119,7 +108,7 @@ class TestNoCertificate:
 
     ASKED = changed(*TLS, "require_client_certificate", to=False)
 
-    def test_the_handshake_fails(self, door: OpenDoor) -> None:
+    def test_the_handshake_fails(self, door: CompiledDoor) -> None:
         """Without a certificate nobody gets as far as a rule."""
         assert "CERTIFICATE_REQUIRED" in door.site.alert("pay.test", None)
 
@@ -141,9 +130,9 @@ class TestNoCertificate:
         door.authorizer.facts = {}
         assert door.site.ask("GET", "/accounts/7", certificate=None).status == 200
 
-    def test_it_is_never_emitted(self, grounds: Grounds) -> None:
+    def test_it_is_never_emitted(self, doors: CompiledDoors) -> None:
         """No matcher of the configuration looks at a certificate: grants in filter state decide, alone."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         forbidden = {"authenticated", "mtls_authenticated", "principal_name", "metadata", "sourced_metadata"}
         keys = {key for key, _ in every_value([*resources.routes.values(), *resources.listeners])}
         assert not keys & forbidden
@@ -161,16 +150,16 @@ _ANY: dict[str, Any] = {"permissions": [{"any": True}]}
 class TestOnlyPositiveEvidence:
     """Section 10, row "id is in grants": a deny rule is a clearance that must be there, never an absence."""
 
-    def test_grants_are_never_negated(self, grounds: Grounds) -> None:
+    def test_grants_are_never_negated(self, doors: CompiledDoors) -> None:
         """Nothing negated anywhere in the configuration holds an id."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         for key, value in every_value(list(resources.routes.values())):
             assert key != "not_rule"
             if key in {"not_id", "invert_match"}:
                 assert "filter_state" not in str(value)
 
     def test_a_connection_that_knows_nothing_of_a_new_deny_is_refused(
-        self, door: OpenDoor, witness: Witness
+        self, door: CompiledDoor, witness: Witness
     ) -> None:
         """A connection judged before the rule was added lacks its clearance."""
         door.authorizer.facts = facts_of(TELLER, AUDITOR)
@@ -191,9 +180,9 @@ class TestOnlyPositiveEvidence:
         assert door.site.ask("GET", "/accounts/secret/1").status == 200
 
 
-def test_edits_fail_where_a_field_is_not_there(grounds: Grounds) -> None:
+def test_edits_fail_where_a_field_is_not_there(doors: CompiledDoors) -> None:
     """The tests' own tool: an edit of a field that the compiler no longer writes is an error."""
-    resources = grounds.site.resources(APPS)
+    resources = doors.site.resources(APPS)
     for edit in (without(*HTTP, "normalise_path"), changed(*HTTP, "normalize_path", to=True)):
         with pytest.raises(AssertionError):
             altered(resources, edit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -23,14 +23,14 @@ from doorward.policy import grants as grants_module
 from tests.posture.conftest import RULES
 from tests.posture.test_grants import NO_RULES
 from tests.posture.witness import Witness
-from tests.support.attacks import AUTHORIZER, Grounds, OpenDoor, changed, exchange, has_ended, statuses
+from tests.support.attacks import AUTHORIZER, changed, exchange, has_ended, statuses
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.doorway import ACTOR, Doorway, eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-living")
 
-Kept = Callable[..., OpenDoor]
 
 ALLOWING = changed(*AUTHORIZER, "failure_mode_allow", to=True)
 HASTY = GatewayLimits(authorizer=timedelta(seconds=0.4))
@@ -115,7 +115,7 @@ DECIDED = {"unknown status", "refusing with facts"}
 """These are answers: no failure mode concerns them."""
 
 
-def opened(door: OpenDoor) -> int:
+def opened(door: CompiledDoor) -> int:
     """Return the status that a new connection's first request gets; 0 where the connection ends."""
     try:
         return door.site.ask("GET", "/accounts/7").status
@@ -157,22 +157,22 @@ class TestAuthorizer:
         door.authorizer.way = way  # type: ignore[attr-defined]
         assert opened(door) == 200
 
-    def test_no_authorizer_at_all(self, grounds: Grounds) -> None:
+    def test_no_authorizer_at_all(self, doors: CompiledDoors) -> None:
         """When its socket is gone, new connections end and open ones go on."""
-        with grounds.open(authorizer=_Serving(facts_of(TELLER, CLEARED))) as door, door.connect() as before:
+        with doors.open(authorizer=_Serving(facts_of(TELLER, CLEARED))) as door, door.connect() as before:
             assert statuses(exchange(before, REQUEST, answers=1)) == [200]
             door.authorizer.stop()  # type: ignore[attr-defined]
             assert opened(door) == 0
             assert statuses(exchange(before, REQUEST, answers=1)) == [200]
 
-    def test_no_authorizer_from_the_start(self, grounds: Grounds) -> None:
+    def test_no_authorizer_from_the_start(self, doors: CompiledDoors) -> None:
         """With nobody at the socket nobody gets in; failing open and without rules, everybody does."""
         for edits, status in (((), 0), ((ALLOWING,), 403), ((ALLOWING, NO_RULES), 200)):
-            with grounds.open(*edits, serve=False) as door:
+            with doors.open(*edits, serve=False) as door:
                 assert opened(door) == status
 
     @staticmethod
-    def _mend(door: OpenDoor) -> None:
+    def _mend(door: CompiledDoor) -> None:
         door.authorizer.way = "well"  # type: ignore[attr-defined]
         door.authorizer.facts, door.authorizer.delay_seconds = facts_of(TELLER, CLEARED), 0.0
 

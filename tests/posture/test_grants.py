@@ -20,13 +20,13 @@ from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
 from tests.posture.witness import Witness
-from tests.support.attacks import AUTHORIZER, CHAINS, OpenDoor, changed, without
+from tests.support.attacks import AUTHORIZER, CHAINS, changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import AUDITOR, CLEARED, TELLER
 from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-grants")
 
-Kept = Callable[..., OpenDoor]
 
 FACTS = (*CHAINS, "filters", "doorward.facts", "typed_config", "on_downstream_data")
 PAY = ("routes", "app_pay", "virtual_hosts", "app_pay", "routes", "*")
@@ -56,13 +56,13 @@ class Answers(ToyAuthorizer):
 
 
 @pytest.fixture
-def odd(kept: Kept) -> OpenDoor:
+def odd(kept: Kept) -> CompiledDoor:
     """A door whose authorizer answers oddly."""
     return kept(name="odd", authorizer=Answers())
 
 
 @pytest.fixture
-def open_rules(kept: Kept) -> OpenDoor:
+def open_rules(kept: Kept) -> CompiledDoor:
     """The same without rules that ask for grants."""
     return kept(NO_RULES, name="odd and open", authorizer=Answers())
 
@@ -73,7 +73,7 @@ KINDS = {"number": 0, "bool": True, "null": None, "empty": ""}
 @pytest.mark.parametrize("fact", [ConnectionFact.GRANTS, ConnectionFact.JUDGED], ids=["grants", "judged"])
 @pytest.mark.parametrize("kind", [*KINDS, "absent"])
 def test_a_fact_of_another_kind_opens_nothing(
-    odd: OpenDoor, open_rules: OpenDoor, witness: Witness, kind: str, fact: ConnectionFact
+    odd: CompiledDoor, open_rules: CompiledDoor, witness: Witness, kind: str, fact: ConnectionFact
 ) -> None:
     """Numbers, truth values, nulls, empty and missing facts are 403, and nothing reaches the upstream."""
 
@@ -91,7 +91,7 @@ def test_a_fact_of_another_kind_opens_nothing(
 
 
 @pytest.mark.parametrize("kind", ["list", "struct"])
-def test_nested_grants_open_nothing(odd: OpenDoor, open_rules: OpenDoor, kind: str) -> None:
+def test_nested_grants_open_nothing(odd: CompiledDoor, open_rules: CompiledDoor, kind: str) -> None:
     """A list or an object of ids is JSON text to Envoy: its ids are not what rules look for."""
 
     def build(answer: Any) -> None:
@@ -104,7 +104,9 @@ def test_nested_grants_open_nothing(odd: OpenDoor, open_rules: OpenDoor, kind: s
 
 
 @pytest.mark.parametrize("what", ["no metadata", "empty answer"])
-def test_an_answer_without_metadata_opens_nothing(odd: OpenDoor, open_rules: OpenDoor, what: str) -> None:
+def test_an_answer_without_metadata_opens_nothing(
+    odd: CompiledDoor, open_rules: CompiledDoor, what: str
+) -> None:
     """OK and nothing else, also as zero bytes on the wire, is 403."""
 
     def build(answer: Any) -> None:
@@ -121,7 +123,7 @@ def test_an_answer_without_metadata_opens_nothing(odd: OpenDoor, open_rules: Ope
     "text",
     [f",%REQ(X-GRANTS)%,{CLEARED},", "%DYNAMIC_METADATA(a:b)%", f"%REQ(X-GRANTS?:AUTHORITY)%,{CLEARED},"],
 )
-def test_formatters_in_an_answer_are_not_expanded(odd: OpenDoor, text: str) -> None:
+def test_formatters_in_an_answer_are_not_expanded(odd: CompiledDoor, text: str) -> None:
     """A client cannot bring its own grants in a header by way of the authorizer's text."""
 
     def build(answer: Any) -> None:
@@ -165,7 +167,7 @@ class TestWholeIds:
     )
 
     @pytest.mark.parametrize("wrong", [f"x{TELLER}", f"{TELLER}x", f"{TELLER}{CLEARED}"])
-    def test_an_id_inside_another_opens_nothing(self, door: OpenDoor, wrong: str) -> None:
+    def test_an_id_inside_another_opens_nothing(self, door: CompiledDoor, wrong: str) -> None:
         """A grant that only contains the id is another grant."""
         door.authorizer.facts = facts_of(wrong, CLEARED)
         assert door.site.ask("GET", "/accounts/7").status == 403
@@ -189,7 +191,9 @@ class TestJudged:
     JUDGED = (*PAY, "typed_per_filter_config", "doorward.deny", "rbac", "rules", "policies")
 
     @pytest.mark.parametrize("said", ["0", "", "-", "true", "11", " 1"])
-    def test_grants_without_the_word_open_nothing(self, door: OpenDoor, witness: Witness, said: str) -> None:
+    def test_grants_without_the_word_open_nothing(
+        self, door: CompiledDoor, witness: Witness, said: str
+    ) -> None:
         """Whatever else the authorizer says, `judged` must be 1."""
         mark = len(witness.requests)
         door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, judged=said)
@@ -227,7 +231,7 @@ class _OurServer(ToyAuthorizer):
 @pytest.mark.parametrize("fact", ConnectionFact, ids=lambda fact: fact.value)
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_an_incomplete_answer_never_leaves_the_gateway(
-    kept: Kept, door: OpenDoor, fact: ConnectionFact, value: str | None
+    kept: Kept, door: CompiledDoor, fact: ConnectionFact, value: str | None
 ) -> None:
     """Our server refuses where a fact is missing; passed on, the application hears `-` for a name."""
     complete = facts_of(TELLER, CLEARED)
@@ -251,7 +255,7 @@ class TestAsked:
 
     METADATA = (*AUTHORIZER, "grpc_service", "initial_metadata")
 
-    def test_the_application_is_a_constant_of_the_chain(self, door: OpenDoor) -> None:
+    def test_the_application_is_a_constant_of_the_chain(self, door: CompiledDoor) -> None:
         """Server name in capitals, another Host: the application stays the chain's."""
         context = door.site.tls("p256")
         context.check_hostname = False
@@ -259,7 +263,7 @@ class TestAsked:
             door.site.ask("GET", "/accounts/7", over=connection, host="other.test")
         assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app_pay"
 
-    def test_the_whole_chain_is_named_though_only_the_leaf_comes(self, door: OpenDoor) -> None:
+    def test_the_whole_chain_is_named_though_only_the_leaf_comes(self, door: CompiledDoor) -> None:
         """Row "CheckRequest carries only the leaf": the fingerprints of the rest are in the metadata."""
         assert door.site.ask("GET", "/accounts/7").status == 200
         leaf = door.authorizer.requests[-1].attributes.source.certificate
@@ -269,7 +273,7 @@ class TestAsked:
     def test_without_its_line_only_the_leaf_is_known(self, kept: Kept) -> None:
         """Without `AuthorizerMetadata.CHAIN` in the metadata nothing in the question tells of the links above the leaf."""
 
-        def question(door: OpenDoor) -> str:
+        def question(door: CompiledDoor) -> str:
             assert door.site.ask("GET", "/accounts/7").status == 200
             return f"{door.authorizer.asked[-1]} {door.authorizer.requests[-1].SerializeToString().decode('latin-1')}"
 
@@ -295,7 +299,7 @@ class TestAsked:
         assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app-other.pay.test"
 
 
-def test_a_client_cannot_send_the_authorizers_metadata(door: OpenDoor) -> None:
+def test_a_client_cannot_send_the_authorizers_metadata(door: CompiledDoor) -> None:
     """Headers of the same names as the call's metadata change nothing of the question."""
     headers = [(one.value, "app_other") for one in AuthorizerMetadata]
     assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200

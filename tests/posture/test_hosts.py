@@ -7,29 +7,18 @@ reach no other one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.posture.witness import Witness
-from tests.support.attacks import (
-    Edit,
-    H2Client,
-    OpenDoor,
-    added,
-    changed,
-    exchange,
-    leading_to,
-    statuses,
-    without,
-)
+from tests.support.attacks import Edit, H2Client, added, changed, exchange, leading_to, statuses, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-hosts")
 
-Kept = Callable[..., OpenDoor]
 
 OTHER = id_of("other", APPS["other"][0])
 EVERYTHING = facts_of(TELLER, AUDITOR, CLEARED, OTHER)
@@ -50,17 +39,13 @@ NO_HOSTS = [
 AUTHORITY = without("routes", "app_pay", "virtual_hosts", "app_pay", "routes", "authority-malformed")
 
 
-def ask(door: OpenDoor, host: str, path: str = "/accounts/7", *, h2: bool) -> int:
+def ask(door: CompiledDoor, host: str, path: str = "/accounts/7", *, h2: bool) -> int:
     """Ask for another host on a connection made for pay.test."""
-    with door.connect(h2=h2) as connection:
-        if h2:
-            return H2Client(connection).ask(path, authority=host).status
-        came = exchange(connection, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), answers=1)
-        return (statuses(came) or [0])[0]
+    return door.ask(path, host=host, sni="pay.test", h2=h2)
 
 
 @pytest.fixture
-def entitled(door: OpenDoor) -> OpenDoor:
+def entitled(door: CompiledDoor) -> CompiledDoor:
     """A connection that holds the ids of both applications: only the host stands between."""
     door.authorizer.facts = EVERYTHING
     return door
@@ -68,7 +53,9 @@ def entitled(door: OpenDoor) -> OpenDoor:
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("host", HOSTS)
-def test_another_host_is_misdirected(entitled: OpenDoor, witness: Witness, host: str, *, h2: bool) -> None:
+def test_another_host_is_misdirected(
+    entitled: CompiledDoor, witness: Witness, host: str, *, h2: bool
+) -> None:
     """Whatever the connection holds, a request for another host reaches no application."""
     mark = len(witness.requests)
     assert ask(entitled, host, h2=h2) == 421
@@ -77,14 +64,16 @@ def test_another_host_is_misdirected(entitled: OpenDoor, witness: Witness, host:
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("host", NO_HOSTS)
-def test_what_is_no_host_is_malformed(entitled: OpenDoor, witness: Witness, host: str, *, h2: bool) -> None:
+def test_what_is_no_host_is_malformed(
+    entitled: CompiledDoor, witness: Witness, host: str, *, h2: bool
+) -> None:
     """RFC 9112 section 3.2: 400, or the end of the connection; never 421, which asks for another try."""
     mark = len(witness.requests)
     assert ask(entitled, host, h2=h2) in {0, 400}
     assert witness.since(mark) == []
 
 
-def test_two_host_lines_or_none_are_malformed(entitled: OpenDoor, witness: Witness) -> None:
+def test_two_host_lines_or_none_are_malformed(entitled: CompiledDoor, witness: Witness) -> None:
     """RFC 9112 section 3.2: a request without Host, or with more than one, is answered with 400."""
     mark = len(witness.requests)
     for lines in (
@@ -110,7 +99,7 @@ def test_two_host_lines_or_none_are_malformed(entitled: OpenDoor, witness: Witne
     ],
 )
 def test_a_host_with_a_port_or_a_dot_is_served(
-    entitled: OpenDoor, witness: Witness, host: str, arrives: str, *, h2: bool
+    entitled: CompiledDoor, witness: Witness, host: str, arrives: str, *, h2: bool
 ) -> None:
     """The application gets the host that was matched, with the port and without the dot."""
     mark = len(witness.requests)
@@ -118,7 +107,7 @@ def test_a_host_with_a_port_or_a_dot_is_served(
     assert witness.since(mark)[0].all_of("host") == [arrives]
 
 
-def test_over_http2_the_authority_counts_and_not_host(entitled: OpenDoor, witness: Witness) -> None:
+def test_over_http2_the_authority_counts_and_not_host(entitled: CompiledDoor, witness: Witness) -> None:
     """RFC 9113 section 8.3.1: where both are there, the application gets :authority."""
     mark = len(witness.requests)
     with entitled.connect(h2=True) as connection:
@@ -126,7 +115,7 @@ def test_over_http2_the_authority_counts_and_not_host(entitled: OpenDoor, witnes
     assert witness.since(mark)[0].all_of("host") == ["pay.test"]
 
 
-def test_a_target_with_an_authority_counts_and_not_host(entitled: OpenDoor, witness: Witness) -> None:
+def test_a_target_with_an_authority_counts_and_not_host(entitled: CompiledDoor, witness: Witness) -> None:
     """RFC 9112 section 3.2.2: the Host of a request in absolute form is ignored."""
     mark = len(witness.requests)
     for target, status in (("https://pay.test/accounts/7", 200), ("https://other.test/accounts/7", 421)):
@@ -192,7 +181,7 @@ def test_equal_rules_of_two_applications_have_different_ids() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody.test", "pay.test.evil.test", "127.0.0.1"])
-def test_an_unknown_server_name_is_closed(door: OpenDoor, name: str) -> None:
+def test_an_unknown_server_name_is_closed(door: CompiledDoor, name: str) -> None:
     """No chain serves a name that no application has, also where the connection would be entitled."""
     assert door.site.alert(name) in {"reset", "closed", "UNEXPECTED_EOF_WHILE_READING"}
 

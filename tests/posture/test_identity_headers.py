@@ -6,19 +6,18 @@ What a client says of itself in headers never reaches an application as if the d
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 
 import pytest
 
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, ConnectionFact
 from tests.posture.witness import Witness
-from tests.support.attacks import HTTP, Edit, H2Client, OpenDoor, changed, exchange, statuses, without
+from tests.support.attacks import HTTP, Edit, H2Client, changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-identity-headers")
 
-Kept = Callable[..., OpenDoor]
 
 EARLY = without(*HTTP, "early_header_mutation_extensions", 0)
 REMOVAL = without("routes", "*", "request_headers_to_remove")
@@ -30,15 +29,10 @@ IDENTITY = sorted(IDENTITY_HEADERS)
 WITH_EMPTY_FACTS = facts_of(TELLER, CLEARED, **{fact.value: "" for fact in IDENTITY_HEADERS.values()})
 
 
-def heard(door: OpenDoor, witness: Witness, name: str, value: str, *, h2: bool) -> list[str]:
+def heard(door: CompiledDoor, witness: Witness, name: str, value: str, *, h2: bool) -> list[str]:
     """Send one header and return what of it the application received."""
     mark = len(witness.requests)
-    if h2:
-        with door.connect(h2=True) as connection:
-            answer = H2Client(connection).ask("/accounts/7", (name, value))
-        assert answer.status == 200, answer
-    else:
-        assert door.site.ask("GET", "/accounts/7", headers=[(name, value)]).status == 200
+    assert door.ask("/accounts/7", (name, value), h2=h2) == 200
     (request,) = witness.since(mark)
     return request.all_of(name)
 
@@ -49,7 +43,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("name", IDENTITY)
     def test_an_empty_fact_lets_no_spoofed_header_through(
-        self, door: OpenDoor, witness: Witness, name: str, *, h2: bool
+        self, door: CompiledDoor, witness: Witness, name: str, *, h2: bool
     ) -> None:
         """With every fact empty the application hears no identity at all."""
         door.authorizer.facts = dict(WITH_EMPTY_FACTS)
@@ -75,7 +69,7 @@ class TestIdentity:
         assert heard(door, witness, name, FORGED, h2=h2) == [FORGED]
 
     def test_a_known_identity_replaces_a_spoofed_one(
-        self, door: OpenDoor, witness: Witness, *, h2: bool
+        self, door: CompiledDoor, witness: Witness, *, h2: bool
     ) -> None:
         """Where the door knows the caller its word arrives, once."""
         assert heard(door, witness, "doorward-principal", "person/root", h2=h2) == ["person/alice"]
@@ -96,7 +90,7 @@ class TestUnderscores:
     """Item 3: CGI and WSGI read Doorward_Principal and Doorward-Principal as one variable."""
 
     def test_a_name_with_an_underscore_is_refused(
-        self, door: OpenDoor, witness: Witness, *, h2: bool
+        self, door: CompiledDoor, witness: Witness, *, h2: bool
     ) -> None:
         """The request ends at the door, the application hears nothing."""
         mark = len(witness.requests)
@@ -132,7 +126,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [*ODD, "client.cert", "x.y", "a", "~"])
     def test_a_name_with_another_sign_is_refused(
-        self, door: OpenDoor, witness: Witness, name: str, *, h2: bool
+        self, door: CompiledDoor, witness: Witness, name: str, *, h2: bool
     ) -> None:
         """Every sign of a token (RFC 9110 section 5.6.2) but the hyphen: 400, and nothing reaches the application."""
         mark = len(witness.requests)
@@ -140,7 +134,7 @@ class TestNames:
         assert asked(door, name, h2=h2) in ({200} if plain else {0, 400})
         assert len(witness.since(mark)) == plain
 
-    def test_the_name_can_stand_beside_many(self, door: OpenDoor, *, h2: bool) -> None:
+    def test_the_name_can_stand_beside_many(self, door: CompiledDoor, *, h2: bool) -> None:
         """It is found among other headers, twice, and where the client speaks the door's own word for it."""
         more = [(f"x-{number}", "1") for number in range(60)]
         for headers in (
@@ -166,7 +160,7 @@ class TestNames:
         assert asked(door, "x", h2=h2) == 400
 
     def test_the_application_never_hears_the_count(
-        self, door: OpenDoor, witness: Witness, *, h2: bool
+        self, door: CompiledDoor, witness: Witness, *, h2: bool
     ) -> None:
         """Nor any other header of Envoy's own."""
         mark = len(witness.requests)
@@ -176,15 +170,10 @@ class TestNames:
         assert not [one for one in names if one == "doorward-names" or one.startswith("x-envoy-")]
 
 
-def asked(door: OpenDoor, *headers: str | tuple[str, str], h2: bool) -> int:
+def asked(door: CompiledDoor, *headers: str | tuple[str, str], h2: bool) -> int:
     """Send headers, by name alone or with their values; return the status, 0 for an end without one."""
     pairs = [(one, FORGED) if isinstance(one, str) else one for one in headers]
-    with door.connect(h2=h2) as connection:
-        if h2:
-            return H2Client(connection).ask("/accounts/7", *pairs).status
-        lines = "".join(f"{name}: {value}\r\n" for name, value in pairs)
-        head = f"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n{lines}\r\n"
-        return (statuses(exchange(connection, head.encode(), answers=1)) or [0])[0]
+    return door.ask("/accounts/7", *pairs, h2=h2)
 
 
 class TestForwardedCertificate:
@@ -192,7 +181,7 @@ class TestForwardedCertificate:
 
     FORWARD = changed(*HTTP, "forward_client_cert_details", to="ALWAYS_FORWARD_ONLY")
 
-    def test_it_is_removed(self, door: OpenDoor, witness: Witness) -> None:
+    def test_it_is_removed(self, door: CompiledDoor, witness: Witness) -> None:
         """The application sees no X-Forwarded-Client-Cert of the client's making."""
         assert not [one for one in self._heard(door, witness) if FORGED in one]
 
@@ -206,7 +195,7 @@ class TestForwardedCertificate:
         assert self._heard(kept(EARLY, self.FORWARD), witness) == [f"URI=spiffe://{FORGED}"]
 
     @staticmethod
-    def _heard(door: OpenDoor, witness: Witness) -> list[str]:
+    def _heard(door: CompiledDoor, witness: Witness) -> list[str]:
         return heard(door, witness, "x-forwarded-client-cert", f"URI=spiffe://{FORGED}", h2=False)
 
 
@@ -218,11 +207,11 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "name", ["x-forwarded-for", "x-real-ip", "forwarded", "x-envoy-external-address"]
     )
-    def test_a_spoofed_address_does_not_arrive(self, door: OpenDoor, witness: Witness, name: str) -> None:
+    def test_a_spoofed_address_does_not_arrive(self, door: CompiledDoor, witness: Witness, name: str) -> None:
         """No field holds the spoofed address, on its left or anywhere."""
         assert not [one for one in heard(door, witness, name, self.SPOOF, h2=False) if self.SPOOF in one]
 
-    def test_the_real_address_arrives_alone(self, door: OpenDoor, witness: Witness) -> None:
+    def test_the_real_address_arrives_alone(self, door: CompiledDoor, witness: Witness) -> None:
         """X-Forwarded-For is one address, that of this machine (Envoy's own in place of loopback)."""
         (value,) = heard(door, witness, "x-forwarded-for", self.SPOOF, h2=False)
         assert not ipaddress.ip_address(value).is_unspecified
@@ -242,7 +231,9 @@ class TestAddresses:
 class TestEnvoysOwnHeaders:
     """Section 6 item 4: headers by which a client would steer the door itself."""
 
-    def test_a_client_cannot_choose_the_name_of_its_request(self, door: OpenDoor, witness: Witness) -> None:
+    def test_a_client_cannot_choose_the_name_of_its_request(
+        self, door: CompiledDoor, witness: Witness
+    ) -> None:
         """X-Request-Id is the door's, so that nobody can give many requests one name in the record."""
         (value,) = heard(door, witness, "x-request-id", FORGED, h2=False)
         assert value != FORGED
@@ -269,7 +260,7 @@ class TestEnvoysOwnHeaders:
         assert heard(door, witness, name, FORGED, h2=False) == [FORGED]
 
     @pytest.mark.parametrize("name", ["x-original-url", "x-http-method-override", "x-forwarded-host"])
-    def test_a_client_cannot_speak_as_the_door(self, door: OpenDoor, witness: Witness, name: str) -> None:
+    def test_a_client_cannot_speak_as_the_door(self, door: CompiledDoor, witness: Witness, name: str) -> None:
         """Fields by which proxies tell applications of an original request do not arrive."""
         assert heard(door, witness, name, FORGED, h2=False) == []
 
@@ -283,7 +274,7 @@ class TestMissingFacts:
     """Section 10: a missing metadata key would be the header value `-`, a nested one JSON."""
 
     def test_the_compiled_door_shows_a_dash_for_a_missing_fact(
-        self, door: OpenDoor, witness: Witness
+        self, door: CompiledDoor, witness: Witness
     ) -> None:
         """What Envoy makes of a missing key: hence the authorizer must always send every one."""
         facts = facts_of(TELLER, CLEARED)
@@ -293,7 +284,7 @@ class TestMissingFacts:
 
     @pytest.mark.parametrize("bad", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
     def test_a_fact_that_is_no_header_value_injects_nothing(
-        self, door: OpenDoor, witness: Witness, bad: str
+        self, door: CompiledDoor, witness: Witness, bad: str
     ) -> None:
         """A line break or NUL in a fact reaches no application: the request ends at the door."""
         mark = len(witness.requests)

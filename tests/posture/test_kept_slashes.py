@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from doorward.policy.normalisation import KEPT_SLASH_REGEXES
-from tests.support.attacks import OpenDoor, changed
+from tests.support.attacks import changed
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-paths")
 
-Kept = Callable[..., OpenDoor]
 
 CLIMBS = (
     "/accounts/..%2f..%2fsecret",
@@ -32,18 +31,18 @@ def _unrefused(routes: Any) -> Any:
 
 
 @pytest.fixture
-def keeping(kept: Kept) -> OpenDoor:
+def keeping(kept: Kept) -> CompiledDoor:
     """A door whose first application keeps encoded slashes."""
     return _ready(kept(name="keeping", keeping=("pay",)))
 
 
-def _ready(door: OpenDoor) -> OpenDoor:
+def _ready(door: CompiledDoor) -> CompiledDoor:
     door.authorizer.facts = facts_of(TELLER, CLEARED)
     return door
 
 
 @pytest.mark.parametrize("path", ["/accounts/group%2Fproject", "/accounts/%2f/x"])
-def test_a_kept_slash_reaches_the_application_as_it_came(keeping: OpenDoor, path: str) -> None:
+def test_a_kept_slash_reaches_the_application_as_it_came(keeping: CompiledDoor, path: str) -> None:
     """RFC 3986 section 2.2: within its segment, which a rule covers; other applications refuse it."""
     answer = keeping.site.ask("GET", path)
     assert (answer.status, answer.seen["path"]) == (200, path)
@@ -52,7 +51,7 @@ def test_a_kept_slash_reaches_the_application_as_it_came(keeping: OpenDoor, path
 
 
 @pytest.mark.parametrize("path", CLIMBS)
-def test_what_climbs_when_decoded_is_refused(keeping: OpenDoor, path: str) -> None:
+def test_what_climbs_when_decoded_is_refused(keeping: CompiledDoor, path: str) -> None:
     """400, though the rule about /accounts/** covers it."""
     assert keeping.site.ask("GET", path).status == 400
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import h2.config
@@ -16,14 +16,14 @@ import pytest
 
 from doorward.enforcement.envoy.overload import RESET_FROM
 from doorward.enforcement.plan import GatewayLimits
-from tests.support.attacks import OpenDoor, changed, without
+from tests.support.attacks import changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import APPS, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-buffers")
 
-Kept = Callable[..., OpenDoor]
 
 HEAP = 96 << 20
 CONNECTIONS = 24
@@ -68,7 +68,7 @@ def endless() -> Iterator[int]:
     thread.join(10)
 
 
-def crowd(door: OpenDoor, stack: ExitStack) -> None:
+def crowd(door: CompiledDoor, stack: ExitStack) -> None:
     """Open connections whose streams ask for everything, with all the window there is, and read nothing."""
     for _ in range(CONNECTIONS):
         with suppress(OSError):
@@ -88,12 +88,12 @@ def _ask_for_all(connection: ssl.SSLSocket) -> None:
     connection.sendall(machine.data_to_send())
 
 
-def figure(door: OpenDoor, name: str) -> int:
+def figure(door: CompiledDoor, name: str) -> int:
     """Return one of Envoy's figures; 0 where it is not there yet."""
     return next(iter(door.envoy.admin.statistics(f"{name}$").values()), 0)
 
 
-def is_served(door: OpenDoor) -> bool:
+def is_served(door: CompiledDoor) -> bool:
     """Say whether an honest client of another application gets its answer."""
     with suppress(OSError):
         return door.site.ask("GET", "/", host="other.test").status == 200
@@ -127,7 +127,7 @@ def test_without_the_actions_the_heap_grows_past_its_bound(kept: Kept, endless: 
         assert eventually(lambda: figure(door, PRESSURE) > 120, SLOW_MACHINE_SECONDS)
 
 
-def test_the_order_of_the_actions(door: OpenDoor) -> None:
+def test_the_order_of_the_actions(door: CompiledDoor) -> None:
     """Streams are reset before requests are refused, and requests before connections."""
     actions = {
         one["name"].rpartition(".")[2]: one for one in door.resources.base["overload_manager"]["actions"]

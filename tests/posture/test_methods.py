@@ -6,18 +6,16 @@ application receives a method that one which folds the case takes for the denied
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from doorward.policy.model import METHOD
 from tests.posture.witness import Witness
-from tests.support.attacks import Edit, H2Client, OpenDoor, changed, exchange, statuses
+from tests.support.attacks import Edit, H2Client, changed
+from tests.support.compiled_door import Kept
 from tests.support.door_site import allow, deny, id_of
 from tests.support.envoy_process import facts_of
-
-Kept = Callable[..., OpenDoor]
 
 REST = allow("everybody may the rest", "all", "/**")
 KEEP = deny("nobody deletes", "all", "/**", methods=["DELETE"])
@@ -37,13 +35,7 @@ def passed(kept: Kept, witness: Witness, *edits: Edit, method: str, h2: bool) ->
     door = kept(*edits, name=f"methods {[one.says for one in edits]}", apps=APPS)
     door.authorizer.facts = facts_of(id_of("pay", REST))
     mark = len(witness.requests)
-    with door.connect(h2=h2) as connection:
-        if h2:
-            H2Client(connection).ask("/accounts/8", method=method)
-        else:
-            exchange(
-                connection, f"{method} /accounts/8 HTTP/1.1\r\nHost: pay.test\r\n\r\n".encode(), answers=1
-            )
+    door.ask("/accounts/8", method=method, h2=h2)
     return any(one.method.strip().upper() == "DELETE" for one in witness.since(mark))
 
 
@@ -80,12 +72,8 @@ def test_both_versions_and_the_judge_agree_on_methods(kept: Kept, witness: Witne
     """RFC 9110 section 9.1: what rules may name passes over HTTP/1.1 and HTTP/2; the rest is 400 over both."""
     door = kept(name="methods []", apps=APPS)
     door.authorizer.facts = facts_of(id_of("pay", REST), id_of("pay", KEEP))
-    got, mark = [], len(witness.requests)
-    with door.connect(h2=True) as connection:
-        got.append(H2Client(connection).ask("/accounts/8", method=method).status)
-    with door.connect() as connection:
-        head = f"{method} /accounts/8 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
-        got += statuses(exchange(connection, head.encode(), answers=1))
+    mark = len(witness.requests)
+    got = [door.ask("/accounts/8", method=method, h2=h2) for h2 in (True, False)]
     wanted = 200 if METHOD.fullmatch(method) else 400
     assert got == [wanted, wanted]
     assert len(witness.since(mark)) == 2 * (wanted == 200)

@@ -14,13 +14,13 @@ import pytest
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, IDENTITY_HEADERS, JUDGED, PUBLIC, ConnectionFact
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.posture.witness import Witness
-from tests.support.attacks import CHAINS, HOSTS, H2Client, OpenDoor, changed, without
+from tests.support.attacks import CHAINS, HOSTS, changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-opening")
 
-Kept = Callable[..., OpenDoor]
 
 OPENED = {"public": {"pay": ["/share/**"]}, "origins": {"pay": ["https://b.example"]}}
 ROUTES = (*HOSTS, "app_pay", "routes")
@@ -36,7 +36,7 @@ SPOOFED = [
 
 
 @pytest.fixture
-def opened(kept: Kept) -> OpenDoor:
+def opened(kept: Kept) -> CompiledDoor:
     """Such a door; its authorizer finds nobody."""
     door = kept(name="opened", **OPENED)
     door.authorizer.facts = dict(ANONYMOUS_FACTS)
@@ -49,61 +49,45 @@ class TestNobody:
     """No certificate, a self-made authority that says alice, a date that is over."""
 
     def test_public_paths_and_nothing_else(
-        self, opened: OpenDoor, witness: Witness, peer: str | None, *, h2: bool
+        self, opened: CompiledDoor, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """The public path is answered without an identity; every other one is 403 and never arrives."""
         mark = len(witness.requests)
-        assert _ask(opened, peer, h2, "/share/x", SPOOFED) == 200
+        assert opened.ask("/share/x", *SPOOFED, certificate=peer, h2=h2) == 200
         (seen,) = witness.since(mark)
         identity = {*IDENTITY_HEADERS, "x-forwarded-client-cert"}
         assert not [name for name, _ in seen.headers if name in identity or name.startswith("doorward")]
         for path in ("/accounts/7", "/", "/shared", "/share/../accounts/7", "/SHARE/x", "/_doorward"):
-            assert _ask(opened, peer, h2, path) in {403, 404}
+            assert opened.ask(path, certificate=peer, h2=h2) in {403, 404}
         assert len(witness.since(mark)) == 1
 
     def test_a_name_without_the_word_that_it_was_judged_is_nobodys(
-        self, opened: OpenDoor, kept: Kept, witness: Witness, peer: str | None, *, h2: bool
+        self, opened: CompiledDoor, kept: Kept, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """Every fact of alice and `judged=0`: no header, no rule; without the route's removal, alice's headers."""
         facts = facts_of(TELLER, CLEARED, judged="0")
         opened.authorizer.facts = facts
         mark = len(witness.requests)
-        assert _ask(opened, peer, h2, "/share/x") == 200
-        assert _ask(opened, peer, h2, "/accounts/7") == 403
+        assert opened.ask("/share/x", certificate=peer, h2=h2) == 200
+        assert opened.ask("/accounts/7", certificate=peer, h2=h2) == 403
         (seen,) = witness.since(mark)
         assert not [name for name, _ in seen.headers if name in IDENTITY_HEADERS]
         told = kept(without(*ROUTES, PUBLIC, "request_headers_to_remove"), name="told", **OPENED)
         told.authorizer.facts = facts
-        assert _ask(told, peer, h2, "/share/x") == 200
+        assert told.ask("/share/x", certificate=peer, h2=h2) == 200
         assert ("doorward-principal", "person/alice") in witness.requests[-1].headers
-
-
-def _ask(
-    door: OpenDoor,
-    peer: str | None,
-    h2: bool,  # noqa: FBT001
-    path: str,
-    headers: list[tuple[str, str]] | None = None,
-    *,
-    method: str = "GET",
-) -> int:
-    with door.connect(certificate=peer, h2=h2) as connection:
-        if h2:
-            lower = [(name.lower(), value) for name, value in headers or ()]
-            return H2Client(connection).ask(path, *lower, method=method).status
-        return door.site.ask(method, path, headers=headers or (), over=connection).status
 
 
 class TestJudgedAlone:
     """Only the authorizer's word opens a rule, and only in its one spelling."""
 
     @pytest.mark.parametrize("judged", ["", "0", "-", "true", "11", " 1"])
-    def test_no_other_word_will_do(self, opened: OpenDoor, judged: str) -> None:
+    def test_no_other_word_will_do(self, opened: CompiledDoor, judged: str) -> None:
         """The grants of a teller and another word than 1."""
         opened.authorizer.facts = facts_of(TELLER, CLEARED, judged=judged)
         assert opened.site.ask("GET", "/accounts/7", certificate=None).status == 403
 
-    def test_judged_it_is_a_door_like_others(self, opened: OpenDoor, witness: Witness) -> None:
+    def test_judged_it_is_a_door_like_others(self, opened: CompiledDoor, witness: Witness) -> None:
         """Also at public paths the application is told who asks."""
         opened.authorizer.facts = facts_of(TELLER, CLEARED, judged=JUDGED)
         for path in ("/accounts/7", "/share/x"):
@@ -122,7 +106,7 @@ class TestJudgedAlone:
         door.authorizer.facts = dict(ANONYMOUS_FACTS)
         assert door.site.ask("GET", "/accounts/7", certificate=None).status == 200
 
-    def test_refused_or_unanswered_the_connection_ends(self, opened: OpenDoor, kept: Kept) -> None:
+    def test_refused_or_unanswered_the_connection_ends(self, opened: CompiledDoor, kept: Kept) -> None:
         """A full share ends it with alert 49; without an authorizer nothing is answered, public paths neither."""
         opened.authorizer.facts = None
         with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
@@ -142,24 +126,24 @@ class TestOtherSites:
 
     @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
     def test_a_foreign_page_changes_nothing(
-        self, door: OpenDoor, kept: Kept, witness: Witness, *, h2: bool
+        self, door: CompiledDoor, kept: Kept, witness: Witness, *, h2: bool
     ) -> None:
         """POST with the person's certificate and another site's Origin; without the routes it arrives."""
         mark = len(witness.requests)
-        assert _ask(door, "p256", h2, "/transfers", FOREIGN, method="POST") == 403
-        assert _ask(door, "p256", h2, "/transfers", [*FOREIGN, *FOREIGN], method="POST") == 403
+        assert door.ask("/transfers", *FOREIGN, method="POST", h2=h2) == 403
+        assert door.ask("/transfers", *FOREIGN, *FOREIGN, method="POST", h2=h2) == 403
         assert witness.since(mark) == []
         own = [("Origin", f"https://pay.test:{door.site.port}")]
-        assert _ask(door, "p256", h2, "/transfers", own, method="POST") == 200
-        assert _ask(door, "p256", h2, "/transfers", [*own, *own], method="POST") == 403
+        assert door.ask("/transfers", *own, method="POST", h2=h2) == 200
+        assert door.ask("/transfers", *own, *own, method="POST", h2=h2) == 403
         lax = kept(
             changed(*ROUTES, to=lambda old: [one for one in old if one.get("name") != FOREIGN_ORIGIN]),
             name="lax",
         )
-        assert _ask(lax, "p256", h2, "/transfers", FOREIGN, method="POST") == 200
+        assert lax.ask("/transfers", *FOREIGN, method="POST", h2=h2) == 200
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-    def test_a_foreign_page_opens_no_web_socket(self, door: OpenDoor, origin: str) -> None:
+    def test_a_foreign_page_opens_no_web_socket(self, door: CompiledDoor, origin: str) -> None:
         """RFC 6455 section 10.2."""
         upgrade = [
             ("Connection", "Upgrade"),
@@ -174,16 +158,16 @@ class TestOtherSites:
         ("origin", "status"), [("https://b.example", 204), ("https://evil.example", 403)]
     )
     def test_preflights_end_at_the_door(
-        self, opened: OpenDoor, witness: Witness, origin: str, status: int, *, h2: bool
+        self, opened: CompiledDoor, witness: Witness, origin: str, status: int, *, h2: bool
     ) -> None:
         """Without a certificate, on any path; what is asked of the listed site is answered, of others nothing."""
         headers = [("Origin", origin), ("Access-Control-Request-Method", "PUT")]
         mark = len(witness.requests)
         for path in ("/accounts/7", "/share/x"):
-            assert _ask(opened, None, h2, path, headers, method="OPTIONS") == status
+            assert opened.ask(path, *headers, certificate=None, method="OPTIONS", h2=h2) == status
         assert witness.since(mark) == []
 
-    def test_a_preflight_is_answered_by_name(self, opened: OpenDoor) -> None:
+    def test_a_preflight_is_answered_by_name(self, opened: CompiledDoor) -> None:
         """Fetch section 4.8: origin, credentials, method and headers as asked for; no content, no second header."""
         headers = [
             ("Origin", "https://b.example"),
@@ -200,7 +184,7 @@ class TestOtherSites:
         assert answer.headers["access-control-allow-headers"] == "content-type, x-csrf"
         assert "Origin" in answer.headers["vary"]
 
-    def test_only_a_listed_site_reads_answers(self, opened: OpenDoor) -> None:
+    def test_only_a_listed_site_reads_answers(self, opened: CompiledDoor) -> None:
         """The header is there for the listed origin, with Vary for caches, and for no other."""
         opened.authorizer.facts = facts_of(TELLER, CLEARED)
         for origin, told in (("https://b.example", "https://b.example"), ("https://evil.example", None)):
@@ -209,7 +193,7 @@ class TestOtherSites:
             assert answer.headers.get("access-control-allow-origin") == told
             assert answer.headers["vary"] == "Origin"
 
-    def test_the_log_names_the_reason(self, door: OpenDoor) -> None:
+    def test_the_log_names_the_reason(self, door: CompiledDoor) -> None:
         """The route's name tells why nobody's rule was asked."""
         assert door.site.ask("POST", "/transfers", headers=FOREIGN).status == 403
         assert _eventually(lambda: FOREIGN_ORIGIN in [line.get("route") for line in door.site.log_lines()])
@@ -226,7 +210,7 @@ def test_every_fact_is_sent_for_nobody() -> None:
     assert set(ANONYMOUS_FACTS) == {fact.value for fact in ConnectionFact}
 
 
-def test_a_refusal_says_whether_somebody_is_known(opened: OpenDoor) -> None:
+def test_a_refusal_says_whether_somebody_is_known(opened: CompiledDoor) -> None:
     """Filter state is bytes to CEL: compared with a text, everybody would read that a certificate is missing."""
     opened.authorizer.facts = facts_of()
     try:

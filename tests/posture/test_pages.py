@@ -7,7 +7,7 @@ it asks for, and the page's own surface hears no identity of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,38 +22,27 @@ from doorward.enforcement.envoy.names import (
     PAGE,
     REFUSAL,
     SOURCE,
-    SURFACE_HEADERS,
     Refusal,
 )
 from doorward.enforcement.plan import SessionPlan
 from doorward.enforcement.trust import DoorTrust
 from doorward.gateway.authorizer.anonymous import anonymous_facts
-from tests.posture.witness import Witness, Witnessed, standing_witness
-from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, without
+from tests.posture.witness import SPOOFED, Witness, said_of, standing_witness
+from tests.support.attacks import AUTHORIZER, TLS, changed, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-pages")
 
-Kept = Callable[..., OpenDoor]
 
 PEERS = [None, "stranger", "expired"]
 ROUTES = ("routes", "app_pay", "virtual_hosts", "app_pay", "routes")
-SPOOFED = [
-    ("doorward-principal", "person/alice"),
-    ("doorward-assertion", "a.b.c"),
-    ("client-cert", ":AAAA:"),
-    ("doorward-refusal", "none"),
-    ("doorward-claimed-certificate", "alice"),
-    ("doorward-source", "192.0.2.66"),
-    ("doorward-application", "app_other"),
-    ("x-forwarded-client-cert", "By=x;Subject=alice"),
-]
 PATHS = ["/", "/accounts/7", "/transfers", "/x/1/y", "/_doorwards", "/share/../accounts/7"]
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory, grounds: Grounds) -> dict[str, Any]:
+def options(tmp_path_factory: pytest.TempPathFactory, doors: CompiledDoors) -> dict[str, Any]:
     """What a plan is told: the application explains refusals, by a surface of our own."""
     plan = SessionPlan(
         issuer="https://corp.example/portal",
@@ -61,7 +50,7 @@ def options(tmp_path_factory: pytest.TempPathFactory, grounds: Grounds) -> dict[
         portal_origin="https://portal.test",
         sessions_socket=str(tmp_path_factory.mktemp("s") / "sessions.sock"),
     )
-    trust = DoorTrust(authorities=(grounds.site.issuing.pem.decode(),))
+    trust = DoorTrust(authorities=(doors.site.issuing.pem.decode(),))
     return {"sessions": plan, "explaining": {"pay"}, "partners": {"pay": trust}}
 
 
@@ -73,7 +62,7 @@ def surface(options: dict[str, Any]) -> Iterator[Witness]:
 
 
 @pytest.fixture
-def paged(kept: Kept, surface: Witness, options: dict[str, Any]) -> OpenDoor:
+def paged(kept: Kept, surface: Witness, options: dict[str, Any]) -> CompiledDoor:
     """The door; its authorizer refuses, and says why."""
     assert surface.requests is not None
     door = kept(name="paged", **options)
@@ -81,25 +70,9 @@ def paged(kept: Kept, surface: Witness, options: dict[str, Any]) -> OpenDoor:
     return door
 
 
-def ask(
-    door: OpenDoor,
-    peer: str | None,
-    path: str = "/",
-    *headers: tuple[str, str],
-    method: str = "GET",
-    h2: bool = False,
-) -> int:
+def ask(door: CompiledDoor, peer: str | None, path: str = "/", *headers: tuple[str, str], **more: Any) -> int:
     """Send one request to the application's host; return its status."""
-    with door.connect(certificate=peer, h2=h2) as connection:
-        if h2:
-            return H2Client(connection).ask(path, *headers, method=method).status
-        return door.site.ask(method, path, headers=headers, over=connection).status
-
-
-def said_of(request: Witnessed) -> set[str]:
-    """Return which names of ours a request has."""
-    ours = {*IDENTITY_HEADERS, *SURFACE_HEADERS, "x-forwarded-client-cert"}
-    return {name for name, _ in request.headers if name in ours or name.startswith("doorward")}
+    return door.ask(path, *headers, certificate=peer, **more)
 
 
 @pytest.mark.parametrize("peer", PEERS)
@@ -108,7 +81,7 @@ class TestRefused:
     """Every row of section 2.2: whatever a peer shows, it reads a page, and the application hears nothing."""
 
     def test_it_reads_a_page_for_whatever_it_asks(
-        self, paged: OpenDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
+        self, paged: CompiledDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """The surface hears the application, the reason and the claim, each once; nothing that the client wrote."""
         mark, before = len(witness.requests), len(surface.requests)
@@ -125,7 +98,7 @@ class TestRefused:
             assert unquote(claimed).startswith("-----BEGIN CERTIFICATE-----") is (peer is not None)
 
     def test_it_changes_nothing(
-        self, paged: OpenDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
+        self, paged: CompiledDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """What is not read is refused by the door itself; neither the application nor the page's surface hears of it."""
         mark, before = len(witness.requests), len(surface.requests)
@@ -134,7 +107,7 @@ class TestRefused:
         assert witness.since(mark) == surface.since(before) == []
 
     def test_facts_of_alice_without_the_word_judged_say_nothing(
-        self, paged: OpenDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
+        self, paged: CompiledDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """Every grant and name of alice and `judged=0`: still the page."""
         mark = len(witness.requests)
@@ -144,7 +117,7 @@ class TestRefused:
         assert said_of(surface.requests[-1]) <= {APPLICATION, REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
 
     def test_parts_of_pages_say_nothing_of_anybody(
-        self, paged: OpenDoor, surface: Witness, peer: str | None, *, h2: bool
+        self, paged: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """Style and script are for everybody, without any header of ours."""
         assert ask(paged, peer, "/_doorward/static/look.css", *SPOOFED, h2=h2) == 200
@@ -155,7 +128,7 @@ class TestRefused:
 class TestJudged:
     """A good certificate finds the application as ever."""
 
-    def test_the_application_is_there(self, paged: OpenDoor, surface: Witness, witness: Witness) -> None:
+    def test_the_application_is_there(self, paged: CompiledDoor, surface: Witness, witness: Witness) -> None:
         """With its identity, its rules, and no page; also where nothing is granted."""
         before = len(surface.requests)
         paged.authorizer.facts = facts_of(TELLER, CLEARED)
@@ -164,7 +137,7 @@ class TestJudged:
         assert ask(paged, "p256", "/nothing") == 403
         assert surface.since(before) == []
 
-    def test_grants_are_still_demanded(self, paged: OpenDoor, witness: Witness) -> None:
+    def test_grants_are_still_demanded(self, paged: CompiledDoor, witness: Witness) -> None:
         """Judged and without a grant: nothing passes."""
         mark = len(witness.requests)
         paged.authorizer.facts = facts_of()
@@ -200,7 +173,7 @@ class TestJudged:
 
 @pytest.mark.parametrize("judged", ["", "-", "true", "11", "01", " 1"])
 def test_another_word_than_the_two_leads_nowhere(
-    paged: OpenDoor, surface: Witness, witness: Witness, judged: str
+    paged: CompiledDoor, surface: Witness, witness: Witness, judged: str
 ) -> None:
     """Not to the application, and not to the page: the door answers by itself."""
     mark, before = len(witness.requests), len(surface.requests)
@@ -242,7 +215,7 @@ class TestAway:
         with pytest.raises(OSError):
             door.site.ask("GET", "/", host="other.test")
 
-    def test_fail_open_is_of_page_chains_only(self, paged: OpenDoor) -> None:
+    def test_fail_open_is_of_page_chains_only(self, paged: CompiledDoor) -> None:
         """Of the compiled chains, one has it."""
         from tests.support.attacks import found
 
@@ -272,7 +245,7 @@ def test_without_the_removal_the_page_would_hear_alice(
 class TestChoosing:
     """Another certificate is asked for by a page of the application's own."""
 
-    def test_both_kinds_of_connections_may_ask(self, paged: OpenDoor, surface: Witness) -> None:
+    def test_both_kinds_of_connections_may_ask(self, paged: CompiledDoor, surface: Witness) -> None:
         """A judged one with its identity, another with its claim."""
         port = paged.site.port
         own = ("Origin", f"https://pay.test:{port}")
@@ -282,7 +255,7 @@ class TestChoosing:
         assert ask(paged, "p256", "/_doorward/choose", own, method="POST") == 200
         assert said_of(surface.requests[-1]) == {APPLICATION, SOURCE, *IDENTITY_HEADERS}
 
-    def test_another_sites_page_may_not(self, paged: OpenDoor, surface: Witness) -> None:
+    def test_another_sites_page_may_not(self, paged: CompiledDoor, surface: Witness) -> None:
         """It could have people choose again and again."""
         before = len(surface.requests)
         foreign = ("Origin", "https://evil.example")

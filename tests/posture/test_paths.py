@@ -7,20 +7,19 @@ where a deny rule for `/admin/**` is passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from tests.posture.witness import Witness
-from tests.support.attacks import HTTP, Edit, H2Client, OpenDoor, changed, exchange
+from tests.support.attacks import HTTP, Edit, changed
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import allow, deny, id_of
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-paths")
 
-Kept = Callable[..., OpenDoor]
 
 PUBLIC = allow("everybody reads the public part", "all", "/public/**")
 ADMIN = deny("nobody reads the administration", "all", "/admin/**")
@@ -87,20 +86,14 @@ def resolve(target: str) -> str:
     return "/" + "/".join(segments)
 
 
-def passed(door: OpenDoor, witness: Witness, target: str, *, h2: bool) -> bool:
+def passed(door: CompiledDoor, witness: Witness, target: str, *, h2: bool) -> bool:
     """Send a target as it is; return whether the application got something that it may read as /admin."""
     mark = len(witness.requests)
-    with door.connect(h2=h2) as connection:
-        if h2:
-            H2Client(connection).ask(target)
-        else:
-            exchange(
-                connection, f"GET {target} HTTP/1.1\r\nHost: pay.test\r\n\r\n".encode("latin-1"), answers=1
-            )
+    door.ask(target, h2=h2)
     return any(resolve(one).startswith("/admin") for one in witness.targets(mark))
 
 
-def door_with(kept: Kept, *edits: Edit, wide: bool) -> OpenDoor:
+def door_with(kept: Kept, *edits: Edit, wide: bool) -> CompiledDoor:
     """Return a door under one of the two policies, with everything granted that may be."""
     name = f"{wide} {[one.says for one in edits]}"
     door = kept(*edits, name=name, apps=WIDE if wide else NARROW)

@@ -6,8 +6,9 @@ that says alice, a date that is over), and a request says who comes only if the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -20,32 +21,20 @@ from doorward.enforcement.envoy.names import (
     JUDGED,
     REFUSAL,
     SOURCE,
-    SURFACE_HEADERS,
     Refusal,
 )
 from doorward.gateway.authorizer.anonymous import anonymous_facts
-from tests.posture.witness import Witness, Witnessed, standing_witness
-from tests.support.attacks import AUTHORIZER, TLS, H2Client, OpenDoor, changed
+from tests.posture.witness import SPOOFED, Witness, said_of, standing_witness
+from tests.support.attacks import AUTHORIZER, TLS, changed
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-portal")
 
-Kept = Callable[..., OpenDoor]
 
 HOST = "portal.test"
 PEERS = [None, "stranger", "expired"]
 ROUTES = ("routes", "app_portal", "virtual_hosts", "app_portal", "routes")
-SPOOFED = [
-    ("doorward-principal", "person/alice"),
-    ("doorward-assertion", "a.b.c"),
-    ("doorward-certificate", "crt_alice"),
-    ("client-cert", ":AAAA:"),
-    ("doorward-refusal", "none"),
-    ("doorward-claimed-certificate", "alice"),
-    ("doorward-source", "192.0.2.66"),
-    ("doorward-application", "app_pay"),
-    ("x-forwarded-client-cert", "By=x;Subject=alice"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +51,7 @@ def surface(portal_socket: Path) -> Iterator[Witness]:
 
 
 @pytest.fixture
-def portal(kept: Kept, surface: Witness, portal_socket: Path) -> OpenDoor:
+def portal(kept: Kept, surface: Witness, portal_socket: Path) -> CompiledDoor:
     """The door; its authorizer finds nobody."""
     assert surface.requests is not None
     door = kept(name="portal", portal=portal_socket)
@@ -70,26 +59,9 @@ def portal(kept: Kept, surface: Witness, portal_socket: Path) -> OpenDoor:
     return door
 
 
-def ask(
-    door: OpenDoor,
-    peer: str | None,
-    *headers: tuple[str, str],
-    path: str = "/",
-    method: str = "GET",
-    body: bytes = b"",
-    h2: bool = False,
-) -> int:
+def ask(door: CompiledDoor, peer: str | None, *headers: tuple[str, str], path: str = "/", **more: Any) -> int:
     """Send one request to the portal; return its status."""
-    with door.connect(HOST, peer, h2=h2) as connection:
-        if h2:
-            return H2Client(connection).ask(path, *headers, method=method, authority=HOST, body=body).status
-        return door.site.ask(method, path, host=HOST, headers=headers, body=body, over=connection).status
-
-
-def said_of(request: Witnessed) -> set[str]:
-    """Return which names of ours a request has."""
-    ours = {*IDENTITY_HEADERS, *SURFACE_HEADERS, "x-forwarded-client-cert"}
-    return {name for name, _ in request.headers if name in ours or name.startswith("doorward")}
+    return door.ask(path, *headers, host=HOST, certificate=peer, **more)
 
 
 @pytest.mark.parametrize("peer", PEERS)
@@ -98,7 +70,7 @@ class TestUnjudged:
     """Whatever a peer shows, it is nobody until the authorizer says so."""
 
     def test_it_is_answered_and_has_no_name(
-        self, portal: OpenDoor, surface: Witness, peer: str | None, *, h2: bool
+        self, portal: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """The handshake ends well, no identity header arrives, and what the client wrote under our names is gone."""
         assert ask(portal, peer, *SPOOFED, h2=h2) == 200
@@ -109,7 +81,7 @@ class TestUnjudged:
         assert unquote(claimed).startswith("-----BEGIN CERTIFICATE-----") is (peer is not None)
 
     def test_facts_of_alice_without_the_word_judged_say_nothing(
-        self, portal: OpenDoor, surface: Witness, peer: str | None, *, h2: bool
+        self, portal: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """Every fact of alice and `judged=0`: still nobody."""
         portal.authorizer.facts = facts_of(judged="0")
@@ -117,7 +89,7 @@ class TestUnjudged:
         assert said_of(surface.requests[-1]) <= {REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
 
 
-def test_a_judged_connection_says_who_comes(portal: OpenDoor, surface: Witness) -> None:
+def test_a_judged_connection_says_who_comes(portal: CompiledDoor, surface: Witness) -> None:
     """All identity headers from the facts, nothing of what the client wrote, and no claim."""
     portal.authorizer.facts = facts_of()
     assert ask(portal, "p256", *SPOOFED) == 200
@@ -129,7 +101,7 @@ def test_a_judged_connection_says_who_comes(portal: OpenDoor, surface: Witness) 
 
 
 @pytest.mark.parametrize("judged", ["", "-", "true", "11", " 1", "10"])
-def test_another_word_than_the_two_leads_nowhere(portal: OpenDoor, surface: Witness, judged: str) -> None:
+def test_another_word_than_the_two_leads_nowhere(portal: CompiledDoor, surface: Witness, judged: str) -> None:
     """Neither judged nor unjudged is what an authorizer that is away leaves: a fixed refusal."""
     mark = len(surface.requests)
     portal.authorizer.facts = facts_of(judged=judged)
@@ -188,7 +160,7 @@ class TestOtherSites:
         ids=str,
     )
     def test_an_unsafe_request_of_another_site_is_refused(
-        self, portal: OpenDoor, surface: Witness, headers: list[tuple[str, str]]
+        self, portal: CompiledDoor, surface: Witness, headers: list[tuple[str, str]]
     ) -> None:
         """Also of an application of ours; without the routes it arrives."""
         mark = len(surface.requests)
@@ -214,7 +186,7 @@ class TestOtherSites:
         assert ask(door, "p256", *frame) == 200
         assert len(surface.requests) >= 2
 
-    def test_its_own_pages_may_send(self, portal: OpenDoor) -> None:
+    def test_its_own_pages_may_send(self, portal: CompiledDoor) -> None:
         """By origin, and as a page with the policy no-referrer sends."""
         portal.authorizer.facts = facts_of()
         own = ("Origin", "https://portal.test")
@@ -223,14 +195,14 @@ class TestOtherSites:
         assert ask(portal, "p256", *bare, method="POST", body=b"x") == 200
 
     @pytest.mark.parametrize("dest", ["iframe", "embed", "object", "image", "script", "empty"])
-    def test_nothing_is_loaded_into_another_sites_page(self, portal: OpenDoor, dest: str) -> None:
+    def test_nothing_is_loaded_into_another_sites_page(self, portal: CompiledDoor, dest: str) -> None:
         """Frames are navigations too, but not of a whole window."""
         portal.authorizer.facts = facts_of()
         mode = "navigate" if dest in {"iframe", "embed", "object"} else "no-cors"
         headers = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
         assert ask(portal, "p256", *headers) == 403
 
-    def test_a_person_who_follows_a_link_arrives(self, portal: OpenDoor) -> None:
+    def test_a_person_who_follows_a_link_arrives(self, portal: CompiledDoor) -> None:
         """As from the door of an application that asks for a factor."""
         portal.authorizer.facts = facts_of()
         link = [
@@ -244,7 +216,7 @@ class TestOtherSites:
 class TestLimits:
     """A stranger may ask; not much, and not for ever."""
 
-    def test_a_large_body_is_refused(self, portal: OpenDoor, surface: Witness) -> None:
+    def test_a_large_body_is_refused(self, portal: CompiledDoor, surface: Witness) -> None:
         """64 KiB and one byte never arrive."""
         own = ("Origin", "https://portal.test")
         mark = len(surface.requests)
@@ -252,19 +224,19 @@ class TestLimits:
         assert surface.since(mark) == []
         assert ask(portal, None, own, method="POST", body=b"x" * 65_536) == 200
 
-    def test_an_upgrade_is_none(self, portal: OpenDoor, surface: Witness) -> None:
+    def test_an_upgrade_is_none(self, portal: CompiledDoor, surface: Witness) -> None:
         """No WebSocket reaches the portal."""
         mark = len(surface.requests)
         headers = [("Connection", "upgrade"), ("Upgrade", "websocket"), ("Origin", "https://portal.test")]
         assert ask(portal, "p256", *headers) in {400, 403}
         assert surface.since(mark) == []
 
-    def test_another_host_is_misdirected(self, portal: OpenDoor) -> None:
+    def test_another_host_is_misdirected(self, portal: CompiledDoor) -> None:
         """No application is reached by the portal's connection."""
         with portal.connect(HOST, None) as connection:
             assert portal.site.ask("GET", "/", host="pay.test", over=connection).status == 421
 
-    def test_two_meanings_of_a_path_are_refused(self, portal: OpenDoor, surface: Witness) -> None:
+    def test_two_meanings_of_a_path_are_refused(self, portal: CompiledDoor, surface: Witness) -> None:
         """As at every door."""
         mark = len(surface.requests)
         for path in ("/a%2f..%2fb", "/a%5cb", "/%00"):
@@ -284,7 +256,7 @@ def test_it_asks_for_a_certificate_and_goes_on_without(
     assert surface.requests is not None
 
 
-def test_the_log_says_who_came_and_no_query(portal: OpenDoor) -> None:
+def test_the_log_says_who_came_and_no_query(portal: CompiledDoor) -> None:
     """A line of the portal has its path, the holder of a judged certificate, and no query."""
     portal.authorizer.facts = facts_of()
     assert ask(portal, "p256", path="/step-up/app_pay?secret=1") == 200

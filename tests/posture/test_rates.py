@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from doorward.enforcement.envoy.rates import BURST_SECONDS
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
-from tests.support.attacks import HTTP, OpenDoor, changed, without
+from tests.support.attacks import HTTP, changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-rates")
 
-Kept = Callable[..., OpenDoor]
 
 SLOW: Any = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "60s"}
 RATE = (*HTTP, "http_filters", "doorward.rate")
 SLOWED = (changed(*RATE, "typed_config", "descriptors", 0, "token_bucket", to=SLOW),)
 
 
-def statuses(door: OpenDoor, number: int = 6) -> list[int]:
+def statuses(door: CompiledDoor, number: int = 6) -> list[int]:
     """Ask on connections of their own."""
     return [door.site.ask("GET", "/accounts/7").status for _ in range(number)]
 
@@ -72,7 +71,7 @@ SLOWED_SOURCES = (changed(*RATE, "typed_config", "descriptors", 1, "token_bucket
 class TestAnonymous:
     """Who shows no good certificate has a bucket for each address."""
 
-    def ask(self, door: OpenDoor) -> list[int]:
+    def ask(self, door: CompiledDoor) -> list[int]:
         """Ask for a public path, as nobody."""
         door.authorizer.facts = dict(ANONYMOUS_FACTS)
         return [door.site.ask("GET", "/share/x", certificate=None).status for _ in range(5)]

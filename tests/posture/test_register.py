@@ -62,7 +62,7 @@ EVERY_NAME = set().union(*(names_in(path) for path in HERE.glob("test_*.py")))
 EDITS = {"without", "changed", "added"}
 """What takes something out of compiled resources, see `tests.support.attacks`."""
 OPTIONS = {"drop_flags", "more_flags", "bootstrap", "serve"}
-"""Of `Grounds.open`: the same for command line, bootstrap and authorizer."""
+"""Of `CompiledDoors.open`: the same for command line, bootstrap and authorizer."""
 
 
 def takes_out(node: ast.AST) -> bool:
@@ -156,7 +156,7 @@ def test_every_line_has_a_twin(line: dict[str, str]) -> None:
         ("EDIT = changed('x', to=1)\ndef test_a(kept): ask(kept(EDIT))", True),
         ("def altered(kept): return kept(added('x', value=1))\ndef test_a(kept): ask(altered(kept))", True),
         ("def test_a(uncut): ask(uncut)", True),
-        ("def test_a(grounds): grounds.open(drop_flags=['--x'])", True),
+        ("def test_a(doors): doors.open(drop_flags=['--x'])", True),
         ("EDIT = changed('x', to=1)\ndef test_a(door): ask(door)\ndef other(): use(EDIT)", False),
     ],
 )

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from doorward.enforcement.envoy.replies import INCIDENT
-from tests.support.attacks import EVERY, HTTP, Grounds, OpenDoor, changed, every_value, exchange, without
+from tests.support.attacks import EVERY, HTTP, changed, every_value, exchange, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS
 
 pytestmark = pytest.mark.xdist_group("posture-replies")
 
-Kept = Callable[..., OpenDoor]
 
 MARK = "<script>alert(1)</script>"
 REFUSED = "/nothing/%3Cscript%3Ealert(1)%3C/script%3E?next=https://evil.test&a=%22,%22status%22:200"
 
 
-def refusal(door: OpenDoor, *more: str) -> str:
+def refusal(door: CompiledDoor, *more: str) -> str:
     """Return the whole answer to a refused request full of text of its own."""
     lines = [f"GET {REFUSED} HTTP/1.1", "Host: pay.test", f"Referer: {MARK}", f"User-Agent: {MARK}", *more]
     with door.connect() as connection:
@@ -30,7 +29,7 @@ def refusal(door: OpenDoor, *more: str) -> str:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json", MARK])
-def test_a_refusal_reflects_nothing(door: OpenDoor, accept: str) -> None:
+def test_a_refusal_reflects_nothing(door: CompiledDoor, accept: str) -> None:
     """Neither path, query nor headers come back, as text, markup, JSON or header."""
     text = refusal(door, f"Accept: {accept}", 'X-Request-Id: "},{')
     for word in ("script", "evil.test", "next=", '"},{', "nothing"):
@@ -52,7 +51,7 @@ def test_with_the_path_in_it_it_would(kept: Kept) -> None:
     assert "next=https://evil.test" in text
 
 
-def test_problem_details_are_valid_json_whatever_was_asked(door: OpenDoor) -> None:
+def test_problem_details_are_valid_json_whatever_was_asked(door: CompiledDoor) -> None:
     """The JSON form cannot be broken out of."""
     text = refusal(door, "Accept: application/json", 'X-Request-Id: "},{')
     value = json.loads(text.partition("\r\n\r\n")[2])
@@ -60,9 +59,9 @@ def test_problem_details_are_valid_json_whatever_was_asked(door: OpenDoor) -> No
     assert set(value) == {"type", "status", "detail", "incident", "request"}
 
 
-def test_no_reply_holds_anything_of_the_request(grounds: Grounds) -> None:
+def test_no_reply_holds_anything_of_the_request(doors: CompiledDoors) -> None:
     """Of all formatters in replies only the status and the door's own id of the request are used."""
-    for listener in grounds.site.resources(APPS).listeners:
+    for listener in doors.site.resources(APPS).listeners:
         for key, value in every_value(listener):
             if key == "local_reply_config":
                 text = json.dumps(value).replace("%RESPONSE_CODE%", "").replace("%REQ(X-REQUEST-ID):64%", "")
@@ -70,7 +69,7 @@ def test_no_reply_holds_anything_of_the_request(grounds: Grounds) -> None:
                 assert "%" not in text
 
 
-def test_answers_name_no_software(door: OpenDoor, kept: Kept) -> None:
+def test_answers_name_no_software(door: CompiledDoor, kept: Kept) -> None:
     """Headers that name what runs behind the door are removed; without the field they are shown."""
     assert "x-powered-by" not in door.site.ask("GET", "/accounts/7").headers
     telling = kept(without("routes", "*", "response_headers_to_remove"))
@@ -80,7 +79,7 @@ def test_answers_name_no_software(door: OpenDoor, kept: Kept) -> None:
 STAY = "strict-transport-security"
 
 
-def test_every_answer_says_to_stay_with_tls(door: OpenDoor, kept: Kept) -> None:
+def test_every_answer_says_to_stay_with_tls(door: CompiledDoor, kept: Kept) -> None:
     """RFC 6797 section 7.2: the application's answers, the door's refusals, the enrolment host; without the field none."""
     asked = [
         ("GET", "/accounts/7", "pay.test", 200),

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.attacks import TLS, Edit, OpenDoor, without
+from tests.support.attacks import TLS, Edit, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-resumption")
 
-Kept = Callable[..., OpenDoor]
 
 TICKETS = without(*TLS, "disable_stateless_session_resumption")
 SESSIONS = without(*TLS, "disable_stateful_session_resumption")
@@ -26,14 +25,14 @@ VERSIONS = [
 BOTH = (TICKETS, SESSIONS)
 
 
-def resumed(door: OpenDoor, context: ssl.SSLContext, session: ssl.SSLSession | None) -> bool:
+def resumed(door: CompiledDoor, context: ssl.SSLContext, session: ssl.SSLSession | None) -> bool:
     """Return whether a second handshake with the session of a first one is a resumption."""
     with door.site.connect("pay.test", context=context, session=session) as connection:
         assert door.site.ask("GET", "/accounts/1", over=connection).status == 200
         return bool(connection.session_reused)
 
 
-def session_of(door: OpenDoor, context: ssl.SSLContext) -> ssl.SSLSession | None:
+def session_of(door: CompiledDoor, context: ssl.SSLContext) -> ssl.SSLSession | None:
     """Return what a client could resume after one request (TLS 1.3 sends tickets after the handshake)."""
     with door.site.connect("pay.test", context=context) as connection:
         assert door.site.ask("GET", "/accounts/1", over=connection).status == 200
@@ -44,7 +43,7 @@ def session_of(door: OpenDoor, context: ssl.SSLContext) -> ssl.SSLSession | None
 class TestResumption:
     """A client that offers its former session."""
 
-    def test_it_shakes_hands_in_full(self, door: OpenDoor, version: ssl.TLSVersion) -> None:
+    def test_it_shakes_hands_in_full(self, door: CompiledDoor, version: ssl.TLSVersion) -> None:
         """No session is ever resumed at the door as compiled."""
         context = door.site.tls("p256", version)
         assert not resumed(door, context, session_of(door, context))

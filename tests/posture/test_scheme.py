@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.posture.test_trailers import APPS, Upstream, speaking
-from tests.support.attacks import HTTP, Edit, Grounds, H2Client, exchange, statuses, without
+from tests.support.attacks import HTTP, Edit, H2Client, exchange, statuses, without
+from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import CLEARED, id_of
 from tests.support.envoy_process import facts_of
 
@@ -26,10 +27,10 @@ def upstream() -> Iterator[Upstream]:
     one.close()
 
 
-def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[str]:
+def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[str]:
     """Say `http` over HTTP/2, and in a whole target over HTTP/1.1; return what the application got."""
     mark = len(upstream.schemes)
-    with grounds.open(*speaking(upstream), *edits, apps=APPS) as door:
+    with doors.open(*speaking(upstream), *edits, apps=APPS) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), CLEARED)
         said = [(":method", "GET"), (":scheme", "http"), (":authority", "pay.test"), (":path", "/x")]
         with door.connect(h2=True) as connection:
@@ -40,11 +41,11 @@ def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[str]:
     return upstream.schemes[mark:]
 
 
-def test_the_application_hears_how_the_request_came(grounds: Grounds, upstream: Upstream) -> None:
+def test_the_application_hears_how_the_request_came(doors: CompiledDoors, upstream: Upstream) -> None:
     """Over both versions it is https."""
-    assert heard(grounds, upstream) == ["https", "https"]
+    assert heard(doors, upstream) == ["https", "https"]
 
 
-def test_without_the_field_it_hears_the_client(grounds: Grounds, upstream: Upstream) -> None:
+def test_without_the_field_it_hears_the_client(doors: CompiledDoors, upstream: Upstream) -> None:
     """X-Forwarded-Proto says https, and `:scheme` says http: two answers to one question."""
-    assert heard(grounds, upstream, without(*HTTP, "scheme_header_transformation")) == ["http", "http"]
+    assert heard(doors, upstream, without(*HTTP, "scheme_header_transformation")) == ["http", "http"]

@@ -5,7 +5,7 @@ Standard: RFC 4918 sections 9.8, 9.9 and 10.3; RFC 9110 section 9.3.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,13 @@ import pytest
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.policy.request_headers import COPY_SOURCES, OVERRIDES, HeaderOptions
 from tests.posture.witness import Witness
-from tests.support.attacks import Edit, Grounds, H2Client, OpenDoor, changed, exchange, statuses, without
+from tests.support.attacks import Edit, changed, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import DoorSite, allow, deny, id_of
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-second-resource")
 
-Kept = Callable[..., OpenDoor]
 
 STAFF = allow("staff", "staff")
 SECRET = deny("no secrets", "interns", "/secret/**")
@@ -45,26 +45,21 @@ def judging(site: DoorSite) -> DoorSite:
 
 
 @pytest.fixture(scope="module")
-def webdav(grounds: Grounds) -> Iterator[OpenDoor]:
+def webdav(doors: CompiledDoors) -> Iterator[CompiledDoor]:
     """A door of an application that has `Destination` judged."""
-    opened = replace(grounds, site=judging(grounds.site))
+    opened = replace(doors, site=judging(doors.site))
     with opened.open(apps=APPS) as door:
         door.authorizer.facts = INTERN
         yield door
 
 
-def ask(door: OpenDoor, method: str, *headers: tuple[str, str], h2: bool) -> int:
+def ask(door: CompiledDoor, method: str, *headers: tuple[str, str], h2: bool) -> int:
     """Send a request for /a; return its status."""
-    with door.connect(h2=h2) as connection:
-        if h2:
-            return H2Client(connection).ask("/a", *headers, method=method).status
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        head = f"{method} /a HTTP/1.1\r\nHost: pay.test\r\n{lines}\r\n"
-        return (statuses(exchange(connection, head.encode(), answers=1)) or [0])[0]
+    return door.ask("/a", *headers, method=method, h2=h2)
 
 
 @pytest.fixture
-def strict(kept: Kept) -> OpenDoor:
+def strict(kept: Kept) -> CompiledDoor:
     """The door of an application that asked for nothing."""
     door = kept(apps=APPS)
     door.authorizer.facts = INTERN
@@ -77,7 +72,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", ["destination", *COPY_SOURCES])
     def test_a_second_path_is_refused(
-        self, strict: OpenDoor, witness: Witness, name: str, *, h2: bool
+        self, strict: CompiledDoor, witness: Witness, name: str, *, h2: bool
     ) -> None:
         """403 for every method, and the application hears nothing."""
         mark = len(witness.requests)
@@ -98,7 +93,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", OVERRIDES)
     def test_another_method_or_path_is_removed(
-        self, strict: OpenDoor, witness: Witness, name: str, *, h2: bool
+        self, strict: CompiledDoor, witness: Witness, name: str, *, h2: bool
     ) -> None:
         """The request goes on without the header."""
         mark = len(witness.requests)
@@ -106,7 +101,9 @@ class TestRefused:
         assert witness.since(mark)[0].all_of(name) == []
 
     @pytest.mark.parametrize("method", ["TRACE", "TRACK"])
-    def test_trace_is_not_allowed(self, strict: OpenDoor, witness: Witness, method: str, *, h2: bool) -> None:
+    def test_trace_is_not_allowed(
+        self, strict: CompiledDoor, witness: Witness, method: str, *, h2: bool
+    ) -> None:
         """405 over both protocols: the application would return the signed assertion."""
         mark = len(witness.requests)
         assert ask(strict, method, h2=h2) == 405
@@ -150,7 +147,7 @@ class TestJudged:
 
     @pytest.mark.parametrize("destination", GOOD)
     def test_what_the_rules_allow_passes(
-        self, webdav: OpenDoor, witness: Witness, destination: str, *, h2: bool
+        self, webdav: CompiledDoor, witness: Witness, destination: str, *, h2: bool
     ) -> None:
         """The application reads the header as it came."""
         mark = len(witness.requests)
@@ -161,7 +158,7 @@ class TestJudged:
         ("values", "status"), [(DENIED, 403), (AMBIGUOUS, 400)], ids=["denied", "ambiguous"]
     )
     def test_what_they_do_not_is_refused(
-        self, webdav: OpenDoor, witness: Witness, values: list[str], status: int, *, h2: bool
+        self, webdav: CompiledDoor, witness: Witness, values: list[str], status: int, *, h2: bool
     ) -> None:
         """403 where a rule denies the path, 400 where it is none of this host in normal form."""
         mark = len(witness.requests)
@@ -169,14 +166,14 @@ class TestJudged:
             assert ask(webdav, "MOVE", ("destination", value), h2=h2) == status, value
         assert witness.since(mark) == []
 
-    def test_two_lines_are_one_or_none(self, webdav: OpenDoor, witness: Witness, *, h2: bool) -> None:
+    def test_two_lines_are_one_or_none(self, webdav: CompiledDoor, witness: Witness, *, h2: bool) -> None:
         """Nothing behind the first line escapes the rules: the application reads one line, which was judged."""
         mark = len(witness.requests)
         ask(webdav, "COPY", ("destination", "/b"), ("destination", "/secret/x"), h2=h2)
         assert all(len(one.all_of("destination")) == 1 for one in witness.since(mark))
         assert not [one for one in witness.since(mark) if one.all_of("destination")[0] == "/secret/x"]
 
-    def test_what_was_asked_for_passes(self, webdav: OpenDoor, witness: Witness, *, h2: bool) -> None:
+    def test_what_was_asked_for_passes(self, webdav: CompiledDoor, witness: Witness, *, h2: bool) -> None:
         """A header that the application has passed arrives as it came."""
         mark = len(witness.requests)
         for name in sorted(JUDGE.passed):
@@ -184,7 +181,9 @@ class TestJudged:
             assert witness.since(mark)[-1].all_of(name) == ["/x"]
 
 
-def test_without_the_third_filter_the_destination_is_not_judged(grounds: Grounds, witness: Witness) -> None:
+def test_without_the_third_filter_the_destination_is_not_judged(
+    doors: CompiledDoors, witness: Witness
+) -> None:
     """The routes refuse odd spellings only; the rules are asked by the filter."""
 
     def fewer(filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -204,7 +203,7 @@ def test_without_the_third_filter_the_destination_is_not_judged(grounds: Grounds
         ),
         without("routes", "app_pay", "virtual_hosts", "app_pay", "typed_per_filter_config"),
     ]
-    opened = replace(grounds, site=judging(grounds.site))
+    opened = replace(doors, site=judging(doors.site))
     with opened.open(*edits, apps=APPS) as door:
         door.authorizer.facts = INTERN
         mark = len(witness.requests)

@@ -26,8 +26,8 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
 from doorward.directory.inviting import invite
 from tests.posture.conftest import RULES
-from tests.support.attacks import Grounds
 from tests.support.certificates.issuing import toy_ca
+from tests.support.compiled_door import CompiledDoors
 from tests.support.doorway import ACTOR, Doorway, Identity, enroll_by, eventually
 from tests.support.house import House, open_house
 
@@ -227,13 +227,13 @@ def test_command_lines_and_environments_hold_none(story: Story) -> None:
     assert "DOORWARD_" not in "".join(envoys)
 
 
-def test_envoy_stays_quiet_when_the_rest_is_at_debug(story: Story, grounds: Grounds) -> None:
+def test_envoy_stays_quiet_when_the_rest_is_at_debug(story: Story, doors: CompiledDoors) -> None:
     """Envoy's own log at debug holds whole headers: it is at warning, whatever our setting says."""
     envoys = [text.split("\0") for text in story.processes.values() if "--log-path" in text]
     assert all(words[words.index("--log-level") + 1] == "warning" for words in envoys)
     headers = [("Authorization", f"Bearer {BEARER}"), ("Cookie", f"session={COOKIE}")]
     for flags, told in (({}, False), ({"drop_flags": [LEVEL], "more_flags": [LEVEL, "debug"]}, True)):
-        with grounds.open(**flags) as door:
+        with doors.open(**flags) as door:
             assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
             found = eventually(lambda log=door.envoy.log: BEARER in log.read_text(), 2.0 if told else 0.3)
             assert found is told

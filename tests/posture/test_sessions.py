@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from doorward.enforcement.envoy.names import BOUND_FILTER
 from doorward.wire.jose import render_jwk
 from tests.posture.witness import Witness
-from tests.support.attacks import HOSTS, Edit, Grounds, OpenDoor, changed, without
+from tests.support.attacks import HOSTS, Edit, changed, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors
 from tests.support.session_doors import FACTS, MANAGER, MINT, PATH, PROVIDER, Give, ask_with
 from tests.support.session_tokens import ASSERTION, EPOCH, cookie, fingerprint
 
@@ -62,7 +63,7 @@ class TestBinding:
     """A cookie is worth nothing beside another certificate, in another application, or after its time."""
 
     def test_a_good_session_passes_and_is_told_to_the_application(
-        self, asking: OpenDoor, witness: Witness, own: str
+        self, asking: CompiledDoor, witness: Witness, own: str
     ) -> None:
         """200, with the session's assertion in place of the connection's; the cookie stays at the door."""
         assert ask_with(asking, MINT.token(own, webauthn=10)) == 200
@@ -72,7 +73,7 @@ class TestBinding:
         assert not [name for name, _ in seen.headers if name.startswith("doorward-session")]
 
     def test_without_a_session_the_connection_s_assertion_goes_on(
-        self, asking: OpenDoor, witness: Witness, own: str
+        self, asking: CompiledDoor, witness: Witness, own: str
     ) -> None:
         """Also on a route that asks for a factor elsewhere, and with another's session."""
         for headers in ([], [cookie(MINT.token("0" * 64, webauthn=10))]):
@@ -82,7 +83,7 @@ class TestBinding:
 
     @pytest.mark.parametrize("thief", ["p384", "rsa2048", "0" * 64])
     def test_with_another_certificate_it_is_refused(
-        self, asking: OpenDoor, give: Give, own: str, thief: str
+        self, asking: CompiledDoor, give: Give, own: str, thief: str
     ) -> None:
         """Of the same person or of another: what counts is the certificate. Without the comparison it would pass."""
         folder = asking.site.folder
@@ -106,31 +107,33 @@ class TestBinding:
             assert door.site.ask("GET", PATH, headers=headers, certificate=None).status == status, name
 
     @pytest.mark.parametrize("epoch", ["0.1.0", "0.0.1", "1.0.0", ""])
-    def test_after_a_sign_out_it_is_refused(self, asking: OpenDoor, give: Give, own: str, epoch: str) -> None:
+    def test_after_a_sign_out_it_is_refused(
+        self, asking: CompiledDoor, give: Give, own: str, epoch: str
+    ) -> None:
         """A token of another epoch; without the comparison it would pass."""
         token = MINT.token(own, webauthn=10, claims={"epoch": epoch})
         assert ask_with(asking, token) == 401
         assert ask_with(give(NO_EPOCH, name="any epoch"), token) == 200
 
-    def test_after_its_end_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
+    def test_after_its_end_it_is_refused(self, asking: CompiledDoor, give: Give, own: str) -> None:
         """Five seconds are too late; with Envoy's default they would not be."""
         token = MINT.token(own, webauthn=10, lasts=-5)
         assert ask_with(asking, token) == 401
         assert ask_with(give(LENIENT, name="lenient"), token) == 200
 
-    def test_in_another_application_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
+    def test_in_another_application_it_is_refused(self, asking: CompiledDoor, give: Give, own: str) -> None:
         """The audience is one application; without it any application's session would do."""
         token = MINT.token(own, webauthn=10, claims={"aud": "app_other"})
         assert ask_with(asking, token) == 401
         assert ask_with(give(ANY_AUDIENCE, name="any audience"), token) == 200
 
-    def test_of_another_issuer_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
+    def test_of_another_issuer_it_is_refused(self, asking: CompiledDoor, give: Give, own: str) -> None:
         """The gateway's assertions have another issuer; a door that compares no issuer takes such a token."""
         token = MINT.token(own, webauthn=10, claims={"iss": "https://corp.example"})
         assert ask_with(asking, token) == 401
         assert ask_with(give(ANY_ISSUER, name="any issuer"), token) == 200
 
-    def test_of_another_key_it_is_refused(self, asking: OpenDoor, give: Give, own: str) -> None:
+    def test_of_another_key_it_is_refused(self, asking: CompiledDoor, give: Give, own: str) -> None:
         """Signed by a stranger, or under a key's name by another; a door that trusts that key takes it."""
         strange = ec.generate_private_key(ec.SECP256R1())
         token = MINT.token(own, key=strange, webauthn=10)
@@ -147,7 +150,7 @@ class TestBinding:
         assert ask_with(give(trusting(newer, MINT.keys[0]), name="both"), token) == 200
         assert ask_with(give(trusting(newer), name="newer"), token) == 401
 
-    def test_claims_as_headers_are_nothing(self, asking: OpenDoor, own: str, witness: Witness) -> None:
+    def test_claims_as_headers_are_nothing(self, asking: CompiledDoor, own: str, witness: Witness) -> None:
         """What the first filter says to the second is no client's to say, with a token or without."""
         now = int(time.time())
         claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": now, "any": now}
@@ -157,7 +160,9 @@ class TestBinding:
         assert asking.site.ask("GET", "/accounts/7", headers=said).status == 200
         assert not [name for name, _ in witness.requests[-1].headers if name.startswith("doorward-session")]
 
-    def test_two_protections_keep_claims_from_clients(self, give: Give, grounds: Grounds, own: str) -> None:
+    def test_two_protections_keep_claims_from_clients(
+        self, give: Give, doors: CompiledDoors, own: str
+    ) -> None:
         """Without the early removal the first filter still drops what it is to say; without both, a claim is believed."""
         removal = (*MANAGER, "early_header_mutation_extensions", 0, "typed_config", "mutations", 0)
         regex = (*removal, "remove_on_match", "key_matcher", "safe_regex", "regex")
@@ -165,11 +170,11 @@ class TestBinding:
         claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": int(time.time())}
         said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
         assert give(late, name="claims").site.ask("GET", PATH, headers=said).status == 401
-        keyless = {"sessions": MINT.plan(grounds.folder, jwks=())}
+        keyless = {"sessions": MINT.plan(doors.folder, jwks=())}
         assert give(name="keyless", **keyless).site.ask("GET", PATH, headers=said).status == 401
         assert give(late, name="neither", **keyless).site.ask("GET", PATH, headers=said).status == 200
 
-    def test_unsigned_and_malformed_tokens_are_refused(self, asking: OpenDoor, own: str) -> None:
+    def test_unsigned_and_malformed_tokens_are_refused(self, asking: CompiledDoor, own: str) -> None:
         """No signature, `alg: none`, no token at all: nobody has a session, and nothing breaks."""
         head, claims, _ = MINT.token(own, webauthn=10).split(".")
         none = "eyJhbGciOiJub25lIn0"
@@ -196,15 +201,15 @@ class TestFreshness:
         ],
     )
     def test_what_was_shown_is_held_against_the_rule(
-        self, asking: OpenDoor, own: str, path: str, ages: dict[str, int], status: int
+        self, asking: CompiledDoor, own: str, path: str, ages: dict[str, int], status: int
     ) -> None:
         """A passkey of the last five minutes, any factor, nothing."""
         assert ask_with(asking, MINT.token(own, **ages), path) == status
 
-    def test_a_door_without_keys_has_no_sessions(self, give: Give, grounds: Grounds, own: str) -> None:
+    def test_a_door_without_keys_has_no_sessions(self, give: Give, doors: CompiledDoors, own: str) -> None:
         """No key, or none that is one: nobody has a session, and rules that ask for none go on."""
         for name, jwks in {"none": (), "bad": ('{"kty":"EC"}', "x")}.items():
-            keyless = give(name=f"keys: {name}", sessions=MINT.plan(grounds.folder, jwks=jwks))
+            keyless = give(name=f"keys: {name}", sessions=MINT.plan(doors.folder, jwks=jwks))
             assert ask_with(keyless, MINT.token(own, webauthn=10)) == 401
             assert ask_with(keyless, MINT.token(own, webauthn=10), "/accounts/7") == 200
 

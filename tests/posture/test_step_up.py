@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.posture.witness import Witness
-from tests.support.attacks import Edit, H2Client, OpenDoor, changed
+from tests.support.attacks import Edit, H2Client, changed
+from tests.support.compiled_door import CompiledDoor
 from tests.support.door_site import CLEARED
 from tests.support.envoy_process import facts_of
 from tests.support.session_doors import FACTS, MANAGER, PATH, Give
@@ -69,7 +70,7 @@ class TestStepUp:
 
     NAVIGATION = (("Sec-Fetch-Dest", "document"),)
 
-    def redirect(self, asking: OpenDoor, path: str, *more: tuple[str, str], method: str = "GET") -> Any:
+    def redirect(self, asking: CompiledDoor, path: str, *more: tuple[str, str], method: str = "GET") -> Any:
         """Return the answer to a request without a session."""
         return asking.site.ask(method, path, headers=[*self.NAVIGATION, *more])
 
@@ -85,7 +86,7 @@ class TestStepUp:
             "/vault/%0d%0ax",
         ],
     )
-    def test_the_whole_path_comes_behind_a_constant(self, asking: OpenDoor, path: str) -> None:
+    def test_the_whole_path_comes_behind_a_constant(self, asking: CompiledDoor, path: str) -> None:
         """302 to the portal; what follows the first question mark is the path as Envoy forwards it, and no more."""
         answer = self.redirect(asking, path)
         if answer.status == 400:
@@ -104,7 +105,7 @@ class TestStepUp:
         assert answer.headers["cache-control"] == "no-store"
 
     @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
-    def test_no_target_leads_elsewhere(self, asking: OpenDoor, *, h2: bool) -> None:
+    def test_no_target_leads_elsewhere(self, asking: CompiledDoor, *, h2: bool) -> None:
         """Of a rule for every path: each target comes behind the constant as a path of its own, or is refused."""
         for target in TARGETS:
             status, location = self.sent(asking, target, h2=h2)
@@ -117,7 +118,7 @@ class TestStepUp:
             assert re.fullmatch(r"/(?![/\\])[!-~\x80-\xff]*", back), target
 
     @staticmethod
-    def sent(asking: OpenDoor, target: bytes, *, h2: bool) -> tuple[int, str]:
+    def sent(asking: CompiledDoor, target: bytes, *, h2: bool) -> tuple[int, str]:
         """Send a target as it is; status 0 if the connection or the stream ended."""
         with asking.connect("other.test", h2=h2) as connection:
             if h2:
@@ -147,7 +148,7 @@ class TestStepUp:
         ],
     )
     def test_whatever_is_no_navigation_is_told(
-        self, asking: OpenDoor, headers: list[tuple[str, str]]
+        self, asking: CompiledDoor, headers: list[tuple[str, str]]
     ) -> None:
         """401 with the challenge: a fetch, a frame, a program, a doubled field."""
         answer = asking.site.ask("GET", PATH, headers=headers)
@@ -160,7 +161,7 @@ class TestStepUp:
         assert json.loads(answer.body)["status"] == 401
         assert "set-cookie" not in answer.headers
 
-    def test_a_form_is_not_sent_on(self, asking: OpenDoor, give: Give) -> None:
+    def test_a_form_is_not_sent_on(self, asking: CompiledDoor, give: Give) -> None:
         """POST is told and not redirected: its body would be lost. Without the condition it would be."""
         bare = give(not_minding("request.method == 'GET'"), name="any method")
         for one, status in ((asking, 401), (bare, 302)):
@@ -177,7 +178,7 @@ class TestStepUp:
         bare = give(not_minding("shadow_engine_result"), name="no shadow")
         assert self.redirect(bare, "/nothing").status == 302
 
-    def test_who_may_not_with_any_factor_is_refused_plainly(self, asking: OpenDoor) -> None:
+    def test_who_may_not_with_any_factor_is_refused_plainly(self, asking: CompiledDoor) -> None:
         """No rule, another method, a denial: 403, and nobody is sent to show a factor for nothing."""
         for path, method in (("/nothing", "GET"), (PATH, "DELETE"), ("/desk/TRACE", "TRACE")):
             assert self.redirect(asking, path, method=method).status in {403, 405}
@@ -187,7 +188,7 @@ class TestStepUp:
         assert self.redirect(asking, "/desk/1").status == 302  # that denial is about other paths
         assert self.redirect(asking, "/accounts/secret/1").status == 403
 
-    def test_a_weaker_rule_is_named_by_its_own_challenge(self, asking: OpenDoor) -> None:
+    def test_a_weaker_rule_is_named_by_its_own_challenge(self, asking: CompiledDoor) -> None:
         """Level 2, and no age, where any factor will do."""
         challenge = asking.site.ask("GET", "/desk/1").headers["www-authenticate"]
         assert challenge == (
@@ -197,7 +198,7 @@ class TestStepUp:
     @pytest.mark.parametrize(
         "authority", ["pay.test@evil.example", "evil.example", "pay.test/x", "pay.test:8443#x"]
     )
-    def test_the_authority_is_the_application_s_own(self, asking: OpenDoor, authority: str) -> None:
+    def test_the_authority_is_the_application_s_own(self, asking: CompiledDoor, authority: str) -> None:
         """A Host that is not exactly the application's never gets as far as a redirect."""
         answer = asking.site.ask("GET", PATH, headers=self.NAVIGATION, host=authority, sni="pay.test")
         assert answer.status in {400, 421}
@@ -207,7 +208,7 @@ class TestStepUp:
 class TestOwnSurface:
     """The callback and the sign-out are the door's own; nothing else is under that prefix."""
 
-    def test_other_paths_are_not_there(self, asking: OpenDoor, witness: Witness) -> None:
+    def test_other_paths_are_not_there(self, asking: CompiledDoor, witness: Witness) -> None:
         """404, and nothing arrives at the application."""
         mark = len(witness.requests)
         for method, path in (

@@ -7,7 +7,6 @@ have a list of routes here: a route that is added needs a line, and a reason to 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +15,12 @@ from starlette.routing import Route
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES, OpenRoute
 from doorward.web.app import build_enrolment_app, build_status_app
 from doorward.web.pool import UseCasePool
-from tests.support.attacks import OpenDoor, changed, without
+from tests.support.attacks import changed, without
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.doorway import Doorway
 
 pytestmark = pytest.mark.xdist_group("posture-living")
 
-Kept = Callable[..., OpenDoor]
 
 ENROLMENT = {
     ("GET", "/"): "a page for people; says nothing of anybody",
@@ -134,7 +133,7 @@ class TestEnrolmentDoor:
             headers = {"Host": host, "Doorward-Principal": "person/alice", "Client-Cert": ":AAAA:"}
             assert ask(living, "GET", "/x", headers=headers)[0] == 421
 
-    def test_each_field_of_its_routes_holds(self, kept: Kept, door: OpenDoor) -> None:
+    def test_each_field_of_its_routes_holds(self, kept: Kept, door: CompiledDoor) -> None:
         """Method and end of path are matched; without the matchers more reaches the socket (503: nobody there)."""
         place = ("routes", "doorward_enrol", "virtual_hosts", "doorward_enrol", "routes")
         loose = kept(

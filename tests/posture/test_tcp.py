@@ -16,14 +16,14 @@ import pytest
 
 from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
 from doorward.policy.model import Effect, TcpUpstream
-from tests.support.attacks import CHAINS, LISTENER, Edit, OpenDoor, changed, leading_to
+from tests.support.attacks import CHAINS, LISTENER, Edit, changed, leading_to
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import IDS, TELLER, allow, deny, id_of
 from tests.support.envoy_process import facts_of
 from tests.support.tcp import GREETING, Greeter, greeter, read_exactly
 
 pytestmark = pytest.mark.xdist_group("posture-tcp")
 
-Kept = Callable[..., OpenDoor]
 
 RULES = (allow("staff", "tellers"), deny("lost", "lost"))
 GRANT, CLEARANCE = (id_of("other", rule) for rule in RULES)
@@ -49,7 +49,7 @@ def server() -> Iterator[Greeter]:
 class Tcp:
     """A door with a TCP application at `other.test`, and the application."""
 
-    door: OpenDoor
+    door: CompiledDoor
     server: Greeter
 
     def connect(

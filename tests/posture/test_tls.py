@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,23 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.enforcement.envoy.names import TRUST_SECRET
 from tests.posture.witness import Witness
-from tests.support.attacks import (
-    LISTENER,
-    TLS_PARAMETERS,
-    Grounds,
-    OpenDoor,
-    added,
-    changed,
-    every_value,
-    leading_to,
-    without,
-)
+from tests.support.attacks import LISTENER, TLS_PARAMETERS, added, changed, every_value, leading_to, without
 from tests.support.certificates.issuing import CertifiedKey
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS
 
 pytestmark = pytest.mark.xdist_group("posture-tls")
 
-Kept = Callable[..., OpenDoor]
 
 TRUST = ("secrets", TRUST_SECRET, "validation_context")
 ANYBODY = changed(*TRUST, "trust_chain_verification", to="ACCEPT_UNTRUSTED")
@@ -46,7 +35,7 @@ VERSIONS = [
 ]
 
 
-def gets_in(door: OpenDoor, certificate: str, version: ssl.TLSVersion | None = None) -> bool:
+def gets_in(door: CompiledDoor, certificate: str, version: ssl.TLSVersion | None = None) -> bool:
     """Return whether a certificate finishes the handshake."""
     return door.site.alert("pay.test", certificate, version) == ""
 
@@ -55,7 +44,7 @@ class TestAlgorithms:
     """Section 10: Envoy refuses Ed25519 client certificates unless told otherwise."""
 
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_ed25519_gets_in(self, door: OpenDoor, version: ssl.TLSVersion) -> None:
+    def test_ed25519_gets_in(self, door: CompiledDoor, version: ssl.TLSVersion) -> None:
         """A certificate with an Ed25519 key, which we issue, is accepted."""
         assert gets_in(door, "ed25519", version)
 
@@ -66,14 +55,14 @@ class TestAlgorithms:
         assert gets_in(kept(ALGORITHMS), "p256", version)
 
     @pytest.mark.needs("openssl")
-    def test_sha1_signatures_are_refused(self, door: OpenDoor) -> None:
+    def test_sha1_signatures_are_refused(self, door: CompiledDoor) -> None:
         """A TLS 1.2 client that can only sign with SHA-1 does not get in."""
         assert not _openssl_gets_in(door, "-client_sigalgs", "RSA+SHA1", "-tls1_2", key="rsa2048")
         assert _openssl_gets_in(door, "-tls1_2")
 
     @pytest.mark.needs("openssl")
     @pytest.mark.parametrize("digest", ["SHA256", "SHA384", "SHA512"])
-    def test_rsa_without_pss_in_tls_12(self, door: OpenDoor, digest: str) -> None:
+    def test_rsa_without_pss_in_tls_12(self, door: CompiledDoor, digest: str) -> None:
         """RFC 5246 section 7.4.1.4.1: a smart card that signs with PKCS #1 v1.5 only; not in TLS 1.3 (RFC 8446 section 4.2.3)."""
         card = ("-client_sigalgs", f"RSA+{digest}")
         assert _openssl_gets_in(door, *card, "-tls1_2", key="rsa2048")
@@ -91,7 +80,7 @@ class TestAlgorithms:
 
     @pytest.mark.needs("openssl")
     @pytest.mark.parametrize("curve", ["X25519", "P-256", "P-384", "P-521"])
-    def test_curves_of_the_exchange(self, door: OpenDoor, curve: str) -> None:
+    def test_curves_of_the_exchange(self, door: CompiledDoor, curve: str) -> None:
         """RFC 8446 section 4.2.7: a client that offers one curve only.
 
         In TLS 1.2 it must offer P-256 too, the curve of our certificates (RFC 8422 section 5.1).
@@ -107,14 +96,14 @@ class TestAlgorithms:
         assert _openssl_gets_in(door, "-curves", "P-256", "-tls1_3")
 
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_p521_signatures(self, door: OpenDoor, version: ssl.TLSVersion) -> None:
+    def test_p521_signatures(self, door: CompiledDoor, version: ssl.TLSVersion) -> None:
         """RFC 8446 section 4.2.3: a client's key on P-521; P-384 is among those that we issue."""
         door.site.client_certificate("p521", key=ec.generate_private_key(ec.SECP521R1()))
         assert gets_in(door, "p521", version)
         assert gets_in(door, "p384", version)
 
     @pytest.mark.needs("openssl")
-    def test_old_versions_are_refused(self, door: OpenDoor) -> None:
+    def test_old_versions_are_refused(self, door: CompiledDoor) -> None:
         """TLS 1.1 and 1.0 end at the first message; with the minimum lowered they would not."""
         assert not _openssl_gets_in(door, "-tls1_1")
 
@@ -133,7 +122,7 @@ class TestTrust:
     """Item 1: identity sources believe an unverified certificate, so that none is ever accepted."""
 
     @pytest.mark.parametrize("certificate", ["stranger", "expired"])
-    def test_a_bad_certificate_ends_in_the_handshake(self, door: OpenDoor, certificate: str) -> None:
+    def test_a_bad_certificate_ends_in_the_handshake(self, door: CompiledDoor, certificate: str) -> None:
         """A stranger's authority and a date that is over."""
         assert not gets_in(door, certificate)
 
@@ -147,9 +136,9 @@ class TestTrust:
         """`allow_expired_certificate` alone lets an expired certificate in."""
         assert gets_in(kept(changed(*TRUST, "allow_expired_certificate", to=True)), "expired")
 
-    def test_it_is_never_emitted(self, grounds: Grounds) -> None:
+    def test_it_is_never_emitted(self, doors: CompiledDoors) -> None:
         """Nothing compiled accepts unverified certificates, under any name."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         values = [value for _, value in every_value([resources.secrets, *resources.listeners])]
         assert "ACCEPT_UNTRUSTED" not in values
         assert resources.secrets[TRUST_SECRET]["validation_context"]["max_verify_depth"] == 1
@@ -162,13 +151,15 @@ class TestDepth:
     keeps out what an authority below ours signs.
     """
 
-    def test_what_the_anchor_signed_directly_gets_in(self, door: OpenDoor) -> None:
+    def test_what_the_anchor_signed_directly_gets_in(self, door: CompiledDoor) -> None:
         """A leaf of the anchor itself is accepted."""
         assert gets_in(door, _below(door, 0))
 
     @pytest.mark.parametrize("steps", [1, 2])
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_what_stands_lower_does_not(self, door: OpenDoor, steps: int, version: ssl.TLSVersion) -> None:
+    def test_what_stands_lower_does_not(
+        self, door: CompiledDoor, steps: int, version: ssl.TLSVersion
+    ) -> None:
         """A leaf of an authority below the anchor is refused, though the signatures are right."""
         assert "UNKNOWN_CA" in door.site.alert("pay.test", _below(door, steps), version)
 
@@ -183,7 +174,7 @@ class TestDepth:
         assert gets_in(door, _below(door, 0))
 
 
-def _below(door: OpenDoor, steps: int) -> str:
+def _below(door: CompiledDoor, steps: int) -> str:
     """Return a certificate `steps` authorities below the anchor, its chain in the same file."""
     now = door.site.now
     dates = {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}
@@ -200,9 +191,9 @@ def _below(door: OpenDoor, steps: int) -> str:
 class TestNoOtherTransport:
     """Section 10, row "QUIC": over it the authorizer would not be asked."""
 
-    def test_nothing_of_quic_is_emitted(self, grounds: Grounds) -> None:
+    def test_nothing_of_quic_is_emitted(self, doors: CompiledDoors) -> None:
         """No UDP listener, no QUIC transport, no HTTP/3 codec, no advertisement of one."""
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         text = repr(resources).lower()
         for word in ("quic", "udp", "http3", "h3", "alt-svc"):
             assert f"'{word}" not in text
@@ -212,7 +203,7 @@ class TestNoOtherTransport:
             "AUTO"
         }
 
-    def test_envoy_opens_no_udp_port(self, door: OpenDoor) -> None:
+    def test_envoy_opens_no_udp_port(self, door: CompiledDoor) -> None:
         """The running door holds no UDP socket on its port."""
         assert not _udp_ports(door.envoy.process.pid) & {door.site.port}
 
@@ -247,16 +238,16 @@ class TestNoOtherTransport:
         assert _udp_ports(door.envoy.process.pid)
 
 
-def test_the_listener_is_one(grounds: Grounds) -> None:
+def test_the_listener_is_one(doors: CompiledDoors) -> None:
     """One listener, TLS chains only: nothing answers in clear text."""
-    resources = grounds.site.resources(APPS)
+    resources = doors.site.resources(APPS)
     (listener,) = resources.listeners
     assert all("transport_socket" in chain for chain in listener["filter_chains"])
     assert "on_no_match" not in listener["filter_chain_matcher"]
     assert "default_filter_chain" not in listener
 
 
-def test_clear_text_is_closed(door: OpenDoor, kept: Kept) -> None:
+def test_clear_text_is_closed(door: CompiledDoor, kept: Kept) -> None:
     """Plain HTTP on the port gets nothing; with a way for those who name nobody, and without the socket, it is answered."""
     request = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
     assert _plain(door.site.port, request) == b""
@@ -279,7 +270,7 @@ def _plain(port: int, data: bytes) -> bytes:
             return b""
 
 
-def _openssl_gets_in(door: OpenDoor, *options: str, key: str = "p256") -> bool:
+def _openssl_gets_in(door: CompiledDoor, *options: str, key: str = "p256") -> bool:
     done = subprocess.run(
         [
             *("openssl", "s_client", "-connect", f"127.0.0.1:{door.site.port}", "-servername", "pay.test"),

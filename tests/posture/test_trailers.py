@@ -16,7 +16,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.support.attacks import HTTP, Edit, Grounds, H2Client, changed, exchange, statuses, without
+from tests.support.attacks import HTTP, Edit, H2Client, changed, exchange, statuses, without
+from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
 
@@ -85,10 +86,10 @@ def speaking(upstream: Upstream) -> tuple[Edit, Edit]:
     )
 
 
-def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[list[str]]:
+def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[list[str]]:
     """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
     mark = len(upstream.requests)
-    with grounds.open(*speaking(upstream), *edits, apps=APPS) as door:
+    with doors.open(*speaking(upstream), *edits, apps=APPS) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), TELLER, AUDITOR, CLEARED)
         with door.connect(h2=True) as connection:
             assert H2Client(connection).ask("/x", method="POST", body=b"a", trailers=FORGED).status == 200
@@ -99,12 +100,12 @@ def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[list[str]]
     return upstream.requests[mark:]
 
 
-def test_the_trailers_of_requests_are_dropped(grounds: Grounds, upstream: Upstream) -> None:
+def test_the_trailers_of_requests_are_dropped(doors: CompiledDoors, upstream: Upstream) -> None:
     """Whatever their names are, and over both versions."""
-    assert heard(grounds, upstream) == [[], []]
+    assert heard(doors, upstream) == [[], []]
 
 
-def test_without_the_filter_they_arrive(grounds: Grounds, upstream: Upstream) -> None:
+def test_without_the_filter_they_arrive(doors: CompiledDoors, upstream: Upstream) -> None:
     """Over HTTP/2 an application would get the client's word under the door's name."""
-    got = heard(grounds, upstream, without(*HTTP, "http_filters", "doorward.trailers"))
+    got = heard(doors, upstream, without(*HTTP, "http_filters", "doorward.trailers"))
     assert got == [[name for name, _ in FORGED], []]

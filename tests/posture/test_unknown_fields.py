@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,26 +17,13 @@ from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.publishing.publisher import XdsPublisher
 from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.world import SystemClock
-from tests.support.attacks import (
-    HTTP,
-    TLS,
-    Edit,
-    Grounds,
-    H2Client,
-    OpenDoor,
-    added,
-    altered,
-    changed,
-    command_of,
-    launched,
-    without,
-)
+from tests.support.attacks import HTTP, TLS, Edit, H2Client, added, altered, changed, command_of, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, launched
 from tests.support.door_site import APPS, DoorSite
 from tests.support.envoy_process import ENVOY, write_resources
 
 pytestmark = pytest.mark.xdist_group("posture-unknown-fields")
 
-Kept = Callable[..., OpenDoor]
 
 FLAG = "--reject-unknown-dynamic-fields"
 
@@ -67,17 +53,17 @@ class TestTypingErrors:
     """Item 10: Envoy ignores fields that it does not know, and with them the control."""
 
     @pytest.mark.parametrize("error", TYPING_ERRORS)
-    def test_a_listener_with_one_is_not_opened(self, grounds: Grounds, error: str) -> None:
+    def test_a_listener_with_one_is_not_opened(self, doors: CompiledDoors, error: str) -> None:
         """At the start no listener comes up rather than one without its control."""
-        with grounds.open(*TYPING_ERRORS[error], whole=False) as door:
+        with doors.open(*TYPING_ERRORS[error], whole=False) as door:
             assert door.rejected()
             with pytest.raises(OSError, match="refused"):
                 door.connect()
 
     @pytest.mark.parametrize("error", TYPING_ERRORS)
-    def test_without_the_flag_the_control_is_gone(self, grounds: Grounds, error: str) -> None:
+    def test_without_the_flag_the_control_is_gone(self, doors: CompiledDoors, error: str) -> None:
         """Without `--reject-unknown-dynamic-fields` the door opens, and lacks what was misspelt."""
-        with grounds.open(*TYPING_ERRORS[error], drop_flags=[FLAG]) as door:
+        with doors.open(*TYPING_ERRORS[error], drop_flags=[FLAG]) as door:
             if error == "client certificate":
                 assert door.site.alert("pay.test", None) == ""
             else:
@@ -86,10 +72,10 @@ class TestTypingErrors:
                     assert client.ask("/accounts/7").status == 200
                     assert client.most_streams() > GatewayLimits().streams_per_connection
 
-    def test_an_update_with_one_leaves_the_old_in_force(self, grounds: Grounds) -> None:
+    def test_an_update_with_one_leaves_the_old_in_force(self, doors: CompiledDoors) -> None:
         """A route table with a typing error is refused while the door runs; the old one goes on."""
         for flags, refused in (((), True), ((FLAG,), False)):
-            with grounds.open(drop_flags=flags) as door:
+            with doors.open(drop_flags=flags) as door:
                 wrong = altered(door.resources, *ROUTE_ERROR).routes["app_pay"]
                 _replace(door, "rds/app_pay.json", wrong)
                 before = time.monotonic()
@@ -101,16 +87,16 @@ class TestTypingErrors:
                     time.sleep(0.01)
                 assert door.site.ask("GET", "/accounts/7").status == 200
 
-    def test_the_check_before_publishing_refuses_it_too(self, grounds: Grounds, tmp_path: Path) -> None:
+    def test_the_check_before_publishing_refuses_it_too(self, doors: CompiledDoors, tmp_path: Path) -> None:
         """Nothing with an unknown field gets as far as Envoy's folder."""
         validator = Validator(Path(ENVOY), tmp_path)
-        resources = grounds.site.resources(APPS)
+        resources = doors.site.resources(APPS)
         validator.check(static_rendering(resources))
         for edits in (*TYPING_ERRORS.values(), ROUTE_ERROR):
             with pytest.raises(ConfigurationError):
                 validator.check(static_rendering(altered(resources, *edits)))
 
-    def test_the_flag_is_on_the_command_line(self, door: OpenDoor) -> None:
+    def test_the_flag_is_on_the_command_line(self, door: CompiledDoor) -> None:
         """The running Envoy was started with it."""
         assert FLAG in command_of(door.envoy.process.pid)
 
@@ -118,9 +104,9 @@ class TestTypingErrors:
 class TestDynamicFiles:
     """Section 10: `--mode validate` does not open the files that a bootstrap names."""
 
-    def test_garbage_passes_a_check_of_the_bootstrap(self, grounds: Grounds, tmp_path: Path) -> None:
+    def test_garbage_passes_a_check_of_the_bootstrap(self, doors: CompiledDoors, tmp_path: Path) -> None:
         """The bootstrap of a folder of garbage is OK to Envoy."""
-        site = grounds.twin()
+        site = doors.twin()
         resources = site.resources(APPS)
         write_resources(resources, site.xds)
         for one in site.xds.rglob("*.json"):
@@ -133,7 +119,7 @@ class TestDynamicFiles:
         assert _validate(path) == 0
 
     @pytest.mark.parametrize("part", ["listener", "route", "cluster", "secret"])
-    def test_garbage_does_not_pass_ours(self, grounds: Grounds, tmp_path: Path, part: str) -> None:
+    def test_garbage_does_not_pass_ours(self, doors: CompiledDoors, tmp_path: Path, part: str) -> None:
         """The static rendering, made from the very dicts that are published, shows it."""
         edits = {
             "listener": added("listeners", "door", "garbage", value=1),
@@ -141,15 +127,15 @@ class TestDynamicFiles:
             "cluster": added("clusters", "app_pay", "garbage", value=1),
             "secret": added("secrets", "trust", "garbage", value=1),
         }
-        wrong = altered(grounds.site.resources(APPS), edits[part])
+        wrong = altered(doors.site.resources(APPS), edits[part])
         with pytest.raises(ConfigurationError, match="garbage"):
             Validator(Path(ENVOY), tmp_path).check(static_rendering(wrong))
 
-    def test_a_key_that_does_not_fit_does_not_pass(self, grounds: Grounds, tmp_path: Path) -> None:
+    def test_a_key_that_does_not_fit_does_not_pass(self, doors: CompiledDoors, tmp_path: Path) -> None:
         """Certificates and keys are read by the check, not only named."""
-        other = str(grounds.site.folder / "p256.key")
+        other = str(doors.site.folder / "p256.key")
         edit = changed("secrets", "server-1", "tls_certificate", "private_key", "filename", to=other)
-        wrong = altered(grounds.site.resources(APPS), edit)
+        wrong = altered(doors.site.resources(APPS), edit)
         with pytest.raises(ConfigurationError):
             Validator(Path(ENVOY), tmp_path).check(static_rendering(wrong))
 
@@ -157,9 +143,9 @@ class TestDynamicFiles:
 class TestFilesAtTheStart:
     """Item 15: what Envoy does when a file that it watches is missing or invalid at the start."""
 
-    def test_everything_is_written_before_envoy_starts(self, grounds: Grounds) -> None:
+    def test_everything_is_written_before_envoy_starts(self, doors: CompiledDoors) -> None:
         """The publisher leaves every file that a listener refers to, and only then a bootstrap."""
-        site = grounds.twin()
+        site = doors.twin()
         resources = site.resources(APPS)
         publisher = XdsPublisher(site.xds, validator=Validator(Path(ENVOY), site.folder), clock=SystemClock())
         publisher.prepare(resources, node="n", folder=site.folder)
@@ -172,20 +158,22 @@ class TestFilesAtTheStart:
     @pytest.mark.parametrize("name", ["sds/trust.json", "sds/server-1.json"])
     @pytest.mark.parametrize("content", [None, b"{ garbage", b'{"resources": []}'])
     def test_without_a_secret_the_door_stays_shut(
-        self, grounds: Grounds, name: str, content: bytes | None
+        self, doors: CompiledDoors, name: str, content: bytes | None
     ) -> None:
         """A missing, unreadable or empty secret lets nobody in, however Envoy takes it; with it, it opens."""
-        _shut_without(grounds, name, content)
+        _shut_without(doors, name, content)
 
     @pytest.mark.parametrize("content", [None, b"{ garbage", b'{"resources": []}'])
-    def test_without_a_route_table_nothing_is_served(self, grounds: Grounds, content: bytes | None) -> None:
+    def test_without_a_route_table_nothing_is_served(
+        self, doors: CompiledDoors, content: bytes | None
+    ) -> None:
         """A chain whose routes are not there answers 404 or not at all, never with the application."""
-        _shut_without(grounds, "rds/app_pay.json", content)
+        _shut_without(doors, "rds/app_pay.json", content)
 
 
-def _shut_without(grounds: Grounds, name: str, content: bytes | None) -> None:
+def _shut_without(doors: CompiledDoors, name: str, content: bytes | None) -> None:
     """Start on files of which one is spoilt, where nobody gets in; then on the same with that one mended."""
-    site = grounds.twin()
+    site = doors.twin()
     resources = site.resources(APPS)
     write_resources(resources, site.xds)
     path = site.xds / name
@@ -212,7 +200,7 @@ def _anybody_gets_in(site: DoorSite, resources: Resources) -> bool:
             return False
 
 
-def _replace(door: OpenDoor, name: str, resource: dict[str, object]) -> None:
+def _replace(door: CompiledDoor, name: str, resource: dict[str, object]) -> None:
     """Put a file where Envoy watches, by rename."""
     path = door.site.xds / name
     fresh = path.with_suffix(".new")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -22,15 +22,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from doorward.enforcement.trust import build_trust
 from tests.posture.witness import Witness
-from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value, without
+from tests.support.attacks import AUTHORIZER, TLS, H2Client, changed, every_value, without
 from tests.support.certificates.der import oid_der, tlv
 from tests.support.certificates.issuing import CertifiedKey, around_now, certify, name, rsa_key
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS, CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-unverified")
 
-Kept = Callable[..., OpenDoor]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DATES = around_now()
@@ -100,7 +100,7 @@ PARTNERS = {"pay": build_trust([], [one.der for one in AUTHORITIES])}
 
 
 @pytest.fixture
-def unverified(kept: Kept) -> Iterator[OpenDoor]:
+def unverified(kept: Kept) -> Iterator[CompiledDoor]:
     """A door that trusts the partner; its authorizer admits, as for a certificate that was judged good."""
     door = kept(name="unverified", partners=PARTNERS)
     door.authorizer.facts = facts_of(TELLER, CLEARED)
@@ -108,7 +108,7 @@ def unverified(kept: Kept) -> Iterator[OpenDoor]:
     door.authorizer.facts = facts_of(TELLER, CLEARED)
 
 
-def store(door: OpenDoor, leaf: CertifiedKey) -> str:
+def store(door: CompiledDoor, leaf: CertifiedKey) -> str:
     """Put a certificate where the site's clients find it; return what they call it."""
     leaf.write(door.site.folder, "leaf")
     return "leaf"
@@ -120,7 +120,7 @@ class TestGoodCertificates:
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize("what", LEAVES)
     def test_it_reaches_the_authorizer(
-        self, unverified: OpenDoor, what: str, version: ssl.TLSVersion
+        self, unverified: CompiledDoor, what: str, version: ssl.TLSVersion
     ) -> None:
         """RFC 5280 sections 4.2.1.1, 6.1.3 and 7.1: each of these may vouch for a leaf of its issuer."""
         name = store(unverified, LEAVES[what])
@@ -136,7 +136,7 @@ class TestGoodCertificates:
         door = kept(VERIFIED, name="verified", partners=PARTNERS)
         assert door.site.alert("pay.test", store(door, LEAVES[what])) != ""
 
-    def test_a_key_that_envoy_cannot_use_ends_in_the_handshake(self, unverified: OpenDoor) -> None:
+    def test_a_key_that_envoy_cannot_use_ends_in_the_handshake(self, unverified: CompiledDoor) -> None:
         """BoringSSL has no Ed448: the holder cannot prove possession, so that nobody is asked."""
         leaf = certify("bob", AUTHORITIES[0], ca=False, key=ed448.Ed448PrivateKey.generate(), **DATES)
         asked = len(unverified.authorizer.requests)
@@ -150,7 +150,7 @@ class TestStrangers:
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize("certificate", ["stranger", "expired", "p256"])
     def test_refused_by_the_authorizer_the_connection_ends(
-        self, unverified: OpenDoor, witness: Witness, certificate: str, version: ssl.TLSVersion
+        self, unverified: CompiledDoor, witness: Witness, certificate: str, version: ssl.TLSVersion
     ) -> None:
         """A self-made authority that says alice, a date that is over: alert 49, and nothing reaches the application."""
         unverified.authorizer.facts = None
@@ -160,7 +160,7 @@ class TestStrangers:
             unverified.site.ask("GET", "/accounts/7", over=connection)
         assert witness.since(mark) == []
 
-    def test_no_certificate_ends_in_the_handshake(self, unverified: OpenDoor, kept: Kept) -> None:
+    def test_no_certificate_ends_in_the_handshake(self, unverified: CompiledDoor, kept: Kept) -> None:
         """A certificate is demanded; without `require_client_certificate` the authorizer would be asked."""
         assert "CERTIFICATE_REQUIRED" in unverified.site.alert("pay.test", None)
         asking = kept(changed(*TLS, "require_client_certificate", to=False), partners=PARTNERS, name="asking")
@@ -192,9 +192,9 @@ class TestStrangers:
 class TestNothingReadsEnvoysOpinion:
     """Section 2.2: `authenticated`, `principal_name`, `connection.mtls` and `source.principal` believe anybody."""
 
-    def test_no_matcher_looks_at_a_certificate(self, grounds: Grounds) -> None:
+    def test_no_matcher_looks_at_a_certificate(self, doors: CompiledDoors) -> None:
         """Filter state decides, alone; the log names what it reads of a certificate `claimed_…`."""
-        resources = grounds.site.resources(APPS, partners=PARTNERS)
+        resources = doors.site.resources(APPS, partners=PARTNERS)
         values = list(every_value([*resources.routes.values(), *resources.listeners]))
         forbidden = {
             "authenticated",
@@ -206,9 +206,9 @@ class TestNothingReadsEnvoysOpinion:
         assert not {key for key, _ in values} & forbidden
         assert not [value for _, value in values if isinstance(value, str) and "connection.mtls" in value]
 
-    def test_no_session_is_resumed(self, grounds: Grounds) -> None:
+    def test_no_session_is_resumed(self, doors: CompiledDoors) -> None:
         """Section 2.4: a resumed session skips the question of a certificate, on every chain."""
-        (listener,) = grounds.site.resources(APPS, partners=PARTNERS).listeners
+        (listener,) = doors.site.resources(APPS, partners=PARTNERS).listeners
         for chain in listener["filter_chains"]:
             config = chain["transport_socket"]["typed_config"]
             assert config["disable_stateless_session_resumption"] is True
@@ -242,7 +242,7 @@ class TestPossession:
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_another_persons_certificate_is_worth_nothing(
-        self, unverified: OpenDoor, version: ssl.TLSVersion
+        self, unverified: CompiledDoor, version: ssl.TLSVersion
     ) -> None:
         """Bob's certificate and a key that is not Bob's: alert 51 in the handshake, and the authorizer is not asked."""
         leaf = LEAVES["plain"]

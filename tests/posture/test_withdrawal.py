@@ -20,7 +20,8 @@ from doorward.directory.principals import resume, suspend
 from doorward.enforcement.plan import GatewayLimits
 from tests.posture.conftest import RULES
 from tests.posture.witness import Witness
-from tests.support.attacks import HTTP, Grounds, OpenDoor, exchange, has_ended, statuses, without
+from tests.support.attacks import HTTP, exchange, has_ended, statuses, without
+from tests.support.compiled_door import CompiledDoor, CompiledDoors
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.doorway import ACTOR, Doorway, eventually
 from tests.support.envoy_process import facts_of
@@ -134,12 +135,12 @@ class TestLifetime:
 
     BRIEF = GatewayLimits(connection_lifetime=timedelta(seconds=1))
 
-    def test_a_client_that_ignores_the_end_is_cut(self, grounds: Grounds, witness: Witness) -> None:
+    def test_a_client_that_ignores_the_end_is_cut(self, doors: CompiledDoors, witness: Witness) -> None:
         """`max_connection_duration` ends HTTP connections within its time and two seconds; nothing else does."""
         unlimited = without(*HTTP, "common_http_protocol_options", "max_connection_duration")
         with (
-            grounds.open(limits=self.BRIEF) as door,
-            grounds.open(unlimited, limits=self.BRIEF) as other,
+            doors.open(limits=self.BRIEF) as door,
+            doors.open(unlimited, limits=self.BRIEF) as other,
             self._asking(door) as limited,
             self._asking(other) as going_on,
         ):
@@ -154,7 +155,7 @@ class TestLifetime:
                 assert stream.recv(4) == b"ping"
 
     @contextmanager
-    def _asking(self, door: OpenDoor) -> Iterator[ssl.SSLSocket]:
+    def _asking(self, door: CompiledDoor) -> Iterator[ssl.SSLSocket]:
         door.authorizer.facts = facts_of(TELLER, CLEARED)
         with door.connect() as connection:
             assert statuses(exchange(connection, self._request(), answers=1)) == [200]

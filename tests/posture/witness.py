@@ -13,6 +13,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SURFACE_HEADERS
+
+SPOOFED = [
+    ("doorward-principal", "person/alice"),
+    ("doorward-assertion", "a.b.c"),
+    ("doorward-certificate", "crt_alice"),
+    ("client-cert", ":AAAA:"),
+    ("doorward-refusal", "none"),
+    ("doorward-claimed-certificate", "alice"),
+    ("doorward-source", "192.0.2.66"),
+    ("doorward-application", "app_other"),
+    ("x-forwarded-client-cert", "By=x;Subject=alice"),
+]
+"""What a client might say of itself in the names that are the door's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
@@ -26,6 +41,12 @@ class Witnessed:
     def all_of(self, name: str) -> list[str]:
         """Return every value of a header field."""
         return [value for found, value in self.headers if found == name]
+
+
+def said_of(request: Witnessed) -> set[str]:
+    """Return which names of ours a request has."""
+    ours = {*IDENTITY_HEADERS, *SURFACE_HEADERS, "x-forwarded-client-cert"}
+    return {name for name, _ in request.headers if name in ours or name.startswith("doorward")}
 
 
 @dataclass

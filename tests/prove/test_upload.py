@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.door_site import Door, allow, id_of, standing_door
+from tests.support.compiled_door import CompiledDoor, standing_door
+from tests.support.door_site import allow, id_of
 from tests.support.envoy_process import facts_of
 
 ONE_WAY_SECONDS = 0.02
@@ -81,7 +82,7 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def seconds_of(door: Door, port: int, body: Path, version: str) -> float:
+def seconds_of(door: CompiledDoor, port: int, body: Path, version: str) -> float:
     """Upload a file with curl; return how long it took."""
     folder = door.site.folder
     command = ["curl", "-sS", version, "--cacert", folder / "root.pem", "--cert", folder / "p256.pem"]

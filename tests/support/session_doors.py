@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.policy.requirements import Requirement
-from tests.support.attacks import OpenDoor
+from tests.support.compiled_door import CompiledDoor
 from tests.support.door_site import APPS, CLEARED, READ, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
 from tests.support.session_tokens import Mint, cookie
 
-Give = Callable[..., OpenDoor]
+Give = Callable[..., CompiledDoor]
 """Opens a door with sessions, altered as told; the same name gives the same door."""
 
 FRESH = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
@@ -31,7 +31,7 @@ PROVIDER = ("extensions", "doorward.session", "typed_config", "providers", "app_
 
 
 def ask_with(
-    door: OpenDoor, token: str, path: str = PATH, *, method: str = "GET", certificate: str = "p256"
+    door: CompiledDoor, token: str, path: str = PATH, *, method: str = "GET", certificate: str = "p256"
 ) -> int:
     """Return the status of one request with a token."""
     return door.site.ask(method, path, headers=[cookie(token)], certificate=certificate).status
