@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from doorward.cli.__main__ import main
-from tests.support.doorway import Doorway, Identity, Session, log_apart, open_doorway
+from tests.support.doorway import Doorway, Identity, Session, open_doorway
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +23,9 @@ def door(database_address: str) -> Iterator[Doorway]:
         yield made
 
 
-def run(door: Doorway, *words: str) -> Result:
-    """Run a command on the door's installation."""
-    settings = door.installation.settings
-    environ = {
-        "DOORWARD_DATA": str(settings.data),
-        "DOORWARD_PASSPHRASE_FILE": str(settings.passphrase_file),
-        "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
-        "DOORWARD_STATUS_LISTEN": settings.status_listen,
-    }
-    with log_apart():
-        return CliRunner(env=environ).invoke(main, words)
-
-
 def do(door: Doorway, *words: str, code: int = 0) -> Any:
     """Run a command with --json; return its document."""
-    result = run(door, *words, "--json")
+    result = door.command(*words, "--json")
     assert result.exit_code == code, (words, result.output, result.exception)
     return json.loads(result.stdout)
 
@@ -56,13 +41,13 @@ def test_status_is_well(door: Doorway) -> None:
     """Where everything runs status exits 0 and names no trouble."""
     value = do(door, "status")
     assert value["well"] is True
-    assert run(door, "status").exit_code == 0
-    assert "✗" not in run(door, "status").output
+    assert door.command("status").exit_code == 0
+    assert "✗" not in door.command("status").output
 
 
 def test_verifying_says_what_it_cannot_check(door: Doorway) -> None:
     """Where the pages of the database are not looked at, people are told so."""
-    result = run(door, "audit", "verify")
+    result = door.command("audit", "verify")
     assert result.exit_code == 0, result.output
     assert ("pg_amcheck" in result.stderr) is bool(door.installation.settings.database)
 
@@ -91,11 +76,11 @@ def test_a_link_works_once(door: Doorway) -> None:
     out = door.folder / "of-bea"
     do(door, "enroll", link, "--out", str(out))
     before = {path: path.read_bytes() for path in out.iterdir()}
-    again = run(door, "enroll", link, "--out", str(out), "--json")
+    again = door.command("enroll", link, "--out", str(out), "--json")
     assert again.exit_code == 1
     assert json.loads(again.stdout)["error"]["code"]
     other = door.folder / "of-bea-2"
-    assert run(door, "enroll", link, "--out", str(other), "--json").exit_code == 1
+    assert door.command("enroll", link, "--out", str(other), "--json").exit_code == 1
     assert not (other / "key.pem").exists()
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
@@ -104,9 +89,9 @@ def test_enrolling_again_keeps_what_was_there(door: Doorway) -> None:
     """With --force the earlier certificate is set aside and named."""
     out, first = enrolled(door, "cyd", "--key", "ed25519")
     link = do(door, "invite", "cyd")["link"]
-    refused = run(door, "enroll", link, "--out", str(out))
+    refused = door.command("enroll", link, "--out", str(out))
     assert refused.exit_code == 1
-    result = run(door, "enroll", link, "--out", str(out), "--force", "--p12-legacy")
+    result = door.command("enroll", link, "--out", str(out), "--force", "--p12-legacy")
     assert result.exit_code == 0, result.output
     assert "what was there before" in result.output
     assert Path(first["key"]).exists()
@@ -135,7 +120,7 @@ def _status_of(session: Session) -> int:
 def test_a_change_says_how_long_it_took(door: Doorway) -> None:
     """For people the line names the gateway and the milliseconds."""
     do(door, "person", "add", "eve", "--group", "staff")
-    text = run(door, "person", "suspend", "eve").output
+    text = door.command("person", "suspend", "eve").output
     assert "in force at gateway-1 after" in text
     assert "ms" in text
 
@@ -143,7 +128,7 @@ def test_a_change_says_how_long_it_took(door: Doorway) -> None:
 def test_a_policy_is_in_force_when_apply_returns(door: Doorway, tmp_path: Path) -> None:
     """After `apply` a request that the new document allows is answered."""
     _, value = enrolled(door, "fay")
-    text = run(door, "export").stdout.replace('paths: ["/reports/**"]', 'paths: ["/reports/**", "/more"]')
+    text = door.command("export").stdout.replace('paths: ["/reports/**"]', 'paths: ["/reports/**", "/more"]')
     assert "/more" in text
     (tmp_path / "p.yaml").write_text(text)
     applied = do(door, "apply", "-f", str(tmp_path / "p.yaml"))

@@ -8,16 +8,10 @@ from pathlib import Path
 from doorward.audit.counting import PER_KEY
 from doorward.audit.events import EventType
 from doorward.runtime.evidence import Evidence
-from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import DOMAIN, eventually, open_doorway
 from tests.support.flooding import client_context, hello, say_hello, self_made, shake_hands
 
 OTHER, THIRD, FOURTH = "127.0.0.2", "127.0.0.3", "127.0.0.4"
-
-
-def waiting(door: Doorway) -> int:
-    """Events that are no leaves yet."""
-    with door.installation.event_log.read() as store:
-        return store.waiting()
 
 
 def test_strangers_are_counted_at_every_door(tmp_path: Path) -> None:
@@ -35,7 +29,7 @@ def test_strangers_are_counted_at_every_door(tmp_path: Path) -> None:
             shake_hands(door.port, f"enroll.{DOMAIN}", anonymous, FOURTH)
         assert door.get(alice, "/honest").status == 200
         door.gateway.stop()
-        assert eventually(lambda: not waiting(door), 20)
+        assert eventually(lambda: not door.waiting(), 20)
         events = list(Evidence(door.installation).events(0))
     seen: Counter[str] = Counter()
     singles: Counter[str] = Counter()

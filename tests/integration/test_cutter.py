@@ -21,6 +21,7 @@ from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpSt
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
+from tests.support.attacks import has_ended
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, ends_of, web_socket
 
 MECHANISMS = [
@@ -85,17 +86,6 @@ def known(client: socket.socket) -> SocketFacts:
     facts = sockdiag.find(*ends_of(client))
     assert facts is not None
     return facts
-
-
-def has_ended(client: ssl.SSLSocket) -> bool:
-    """Whether the peer ended the connection within a second."""
-    client.settimeout(1)
-    try:
-        return client.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

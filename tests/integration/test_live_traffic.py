@@ -178,10 +178,4 @@ def test_one_principal_has_a_share_of_an_address(door: Doorway) -> None:
             door.get(heidi, "/kept")
         assert door.get(ivan, "/kept").status == 200
         assert {one.request("GET", "/kept").status for one in held} == {200}
-    assert eventually(lambda: _gets_in(door, heidi), 20)
-
-
-def _gets_in(door: Doorway, who: Identity) -> bool:
-    with contextlib.suppress(OSError):  # the reconciler notices within a second that the others are gone
-        return door.get(who, "/kept").status == 200
-    return False
+    assert eventually(lambda: door.lets_in(heidi, "/kept"), 20)

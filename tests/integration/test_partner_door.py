@@ -7,20 +7,17 @@ import http.client
 import itertools
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory.principals import add_principal, suspend
 from doorward.partners.importing import remove_partner
-from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
-from tests.support.certificates.issuing import CertifiedKey, certify
-from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
+from tests.support.certificates.issuing import certify
+from tests.support.doorway import ACTOR, Doorway, eventually, open_doorway
 from tests.support.partner_door import Clinic, resigned
 from tests.support.watching import LiveRequests, LiveStream, watching
 
@@ -57,24 +54,6 @@ def is_refused(door: Doorway, identity: Identity) -> bool:
     return False
 
 
-def reasons(door: Doorway, node: CertifiedKey) -> list[str]:
-    """The reasons of the newest refusal of a certificate, once it is in the log."""
-    found: list[dict[str, Any]] = []
-
-    def look() -> bool:
-        sha256 = hashlib.sha256(node.der).hexdigest()
-        found[:] = [
-            one["data"]
-            for one in Evidence(door.installation).events(0)
-            if one["type"] == EventType.CONNECTION_REFUSED.value
-            and one["data"].get("claimed_sha256") == sha256
-        ]
-        return bool(found)
-
-    assert eventually(look)
-    return list(found[-1]["reasons"])
-
-
 def test_in_by_the_partners_own_certificate(door: Doorway, clinic: Clinic) -> None:
     """Nobody was enrolled: the application is told the partner's name for the person, and who is nobody's is refused."""
     bob = clinic.identity(BOB)
@@ -98,7 +77,7 @@ def test_revoked_by_the_partner_live_connections_end(door: Doorway, clinic: Clin
         assert not any(one.ended for one in others)
         counts = [len(one.good) for one in others]
         assert eventually(lambda: all(len(one.good) > n for one, n in zip(others, counts, strict=True)))
-    assert "certificate-revoked" in reasons(door, clinic.leaves[BOB])
+    assert "certificate-revoked" in door.refusal(claimed_sha256=clinic.leaves[BOB].parsed.sha256)
 
 
 def test_without_evidence_nobody_is_let_in(door: Doorway, clinic: Clinic) -> None:
@@ -108,7 +87,10 @@ def test_without_evidence_nobody_is_let_in(door: Doorway, clinic: Clinic) -> Non
     people = {one.name: one.identity(BOB) for one in (strict, mild)}
     strict.trust()
     assert is_refused(door, people[strict.name])
-    assert reasons(door, strict.leaves[BOB])[-2:] == ["revocation-status-undetermined", "application-known"]
+    assert door.refusal(claimed_sha256=strict.leaves[BOB].parsed.sha256)[-2:] == [
+        "revocation-status-undetermined",
+        "application-known",
+    ]
     mild.trust()
     assert door.get(people[mild.name], "/x").status == 200
     assert is_refused(door, people[strict.name])  # the application hears it no more
@@ -144,7 +126,7 @@ def test_what_is_blocked_here_stays_blocked(door: Doorway, clinic: Clinic) -> No
     assert is_refused(door, eve)
     # the same certificate with its signature written the other way is another file, and no way around it
     assert is_refused(door, clinic.write("bob", resigned(clinic.leaves[BOB])))
-    assert "serial-not-unique" in reasons(door, resigned(clinic.leaves[BOB]))
+    assert "serial-not-unique" in door.refusal(claimed_sha256=resigned(clinic.leaves[BOB]).parsed.sha256)
 
 
 def test_only_who_was_added(door: Doorway, clinic: Clinic) -> None:
@@ -153,7 +135,10 @@ def test_only_who_was_added(door: Doorway, clinic: Clinic) -> None:
     careful.trust()
     bob = careful.identity(BOB)
     assert is_refused(door, bob)
-    assert reasons(door, careful.leaves[BOB])[-3:-1] == ["name-matches", "principal-unknown"]
+    assert door.refusal(claimed_sha256=careful.leaves[BOB].parsed.sha256)[-3:-1] == [
+        "name-matches",
+        "principal-unknown",
+    ]
     name = f"{careful.name}/{BOB}"
     door.settle(add_principal(door.services, PrincipalKind.PERSON, name, actor=ACTOR).seq)
     assert door.get(bob, "/x").status == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support.certificates.status import crl_of
 from tests.support.certificates.status_der import list_bytes, listed
-from tests.support.doorway import Doorway, Identity, eventually, open_doorway
+from tests.support.doorway import Doorway, eventually, open_doorway
 from tests.support.partner_door import DAY, Clinic
 from tests.support.responders import Place, answer, served
 from tests.support.watching import LiveRequests, watching
@@ -82,14 +81,6 @@ def prefer(door: Doorway, clinic: Clinic) -> None:
     door.settle(seq)
 
 
-def is_let_in(door: Doorway, identity: Identity) -> bool:
-    """Whether a request on a new connection is answered by the application."""
-    try:
-        return door.get(identity, "/x").status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-
-
 def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place]) -> None:
     """Without evidence nobody is let in; with it somebody is; revoked at the partner a live connection ends."""
     made, place = responder
@@ -97,18 +88,18 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
         clinic = trust(door, place)
         bob, eve = clinic.identity(BOB), clinic.identity(EVE)
         assert eventually(lambda: len(place.requests) >= 2)
-        assert not is_let_in(door, bob)
+        assert not door.lets_in(bob)
         made.publish(clinic, 2)
-        assert eventually(lambda: is_let_in(door, bob), 10)
+        assert eventually(lambda: door.lets_in(bob), 10)
         requests, other = LiveRequests(door, bob), LiveRequests(door, eve)
         with watching(requests, other):
             made.publish(clinic, 3, BOB)
             assert eventually(lambda: bool(requests.ended), 10)
-            assert not is_let_in(door, bob)
+            assert not door.lets_in(bob)
             made.publish(clinic, 2)  # the list of before, played again
             count, good = len(place.requests), len(other.good)
             assert eventually(lambda: len(place.requests) >= count + 2, 10)
-            assert not is_let_in(door, bob)
+            assert not door.lets_in(bob)
             assert eventually(lambda: len(other.good) > good)
             assert not other.ended
             # A number of 20 octets, an entry of another with an odd reason, and Bob left out: Eve ends, Bob stays refused.
@@ -123,8 +114,8 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
                 **times,
             )
             assert eventually(lambda: bool(other.ended), 10)
-            assert not is_let_in(door, eve)
-            assert not is_let_in(door, bob)
+            assert not door.lets_in(eve)
+            assert not door.lets_in(bob)
 
 
 def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
@@ -137,14 +128,14 @@ def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
         clinic = trust(door, place)
         prefer(door, clinic)
         bob = clinic.identity(BOB)
-        assert eventually(lambda: is_let_in(door, bob), 10)
+        assert eventually(lambda: door.lets_in(bob), 10)
         requests = LiveRequests(door, bob)
         with watching(requests):
             made.status = "200 OK"
             assert eventually(lambda: bool(requests.ended), 10)
-            assert not is_let_in(door, bob)
+            assert not door.lets_in(bob)
         made.publish(clinic, 1)
-        assert eventually(lambda: is_let_in(door, bob), 10)
+        assert eventually(lambda: door.lets_in(bob), 10)
 
 
 def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Place]) -> None:
@@ -154,11 +145,11 @@ def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Plac
         clinic = trust(door, place)
         bob = clinic.identity(BOB)
         made.publish(clinic, 1)
-        assert eventually(lambda: is_let_in(door, bob), 10)
+        assert eventually(lambda: door.lets_in(bob), 10)
         made.silent = True
         count = len(place.requests)
         assert eventually(lambda: len(place.requests) >= count + 2, 10)
         began = time.monotonic()
-        assert is_let_in(door, bob)
+        assert door.lets_in(bob)
         assert time.monotonic() - began < 10  # a fetch is held for thirty seconds
-        assert is_let_in(door, clinic.identity(EVE))
+        assert door.lets_in(clinic.identity(EVE))

@@ -14,15 +14,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.audit.events import EventType
 from doorward.authority.revocation import hold, release
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.choosing import Choosing
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.runtime.evidence import Evidence
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.choosing import CHOOSE_PATH
+from tests.support.attacks import has_ended
 from tests.support.certificates.issuing import around_now, toy_ca
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway, render_document
 
@@ -44,25 +43,6 @@ def doorway() -> Iterator[Doorway]:
 def document(doorway: Doorway) -> str:
     """Two applications in front of the same upstream."""
     return render_document(doorway.app(on_refusal="page"), doorway.app("machines"))
-
-
-def reasons_of(doorway: Doorway, name: str) -> list[str]:
-    """The reasons of the last refused connection of an application."""
-    with doorway.services.work.read() as stores:
-        (application,) = [one.id for one in stores.applications.list() if one.name == name]
-    found: list[list[str]] = []
-
-    def look() -> bool:
-        found[:] = [
-            list(one["data"]["reasons"])
-            for one in Evidence(doorway.installation).events(0)
-            if one["type"] == EventType.CONNECTION_REFUSED.value
-            and one["data"].get("application") == application
-        ]
-        return bool(found)
-
-    assert eventually(look)
-    return found[-1]
 
 
 class TestPortal:
@@ -102,7 +82,7 @@ class TestPage:
         reply = doorway.get(None, "/accounts", headers={"Accept": "text/html"})
         assert reply.status >= 400
         assert doorway.upstream.calls == calls
-        assert "certificate-missing" in reasons_of(doorway, "app")
+        assert "certificate-missing" in doorway.refusal(application=doorway.application_id("app"))
 
     def test_machines_are_told_by_the_handshake(self, doorway: Doorway) -> None:
         """No answer at all."""
@@ -121,7 +101,7 @@ class TestPage:
             assert doorway.gateway.connections.showing(certificate)
             doorway.settle(release(doorway.services, certificate, actor=ACTOR))
             assert eventually(lambda: not doorway.gateway.connections.showing(certificate))
-            assert is_closed(session.socket)
+            assert has_ended(session.socket, 5)
         assert doorway.get(bob, "/accounts").status == 200
 
     def test_a_suspended_person_comes_back_when_resumed(self, doorway: Doorway) -> None:
@@ -131,7 +111,7 @@ class TestPage:
         with doorway.session(bob) as session:
             assert session.request("GET", "/accounts", headers={"Accept": "text/html"}).status >= 400
             doorway.settle(resume(doorway.services, "bob", actor=ACTOR).seq)
-            assert is_closed(session.socket)
+            assert has_ended(session.socket, 5)
         assert doorway.get(bob, "/accounts").status == 200
 
 
@@ -154,7 +134,7 @@ class TestAnotherCertificate:
             live = newest(doorway, doorway.certificate_of("alice"))
             choice = CertificateChoice.of(live.application_id, live.sha256, live.source_address)
             doorway.settle(Choosing(doorway.services).choose(choice, good=True).seq)
-            assert is_closed(mine.socket)
+            assert has_ended(mine.socket, 5)
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
         with pytest.raises(OSError):
             doorway.get(alice, "/", app=app)
@@ -168,21 +148,10 @@ class TestAnotherCertificate:
             session.request("GET", "/", headers={"Accept": "text/html"})
             asked = session.request("POST", CHOOSE_PATH, headers={"Host": host, "Origin": f"https://{host}"})
             assert asked.status == 204
-            assert is_closed(session.socket)
+            assert has_ended(session.socket, 5)
         with pytest.raises(OSError):
             doorway.get(None, "/", app=app)
         assert doorway.get(None, "/", app=app, headers={"Accept": "text/html"}).status >= 400
-
-
-def is_closed(connection: ssl.SSLSocket) -> bool:
-    """Return whether the peer ended the connection, within the time of a test."""
-    connection.settimeout(5)
-    try:
-        return connection.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
 
 
 def shown(doorway: Doorway, context: ssl.SSLContext) -> bytes:

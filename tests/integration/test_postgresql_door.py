@@ -29,14 +29,6 @@ def door(postgresql: Server) -> Iterator[Doorway]:
         yield made
 
 
-def is_let_in(door: Doorway, name: str) -> bool:
-    """Whether a new connection is let in."""
-    try:
-        return door.get(door.identities[name], "/").status == 200
-    except OSError:
-        return False
-
-
 def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
     """A revocation and a suspension end exactly the connections of whom they are about."""
     alice, bob, carol = (door.person(name, "staff") for name in ("alice", "bob", "carol"))
@@ -50,9 +42,9 @@ def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
             with pytest.raises(OSError):
                 session.request("GET", "/")
         assert kept.request("GET", "/").status == 200
-    assert not is_let_in(door, "alice")
-    assert not is_let_in(door, "bob")
-    assert is_let_in(door, "carol")
+    assert not door.lets_in("alice")
+    assert not door.lets_in("bob")
+    assert door.lets_in("carol")
 
 
 def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Doorway) -> None:
@@ -65,11 +57,11 @@ def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Do
         postgresql.run(
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
         )
-        assert eventually(lambda: not is_let_in(door, "alice"), 20)
+        assert eventually(lambda: not door.lets_in("alice"), 20)
         assert eventually(lambda: any("not readable" in one for one in door.gateway.trouble()), 20)
         assert session.request("GET", "/").status == 200
         postgresql.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        assert eventually(lambda: is_let_in(door, "alice"), 30)
+        assert eventually(lambda: door.lets_in("alice"), 30)
         assert session.request("GET", "/").status == 200
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
-from tests.support.doorway import Doorway, Session, open_doorway
+from tests.support.attacks import has_ended
+from tests.support.doorway import Doorway, open_doorway
 from tests.support.person import SESSION, Person
 
 pytestmark = pytest.mark.xdist_group("required-factors")
@@ -31,17 +31,6 @@ def door() -> Iterator[Doorway]:
         yield opened
 
 
-def ended(session: Session) -> bool:
-    """Wait for the door to end a connection that is silent; False if it lives."""
-    session.socket.settimeout(5)
-    with suppress(ConnectionError):
-        try:
-            return session.socket.recv(1) == b""
-        except TimeoutError:
-            return False
-    return True
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -58,7 +47,7 @@ def test_a_raised_requirement_ends_who_may_not_meet_it(door: Doorway, before: st
         assert (alice.request("GET", "/").status == 200) is (not before)
         assert bob.request("GET", "/").status == 200
         put(door, after)
-        assert ended(alice)
+        assert has_ended(alice.socket, 5)
         assert bob.request("GET", "/").status == 200
     with door.session(door.identities["alice"]) as alice:
         assert alice.request("GET", "/").status in (401, 403)
@@ -84,7 +73,7 @@ def test_a_session_outlives_the_connection_that_a_raised_requirement_ends(door: 
         shown = {"Cookie": f"{SESSION}={jar[SESSION]}"}
         assert live.request("GET", "/", headers=shown).status == 200
         put(door, PASSKEY)
-        assert ended(live)
+        assert has_ended(live.socket, 5)
     assert alice.ask("GET", f"{alice.origin()}/").status == 200
     put(door, ", require: [{factor: webauthn, within: 5m}, {factor: password}]")
     assert alice.ask("GET", f"{alice.origin()}/").status == 302

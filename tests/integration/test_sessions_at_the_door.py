@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,6 +16,7 @@ from doorward.enforcement.envoy.names import SESSION_FILTER
 from doorward.enforcement.envoy.resources import DiscoveryService, render_file
 from doorward.enforcement.envoy.sessions import build_session_extension
 from doorward.policy.requirements import Requirement
+from tests.support.attacks import has_ended
 from tests.support.compiled_door import CompiledDoor, standing_door
 from tests.support.door_site import APPS, CLEARED, TELLER, allow, echo_surface, id_of
 from tests.support.doorway import eventually, short_folder
@@ -99,16 +99,6 @@ def open_stream(door: CompiledDoor, path: str, *, token: str) -> ssl.SSLSocket:
     stream.sendall(UPGRADE.format(path=path, cookie=f"{name}: {value}\r\n").encode())
     assert b"101" in stream.recv(4096).split(b"\r\n", 1)[0]
     return stream
-
-
-def has_ended(stream: ssl.SSLSocket, seconds: float) -> bool:
-    """Wait until a stream ends, at most so long."""
-    if not select.select([stream], [], [], seconds)[0]:
-        return False
-    try:
-        return not stream.recv(4096)
-    except OSError:
-        return True
 
 
 def test_a_stream_ends_with_the_session(door: CompiledDoor) -> None:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +20,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.directory.principals import resume, suspend
 from doorward.policy.decision import decide_connection
 from doorward.policy.subject import Subject
-from doorward.runtime.evidence import Evidence
 from doorward.stores.policy_snapshot import current_document
+from tests.support.attacks import has_ended
 from tests.support.doorway import ACTOR, STAFF, Doorway, Identity, eventually, open_doorway, render_document
 from tests.support.equation import PEOPLE, selectors_of_today
 from tests.support.mosquitto import Subscriber, publish, running_broker
@@ -76,15 +77,10 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def events_of(site: Site, kind: str) -> list[Mapping[str, Any]]:
-    """Return the events of a type."""
-    return [one for one in Evidence(site.door.installation).events(0) if one["type"] == kind]
-
-
 def test_bytes_pass_both_ways_and_the_record_says_so(site: Site) -> None:
     """Allowed: every byte in order, more than any buffer holds; the end is on record with its figures."""
     site.apply()
-    before = len(events_of(site, "connection:closed"))
+    before = len(site.door.events(EventType.CONNECTION_CLOSED, settled=False))
     with site.door.connect(site.alice, app="bytes") as client:
         client.sendall(b"x")
         assert read_exactly(client, len(GREETING) + 1) == GREETING + b"x"
@@ -92,12 +88,12 @@ def test_bytes_pass_both_ways_and_the_record_says_so(site: Site) -> None:
             piece = bytes([number]) * PIECE
             client.sendall(piece)
             assert read_exactly(client, PIECE) == piece
-    assert eventually(lambda: len(events_of(site, "connection:closed")) > before, 10)
-    data = events_of(site, "connection:closed")[-1]["data"]
+    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before, 10)
+    data = site.door.events(EventType.CONNECTION_CLOSED, settled=False)[-1]["data"]
     assert data["certificate"] == site.door.certificate_of("alice")
     assert data["bytes_sent"] == 64 * PIECE + len(GREETING) + 1
     assert data["bytes_received"] >= 64 * PIECE + 1
-    admitted = {one["id"]: one for one in events_of(site, "connection:admitted")}
+    admitted = {one["id"]: one for one in site.door.events(EventType.CONNECTION_ADMITTED, settled=False)}
     assert admitted[data["decision"]]["data"]["connection"] == data["connection"]
 
 
@@ -156,7 +152,7 @@ def test_a_refused_protocol_is_on_record(site: Site) -> None:
         return any(
             one["data"]["reason"] == "application-protocol-refused"
             and one["personal"].get("claimed_server_name") == site.door.host("bytes")
-            for one in events_of(site, "handshake:failed")
+            for one in site.door.events(EventType.HANDSHAKE_FAILED, settled=False)
         )
 
     assert eventually(told, 10)
@@ -178,7 +174,7 @@ def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
             assert site.speak(site.alice) == GREETING + b"hello"
             assert other.spoken == 1
         site.apply(STAFF, "- deny: {persons: [alice]}")
-        assert ended(client)
+        assert has_ended(client, 5)
     with pytest.raises(ssl.SSLError, match=r"ACCESS_DENIED|access denied"):
         site.speak(site.alice)
     site.apply()
@@ -196,17 +192,6 @@ def test_new_connections_wait_while_rules_change_and_none_is_refused(site: Site)
     site.apply()
 
 
-def ended(client: socket.socket) -> bool:
-    """Whether the door ends a connection soon."""
-    client.settimeout(5)
-    try:
-        return client.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
-
-
 def test_a_suspended_holder_is_cut(site: Site) -> None:
     """The registry names connections by their socket, whatever they carry; bystanders go on."""
     site.apply()
@@ -216,7 +201,7 @@ def test_a_suspended_holder_is_cut(site: Site) -> None:
             client.sendall(b"x")
             read_exactly(client, len(GREETING) + 1)
         suspend(site.door.services, "carol", actor=ACTOR)
-        assert ended(cut)
+        assert has_ended(cut, 5)
         kept.settimeout(5)
         kept.sendall(b"on")
         assert read_exactly(kept, 2) == b"on"
@@ -241,13 +226,13 @@ def test_an_application_that_is_away_ends_the_connection(site: Site) -> None:
     """The client sees the end, the record says that the application could not be reached."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    before = len(events_of(site, "connection:closed"))
+    before = len(site.door.events(EventType.CONNECTION_CLOSED, settled=False))
     site.apply(upstream=f"tcp://127.0.0.1:{port}")
     with site.door.connect(site.alice, app="bytes") as client:
         client.sendall(b"x")
-        assert ended(client)
-    assert eventually(lambda: len(events_of(site, "connection:closed")) > before, 10)
-    assert "UF" in events_of(site, "connection:closed")[-1]["data"]["response_flags"]
+        assert has_ended(client, 5)
+    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before, 10)
+    assert "UF" in site.door.events(EventType.CONNECTION_CLOSED, settled=False)[-1]["data"]["response_flags"]
     site.apply()
 
 

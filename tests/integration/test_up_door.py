@@ -22,7 +22,6 @@ from doorward.gateway import door as module
 from doorward.gateway.access_log import ingest
 from doorward.gateway.door import Gateway
 from doorward.gateway.publishing.watches import watches_needed
-from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from tests.support.doorway import Doorway, eventually, open_doorway, render_document
 
@@ -36,17 +35,6 @@ def door() -> Iterator[Doorway]:
         made.apply(RULES)
         made.person("alice", "staff")
         yield made
-
-
-def events(door: Doorway, kind: EventType) -> list[dict[str, Any]]:
-    """The events of one type, once everything is in the log."""
-
-    def waiting() -> int:
-        with door.installation.event_log.read() as store:
-            return store.waiting()
-
-    assert eventually(lambda: waiting() == 0)
-    return [event for event in Evidence(door.installation).events(0) if event["type"] == kind.value]
 
 
 def test_every_request_is_recorded_once_while_the_log_is_renamed(
@@ -66,7 +54,7 @@ def test_every_request_is_recorded_once_while_the_log_is_renamed(
                 threading.Event().wait(0.05)
 
     def paths() -> Counter[str]:
-        found = events(door, EventType.REQUEST_ANSWERED)
+        found = door.events(EventType.REQUEST_ANSWERED)
         return Counter(str(one["personal"].get("path", "")) for one in found)
 
     wanted = Counter(f"/reports/{number}" for number in range(sent))
@@ -74,7 +62,7 @@ def test_every_request_is_recorded_once_while_the_log_is_renamed(
     assert int((folder / ingest.COUNTER).read_text()) > 3
     assert eventually(lambda: len(list(folder.glob("access-*.log"))) == 0, 15)
     assert all(count == 1 for path, count in paths().items() if path in wanted)
-    assert events(door, EventType.ACCESS_MALFORMED) == []
+    assert door.events(EventType.ACCESS_MALFORMED) == []
 
 
 def test_the_death_of_envoy_is_a_gap_on_record(door: Doorway) -> None:
@@ -84,12 +72,12 @@ def test_the_death_of_envoy_is_a_gap_on_record(door: Doorway) -> None:
     assert door.get(door.identities["alice"], "/reports/1").status == 200
     os.kill(running.pid, signal.SIGKILL)
     assert eventually(lambda: _let_in(door), 15)
-    (died,) = events(door, EventType.ENVOY_DIED)
+    (died,) = door.events(EventType.ENVOY_DIED)
     assert (died["data"]["pid"], died["data"]["signal"]) == (running.pid, signal.SIGKILL)
-    (gap,) = events(door, EventType.ACCESS_GAP)
+    (gap,) = door.events(EventType.ACCESS_GAP)
     assert gap["data"]["reason"] == "envoy-died"
     assert gap["data"]["from_at"] < gap["data"]["to_at"]
-    assert len(events(door, EventType.ENVOY_STARTED)) == 2
+    assert len(door.events(EventType.ENVOY_STARTED)) == 2
 
 
 def _let_in(door: Doorway) -> bool:

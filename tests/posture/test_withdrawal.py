@@ -86,7 +86,7 @@ class TestRevocation:
     def test_without_the_cutter_they_go_on(self, uncut: Doorway, withdrawal: str) -> None:
         """Without it both carry data for as long as their owner likes, though new ones are refused."""
         with open_lines(uncut, "alice") as (kept, web_socket), withdrawn(uncut, "alice", withdrawal):
-            assert eventually(lambda: not _gets_in(uncut, "alice"))
+            assert eventually(lambda: not uncut.lets_in("alice"))
             time.sleep(0.5)
             assert statuses(exchange(kept, REQUEST + b"\r\n", answers=1)) == [200]
             assert web_socket.recv(16)
@@ -164,10 +164,3 @@ class TestLifetime:
     @staticmethod
     def _request(more: bytes = b"") -> bytes:
         return b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n" + more + b"\r\n"
-
-
-def _gets_in(doorway: Doorway, name: str) -> bool:
-    try:
-        return doorway.get(doorway.identities[name], "/x").status == 200
-    except OSError:
-        return False

@@ -117,14 +117,7 @@ def test_something_changes_while_there_is_no_gateway() -> None:
             assert eventually(lambda: bool(victim.ended), BACK_SECONDS), house.words()
             said("suspended without a gateway: the adopted connection ended after", victim.ended - suspended)
         assert eventually(lambda: "authority-changed" in _cut_for(house)), house.words()
-        assert not _serves(house, "alice")
-
-
-def _serves(house: House, name: str) -> bool:
-    try:
-        return house.get(house.identities[name], "/").status == 200
-    except OSError:
-        return False
+        assert not house.lets_in("alice")
 
 
 def _cut_for(house: House) -> list[str]:
@@ -291,7 +284,7 @@ def _replaced(house: House, pid: int, how: str) -> None:
     logs = house.envoy_folder()
     house.wait_for_pid("envoy", other_than=pid, seconds=30)
     said(f"{how}: another Envoy after", time.time() - hung)
-    assert eventually(lambda: _serves(house, "alice"), 5), house.words()
+    assert eventually(lambda: house.lets_in("alice"), 5), house.words()
     (dead,) = house.events(EventType.ENVOY_DIED)
     assert dead["data"]["signal"] in (signal.SIGABRT, signal.SIGKILL), (logs / "envoy.log").read_text()
     assert eventually(lambda: json.loads(house.gateway_status())["trouble"] == [], 3)

@@ -22,13 +22,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from doorward.access.policies import apply_document
 from doorward.agent.client import Enrolled, enroll
 from doorward.agent.link import parse_link
+from doorward.audit.events import EventType
 from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
@@ -41,6 +42,7 @@ from doorward.gateway.door import Gateway
 from doorward.gateway.publishing import compiling
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
+from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
@@ -50,6 +52,9 @@ from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage import keystore
 from doorward.stores.services import Services
 from tests.support.upstream import Upstream, running_upstream
+
+if TYPE_CHECKING:
+    from click.testing import Result
 
 DOMAIN = "test.localhost"
 ACTOR = "os:0"
@@ -198,6 +203,59 @@ class Doorway:
         """Send one request on a connection of its own."""
         with self.session(identity, app=app) as session:
             return session.request("GET", path, **more)
+
+    def lets_in(self, who: Identity | str | None, path: str = "/x", *, app: str = "app") -> bool:
+        """Return whether a request on a new connection is answered with 200; `who` may be a name."""
+        identity = self.identities[who] if isinstance(who, str) else who
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.get(identity, path, app=app).status == 200
+        return False
+
+    def application_id(self, name: str) -> str:
+        """Return the id of an application of the document."""
+        with self.services.work.read() as stores:
+            return next(one.id for one in stores.applications.list() if one.name == name)
+
+    def waiting(self) -> int:
+        """Return how many events are no leaves yet."""
+        with self.installation.event_log.read() as store:
+            return store.waiting()
+
+    def events(self, *kinds: EventType, settled: bool = True) -> list[dict[str, Any]]:
+        """Return the events of these kinds (all without any), oldest first; once nothing waits to be sequenced."""
+        assert not settled or eventually(lambda: not self.waiting(), 10)
+        wanted = {kind.value for kind in kinds}
+        found = Evidence(self.installation).events(0)
+        return [one for one in found if not wanted or one["type"] in wanted]
+
+    def refusal(self, **data: str) -> list[str]:
+        """Return the reasons of the newest refused connection with these data, as soon as it is on record."""
+        found: list[list[str]] = []
+
+        def look() -> bool:
+            events = self.events(EventType.CONNECTION_REFUSED, settled=False)
+            said = [one["data"] for one in events]
+            found[:] = [list(one["reasons"]) for one in said if data.items() <= one.items()]
+            return bool(found)
+
+        assert eventually(look)
+        return found[-1]
+
+    def command(self, *words: str) -> Result:
+        """Run a command on the installation, in this process."""
+        from click.testing import CliRunner
+
+        from doorward.cli.__main__ import main
+
+        settings = self.installation.settings
+        environ = {
+            "DOORWARD_DATA": str(settings.data),
+            "DOORWARD_PASSPHRASE_FILE": str(settings.passphrase_file),
+            "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
+            "DOORWARD_STATUS_LISTEN": settings.status_listen,
+        }
+        with log_apart():
+            return CliRunner(env=environ).invoke(main, words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from doorward.audit.events import EventType
-from doorward.runtime.evidence import Evidence
 from tests.support.doorway import Doorway, eventually, founded, parts_of
 from tests.support.upstream import running_upstream
 
@@ -115,17 +113,6 @@ class House(Doorway):
         """Return what the gateway said of itself last, JSON."""
         with self.services.work.read() as stores:
             return stores.gateways.list()[0].status
-
-    def events(self, *kinds: EventType) -> list[dict[str, Any]]:
-        """Return the events of these kinds (all without any), once nothing waits to be sequenced."""
-        evidence = Evidence(self.installation)
-        assert eventually(self._all_sequenced, 10), self.words()
-        wanted = {kind.value for kind in kinds}
-        return [one for one in evidence.events(0) if not wanted or one["type"] in wanted]
-
-    def _all_sequenced(self) -> bool:
-        with self.installation.event_log.read() as store:
-            return not store.waiting()
 
     def words(self) -> str:
         """Return the end of what the processes said."""

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from doorward.access.policies import export_revision
 from doorward.authority.inventory import certificate_counts
-from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
-from tests.support.doorway import Doorway, eventually, log_apart, open_doorway
+from tests.support.doorway import Doorway, eventually, open_doorway
 from tests.support.ports import PlainKeys
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
@@ -47,28 +45,15 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     assert eventually(lambda: door.gateway.trouble() == []), door.gateway.trouble()
 
 
-def command(door: Doorway, *words: str) -> Result:
-    """Run a command on the door's installation."""
-    settings = door.installation.settings
-    environ = {
-        "DOORWARD_DATA": str(settings.data),
-        "DOORWARD_PASSPHRASE_FILE": str(settings.passphrase_file),
-        "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
-        "DOORWARD_STATUS_LISTEN": settings.status_listen,
-    }
-    with log_apart():
-        return CliRunner(env=environ).invoke(main, words)
-
-
 def refused(door: Doorway, *words: str, code: int) -> dict[str, Any]:
     """Run a command that must fail so; return its error."""
-    result = command(door, *words, "--json")
+    result = door.command(*words, "--json")
     assert result.exit_code == code, (words, result.output[:500], result.exception)
     assert "Traceback" not in result.output
     error = dict(json.loads(result.stdout)["error"])
     assert error["code"] != "internal-error"
     assert error["detail"]
-    plain = command(door, *words)
+    plain = door.command(*words)
     assert plain.exit_code == code
     assert "error" in plain.stderr.lower()
     return error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doorward.access.policies import export_revision
-from tests.integration.bad_input.conftest import DICE, command, refused
+from tests.integration.bad_input.conftest import DICE, refused
 from tests.support.doorway import DOMAIN, Doorway
 
 pytestmark = pytest.mark.xdist_group("bad-documents")
@@ -58,7 +58,7 @@ def test_truncated_documents(door: Doorway, tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     for length in range(0, len(text.rstrip()), 7):
         path.write_text(text[:length])
-        result = command(door, "policy", "check", "-f", str(path), "--json")
+        result = door.command("policy", "check", "-f", str(path), "--json")
         assert result.exit_code in {0, 2}, (length, result.output)
         json.loads(result.stdout.splitlines()[-1])
 

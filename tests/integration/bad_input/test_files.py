@@ -14,9 +14,8 @@ from click.testing import Result
 from doorward.access.policies import export_revision
 from doorward.audit.events import EventType
 from doorward.authority.gateways import confirmations
-from doorward.runtime.evidence import Evidence
-from tests.integration.bad_input.conftest import RULES, command
-from tests.support.doorway import Doorway, Identity, eventually, open_doorway
+from tests.integration.bad_input.conftest import RULES
+from tests.support.doorway import Doorway, eventually, open_doorway
 from tests.support.house import House, open_house
 
 pytestmark = pytest.mark.xdist_group("bad-files")
@@ -95,8 +94,8 @@ def test_a_published_file_that_cannot_be_put_back(door: Doorway) -> None:
             path.unlink()
             path.mkdir()  # nothing can be renamed to it, also by root
         door.gateway.publishing.requests.order_changed()
-        assert eventually(lambda: command(door, "status").exit_code == 3, 10)
-        assert "could not be written" in command(door, "status").stdout
+        assert eventually(lambda: door.command("status").exit_code == 3, 10)
+        assert "could not be written" in door.command("status").stdout
         assert session.request("GET", "/reports/1").status == 200
         assert door.get(door.identities["alice"], "/reports/1").status == 200
         for path in published(door).values():
@@ -128,7 +127,7 @@ def test_garbage_in_each_file_of_a_running_gateway() -> None:
         assert running is not None
         os.kill(running.pid, signal.SIGKILL)
         assert eventually(lambda: supervisor.running is not None and supervisor.epoch > running.epoch, 20)
-        assert eventually(lambda: _let_in(door, alice), 10)
+        assert eventually(lambda: door.lets_in(alice, "/reports/1"), 10)
         assert door.get(alice, "/more").status == 200
         assert eventually(lambda: door.gateway.trouble() == [], 10)
         assert (folder / "published").read_text().splitlines()[0] == "2"
@@ -179,10 +178,10 @@ def test_a_policy_that_envoy_refuses() -> None:
             assert session.request("GET", "/reports/1").status == 200
             assert session.request("GET", "/more").status == 403
             assert any("no_such_field" in one for one in door.gateway.trouble())
-            assert eventually(lambda: "no_such_field" in command(door, "status", "--json").stdout)
-            assert command(door, "status").exit_code == 3
+            assert eventually(lambda: "no_such_field" in door.command("status", "--json").stdout)
+            assert door.command("status").exit_code == 3
             assert len(checks) < 10, "what Envoy refuses was tried again and again without a pause"
-            rolled_back = [one for one in _events(door) if one["type"] == EventType.GATEWAY_ROLLED_BACK.value]
+            rolled_back = door.events(EventType.GATEWAY_ROLLED_BACK)
             assert len(rolled_back) == 1
             broken[0] = False
             with door.services.work.read() as stores:
@@ -196,17 +195,7 @@ def test_a_policy_that_envoy_refuses() -> None:
 def _apply(door: Doorway, text: str) -> Result:
     path = door.folder / "policy.yaml"
     path.write_text(text)
-    return command(door, "apply", "-f", str(path), "--json")
-
-
-def _events(door: Doorway) -> list[dict[str, Any]]:
-    assert eventually(lambda: not _waiting(door))
-    return list(Evidence(door.installation).events(0))
-
-
-def _waiting(door: Doorway) -> int:
-    with door.installation.event_log.read() as store:
-        return store.waiting()
+    return door.command("apply", "-f", str(path), "--json")
 
 
 # garbage in the gateway's own files, found at the next start
@@ -225,7 +214,7 @@ def test_garbage_in_what_a_gateway_left(content: bytes) -> None:
         spoilt = _spoil(house, content)
         assert {"connections.journal", "chain.pem", "epoch"} <= spoilt
         house.start()
-        assert eventually(lambda: _let_in(house, alice), 15), house.words()
+        assert eventually(lambda: house.lets_in(alice, "/reports/1"), 15), house.words()
         assert house.stop() == 0
 
 
@@ -236,13 +225,6 @@ def _spoil(house: House, content: bytes) -> set[str]:
             path.write_bytes(content)
             spoilt.add(path.name)
     return spoilt
-
-
-def _let_in(house: Doorway, identity: Identity) -> bool:
-    try:
-        return house.get(identity, "/reports/1").status == 200
-    except OSError:
-        return False
 
 
 def test_garbage_in_what_must_not_be_guessed() -> None:

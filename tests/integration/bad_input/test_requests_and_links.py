@@ -15,7 +15,7 @@ import pytest
 from doorward.core.entities import PrincipalKind
 from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
-from tests.integration.bad_input.conftest import bad_requests, command, csr, refused
+from tests.integration.bad_input.conftest import bad_requests, csr, refused
 from tests.support.doorway import ACTOR, DOMAIN, Doorway
 
 pytestmark = pytest.mark.xdist_group("bad-requests_and_links")
@@ -155,7 +155,7 @@ def test_a_link_to_another_root(door: Doorway, tmp_path: Path) -> None:
     secret = invite(door.services, "trudy", lifetime=timedelta(hours=1), actor=ACTOR).token
     link = door.installation.enrolment_link(secret)
     out = tmp_path / "mine"
-    result = command(door, "enroll", link[:-64] + "00" * 32, "--out", str(out), "--json")
+    result = door.command("enroll", link[:-64] + "00" * 32, "--out", str(out), "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout.splitlines()[-1])["error"]["code"]
     assert not (out / "chain.pem").exists()
