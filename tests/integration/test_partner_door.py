@@ -17,7 +17,7 @@ from doorward.directory.principals import add_principal, suspend
 from doorward.partners.importing import remove_partner
 from doorward.verification.partner import RevocationMode
 from tests.support.certificates.issuing import certify
-from tests.support.doorway import ACTOR, Doorway, eventually, open_doorway
+from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 from tests.support.partner_door import Clinic, resigned
 from tests.support.watching import LiveRequests, LiveStream, watching
 
