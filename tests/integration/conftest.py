@@ -24,7 +24,7 @@ def quick_keys() -> Iterator[None]:
 @pytest.fixture
 def installation(quick_keys: None) -> Iterator[Installation]:
     """A founded installation, unlocked, in which nothing runs."""
-    with founded(trust_domain="corp.example") as made:
+    with founded(trust_domain="corp.example", gateway_listen="0.0.0.0:8443") as made:
         yield made
 
 

@@ -76,7 +76,7 @@ def test_policies_that_follow_closely_disturb_nobody() -> None:
         with bystanders(door, scene.others[0], figures):
             for edit in range(12):
                 rules = "".join(
-                    f"      - {{deny: {{persons: [nobody-{edit}-{rule}]}}}}\n" for rule in range(edit % 3 + 1)
+                    f"- {{deny: {{persons: [nobody-{edit}-{rule}]}}}}\n" for rule in range(edit % 3 + 1)
                 )
                 text = scene.document(rules)
                 seq = apply_document(door.services, text, file="test.yaml", actor=ACTOR).seq

@@ -265,7 +265,7 @@ def test_the_door_connects_whom_the_judge_allows(site: Site) -> None:
     with ExitStack() as stack:
         for _ in range(POLICIES):
             rules = [
-                f"{'deny' if number and dice.random() < 0.5 else 'allow'}: {renamed(dice.choice(selectors))}"
+                f"- {'deny' if number and dice.random() < 0.5 else 'allow'}: {renamed(dice.choice(selectors))}"
                 for number in range(dice.randint(1, 5))
             ]
             site.apply(*rules)

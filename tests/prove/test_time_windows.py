@@ -56,10 +56,10 @@ def _wait_for_a_minute(house: House, scene: Scene, people: list[Identity], figur
     before, after = (f"{minute + timedelta(hours=by):%H:%M}" for by in (-3, 3))
     at = f"{minute:%H:%M}"
     if figures.kind == "allow":
-        rules = f'      - {{allow: {{groups: [day], time: {{from: "{before}", to: "{at}", zone: UTC}}}}}}\n'
+        rules = f'- {{allow: {{groups: [day], time: {{from: "{before}", to: "{at}", zone: UTC}}}}}}\n'
     else:
-        rules = "      - {allow: {groups: [day]}}\n"
-        rules += f'      - {{deny: {{groups: [day], time: {{from: "{at}", to: "{after}", zone: UTC}}}}}}\n'
+        rules = "- {allow: {groups: [day]}}\n"
+        rules += f'- {{deny: {{groups: [day], time: {{from: "{at}", to: "{after}", zone: UTC}}}}}}\n'
     house.apply_document(scene.document(rules))
     watchers: dict[str, list[Watcher]] = {
         "live request": [LiveRequests(house, one) for one in people],
