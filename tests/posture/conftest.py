@@ -42,22 +42,22 @@ MOST_KEPT = 3
 
 @pytest.fixture(scope="module")
 def kept(doors: CompiledDoors) -> Iterator[Callable[..., CompiledDoor]]:
-    """Open doors that stay while they are used; the same arguments give the same door."""
-    doors: dict[str, tuple[CompiledDoor, ExitStack]] = {}
+    """Open opened that stay while they are used; the same arguments give the same door."""
+    opened: dict[str, tuple[CompiledDoor, ExitStack]] = {}
 
     def give(*edits: Edit, name: str = "", **options: Any) -> CompiledDoor:
         place = name or str([one.says for one in edits])
-        if place in doors:
-            doors[place] = doors.pop(place)  # the latest used stands last
-            return doors[place][0]
-        while len(doors) >= MOST_KEPT:
-            doors.pop(next(iter(doors)))[1].close()
+        if place in opened:
+            opened[place] = opened.pop(place)  # the latest used stands last
+            return opened[place][0]
+        while len(opened) >= MOST_KEPT:
+            opened.pop(next(iter(opened)))[1].close()
         stack = ExitStack()
-        doors[place] = (stack.enter_context(doors.open(*edits, **options)), stack)
-        return doors[place][0]
+        opened[place] = (stack.enter_context(doors.open(*edits, **options)), stack)
+        return opened[place][0]
 
     yield give
-    for _, stack in doors.values():
+    for _, stack in opened.values():
         stack.close()
 
 
