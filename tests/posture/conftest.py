@@ -33,7 +33,7 @@ def doors(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Compile
     """Authorities and certificates, made once."""
     folder = tmp_path_factory.mktemp("p")
     (folder / "site").mkdir()
-    return CompiledDoors(DoorSite(folder / "site", witness.port), witness.port, folder)
+    return CompiledDoors(DoorSite(folder / "site", witness.port), folder)
 
 
 MOST_KEPT = 3
@@ -42,7 +42,7 @@ MOST_KEPT = 3
 
 @pytest.fixture(scope="module")
 def kept(doors: CompiledDoors) -> Iterator[Callable[..., CompiledDoor]]:
-    """Open opened that stay while they are used; the same arguments give the same door."""
+    """Open doors that stay while they are used; the same arguments give the same door."""
     opened: dict[str, tuple[CompiledDoor, ExitStack]] = {}
 
     def give(*edits: Edit, name: str = "", **options: Any) -> CompiledDoor:
