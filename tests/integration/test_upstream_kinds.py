@@ -208,7 +208,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         assert not grounds.objections
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
-        door = stack.enter_context(open_door(site, authorizer=authorizer, upstream_files=grounds.files))
+        door = stack.enter_context(
+            open_door(site, apps=APPS, authorizer=authorizer, upstream_files=grounds.files)
+        )
         yield Street(door, fickle, reader.watched(), door.resources)
 
 

@@ -24,7 +24,7 @@ DICE = random.Random(7)
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """A door with one application and alice, who may read reports."""
-    with open_doorway() as made:
+    with open_doorway(quick=False) as made:  # commands open its key store
         made.apply(RULES)
         made.person("alice", "staff")
         yield made
