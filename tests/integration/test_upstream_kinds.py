@@ -28,10 +28,10 @@ from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_up
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.attacks import altered, without
 from tests.support.certificates.issuing import CertifiedKey
-from tests.support.compiled_door import CompiledDoor, open_door
+from tests.support.compiled_door import CompiledDoor, launched, open_door
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
-from tests.support.envoy_process import ToyAuthorizer, facts_of
+from tests.support.envoy_process import ToyAuthorizer, facts_of, write_resources
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -231,9 +231,12 @@ def careless(street: Street) -> Iterator[Street]:
     folder.mkdir()
     move = str(site.folder / "xds"), str(site.xds)
     written = json.loads(json.dumps(resources.listeners).replace(*move))
-    site.folder = folder
     resources = replace(resources, listeners=tuple(written))
-    with open_door(site, resources=resources, authorizer=street.door.authorizer, serve=False) as door:
+    write_resources(resources, site.xds)
+    run = copy.copy(site)
+    run.folder = folder
+    with launched(resources, run) as envoy:
+        door = CompiledDoor(site, street.door.authorizer, envoy, resources)
         yield Street(door, street.fickle, (), resources)
 
 

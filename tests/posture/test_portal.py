@@ -141,8 +141,7 @@ def test_without_an_authorizer_nothing_reaches_the_portal(
     closed = kept(
         changed(*AUTHORIZER, "failure_mode_allow", to=False), name="closed", portal=portal_socket, serve=False
     )
-    with pytest.raises(OSError):
-        ask(closed, "p256")
+    assert ask(closed, "p256") == 0
 
 
 class TestOtherSites:
@@ -251,8 +250,7 @@ def test_it_asks_for_a_certificate_and_goes_on_without(
     edit = changed(*TLS, "require_client_certificate", to=True)
     demanding = kept(edit, name="demanding", portal=portal_socket)
     demanding.authorizer.facts = dict(anonymous_facts(None))
-    with pytest.raises(OSError):
-        ask(demanding, None)
+    assert ask(demanding, None) == 0
     assert surface.requests is not None
 
 
