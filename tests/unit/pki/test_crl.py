@@ -13,6 +13,7 @@ from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from tests.support.certificates.issuing import EVERY_EXTENSION, cached_key, certify, toy_ca
 from tests.support.ports import NOON
+from tests.support.refusals import refused
 
 CA = toy_ca("Crl Root")
 WEEK = NOON + timedelta(days=7)
@@ -95,9 +96,8 @@ def test_serials_of_all_lengths(size):
 @pytest.mark.parametrize("serial", [-1, 1 << 159, 1 << 400])
 def test_impossible_serials_are_refused(serial):
     """Negative or longer than twenty octets: the inventory is wrong, and no list is made of it."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "crl-refused"):
         make([CrlEntry(serial=serial, revoked_at=NOON, reason=RevocationReason.UNSPECIFIED)])
-    assert caught.value.code == "crl-refused"
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,8 @@ def test_impossible_serials_are_refused(serial):
 )
 def test_impossible_lists_are_refused(options):
     """Numbers have at most twenty octets, and the next update comes after this one."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "crl-refused"):
         make(**options)
-    assert caught.value.code == "crl-refused"
 
 
 def test_only_a_ca_with_crl_sign_lists():
@@ -115,9 +114,8 @@ def test_only_a_ca_with_crl_sign_lists():
     bare = CA.leaf()
     usage = CA.leaf(ca=True, usage=("key_cert_sign",))
     for issued in (bare, usage):
-        with pytest.raises(RequestRefused) as caught:
+        with refused(RequestRefused, "crl-issuer-refused"):
             make(ca=issued)
-        assert caught.value.code == "crl-issuer-refused"
     with pytest.raises(RequestRefused):
         make(ca=certify(CA.name, key=CA.key, drop=EVERY_EXTENSION))
 

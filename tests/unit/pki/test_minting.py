@@ -34,6 +34,7 @@ from doorward.pki.profiles import (
 )
 from tests.support.certificates.issuing import cached_key, toy_ca
 from tests.support.ports import NOON, FakeRandom
+from tests.support.refusals import refused
 
 RANDOM = FakeRandom()
 URLS = PublicationUrls(
@@ -174,18 +175,16 @@ def test_a_weak_holder_or_issuer_is_malformed():
 def test_the_issuers_own_key_never_lints():
     """Neither it nor a key whose signatures look different may sign before lint."""
     for key in (ISSUER_KEY, cached_key(KeyKind.P384), cached_key(KeyKind.ED25519)):
-        with pytest.raises(RequestRefused) as caught:
+        with refused(RequestRefused, "lint-key-refused"):
             prepare(ask(), key)
-        assert caught.value.code == "lint-key-refused"
 
 
 def test_only_the_issuers_key_signs():
     """Another key than the issuer certificate's signs nothing."""
     prepared = prepare(ask(), LINT_KEY)
     for key in (LINT_KEY, HOLDER, cached_key(KeyKind.ED25519)):
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "issuer-key-mismatch"):
             sign(prepared, key)
-        assert caught.value.code == "issuer-key-mismatch"
 
 
 def test_serials_are_unpredictable_positive_and_of_one_length():

@@ -9,6 +9,7 @@ from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
 from doorward.pki.signing import encode_algorithm, sign_answer, sign_structure
 from tests.support.certificates.issuing import cached_key
+from tests.support.refusals import refused
 
 BODY = b"\x30\x00"
 
@@ -54,17 +55,15 @@ def test_a_structure_is_body_algorithm_signature(kind):
 
 def test_another_key_than_the_issuers_signs_nothing():
     """A key that is not the certificate's is refused before it is used."""
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "issuer-key-mismatch"):
         sign_structure(BODY, cached_key(number=1), cached_key(number=2).public_key())
-    assert caught.value.code == "issuer-key-mismatch"
 
 
 def test_a_broken_signature_does_not_leave():
     """A faulty token or memory fault is found before anybody sees the signature."""
     token = FaultyToken(ed25519.Ed25519PrivateKey.generate())
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "signature-broken"):
         sign_structure(BODY, token, token.public_key())
-    assert caught.value.code == "signature-broken"
 
 
 def test_an_answer_carries_its_trailer():

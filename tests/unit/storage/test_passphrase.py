@@ -10,6 +10,7 @@ import pytest
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.passphrase import MAX_BYTES
 from doorward.storage.passphrase import CREDENTIAL, read_passphrase
+from tests.support.refusals import refused
 
 GOOD = b"correct horse battery staple"
 NOWHERE: dict[str, str] = {}
@@ -42,9 +43,8 @@ def test_a_file_is_its_bytes_without_one_line_end(tmp_path: Path, data: bytes, e
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o611])
 def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     """Any right of the group or of others is refused, with a hint."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-file-open") as caught:
         read_passphrase(written(tmp_path / "p", GOOD, mode))
-    assert caught.value.code == "passphrase-file-open"
     assert f"chmod 600 {tmp_path / 'p'}" in caught.value.hint
 
 
@@ -53,9 +53,8 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     """The owner of a file may change it at any time, so another owner is refused."""
     path = written(tmp_path / "p", GOOD)
     os.chown(path, 65534, 65534)
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-file-foreign"):
         read_passphrase(path)
-    assert caught.value.code == "passphrase-file-foreign"
 
 
 @pytest.mark.parametrize(
@@ -71,16 +70,14 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 )
 def test_its_length_is_bounded(tmp_path: Path, data: bytes, code: str) -> None:
     """A passphrase that is too short or too long is refused."""
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, code):
         read_passphrase(written(tmp_path / "p", data))
-    assert caught.value.code == code
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     """For a wrong name the error says how to name the right file; no person is asked instead."""
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "passphrase-unreadable") as caught:
         read_passphrase(tmp_path / "none", prompt=GOOD.decode)
-    assert caught.value.code == "passphrase-unreadable"
     assert "DOORWARD_PASSPHRASE_FILE" in caught.value.hint
 
 
@@ -126,9 +123,8 @@ def test_a_person_is_asked_last(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize("prompt", [None, lambda: None])
 def test_no_person_to_ask_is_an_error(prompt: None) -> None:
     """Without any source the error says how to name a passphrase file."""
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "passphrase-missing"):
         read_passphrase(None, environ=NOWHERE, prompt=prompt)
-    assert caught.value.code == "passphrase-missing"
 
 
 def test_the_environment_of_the_process_is_the_default(

@@ -23,6 +23,7 @@ from doorward.gateway.publishing.watches import (
     watches_needed,
     watches_taken,
 )
+from tests.support.refusals import refused
 
 
 def test_the_smaller_limit_counts(tmp_path: Path) -> None:
@@ -40,9 +41,8 @@ def test_one_door_too_many_is_refused() -> None:
     """There must be room for everything twice, since what is replaced drains; one less is refused."""
     room = 2 * watches_needed(10) + SPARE
     check_watches(10, InotifyUsage(limit=room))
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "watches-exhausted") as caught:
         check_watches(10, InotifyUsage(limit=room - 1))
-    assert caught.value.code == "watches-exhausted"
     assert "max_user_instances" in caught.value.hint
 
 
@@ -83,9 +83,8 @@ def test_doors_replaced_too_quickly_wait() -> None:
         (InotifyUsage(limit=128, envoys=90, others=11), 5, 0),
         (InotifyUsage(limit=128, envoys=128), 0, 1),
     ):
-        with pytest.raises(Unavailable) as caught:
+        with refused(Unavailable, "watches-draining"):
             check_free_instances(usage, chains, secrets)
-        assert caught.value.code == "watches-draining"
 
 
 def test_every_process_of_this_user_is_counted(tmp_path: Path) -> None:
