@@ -58,7 +58,7 @@ def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Do
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
         )
         assert eventually(lambda: not door.lets_in("alice"), 20)
-        assert eventually(lambda: any("not readable" in one for one in door.gateway.trouble()), 20)
+        assert eventually(lambda: any("cannot be read" in one for one in door.gateway.trouble()), 20)
         assert session.request("GET", "/").status == 200
         postgresql.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert eventually(lambda: door.lets_in("alice"), 30)
