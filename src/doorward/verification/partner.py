@@ -1,28 +1,28 @@
 """The judgement of a certificate that a partner's authority issued, in numbered steps.
 
-To let a certificate in, all of these must hold:
+A certificate is let in only if all steps pass:
 
-1. it is there, well-formed and within the limits;
-2. its issuer is known: some partner's store has an authority of that name;
+1. it is present, well-formed and within the limits;
+2. its issuer is known: the store of some partner contains an authority with that name;
 4. it has a good path (RFC 5280 section 6.1) to an anchor of one partner, judged with that partner's own
-   authorities and inputs; and it is made for TLS clients: clientAuth by name, may sign, no CA;
-   and none of its names lies in our own namespace, even beside good ones (own_names);
-5. now lies within its dates (the path asks that too; here the word is given);
-6. its status, and that of every authority of the path: revoked never passes; if nothing is known, or what is
-   there cannot be used, the partner's `RevocationMode` says whether it passes;
-7. its names give one identity, as the partner's `IdentityRule` says;
+   authorities and inputs; it is for TLS clients: it names clientAuth, may sign, and is not a CA;
+   and none of its names is in our own namespace (own_names), even if its other names are good;
+5. now is within its dates (the path requires that too; this step adds the reason);
+6. its revocation status, and that of every authority of the path: revoked is always refused, except with the mode
+   `off`. If the status is unknown or evidence cannot be used, the partner's `RevocationMode` decides;
+7. its names give one identity, by the partner's `IdentityRule`;
 8. the principal `<partner>/<identity>` is active.
 
-Steps 7 and 8 are asked only where all before is good: no name means anything before its chain is verified.
-Step 3 (inventory) belongs to our own certificates (verifier). The same name under two partners is two
-principals, because the partner's name is part of the principal's. The first partner with a good path
-decides, whatever its evidence then says: no second one is asked for a milder answer.
+Steps 7 and 8 are done only if all earlier steps passed: a name has no meaning before its path is verified.
+Step 3 (inventory) is for our own certificates (verifier). The same identity at two partners is two principals,
+because the partner's name is part of a principal's name. The first partner with a good path decides, whatever its
+evidence says: no second partner is asked for a better answer.
 
-A partner's certificate is known by issuer and serial number, never by its SHA-256 alone: whoever holds an
-ECDSA certificate can write the signature in a second way that is as good (r, n - s), without the authority.
+A partner's certificate is identified by issuer and serial number, never by its SHA-256 alone: the holder of a
+certificate with an ECDSA signature can write a second valid signature (r, n - s) without the authority.
 
-Not here: fetching evidence (the caller brings evidence caches), reading the directory, the proof that the peer
-holds the private key (TLS gives it), policy.
+Not here: fetching evidence (the caller passes it), reading the directory, the proof that the peer holds the private
+key (TLS gives it), policy.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
 """
 
@@ -33,14 +33,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from doorward.core.certificate import CertificateFacts
+from doorward.core.certificate import CertificateContent, CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.content import determine_policies
 from doorward.verification.identity import IdentityRule, identify
 from doorward.verification.own_names import claims_own_name
-from doorward.verification.parsing import parse_partner_leaf
+from doorward.verification.parsing import PartnerLeaf, parse_partner_leaf
 from doorward.verification.path.building import WorkBudget, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
@@ -71,10 +71,11 @@ _NO_EVIDENCE = EvidenceIndex()
 
 
 class RevocationMode(Enum):
-    """What an undetermined status means: refuse, let in if nothing is there to say, let in, or do not ask.
+    """What an undetermined status means: refuse; accept if there is no evidence; accept; do not check at all.
 
-    Revoked is refused by all but the last. `PREFER` lets in if no evidence is at hand, or none that has not ended;
-    what is there and cannot be used might say revoked, and refuses. `UNSAFE_PREFER` lets in then, too.
+    All but `OFF` refuse a revoked certificate. `PREFER` accepts if there is no evidence, or only evidence that has
+    expired; it refuses if there is evidence that cannot be used, because that might say revoked. `UNSAFE_PREFER`
+    accepts in this case too.
     """
 
     REQUIRE = "require"
@@ -85,26 +86,25 @@ class RevocationMode(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerTrust:
-    """What is trusted of one partner, and how its certificates are judged.
+    """The trust in one partner, and how its certificates are judged.
 
     Args:
         id: `ptn_...`.
-        name: of the grammar of principals' names; it begins the names of the partner's principals.
-        store: that partner's own anchors and intermediates, and no others.
-        inputs: what is asked of a path.
+        name: with the grammar of principals' names; the names of the partner's principals begin with it.
+        store: the partner's anchors and intermediates, and no others.
+        inputs: requirements for a path.
         identity: how its certificates name their holders.
         revocation: see `RevocationMode`.
-        max_staleness: how long after its next update evidence may still be used; zero is exactly what
-            the evidence says.
-        groups: of the directory; all of the partner's principals are in them.
+        max_staleness: how long evidence may be used after its next update; zero is exactly until then.
+        groups: of the directory; all principals of the partner belong to them.
         authority_ids: SHA-256 of each authority's certificate -> its id in the inventory.
-        namesakes: that id -> the ids of all certificates that ever had its name and key, its own included: of a
-            renewed one, of a cross-certificate, of a partner that was removed.
-        others: ids of the authorities of partners of other names, former ones too.
+        namesakes: that id -> the ids of all certificates that ever had its name and key, its own included: a renewed
+            one, a cross-certificate, one of a partner that was removed.
+        others: ids of the authorities of partners with other names, former ones included.
 
     Raises:
         MalformedInput: `name-malformed`.
-        ValueError: an id of another kind, a negative time, or inputs that admit broken algorithms.
+        ValueError: an id of another kind, a negative time, or inputs that accept broken algorithms.
     """
 
     id: str
@@ -122,11 +122,11 @@ class PartnerTrust:
     def __post_init__(self) -> None:
         parse_principal_name(self.name)
         if not self.id.startswith(_ID_PREFIX):
-            raise ValueError("this is no id of a partner")
+            raise ValueError(f"{self.id} is not the id of a partner")
         if self.max_staleness < timedelta(0):
-            raise ValueError("a partner's times are not negative")
+            raise ValueError("the max_staleness of a partner must not be negative")
         if self.inputs.strength.accept_broken_algorithms:
-            raise ValueError("broken algorithms are for test suites, not for a door")
+            raise ValueError("a door must not accept broken algorithms: they are for test suites")
 
     @property
     def crl_rules(self) -> CrlRules:
@@ -135,11 +135,11 @@ class PartnerTrust:
 
     @property
     def ocsp_rules(self) -> OcspRules:
-        """How OCSP answers about its certificates are judged."""
+        """How OCSP responses about its certificates are judged."""
         return OcspRules(strength=self.inputs.strength, grace=self.max_staleness)
 
     def status_sources(self, evidence_index: EvidenceIndex) -> StatusSources:
-        """Return what the status of its certificates is judged from, with this evidence."""
+        """Return the sources for the status of its certificates, with this evidence."""
         return StatusSources(
             evidence_index=evidence_index,
             store=self.store,
@@ -150,22 +150,22 @@ class PartnerTrust:
 
 
 FindPrincipal = Callable[[PartnerTrust, str], Principal | None]
-"""The directory: a partner and an identity -> the principal of that name, or None."""
+"""The directory: a partner and an identity -> the principal with that name, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerJudgement(CertificateJudgement):
-    """What came out for a partner's certificate, and what it rests on.
+    """The result for a partner's certificate, and what it is based on.
 
-    Its verdict is undetermined where only the status is and the partner's mode requires it; `content` has the
-    policies of the path.
+    Its verdict is undetermined only if the status is undetermined and the partner's mode requires it; `content` has
+    the policies of the path.
 
     Args:
-        partner: whose path was good; None where none was.
-        identity: what the names say; only where everything up to the status is good enough.
-        path: leaf first; empty where none was good.
-        findings: the status of each certificate of the path but the anchor; empty where nobody asked.
-        evidence_index: the evidence that was at hand; None without a path.
+        partner: the partner with the good path; None if there is no good path.
+        identity: by the names; only if all steps up to the status passed.
+        path: leaf first; empty if there is no good path.
+        findings: the status of each certificate of the path except the anchor; empty if it was not checked.
+        evidence_index: the evidence that was used; None without a path.
     """
 
     partner: PartnerTrust | None = None
@@ -176,19 +176,19 @@ class PartnerJudgement(CertificateJudgement):
 
     @property
     def authority_id(self) -> str:
-        """The id, in the inventory, of the authority that issued it; empty where no path was good."""
+        """The id, in the inventory, of the authority that issued it; empty without a good path."""
         return self.partner.authority_ids[self.path[1].sha256] if self.partner is not None else ""
 
     @property
     def issuer_ids(self) -> tuple[str, ...]:
-        """The ids of all authorities that had name and key of the one that issued it."""
+        """The ids of all authorities that ever had the name and key of the issuing one."""
         return self.partner.namesakes[self.authority_id] if self.partner is not None else ()
 
     @property
     def issuers(self) -> frozenset[str]:
-        """The same as rules see it, without those of other partners.
+        """The same ids as rules see them, without those of other partners.
 
-        If one partner's authorities change, only its own people are judged again.
+        So if one partner's authorities change, only its own people are judged again.
         """
         others = self.partner.others if self.partner is not None else ()
         return frozenset(self.issuer_ids).difference(others)
@@ -204,49 +204,38 @@ def judge_partner_certificate(
     trust_domain: str,
     certificate_cache: CertificateCache | None = None,
 ) -> PartnerJudgement:
-    """Judge one presented certificate by what is trusted of partners.
+    """Judge one presented certificate by the trust in partners.
 
     Args:
         presented: the leaf, DER, at most 16 KiB.
-        partners: in the order in which they are asked; no two of one name or one id.
-        evidence_cache: a partner's id -> the evidence of status that is at hand; none is an empty evidence cache.
-        find_principal: see `FindPrincipal`; called at most once, after all else is good.
+        partners: in the order in which they are asked; names and ids are unique.
+        evidence_cache: a partner's id -> the available evidence; a missing id means that there is no evidence.
+        find_principal: see `FindPrincipal`; called at most once, if all other steps passed.
         now: aware, UTC.
-        trust_domain: ours: no foreign certificate may carry a name of it.
+        trust_domain: ours; a partner's certificate must not contain a name in it.
         certificate_cache: parsed certificates, never verdicts; None parses each time.
 
     Returns:
-        A judgement whose reasons stand in the order of the steps.
+        A judgement with the reasons in the order of the steps.
 
     Raises:
-        ValueError: two partners of one name, whose holders would be one principal, or of one id.
+        ValueError: two partners have one name, so that their holders would be one principal, or one id.
 
-    Not checked: possession of the private key, policy; whether another path would be good where an
-    authority of the first good one is revoked.
+    Not checked: possession of the private key, policy; whether another path would be good if an authority of the
+    first good one is revoked.
     Standard: RFC 5280 sections 6.1 and 6.3.
     """
     if min(len({one.name for one in partners}), len({one.id for one in partners})) < len(partners):
-        raise ValueError("two partners of one name or one id")
+        raise ValueError("two partners have the same name or the same id")
     # 1. well-formed
-    read = read_leaf(
-        presented, certificate_cache.parse_partner if certificate_cache is not None else parse_partner_leaf
-    )
+    parse = certificate_cache.parse_partner if certificate_cache is not None else parse_partner_leaf
+    read = read_leaf(presented, parse)
     if isinstance(read, Reason):
         return PartnerJudgement(verdict=refuse_unread(read, now))
-    leaf, facts = read.path, read.facts
-    reasons = [Reason.CERTIFICATE_WELL_FORMED]
-    # 2. issuer
-    candidates = [one for one in partners if one.store.find_by_subject(leaf.issuer)]
-    reasons.append(Reason.ISSUER_KNOWN if candidates else Reason.ISSUER_UNKNOWN)
-    # 4. path and purpose
-    partner, path, faults = _find_path(leaf, candidates, now)
-    if candidates:
-        reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
-    reasons.append(judge_purpose(leaf))
-    if partner is not None and claims_own_name(_list_names(leaf, facts), trust_domain):
-        reasons.append(Reason.OWN_NAME_CLAIMED)
-    # 5. dates
-    reasons.append(judge_dates(facts.not_before, facts.not_after, now))
+    # 2. issuer, 4. path and purpose, 5. dates
+    found = _judge_path(read, partners, now, trust_domain)
+    partner, path = found.partner, found.path
+    reasons = [Reason.CERTIFICATE_WELL_FORMED, *found.reasons]
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
     evidence_index = ends = None
@@ -258,67 +247,102 @@ def judge_partner_certificate(
     # 7. name, 8. account
     identity = principal = None
     if partner is not None and GOOD_REASONS.issuperset(reasons):
-        identity = identify(leaf, partner.identity)
-        reasons.append(Reason.NAME_MISMATCH if identity is None else Reason.NAME_MATCHES)
-        if identity is not None:
-            principal = _find_principal(partner, identity, find_principal)
-            reasons.append(judge_account(principal))
+        identity, principal, judged = _judge_holder(read.path, partner, find_principal)
+        reasons += judged
     outcome = conclude(reasons)
+    good = outcome is Outcome.GOOD
     verdict = Verdict(
         outcome=outcome,
         reasons=tuple(reasons),
         judged_at=now,
-        evidence=list_evidence(facts, *_describe_path(partner, path, findings, faults)),
+        evidence=list_evidence(read.facts, *_describe_path(found, findings)),
     )
-    content = None
-    if partner is not None and outcome is Outcome.GOOD:
-        valid = list_valid_policies(path, partner.inputs)
-        content = replace(read.content, policies=determine_policies(valid))
     return PartnerJudgement(
         verdict=verdict,
         partner=partner,
         identity=identity,
-        principal=principal if outcome is Outcome.GOOD else None,
+        principal=principal if good else None,
         path=path,
         findings=findings,
-        facts=facts,
-        content=content,
+        facts=read.facts,
+        content=_read_content(read, path, partner.inputs) if partner is not None and good else None,
         ends=ends,
         evidence_index=evidence_index,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FoundPath:
+    """The first partner with a good path, or the faults of all paths; with the reasons of steps 2 to 5."""
+
+    partner: PartnerTrust | None
+    path: CertificationPath
+    faults: tuple[CertificationPathFault, ...]
+    reasons: tuple[Reason, ...] = ()
+
+
+def _judge_path(
+    read: PartnerLeaf, partners: Sequence[PartnerTrust], now: datetime, trust_domain: str
+) -> _FoundPath:
+    """Steps 2, 4 and 5."""
+    leaf, facts = read.path, read.facts
+    candidates = [one for one in partners if one.store.find_by_subject(leaf.issuer)]
+    reasons = [Reason.ISSUER_KNOWN if candidates else Reason.ISSUER_UNKNOWN]
+    found = _find_path(leaf, candidates, now)
+    if candidates:
+        reasons.append(Reason.PATH_VALID if found.partner else Reason.PATH_INVALID)
+    reasons.append(judge_purpose(leaf))
+    if found.partner is not None and claims_own_name(_list_names(leaf, facts), trust_domain):
+        reasons.append(Reason.OWN_NAME_CLAIMED)
+    reasons.append(judge_dates(facts.not_before, facts.not_after, now))
+    return replace(found, reasons=tuple(reasons))
+
+
+def _judge_holder(
+    leaf: PathCertificate, partner: PartnerTrust, find_principal: FindPrincipal
+) -> tuple[str | None, Principal | None, list[Reason]]:
+    """Steps 7 and 8: return the identity, its principal, and the reasons."""
+    identity = identify(leaf, partner.identity)
+    if identity is None:
+        return None, None, [Reason.NAME_MISMATCH]
+    principal = _find_principal(partner, identity, find_principal)
+    return identity, principal, [Reason.NAME_MATCHES, judge_account(principal)]
+
+
+def _read_content(read: PartnerLeaf, path: CertificationPath, inputs: PathInputs) -> CertificateContent:
+    """Return what rules may ask about a good certificate, with the policies of its path."""
+    return replace(read.content, policies=determine_policies(list_valid_policies(path, inputs)))
+
+
 def _list_names(leaf: PathCertificate, facts: CertificateFacts) -> Iterator[str]:
-    """Every name as text, and what is bytes only as if it were."""
+    """Yield every name as text, and opaque bytes as if they were text."""
     yield from (*facts.san, facts.subject)
     yield from (one.replace(b"\x00", b"").decode("latin-1") for one in leaf.opaque)
 
 
-def _find_path(
-    leaf: PathCertificate, candidates: Sequence[PartnerTrust], now: datetime
-) -> tuple[PartnerTrust | None, CertificationPath, tuple[CertificationPathFault, ...]]:
-    """Step 4: the first partner with a good path; each has its share of the work."""
+def _find_path(leaf: PathCertificate, candidates: Sequence[PartnerTrust], now: datetime) -> _FoundPath:
+    """Step 4: return the first partner with a good path; each has its share of the work."""
     faults: tuple[CertificationPathFault, ...] = ()
     for partner in candidates:
         work = WorkBudget.share(len(candidates))
         judgement = judge_path(leaf, partner.store, partner.inputs, now, work)
         if judgement.outcome is Outcome.GOOD:
-            return partner, judgement.path, ()
+            return _FoundPath(partner=partner, path=judgement.path, faults=())
         faults += judgement.faults
-    return None, (), faults
+    return _FoundPath(partner=None, path=(), faults=faults)
 
 
 def _ask_status(
     partner: PartnerTrust, path: CertificationPath, evidence_index: EvidenceIndex, now: datetime
 ) -> tuple[StatusFinding, ...]:
-    """Step 6, what is known."""
+    """Step 6: the status of each certificate."""
     if partner.revocation is RevocationMode.OFF:
         return ()
     return judge_path_status(path, partner.status_sources(evidence_index), now)
 
 
 def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Reason:
-    """Step 6, what it means: revoked is never tolerated."""
+    """Step 6: the reason that follows from the status; revoked is never tolerated."""
     if mode is RevocationMode.OFF:
         return Reason.REVOCATION_NOT_CHECKED
     found = {one.status for one in findings}
@@ -333,9 +357,9 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
 
 
 def _find_end(mode: RevocationMode, path: CertificationPath, findings: Sequence[StatusFinding]) -> datetime:
-    """Return the first end of a certificate of the path, and of the evidence if it is not let in without it.
+    """Return when the first certificate of the path ends, or the evidence if the certificate is not accepted without it.
 
-    That is if it is required, and if it is preferred and what came after it cannot be used.
+    Evidence is needed if the mode requires it, and also if the mode prefers it and newer evidence cannot be used.
     """
     ends = [ends_at(one.not_after) for one in path]
     needed = mode is RevocationMode.REQUIRE or (
@@ -347,25 +371,20 @@ def _find_end(mode: RevocationMode, path: CertificationPath, findings: Sequence[
 
 
 def _find_principal(partner: PartnerTrust, identity: str, find_principal: FindPrincipal) -> Principal | None:
-    """Step 8: the directory's row only if it is of this very name: a wrong look-up must not vouch for another."""
+    """Step 8: return the principal only if it has exactly this name: a wrong look-up must not approve another one."""
     principal = find_principal(partner, identity)
     wanted = (render_partner_principal_name(partner.name, identity), partner.identity.kind)
     return principal if principal is not None and (principal.name, principal.kind) == wanted else None
 
 
-def _describe_path(
-    partner: PartnerTrust | None,
-    path: CertificationPath,
-    findings: Sequence[StatusFinding],
-    faults: Sequence[CertificationPathFault],
-) -> Iterator[tuple[str, str]]:
-    """What the record should keep of path and status."""
-    if partner is not None:
-        yield "partner", partner.id
-        yield "path", " ".join(one.sha256 for one in path)
+def _describe_path(found: _FoundPath, findings: Sequence[StatusFinding]) -> Iterator[tuple[str, str]]:
+    """Yield what the record keeps of path and status."""
+    if found.partner is not None:
+        yield "partner", found.partner.id
+        yield "path", " ".join(one.sha256 for one in found.path)
     for finding in findings:
         yield "status", f"{finding.certificate} {finding.status.value}"
         yield from (("status-evidence", one) for one in finding.evidence)
         if finding.fresh_until is not None:
             yield "fresh-until", f"{finding.fresh_until:%Y-%m-%dT%H:%M:%SZ}"
-    yield from (("path-fault", str(fault)) for fault in faults[:1])
+    yield from (("path-fault", str(fault)) for fault in found.faults[:1])

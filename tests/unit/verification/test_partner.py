@@ -162,8 +162,8 @@ class TestPath:
 
     @pytest.mark.parametrize(("name", "id_"), [("clinic", "ptn_other"), ("ward", "ptn_clinic")])
     def test_two_partners_of_one_name_or_id_are_refused(self, name, id_):
-        """Their holders would be one principal, or their evidence one evidence cache."""
-        with pytest.raises(ValueError, match="one name or one id"):
+        """Their holders would be one principal, or share one evidence cache."""
+        with pytest.raises(ValueError, match="the same name or the same id"):
             judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=nobody)
 
     def test_the_first_partner_with_a_good_path_decides(self):
