@@ -1,4 +1,4 @@
-"""docs/reference/events.md: the catalogue of events, from the table that the recorder obeys."""
+"""docs/reference/events.md: the catalogue of events, from the table in `audit.catalogue`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ HEAD = """\
 <!-- Made by `python -m tools.reference` from the program itself. Do not edit. -->
 
 Every event is a leaf of the log. The catalogue is closed: a type or a field that is not on this page cannot be
-recorded. Compatibility: a type may gain optional fields; nothing is renamed or removed, and no field moves from personal
-to public.
+recorded. Compatibility: a type may get new optional fields; no field is renamed or removed, and no personal field becomes
+public.
 
-- **Public** fields stay in the log for ever. They are opaque ids, digests, reasons, methods and numbers. Those in bold
-  are always there, the others where they are known.
-- **Personal** fields are kept apart. The leaf holds only a commitment to each of them (HMAC-SHA-256 under a salt of its
-  own). When value and salt are erased the log still verifies, and the field counts as redacted.
-- Every type may also carry the personal fields {actor}.
-- A name that nobody has proved is called `claimed_…`: never take it for an identity.
+- **Public** fields stay in the log for ever. They are opaque ids, digests, reasons, methods and numbers. An event always
+  has the fields in bold; it has the others if their values are known.
+- **Personal** fields are stored outside of the leaf. The leaf contains only a commitment to each of them (HMAC-SHA-256
+  with a salt of its own). After value and salt were erased the log still verifies, and the field counts as redacted.
+- Every type may also have the personal field {actor}.
+- A field `claimed_…` holds a name that a peer claimed without proof: do not take it for an identity.
 - **Retention** is the class by which personal values will be erased. The log can erase by class and by person; no
   command does it yet.
 
-Each event has beside its fields: `id` (`evt_…`), `type`, `at` (UTC), `tenant`, `actor` (an id, `os:<uid>` for the command
-line, or `system`), `v` (1).
+Every event also has `id` (`evt_…`), `type`, `at` (UTC), `tenant`, `actor` (an id, `os:<uid>` for the command
+line, or `system`) and `v` (1).
 
 """
 
 _SENTENCES = {
-    Retention.OPERATION: "Operation: what administrators and the program do to the installation.",
-    Retention.IDENTITY: "Identity: people, devices, services, groups and their certificates.",
-    Retention.DECISION: "Decision: who was let in, who was not, who was cut off, and why.",
-    Retention.ACCESS: "Access: single requests and failed handshakes, as Envoy reports them.",
+    Retention.OPERATION: "Changes of the installation, by administrators and by the program.",
+    Retention.IDENTITY: "Changes of people, devices, services, groups and their certificates.",
+    Retention.DECISION: "Decisions: which connections were admitted, refused or cut, and why.",
+    Retention.ACCESS: "Single requests, connections and failed handshakes, as Envoy reports them.",
 }
 
 
@@ -55,8 +55,8 @@ def render_events() -> str:
         ]
         parts.append(render_table(("event", "public fields", "personal fields"), rows) + "\n")
     parts.append("## Kinds of public fields\n\n")
-    parts.append("One name has one kind in every event.\n\n")
-    parts.append(render_table(("kind", "what it holds", "fields"), _kinds()))
+    parts.append("A field name has the same kind in all events.\n\n")
+    parts.append(render_table(("kind", "value", "fields"), _kinds()))
     return "".join(parts)
 
 
