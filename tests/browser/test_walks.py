@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
-from doorward.directory.own_certificates import list_own
+from doorward.directory.own_certificates import list_own_certificates
 from doorward.directory.principals import find_principal
 from doorward.factors.totp import render_totp, step_at
 from tests.support.browser import Chromium, chromium
@@ -48,7 +48,7 @@ def portal(door: Doorway, path: str = "/") -> str:
 
 def end_certificate(door: Doorway, name: str) -> None:
     """Let the newest certificate of a person be one that ended yesterday, in the inventory."""
-    newest = list_own(door.services, find_principal(door.services, name).id)[0].record
+    newest = list_own_certificates(door.services, find_principal(door.services, name).id)[0].record
     now = door.services.clock.now()
     with closing(sqlite3.connect(door.installation.layout.database)) as connection, connection:
         connection.execute(
@@ -156,7 +156,9 @@ def test_a_loss_is_reported_from_another_device(door: Doorway, tmp_path: Path) -
         browser.open(link)
         save_file(browser, "Make my certificate", tmp_path)
     usable = [
-        one for one in list_own(door.services, find_principal(door.services, "dora").id) if one.is_usable
+        one
+        for one in list_own_certificates(door.services, find_principal(door.services, "dora").id)
+        if one.is_usable
     ]
     assert len(usable) == 2
 
@@ -194,7 +196,9 @@ def test_a_certificate_is_renewed_before_it_ends(door: Doorway, tmp_path: Path) 
         browser.shoot("renew-here")
         assert browser.barriers() == []
     usable = [
-        one for one in list_own(door.services, find_principal(door.services, "fred").id) if one.is_usable
+        one
+        for one in list_own_certificates(door.services, find_principal(door.services, "fred").id)
+        if one.is_usable
     ]
     assert len(usable) == 2
 

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.authority.revocation import hold, release
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.stores.certificate_choice import CertificateChoice
-from doorward.web.choosing import CHOOSE_PATH
+from doorward.web.certificate_choice import CHOOSE_PATH
 from tests.support.attacks import has_ended
 from tests.support.certificates.issuing import around_now, toy_ca
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway, render_document
@@ -133,7 +133,7 @@ class TestAnotherCertificate:
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
             live = newest(doorway, doorway.certificate_of("alice"))
             choice = CertificateChoice.of(live.application_id, live.sha256, live.source_address)
-            doorway.settle(Choosing(doorway.services).choose(choice, good=True).seq)
+            doorway.settle(CertificateChoiceRecorder(doorway.services).record(choice, good=True).seq)
             assert has_ended(mine.socket, 5)
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
         with pytest.raises(OSError):

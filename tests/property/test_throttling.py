@@ -14,25 +14,29 @@ from doorward.factors.throttling import (
     LOCKED_AFTER,
     LONGEST,
     TOTAL,
+    AttemptCount,
     Bucket,
-    Count,
+    add_to_bucket,
     admit,
-    count_try,
-    fill,
+    attempts_in,
+    count_attempt,
     take_back,
-    tries_in,
     wait_after,
 )
 from tests.support.ports import NOON
 
 MOMENTS = st.integers(-(10**6), 10**6).map(lambda seconds: NOON + timedelta(seconds=seconds))
-COUNTS = st.none() | st.builds(Count, tries=st.integers(0, 5000), last_at=MOMENTS)
+COUNTS = st.none() | st.builds(AttemptCount, tries=st.integers(0, 5000), last_at=MOMENTS)
 KINDS = st.sampled_from(FactorKind)
 
 
 @given(account=COUNTS, address=COUNTS, total=COUNTS, kind=KINDS, now=MOMENTS)
 def test_no_wait_is_longer_than_the_bound(
-    account: Count | None, address: Count | None, total: Count | None, kind: FactorKind, now: datetime
+    account: AttemptCount | None,
+    address: AttemptCount | None,
+    total: AttemptCount | None,
+    kind: FactorKind,
+    now: datetime,
 ) -> None:
     """Unless what can be guessed was tried a hundred times with this certificate, the next try is near."""
     found = admit(account=account, address=address, total=total, kind=kind, now=now)
@@ -55,9 +59,9 @@ def test_more_failures_never_wait_less(tries: int, free: int) -> None:
 
 
 @given(account=COUNTS, now=MOMENTS)
-def test_each_try_is_counted(account: Count | None, now: datetime) -> None:
+def test_each_try_is_counted(account: AttemptCount | None, now: datetime) -> None:
     """The count grows by one, and its time is the try's."""
-    after = count_try(account, now)
+    after = count_attempt(account, now)
     assert after.tries == (account.tries if account else 0) + 1
     assert after.last_at == now
 
@@ -73,9 +77,9 @@ def test_a_bucket_counts_what_was_tried_and_forgets_it_in_time(
     count, now, bad = None, NOON, 0
     for seconds, good in steps:
         now += timedelta(seconds=seconds)
-        count = fill(count, bucket, now)
+        count = add_to_bucket(count, bucket, now)
         bad += not good
         if good:
             count = take_back(count)
-        assert 0 <= tries_in(count, bucket, now) <= min(bad, 2 * bucket.tries + 1)
-    assert tries_in(count, bucket, now + bucket.refill * (2 * bucket.tries + 2)) == 0
+        assert 0 <= attempts_in(count, bucket, now) <= min(bad, 2 * bucket.tries + 1)
+    assert attempts_in(count, bucket, now + bucket.refill * (2 * bucket.tries + 2)) == 0

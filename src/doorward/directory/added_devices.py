@@ -1,8 +1,8 @@
 """A device that a person adds from another one: an invitation for the person's own name, made at the portal.
 
     require_may_add   says whether this caller may do it now
-    invite_own        makes the invitation, and voids the one that was open
-    withdraw_own      takes it back
+    invite_own_device        makes the invitation, and voids the one that was open
+    withdraw_own_invitation      takes it back
 
 A certificate alone never makes another one, because a thief of the device has it. So the person shows the strongest
 enrolled factor within the last five minutes, as for a change of factors; a person without a factor adds no device. The
@@ -19,7 +19,7 @@ from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
 from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
-from doorward.directory.factors.permission import kinds_of, require_fresh, require_owner
+from doorward.directory.factors.change_rules import kinds_of, require_fresh, require_owner
 from doorward.directory.invitations import withdraw
 from doorward.directory.inviting import Invitation, invite_within
 from doorward.directory.own_certificates import require_room
@@ -57,7 +57,7 @@ def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now:
     return person
 
 
-def invite_own(services: Services, caller: Caller, *, shown: ShownFactors) -> Invitation:
+def invite_own_device(services: Services, caller: Caller, *, shown: ShownFactors) -> Invitation:
     """Make the caller an invitation for another device; one that was open is voided in the same transaction.
 
     Args:
@@ -75,6 +75,6 @@ def invite_own(services: Services, caller: Caller, *, shown: ShownFactors) -> In
         )
 
 
-def withdraw_own(services: Services, caller: Caller, invitation_id: str) -> InvitationRecord:
+def withdraw_own_invitation(services: Services, caller: Caller, invitation_id: str) -> InvitationRecord:
     """Void an invitation that its holder made; raises as `withdraw`, also for an operator's and for another's."""
     return withdraw(services, invitation_id, actor=caller.principal_id, made_by=caller.principal_id)

@@ -1,4 +1,4 @@
-"""Groups in groups: putting one into another, taking it out, and the ways that lead from one to another.
+"""Groups in groups: putting one into another, taking it out, and the paths from one to another.
 
 Whoever is in the inner group is in the outer one too, and in every group that the outer one lies in: the store
 resolves that at each look-up, so that no judgement can forget it. One entry of the change sequence (`GROUP`)
@@ -41,13 +41,13 @@ GROUP_KIND = "group"
 class GroupView:
     """One group as a person looks at it.
 
-    `ways` says of each principal that is in it only through other groups which ones, from the inside outwards.
+    `paths` says of each principal that is in it only through other groups which ones, from the inside outwards.
     """
 
     name: str
     groups: tuple[str, ...]
     members: tuple[Principal, ...]
-    ways: Mapping[str, tuple[str, ...]]
+    paths: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,11 @@ def show_group(services: Services, group: str) -> GroupView:
         name=group,
         groups=graph.children(group),
         members=members,
-        ways={one.name: _way(graph, one.direct_groups, group) for one in members if group in one.inherited},
+        paths={
+            one.name: _shortest_path(graph, one.direct_groups, group)
+            for one in members
+            if group in one.inherited
+        },
     )
 
 
@@ -170,19 +174,19 @@ def count_members(services: Services, group: str) -> int:
         return nested + stores.directory.groups().get(group, 0)
 
 
-def find_ways(services: Services, principal: Principal) -> dict[str, tuple[str, ...]]:
+def find_group_paths(services: Services, principal: Principal) -> dict[str, tuple[str, ...]]:
     """Return for each inherited group of a principal the groups that lead to it, from the inside outwards."""
     if not principal.inherited:
         return {}
     with services.work.read() as stores:
         graph = GroupGraph(stores.directory.nestings())
-    return {group: _way(graph, principal.direct_groups, group) for group in principal.inherited}
+    return {group: _shortest_path(graph, principal.direct_groups, group) for group in principal.inherited}
 
 
-def _way(graph: GroupGraph, begins: Sequence[str], group: str) -> tuple[str, ...]:
-    """Return the shortest way to a group, without the group itself."""
-    ways = [way for one in begins if (way := graph.path(one, group))]
-    return min(ways, key=len, default=())[:-1]
+def _shortest_path(graph: GroupGraph, begins: Sequence[str], group: str) -> tuple[str, ...]:
+    """Return the shortest path to a group, without the group itself."""
+    paths = [path for one in begins if (path := graph.path(one, group))]
+    return min(paths, key=len, default=())[:-1]
 
 
 def _count_inherited(stores: Stores, group: str) -> int:

@@ -1,8 +1,8 @@
 """A person's own certificates: how they stand, what their devices are called, and that one was lost.
 
-    list_own      every certificate of a principal, newest first, with its note
-    name_own      give the device of one a name
-    renew_own     a successor of the certificate with which its holder comes
+    list_own_certificates      every certificate of a principal, newest first, with its note
+    name_own_device      give the device of one a name
+    renew_own_certificate     a successor of the certificate with which its holder comes
     report_lost   the device is lost: its certificate and its line of renewals are revoked now, and so their sessions end
 
 Each function takes the id of a principal, and finds nothing of another one. The caller of `report_lost` checks first that
@@ -46,7 +46,7 @@ script there may not fill the inventory. An operator may still issue more."""
 _PAGE = 100
 
 
-class Standing(Enum):
+class OwnCertificateStatus(Enum):
     """How a certificate stands, in a word for its holder."""
 
     GOOD = "good"
@@ -64,30 +64,30 @@ class OwnCertificate:
         record: as in the inventory.
         name: of the device, as the holder gave it; empty for none.
         lost_at: when the holder reported the device lost.
-        standing: at the moment of the question.
+        status: at the moment of the question.
     """
 
     record: CertificateRecord
     name: str
     lost_at: datetime | None
-    standing: Standing
+    status: OwnCertificateStatus
 
     @property
     def is_usable(self) -> bool:
         """Whether the door lets it in."""
-        return self.standing in {Standing.GOOD, Standing.SOON}
+        return self.status in {OwnCertificateStatus.GOOD, OwnCertificateStatus.SOON}
 
 
-def find_standing(record: CertificateRecord, now: datetime) -> Standing:
+def find_status(record: CertificateRecord, now: datetime) -> OwnCertificateStatus:
     """Return how a certificate stands."""
     if record.state is CertificateState.REVOKED:
-        return Standing.WITHDRAWN
+        return OwnCertificateStatus.WITHDRAWN
     if has_ended(record.not_after, now):
-        return Standing.ENDED
+        return OwnCertificateStatus.ENDED
     if record.state is CertificateState.ON_HOLD:
-        return Standing.HELD
+        return OwnCertificateStatus.HELD
     left, whole = record.not_after - now, record.not_after - record.not_before
-    return Standing.SOON if left < min(SOON, whole / 3) else Standing.GOOD
+    return OwnCertificateStatus.SOON if left < min(SOON, whole / 3) else OwnCertificateStatus.GOOD
 
 
 def own_records(stores: Stores, principal_id: str) -> Iterator[CertificateRecord]:
@@ -102,7 +102,7 @@ def own_records(stores: Stores, principal_id: str) -> Iterator[CertificateRecord
         after = found[-1].id
 
 
-def list_own(services: Services, principal_id: str) -> list[OwnCertificate]:
+def list_own_certificates(services: Services, principal_id: str) -> list[OwnCertificate]:
     """Return the certificates of a principal, newest first, without those that ended more than 90 days ago."""
     now = services.clock.now()
     with services.work.read() as stores:
@@ -112,7 +112,7 @@ def list_own(services: Services, principal_id: str) -> list[OwnCertificate]:
     return sorted(found, key=lambda one: (one.record.created_at, one.record.id), reverse=True)
 
 
-def find_own(services: Services, principal_id: str, certificate_id: str) -> OwnCertificate:
+def find_own_certificate(services: Services, principal_id: str, certificate_id: str) -> OwnCertificate:
     """Return one certificate of a principal; raise `NotFound` (`certificate-unknown`), also for another's."""
     now = services.clock.now()
     with services.work.read() as stores:
@@ -120,7 +120,7 @@ def find_own(services: Services, principal_id: str, certificate_id: str) -> OwnC
         return _as_own(record, stores.holder_notes.of([record.id]).get(record.id), now)
 
 
-def name_own(services: Services, principal_id: str, certificate_id: str, name: str) -> str:
+def name_own_device(services: Services, principal_id: str, certificate_id: str, name: str) -> str:
     """Give the device of a certificate a name, and return it as it is kept.
 
     Args:
@@ -155,7 +155,7 @@ def name_own(services: Services, principal_id: str, certificate_id: str, name: s
     return kept
 
 
-def renew_own(services: Services, certificate_id: str, request: bytes, *, actor: str) -> Issued:
+def renew_own_certificate(services: Services, certificate_id: str, request: bytes, *, actor: str) -> Issued:
     """Issue a successor of the certificate with which its holder comes; the old one stays valid beside it.
 
     Args:
@@ -211,11 +211,11 @@ def report_lost(
     with services.work.change() as stores:
         record = _require_own(stores, principal_id, certificate_id)
         signer = signer_if_any(services, stores)
-        seq = lose_within(services, stores, signer, record, now=now)
+        seq = revoke_lost_within(services, stores, signer, record, now=now)
         for other in _line_of(stores, record):
             usable = other.state is CertificateState.VALID and not has_ended(other.not_after, now)
             if usable and other.id not in (present, record.id):
-                seq = lose_within(services, stores, signer, other, now=now)
+                seq = revoke_lost_within(services, stores, signer, other, now=now)
     return ChangeResult(value=record, seq=seq)
 
 
@@ -235,7 +235,7 @@ def _line_of(stores: Stores, record: CertificateRecord) -> list[CertificateRecor
     return [records[one] for one in sorted(line)]
 
 
-def lose_within(
+def revoke_lost_within(
     services: Services,
     stores: Stores,
     signer: AnswerSigner | None,
@@ -274,7 +274,7 @@ def _require_own(stores: Stores, principal_id: str, certificate_id: str) -> Cert
 def _as_own(record: CertificateRecord, note: HolderNote | None, now: datetime) -> OwnCertificate:
     kept = note or _empty(record.id)
     return OwnCertificate(
-        record=record, name=kept.name, lost_at=kept.lost_at, standing=find_standing(record, now)
+        record=record, name=kept.name, lost_at=kept.lost_at, status=find_status(record, now)
     )
 
 

@@ -26,7 +26,7 @@ from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.challenges import Challenges
-from doorward.directory.own_certificates import lose_within, own_records
+from doorward.directory.own_certificates import own_records, revoke_lost_within
 from doorward.factors.verdict import FactorFault
 from doorward.factors.webauthn import (
     AuthenticationAnswer,
@@ -50,7 +50,7 @@ WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PasskeyRenewal:
+class PasskeyClaim:
     """A passkey that was checked, as a claim (`authority.issuing.claims`) to one certificate of its person.
 
     Args:
@@ -152,7 +152,7 @@ def _end_of(record: CertificateRecord) -> datetime:
     return min(revoked, record.not_after) if revoked is not None else record.not_after
 
 
-class PasskeyDoor:
+class PasskeyRenewer:
     """Gives people without a certificate a new one by passkey.
 
     Args:
@@ -193,7 +193,7 @@ class PasskeyDoor:
 
         Raises:
             MalformedInput: `webauthn-malformed`, and as `pki.csr.parse_csr`.
-            RequestRefused: `passkey-refused`, and as `PasskeyRenewal.examine`.
+            RequestRefused: `passkey-refused`, and as `PasskeyClaim.examine`.
         """
         services, now = self._services, self._services.clock.now()
         parse_csr(request)  # what cannot become a certificate must use nothing up, and revoke nothing
@@ -227,7 +227,7 @@ class PasskeyDoor:
         if lost:
             self._lose(factor.principal_id)
         # 5. issued
-        claim = PasskeyRenewal(
+        claim = PasskeyClaim(
             factor_id=factor.id, holder=principal.id, name=principal.name, within=self._within
         )
         return issue(services, request, claim)
@@ -262,7 +262,7 @@ class PasskeyDoor:
                 if one.state is CertificateState.VALID and not has_ended(one.not_after, now)
             ]
             for record in valid:
-                lose_within(services, stores, signer, record, now=now)
+                revoke_lost_within(services, stores, signer, record, now=now)
 
     def _refuse(
         self,

@@ -18,7 +18,7 @@ THROTTLES_KEPT = FORGOTTEN_AFTER
 """As long as a count of failed tries says something: a locked certificate stays locked for so long."""
 
 
-def prune_past(services: Services) -> int:
+def prune_expired(services: Services) -> int:
     """Remove what is past, in one transaction; return how many rows went.
 
     Raises:

@@ -81,7 +81,7 @@ def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> C
     return ChangeResult(value=record.id, seq=seq)
 
 
-def tend_session_keys(services: Services, lifetime: timedelta) -> bool:
+def maintain_session_keys(services: Services, lifetime: timedelta) -> bool:
     """Do what is due: make the first key, announce the next, retire and remove old ones.
 
     Args:

@@ -73,7 +73,7 @@ def redeem_code(
         taken = stores.session_codes.take(hash_code(code))
         why = find_code_fault(
             taken, caller, application_id=application_id, host=host, begin=begin, now=now
-        ) or _find_standing_fault(stores, caller, now)
+        ) or _find_withdrawal(stores, caller, now)
         if taken is not None and not why:
             opened, event = _open(services, stores, caller, taken, now=now, lifetime=lifetime)
             stores.outbox.add(event)
@@ -84,7 +84,7 @@ def redeem_code(
     raise _refused(why)
 
 
-def _find_standing_fault(stores: Stores, caller: Caller, now: datetime) -> str:
+def _find_withdrawal(stores: Stores, caller: Caller, now: datetime) -> str:
     """Return whether something withdrew certificate or account since the request came in."""
     certificate = stores.certificates.get(caller.certificate_id)
     principal = stores.directory.get(caller.principal_id)

@@ -57,7 +57,7 @@ TOTAL = Bucket(tries=1000, refill=timedelta(milliseconds=200))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class AttemptCount:
     """Tries that were not good (those that are being judged among them), and when the last one was."""
 
     tries: int
@@ -69,7 +69,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class AttemptAdmission:
     """Whether a try is taken now; otherwise from when on, or `locked` if not at all."""
 
     taken: bool
@@ -100,8 +100,13 @@ TOTAL_KEY = "total"
 
 
 def admit(
-    *, account: Count | None, address: Count | None, total: Count | None, kind: FactorKind, now: datetime
-) -> Admission:
+    *,
+    account: AttemptCount | None,
+    address: AttemptCount | None,
+    total: AttemptCount | None,
+    kind: FactorKind,
+    now: datetime,
+) -> AttemptAdmission:
     """Judge whether a try is taken, by what was counted before it.
 
     Args:
@@ -112,15 +117,15 @@ def admit(
         now: aware, UTC.
     """
     if account is None or not account.tries:
-        return Admission(taken=True)
+        return AttemptAdmission(taken=True)
     if kind is not FactorKind.WEBAUTHN and account.tries >= LOCKED_AFTER:
-        return Admission(taken=False, locked=True)
+        return AttemptAdmission(taken=False, locked=True)
     tight = is_full(address, ADDRESS, now) or is_full(total, TOTAL, now)
     until = account.last_at + wait_after(account.tries, TIGHT_FREE if tight else FREE)
     # If the last try lies in the future, the clock was set back; the next count has the right time.
     if now >= until or account.last_at > now:
-        return Admission(taken=True)
-    return Admission(taken=False, until=until)
+        return AttemptAdmission(taken=True)
+    return AttemptAdmission(taken=False, until=until)
 
 
 def wait_after(tries: int, free: int = FREE) -> timedelta:
@@ -129,27 +134,31 @@ def wait_after(tries: int, free: int = FREE) -> timedelta:
     return timedelta(0) if over < 0 else min(FIRST * 2 ** min(over, _DOUBLINGS), LONGEST)
 
 
-def count_try(count: Count | None, now: datetime) -> Count:
+def count_attempt(count: AttemptCount | None, now: datetime) -> AttemptCount:
     """Return an account's count with one more try."""
-    return Count(tries=(count.tries if count else 0) + 1, last_at=now)
+    return AttemptCount(tries=(count.tries if count else 0) + 1, last_at=now)
 
 
-def fill(count: Count | None, bucket: Bucket, now: datetime) -> Count:
+def add_to_bucket(count: AttemptCount | None, bucket: Bucket, now: datetime) -> AttemptCount:
     """Return an address's or the total count with one more try, after what ran out since the last."""
-    left = tries_in(count, bucket, now)
+    left = attempts_in(count, bucket, now)
     if count is None or not left:
-        return Count(tries=1, last_at=now)
+        return AttemptCount(tries=1, last_at=now)
     # What ran out only in part goes on running out.
     ran_out = (count.tries - left) * bucket.refill
-    return Count(tries=min(left, 2 * bucket.tries) + 1, last_at=min(count.last_at + ran_out, now))
+    return AttemptCount(tries=min(left, 2 * bucket.tries) + 1, last_at=min(count.last_at + ran_out, now))
 
 
-def take_back(count: Count | None) -> Count | None:
+def take_back(count: AttemptCount | None) -> AttemptCount | None:
     """Return an address's or the total count without a try that was good; None if nothing is left."""
-    return None if count is None or count.tries <= 1 else Count(tries=count.tries - 1, last_at=count.last_at)
+    return (
+        None
+        if count is None or count.tries <= 1
+        else AttemptCount(tries=count.tries - 1, last_at=count.last_at)
+    )
 
 
-def tries_in(count: Count | None, bucket: Bucket, now: datetime) -> int:
+def attempts_in(count: AttemptCount | None, bucket: Bucket, now: datetime) -> int:
     """Return how many tries still count in a bucket."""
     if count is None:
         return 0
@@ -157,6 +166,6 @@ def tries_in(count: Count | None, bucket: Bucket, now: datetime) -> int:
     return max(0, count.tries - passed // bucket.refill)
 
 
-def is_full(count: Count | None, bucket: Bucket, now: datetime) -> bool:
+def is_full(count: AttemptCount | None, bucket: Bucket, now: datetime) -> bool:
     """Return whether a bucket has no free try."""
-    return tries_in(count, bucket, now) >= bucket.tries
+    return attempts_in(count, bucket, now) >= bucket.tries

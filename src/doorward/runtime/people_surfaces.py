@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from starlette.applications import Starlette
 
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.help_desk import HelpDesk
 from doorward.runtime.brand_settings import build_brand
@@ -44,7 +44,7 @@ class PeopleSurfaces:
         self._factors = factors
         self._brand = build_brand(settings)
         self._snapshots = PolicySnapshots()
-        self._choosing = Choosing(services)
+        self._choice_recorder = CertificateChoiceRecorder(services)
         self._terms = PortalTerms(
             origin=installation.portal_origin,
             idle=settings.portal_session_idle,
@@ -67,7 +67,7 @@ class PeopleSurfaces:
             look=look,
             snapshots=self._snapshots,
             factors=self._factors,
-            choosing=self._choosing,
+            choice_recorder=self._choice_recorder,
             help_desk=self._help_desk(),
         )
 
@@ -86,5 +86,5 @@ class PeopleSurfaces:
             lifetime=self._installation.settings.session_lifetime,
             look=Look(self._brand, base=STATIC_BASE),
             snapshots=self._snapshots,
-            choosing=self._choosing,
+            choice_recorder=self._choice_recorder,
         )

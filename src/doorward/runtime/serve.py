@@ -20,9 +20,9 @@ from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.directory.factors.context import FactorContext
-from doorward.directory.factors.tally import write_counts
-from doorward.directory.pruning import prune_past
-from doorward.directory.session_keys import tend_session_keys
+from doorward.directory.factors.failure_events import write_counts
+from doorward.directory.pruning import prune_expired
+from doorward.directory.session_keys import maintain_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
 from doorward.runtime.breached_passwords import open_breached
@@ -107,7 +107,7 @@ class Serve:
         self._pool.close()
         self._listener.close()
         try:
-            write_counts(self._services, self._factors.tally, whole=True)
+            write_counts(self._services, self._factors.failure_limiter, whole=True)
             while self._sequence():
                 pass
             self._sign_checkpoint()
@@ -206,15 +206,15 @@ class Serve:
         return False
 
     def _tend_session_keys(self) -> bool:
-        tend_session_keys(self._services, self._installation.settings.session_key_lifetime)
+        maintain_session_keys(self._services, self._installation.settings.session_key_lifetime)
         return False
 
     def _write_counts(self) -> bool:
-        write_counts(self._services, self._factors.tally)
+        write_counts(self._services, self._factors.failure_limiter)
         return False
 
     def _prune(self) -> bool:
-        prune_past(self._services)
+        prune_expired(self._services)
         return False
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.help_desk import HelpDesk
 from doorward.directory.sessions import LIFETIME
@@ -58,7 +58,7 @@ def build_portal_app(
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
     factors: FactorContext | None = None,
-    choosing: Choosing | None = None,
+    choice_recorder: CertificateChoiceRecorder | None = None,
     help_desk: HelpDesk | None = None,
 ) -> Starlette:
     """Return the application behind `portal.<domain>`.
@@ -70,7 +70,7 @@ def build_portal_app(
         look: of its pages.
         snapshots: the policy in force.
         factors: figures of second factors; None takes the usual ones.
-        choosing: notes who wants to show another certificate; shared with the sessions' application.
+        choice_recorder: notes who wants to show another certificate; shared with the sessions' application.
         help_desk: who may look up incident ids; None if there is no such page.
     """
     pages = Pages(look or Look(chooses_language=True))
@@ -81,7 +81,7 @@ def build_portal_app(
         terms,
         snapshots or PolicySnapshots(),
         factors=factors,
-        choosing=choosing,
+        choice_recorder=choice_recorder,
         help_desk=help_desk,
     )
     return build_surface(surface.routes(), pages.look)
@@ -95,7 +95,7 @@ def build_sessions_app(
     lifetime: timedelta = LIFETIME,
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
-    choosing: Choosing | None = None,
+    choice_recorder: CertificateChoiceRecorder | None = None,
 ) -> Starlette:
     """Return the application of the door's own paths on the hosts of applications, and of its pages there.
 
@@ -106,7 +106,7 @@ def build_sessions_app(
         lifetime: of a session at an application.
         look: of its pages.
         snapshots: the policy in force.
-        choosing: notes who wants to show another certificate; shared with the portal.
+        choice_recorder: notes who wants to show another certificate; shared with the portal.
     """
     pages = Pages(look or Look(base=STATIC_BASE))
     refusals = PagesSurface(services, pool, pages.look, portal_origin=terms.origin())
@@ -118,7 +118,7 @@ def build_sessions_app(
         snapshots or PolicySnapshots(),
         lifetime=lifetime,
         stranger=refusals.refused,
-        choosing=choosing,
+        choice_recorder=choice_recorder,
     )
     return build_surface([*surface.routes(), *refusals.routes()], pages.look)
 

@@ -12,7 +12,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory import principals
-from doorward.directory.added_devices import LIFETIME, invite_own, withdraw_own
+from doorward.directory.added_devices import LIFETIME, invite_own_device, withdraw_own_invitation
 from doorward.directory.callers import Caller
 from doorward.directory.invitations import list_open
 from doorward.directory.inviting import InvitationClaim, invite
@@ -42,7 +42,7 @@ def alice(people: FactorWorld) -> Caller:
 def add(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
     """Make a link after these factors were shown; return its token."""
     shown = people.shown(*kinds, ago=ago) if kinds else NOTHING
-    return invite_own(people.world.services, who, shown=shown).token
+    return invite_own_device(people.world.services, who, shown=shown).token
 
 
 def refusal_of(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
@@ -63,7 +63,7 @@ def refusal_of_token(people: FactorWorld, token: str) -> tuple[str, str]:
 
 def test_the_link_becomes_a_certificate_in_the_same_name(people: FactorWorld, alice: Caller) -> None:
     """Once, within 15 minutes, with the profile of a person; the record says that Alice asked for it."""
-    made = invite_own(people.world.services, alice, shown=people.shown(WEBAUTHN))
+    made = invite_own_device(people.world.services, alice, shown=people.shown(WEBAUTHN))
     assert made.record.expires_at - made.record.created_at == LIFETIME == timedelta(minutes=15)
     event = people.world.events(EventType.INVITATION_CREATED)[-1]
     assert (event.actor, event.data["principal"]) == (alice.principal_id, alice.principal_id)
@@ -151,7 +151,7 @@ def test_a_link_dies_with_the_device_it_was_made_from(people: FactorWorld, alice
 def test_a_loss_that_is_reported_meanwhile_stops_the_certificate(people: FactorWorld, alice: Caller) -> None:
     """The claim looks at the device again before the intent, and before the certificate becomes valid."""
     services = people.world.services
-    made = invite_own(services, alice, shown=people.shown(WEBAUTHN))
+    made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     claim = InvitationClaim(invitation=made.record, name="alice")
     report_lost(services, alice.principal_id, alice.certificate_id)
     other = people.world.issue("alice").record
@@ -174,31 +174,31 @@ def test_another_device_that_is_lost_leaves_it_open(people: FactorWorld, alice: 
 def test_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
     """For good, with an event that names her; a second time changes nothing."""
     services = people.world.services
-    made = invite_own(services, alice, shown=people.shown(WEBAUTHN))
-    withdrawn = withdraw_own(services, alice, made.record.id)
+    made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
+    withdrawn = withdraw_own_invitation(services, alice, made.record.id)
     assert withdrawn.voided_at == people.clock.now()
     event = people.world.events(EventType.INVITATION_VOIDED)[-1]
     assert (event.actor, event.data["reason"]) == (alice.principal_id, "withdrawn")
-    assert withdraw_own(services, alice, made.record.id).voided_at == withdrawn.voided_at
+    assert withdraw_own_invitation(services, alice, made.record.id).voided_at == withdrawn.voided_at
     assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-voided")
 
 
 def test_only_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
     """Neither another person's link nor an administrator's is found: a thief may not void the way back of its owner."""
     services, bob = people.world.services, people.comes("bob")
-    made = invite_own(services, alice, shown=people.shown(WEBAUTHN)).record
+    made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN)).record
     with pytest.raises(NotFound):
-        withdraw_own(services, bob, made.id)
+        withdraw_own_invitation(services, bob, made.id)
     of_operator = invite(services, "alice", actor=OPERATOR).record
     with pytest.raises(NotFound):
-        withdraw_own(services, alice, of_operator.id)
+        withdraw_own_invitation(services, alice, of_operator.id)
     assert [record.id for record, _ in list_open(services, "alice")] == [of_operator.id]
 
 
 def test_a_used_link_is_not_withdrawn(people: FactorWorld, alice: Caller) -> None:
     """Its certificate is there: the way to end that is the report of its device."""
-    made = invite_own(people.world.services, alice, shown=people.shown(WEBAUTHN))
+    made = invite_own_device(people.world.services, alice, shown=people.shown(WEBAUTHN))
     redeem(people.world.services, made.token, people.world.csr())
     with pytest.raises(RequestRefused) as refused:
-        withdraw_own(people.world.services, alice, made.record.id)
+        withdraw_own_invitation(people.world.services, alice, made.record.id)
     assert refused.value.code == "invitation-not-open"

@@ -25,7 +25,7 @@ from doorward.directory.happenings import (
     list_happenings,
 )
 from doorward.directory.inviting import invite
-from doorward.directory.own_certificates import renew_own
+from doorward.directory.own_certificates import renew_own_certificate
 from doorward.enrolment.invitation import redeem
 from doorward.stores.factor_records import SessionRecord
 from tests.support.factor_records import session
@@ -60,7 +60,7 @@ def last_event(people: FactorWorld, kind: EventType) -> str:
 def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, alice: Caller) -> None:
     """Who made it, from which device, and whether it is open; a used one is told by its certificate."""
     services = people.world.services
-    made = added_devices.invite_own(services, alice, shown=people.shown(WEBAUTHN))
+    made = added_devices.invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     (link,) = told(people, alice, What.LINK_MADE)
     assert (link.about, link.certificate_id) == (made.record.id, alice.certificate_id)
     assert (link.by_self, link.is_over) == (True, False)
@@ -112,7 +112,7 @@ def test_the_last_use_of_a_factor_is_told(people: FactorWorld, alice: Caller) ->
 
 def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
     """Although its row is gone: the kind, the event for the help desk, and that it was done in the person's name."""
-    key = next(one for one in removing.list_own(people.world.services, alice) if one.kind is PASSWORD)
+    key = next(one for one in removing.list_own_factors(people.world.services, alice) if one.kind is PASSWORD)
     removing.remove_factor(people.world.services, alice, key.id, shown=people.shown(WEBAUTHN))
     (removed,) = told(people, alice, What.FACTOR_REMOVED)
     assert (removed.kind, removed.about, removed.by_self) == (
@@ -164,7 +164,9 @@ def test_the_newest_losses_are_kept(people: FactorWorld, alice: Caller) -> None:
 def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
     """Made, renewed from another, and withdrawn."""
     services, certificate = people.world.services, alice.certificate_id
-    renewed = renew_own(services, certificate, people.world.csr(), actor=alice.principal_id).record
+    renewed = renew_own_certificate(
+        services, certificate, people.world.csr(), actor=alice.principal_id
+    ).record
     revoke(services, certificate, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
     found = told(people, alice, What.CERTIFICATE_ISSUED, What.CERTIFICATE_RENEWED, What.CERTIFICATE_WITHDRAWN)
     assert {(one.what, one.about, one.is_over) for one in found} == {

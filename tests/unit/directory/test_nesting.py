@@ -157,14 +157,14 @@ def test_a_member_knows_which_way_it_is_in(world: World) -> None:
     view = nesting.show_group(world.services, "everyone")
     assert view.groups == ("staff",)
     assert [one.name for one in view.members] == ["alice", "bob"]
-    assert view.ways == {"alice": ("tellers", "staff")}
+    assert view.paths == {"alice": ("tellers", "staff")}
     alice = principals.find_principal(world.services, "alice")
-    assert nesting.find_ways(world.services, alice) == {
+    assert nesting.find_group_paths(world.services, alice) == {
         "everyone": ("tellers", "staff"),
         "staff": ("tellers",),
     }
     cleaner = principals.add_principal(world.services, PrincipalKind.PERSON, "dora", actor=OPERATOR).value
-    assert nesting.find_ways(world.services, cleaner) == {}
+    assert nesting.find_group_paths(world.services, cleaner) == {}
     with pytest.raises(NotFound):
         nesting.show_group(world.services, "nobody")
 

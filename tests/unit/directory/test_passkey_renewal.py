@@ -16,8 +16,8 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.challenges import LIFETIME, MOST_USED, Challenges
-from doorward.directory.own_certificates import list_own, report_lost
-from doorward.directory.passkey_renewal import PasskeyDoor, PasskeyRenewal
+from doorward.directory.own_certificates import list_own_certificates, report_lost
+from doorward.directory.passkey_renewal import PasskeyClaim, PasskeyRenewer
 from doorward.directory.principals import suspend
 from doorward.factors.verdict import FactorFault
 from doorward.factors.webauthn import (
@@ -35,10 +35,10 @@ DAY = timedelta(days=1)
 
 @dataclass(kw_only=True)
 class Setting:
-    """Alice with one certificate and one passkey, and the door that takes passkeys."""
+    """Alice with one certificate and one passkey, and what renews by passkey."""
 
     world: World
-    door: PasskeyDoor
+    renewer: PasskeyRenewer
     authenticator: SoftAuthenticator
 
     @property
@@ -48,11 +48,11 @@ class Setting:
 
     def answer(self, **wrong: Any) -> str:
         """Use the passkey for a fresh question."""
-        return self.authenticator.get(self.door.ask(PARTY), **wrong)
+        return self.authenticator.get(self.renewer.ask(PARTY), **wrong)
 
     def renew(self, answer: str = "", **more: Any) -> Issued:
         """Ask for a certificate with a fresh answer, or that one."""
-        return self.door.renew(answer or self.answer(), self.world.csr(), party=PARTY, **more)
+        return self.renewer.renew(answer or self.answer(), self.world.csr(), party=PARTY, **more)
 
     def refused(self, answer: str = "", **more: Any) -> str:
         """Ask, and return the code of the refusal."""
@@ -62,11 +62,13 @@ class Setting:
 
     def end(self, later: timedelta = timedelta(seconds=1)) -> None:
         """Let Alice's newest certificate end, so long ago."""
-        self.world.clock.present = list_own(self.world.services, self.alice)[0].record.not_after + later
+        self.world.clock.present = (
+            list_own_certificates(self.world.services, self.alice)[0].record.not_after + later
+        )
 
     def valid(self) -> int:
         """Return how many certificates of Alice the door would let in."""
-        return sum(one.is_usable for one in list_own(self.world.services, self.alice))
+        return sum(one.is_usable for one in list_own_certificates(self.world.services, self.alice))
 
     def reasons(self) -> list[str]:
         """Return the reasons of the last recorded refusal."""
@@ -80,7 +82,7 @@ def setting() -> Setting:
     world.issue("alice")
     authenticator = SoftAuthenticator(origin=PARTY.origin)
     enrol_passkey(world.services, world.principal("alice"), PARTY, authenticator)
-    return Setting(world=world, door=PasskeyDoor(world.services), authenticator=authenticator)
+    return Setting(world=world, renewer=PasskeyRenewer(world.services), authenticator=authenticator)
 
 
 def test_an_ended_certificate_is_renewed(setting: Setting) -> None:
@@ -108,16 +110,16 @@ def test_a_passkey_that_names_no_person_is_refused(setting: Setting) -> None:
 
 
 def test_it_is_too_late_after_some_days(setting: Setting) -> None:
-    """The door's own number of days counts, from the end of the certificate."""
+    """The configured number of days counts, from the end of the certificate."""
     setting.end(timedelta(days=30, seconds=1))
     assert setting.refused() == "renewal-too-late"
-    setting.door = PasskeyDoor(setting.world.services, within=timedelta(days=31))
+    setting.renewer = PasskeyRenewer(setting.world.services, within=timedelta(days=31))
     assert setting.renew()
 
 
 def test_a_lost_laptop_is_replaced(setting: Setting) -> None:
     """After her own report Alice gets a new certificate at once, and the lost one stays revoked."""
-    lost = list_own(setting.world.services, setting.alice)[0].record
+    lost = list_own_certificates(setting.world.services, setting.alice)[0].record
     report_lost(setting.world.services, setting.alice, lost.id)
     assert setting.renew().record.replaces == lost.id
     assert setting.valid() == 1
@@ -126,7 +128,7 @@ def test_a_lost_laptop_is_replaced(setting: Setting) -> None:
 def test_the_loss_can_be_reported_with_the_passkey(setting: Setting) -> None:
     """On a new device the same act revokes the lost one's certificate and brings a new one."""
     issued = setting.renew(lost=True)
-    first = list_own(setting.world.services, setting.alice)[1]
+    first = list_own_certificates(setting.world.services, setting.alice)[1]
     assert first.lost_at is not None
     assert first.record.state is CertificateState.REVOKED
     assert issued.record.replaces == first.record.id
@@ -135,7 +137,7 @@ def test_the_loss_can_be_reported_with_the_passkey(setting: Setting) -> None:
 
 def test_what_an_administrator_revoked_stays_away(setting: Setting) -> None:
     """Also with the reason that a loss has, and also if the person calls it lost."""
-    certificate = list_own(setting.world.services, setting.alice)[0].record
+    certificate = list_own_certificates(setting.world.services, setting.alice)[0].record
     revoke(setting.world.services, certificate.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     assert setting.refused() == "renewal-withdrawn"
     assert setting.refused(lost=True) == "renewal-withdrawn"
@@ -143,7 +145,7 @@ def test_what_an_administrator_revoked_stays_away(setting: Setting) -> None:
 
 def test_a_certificate_on_hold_is_not_gone_around(setting: Setting) -> None:
     """An administrator looks into something; also if the person calls it lost."""
-    certificate = list_own(setting.world.services, setting.alice)[0].record
+    certificate = list_own_certificates(setting.world.services, setting.alice)[0].record
     hold(setting.world.services, certificate.id, OPERATOR)
     setting.world.issue("alice")
     assert setting.refused(lost=True) == "renewal-held"
@@ -203,7 +205,7 @@ def test_an_answer_works_once(setting: Setting) -> None:
 def test_an_answer_that_is_refused_uses_up_nothing(setting: Setting) -> None:
     """A stranger who sees a challenge cannot spend it for the person."""
     setting.end()
-    asked = setting.door.ask(PARTY)
+    asked = setting.renewer.ask(PARTY)
     forged = json.loads(setting.authenticator.get(asked))
     forged["response"]["signature"] = render_base64url(b"forged")
     assert setting.refused(json.dumps(forged)) == "passkey-refused"
@@ -229,11 +231,11 @@ def test_a_removed_passkey_is_unknown(setting: Setting) -> None:
     assert setting.reasons() == ["passkey-unknown"]
 
 
-def claim_of(setting: Setting) -> PasskeyRenewal:
+def claim_of(setting: Setting) -> PasskeyClaim:
     """Return the claim that Alice's checked passkey is."""
     with setting.world.services.work.read() as stores:
         (mine,) = stores.factors.of_principal(setting.alice)
-    return PasskeyRenewal(factor_id=mine.id, holder=setting.alice, name="alice", within=timedelta(days=30))
+    return PasskeyClaim(factor_id=mine.id, holder=setting.alice, name="alice", within=timedelta(days=30))
 
 
 def test_of_two_renewals_at_once_one_wins(setting: Setting) -> None:
@@ -270,7 +272,7 @@ def test_no_other_factor_is_read(setting: Setting, text: str) -> None:
 def test_a_broken_request_revokes_nothing(setting: Setting) -> None:
     """Even with the word that the device is lost."""
     with pytest.raises(MalformedInput):
-        setting.door.renew(setting.answer(), b"not a request", party=PARTY, lost=True)
+        setting.renewer.renew(setting.answer(), b"not a request", party=PARTY, lost=True)
     assert setting.valid() == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from doorward.directory.pruning import KEPT, THROTTLES_KEPT, prune_past
+from doorward.directory.pruning import KEPT, THROTTLES_KEPT, prune_expired
 from tests.support.factor_records import ALICE, enrolment_ticket, session, session_code, step_up, throttle
 from tests.support.ports import NOON
 from tests.support.world import found_world
@@ -22,8 +22,8 @@ def test_what_is_past_is_removed() -> None:
             stores.sessions.add(session(name, ends_at=end - KEPT))
             stores.enrolment_tickets.add(enrolment_ticket(name, expires_at=end - KEPT))
             stores.throttles.save(throttle(name, last_at=end - THROTTLES_KEPT))
-    assert prune_past(world.services) == 5
-    assert prune_past(world.services) == 0
+    assert prune_expired(world.services) == 5
+    assert prune_expired(world.services) == 0
     with world.work.change() as stores:
         assert stores.session_codes.take(session_code("open").code_sha256)
         assert stores.step_ups.get(step_up("open").id)

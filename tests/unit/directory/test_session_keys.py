@@ -9,7 +9,12 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.directory.session_keys import LEAD, current_session_key, rotate_session_key, tend_session_keys
+from doorward.directory.session_keys import (
+    LEAD,
+    current_session_key,
+    maintain_session_keys,
+    rotate_session_key,
+)
 from doorward.stores.factor_records import LONGEST_SESSION
 from doorward.stores.policy_snapshot import load_snapshot
 from doorward.stores.records import ChangeKind
@@ -67,12 +72,12 @@ def test_a_new_key_is_announced_before_it_signs(world):
 
 def test_a_key_is_rotated_when_it_is_due(world):
     """Not before its lifetime is over, and then once."""
-    assert tend_session_keys(world.services, LIFETIME)
+    assert maintain_session_keys(world.services, LIFETIME)
     turn(world, LIFETIME - SECOND)
-    assert not tend_session_keys(world.services, LIFETIME)
+    assert not maintain_session_keys(world.services, LIFETIME)
     turn(world, SECOND)
-    assert tend_session_keys(world.services, LIFETIME)
-    assert not tend_session_keys(world.services, LIFETIME)
+    assert maintain_session_keys(world.services, LIFETIME)
+    assert not maintain_session_keys(world.services, LIFETIME)
     assert len(kids(world)) == 2
     assert world.events(EventType.SESSION_KEY_ROTATED)[-1].data["reason"] == "due"
 
@@ -81,17 +86,17 @@ def test_a_former_key_verifies_until_its_last_session_has_ended(world):
     """It is retired when the next one signs, and removed once no session that it signed can live."""
     old, _ = current_session_key(world.services)
     turn(world, LIFETIME)
-    tend_session_keys(world.services, LIFETIME)
+    maintain_session_keys(world.services, LIFETIME)
     turn(world, LEAD)
-    assert tend_session_keys(world.services, LIFETIME)
+    assert maintain_session_keys(world.services, LIFETIME)
     new, _ = current_session_key(world.services)
     assert kids(world) == [new, old]
     turn(world, LONGEST_SESSION)
-    assert not tend_session_keys(world.services, LIFETIME)
+    assert not maintain_session_keys(world.services, LIFETIME)
     turn(world, SECOND)
     with world.work.read() as stores:
         before = stores.changes.head()
-    assert tend_session_keys(world.services, LIFETIME)
+    assert maintain_session_keys(world.services, LIFETIME)
     assert kids(world) == [new]
     with world.work.read() as stores:
         assert [one.subject for one in stores.changes.since(before)] == [old]

@@ -13,24 +13,24 @@ from doorward.factors.throttling import (
     LOCKED_AFTER,
     LONGEST,
     TOTAL,
-    Admission,
+    AttemptAdmission,
+    AttemptCount,
     Bucket,
-    Count,
     account_key,
+    add_to_bucket,
     address_key,
     admit,
-    count_try,
-    fill,
+    attempts_in,
+    count_attempt,
     is_full,
     take_back,
-    tries_in,
     wait_after,
 )
 from tests.support.ports import NOON
 
 SECOND = timedelta(seconds=1)
-FULL_ADDRESS = Count(tries=ADDRESS.tries, last_at=NOON)
-FULL_TOTAL = Count(tries=TOTAL.tries, last_at=NOON)
+FULL_ADDRESS = AttemptCount(tries=ADDRESS.tries, last_at=NOON)
+FULL_TOTAL = AttemptCount(tries=TOTAL.tries, last_at=NOON)
 
 
 def ask(
@@ -38,11 +38,11 @@ def ask(
     *,
     after: timedelta = timedelta(0),
     kind: FactorKind = FactorKind.TOTP,
-    address: Count | None = None,
-    total: Count | None = None,
-) -> Admission:
+    address: AttemptCount | None = None,
+    total: AttemptCount | None = None,
+) -> AttemptAdmission:
     """Ask for a try after so many, the last of them at noon."""
-    account = Count(tries=tries, last_at=NOON)
+    account = AttemptCount(tries=tries, last_at=NOON)
     return admit(account=account, address=address, total=total, kind=kind, now=NOON + after)
 
 
@@ -54,66 +54,70 @@ def test_the_wait_doubles_after_five_free_tries() -> None:
 
 def test_an_account_without_a_failure_is_always_let_try() -> None:
     """Whatever others do at its address or everywhere."""
-    for account in (None, Count(tries=0, last_at=NOON)):
+    for account in (None, AttemptCount(tries=0, last_at=NOON)):
         found = admit(account=account, address=FULL_ADDRESS, total=FULL_TOTAL, kind=FactorKind.TOTP, now=NOON)
-        assert found == Admission(taken=True)
+        assert found == AttemptAdmission(taken=True)
 
 
 def test_the_sixth_try_waits_half_a_minute() -> None:
     """Refused until then, and taken from then on."""
     assert ask(4).taken
-    assert ask(5) == Admission(taken=False, until=NOON + FIRST)
+    assert ask(5) == AttemptAdmission(taken=False, until=NOON + FIRST)
     assert not ask(5, after=FIRST - SECOND).taken
     assert ask(5, after=FIRST).taken
 
 
 @pytest.mark.parametrize("others", [{"address": FULL_ADDRESS}, {"total": FULL_TOTAL}])
-def test_under_attack_the_second_try_waits(others: dict[str, Count]) -> None:
+def test_under_attack_the_second_try_waits(others: dict[str, AttemptCount]) -> None:
     """With a full count of the address, or of all, an account has one free try."""
-    assert ask(1, **others) == Admission(taken=False, until=NOON + FIRST)
+    assert ask(1, **others) == AttemptAdmission(taken=False, until=NOON + FIRST)
     assert ask(1, after=FIRST, **others).taken
     assert ask(1).taken
 
 
 def test_a_hundred_failures_lock_what_can_be_guessed() -> None:
     """However long it waits; a passkey cannot be guessed, and is not locked."""
-    assert ask(LOCKED_AFTER, after=timedelta(days=9)) == Admission(taken=False, locked=True)
+    assert ask(LOCKED_AFTER, after=timedelta(days=9)) == AttemptAdmission(taken=False, locked=True)
     assert ask(LOCKED_AFTER, after=LONGEST, kind=FactorKind.WEBAUTHN).taken
 
 
 def test_a_clock_that_was_set_back_does_not_lengthen_the_wait() -> None:
     """A last try in the future is counted again with the right time."""
     assert ask(5, after=-timedelta(days=3)).taken
-    assert count_try(Count(tries=5, last_at=NOON), NOON - LONGEST) == Count(tries=6, last_at=NOON - LONGEST)
-    assert fill(FULL_ADDRESS, ADDRESS, NOON - LONGEST).last_at == NOON - LONGEST
+    assert count_attempt(AttemptCount(tries=5, last_at=NOON), NOON - LONGEST) == AttemptCount(
+        tries=6, last_at=NOON - LONGEST
+    )
+    assert add_to_bucket(FULL_ADDRESS, ADDRESS, NOON - LONGEST).last_at == NOON - LONGEST
 
 
 def test_a_try_is_counted_and_taken_back() -> None:
     """The account's count begins at one; a bucket's loses the good one."""
-    first = count_try(None, NOON)
+    first = count_attempt(None, NOON)
     assert (first.tries, first.last_at) == (1, NOON)
-    assert count_try(first, NOON + SECOND) == Count(tries=2, last_at=NOON + SECOND)
+    assert count_attempt(first, NOON + SECOND) == AttemptCount(tries=2, last_at=NOON + SECOND)
     assert take_back(None) is None
     assert take_back(first) is None
-    assert take_back(Count(tries=2, last_at=NOON)) == first
+    assert take_back(AttemptCount(tries=2, last_at=NOON)) == first
 
 
 def test_a_bucket_runs_out_exactly() -> None:
     """A part of the time that one try takes is not lost."""
     bucket = Bucket(tries=2, refill=10 * SECOND)
-    count = fill(fill(None, bucket, NOON), bucket, NOON + 6 * SECOND)
+    count = add_to_bucket(add_to_bucket(None, bucket, NOON), bucket, NOON + 6 * SECOND)
     assert is_full(count, bucket, NOON + 6 * SECOND)
-    count = fill(count, bucket, NOON + 12 * SECOND)
-    assert count == Count(tries=2, last_at=NOON + 10 * SECOND)
-    assert tries_in(count, bucket, NOON + 20 * SECOND) == 1
-    assert tries_in(None, bucket, NOON) == 0
-    assert fill(count, bucket, NOON + 99 * SECOND) == Count(tries=1, last_at=NOON + 99 * SECOND)
+    count = add_to_bucket(count, bucket, NOON + 12 * SECOND)
+    assert count == AttemptCount(tries=2, last_at=NOON + 10 * SECOND)
+    assert attempts_in(count, bucket, NOON + 20 * SECOND) == 1
+    assert attempts_in(None, bucket, NOON) == 0
+    assert add_to_bucket(count, bucket, NOON + 99 * SECOND) == AttemptCount(
+        tries=1, last_at=NOON + 99 * SECOND
+    )
 
 
 def test_a_bucket_never_holds_more_than_twice_its_tries() -> None:
     """A flood of an hour does not make a day of tightness."""
-    count = Count(tries=3 * ADDRESS.tries, last_at=NOON)
-    assert fill(count, ADDRESS, NOON).tries == 2 * ADDRESS.tries + 1
+    count = AttemptCount(tries=3 * ADDRESS.tries, last_at=NOON)
+    assert add_to_bucket(count, ADDRESS, NOON).tries == 2 * ADDRESS.tries + 1
 
 
 def test_keys_name_certificate_network_and_kind() -> None:
@@ -128,4 +132,4 @@ def test_keys_name_certificate_network_and_kind() -> None:
 def test_a_count_below_zero_cannot_be() -> None:
     """It is a fault of the caller."""
     with pytest.raises(ValueError, match="never"):
-        Count(tries=-1, last_at=NOON)
+        AttemptCount(tries=-1, last_at=NOON)

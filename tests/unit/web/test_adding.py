@@ -9,7 +9,7 @@ import pytest
 
 from doorward.directory.invitations import list_open
 from doorward.directory.inviting import invite
-from doorward.directory.own_certificates import list_own
+from doorward.directory.own_certificates import list_own_certificates
 from doorward.web.pool import UseCasePool
 from tests.support.portal import ORIGIN, PortalBrowser
 from tests.support.world import OPERATOR, Held, World
@@ -53,7 +53,7 @@ def test_a_link_is_made_after_the_passkey_and_becomes_a_certificate(
     headers = {"Content-Type": "application/pkcs10", "Authorization": f"Bearer {token}"}
     answer = portal.ask("POST", "/join/certificates", content=portal.world.csr(), headers=headers)
     assert answer.status_code == 201
-    assert len(list_own(portal.world.services, alice.record.principal_id)) == 2
+    assert len(list_own_certificates(portal.world.services, alice.record.principal_id)) == 2
 
 
 @pytest.mark.usefixtures("passkey")

@@ -11,7 +11,7 @@ import pytest
 from doorward.access.policies import apply_document, export_revision
 from doorward.directory.factors.removing import reset_factors
 from doorward.directory.happenings import LATELY
-from doorward.directory.own_certificates import Standing, list_own
+from doorward.directory.own_certificates import OwnCertificateStatus, list_own_certificates
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
 from doorward.web.portal.clients import name_client
@@ -121,8 +121,8 @@ def test_a_certificate_is_renewed_by_itself(portal: PortalBrowser, alice: Held) 
     assert 'data-proof="caller"' in portal.ask("GET", "/certificates/renew", alice).text
     answer = portal.ask("POST", "/certificates/renew", alice, content=portal.world.csr(), headers=CSR)
     assert answer.status_code == 201
-    standings = [one.standing for one in list_own(portal.world.services, alice.record.principal_id)]
-    assert standings == [Standing.GOOD, Standing.GOOD]
+    statuses = [one.status for one in list_own_certificates(portal.world.services, alice.record.principal_id)]
+    assert statuses == [OwnCertificateStatus.GOOD, OwnCertificateStatus.GOOD]
 
 
 def test_a_renewal_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Held) -> None:
@@ -132,7 +132,7 @@ def test_a_renewal_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Hel
     sent = {"content": portal.world.csr(), "headers": CSR | {"Accept": "*/*"}}
     refused = portal.ask("POST", "/certificates/renew", alice, **sent)
     assert (refused.status_code, refused.json()["code"]) == (403, "factor-check-needed")
-    assert len(list_own(portal.world.services, alice.record.principal_id)) == 1
+    assert len(list_own_certificates(portal.world.services, alice.record.principal_id)) == 1
     assert portal.show_passkey(asked.headers["location"], alice).headers["location"] == "/certificates/renew"
     assert portal.ask("POST", "/certificates/renew", alice, **sent).status_code == 201
 
@@ -152,7 +152,7 @@ def test_a_lost_device_is_withdrawn_after_a_question(portal: PortalBrowser, alic
     portal.world.issue("alice")
     (lost,) = (
         one
-        for one in list_own(portal.world.services, alice.record.principal_id)
+        for one in list_own_certificates(portal.world.services, alice.record.principal_id)
         if one.record.id != alice.record.id
     )
     path = f"/certificates/{lost.record.id}/lost"
@@ -175,7 +175,7 @@ def test_a_loss_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Held) 
     assert portal.ask("GET", path, alice).status_code == 200
     portal.world.clock.present += timedelta(minutes=5, seconds=1)
     assert portal.ask("POST", path, alice).headers["location"].startswith("/check/")
-    assert list_own(portal.world.services, alice.record.principal_id)[0].is_usable
+    assert list_own_certificates(portal.world.services, alice.record.principal_id)[0].is_usable
 
 
 def test_alice_signs_out_of_one_and_of_all(portal: PortalBrowser, alice: Held) -> None:
@@ -195,7 +195,9 @@ def test_the_device_in_use_is_withdrawn_after_its_answer(portal: PortalBrowser, 
     """The answer would not arrive on a connection that is cut; the certificate is out all the same."""
     answer = portal.ask("POST", f"/certificates/{alice.record.id}/lost", alice)
     assert "This device has no access any more" in answer.text
-    assert eventually(lambda: not list_own(portal.world.services, alice.record.principal_id)[0].is_usable)
+    assert eventually(
+        lambda: not list_own_certificates(portal.world.services, alice.record.principal_id)[0].is_usable
+    )
 
 
 def test_welcome_says_whether_the_certificate_came(portal: PortalBrowser, alice: Held) -> None:

@@ -11,7 +11,7 @@ import pytest
 from httpx2 import Response
 
 from doorward.core.entities import Reason
-from doorward.directory.own_certificates import list_own
+from doorward.directory.own_certificates import list_own_certificates
 from doorward.enforcement.envoy.names import REFUSAL
 from doorward.web.pool import UseCasePool
 from tests.support.passkeys import PRESENT, SoftAuthenticator
@@ -61,7 +61,8 @@ def test_a_wrong_passkey_brings_none(portal: PortalBrowser, key: SoftAuthenticat
     answer = send(portal, key, wrong={"flags": PRESENT})
     assert (answer.status_code, answer.json()["code"]) == (403, "passkey-refused")
     assert not any(
-        one.is_usable for one in list_own(portal.world.services, portal.world.principal("alice").id)
+        one.is_usable
+        for one in list_own_certificates(portal.world.services, portal.world.principal("alice").id)
     )
 
 

@@ -45,7 +45,7 @@ def show(state: State, group: str) -> None:
     """List the members of a group: groups, and principals, also those that are in it through another group."""
     view = parts.nesting.show_group(state.installation().services, group)
     rows: list[dict[str, Any]] = [{"name": one, "kind": GROUP_KIND, "through": []} for one in view.groups]
-    rows += [{**principal_row(one), "through": list(view.ways.get(one.name, ()))} for one in view.members]
+    rows += [{**principal_row(one), "through": list(view.paths.get(one.name, ()))} for one in view.members]
     columns = ["name", "kind", "state", "through", "display_name"]
     state.output.table(
         rows, columns, empty=f"{group} has no members; add one: doorward group add {group} NAME"

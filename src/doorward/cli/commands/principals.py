@@ -165,9 +165,9 @@ def show_command(word: str) -> click.Command:
             f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
             f"id      {principal.id}",
         ]
-        ways = parts.nesting.find_ways(services, principal)
+        paths = parts.nesting.find_group_paths(services, principal)
         held = [
-            one + (f" (through {', '.join(ways[one])})" if one in ways else "") for one in principal.groups
+            one + (f" (through {', '.join(paths[one])})" if one in paths else "") for one in principal.groups
         ]
         lines += [f"groups  {', '.join(held) or '-'}"]
         lines += [

@@ -20,13 +20,13 @@ from doorward.factors.throttling import (
     LOCKED_AFTER,
     TOTAL,
     TOTAL_KEY,
-    Admission,
-    Count,
+    AttemptAdmission,
+    AttemptCount,
     account_key,
+    add_to_bucket,
     address_key,
     admit,
-    count_try,
-    fill,
+    count_attempt,
     take_back,
     wait_after,
 )
@@ -52,20 +52,20 @@ def keys_of(caller: Caller, kind: FactorKind) -> AttemptKeys:
     )
 
 
-def ask_admission(stores: Stores, keys: AttemptKeys, now: datetime) -> Admission:
+def ask_admission(stores: Stores, keys: AttemptKeys, now: datetime) -> AttemptAdmission:
     """Judge whether a try would be admitted, and count nothing: a flood of tries that are not waits for no writer."""
     account, address, total = _load(stores, keys)
     return admit(account=account, address=address, total=total, kind=keys.kind, now=now)
 
 
-def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> Admission:
+def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> AttemptAdmission:
     """Admit a try and count it, in a transaction that changes; what is not admitted is not counted."""
     account, address, total = _load(stores, keys)
     admission = admit(account=account, address=address, total=total, kind=keys.kind, now=now)
     if admission.taken:
-        _save(stores, keys.account, count_try(account, now), now)
-        _save(stores, keys.address, fill(address, ADDRESS, now), now)
-        _save(stores, TOTAL_KEY, fill(total, TOTAL, now), now)
+        _save(stores, keys.account, count_attempt(account, now), now)
+        _save(stores, keys.address, add_to_bucket(address, ADDRESS, now), now)
+        _save(stores, TOTAL_KEY, add_to_bucket(total, TOTAL, now), now)
     return admission
 
 
@@ -91,16 +91,18 @@ def clear_account(stores: Stores, principal_id: str, certificate_sha256: str) ->
         stores.throttles.forget(account_key(principal_id, certificate_sha256, kind))
 
 
-def _load(stores: Stores, keys: AttemptKeys) -> tuple[Count | None, Count | None, Count | None]:
+def _load(
+    stores: Stores, keys: AttemptKeys
+) -> tuple[AttemptCount | None, AttemptCount | None, AttemptCount | None]:
     found = stores.throttles.get((keys.account, keys.address, TOTAL_KEY))
     account, address, total = (
-        Count(tries=found[key].failures, last_at=found[key].last_at) if key in found else None
+        AttemptCount(tries=found[key].failures, last_at=found[key].last_at) if key in found else None
         for key in (keys.account, keys.address, TOTAL_KEY)
     )
     return account, address, total
 
 
-def _save(stores: Stores, key: str, count: Count, now: datetime) -> None:
+def _save(stores: Stores, key: str, count: AttemptCount, now: datetime) -> None:
     """Store a count; `blocked_until` is for people who look at the table."""
     wait = wait_after(count.tries) if key.startswith("account:") and count.tries < LOCKED_AFTER else None
     stores.throttles.save(
@@ -114,7 +116,7 @@ def _save(stores: Stores, key: str, count: Count, now: datetime) -> None:
     )
 
 
-def _put_back(stores: Stores, key: str, count: Count | None, now: datetime) -> None:
+def _put_back(stores: Stores, key: str, count: AttemptCount | None, now: datetime) -> None:
     left = take_back(count)
     if left is None:
         stores.throttles.forget(key)

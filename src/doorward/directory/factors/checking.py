@@ -24,12 +24,12 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors import attempts
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.failure_events import describe_counts
 from doorward.directory.factors.recovering import open_after_recovery
-from doorward.directory.factors.tally import describe_counts
 from doorward.directory.sealing import open_sealed
 from doorward.factors import password, totp
 from doorward.factors.recovery import hash_recovery_code
-from doorward.factors.throttling import Admission
+from doorward.factors.throttling import AttemptAdmission
 from doorward.factors.verdict import FactorFault
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import FactorRecord
@@ -77,7 +77,7 @@ class CheckedFactor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class FactorJudgement:
     """What step 2 found: faults, or the factor with its new counter, and a secret that replaces the kept one."""
 
     faults: tuple[FactorFault, ...] = ()
@@ -94,19 +94,19 @@ def check_password(context: FactorContext, caller: Caller, text: str) -> Checked
         MalformedInput: `password-hash-malformed`.
     """
 
-    def judge(kept: Sequence[FactorRecord]) -> Judged:
+    def judge(kept: Sequence[FactorRecord]) -> FactorJudgement:
         factor = kept[0] if kept else None
         stored = factor.secret.decode("ascii", "replace") if factor else None
         verdict = context.budget.run(
             caller.source, lambda: password.check_password(text, stored, context.cost)
         )
         if factor is None:
-            return Judged(faults=(FactorFault.NOT_ENROLLED,))
+            return FactorJudgement(faults=(FactorFault.NOT_ENROLLED,))
         if not verdict.good:
-            return Judged(faults=verdict.faults)
+            return FactorJudgement(faults=verdict.faults)
         if not verdict.require().outdated:
-            return Judged(factor=factor)
-        return Judged(factor=factor, new_secret=_hash_again(context, caller, text))
+            return FactorJudgement(factor=factor)
+        return FactorJudgement(factor=factor, new_secret=_hash_again(context, caller, text))
 
     return check(context, caller, FactorKind.PASSWORD, judge)
 
@@ -130,19 +130,19 @@ def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFact
     """
     now = context.services.clock.now()
 
-    def judge(kept: Sequence[FactorRecord]) -> Judged:
+    def judge(kept: Sequence[FactorRecord]) -> FactorJudgement:
         if not kept:
-            return Judged(faults=(FactorFault.NOT_ENROLLED,))
+            return FactorJudgement(faults=(FactorFault.NOT_ENROLLED,))
         found: FactorFault = FactorFault.WRONG
         good = None
         for factor in kept:  # all of them: which one it was is not to be read from the time
             secret = open_sealed(context.services, factor.secret, context=totp_place(factor.id))
             verdict = totp.check_totp(secret, text, now=now, last_step=factor.counter)
             if verdict.good:
-                good = Judged(factor=factor, counter=verdict.require())
+                good = FactorJudgement(factor=factor, counter=verdict.require())
             elif FactorFault.REPLAYED in verdict.faults:
                 found = FactorFault.REPLAYED
-        return good or Judged(faults=(found,))
+        return good or FactorJudgement(faults=(found,))
 
     return check(context, caller, FactorKind.TOTP, judge)
 
@@ -159,12 +159,12 @@ def check_recovery(context: FactorContext, caller: Caller, text: str) -> Checked
     one factor within 15 minutes. It is no factor of a session.
     """
 
-    def judge(kept: Sequence[FactorRecord]) -> Judged:
+    def judge(kept: Sequence[FactorRecord]) -> FactorJudgement:
         if not kept:
-            return Judged(faults=(FactorFault.NOT_ENROLLED,))
+            return FactorJudgement(faults=(FactorFault.NOT_ENROLLED,))
         typed = hash_recovery_code(text)
         found = [factor for factor in kept if factor.secret == typed]
-        return Judged(factor=found[0]) if found else Judged(faults=(FactorFault.WRONG,))
+        return FactorJudgement(factor=found[0]) if found else FactorJudgement(faults=(FactorFault.WRONG,))
 
     return check(context, caller, FactorKind.RECOVERY, judge)
 
@@ -173,7 +173,7 @@ def check(
     context: FactorContext,
     caller: Caller,
     kind: FactorKind,
-    judge: Callable[[Sequence[FactorRecord]], Judged],
+    judge: Callable[[Sequence[FactorRecord]], FactorJudgement],
 ) -> CheckedFactor:
     """Do the three steps; `judge` is the second."""
     services = context.services
@@ -214,7 +214,7 @@ def check(
     return CheckedFactor(kind=kind, at=now, faults=faults)
 
 
-def _use(stores: Stores, judged: Judged, now: datetime) -> FactorRecord | None:
+def _use(stores: Stores, judged: FactorJudgement, now: datetime) -> FactorRecord | None:
     """Note the use of a factor; None if another was first."""
     factor = judged.factor
     assert factor is not None
@@ -231,7 +231,7 @@ def _use(stores: Stores, judged: Judged, now: datetime) -> FactorRecord | None:
 
 
 def _refuse(
-    context: FactorContext, caller: Caller, kind: FactorKind, admission: Admission, now: datetime
+    context: FactorContext, caller: Caller, kind: FactorKind, admission: AttemptAdmission, now: datetime
 ) -> CheckedFactor:
     """Answer a try that was not judged."""
     fault = FactorFault.LOCKED if admission.locked else FactorFault.THROTTLED
@@ -246,7 +246,7 @@ def _describe_failure(
 ) -> list[Event]:
     """Return the event of a failure, unless it is only counted; and those of what was counted before and is due."""
     services = context.services
-    alone, counts = context.tally.admit(fault.value, caller.certificate_id, now)
+    alone, counts = context.failure_limiter.admit(fault.value, caller.certificate_id, now)
     events = describe_counts(services, counts)
     if alone:
         events.append(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from doorward.audit.counting import EventLimiter
 from doorward.directory.factors.budget import HashBudget
+from doorward.directory.factors.failure_events import FailureEventLimiter
 from doorward.directory.factors.pending import PendingTable
-from doorward.directory.factors.tally import FailureTally
 from doorward.factors.password import BreachedPasswords, NoBreachedPasswords, PasswordCost
 from doorward.factors.webauthn import RelyingParty
 from doorward.stores.services import Services
@@ -28,7 +28,7 @@ class FactorContext:
         known_words: what everybody guesses here: names of applications and of the organisation.
         budget: how many hashes at once.
         pending: what browsers were asked.
-        tally: which failures are recorded singly, and which only counted.
+        failure_limiter: which failures are recorded singly, and which only counted.
     """
 
     services: Services
@@ -38,4 +38,4 @@ class FactorContext:
     known_words: tuple[str, ...] = ()
     budget: HashBudget = field(default_factory=HashBudget)
     pending: PendingTable = field(default_factory=PendingTable)
-    tally: FailureTally = field(default_factory=lambda: FailureTally(EventLimiter()))
+    failure_limiter: FailureEventLimiter = field(default_factory=lambda: FailureEventLimiter(EventLimiter()))

@@ -1,6 +1,6 @@
 """A person adds a factor, or puts another in the place of one.
 
-The permission (`permission`) is looked at when it begins and again in the transaction that adds the factor. What is added is
+The permission (`change_rules`) is looked at when it begins and again in the transaction that adds the factor. What is added is
 shown by that: a passkey verifies its user, a code proves the app, a password is typed. The caller may note it as shown
 (`directory.portal_sessions.note_factor`).
 A password in the place of another ends all sessions of the person, the portal's too.
@@ -21,17 +21,17 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
-from doorward.directory.factors.checking import totp_place
-from doorward.directory.factors.context import FactorContext
-from doorward.directory.factors.enrolment_tickets import refuse_closed, use_ticket
-from doorward.directory.factors.passkeys import Question, refuse_over, user_handle
-from doorward.directory.factors.pending import Purpose
-from doorward.directory.factors.permission import (
+from doorward.directory.factors.change_rules import (
     kinds_of,
     require_fresh,
     require_owner,
     require_ticket_or_check,
 )
+from doorward.directory.factors.checking import totp_place
+from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.enrolment_tickets import refuse_closed, use_ticket
+from doorward.directory.factors.passkeys import PasskeyCeremony, refuse_over, user_handle
+from doorward.directory.factors.pending import Purpose
 from doorward.directory.factors.removing import fit_name
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
@@ -67,7 +67,7 @@ def set_password(
         token: of an administrator's link; empty where there is none.
 
     Raises:
-        RequestRefused: as `permission.require_ticket_or_check` and `factors.password.require_choosable`.
+        RequestRefused: as `change_rules.require_ticket_or_check` and `factors.password.require_choosable`.
         Unavailable: `too-busy`.
     """
     services = context.services
@@ -107,7 +107,7 @@ def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, t
     """Offer a secret for an authenticator app; it is enrolled by `finish_totp`.
 
     Raises:
-        RequestRefused: as `permission.require_ticket_or_check`; `factors-full`.
+        RequestRefused: as `change_rules.require_ticket_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
@@ -161,11 +161,11 @@ def finish_totp(
 
 def begin_passkey(
     context: FactorContext, caller: Caller, *, shown: ShownFactors, token: str = ""
-) -> Question:
+) -> PasskeyCeremony:
     """Ask the browser to make a passkey; it is enrolled by `finish_passkey`.
 
     Raises:
-        RequestRefused: as `permission.require_ticket_or_check`; `factors-full`.
+        RequestRefused: as `change_rules.require_ticket_or_check`; `factors-full`.
     """
     services = context.services
     now = services.clock.now()
@@ -184,7 +184,7 @@ def begin_passkey(
         challenge=challenge,
         exclude=[parse_base64url(one.credential_id, code="passkey-malformed", what="an id") for one in kept],
     )
-    return Question(id=name, options=options)
+    return PasskeyCeremony(id=name, options=options)
 
 
 def finish_passkey(
@@ -243,7 +243,7 @@ def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownF
     strongest factor was: it gives back no stronger one.
 
     Raises:
-        RequestRefused: `enrolment-closed`, `factor-check-needed`, as `grounds.require_fresh`.
+        RequestRefused: `enrolment-closed`, `factor-check-needed`, as `change_rules.require_fresh`.
     """
     services = context.services
     now = services.clock.now()

@@ -14,7 +14,7 @@ from typing import Any
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
-from doorward.directory.factors.checking import CheckedFactor, Judged, check
+from doorward.directory.factors.checking import CheckedFactor, FactorJudgement, check
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.factors.pending import Purpose
 from doorward.factors import webauthn
@@ -24,7 +24,7 @@ from doorward.wire.base64url import parse_base64url, render_base64url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class PasskeyCeremony:
     """What a browser is asked: `options` for WebAuthn, as JSON; `id` comes back with the answer."""
 
     id: str
@@ -36,7 +36,7 @@ def user_handle(principal_id: str) -> bytes:
     return principal_id.encode("ascii")
 
 
-def begin_check(context: FactorContext, caller: Caller) -> Question:
+def begin_check(context: FactorContext, caller: Caller) -> PasskeyCeremony:
     """Ask for one of the person's passkeys; the list is empty if there is none."""
     with context.services.work.read() as stores:
         kept = _usable(context, stores.factors.of_principal(caller.principal_id))
@@ -58,11 +58,11 @@ def check_passkey(context: FactorContext, caller: Caller, question_id: str, answ
     challenge = _take(context, question_id, caller.certificate_id, Purpose.CHECK_PASSKEY)
     parsed = webauthn.parse_authentication(answer)
 
-    def judge(kept: Sequence[FactorRecord]) -> Judged:
+    def judge(kept: Sequence[FactorRecord]) -> FactorJudgement:
         name = render_base64url(parsed.credential_id)
         found = [one for one in _usable(context, kept) if one.credential_id == name]
         if not found:
-            return Judged(faults=(FactorFault.CREDENTIAL,))
+            return FactorJudgement(faults=(FactorFault.CREDENTIAL,))
         return _judge(context, found[0], parsed, challenge)
 
     return check(context, caller, FactorKind.WEBAUTHN, judge)
@@ -73,7 +73,7 @@ def _judge(
     factor: FactorRecord,
     answer: webauthn.AuthenticationAnswer,
     challenge: bytes,
-) -> Judged:
+) -> FactorJudgement:
     verdict = webauthn.check_authentication(
         answer,
         context.party,
@@ -83,8 +83,8 @@ def _judge(
         user_handle=user_handle(factor.principal_id),
     )
     if not verdict.good:
-        return Judged(faults=verdict.faults)
-    return Judged(factor=factor, counter=verdict.require())
+        return FactorJudgement(faults=verdict.faults)
+    return FactorJudgement(factor=factor, counter=verdict.require())
 
 
 def _usable(context: FactorContext, kept: Sequence[FactorRecord]) -> list[FactorRecord]:
@@ -92,12 +92,12 @@ def _usable(context: FactorContext, kept: Sequence[FactorRecord]) -> list[Factor
     return [one for one in kept if one.kind is FactorKind.WEBAUTHN and one.rp_id == context.party.id]
 
 
-def _ask(context: FactorContext, holder: str, purpose: Purpose, allow: Sequence[bytes]) -> Question:
+def _ask(context: FactorContext, holder: str, purpose: Purpose, allow: Sequence[bytes]) -> PasskeyCeremony:
     services = context.services
     challenge = services.random.token(webauthn.CHALLENGE_BYTES)
     name = context.pending.put(services.random, holder, purpose, challenge, services.clock.now())
     options = webauthn.build_authentication_options(context.party, challenge=challenge, allow=allow)
-    return Question(id=name, options=options)
+    return PasskeyCeremony(id=name, options=options)
 
 
 def _take(context: FactorContext, question_id: str, holder: str, purpose: Purpose) -> bytes:

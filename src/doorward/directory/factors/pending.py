@@ -35,7 +35,7 @@ class Purpose(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _PendingSecret:
     purpose: Purpose
     secret: bytes = field(repr=False)
     expires_at: datetime
@@ -46,7 +46,7 @@ class PendingTable:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders: OrderedDict[str, OrderedDict[str, _Asked]] = OrderedDict()
+        self._holders: OrderedDict[str, OrderedDict[str, _PendingSecret]] = OrderedDict()
 
     def put(self, random: RandomSource, holder: str, purpose: Purpose, secret: bytes, now: datetime) -> str:
         """Keep a challenge or a secret for five minutes; return the id by which it is found again."""
@@ -54,7 +54,7 @@ class PendingTable:
         with self._lock:
             mine = self._holders.setdefault(holder, OrderedDict())
             self._holders.move_to_end(holder)
-            mine[name] = _Asked(purpose=purpose, secret=secret, expires_at=now + LIFETIME)
+            mine[name] = _PendingSecret(purpose=purpose, secret=secret, expires_at=now + LIFETIME)
             while len(mine) > PER_HOLDER:
                 mine.popitem(last=False)
             while len(self._holders) > HOLDERS:

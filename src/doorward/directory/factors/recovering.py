@@ -11,7 +11,7 @@ from datetime import datetime
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.enrolment_tickets import FIRST_LIFETIME, add_ticket, describe_ticket
-from doorward.directory.factors.removing import tell_removal
+from doorward.directory.factors.removing import record_removal
 from doorward.directory.session_ending import end_sessions
 from doorward.stores.factor_records import EnrolmentTicket, FactorRecord
 from doorward.stores.protocols import Stores
@@ -29,7 +29,7 @@ def open_after_recovery(
     """
     for factor in stores.factors.of_principal(caller.principal_id):
         if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
-            tell_removal(services, stores, caller, factor, reason="recovery-code-used", now=now)
+            record_removal(services, stores, caller, factor, reason="recovery-code-used", now=now)
     end_sessions(
         services, stores, caller.principal_id, reason="factor-lost", actor=caller.principal_id, now=now
     )

@@ -20,7 +20,7 @@ from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.directory.factors.attempts import clear_account
-from doorward.directory.factors.permission import require_fresh, require_owner
+from doorward.directory.factors.change_rules import require_fresh, require_owner
 from doorward.directory.factors.required import refuse_if_required
 from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.stores.change_result import ChangeResult
@@ -75,7 +75,7 @@ def list_factors(services: Services, name: str, *, rp_id: str = "") -> tuple[Pri
         return principal, _views(stores, principal.id, rp_id)
 
 
-def list_own(services: Services, caller: Caller, *, rp_id: str = "") -> list[FactorView]:
+def list_own_factors(services: Services, caller: Caller, *, rp_id: str = "") -> list[FactorView]:
     """Return the caller's factors, oldest first; see `list_factors`."""
     with services.work.read() as stores:
         return _views(stores, caller.principal_id, rp_id)
@@ -125,7 +125,7 @@ def remove_factor(
         codes = [one for one in factors if one.kind is FactorKind.RECOVERY]
         for one in codes if found.kind is FactorKind.RECOVERY else [found]:
             stores.factors.remove(one.id)
-        tell_removal(services, stores, caller, found, reason="removed-by-its-person", now=now)
+        record_removal(services, stores, caller, found, reason="removed-by-its-person", now=now)
         end_sessions(
             services,
             stores,
@@ -138,7 +138,7 @@ def remove_factor(
     return ChangeResult(value=found.kind, seq=seq)
 
 
-def tell_removal(
+def record_removal(
     services: Services, stores: Stores, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
 ) -> None:
     """Write the event of a factor that the caller removed or lost, and note it for the person's next visit."""

@@ -4,7 +4,7 @@ The refusal is a TLS alert: after one alert Chromium asks the person again which
 only cut, Chromium opens it again with the same certificate. A note ends with the first refusal, or after some
 seconds, so that it does not shut out the certificate for long.
 
-Not here: who asked for it (directory.choosing).
+Not here: who asked for it (directory.certificate_choices).
 """
 
 from __future__ import annotations

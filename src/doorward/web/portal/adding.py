@@ -20,7 +20,12 @@ from starlette.responses import Response
 
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.shown_factors import ShownFactors
-from doorward.directory.added_devices import LIFETIME, invite_own, require_may_add, withdraw_own
+from doorward.directory.added_devices import (
+    LIFETIME,
+    invite_own_device,
+    require_may_add,
+    withdraw_own_invitation,
+)
 from doorward.directory.callers import Caller
 from doorward.web.answers import redirect
 from doorward.web.guard import GuardedRoute
@@ -73,7 +78,7 @@ class Adding:
             raise NotFound("path-unknown", "joining in the browser is not offered here")
         shown = await self._shown(request, caller)
         try:
-            made = await portal.run(lambda: invite_own(services, caller, shown=shown))
+            made = await portal.run(lambda: invite_own_device(services, caller, shown=shown))
         except RequestRefused as refusal:
             return await self._answer_refusal(request, caller, refusal)
         link = f"{await portal.origin()}{JOIN_PATH}#{made.token}"
@@ -82,7 +87,7 @@ class Adding:
 
     async def _withdraw(self, request: Request, caller: Caller) -> Response:
         portal, invitation = self._portal, request.path_params["id"]
-        await portal.run(lambda: withdraw_own(portal.services, caller, invitation))
+        await portal.run(lambda: withdraw_own_invitation(portal.services, caller, invitation))
         return redirect("/#lately")
 
     async def _answer_refusal(self, request: Request, caller: Caller, refusal: RequestRefused) -> Response:

@@ -28,6 +28,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
+from doorward.directory.factors.change_rules import require_ticket_or_check
 from doorward.directory.factors.enrolling import (
     begin_passkey,
     begin_totp,
@@ -36,7 +37,6 @@ from doorward.directory.factors.enrolling import (
     make_recovery_codes,
     set_password,
 )
-from doorward.directory.factors.permission import require_ticket_or_check
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
 from doorward.stores.factor_records import FactorRecord

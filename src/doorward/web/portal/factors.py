@@ -17,8 +17,8 @@ from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.factors.enrolment_tickets import find_ticket
-from doorward.directory.factors.passkeys import Question, begin_check, check_passkey
-from doorward.directory.factors.removing import FactorView, list_own
+from doorward.directory.factors.passkeys import PasskeyCeremony, begin_check, check_passkey
+from doorward.directory.factors.removing import FactorView, list_own_factors
 from doorward.directory.factors.required import find_missing_factors
 from doorward.factors.webauthn import RelyingParty
 from doorward.policy.group_factors import RequiredFactors
@@ -61,7 +61,7 @@ class PortalFactors:
     async def own(self, caller: Caller) -> list[FactorView]:
         """Return the caller's factors."""
         rp_id = (await self.context()).party.id
-        return await self._portal.run(lambda: list_own(self._portal.services, caller, rp_id=rp_id))
+        return await self._portal.run(lambda: list_own_factors(self._portal.services, caller, rp_id=rp_id))
 
     async def kinds(self, caller: Caller) -> frozenset[FactorKind]:
         """Return the kinds of factors that the caller has and can use."""
@@ -93,7 +93,7 @@ class PortalFactors:
 
         return await self._portal.run(find)
 
-    async def ask_passkey(self, caller: Caller) -> Question:
+    async def ask_passkey(self, caller: Caller) -> PasskeyCeremony:
         """Return what the browser is asked to use a passkey."""
         context = await self.context()
         return await self._portal.run(lambda: begin_check(context, caller))

@@ -21,7 +21,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.happenings import Happening, What, choose_shown, find_happening
-from doorward.directory.own_certificates import OwnCertificate, list_own
+from doorward.directory.own_certificates import OwnCertificate, list_own_certificates
 from doorward.web.guard import GuardedRoute
 from doorward.web.look.dates import tell_when
 from doorward.web.look.languages import language_of
@@ -128,7 +128,7 @@ class Lately:
                 action=("/", mark("Back to my portal")),
                 status=404,
             )
-        certificates = await portal.run(lambda: list_own(services, caller.principal_id))
+        certificates = await portal.run(lambda: list_own_certificates(services, caller.principal_id))
         applications = await portal.run(
             lambda: list_own_applications(
                 services,

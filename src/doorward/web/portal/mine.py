@@ -34,11 +34,11 @@ from doorward.directory.happenings import list_happenings
 from doorward.directory.help_desk import HelpDesk
 from doorward.directory.own_certificates import (
     OwnCertificate,
-    Standing,
-    find_own,
-    list_own,
-    name_own,
-    renew_own,
+    OwnCertificateStatus,
+    find_own_certificate,
+    list_own_certificates,
+    name_own_device,
+    renew_own_certificate,
     report_lost,
 )
 from doorward.directory.sessions import end_session, list_sessions, sign_out
@@ -63,12 +63,12 @@ FRESH = timedelta(minutes=5)
 NEW = timedelta(days=7)
 """How long a certificate of another device is shown as news."""
 
-_STANDINGS = {
-    Standing.GOOD: ("good", mark("good")),
-    Standing.SOON: ("soon", mark("ends soon")),
-    Standing.ENDED: ("ended", mark("ended")),
-    Standing.HELD: ("bad", mark("on hold")),
-    Standing.WITHDRAWN: ("bad", mark("withdrawn")),
+_STATUSES = {
+    OwnCertificateStatus.GOOD: ("good", mark("good")),
+    OwnCertificateStatus.SOON: ("soon", mark("ends soon")),
+    OwnCertificateStatus.ENDED: ("ended", mark("ended")),
+    OwnCertificateStatus.HELD: ("bad", mark("on hold")),
+    OwnCertificateStatus.WITHDRAWN: ("bad", mark("withdrawn")),
 }
 
 
@@ -114,7 +114,7 @@ class Mine:
                 source=caller.source,
             )
         )
-        certificates = await portal.run(lambda: list_own(services, caller.principal_id))
+        certificates = await portal.run(lambda: list_own_certificates(services, caller.principal_id))
         sessions = await portal.run(lambda: list_sessions(services, caller.principal_id))
         factors = await self._factors.own(caller)
         here = await portal.session(request, caller)
@@ -151,7 +151,7 @@ class Mine:
         fields, certificate = await form_of(request), request.path_params["id"]
         name = fields.get("name", "")
         services = self._portal.services
-        await self._portal.run(lambda: name_own(services, caller.principal_id, certificate, name))
+        await self._portal.run(lambda: name_own_device(services, caller.principal_id, certificate, name))
         return redirect("/#certificates")
 
     async def _renewal(self, request: Request, caller: Caller) -> Response:
@@ -172,14 +172,14 @@ class Mine:
                 hint="load the page again",
             )
         issued = await self._portal.run(
-            lambda: renew_own(services, caller.certificate_id, csr, actor=caller.principal_id)
+            lambda: renew_own_certificate(services, caller.certificate_id, csr, actor=caller.principal_id)
         )
         return render_issued(issued, wants_json=True)
 
     async def _ask_lost(self, request: Request, caller: Caller) -> Response:
         portal, language = self._portal, language_of(request)
         services, certificate = portal.services, request.path_params["id"]
-        found = await portal.run(lambda: find_own(services, caller.principal_id, certificate))
+        found = await portal.run(lambda: find_own_certificate(services, caller.principal_id, certificate))
         if not await self._has_shown(request, caller):
             return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
         context = {"certificate": _show_certificate(found, caller, services.clock.now(), language)}
@@ -187,7 +187,9 @@ class Mine:
 
     async def _lose(self, request: Request, caller: Caller) -> Response:
         portal, services = self._portal, self._portal.services
-        found = await portal.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
+        found = await portal.run(
+            lambda: find_own_certificate(services, caller.principal_id, request.path_params["id"])
+        )
         if not await self._has_shown(request, caller):
             return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
 
@@ -263,8 +265,8 @@ def _today(
         for one in certificates
         if one.is_usable and one is not present and now - one.record.created_at < NEW
     ]
-    others = [one for one in certificates if one.standing is Standing.GOOD and one is not present]
-    if present is not None and present.standing is Standing.SOON and not others:
+    others = [one for one in certificates if one.status is OwnCertificateStatus.GOOD and one is not present]
+    if present is not None and present.status is OwnCertificateStatus.SOON and not others:
         found.append(
             {
                 "kind": "soon",
@@ -295,7 +297,7 @@ def _show_application(one: OwnApplication, port: int) -> dict[str, str]:
 
 
 def _show_certificate(one: OwnCertificate, caller: Caller, now: datetime, language: str) -> Mapping[str, Any]:
-    kind, word = _STANDINGS[one.standing]
+    kind, word = _STATUSES[one.status]
     ended = one.record.revoked_at or one.record.not_after
     return {
         "id": one.record.id,

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 
 from doorward.audit.counting import source_key
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.directory.passkey_renewal import PasskeyDoor
+from doorward.directory.passkey_renewal import PasskeyRenewer
 from doorward.web.edge import read_body
 from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import source_of
@@ -59,7 +59,7 @@ class Renewing:
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
         self._portal = portal
         self._factors = factors
-        self._door = PasskeyDoor(portal.services, within=portal.terms.renewal)
+        self._renewer = PasskeyRenewer(portal.services, within=portal.terms.renewal)
         self._throttle = AttemptThrottle()
 
     def route_table(self) -> Sequence[UnguardedRoute]:
@@ -83,7 +83,7 @@ class Renewing:
         self._require_offered()
         await read_body(request, MAX_BODY_BYTES)
         party = await self._factors.party()
-        return JSONResponse(self._door.ask(party), headers={"Cache-Control": "no-store"})
+        return JSONResponse(self._renewer.ask(party), headers={"Cache-Control": "no-store"})
 
     async def _certificates(self, request: Request) -> Response:
         self._require_offered()
@@ -95,7 +95,7 @@ class Renewing:
         party = await self._factors.party()
         try:
             issued = await self._portal.run(
-                lambda: self._door.renew(
+                lambda: self._renewer.renew(
                     body.answer, body.request, party=party, lost=body.lost, source=source, if_wrong=too_many
                 )
             )

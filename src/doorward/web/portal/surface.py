@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from doorward.core.names import PORTAL_AUDIENCE
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.help_desk import HelpDesk
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
-from doorward.web.choosing import ChoosingSurface
+from doorward.web.certificate_choice import CertificateChoiceRoute
 from doorward.web.guard import Guard, GuardedRoute, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
@@ -48,7 +48,7 @@ class PortalSurface:
         terms: what the settings say.
         snapshots: the policy in force.
         factors: figures of second factors in this process; None takes the usual ones.
-        choosing: notes who wants to show another certificate; shared with the hosts of applications.
+        choice_recorder: notes who wants to show another certificate; shared with the hosts of applications.
         help_desk: who may look up incident ids, and what looks them up; None if there is no such page.
     """
 
@@ -61,7 +61,7 @@ class PortalSurface:
         snapshots: PolicySnapshots,
         *,
         factors: FactorContext | None = None,
-        choosing: Choosing | None = None,
+        choice_recorder: CertificateChoiceRecorder | None = None,
         help_desk: HelpDesk | None = None,
     ) -> None:
         self._pages = pages
@@ -77,7 +77,9 @@ class PortalSurface:
         self._adding = Adding(self._portal)
         self._mine = Mine(self._portal, portal_factors, help_desk)
         self._help_desk = HelpDeskPage(self._portal, portal_factors, help_desk)
-        self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, _audience)
+        self._certificate_choice = CertificateChoiceRoute(
+            choice_recorder or CertificateChoiceRecorder(services), pool, identities, _audience
+        )
         self._guard = Guard(
             identities,
             audience=_audience,
@@ -117,7 +119,7 @@ class PortalSurface:
             *self._mine.route_table(),
             *self._adding.route_table(),
             *self._help_desk.route_table(),
-            self._choosing.route(),
+            self._certificate_choice.route(),
         )
 
     def routes(self) -> list[Route]:

@@ -3,7 +3,7 @@
     GET  /_doorward/callback      a one-use code becomes the application's session cookie
     POST /_doorward/sign-out      the sessions of this person at this application end; `everywhere` ends all
     GET  /_doorward/signed-out    whether that has taken effect
-    POST /_doorward/choose        another certificate, also for who has no good one (web.choosing)
+    POST /_doorward/choose        another certificate, also for who has no good one (web.certificate_choice)
 
 The door passes on only what comes on a connection with a good certificate, and says in `Doorward-Application` which
 application's door it is. That header is believed no further than the assertion: it must be for the same application.
@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.directory.callers import Caller
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.directory.session_tokens import sign_session_token
 from doorward.directory.sessions import LIFETIME, list_sessions, redeem_code, sign_out
 from doorward.directory.step_ups import with_port
@@ -34,7 +34,7 @@ from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages, cookie_of, form_of, redirect, wants_page
-from doorward.web.choosing import ChoosingSurface
+from doorward.web.certificate_choice import CertificateChoiceRoute
 from doorward.web.guard import Guard, GuardedRoute, OpenHandler, UnguardedRoute
 from doorward.web.identity import Identities
 from doorward.web.look.languages import language_of
@@ -66,7 +66,7 @@ class SessionSurface:
         snapshots: the policy in force.
         lifetime: of sessions.
         stranger: answers a person who comes without a good certificate.
-        choosing: notes who wants to show another certificate; shared with the portal.
+        choice_recorder: notes who wants to show another certificate; shared with the portal.
         looks: how often the page after signing out looks whether it has taken effect.
     """
 
@@ -80,7 +80,7 @@ class SessionSurface:
         *,
         lifetime: timedelta = LIFETIME,
         stranger: OpenHandler | None = None,
-        choosing: Choosing | None = None,
+        choice_recorder: CertificateChoiceRecorder | None = None,
         looks: int = LOOKS,
     ) -> None:
         self._services = services
@@ -91,7 +91,9 @@ class SessionSurface:
         self._lifetime = lifetime
         self._looks = looks
         identities = Identities(services, pool)
-        self._choosing = ChoosingSurface(choosing or Choosing(services), pool, identities, self._audience)
+        self._certificate_choice = CertificateChoiceRoute(
+            choice_recorder or CertificateChoiceRecorder(services), pool, identities, self._audience
+        )
         self._guard = Guard(
             identities,
             audience=self._audience,
@@ -106,7 +108,7 @@ class SessionSurface:
             GuardedRoute(method="GET", path="/_doorward/callback", answer=self.callback),
             GuardedRoute(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
             GuardedRoute(method="GET", path=SIGNED_OUT, answer=self.signed_out),
-            self._choosing.route(),
+            self._certificate_choice.route(),
         )
 
     def routes(self) -> list[Route]:

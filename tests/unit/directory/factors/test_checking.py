@@ -15,7 +15,7 @@ from doorward.directory.callers import Caller
 from doorward.directory.factors import checking, enrolling, passkeys
 from doorward.directory.factors.budget import HashBudget
 from doorward.directory.factors.enrolment_tickets import invite_to_enrol
-from doorward.directory.factors.tally import write_counts
+from doorward.directory.factors.failure_events import write_counts
 from doorward.factors.password import PasswordCost, parse_password_cost
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
 from doorward.factors.verdict import FactorFault
@@ -91,9 +91,9 @@ def test_of_two_at_once_with_one_code_one_is_good(people: FactorWorld, alice: Ca
     code = people.code(alice)
     outcomes = []
 
-    def judge_twice(kept: object) -> checking.Judged:
+    def judge_twice(kept: object) -> checking.FactorJudgement:
         outcomes.append(checking.check_totp(people.context, alice, code).good)
-        return checking.Judged(factor=kept[0], counter=kept[0].counter + 1)  # type: ignore[index]
+        return checking.FactorJudgement(factor=kept[0], counter=kept[0].counter + 1)  # type: ignore[index]
 
     late = checking.check(people.context, alice, TOTP, judge_twice)
     assert outcomes == [True]
@@ -159,9 +159,9 @@ def test_a_try_counts_while_it_is_being_judged(people: FactorWorld, alice: Calle
     """Of many at the same time no more are judged than one after the other."""
     inner: list[tuple[FactorFault, ...]] = []
 
-    def judge_slowly(_kept: object) -> checking.Judged:
+    def judge_slowly(_kept: object) -> checking.FactorJudgement:
         inner.extend(people.use_password(alice, "wrong horse battery staple").faults for _ in range(5))
-        return checking.Judged(faults=(FactorFault.WRONG,))
+        return checking.FactorJudgement(faults=(FactorFault.WRONG,))
 
     checking.check(people.context, alice, PASSWORD, judge_slowly)
     assert inner == [(FactorFault.WRONG,)] * 4 + [(FactorFault.THROTTLED,)]
@@ -212,9 +212,9 @@ def test_under_a_flood_failures_are_counted_and_told_once(people: FactorWorld, a
     for _ in range(50):
         people.use_password(alice, "wrong horse battery staple")
     assert len(people.world.events(EventType.FACTOR_FAILED)) == 20
-    assert write_counts(people.world.services, people.context.tally) == 0
+    assert write_counts(people.world.services, people.context.failure_limiter) == 0
     people.clock.turn(minutes=1)
-    assert write_counts(people.world.services, people.context.tally) == 1
+    assert write_counts(people.world.services, people.context.failure_limiter) == 1
     told = people.world.events(EventType.FACTOR_FAILED)[-1]
     assert (told.data["reason"], told.data["number"]) == ("too-many-attempts", 30)
     assert told.data["certificate"] == alice.certificate_id
@@ -232,7 +232,7 @@ def test_counts_are_told_by_the_next_failure_and_at_the_end(people: FactorWorld,
     ]
     for _ in range(21):
         people.use_password(alice, "wrong horse battery staple")
-    assert write_counts(people.world.services, people.context.tally, whole=True) == 1
+    assert write_counts(people.world.services, people.context.failure_limiter, whole=True) == 1
 
 
 def test_a_password_is_hashed_again_at_a_new_cost(people: FactorWorld, alice: Caller) -> None:

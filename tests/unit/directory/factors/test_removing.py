@@ -54,14 +54,14 @@ def test_factors_are_listed_without_their_secrets(people: FactorWorld, alice: Ca
         (RECOVERY, "", 10, False),
     ]
     assert not any(hasattr(one, "secret") for one in views)
-    moved = removing.list_own(people.world.services, alice, rp_id="elsewhere.corp.example")
+    moved = removing.list_own_factors(people.world.services, alice, rp_id="elsewhere.corp.example")
     assert [one.lost for one in moved] == [True, False, False]
 
 
 def test_a_factor_is_renamed_by_its_person_only(people: FactorWorld, alice: Caller) -> None:
     """The name is fitted to a line; Bob does not find Alice's factor."""
     services = people.world.services
-    key = removing.list_own(services, alice)[0]
+    key = removing.list_own_factors(services, alice)[0]
     assert removing.rename_factor(services, alice, key.id, "\tphone\n" + "x" * 99).name == "phone" + "x" * 59
     bob = people.comes("bob")
     with pytest.raises(NotFound):
@@ -73,7 +73,7 @@ def test_a_factor_is_renamed_by_its_person_only(people: FactorWorld, alice: Call
 def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice: Caller) -> None:
     """A password removes neither the passkey nor itself."""
     services = people.world.services
-    for view in removing.list_own(services, alice):
+    for view in removing.list_own_factors(services, alice):
         with refused(RequestRefused, "factor-check-needed"):
             removing.remove_factor(services, alice, view.id, shown=people.shown(PASSWORD))
 
@@ -81,7 +81,7 @@ def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice
 def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, alice: Caller) -> None:
     """The portal's own too; the epoch grows, and the change has a number for gateways."""
     services = people.world.services
-    key, password, _ = removing.list_own(services, alice)
+    key, password, _ = removing.list_own_factors(services, alice)
     note_factor(services, alice, WEBAUTHN, factor_id=key.id, former="")
     before = people.epoch(alice)
     done = removing.remove_factor(services, alice, password.id, shown=people.shown(WEBAUTHN))
@@ -97,7 +97,7 @@ def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, ali
 def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> None:
     """Without one its person could not come back; recovery codes do not count, and go together."""
     services, shown = people.world.services, people.shown(WEBAUTHN)
-    key, password, codes = removing.list_own(services, alice)
+    key, password, codes = removing.list_own_factors(services, alice)
     removing.remove_factor(services, alice, password.id, shown=shown)
     with refused(RequestRefused, "factor-last"):
         removing.remove_factor(services, alice, key.id, shown=shown)
@@ -110,7 +110,7 @@ def test_a_required_factor_is_removed_only_if_there_is_another(people: FactorWor
     services, shown = people.world.services, people.shown(WEBAUTHN)
     require(people, "{tellers: [webauthn]}")
     assert find_missing_factors(services, alice, {PASSWORD}).words == ("webauthn",)
-    key, password, _ = removing.list_own(services, alice)
+    key, password, _ = removing.list_own_factors(services, alice)
     with refused(RequestRefused, "factor-required"):
         removing.remove_factor(services, alice, key.id, shown=shown)
     people.passkey(alice, name="phone", shown=shown)

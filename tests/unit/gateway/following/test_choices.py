@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.stores.certificate_choice import CertificateChoice
 from tests.unit.gateway.following.conftest import Scene
 
@@ -12,7 +12,7 @@ def choose(scene: Scene, cookie: int, application_id: str = "") -> None:
     """Ask for another certificate than that of a live connection."""
     one = scene.live(cookie)
     choice = CertificateChoice.of(application_id or one.application_id, one.sha256, one.source_address)
-    Choosing(scene.world.services).choose(choice, good=True)
+    CertificateChoiceRecorder(scene.world.services).record(choice, good=True)
     scene.follow()
 
 
@@ -32,7 +32,9 @@ def test_at_another_application_nothing_is_cut(scene: Scene) -> None:
 def test_a_note_that_is_old_cuts_nothing(scene: Scene) -> None:
     """A gateway that was away would cut who chose long ago."""
     one = scene.live(1)
-    Choosing(scene.world.services).choose(CertificateChoice.of(one.application_id, one.sha256, ""), good=True)
+    CertificateChoiceRecorder(scene.world.services).record(
+        CertificateChoice.of(one.application_id, one.sha256, ""), good=True
+    )
     scene.world.clock.turn(seconds=11)
     scene.follow()
     assert scene.left() == [1, 2, 3]

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.directory.choosing import Choosing
+from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.answers import ANSWER_FIRST_SECONDS
@@ -31,11 +31,11 @@ from doorward.web.pool import UseCasePool
 CHOOSE_PATH = "/_doorward/choose"
 
 
-class ChoosingSurface:
+class CertificateChoiceRoute:
     """The one route.
 
     Args:
-        choosing: notes choices; both sockets of a process share one.
+        choice_recorder: notes choices; both sockets of a process share one.
         pool: where use cases run.
         identities: reads who is calling.
         audience: the audience that an assertion must have here.
@@ -43,12 +43,12 @@ class ChoosingSurface:
 
     def __init__(
         self,
-        choosing: Choosing,
+        choice_recorder: CertificateChoiceRecorder,
         pool: UseCasePool,
         identities: Identities,
         audience: Callable[[Request], Awaitable[str]],
     ) -> None:
-        self._choosing = choosing
+        self._choice_recorder = choice_recorder
         self._pool = pool
         self._identities = identities
         self._audience = audience
@@ -73,6 +73,6 @@ class ChoosingSurface:
         async def note() -> None:
             await asyncio.sleep(ANSWER_FIRST_SECONDS)
             with suppress(RequestRefused):  # too many: the person presses once more, or closes the browser
-                await self._pool.run(lambda: self._choosing.choose(choice, good=good))
+                await self._pool.run(lambda: self._choice_recorder.record(choice, good=good))
 
         return Response(status_code=204, background=BackgroundTask(note))

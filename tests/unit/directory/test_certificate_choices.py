@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.core.errors import RequestRefused
-from doorward.directory.choosing import MOST_OF_STRANGERS, Choosing
+from doorward.directory.certificate_choices import MOST_OF_STRANGERS, CertificateChoiceRecorder
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
 from tests.support.world import World
@@ -24,23 +24,23 @@ def noted(world: World) -> list[str]:
 
 def test_the_same_choice_is_noted_once_in_ten_seconds(world: World) -> None:
     """A second press does not cut the dialog's connection."""
-    choosing = Choosing(world.services)
-    first = choosing.choose(choice(), good=True)
-    assert choosing.choose(choice(), good=True).seq == first.seq
+    choice_recorder = CertificateChoiceRecorder(world.services)
+    first = choice_recorder.record(choice(), good=True)
+    assert choice_recorder.record(choice(), good=True).seq == first.seq
     world.clock.turn(seconds=10)
-    assert choosing.choose(choice(), good=True).seq > first.seq
+    assert choice_recorder.record(choice(), good=True).seq > first.seq
     assert noted(world) == [choice().subject] * 2
 
 
 def test_a_flood_of_strangers_is_bounded_and_keeps_nobody_out(world: World) -> None:
     """Beyond so many in a minute they are told to wait; holders are not, and neither are strangers later."""
-    choosing = Choosing(world.services)
+    choice_recorder = CertificateChoiceRecorder(world.services)
     for number in range(MOST_OF_STRANGERS):
-        choosing.choose(choice(number), good=False)
+        choice_recorder.record(choice(number), good=False)
     with pytest.raises(RequestRefused) as refusal:
-        choosing.choose(choice(9999), good=False)
+        choice_recorder.record(choice(9999), good=False)
     assert refusal.value.code == "too-many-choices"
-    choosing.choose(choice(9999), good=True)
+    choice_recorder.record(choice(9999), good=True)
     world.clock.turn(minutes=1)
-    choosing.choose(choice(10_000), good=False)
+    choice_recorder.record(choice(10_000), good=False)
     assert len(noted(world)) == MOST_OF_STRANGERS + 2

@@ -19,7 +19,7 @@ COUNTED = "too-many-attempts"
 """The reason of an event that tells of many."""
 
 
-class FailureTally:
+class FailureEventLimiter:
     """The failures of this process; safe between threads. A crash loses the counts of a minute, and no event."""
 
     def __init__(self, limiter: EventLimiter) -> None:
@@ -63,9 +63,9 @@ def describe_counts(services: Services, counts: Sequence[EventCount]) -> list[Ev
     ]
 
 
-def write_counts(services: Services, tally: FailureTally, *, whole: bool = False) -> int:
+def write_counts(services: Services, limiter: FailureEventLimiter, *, whole: bool = False) -> int:
     """Record what was counted in the minute before, and at the end (`whole`) in the present one; return how many events."""
-    events = describe_counts(services, tally.close(services.clock.now(), whole=whole))
+    events = describe_counts(services, limiter.close(services.clock.now(), whole=whole))
     if events:
         services.work.record(events)
     return len(events)

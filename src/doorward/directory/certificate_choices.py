@@ -22,7 +22,7 @@ MOST_OF_STRANGERS, MOST_OF_HOLDERS = 60, 300
 """Notes in a minute."""
 
 
-class Choosing:
+class CertificateChoiceRecorder:
     """Notes choices for one process; safe between threads.
 
     Args:
@@ -34,7 +34,7 @@ class Choosing:
         self._lock = threading.Lock()
         self._noted: dict[bool, deque[tuple[float, CertificateChoice]]] = {True: deque(), False: deque()}
 
-    def choose(self, choice: CertificateChoice, *, good: bool) -> ChangeResult[None]:
+    def record(self, choice: CertificateChoice, *, good: bool) -> ChangeResult[None]:
         """Note a choice.
 
         Args:
