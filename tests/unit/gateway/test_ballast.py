@@ -11,7 +11,7 @@ from doorward.gateway import ballast as module
 
 
 def test_on_a_full_disk_the_ballast_makes_room_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is written where the ballast was; without one the error is the disk's."""
+    """The file is written after the ballast is deleted; without ballast the disk's error is raised."""
     ballast = module.Ballast()
     monkeypatch.setattr(module, "BALLAST_BYTES", 4096)
     whole = module.replace_file

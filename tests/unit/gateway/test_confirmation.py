@@ -1,4 +1,4 @@
-"""What a gateway confirms, when, and that it never takes a confirmation back."""
+"""Confirmations of a gateway: which number, when, and that a confirmation is never withdrawn."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Place:
     defect: Callable[[], None] = lambda: None
 
     def record(self) -> None:
-        """Make durable what was ended."""
+        """Make the records of ended connections durable."""
         self.recorded.append(self.reached)
         self.defect()
 
     def confirmed(self) -> tuple[int, str]:
-        """What the control plane knows of the only gateway."""
+        """The control plane's state of the only gateway."""
         (one,) = confirmations(self.world.services, 0)
         return one.gateway.confirmed_seq, one.gateway.status
 
@@ -51,7 +51,7 @@ def place() -> Place:
 
 
 def test_more_than_before_is_confirmed(place: Place) -> None:
-    """What was ended is recorded each time; the control plane hears of it only if there is more."""
+    """Ended connections are recorded each time; the control plane is told only if a higher number is enforced."""
     place.confirmations.confirm()
     assert place.confirmed() == (1, "status 1")
     place.reached = 3
@@ -73,7 +73,7 @@ def test_a_heartbeat_repeats_it(place: Place) -> None:
 
 
 def test_of_a_database_that_was_put_back_nothing_is_confirmed(place: Place) -> None:
-    """Its numbers are given out a second time: a higher one would confirm a withdrawal that nobody saw."""
+    """Its numbers are given out a second time: a higher one would confirm a withdrawal that was never acted on."""
     place.reached = 3
     place.confirmations.confirm()
     place.reached = None

@@ -1,4 +1,4 @@
-"""What a gateway only counts of refused connections, and the event that tells of it."""
+"""The event limiter of connections, and the event about a count."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_count_is_one_event(key: str, reason: str, data: dict[str, str], perso
 
 
 def test_counts_are_due_when_their_window_is_over_and_until_they_are_settled() -> None:
-    """What could not be recorded is asked for again, and nothing is doubled."""
+    """Counts that could not be recorded stay due, and nothing is counted twice."""
     clock = FakeClock()
     event_limiter = ConnectionEventLimiter(clock, LIMITS)
     assert event_limiter.admit(EventType.CONNECTION_REFUSED, "a")
@@ -80,7 +80,7 @@ def test_the_state_is_told_once_for_each_change() -> None:
 
 
 def test_what_an_earlier_run_counted_is_due_at_once() -> None:
-    """A crash loses at most what was counted since the state was stored."""
+    """A crash loses at most the counts since the state was stored."""
     former = ConnectionEventLimiter(FakeClock(), EventLimits(per_key=0))
     former.admit(EventType.CONNECTION_REFUSED, "a")
     event_limiter = ConnectionEventLimiter(FakeClock())
@@ -91,5 +91,5 @@ def test_what_an_earlier_run_counted_is_due_at_once() -> None:
 
 
 def test_what_cannot_be_read_is_an_empty_limiter() -> None:
-    """A state that somebody spoilt stops no reading of the log."""
+    """A damaged state does not stop the recording of the log."""
     assert parse_stored_limiter("{").close() == ()

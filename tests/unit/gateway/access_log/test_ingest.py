@@ -55,7 +55,7 @@ def test_nothing_is_taken_twice(log: Log) -> None:
 
 @pytest.mark.parametrize("place", ["before the commit", "at the commit"])
 def test_a_crash_takes_a_line_wholly_or_not_at_all(log: Log, place: str) -> None:
-    """Position and events are one transaction: whatever fails in it, the next start takes each line once."""
+    """Position and events are one transaction: after a failure anywhere in it, the next start records each line once."""
     log.write(line(1) + line(2))
     log.world.services = _crashing(log.world, place)
     log.start()
@@ -73,7 +73,7 @@ def _crashing(world: World, place: str) -> object:
 
 
 class _CrashingOnce:
-    """The store, whose first change fails: in its middle, or as it is to be committed."""
+    """A store with a first change that fails: in its middle, or at the commit."""
 
     def __init__(self, work: MemoryUnitOfWork, place: str) -> None:
         self._work = work
@@ -130,7 +130,7 @@ def test_long_files_are_taken_in_batches(log: Log, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_line_without_its_end_waits(log: Log) -> None:
-    """What Envoy has half written is taken once it is whole."""
+    """A half-written line is recorded once it is complete."""
     whole = line(1)
     log.write(whole[:20])
     log.take()
@@ -142,7 +142,7 @@ def test_a_line_without_its_end_waits(log: Log) -> None:
 
 
 def test_a_torn_last_line_is_on_record(log: Log) -> None:
-    """Where nobody will ever finish a line, it is recorded as torn, and its file goes."""
+    """If no process writes to a file any more, its incomplete line is recorded as torn, and the file is deleted."""
     log.write(line(1) + line(2)[:20])
     log.ingest.rotate()
     log.settle()
@@ -174,7 +174,7 @@ def test_garbage_does_not_stop_what_follows(log: Log) -> None:
 
 
 def test_what_the_catalogue_refuses_is_kept_as_unreadable(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line whose event would be refused is recorded as such; its neighbours are taken."""
+    """If the event of a line is refused, the line is recorded as malformed; the lines around it are recorded."""
     build = module.build_access_line
 
     def generous(text: bytes, value: dict[str, object] | None, gateway_id: str) -> object:
@@ -202,7 +202,7 @@ def test_connections_that_went_well_are_no_events(log: Log) -> None:
 
 
 def test_a_renamed_file_goes_on_where_it_was(log: Log) -> None:
-    """Renaming loses and doubles nothing, also where a draining Envoy goes on writing into the old file."""
+    """Renaming loses and doubles no line, also if a draining Envoy goes on writing into the old file."""
     log.write(line(1))
     log.take()
     log.ingest.rotate()
@@ -272,7 +272,7 @@ def test_a_number_is_never_used_again(log: Log) -> None:
 
 
 def test_a_crash_between_renaming_and_counting_uses_no_number_again(log: Log) -> None:
-    """Where the counter lags behind the files, the files count."""
+    """If the counter is behind the files, the files count."""
     log.write(line(1))
     log.take()
     (log.folder / LIVE).rename(log.folder / "access-1.log")
@@ -286,7 +286,7 @@ def test_a_crash_between_renaming_and_counting_uses_no_number_again(log: Log) ->
 
 
 def test_a_file_cut_short_is_a_gap(log: Log) -> None:
-    """Who truncates the log makes a gap that is on record, doubles nothing and stops nothing."""
+    """A truncated log makes a recorded gap; no line is doubled, and later lines are recorded."""
     log.write(line(1) + line(2))
     log.take()
     (log.folder / LIVE).write_text(line(1))
@@ -312,7 +312,7 @@ def test_a_damaged_counter_stops_and_says_so(log: Log, content: str) -> None:
 
 
 def test_other_files_are_none_of_ours(log: Log) -> None:
-    """Whatever else lies in the folder is neither read nor deleted."""
+    """Other files in the folder are neither read nor deleted."""
     for name in ("access-x.log", "access-1.log.gz", "notes"):
         log.write("garbage\n", name)
     log.take()
@@ -343,7 +343,7 @@ class _CountingStop(threading.Event):
 
 
 def test_a_last_look_is_taken_after_the_stop(log: Log) -> None:
-    """What Envoy wrote before it ended is taken when the thread is told to stop."""
+    """Lines that Envoy wrote before it ended are recorded when the thread is told to stop."""
     log.write(line(1))
     run(log)
     assert log.taken() == ["r1"]
@@ -385,7 +385,7 @@ def test_an_envoy_that_was_not_told_keeps_its_file(log: Log, monkeypatch: pytest
 
 
 class _TakenBefore:
-    """The reader's lock, which another thread gets just before whoever asks for it first."""
+    """The reader's lock; another thread gets it just before the first caller."""
 
     def __init__(self, other: Callable[[], object]) -> None:
         self._other: Callable[[], object] | None = other
@@ -405,7 +405,7 @@ class _TakenBefore:
 def test_a_file_renamed_while_finish_waits_is_not_deleted(
     log: Log, monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
-    """Finish judges by what is so once it has the lock: a file renamed while it waited may be written still."""
+    """`finish` looks once it has the lock: a file renamed while it waited may still be written."""
     monkeypatch.setattr(module, "ROTATE_BYTES", 10)
     log.reopen_fails = not told
     log.write(line(1))

@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Log:
 
 
 def hello(source: str = "192.0.2.9", name: str = "wiki") -> str:
-    """A line about a server name that nobody serves."""
+    """A line about an unknown server name."""
     value = {
         "kind": "handshake",
         "flags": "NR",
@@ -39,7 +39,7 @@ def hello(source: str = "192.0.2.9", name: str = "wiki") -> str:
 
 
 def counted(log: Log) -> list[tuple[str, int]]:
-    """What was counted, oldest first: the source and the number."""
+    """The counts, oldest first: the source and the number."""
     found = log.world.events(EventType.EVENTS_COUNTED)
     return [(one.personal.get("source", ""), int(str(one.data["number"]))) for one in found]
 
@@ -94,7 +94,7 @@ def test_who_is_limited(log: Log, changed: dict[str, object], *, limited: bool) 
 
 
 def test_what_cannot_be_read_is_limited_too(log: Log) -> None:
-    """A peer that makes Envoy write what nobody can read fills no disk with it."""
+    """A peer that makes Envoy write unreadable lines does not fill the disk with them."""
     log.write("no json\n" * 50 + '{"kind":["x"]}\n' + "[1]\n")
     log.take()
     log.ingest.record_counts(final=True)
@@ -163,7 +163,7 @@ def test_batches_end_after_some_events(log: Log, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_backlog_is_said(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits in the file is trouble long before the disk is full."""
+    """A backlog in the file is reported as trouble long before the disk is full."""
     monkeypatch.setattr(module, "BATCH_EVENTS", 1)
     monkeypatch.setattr(module, "MOST_BACKLOG_BYTES", 100)
     log.write("".join(line(number) for number in range(8)))

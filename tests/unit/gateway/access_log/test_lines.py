@@ -1,4 +1,4 @@
-"""What becomes of one line of Envoy's access log."""
+"""Parsing one line of Envoy's access log."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ CONNECTION: dict[str, Any] = {
 
 
 def test_a_connection_that_ended() -> None:
-    """Who, how long, how many bytes each way; the actor is who connected."""
+    """The principal, the duration, the bytes each way; the actor is the principal."""
     line = _parse(CONNECTION)
     assert line is not None
     assert line.type is EventType.CONNECTION_CLOSED
@@ -269,7 +269,7 @@ def test_a_failed_handshake_has_a_whole_reason(failure: str, reason: str) -> Non
 
 @pytest.mark.parametrize(("attempts", "told"), [(0, None), (1, None), (2, 2), ("2", None), (None, None)])
 def test_a_second_try_is_on_record(attempts: object, told: int | None) -> None:
-    """RFC 9110 section 9.2.2: what was sent again is told; once is not worth a word."""
+    """RFC 9110 section 9.2.2: a request that was sent again has its number of attempts; a single attempt has none."""
     line = _parse({**REQUEST, "attempts": attempts})
     assert line is not None
     assert line.data.get("attempts") == told
@@ -311,7 +311,7 @@ def test_a_moment_without_zone_is_left_out() -> None:
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
 def test_a_moment_beyond_the_calendar_is_left_out(time: str) -> None:
-    """A time whose UTC has no date is no moment, and stops no line behind it."""
+    """A time without a date in UTC is left out, and does not stop the lines after it."""
     line = _parse({**REQUEST, "time": time})
     assert line is not None
     assert line.type is EventType.REQUEST_ANSWERED
@@ -331,7 +331,7 @@ def test_whatever_a_line_does_it_is_put_on_record(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_enrolment_door_keeps_no_path() -> None:
-    """What somebody asked at the enrolment host is not kept by path."""
+    """A request at the enrolment host is recorded without its path."""
     line = _parse({**REQUEST, "application": "doorward_enrol"})
     assert line is not None
     assert "path" not in line.personal
@@ -339,7 +339,7 @@ def test_the_enrolment_door_keeps_no_path() -> None:
 
 
 def test_a_failed_handshake_is_labelled_as_claimed() -> None:
-    """The identity in a failed handshake is kept under names that say that nobody proved it."""
+    """The identity in a failed handshake is in fields called `claimed_…`, because nothing has proved it."""
     line = _parse(HANDSHAKE)
     assert line is not None
     assert line.type is EventType.HANDSHAKE_FAILED
@@ -367,7 +367,7 @@ def test_a_failure_without_a_name_is_on_record() -> None:
 
 
 def test_a_good_handshake_is_not_told_twice() -> None:
-    """A connection whose handshake went well is on record by its decision already."""
+    """A successful handshake has no event: its decision is on record already."""
     assert _parse({**HANDSHAKE, "failure": "-", "flags": "-"}) is None
 
 
@@ -386,7 +386,7 @@ def test_a_good_handshake_is_not_told_twice() -> None:
     ],
 )
 def test_an_unreadable_line_is_news_and_not_an_error(line: bytes) -> None:
-    """Whatever stands in the file, the result is an event."""
+    """Any bytes in the file give an event."""
     found = parse_access_line(line, GATEWAY)
     assert found is not None
     assert found.type is EventType.ACCESS_MALFORMED

@@ -13,7 +13,7 @@ from tests.support.ports import NOON, FakeClock
 
 
 class Envoy:
-    """An Envoy whose counter the test sets."""
+    """An Envoy with a counter that the test sets."""
 
     def __init__(self) -> None:
         self.failed = 0
@@ -76,7 +76,7 @@ def test_a_disk_that_stays_full_is_one_gap_a_minute(scene):
 
 
 def test_another_envoy_counts_anew(scene):
-    """A counter that is smaller after a restart is no news where it is zero, and news where it is not."""
+    """After a restart of Envoy a counter of zero reports nothing, and any other counter a gap."""
     envoy, watch, clock, gaps = scene
     envoy.failed = 5
     pass_seconds(watch, clock, 1)
@@ -100,7 +100,7 @@ def test_an_envoy_that_does_not_answer_is_no_news(scene):
 
 
 def test_what_cannot_be_recorded_is_recorded_later(scene):
-    """The gap begins where it began."""
+    """The gap begins at the look before the counter grew."""
     envoy, _, clock, gaps = scene
     away = [True]
 

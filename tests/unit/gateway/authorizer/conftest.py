@@ -109,7 +109,7 @@ class Place:
         self.recorded.append(event)
 
     def in_force(self) -> None:
-        """Have Envoy enforce what is newest."""
+        """Make Envoy enforce the newest policy."""
         self.gate.open(self.world.snapshot())
 
     def name_of(self, application_id: str) -> str:
@@ -154,7 +154,7 @@ def place() -> Place:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for Envoy in these tests."""
+    """In these tests the authorizer does not wait for Envoy."""
     monkeypatch.setattr(module, "GATE_SECONDS", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The authorizer: what it admits, what it asks of the call, and whom it refuses."""
+"""The authorizer: the connections that it admits and refuses, and the metadata that it reads from the call."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_garbled_call_is_refused(place: Place, name: str, value: str) -> None:
 
 @pytest.mark.parametrize("epoch", ["2", "4", "03", ""])
 def test_a_connection_of_a_replaced_envoy_is_refused(place: Place, epoch: str) -> None:
-    """An Envoy that drains enforces an older policy than this one would be judged by: it admits nobody new."""
+    """An Envoy that drains enforces an older policy than the judgement would use: it admits no new connection."""
     refused(place, place.check(place.world.issue("alice"), EPOCH=epoch), "envoy-replaced")
     assert place.decider.judgements == []
 
@@ -144,7 +144,7 @@ def test_an_unknown_application_is_refused_on_record(place: Place) -> None:
 
 
 def test_a_socket_unknown_to_the_kernel_is_refused(place: Place) -> None:
-    """What the kernel does not know could not be cut later, so it is not let in."""
+    """A socket that the kernel does not know could not be cut later, so it is refused."""
     place.sockets.clear()
     refused(place, place.check(place.world.issue("alice")), "connection-gone")
     assert place.decider.judgements == []
@@ -160,7 +160,7 @@ def test_a_socket_that_is_not_established_is_refused(place: Place, state: TcpSta
 
 
 def test_a_kernel_that_cannot_be_asked_refuses(place: Place) -> None:
-    """Where sockets cannot be looked up, nobody is let in."""
+    """If sockets cannot be looked up, every connection is refused."""
 
     class Broken(dict[tuple[Endpoint, Endpoint], SocketFacts]):
         def get(self, *_: object) -> None:
@@ -202,7 +202,7 @@ def test_who_has_no_rule_is_refused(place: Place) -> None:
 
 
 def test_too_many_grants_are_refused(place: Place) -> None:
-    """Who would hold more ids than Envoy can match cheaply is refused rather than cut short."""
+    """A subject with more grants than Envoy can match cheaply is refused; its grants are not truncated."""
     rules = "".join(
         f"      - {{name: r{n}, allow: {{groups: [tellers, g{n}]}}, to: {{paths: [/p{n}]}}}}\n"
         for n in range(200)

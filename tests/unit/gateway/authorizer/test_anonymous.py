@@ -1,4 +1,4 @@
-"""The authorizer and connections without a good certificate: refused, or admitted as nobody where that is written."""
+"""The authorizer and connections without a good certificate: refused, or anonymous if the application allows it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_without_a_certificate_a_connection_is_nobodys(place: Place, line: str) 
 
 @pytest.mark.parametrize("what", ["garbage", "self-made", "revoked"])
 def test_a_certificate_that_is_not_good_is_none(place: Place, what: str) -> None:
-    """Nothing of it reaches the application; the record says whose it was, or what it claimed."""
+    """The application gets no fact of the certificate; the record has its principal, or the claimed name."""
     put(place, PUBLIC)
     if what == "revoked":
         held = place.world.issue("alice")
@@ -76,7 +76,7 @@ def test_a_certificate_that_is_not_good_is_none(place: Place, what: str) -> None
 
 
 def test_a_person_without_a_rule_is_known_by_name(place: Place) -> None:
-    """Public paths are for everybody, and the application may greet whom it knows."""
+    """Public paths are open to all, and the application still gets the person's name."""
     put(place, PUBLIC)
     answer = place.check(place.world.issue("carol"))
     assert answer.facts is not None
@@ -85,7 +85,7 @@ def test_a_person_without_a_rule_is_known_by_name(place: Place) -> None:
 
 
 def test_a_good_certificate_is_judged_as_everywhere(place: Place) -> None:
-    """The door is the same for whoever has one."""
+    """A good certificate is admitted as at any other application."""
     put(place, PUBLIC, LISTED)
     answer = place.check(place.world.issue("alice"))
     assert answer.facts is not None
@@ -113,7 +113,7 @@ def test_what_is_stale_or_not_enforced_admits_nobody(place: Place) -> None:
 
 
 def test_their_share_of_places_is_small(place: Place) -> None:
-    """Beyond it nobody anonymous is admitted, and a person is; an ended one makes room."""
+    """Beyond the quota no anonymous connection is admitted, but a person is; an ended one makes room."""
     put(place, PUBLIC)
     alice = place.world.issue("alice")
     place.connections = ConnectionRegistry(sequence=place.world.head(), anonymous=ConnectionQuota(0, 1))
@@ -122,7 +122,7 @@ def test_their_share_of_places_is_small(place: Place) -> None:
 
 
 def test_an_answer_is_whole_or_does_not_leave() -> None:
-    """Half a judgement, or a name beside the word that nobody was judged, never reaches Envoy."""
+    """Incomplete facts, or a name together with the word for anonymous, never reach Envoy."""
     full = {fact.value: "x" for fact in ConnectionFact} | {ConnectionFact.JUDGED.value: "1"}
     assert is_whole(full)
     for fact in ConnectionFact:
@@ -135,7 +135,7 @@ def test_an_answer_is_whole_or_does_not_leave() -> None:
 
 
 def test_a_policy_that_closes_something_ends_them_and_no_other_does(place: Place) -> None:
-    """What follows of an edit for a live anonymous connection is worked out as for any other."""
+    """The effect of an edit on a live anonymous connection is computed as for any other connection."""
     put(place, PUBLIC)
     place.check(None)
     connection = place.connections.get(COOKIE)

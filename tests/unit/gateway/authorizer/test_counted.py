@@ -22,7 +22,7 @@ MANY = PER_KEY + 5
 
 
 def stranger() -> str:
-    """A certificate that nobody knows, another one at each call."""
+    """A certificate that is not in the inventory; a new one at each call."""
     pem = toy_ca().leaf("root").pem
     return url_pem(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
@@ -33,13 +33,13 @@ def ask(place: Place, door: Authorizer, presented: str, port: int, host: str = "
 
 
 def counts(place: Place) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """What was counted, by key."""
+    """The counts by key."""
     return {one.key: (one.number, one.kinds) for one in place.event_limiter.due(final=True)}
 
 
 @pytest.fixture
 def counted(place: Place) -> Place:
-    """A place whose event limiter uses the same clock."""
+    """A place with an event limiter that uses its clock."""
     place.event_limiter = ConnectionEventLimiter(place.world.clock)
     place.in_force()
     return place
@@ -64,7 +64,7 @@ def test_addresses_of_one_network_are_one_source(counted: Place) -> None:
 
 
 def test_a_certificate_of_the_inventory_counts_for_itself(counted: Place) -> None:
-    """Who was revoked and goes on knocking uses up no stranger's share, from whichever address."""
+    """A revoked certificate that connects again and again does not use up the share of unknown ones, from any address."""
     alice = counted.world.issue("alice")
     revoke(counted.world.services, alice.record.id, RevocationReason.SUPERSEDED, "os:0")
     counted.in_force()
@@ -84,7 +84,7 @@ def test_what_could_not_be_recorded_is_counted(counted: Place) -> None:
 
 
 def test_the_log_of_the_process_is_bounded_too(counted: Place) -> None:
-    """What is refused without a judgement is counted, and told a few times."""
+    """Refusals without a judgement are counted, and a few of them are logged."""
     counted.is_fresh = False
     door = counted.authorizer()
     with capture_logs() as lines:

@@ -38,7 +38,7 @@ from tests.unit.gateway.live import pending
 
 
 def test_stale_knowledge_refuses(place: Place) -> None:
-    """A gateway that could not confirm the change sequence lately lets nobody in, and asks nobody."""
+    """A gateway that has not read the change sequence lately refuses every connection, without a judgement."""
     place.is_fresh = False
     with capture_logs() as logs:
         refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
@@ -110,7 +110,7 @@ def test_who_is_forgotten_while_judged_is_refused(place: Place) -> None:
 
 
 def test_a_judgement_by_a_policy_not_yet_enforced_is_refused(place: Place) -> None:
-    """Where Envoy does not come to enforce the policy judged by, the connection is refused after one wait."""
+    """If Envoy does not enforce the policy of the judgement, the connection is refused after one wait."""
     place.gate = PolicyGate()
     with capture_logs() as logs:
         refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
@@ -120,7 +120,7 @@ def test_a_judgement_by_a_policy_not_yet_enforced_is_refused(place: Place) -> No
 
 
 def test_a_judgement_by_a_policy_that_was_passed_is_repeated(place: Place) -> None:
-    """Where Envoy enforces a newer policy already, the connection is judged by that one."""
+    """If Envoy already enforces a newer policy, the connection is judged by that one."""
     alice = place.world.issue("alice")
 
     def narrow() -> None:
@@ -149,7 +149,7 @@ def test_the_answer_waits_for_envoy(place: Place, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_change_between_judgement_and_admission_counts(place: Place) -> None:
-    """Who is revoked after the look-up and before the admission is judged again, and refused."""
+    """If a certificate is revoked between look-up and admission, the connection is judged again and refused."""
     alice = place.world.issue("alice")
 
     def revoke() -> None:
@@ -178,7 +178,7 @@ def test_a_change_of_others_does_not_hold_up(place: Place) -> None:
 
 
 def test_changes_without_end_refuse(place: Place) -> None:
-    """Where every judgement is overtaken by a change, the connection is refused after some attempts."""
+    """If a change follows every judgement, the connection is refused after some attempts."""
     alice = place.world.issue("alice")
     ahead = iter(range(place.world.head() + 1, 10_000))
     place.decider.afterwards = iter([lambda: place.connections.note_change(next(ahead))] * 100)
@@ -191,7 +191,7 @@ def test_changes_without_end_refuse(place: Place) -> None:
 
 
 def test_an_admitting_decision_without_its_subject_is_refused(place: Place) -> None:
-    """A good verdict that names nobody admits nobody."""
+    """A good verdict without a principal admits no connection."""
 
     class Forgetful(Interrupted):
         def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
@@ -203,7 +203,7 @@ def test_an_admitting_decision_without_its_subject_is_refused(place: Place) -> N
 
 
 def test_grants_beyond_the_limit_are_refused_here_too(place: Place) -> None:
-    """Whatever the decider says, an answer never holds more grants than Envoy is built for."""
+    """An answer never holds more grants than Envoy can match, also if the decider returns more."""
 
     class Generous(Interrupted):
         def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:

@@ -34,7 +34,7 @@ def passes(gate: PolicyGate, revision: int, policy: AppPolicy = PAY, seconds: fl
 
 
 def test_nothing_is_in_force_before_the_first_opening() -> None:
-    """A fresh gate lets nobody pass, whatever the revision, also the empty one with number 0."""
+    """A new gate admits by no revision, not even by the empty revision 0."""
     gate = PolicyGate()
     assert gate.revision == -1
     assert not passes(gate, 0)
@@ -42,7 +42,7 @@ def test_nothing_is_in_force_before_the_first_opening() -> None:
 
 
 def test_what_is_in_force_passes_and_nothing_older() -> None:
-    """An older judgement must be repeated; a newer one goes on only where it rests on the same policy."""
+    """An older judgement must be repeated; a newer one goes on only if it used the same policy."""
     gate = PolicyGate()
     gate.open(snapshot(3, PAY))
     assert gate.revision == 3
@@ -84,7 +84,7 @@ def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
 
 
 def test_nobody_waits_for_a_revision_that_is_refused() -> None:
-    """What it changes is refused at once, what it does not change goes on, and the next one is waited for."""
+    """Applications that it changes are refused at once, the others go on, and the next revision is waited for."""
     gate = PolicyGate()
     gate.open(snapshot(1, PAY, WEB))
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""What judging strangers may cost: by source, in all, and whom it does not concern."""
+"""The cost of judging unknown certificates: limits by source and in all, and certificates that they do not affect."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.support.ports import PlainKeys
 
 
 def numbers(key: EllipticCurvePrivateKey) -> int:
-    """What tells two keys apart."""
+    """Return the private number of a key."""
     return key.private_numbers().private_value
 
 
@@ -65,7 +65,7 @@ def other_key(kind: KeyKind, encryption: KeySerializationEncryption | None = Non
     ids=["empty", "garbage", "binary", "truncated", "ed25519", "p384", "encrypted"],
 )
 def test_a_damaged_key_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
-    """Whatever is no P-256 key is refused with a hint; the file is left as it is."""
+    """A file with anything else than a P-256 key is refused with a hint; the file stays as it is."""
     path = tmp_path / "assertion.pem"
     path.write_bytes(content)
     with pytest.raises(IntegrityError) as caught:

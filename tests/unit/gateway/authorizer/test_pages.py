@@ -1,4 +1,4 @@
-"""The authorizer where a refusal is explained by a page: the connection lives for a minute and holds nothing."""
+"""The authorizer if a refusal is explained by a page: the connection lives for a minute and holds no grant."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_good_certificate_without_a_rule_gets_the_reason(place: Place) -> None
 
 
 def test_what_is_away_is_said_by_the_door_itself(place: Place) -> None:
-    """A database that is away refuses nobody for good: no fact at all, and no place in the registry."""
+    """If the database is unavailable, Envoy gets no facts and answers itself; the registry has no entry."""
     place.is_fresh = False
     answer = place.check(place.world.issue("alice"), APPLICATION=PORTAL_APPLICATION)
     assert answer.facts == UNKNOWN_FACTS

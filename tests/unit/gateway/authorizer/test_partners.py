@@ -33,7 +33,7 @@ from tests.unit.gateway.live import LOCAL
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is let in."""
+    """Every person certified by the clinic is admitted."""
     return partner_site(everyone=True)
 
 
@@ -58,14 +58,14 @@ def check(place: Place, leaf: CertifiedKey) -> CheckResult:
 
 
 def claims_of(answer: CheckResult) -> dict[str, object]:
-    """What the assertion says."""
+    """The claims of the assertion."""
     assert answer.facts is not None
     keys = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
     return dict(verify_assertion(answer.facts[ConnectionFact.ASSERTION.value], keys, "payments", NOON))
 
 
 def test_the_application_is_told_the_partners_name(site: PartnerSite, place: Place) -> None:
-    """Header and assertion say `<partner>/<identity>`, and the registry knows whose authority vouched."""
+    """Header and assertion have `<partner>/<identity>`, and the registry has the partner of the certificate."""
     answer = check(place, site.leaf("bob@clinic.example"))
     assert answer.facts is not None
     assert answer.facts[ConnectionFact.PRINCIPAL.value] == "person/clinic/bob@clinic.example"
@@ -101,7 +101,7 @@ def test_an_odd_identity_is_one_text_and_nobody_elses(site: PartnerSite, place: 
 
 
 def test_evidence_that_comes_meanwhile_is_asked(site: PartnerSite, place: Place) -> None:
-    """Where newer evidence is in place before the answer it is judged again: who is revoked is refused."""
+    """If newer evidence is loaded before the answer, the connection is judged again: a revoked one is refused."""
     bob = site.leaf("bob@clinic.example")
     assert check(place, bob).facts is not None  # is in the inventory from now on
     place.connections.forget(COOKIE)
@@ -127,7 +127,7 @@ def test_newer_evidence_that_is_good_lets_in(site: PartnerSite, place: Place) ->
 
 
 def test_evidence_that_never_rests_ends_in_a_refusal(site: PartnerSite, place: Place) -> None:
-    """After so many judgements nobody is let in: fail closed, nothing left behind."""
+    """After the highest number of judgements the connection is refused: fail closed, and nothing is left behind."""
     bob = site.leaf("bob@clinic.example")
     place.decider.afterwards = iter([site.publish] * (ATTEMPTS + 1))
     answer = check(place, bob)

@@ -29,7 +29,7 @@ def from_port(place: Place, port: int, host: str = "198.51.100.7") -> str:
 
 
 def stranger() -> str:
-    """A certificate that nobody knows, as Envoy sends it."""
+    """A certificate that is not in the inventory, as Envoy sends it."""
     pem = toy_ca().leaf("mallory").pem
     return url_pem(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
@@ -53,7 +53,7 @@ def test_one_principal_has_a_share(place: Place) -> None:
 
 
 def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
-    """Who is refused again and again does not fill the record."""
+    """A client that is refused again and again does not fill the record."""
     alice = place.world.issue("alice")
     place.in_force()
     assert place.check(alice).facts
@@ -72,7 +72,7 @@ def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
 
 
 def test_a_certificate_opens_so_many_connections_a_minute(place: Place) -> None:
-    """What it opens beyond is refused and on record; another certificate goes on, and so does it a minute later."""
+    """Connections beyond the rate are refused and recorded; another certificate goes on, and a minute later this one too."""
     alice, bob = place.world.issue("alice"), place.world.issue("bob")
     place.in_force()
     place.rate_limiter = CertificateRateLimiter(place.world.clock, 3)
@@ -98,7 +98,7 @@ def dear(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("dear")
 def test_strangers_are_not_judged_without_end(place: Place) -> None:
-    """A flood of certificates that nobody knows ends in refusals that cost no judgement; known ones are let in."""
+    """A flood of unknown certificates ends in refusals without a judgement; known certificates are admitted."""
     alice = place.world.issue("alice")
     place.in_force()
     door, unknown = place.authorizer(), stranger()

@@ -1,4 +1,4 @@
-"""Connections of TCP whose rules change between their acceptance and their answer."""
+"""TCP connections with rules that change between their acceptance and their answer."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_left_out(place: Place) -> None:
 
 
 def test_the_newest_policy_alone_admits(place: Place) -> None:
-    """Who was allowed when it connected, and is not any more, is refused."""
+    """A subject that was allowed when it connected, but no longer is, is refused."""
     apply(place, TCP + BEFORE)
     place.in_force()
     apply(place, TCP + "      - allow: {persons: [bob]}\n")

@@ -50,7 +50,7 @@ def test_a_newer_judgement_moves_only_the_end_of_partners() -> None:
 
 
 def test_the_journal_keeps_what_an_adopted_connection_needs() -> None:
-    """Every field is written down, or has a value that says that nobody knows it, or a default: none is forgotten."""
+    """Every field is kept in the journal, or has a value for adopted connections, or a default: none is forgotten."""
     connection = live(7, deadline=NOON + timedelta(hours=1))
     adopted = parse_line(render_entry(connection))
     assert isinstance(adopted, LiveConnection)

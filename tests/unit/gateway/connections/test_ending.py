@@ -37,7 +37,7 @@ def registry(*cookies: int) -> ConnectionRegistry:
 
 
 def test_what_is_ended_is_forgotten_and_on_record(world: World) -> None:
-    """An ended connection leaves the registry; its event says whose it was, why and by which means."""
+    """An ended connection leaves the registry; its event has its principal, the reason and the means."""
     connections, cutter = registry(1, 2), FakeCutter()
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
     one = connections.get(1)
@@ -82,7 +82,7 @@ def test_what_resists_stays_condemned(world: World) -> None:
 
 
 def test_what_is_no_longer_live_is_left_out(world: World) -> None:
-    """Who left by itself is neither cut nor recorded."""
+    """A connection that ended by itself is neither cut nor recorded."""
     connections, cutter = registry(1, 2), FakeCutter()
     known = connections.all()
     connections.forget(1)
@@ -105,7 +105,7 @@ def test_a_record_that_fails_does_not_undo_the_cut(world: World) -> None:
 
 
 def test_the_record_can_wait(world: World) -> None:
-    """Where somebody records later, the cut waits for no disk, and nothing is recorded twice."""
+    """If another thread records later, the cut waits for no disk, and nothing is recorded twice."""
     connections, cutter = registry(1, 2), FakeCutter()
     calls: list[int] = []
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter, later=lambda: calls.append(1))  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_what_the_database_refuses_does_not_block_the_others(world: World) -> No
 
 
 def test_an_unknown_socket_is_on_record(world: World) -> None:
-    """A socket that belongs to nobody leaves an event when it is cut, with its address as personal data."""
+    """A socket of no admitted connection leaves an event when it is cut, with its address as personal data."""
     ender = ConnectionEnder(world.services, GATEWAY, registry(), FakeCutter())  # type: ignore[arg-type]
     facts = SocketFacts(77, 9, TcpState.ESTABLISHED, LOCAL, parse_endpoint("198.51.100.7:4000"))
     result = CutResult(cookie=77, mechanism=Mechanism.SOCK_DESTROY, outcome=CutOutcome.CUT, seconds=0.001)

@@ -75,7 +75,7 @@ def test_another_boot_begins_anew(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_reads_it(tmp_path: Path) -> None:
-    """Who is connected is nobody else's business, also where an old file was open to all."""
+    """Other users cannot read who is connected, also if an old file was open to all."""
     path = tmp_path / "journal"
     path.write_bytes(b"")
     path.chmod(0o666)
@@ -98,7 +98,7 @@ def test_opening_compacts(tmp_path: Path) -> None:
 
 
 def test_a_long_life_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is written anew when most of it tells of connections that ended."""
+    """The file is rewritten if most of its lines are about ended connections."""
     monkeypatch.setattr(module, "_DEAD_LINES", 10)
     path = tmp_path / "journal"
     journal = Journal(path, boot_id="boot")
@@ -136,7 +136,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_what_was_followed_last_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last one, beside the connections, also after the file was written anew; not of another boot."""
+    """The last mark is kept beside the connections, also after the file is rewritten; not from another boot."""
     monkeypatch.setattr(module, "_DEAD_LINES", 10)
     path = tmp_path / "journal"
     journal = Journal(path, boot_id="boot")

@@ -1,4 +1,4 @@
-"""What is to be shown no more is refused once, for some seconds."""
+"""A certificate that its holder no longer wants to show is refused once, within some seconds."""
 
 from __future__ import annotations
 

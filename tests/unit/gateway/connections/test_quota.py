@@ -14,7 +14,7 @@ from tests.unit.gateway.live import live, pending
 
 
 def test_a_share_counts_in_all_and_by_source() -> None:
-    """What is given back can be taken again."""
+    """A connection that is given back makes room for another."""
     quota = ConnectionQuota(2, 1)
     assert quota.has_room(b"a")
     quota.take(b"a")

@@ -17,7 +17,7 @@ def listing(*cookies: int, registered: tuple[int, ...] = ()) -> SocketListing:
 
 
 def test_agreement_asks_for_nothing() -> None:
-    """Where registry and kernel agree, nothing is done."""
+    """If registry and kernel agree, nothing is done."""
     actions = reconcile({1}, set(), listing(1), {}, 100.0)
     assert (actions.missing, actions.again, actions.unknown, actions.first_seen) == ((), (), (), {})
 
@@ -77,7 +77,7 @@ def crowd(*sources: tuple[str, int]) -> SocketListing:
 def crowding(
     listing: SocketListing, first_seen: Mapping[int, float], now: float, **more: object
 ) -> list[int]:
-    """The cookies that are above the share of their source, where that is 3."""
+    """The cookies above the share of their source, with a share of 3."""
     actions = reconcile(set(), set(), listing, first_seen, now, most_undecided=3, **more)  # type: ignore[arg-type]
     assert actions.unknown == ()
     return [facts.cookie for facts in actions.crowding]
@@ -130,7 +130,7 @@ def test_an_unknown_socket_is_cut_once() -> None:
 
 
 def test_what_was_there_at_the_first_look_has_less_time() -> None:
-    """An older process may have let it in, so that nobody here could end it: ten seconds, and once."""
+    """An earlier process may have admitted it, and this registry does not know it: it may stay ten seconds."""
     for age, number in ((10.0, 0), (10.1, 2)):
         actions = reconcile(set(), set(), listing(5, 6), {5: 100.0, 6: 100.0}, 100.0 + age, old={5, 6})
         assert len(actions.unknown) == number

@@ -56,7 +56,7 @@ def test_only_pending_connections_are_admitted() -> None:
 
 
 def test_a_change_between_look_up_and_admission_is_not_lost() -> None:
-    """A judgement that rests on what was known before a change does not admit."""
+    """A judgement older than a change does not admit."""
     registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     registry.note_change(8)
@@ -84,7 +84,7 @@ def test_changes_of_others_do_not_delay_admission() -> None:
 
 
 def test_a_judgement_older_than_memory_is_refused() -> None:
-    """Where the scope of a change is remembered no longer, the judgement is taken as outdated."""
+    """If it is no longer known which ids a change affects, the judgement counts as outdated."""
     registry = ConnectionRegistry(sequence=7)
     registry.begin(pending(1))
     for number in range(8, 8 + 1025):
@@ -131,7 +131,7 @@ def test_replacing_keeps_the_indexes_true() -> None:
 
 
 def test_deadlines_come_in_order_until_obeyed() -> None:
-    """What is due is given earliest first, again after a second, and no more once it is gone."""
+    """Due connections are returned earliest first, again after a second, and no longer once they are gone."""
     registry = ConnectionRegistry()
     assert registry.next_deadline() is None
     admitted(registry, 1, deadline=NOON + timedelta(minutes=2))
@@ -148,7 +148,7 @@ def test_deadlines_come_in_order_until_obeyed() -> None:
 
 
 def test_a_moved_deadline_holds() -> None:
-    """A connection whose deadline was put off is not due at the old one."""
+    """A connection with a later deadline is not due at the former one."""
     registry = ConnectionRegistry()
     admitted(registry, 1, deadline=NOON + timedelta(minutes=1))
     registry.replace(live(1, deadline=NOON + timedelta(minutes=9)))

@@ -21,7 +21,7 @@ def facts(
 
 
 def answer(family: int, state: int, source: bytes, target: bytes, *, inode: int = 9) -> bytes:
-    """What the kernel would say, as bytes."""
+    """The kernel's answer, as bytes."""
     ports = struct.pack("!HH", 443, 5000)
     identity = ports + source.ljust(16, b"\0") + target.ljust(16, b"\0") + struct.pack("=III", 4, 7, 1)
     return struct.pack("=BBBB", family, state, 0, 0) + identity + struct.pack("=IIIII", 0, 0, 0, 33, inode)

@@ -37,7 +37,7 @@ def test_the_newest_moment_counts() -> None:
 
 
 def test_a_clock_that_is_set_back_takes_nothing_early() -> None:
-    """What has not come by the clock is not taken, whatever time passed."""
+    """A moment that has not come by the clock is not taken, however much time has passed."""
     timers = TimerQueue()
     timers.set(1, NOON)
     assert timers.take(NOON - MINUTE) == []

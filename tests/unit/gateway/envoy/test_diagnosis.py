@@ -26,7 +26,7 @@ def test_what_envoy_says_of_ports_is_understood(tmp_path: Path, words: str, code
 
 
 def test_other_last_words_are_passed_on(tmp_path: Path) -> None:
-    """Whatever else Envoy says last is shown, shortened, with how it ended and where its log is."""
+    """Any other last line of Envoy is shown, shortened, with its status and the path of its log."""
     (tmp_path / "stderr.log").write_text(CRITICAL + "no such field: 'a' " + "x" * 5000 + "\n\n")
     error = explain_exit(tmp_path, 1)
     assert error.code == "envoy-would-not-start"
@@ -36,7 +36,7 @@ def test_other_last_words_are_passed_on(tmp_path: Path) -> None:
 
 
 def test_signals_are_named(tmp_path: Path) -> None:
-    """An Envoy that was killed silently is said to have been, by signal name where there is one."""
+    """If Envoy was killed without output, the error has the signal's name, or its number."""
     assert explain_exit(tmp_path, -9).detail == "Envoy was ended by signal SIGKILL"
     assert explain_exit(tmp_path, -99).detail == "Envoy was ended by signal 99"
 
@@ -51,7 +51,7 @@ def test_last_words_of_a_long_file(tmp_path: Path) -> None:
 
 
 def test_the_holder_is_named() -> None:
-    """Who listens is said where it can be seen; other errors are passed on."""
+    """The process that listens is named if it can be seen; other errors are passed on."""
     assert explain_bind(errno.EADDRINUSE, "a:1", holder="nginx (process 8)").detail.endswith(
         "nginx (process 8)"
     )

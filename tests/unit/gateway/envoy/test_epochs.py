@@ -23,7 +23,7 @@ def test_folders_are_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_old_folders_go_and_those_in_use_stay(tmp_path: Path) -> None:
-    """Some folders of ended runs are kept; one whose Envoy still drains is never removed."""
+    """Some folders of ended runs are kept; the folder of a draining Envoy is never removed."""
     _, first = new_epoch(tmp_path)
     note_run(first, 99, NOON)
     for _ in range(KEPT + 5):
@@ -36,7 +36,7 @@ def test_old_folders_go_and_those_in_use_stay(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_drain_is_remembered(tmp_path: Path) -> None:
-    """What was noted is read again; no note, or a spoilt one, is none."""
+    """A noted end is read again; a missing or damaged note gives None."""
     assert noted_end(tmp_path) is None
     note_run(tmp_path, 5, None)
     assert noted_end(tmp_path) is None

@@ -1,4 +1,4 @@
-"""Where Envoy is and how it is called; the rest is tested with a real Envoy in integration."""
+"""Envoy's path and command line; the rest is tested with a real Envoy in integration."""
 
 from __future__ import annotations
 

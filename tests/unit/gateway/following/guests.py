@@ -54,12 +54,12 @@ class Guests:
         return live
 
     def load(self) -> None:
-        """Put in place what was asked for, in the loader's thread."""
+        """Load the requested evidence, in the loader's thread."""
         self.scene.evidence.run(Once())
 
 
 def connected_guests() -> Guests:
-    """Bob and eve of the clinic are connected, and alice, who is ours."""
+    """Connections of bob and eve of the clinic, and of alice with our own certificate."""
     made = Guests()
     made.enter(made.bob, 1)
     made.enter(made.eve, 2)

@@ -46,5 +46,5 @@ def test_a_change_that_is_gone_is_not() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "x", "-1 a", "1", "²", "9" * 30, f"{1 << 64} policy x y"])
 def test_no_other_text_is_a_mark(text: str) -> None:
-    """What is not known counts as put back."""
+    """An unknown mark counts as a database that was put back."""
     assert not database_has(found_world().services, text)

@@ -1,4 +1,4 @@
-"""What keeps the follower from acting is logged within bounds."""
+"""Errors of the follower are logged, each once a minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loader of evidence: what is pending, what the follower is given, and that nothing newer is lost."""
+"""The evidence loader: the pending number, the partners given to the follower, and no newer evidence is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTNER = "ptn_" + "a" * 20
 
 
 class EvidenceCache:
-    """Counts what is loaded; `answers` are what each load says or raises, `True` by default."""
+    """Counts loads; `answers` are the results or errors of each load, `True` by default."""
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
@@ -107,7 +107,7 @@ def test_what_is_loaded_while_the_follower_acts_is_not_lost(loader: EvidenceLoad
 
 
 def test_nothing_new_is_nothing_to_act_on(loader: EvidenceLoader, evidence_cache: EvidenceCache) -> None:
-    """Where an evidence cache is as it was nobody is judged anew, and the change counts as done."""
+    """If a load changes nothing, no connection is judged again, and the change counts as done."""
     evidence_cache.answers = [False]
     with running(loader):
         loader.changed(PARTNER, 7)

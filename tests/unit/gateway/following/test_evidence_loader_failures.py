@@ -1,4 +1,4 @@
-"""The evidence loader where something fails: nothing is lost, nothing counts as done, nobody else waits."""
+"""Failures of the evidence loader: nothing is lost or counted as done, and other partners do not wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEST, EAST = records.opaque("ptn", "west"), records.opaque("ptn", "east")
 
 @dataclass
 class FakeEvidenceCache:
-    """EvidenceCache whose loading the test decides on; `before` runs while one is loaded."""
+    """An EvidenceCache with results that the test chooses; `before` runs during a load."""
 
     another: bool = True
     fault: Exception | None = None
@@ -78,14 +78,14 @@ class Once(threading.Event):
 
 
 def run_once(loader: EvidenceLoader) -> list[float | None]:
-    """Let it do what is asked for, once; return what it would have waited for."""
+    """Run one round of the loader; return how long it would have waited."""
     stop = Once()
     loader.run(stop)
     return stop.waits
 
 
 def test_what_fails_to_be_acted_on_is_given_again(loader: EvidenceLoader) -> None:
-    """Where the follower fails in the block its evidence stays pending, and comes once more."""
+    """If the follower fails inside the block, its evidence stays pending and is given again."""
     loader.changed(WEST, 7)
     run_once(loader)
 
@@ -123,7 +123,7 @@ def test_newer_evidence_while_the_older_is_acted_on(loader: EvidenceLoader) -> N
 def test_a_failure_is_told_and_tried_again(
     loader: EvidenceLoader, evidence_cache: FakeEvidenceCache, fault: Exception
 ) -> None:
-    """What cannot be read stays pending by its number, is told, and is read when it can be."""
+    """Unreadable evidence stays pending by its number, is reported, and is loaded once it can be read."""
     evidence_cache.fault = fault
     loader.changed(WEST, 7)
     assert run_once(loader) == [module.RETRY_SECONDS]
@@ -141,7 +141,7 @@ def test_a_failure_is_told_and_tried_again(
 def test_one_failure_does_not_hold_up_another_partner(
     loader: EvidenceLoader, evidence_cache: FakeEvidenceCache
 ) -> None:
-    """Where one partner's evidence is unreadable the other's is in place."""
+    """If one partner's evidence is unreadable, the other's is still loaded."""
 
     def fail_for_west(partner: str) -> None:
         if partner == WEST:

@@ -1,4 +1,4 @@
-"""The follower and partners: newer evidence, other terms, and who is gone with them."""
+"""The follower and partners: newer evidence, other terms, and the connections that they end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.unit.gateway.live import pending
 
 @pytest.fixture
 def guests() -> Guests:
-    """Bob and eve of the clinic are connected, and alice, who is ours."""
+    """Connections of bob and eve of the clinic, and of alice with our own certificate."""
     return connected_guests()
 
 
@@ -71,7 +71,7 @@ def test_evidence_is_confirmed_only_once_it_is_acted_on(guests: Guests) -> None:
 
 
 def test_a_failure_in_acting_on_evidence_keeps_it_pending(guests: Guests) -> None:
-    """What could not be acted on is acted on again in the next step."""
+    """Evidence that could not be acted on is acted on again in the next step."""
     guests.site.publish(guests.bob, load=False)
     guests.scene.follow()
     guests.load()
@@ -92,7 +92,7 @@ def test_a_failure_in_acting_on_evidence_keeps_it_pending(guests: Guests) -> Non
 def test_a_withdrawal_does_not_wait_for_a_partners_evidence(
     guests: Guests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is withdrawn while a partner's many connections are judged anew ends in between, not afterwards."""
+    """A withdrawal during the judgements of a partner's many connections takes effect in between, not afterwards."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     guests.site.publish(guests.bob, guests.eve, load=False)
     guests.scene.follow()
@@ -141,7 +141,7 @@ def test_one_partners_evidence_concerns_nobody_else(guests: Guests) -> None:
 
 
 def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who lost is ended before the next are judged, so that nobody waits for all of a large partner's people."""
+    """Connections that lost permissions are ended before the next ones are judged, so none waits for a whole large partner."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     left: list[int] = []
     guests.scene.cutter.before = lambda: left.append(len(guests.scene.connections.all()))
@@ -153,7 +153,7 @@ def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.M
 def test_a_withdrawal_does_not_wait_for_a_partners_terms(
     guests: Guests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is withdrawn while a partner's many people are judged by new terms ends in between."""
+    """A withdrawal during the judgements of a partner's many people by new terms takes effect in between."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     follower = guests.scene.follower
     acted_then: list[int] = []
@@ -175,7 +175,7 @@ def test_a_withdrawal_does_not_wait_for_a_partners_terms(
 def test_terms_that_change_again_meanwhile_are_judged_by_again(
     guests: Guests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who was looked at by terms that changed once more is looked at once more, and nothing is confirmed before."""
+    """People judged by terms that changed again are judged again, and nothing is confirmed before."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     follower, reassess = guests.scene.follower, module.Reassessor.judge
 
@@ -197,7 +197,7 @@ def test_terms_that_change_again_meanwhile_are_judged_by_again(
 
 
 def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -> None:
-    """Nobody new is let in until it succeeds; another's withdrawal and evidence are acted on all the same."""
+    """New connections are refused until it succeeds; withdrawals and evidence of others are still acted on."""
     follower = guests.scene.follower
 
     def defect() -> None:
@@ -224,7 +224,7 @@ def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -
 def break_down(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: CertifiedKey
 ) -> None:
-    """Make the judgement of one certificate raise, in whatever company it is judged."""
+    """Make the judgement of one certificate raise, alone or together with others."""
     decider = guests.scene.follower._decider
     reassess_all = decider.reassess_all
 
@@ -274,7 +274,7 @@ def test_a_defect_in_one_judgement_keeps_no_loss_of_another_from_being_seen(
 def test_what_says_nothing_about_a_connection_ends_none(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, alone: bool
 ) -> None:
-    """Where the machine is short of something nobody new is let in, nobody is ended, and it is tried again."""
+    """If the machine lacks memory or files, new connections are refused, none is ended, and it is tried again."""
     decider = guests.scene.follower._decider
     reassess_all = decider.reassess_all
 
@@ -296,7 +296,7 @@ def test_what_says_nothing_about_a_connection_ends_none(
 def test_what_was_read_while_people_were_judged_is_confirmed(
     guests: Guests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A withdrawal in between is confirmed in the same step: whoever waits for it is not left waiting."""
+    """A withdrawal in between is confirmed in the same step, so a command that waits for it returns."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
     guests.scene.follower._follow()
@@ -309,7 +309,7 @@ def test_what_was_read_while_people_were_judged_is_confirmed(
 
 
 def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> None:
-    """Replacing the authorities by others ends the connections of those whose path is gone, at once."""
+    """If a partner's authorities are replaced, connections without a path any more end at once."""
     newer = certify("clinic Second", guests.site.root)
     guests.site.bring_in(replacing=True, intermediates=[newer])
     guests.scene.follow()
@@ -318,7 +318,7 @@ def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> Non
 
 
 def test_another_rule_of_names_ends_those_who_have_none(guests: Guests) -> None:
-    """Who was somebody by e-mail address is nobody by DNS name."""
+    """A person named by e-mail address has no identity if terms read DNS names."""
     guests.site.bring_in(replacing=True, source=SanSource.DNS)
     guests.scene.follow()
     assert sorted(guests.scene.cutter.cut) == [1, 2]
@@ -335,14 +335,14 @@ def test_turning_everyone_off_ends_nobody_who_is_in_the_directory(guests: Guests
 
 
 def test_a_group_that_the_partner_loses(guests: Guests) -> None:
-    """Where its people are put into no group any more they lose what the group gave."""
+    """If the terms no longer put people into a group, they lose the permissions of the group."""
     guests.site.bring_in(replacing=True, groups=())
     guests.scene.follow()
     assert sorted(guests.scene.cutter.cut) == [1, 2]
 
 
 def test_asking_for_evidence_ends_those_about_whom_there_is_none() -> None:
-    """Where evidence becomes required and there is none, nobody stays."""
+    """If evidence becomes required and there is none, no connection stays."""
     guests = Guests(revocation=RevocationMode.OFF, publish=False)
     guests.enter(guests.bob, 1)
     guests.site.bring_in(replacing=True, revocation=RevocationMode.REQUIRE)
@@ -351,7 +351,7 @@ def test_asking_for_evidence_ends_those_about_whom_there_is_none() -> None:
 
 
 def test_a_removed_partner_takes_its_people(guests: Guests) -> None:
-    """All of its connections end; the evidence of nobody is asked for."""
+    """All of the partner's connections end, without any look at its evidence."""
     remove_partner(guests.site.services, "clinic", actor=OPERATOR)
     guests.scene.follow()
     assert sorted(guests.scene.cutter.cut) == [1, 2]
@@ -369,7 +369,7 @@ def test_a_document_that_hears_the_partner_no_more(guests: Guests) -> None:
 
 
 def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Guests) -> None:
-    """Of an adopted connection only the inventory knows whose it is: newer evidence ends it too, and no other's."""
+    """The partner of an adopted connection is known only to the inventory: newer evidence ends it, and no others."""
     found = {one.cookie: one for one in guests.scene.connections.all()}
     for cookie, of in ((11, 1), (13, 3)):
         adopted = replace(
@@ -385,7 +385,7 @@ def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Gue
 
 
 def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate() -> None:
-    """Judged anew together, each still ends when its own lifetime does."""
+    """If connections are judged again together, each still ends at its own lifetime."""
     guests = Guests(revocation=RevocationMode.OFF)
     guests.enter(guests.bob, 1)
     guests.site.world.clock.turn(hours=8)
@@ -398,7 +398,7 @@ def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate(
 
 
 def test_who_is_somebody_else_by_new_terms_is_ended() -> None:
-    """Where the terms now read another identity, a connection whose application was told the old one ends."""
+    """If the terms now read another identity, the connection ends: its application got the old one."""
     guests = Guests(revocation=RevocationMode.OFF)
     guests.enter(guests.bob, 1)
     directory.add_principal(

@@ -1,4 +1,4 @@
-"""A partner's people who cannot be judged for reasons that say nothing about them: who gets in, and what is logged."""
+"""Partners' people who cannot be judged for a reason outside of them: which connections are admitted, and the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.gateway.following.guests import Guests, connected_guests
 
 @pytest.fixture
 def guests() -> Guests:
-    """Bob and eve of the clinic are connected, and alice, who is ours."""
+    """Connections of bob and eve of the clinic, and of alice with our own certificate."""
     return connected_guests()
 
 

@@ -1,4 +1,4 @@
-"""What live connections may do by one policy: the same as each judged alone, however they are alike."""
+"""The permissions of live connections by one policy: the cache gives the same as separate judgements."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ APP = "app_" + "a" * 20
 
 
 def test_alike_or_not_each_gets_its_own() -> None:
-    """Over every mixture of name, kind, state, tenant and groups: what is remembered is what would be judged."""
+    """For every combination of name, kind, state, tenant and groups the cached permissions equal the computed ones."""
     authorities = PermissionsCache({APP: DOCUMENT.apps[0]}, NOON)
     names = ("alice", "bob", "carol", "dave", "erin")
     groups = ((), ("tellers",), ("contractors",), ("contractors", "tellers"))

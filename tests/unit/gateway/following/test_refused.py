@@ -44,7 +44,7 @@ def test_it_ends_when_its_certificate_is_released(scene: Scene, held: Held) -> N
 
 
 def test_it_ends_when_its_principal_is_resumed(scene: Scene, held: Held) -> None:
-    """By the principal, whatever its certificate."""
+    """By the principal, for every certificate of it."""
     suspend(scene.world.services, "carol", actor=OPERATOR)
     refuse(scene, held)
     resume(scene.world.services, "carol", actor=OPERATOR)

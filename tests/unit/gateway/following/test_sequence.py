@@ -1,4 +1,4 @@
-"""What a follower asks of others, in which order it acts, and what a failure leaves."""
+"""The calls that a follower makes, the order in which it acts, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_policy_is_published_by_its_own_number(scene: Scene) -> None:
 
 
 def test_many_connections_of_one_person_all_end(scene: Scene) -> None:
-    """What one judgement finds holds for every connection of the same certificate, application and address."""
+    """One judgement is used for all connections of the same certificate, application and address."""
     held = scene.enter("alice", 10)
     for cookie in range(11, 20):
         enter(scene.world, scene.connections, held, cookie)
@@ -78,7 +78,7 @@ def test_many_connections_of_one_person_all_end(scene: Scene) -> None:
 
 
 def test_every_connection_is_compared_with_a_policy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever loses is ended, whichever part of the registry is compared first."""
+    """A connection that loses permissions is ended, in any order of the registry."""
     monkeypatch.setattr(reassessing, "COMPARED_AT_ONCE", 2)
     held = scene.enter("bob", 10)
     for cookie in range(11, 15):
@@ -115,7 +115,7 @@ def test_long_sequences_are_followed_in_batches(scene: Scene, monkeypatch: pytes
 
 
 def test_no_older_judgement_is_admitted_once_a_change_was_seen(scene: Scene) -> None:
-    """The change is noted before anybody is ended: what is judged at that moment is judged again."""
+    """The change is noted before any connection is ended: a judgement under way at that moment is repeated."""
     carol = scene.world.issue("alice")
     scene.follow()
     scene.connections.begin(pending(60, app=scene.world.application_id("payments")))
@@ -152,7 +152,7 @@ def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", list(ChangeKind))
 def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -> None:
-    """Policy, applications, our own authority and groups concern everybody; all others only whom they name."""
+    """Policy, applications, our own authority and groups affect all; every other change only the subject that it names."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
     narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.GROUP}
     assert affected_ids([change]) == (frozenset({"x"}) if narrow else None)
@@ -162,7 +162,7 @@ def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -
 
 
 def test_a_follower_that_read_nothing_yet_is_not_fresh(scene: Scene) -> None:
-    """Before the first reading nobody is let in."""
+    """Before the sequence was read for the first time, every connection is refused."""
     fresh = scene_of(scene.world).follower
     assert not fresh.fresh()
     assert fresh.trouble() == "the change sequence cannot be read: new connections are refused"
@@ -317,7 +317,7 @@ def test_a_sequence_that_was_put_back_makes_the_gateway_stale(scene: Scene, othe
 
 @pytest.mark.parametrize("others", [0, 1, 2], ids=["fewer", "as many", "more"])
 def test_a_sequence_that_was_put_back_ends_every_connection(scene: Scene, others: int) -> None:
-    """No withdrawal would be found by its number any more: all are ended at once, and nobody new is let in."""
+    """A withdrawal could no longer be found by its number: all connections are ended at once, and new ones refused."""
     directory.suspend(scene.world.services, "carol", actor=ACTOR)
     scene.follow()
     put_back(scene)

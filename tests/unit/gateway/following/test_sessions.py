@@ -1,4 +1,4 @@
-"""What second-factor sessions mean for live connections: another epoch ends them, and they end with the last session."""
+"""Second-factor sessions and live connections: another epoch ends them, and they end with the last session."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ apps:
 
 @pytest.fixture
 def guarded() -> Scene:
-    """Alice and bob are at payments, where a rule asks for a factor."""
+    """Alice and bob are connected to payments, and a rule there asks for a second factor."""
     made = scene_of(found_world())
     made.apply(RULES)
     made.follow()

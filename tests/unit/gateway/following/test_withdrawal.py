@@ -1,4 +1,4 @@
-"""Who is ended by which change, who is not, and who gained and is ended at a pace."""
+"""Which change ends which connections, and which connections go on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_held_certificate_ends_its_connections(scene: Scene) -> None:
 def test_a_principal_that_is_locked_out_loses_every_connection(
     scene: Scene, change: Callable[..., object]
 ) -> None:
-    """Suspending or removing somebody ends all of their connections, and nobody else's."""
+    """Suspending or removing a principal ends all of its connections, and no others."""
     scene.enter("alice", 4)
     change(scene.world.services, "alice", actor=ACTOR)
     scene.follow()
@@ -89,7 +89,7 @@ def test_a_change_deep_in_a_group_ends_what_rested_on_it(scene: Scene) -> None:
 
 
 def test_a_group_taken_out_of_a_group_ends_its_members(scene: Scene) -> None:
-    """Everybody who was in the outer group through the inner one loses it, and who is in it otherwise goes on."""
+    """Members of the outer group only through the inner one lose it; members by another way go on."""
     nested(scene)
     directory.add_member(scene.world.services, "clerks", "bob", actor=ACTOR)
     scene.follow()
@@ -108,7 +108,7 @@ def test_a_group_put_into_a_denied_one_ends_its_members(scene: Scene) -> None:
 
 
 def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
-    """A change of one group asks about nobody else, and about what is known of those adopted."""
+    """A change of one group judges only its members again; an adopted connection of another group goes on."""
     scene.connections.replace(replace(scene.live(1), subject=None, permissions=None, adopted=True))
     scene.connections.replace(replace(scene.live(3), subject=None, permissions=None, adopted=True))
     nesting.nest(scene.world.services, "clerks", "tellers", actor=ACTOR)
@@ -140,7 +140,7 @@ def test_a_narrowed_rule_ends_whom_it_gave_more(scene: Scene, before: str, after
 
 
 def test_a_rule_that_is_removed_ends_whom_it_admitted(scene: Scene) -> None:
-    """Without its allow rule nobody stays."""
+    """Without its allow rule no connection stays."""
     text = (
         DOCUMENT.split("      - name: tellers")[0] + "      - name: no" + DOCUMENT.split("- name: no", 1)[1]
     )
@@ -150,7 +150,7 @@ def test_a_rule_that_is_removed_ends_whom_it_admitted(scene: Scene) -> None:
 
 
 def test_a_deny_rule_ends_only_whom_it_takes_from(scene: Scene) -> None:
-    """A new deny rule for contractors ends bob, who is one; alice goes on."""
+    """A new deny rule for contractors ends bob, a contractor; alice goes on."""
     rule = "      - {name: none, deny: {groups: [contractors]}, to: {paths: [/accounts/7]}}\n"
     scene.apply(DOCUMENT.replace("  sensors:\n    hosts", f"{rule}  sensors:\n    hosts"))
     scene.follow()
@@ -167,7 +167,7 @@ def test_an_application_that_is_removed_ends_its_connections(scene: Scene) -> No
 
 
 def test_a_widened_policy_ends_nobody(scene: Scene) -> None:
-    """Where a change gives more, connections go on and their permissions are kept as it is now."""
+    """If a change gives more permissions, connections go on and have their new permissions."""
     scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     scene.follow()
     assert scene.cutter.cut == []
@@ -188,7 +188,7 @@ def test_what_was_given_is_taken_back_by_comparison(scene: Scene) -> None:
 
 
 def test_connections_of_an_earlier_run_end_with_any_policy_change(scene: Scene) -> None:
-    """What was adopted from the journal cannot be compared, so a new policy ends it."""
+    """Adopted connections cannot be compared, so a new policy ends them."""
     adopted = live(9, application_id=scene.world.application_id("payments"), adopted=True)
     scene.connections.begin(pending(9))
     assert scene.connections.admit(adopted, judged_at=scene.connections.sequence)
@@ -214,7 +214,7 @@ MORE = DOCUMENT.replace(
 
 
 def test_who_gained_goes_on_and_envoy_is_told(scene: Scene) -> None:
-    """A gain ends nobody, not in an upload either: publishing is asked to let the connection through."""
+    """A gain ends no connection, not even during an upload: publishing is asked for an alias."""
     for cookie in range(10, 30):
         scene.enter("alice", cookie)
     scene.apply(MORE)
@@ -231,7 +231,7 @@ def test_who_gained_goes_on_and_envoy_is_told(scene: Scene) -> None:
 
 
 def test_a_gain_that_is_taken_back_is_a_loss(scene: Scene) -> None:
-    """What was gained meanwhile counts as held: taking it back ends the connection, alias or not."""
+    """Permissions gained meanwhile count as held: taking them back ends the connection, with an alias or without."""
     scene.apply(MORE)
     scene.follow()
     directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
@@ -243,7 +243,7 @@ def test_a_gain_that_is_taken_back_is_a_loss(scene: Scene) -> None:
 
 
 def test_gain_and_loss_at_once_is_a_loss(scene: Scene) -> None:
-    """Who joins one group and leaves another is ended for what it lost."""
+    """A person who joins one group and leaves another is disconnected because of the lost permissions."""
     narrow = MORE.replace("{groups: [more]}}", "{groups: [more]}, to: {paths: [/more]}}")
     scene.apply(narrow)
     scene.follow()
@@ -277,7 +277,7 @@ def by_day(scene: Scene, word: str = "allow") -> None:
 
 @pytest.mark.parametrize("word", ["allow", "deny"])
 def test_a_window_that_closes_ends_what_rested_on_it(scene: Scene, word: str) -> None:
-    """At the moment, and not before; who has nothing to do with it goes on."""
+    """At that moment and not before; connections without such a rule go on."""
     by_day(scene, word)
     scene.world.clock.turn(hours=6, seconds=-1)
     scene.follow()
@@ -323,7 +323,7 @@ def test_a_clock_that_jumps_over_a_boundary_is_believed(scene: Scene) -> None:
 
 
 def test_a_clock_that_is_set_back_into_a_denied_time_takes_away(scene: Scene) -> None:
-    """What has come may be to come again: everybody whose rules depend on the time is looked at."""
+    """Moments that have come may lie in the future again: all connections with rules depending on the time are compared."""
     morning = OFFICE.replace('"08:00", to: "18:00"', '"06:00", to: "11:00"')
     rule = f"      - {{name: m, deny: {{groups: [tellers], {morning}}}}}\n"
     scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))

@@ -85,7 +85,7 @@ class Site:
         enter(self.world, self.connections, self.world.issue(name), cookie, app=app)
 
     def judge_again(self, cookie: int) -> None:
-        """What the follower does with a connection when something changed: its permissions are as of now."""
+        """Do as the follower: give a connection its present permissions."""
         one = self.connections.get(cookie)
         assert one is not None
         assert one.subject is not None
@@ -162,7 +162,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for certificates in these tests."""
+    """In these tests publishing does not wait for certificates."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What Envoy is told by a policy snapshot: which authorities, at which door."""
+"""The trust of each door by a policy snapshot."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def told(site: PartnerSite) -> set[str]:
 
 
 def former(site: PartnerSite, newest: PolicySnapshot, one: Configuration) -> PolicySnapshot | None:
-    """What of an older configuration may be in force beside the newest."""
+    """The part of an older configuration that may be in force in place of the newest."""
     with site.services.work.read() as stores:
         return former_snapshot(stores, newest, one)
 
@@ -82,7 +82,7 @@ def test_a_former_document_is_told_of_todays_authorities(site: PartnerSite) -> N
 
 
 def test_the_same_document_with_other_authorities_is_another_configuration(site: PartnerSite) -> None:
-    """What a partner's authorities change closes the doors that trust it, and no other."""
+    """A change of a partner's authorities closes the doors that trust it, and no other."""
     before = site.world.snapshot()
     assert former(site, before, configuration_of(before)) is None
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])

@@ -35,7 +35,7 @@ def deadly(site: Site) -> Site:
 
 
 def test_the_next_envoy_is_given_the_one_before(deadly: Site) -> None:
-    """Unchanged applications are open, the changed one admits nobody, and status says which and why."""
+    """Unchanged applications are open, the changed one admits no new connection, and status names it with the reason."""
     deadly.prepare()
     assert deadly.gate.revision == 1
     assert lets_in(deadly, "sensors")
@@ -46,7 +46,7 @@ def test_the_next_envoy_is_given_the_one_before(deadly: Site) -> None:
 
 
 def test_it_is_not_given_to_an_envoy_that_runs(deadly: Site) -> None:
-    """What ended one Envoy is not tried on the next, however often a publication is due."""
+    """A configuration that ended one Envoy is not given to the next, at any later publication."""
     deadly.prepare()
     files = deadly.files()
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_a_mended_revision_is_published(deadly: Site) -> None:
 
 
 def test_a_start_that_fails_is_tried_with_another_configuration(site: Site) -> None:
-    """What Envoy refuses at its start, although it validated, is blamed at once; a slow start only the third time."""
+    """A validated configuration that Envoy refuses at its start is blamed at once; a slow start only the third time."""
     site.publishing.step()
     site.apply(CHANGED)
     for _ in range(MOST_UNCLEAR - 1):
@@ -86,7 +86,7 @@ def test_a_start_that_fails_is_tried_with_another_configuration(site: Site) -> N
 
 
 def test_without_another_the_deadly_one_is_tried_again(site: Site) -> None:
-    """Where nothing else was ever in force, a start goes on trying: there is nothing to lose."""
+    """If no other configuration was ever in force, a start tries it again and again."""
     assert site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
     site.prepare()
     assert site.gate.revision == 1
@@ -94,7 +94,7 @@ def test_without_another_the_deadly_one_is_tried_again(site: Site) -> None:
 
 
 def test_a_crash_much_later_blames_nothing(site: Site) -> None:
-    """A configuration that ran for long is not what ended Envoy: a stranger must not choose what is closed."""
+    """A configuration that ran for long is not blamed: a stranger must not choose which applications are closed."""
     site.publishing.step()
     site.apply(CHANGED)
     site.publishing.step()

@@ -22,7 +22,7 @@ from tests.unit.gateway.publishing.conftest import Site, make_site
 
 
 def test_a_refused_configuration_changes_nothing(site: Site) -> None:
-    """What Envoy would refuse leaves every file, the gate and the connections as they were, and is said."""
+    """A configuration that Envoy would refuse changes no file, gate or connection, and is reported."""
     site.enter("alice", 1)
     before = site.files()
     site.validator.refusal = "an odd thing"
@@ -53,7 +53,7 @@ def test_a_failure_is_recorded_once(site: Site) -> None:
 
 
 def test_what_envoy_rejects_is_rolled_back(site: Site) -> None:
-    """Where the running Envoy does not take what it would have taken, the former files are put back."""
+    """If the running Envoy does not take a configuration that it validated, the former files are put back."""
     assert site.envoy is not None
     site.envoy.statistics()
     before = site.files()
@@ -80,7 +80,7 @@ def test_a_store_that_is_away_changes_nothing(site: Site) -> None:
 
 
 def test_a_defect_is_borne_and_said(site: Site) -> None:
-    """An exception that nobody expected leaves the old configuration in force, and status says so."""
+    """An unexpected exception leaves the old configuration in force, and status says so."""
 
     def defect() -> None:
         raise RuntimeError("a defect")
@@ -95,7 +95,7 @@ def test_a_defect_is_borne_and_said(site: Site) -> None:
 
 
 def test_a_listener_that_fails_does_not_end_the_thread(site: Site) -> None:
-    """Whoever is told of a publication and fails at it takes nothing else down."""
+    """If the callback after a publication fails, nothing else fails."""
 
     def fail() -> None:
         raise Unavailable("database-unavailable", "locked")
@@ -162,7 +162,7 @@ def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
 
 
 def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
-    """Where there is no room for its files an Envoy is not even started."""
+    """If there is no room for its files, Envoy is not started."""
     site = make_site(found_world(), tmp_path)
     site.stock()
     site.inotify_usage = InotifyUsage(limit=20)
@@ -215,7 +215,7 @@ def test_the_enrolment_door_may_come_later_too(tmp_path: Path) -> None:
 
 
 def test_without_any_certificate_no_envoy_starts(tmp_path: Path) -> None:
-    """Where nobody issues, preparing waits, and gives up when it is told to stop."""
+    """If no certificate is issued, preparing waits, and gives up when `stop` is set."""
     site = make_site(found_world(), tmp_path)
     stop = threading.Event()
     stop.set()
@@ -257,7 +257,7 @@ def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.Mon
 
 
 def test_losing_every_certificate_is_said(site: Site) -> None:
-    """Where no certificate is left the old configuration stays, and status says what is missing."""
+    """If no certificate is left, the old configuration stays, and status names the missing ones."""
     before = site.files()
     for folder in (site.folder / "keys").iterdir():
         for order in folder.iterdir():

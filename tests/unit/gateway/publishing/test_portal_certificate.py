@@ -88,7 +88,7 @@ def test_a_certificate_that_cannot_be_shown_shuts_the_portal(
 def test_files_that_cannot_be_read_are_told(
     files: tuple[Path, Path], tmp_path: Path, which: int, what: bytes | None
 ) -> None:
-    """Whatever is in them."""
+    """Any content of the files gives a sentence and no exception."""
     if what is None:
         files[which].unlink()
     else:

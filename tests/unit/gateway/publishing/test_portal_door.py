@@ -1,4 +1,4 @@
-"""The portal's door as it is published: with which certificate, whom it trusts, and where it is left out."""
+"""The portal's door when it is published: its certificate, its trust, and when it is left out."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ MOVED = replace(SECOND, upstream=UPSTREAM)
 
 
 def test_preparing_writes_everything_after_the_check(bench: Bench) -> None:
-    """Files, bootstrap, nothing else; what is left over from before is removed."""
+    """Files and bootstrap are written, and nothing else; files of an earlier run are removed."""
     assert set(bench.files()) == {one.name for one in bench.resources().files()}
     assert len(bench.check.renderings) == 1
     bootstrap = json.loads(bench.bootstrap.read_bytes())
@@ -154,7 +154,7 @@ def test_preparing_writes_nothing_that_envoy_would_refuse(tmp_path: Path) -> Non
 
 
 def test_nothing_changed_nothing_done(bench: Bench) -> None:
-    """Equal resources touch no file and ask nobody."""
+    """Equal resources write no file and ask Envoy nothing."""
     published = bench.publisher.publish(bench.resources(), bench.envoy)
     assert published.changed == ()
     assert published.version == bench.resources().version
@@ -211,7 +211,7 @@ def test_it_waits_until_listeners_are_warm(bench: Bench) -> None:
 
 
 def test_a_refused_check_changes_nothing(bench: Bench) -> None:
-    """The error is the check's own; the next publication starts from what was."""
+    """The error of the check is raised; the next publication starts from the former state."""
     before = bench.files()
     bench.check.refusal = "Domains: value must contain at least 1 item"
     with pytest.raises(ConfigurationError, match="Domains"):
@@ -224,7 +224,7 @@ def test_a_refused_check_changes_nothing(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ["sds/trust.json", "cds.json", "rds/app_pay.json", "lds.json"])
 @pytest.mark.parametrize("way", ["refusing", "deaf"])
 def test_refused_or_late_is_rolled_back(bench: Bench, name: str, way: str) -> None:
-    """Whatever stage fails, former files are back, and what Envoy had taken meanwhile is taken back."""
+    """After a failure at any step, former files are back, and files that Envoy had taken meanwhile are replaced."""
     before = bench.files()
     getattr(bench.envoy, way).add(name)
     wanted = bench.resources(doors=(NEW, EDITED, MOVED), trust=("other",))
@@ -258,7 +258,7 @@ def test_a_refused_removal_of_clusters_is_rolled_back(bench: Bench) -> None:
 
 
 def test_when_envoy_dies_the_former_files_are_back_unconfirmed(bench: Bench) -> None:
-    """Its next start reads what was in force."""
+    """Its next start reads the configuration that was in force."""
     before = bench.files()
     bench.envoy.deaf.add("rds/app_pay.json")
     bench.while_waiting = lambda: setattr(bench.envoy, "dead", True)
@@ -292,7 +292,7 @@ def test_a_full_disk_leaves_what_is_in_force(bench: Bench, monkeypatch: pytest.M
 
 
 def test_without_envoy_nothing_is_awaited(bench: Bench) -> None:
-    """Where none runs the files are for its next start."""
+    """If no Envoy runs, the files are for its next start."""
     published = bench.publisher.publish(bench.resources(doors=(NEW, FIRST)), None)
     assert set(published.changed) == {"cds.json", "lds.json", "rds/app_new.json", "rds/app_web.json"}
     assert bench.files()["lds.json"] == bench.resources(doors=(NEW, FIRST)).files()[-1].content
@@ -336,7 +336,7 @@ def test_many_files_do_not_make_a_long_question(bench: Bench) -> None:
 
 
 def test_files_and_folder_are_closed_to_others(bench: Bench) -> None:
-    """They say where the keys are; and no temporary file is left."""
+    """The files have the paths of the keys; and no temporary file is left."""
     for one in (bench.xds, *bench.xds.rglob("*"), bench.bootstrap):
         assert one.stat().st_mode & 0o077 == 0
     assert not list(bench.xds.rglob(".*"))

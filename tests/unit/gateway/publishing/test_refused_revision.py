@@ -81,7 +81,7 @@ def test_it_comes_into_force_when_it_can(refused: Site) -> None:
 
 
 def test_applications_that_are_gone_stay_gone(site: Site) -> None:
-    """What the refused revision removes has no door after a restart: taking away needs no consent of Envoy."""
+    """An application that the refused revision removes has no door after a restart: Envoy need not accept a removal."""
     site.publishing.step()
     sensors, payments = (site.world.application_id(one) for one in ("sensors", "payments"))
     site.validator.refusal = "no"
@@ -96,7 +96,7 @@ def test_applications_that_are_gone_stay_gone(site: Site) -> None:
 
 @pytest.mark.parametrize("noted", ["", "7\n", "1 app_x=y\n", "-1", "x", "9" * 30])
 def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None:
-    """Where nothing older is known to have been in force, a start says why it cannot be."""
+    """If no older configuration is known, a start says why it is not possible."""
     (refused.folder / "published").write_text(noted)
     with pytest.raises(ConfigurationError) as caught:
         refused.prepare()
@@ -106,7 +106,7 @@ def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None
 def test_an_exchange_that_ended_nobody_knows_how_opens_nothing_that_it_changed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Envoy neither took the new files nor confirmed the old ones, only unchanged applications go on."""
+    """If Envoy neither took the new files nor confirmed the old ones, only unchanged applications go on."""
     assert site.envoy is not None
     site.publishing.step()
     answer, calls = site.envoy.statistics, itertools.count()
@@ -130,7 +130,7 @@ def test_an_exchange_that_ended_nobody_knows_how_opens_nothing_that_it_changed(
 
 
 def test_a_number_that_cannot_be_noted_holds_up_nothing(site: Site) -> None:
-    """Publishing goes on where the folder cannot be written."""
+    """Publishing goes on if the folder cannot be written."""
     (site.folder / "published").mkdir()
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 1
@@ -140,7 +140,7 @@ def test_a_number_that_cannot_be_noted_holds_up_nothing(site: Site) -> None:
 
 
 def test_a_new_host_takes_nothing_from_the_old_ones(site: Site) -> None:
-    """While nobody fills the order for the new host's certificate, the old hosts are served with the old one."""
+    """While the order for the new host's certificate is open, the old hosts are served with the old one."""
     assert site.envoy is not None
     site.publishing.step()
     two = DOCUMENT.replace(

@@ -37,7 +37,7 @@ class Site:
     certificates: ServerCertificates
 
     def ensure(self, *hosts: str, purpose: str = "payments") -> ServerCertificate | None:
-        """What there is for one purpose now."""
+        """The present certificate of one purpose."""
         return self.certificates.ensure({purpose: hosts or PAYMENTS}).get(purpose)
 
     def fill(self) -> int:
@@ -118,7 +118,7 @@ def test_a_certificate_in_hand_is_not_ordered_again(site: Site) -> None:
 
 
 def test_every_purpose_has_its_own(site: Site) -> None:
-    """Purposes wait for nobody: the one that is filled is there, the other follows."""
+    """Purposes do not wait for each other: a filled one is returned, the other follows."""
     site.certificates.ensure({"payments": PAYMENTS})
     site.fill()
     wanted = {"payments": PAYMENTS, "sensors": SENSORS}
@@ -150,7 +150,7 @@ def test_it_is_renewed_before_it_ends(site: Site) -> None:
 
 
 def test_an_expired_one_is_deleted(site: Site) -> None:
-    """A certificate that has ended serves nobody, and its key goes once nothing names it."""
+    """An expired certificate is not used, and its key is deleted once nothing names it."""
     first = site.have()
     site.world.clock.present = leaf_of(first).not_valid_after_utc
     assert site.ensure() is None
@@ -207,7 +207,7 @@ def test_a_refused_order_is_tried_again_later(site: Site) -> None:
 
 
 def test_hosts_that_no_order_can_name_are_borne(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be ordered holds up no other purpose, and is tried again only after a while."""
+    """An order that fails delays no other purpose, and is tried again only after a while."""
     placed: list[str] = []
 
     def place(services: Services, gateway_id: str, purpose: str, *more: object) -> object:

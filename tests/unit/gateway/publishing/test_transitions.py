@@ -1,4 +1,4 @@
-"""Publishing: what is in force, which numbers wait, and the order of a transition."""
+"""Publishing: the configuration in force, the numbers that wait, and the order of a transition."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_before_an_envoy_was_prepared_nothing_is_published(tmp_path: Path) -> No
 
 
 def test_an_altered_file_is_put_back(site: Site) -> None:
-    """Whoever alters a published file does not change what Envoy enforces for long."""
+    """An altered published file does not change for long what Envoy enforces."""
     assert site.envoy is not None
     before = site.files()
     (site.envoy.xds / "lds.json").write_bytes(b'{"version_info": "x", "resources": []}')
@@ -82,7 +82,7 @@ def test_an_altered_file_is_put_back(site: Site) -> None:
 
 
 def test_a_number_is_pending_until_its_policy_is_in_force(site: Site) -> None:
-    """What was asked for is pending, and is not any more after the publication."""
+    """A requested number is pending, and no longer after the publication."""
     assert site.publishing.requests.pending() is None
     seq = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
     site.publishing.requests.request(seq)
@@ -103,7 +103,7 @@ def test_the_oldest_number_is_pending(site: Site) -> None:
 
 
 def test_a_failed_publication_stays_pending(site: Site) -> None:
-    """What could not be published is not confirmed by anything that is asked for later."""
+    """A number that could not be published is not confirmed by a later request."""
     first = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
     site.publishing.requests.request(first)
     site.validator.refusal = "no"
@@ -124,7 +124,7 @@ def test_a_request_from_the_future_stays_pending(site: Site) -> None:
 
 
 def test_the_overreaching_are_ended_before_anything_is_published(site: Site) -> None:
-    """Who holds an id that it does not deserve is gone before a policy gives that id more."""
+    """A connection with an id that it does not deserve is ended before a policy gives that id more."""
     text = DOCUMENT.replace(
         READ,
         '      - name: also\n        allow: {groups: [clerks]}\n        to: {methods: [GET], paths: ["/accounts/**"]}\n'
@@ -172,7 +172,7 @@ def test_of_a_tcp_connection_only_authority_counts(site: Site) -> None:
 
 
 def test_who_lost_nothing_goes_on_by_an_alias(site: Site) -> None:
-    """Where only an id changed, Envoy accepts the connection's class in its place; nobody is cut."""
+    """If only an id changed, Envoy accepts the connection's class token in its place; no connection is cut."""
     site.enter("alice", 1)
     one = site.connections.get(1)
     assert one is not None
@@ -217,7 +217,7 @@ def add_dave(site: Site) -> None:
 
 
 def test_who_alone_of_its_class_deserves_more_is_let_through_by_its_decision(site: Site) -> None:
-    """The decision that admitted it stands for the new id: nobody else holds it, and nobody is ended."""
+    """The id of its decision counts as the new id: no other connection has it, and none is ended."""
     add_dave(site)
     site.enter("alice", 1)
     site.enter("dave", 2)
@@ -252,7 +252,7 @@ def test_a_gain_is_published_when_it_is_asked_for(site: Site) -> None:
 def test_beyond_the_most_aliases_a_gain_waits_for_the_next_connection(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who finds no place goes on without what it gained; it is ended only where it would lose something."""
+    """A connection for which there is no alias goes on without its gain; it is ended only if it would lose something."""
     monkeypatch.setattr(transition, "MAX_OWN_ALIASES", 0)
     site.publish(DOCUMENT.replace(READ, "      - {name: c, allow: {groups: [clerks]}}\n" + READ))
     directory.create_group(site.world.services, "clerks", actor=OPERATOR)
@@ -271,7 +271,7 @@ def test_beyond_the_most_aliases_a_gain_waits_for_the_next_connection(
 
 
 def test_connections_of_an_application_that_is_gone_are_ended_first(site: Site) -> None:
-    """Nobody stays connected to an application that the policy does not name any more."""
+    """No connection stays at an application that is no longer in the policy."""
     site.enter("sensor-1", 3, "sensors")
     sensors = site.world.application_id("sensors")
     site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
@@ -301,7 +301,7 @@ def test_who_could_not_be_cut_counts_until_it_is_gone(site: Site) -> None:
 
 
 def test_what_is_deserved_is_judged_by_the_policy_that_is_published(site: Site) -> None:
-    """Where policies follow closely the registry may know another one: nobody is cut or left without for that."""
+    """If policies follow closely, the registry may have the permissions of another one: no connection is cut for that."""
     site.enter("alice", 1)
     one = site.connections.get(1)
     assert one is not None

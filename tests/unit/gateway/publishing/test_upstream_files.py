@@ -56,7 +56,7 @@ def test_files_are_copied_under_their_digest(tmp_path: Path, ca_file: str) -> No
 
 
 def test_old_copies_go(tmp_path: Path, ca_file: str) -> None:
-    """What nothing names is deleted after a day: Envoy may name it a while longer."""
+    """A copy that nothing names is deleted after a day: Envoy may still name it for a while."""
     (tmp_path / "kept").mkdir()
     for name, age in (("old", KEPT * 2), ("new", KEPT / 2)):
         (tmp_path / "kept" / f"{name}.pem").touch()
@@ -67,7 +67,7 @@ def test_old_copies_go(tmp_path: Path, ca_file: str) -> None:
 
 
 def test_the_system_s_store(tmp_path: Path, ca_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no file is named; a machine without one says so."""
+    """The system's store is used if no file is named; a machine without one says so."""
     monkeypatch.setattr(upstream_files, "SYSTEM_STORES", (tmp_path / "none", Path(ca_file)))
     assert Path(read(tmp_path).files["pay"].ca).read_bytes() == CA.pem
     monkeypatch.setattr(upstream_files, "SYSTEM_STORES", ())
@@ -104,7 +104,7 @@ def _rubbish(folder: Path) -> str:
     ],
 )
 def test_a_certificate_that_cannot_be_shown(tmp_path: Path, ca_file: str, make: object, said: str) -> None:
-    """RFC 5280 section 4.2.1.12: the application leads nowhere, with the reason."""
+    """RFC 5280 section 4.2.1.12: the application cannot reach its upstream, with the reason."""
     assert callable(make)
     grounds = read(tmp_path, ca_file=ca_file, client_certificate=make(tmp_path))
     assert grounds.files == {}

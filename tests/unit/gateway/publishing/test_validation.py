@@ -1,4 +1,4 @@
-"""What Envoy says of a configuration that it refuses, in one line."""
+"""Envoy's message about a configuration that it refuses, in one line."""
 
 from __future__ import annotations
 

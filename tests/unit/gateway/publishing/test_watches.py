@@ -38,7 +38,7 @@ def test_the_smaller_limit_counts(tmp_path: Path) -> None:
 
 
 def test_one_door_too_many_is_refused() -> None:
-    """There must be room for everything twice, since what is replaced drains; one less is refused."""
+    """There must be room for everything twice, because replaced listeners drain; one instance less is refused."""
     room = 2 * watches_needed(10) + SPARE
     check_watches(10, InotifyUsage(limit=room))
     with refused(ConfigurationError, "watches-exhausted") as caught:
@@ -72,7 +72,7 @@ def test_what_is_taken_is_counted(tmp_path: Path) -> None:
 
 
 def test_doors_replaced_too_quickly_wait() -> None:
-    """Where what is taken leaves no room for the chains that are made again, the next publication waits."""
+    """If there is no room for the chains that are made again, the next publication waits."""
     check_free_instances(InotifyUsage(limit=128, envoys=100), 5)
     check_free_instances(InotifyUsage(limit=128, envoys=90, others=10), 5)
     check_free_instances(InotifyUsage(limit=128, envoys=1000), 0)  # nothing is made again
@@ -88,7 +88,7 @@ def test_doors_replaced_too_quickly_wait() -> None:
 
 
 def test_every_process_of_this_user_is_counted(tmp_path: Path) -> None:
-    """Envoys and others apart; another user's processes and what is no process do not count."""
+    """Envoys and other processes are counted apart; another user's processes and other entries do not count."""
     for pid in (7, 8, 9):
         folder = tmp_path / str(pid) / "fd"
         folder.mkdir(parents=True)
