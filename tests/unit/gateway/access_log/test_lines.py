@@ -318,7 +318,7 @@ def test_a_moment_beyond_the_calendar_is_left_out(time: str) -> None:
     assert "started_at" not in line.data
 
 
-def test_whatever_a_line_does_it_is_put_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_fails_to_parse_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of the reader itself costs one line: it is recorded as unreadable."""
 
     def fault(_value: object, _gateway_id: str) -> None:

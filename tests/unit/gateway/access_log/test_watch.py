@@ -75,7 +75,7 @@ def test_a_disk_that_stays_full_is_one_gap_a_minute(scene):
     assert watch.trouble()
 
 
-def test_another_envoy_counts_anew(scene):
+def test_another_envoy_has_its_own_counter(scene):
     """After a restart of Envoy a counter of zero reports nothing, and any other counter a gap."""
     envoy, watch, clock, gaps = scene
     envoy.failed = 5

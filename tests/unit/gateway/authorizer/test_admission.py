@@ -83,7 +83,7 @@ def test_the_connection_is_registered_before_it_is_recorded(place: Place) -> Non
     assert seen == [True]
 
 
-def test_a_connection_asked_about_again_is_judged_anew(place: Place) -> None:
+def test_a_connection_asked_about_again_is_judged_again(place: Place) -> None:
     """Two questions about one socket leave one connection, judged the second time."""
     alice = place.world.issue("alice")
     assert place.check(alice).facts is not None
@@ -173,7 +173,7 @@ def test_a_kernel_that_cannot_be_asked_refuses(place: Place) -> None:
 # who is refused
 
 
-def test_nobody_without_a_certificate(place: Place) -> None:
+def test_no_certificate_is_refused(place: Place) -> None:
     """No certificate, no way in; the refusal is on record."""
     refused(place, place.check(None), "certificate-missing")
     assert [event.type for event in place.recorded] == [EventType.CONNECTION_REFUSED]

@@ -42,7 +42,7 @@ def put(place: Place, *lines: str) -> None:
 
 
 @pytest.mark.parametrize("line", [PUBLIC, LISTED])
-def test_without_a_certificate_a_connection_is_nobodys(place: Place, line: str) -> None:
+def test_without_a_certificate_a_connection_is_anonymous(place: Place, line: str) -> None:
     """It holds no grant, has no name, ends within the hour, and is on record as anonymous."""
     put(place, line)
     answer = place.check(None)
@@ -99,7 +99,7 @@ def test_elsewhere_a_refusal_ends_the_connection(place: Place) -> None:
     refused(place, place.check(None), "certificate-missing")
 
 
-def test_what_is_stale_or_not_enforced_admits_nobody(place: Place) -> None:
+def test_a_stale_gateway_or_a_policy_not_enforced_refuses(place: Place) -> None:
     """Anonymous connections are closed when the authorizer cannot know, as all are."""
     put(place, PUBLIC)
     place.is_fresh = False

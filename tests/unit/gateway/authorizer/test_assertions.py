@@ -40,7 +40,7 @@ def signer() -> AssertionSigner:
     return AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
 
 
-def test_an_assertion_says_who_calls_whom_until_when(signer: AssertionSigner) -> None:
+def test_an_assertion_names_principal_audience_and_end(signer: AssertionSigner) -> None:
     """Issuer, subject, audience, times, kind, id and the certificate's thumbprint are in it, no more."""
     claims = verify_assertion(sign(signer, ALICE, SHA256, "payments", NOON, END), KEYS, "payments", NOON)
     thumbprint = base64.urlsafe_b64encode(bytes.fromhex(SHA256)).rstrip(b"=").decode()

@@ -54,7 +54,7 @@ def test_a_decider_that_raises_refuses(place: Place) -> None:
     refused(place, place.authorizer().check(url_pem(alice.der), metadata), "database-unavailable")
 
 
-def test_an_exception_that_nobody_expected_refuses(place: Place) -> None:
+def test_an_unexpected_exception_refuses(place: Place) -> None:
     """A defect of ours refuses; nothing of it reaches the peer."""
 
     def defect() -> None:

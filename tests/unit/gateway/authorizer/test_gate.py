@@ -54,7 +54,7 @@ def test_what_is_in_force_passes_and_nothing_older() -> None:
     assert not gate.wait(3, "other", PAY, 0.0)
 
 
-def test_whoever_waits_goes_on_when_the_gate_opens() -> None:
+def test_a_waiting_judgement_goes_on_when_the_gate_opens() -> None:
     """Opening wakes those who wait: the same policy passes, one that was passed over does not."""
     gate = PolicyGate()
     gate.open(snapshot(1))
@@ -83,7 +83,7 @@ def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
     assert passes(gate, 3, PAY)
 
 
-def test_nobody_waits_for_a_revision_that_is_refused() -> None:
+def test_no_judgement_waits_for_a_refused_revision() -> None:
     """Applications that it changes are refused at once, the others go on, and the next revision is waited for."""
     gate = PolicyGate()
     gate.open(snapshot(1, PAY, WEB))

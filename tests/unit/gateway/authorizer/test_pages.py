@@ -71,7 +71,7 @@ def test_a_refused_connection_lives_for_a_minute_and_knows_why(place: Place, rea
     assert reason in event.data["reasons"]
 
 
-def test_a_good_certificate_is_told_who_it_is(place: Place) -> None:
+def test_a_good_certificate_has_its_identity(place: Place) -> None:
     """Carol is in no rule of any application, and the portal is hers too."""
     answer = place.check(place.world.issue("carol"), APPLICATION=PORTAL_APPLICATION)
     assert answer.facts is not None

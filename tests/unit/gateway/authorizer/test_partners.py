@@ -84,7 +84,7 @@ def test_the_application_is_told_the_partners_name(site: PartnerSite, place: Pla
         "spiffe://clinic.example/../own/alice",
     ],
 )
-def test_an_odd_identity_is_one_text_and_nobody_elses(site: PartnerSite, place: Place, uri: str) -> None:
+def test_an_odd_identity_is_one_text_and_unique(site: PartnerSite, place: Place, uri: str) -> None:
     """However a partner writes a name: header and assertion hold it as it is, on one line, below the partner's."""
     site.bring_in(replacing=True, source=SanSource.URI)
     site.publish()

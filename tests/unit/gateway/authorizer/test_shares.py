@@ -130,7 +130,7 @@ def test_an_ipv6_network_is_one_source(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("dear")
-def test_a_flood_of_certificates_shuts_out_nobody_without_one(place: Place) -> None:
+def test_a_flood_of_certificates_does_not_refuse_connections_without_one(place: Place) -> None:
     """A preflight has no certificate to be judged: it is answered while strangers have used up their budget."""
     policies.apply_document(place.world.services, OPENED, file="x.yaml", actor="os:1000")
     place.in_force()

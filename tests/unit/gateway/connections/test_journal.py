@@ -67,7 +67,7 @@ def test_a_torn_last_line_is_borne(tmp_path: Path) -> None:
     assert [one.cookie for one in Journal(path, boot_id="boot").adopted] == [7]
 
 
-def test_another_boot_begins_anew(tmp_path: Path) -> None:
+def test_another_boot_begins_an_empty_journal(tmp_path: Path) -> None:
     """Cookies of another boot name other sockets: such a journal is dropped."""
     journal = Journal(tmp_path / "journal", boot_id="boot")
     journal.add(ENTRY)

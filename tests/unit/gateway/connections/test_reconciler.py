@@ -103,7 +103,7 @@ def test_who_came_since_the_last_look_is_left_to_finish() -> None:
     assert len(crowding(office, first.first_seen, 101.0)) == 47
 
 
-def test_whoever_is_judged_or_admitted_crowds_nobody_out() -> None:
+def test_judged_and_admitted_connections_do_not_count_as_undecided() -> None:
     """Only sockets without a certificate count: those being judged have shown one, live ones were admitted."""
     listed, first_seen = crowd(("192.0.2.2", 6)), dict.fromkeys(range(1, 7), 99.0)
     assert crowding(listed, first_seen, 100.0, pending={1, 2, 3}) == []

@@ -21,7 +21,7 @@ def admitted(registry: ConnectionRegistry, cookie: int, **changed: object) -> No
     assert registry.admit(connection, judged_at=registry.sequence)
 
 
-def test_a_connection_is_found_by_whoever_it_belongs_to() -> None:
+def test_a_connection_is_found_by_certificate_and_principal() -> None:
     """Certificate and principal each lead to the connection, and to no other."""
     registry = ConnectionRegistry()
     admitted(registry, 1)

@@ -129,7 +129,7 @@ def test_short_entries_are_refused() -> None:
         ("192.0.2.1:443", 8, 9, True),
     ],
 )
-def test_whose_sockets_are_listed(
+def test_only_sockets_of_the_listeners_are_listed(
     listener: str, state: int, inode: int, *, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only sockets of the listener itself count: not of another address on the port, nor orphans."""

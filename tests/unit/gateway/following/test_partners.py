@@ -43,7 +43,7 @@ def late(follow: Callable[[], int]) -> Callable[[], int]:
 # evidence
 
 
-def test_newer_evidence_ends_whom_it_revokes(guests: Guests) -> None:
+def test_newer_evidence_ends_connections_of_revoked_certificates(guests: Guests) -> None:
     """Bob is on the newer list: his connection ends when it is in place; eve and alice go on."""
     guests.site.publish(guests.bob, load=False)
     guests.scene.follow()
@@ -123,7 +123,7 @@ def test_newer_evidence_moves_the_end(guests: Guests) -> None:
         }
 
 
-def test_one_partners_evidence_concerns_nobody_else(guests: Guests) -> None:
+def test_one_partners_evidence_affects_no_other(guests: Guests) -> None:
     """A judgement of another person is not held up by it; one of that partner's people is."""
     before = guests.scene.connections.sequence
     app = guests.site.world.application_id("payments")
@@ -317,14 +317,14 @@ def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> Non
     assert guests.scene.left() == [3]
 
 
-def test_another_rule_of_names_ends_those_who_have_none(guests: Guests) -> None:
+def test_another_rule_of_names_ends_people_without_a_name(guests: Guests) -> None:
     """A person named by e-mail address has no identity if terms read DNS names."""
     guests.site.bring_in(replacing=True, source=SanSource.DNS)
     guests.scene.follow()
     assert sorted(guests.scene.cutter.cut) == [1, 2]
 
 
-def test_turning_everyone_off_ends_nobody_who_is_in_the_directory(guests: Guests) -> None:
+def test_turning_everyone_off_ends_no_one_in_the_directory(guests: Guests) -> None:
     """Those who came by themselves stay until they are removed, each by one command."""
     guests.site.bring_in(replacing=True, everyone=False)
     guests.scene.follow()
@@ -341,7 +341,7 @@ def test_a_group_that_the_partner_loses(guests: Guests) -> None:
     assert sorted(guests.scene.cutter.cut) == [1, 2]
 
 
-def test_asking_for_evidence_ends_those_about_whom_there_is_none() -> None:
+def test_required_evidence_ends_connections_without_evidence() -> None:
     """If evidence becomes required and there is none, no connection stays."""
     guests = Guests(revocation=RevocationMode.OFF, publish=False)
     guests.enter(guests.bob, 1)
@@ -397,7 +397,7 @@ def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate(
     assert deadlines == {1: NOON + lifetime, 2: NOON + timedelta(hours=8) + lifetime}
 
 
-def test_who_is_somebody_else_by_new_terms_is_ended() -> None:
+def test_another_identity_by_new_terms_ends_the_connection() -> None:
     """If the terms now read another identity, the connection ends: its application got the old one."""
     guests = Guests(revocation=RevocationMode.OFF)
     guests.enter(guests.bob, 1)

@@ -55,7 +55,7 @@ def test_people_who_cannot_be_judged_by_newer_evidence_make_the_gateway_stale(
 
 @pytest.mark.parametrize("of", ["terms", "evidence"])
 @pytest.mark.parametrize("error", [Unavailable("store-unavailable", "away"), MemoryError()])
-def test_people_who_cannot_be_judged_are_told_of_once_a_minute(
+def test_people_who_cannot_be_judged_are_logged_once_a_minute(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, of: str
 ) -> None:
     """With what could not be done, though the sequence is read at each poll."""

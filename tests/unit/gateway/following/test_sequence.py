@@ -44,7 +44,7 @@ def test_what_changed_is_read_before_a_connection_asks(scene: Scene, monkeypatch
     assert decision.verdict.outcome is Outcome.GOOD
 
 
-def test_an_order_wakes_publishing_and_concerns_nobody(scene: Scene) -> None:
+def test_an_order_wakes_publishing_and_affects_no_connection(scene: Scene) -> None:
     """A server certificate's order is passed on; no judgement is held up by it."""
     gateway = scene.world.gateway()
     request = build_csr(scene.world.services.factory.generate(KeyKind.P256), "payments.corp.example")
@@ -141,7 +141,7 @@ def test_changes_of_one_person_do_not_hold_up_others(scene: Scene) -> None:
     assert scene.connections.admit(live(61), judged_at=before)
 
 
-def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
+def test_a_policy_change_affects_all_connections(scene: Scene) -> None:
     """No judgement made under the old policy is admitted under the new one."""
     before = scene.connections.sequence
     scene.connections.begin(pending(62))
@@ -151,7 +151,7 @@ def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", list(ChangeKind))
-def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -> None:
+def test_kinds_of_change_affect_their_subject_or_all(kind: ChangeKind) -> None:
     """Policy, applications, our own authority and groups affect all; every other change only the subject that it names."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
     narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.GROUP}

@@ -129,7 +129,7 @@ def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
     ],
     ids=["narrower-path", "fewer-methods", "another-group", "denied"],
 )
-def test_a_narrowed_rule_ends_whom_it_gave_more(scene: Scene, before: str, after: str) -> None:
+def test_a_narrowed_rule_ends_connections_that_it_gave_more(scene: Scene, before: str, after: str) -> None:
     """A rule that gives less ends the connections that it gave more; other applications go on."""
     assert before in DOCUMENT
     seq = scene.apply(DOCUMENT.replace(before, after))
@@ -139,7 +139,7 @@ def test_a_narrowed_rule_ends_whom_it_gave_more(scene: Scene, before: str, after
     assert scene.published == [seq]
 
 
-def test_a_rule_that_is_removed_ends_whom_it_admitted(scene: Scene) -> None:
+def test_a_removed_rule_ends_connections_that_it_admitted(scene: Scene) -> None:
     """Without its allow rule no connection stays."""
     text = (
         DOCUMENT.split("      - name: tellers")[0] + "      - name: no" + DOCUMENT.split("- name: no", 1)[1]
@@ -149,7 +149,7 @@ def test_a_rule_that_is_removed_ends_whom_it_admitted(scene: Scene) -> None:
     assert sorted(scene.cutter.cut) == [1, 2]
 
 
-def test_a_deny_rule_ends_only_whom_it_takes_from(scene: Scene) -> None:
+def test_a_deny_rule_ends_only_connections_that_lose_by_it(scene: Scene) -> None:
     """A new deny rule for contractors ends bob, a contractor; alice goes on."""
     rule = "      - {name: none, deny: {groups: [contractors]}, to: {paths: [/accounts/7]}}\n"
     scene.apply(DOCUMENT.replace("  sensors:\n    hosts", f"{rule}  sensors:\n    hosts"))
@@ -166,7 +166,7 @@ def test_an_application_that_is_removed_ends_its_connections(scene: Scene) -> No
     assert scene.left() == [1, 2]
 
 
-def test_a_widened_policy_ends_nobody(scene: Scene) -> None:
+def test_a_widened_policy_ends_no_connection(scene: Scene) -> None:
     """If a change gives more permissions, connections go on and have their new permissions."""
     scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     scene.follow()
@@ -197,7 +197,7 @@ def test_connections_of_an_earlier_run_end_with_any_policy_change(scene: Scene) 
     assert scene.cutter.cut == [9]
 
 
-def test_a_certificate_issued_to_others_ends_nobody(scene: Scene) -> None:
+def test_a_certificate_issued_to_others_ends_no_connection(scene: Scene) -> None:
     """Issuing is a change that takes nothing from anybody."""
     scene.world.issue("carol")
     scene.follow()
@@ -298,7 +298,7 @@ def test_a_window_closes_while_the_database_is_away(scene: Scene) -> None:
     assert sorted(scene.cutter.cut) == [1, 2]
 
 
-def test_a_window_that_opens_ends_nobody_and_is_told(scene: Scene) -> None:
+def test_a_window_that_opens_ends_no_connection_and_asks_for_aliases(scene: Scene) -> None:
     """A gain ends no connection: Envoy is told of it."""
     evening = OFFICE.replace('"08:00", to: "18:00"', '"18:00", to: "20:00"')
     rule = f"      - {{name: evening, allow: {{groups: [tellers], {evening}}}, to: {{methods: [DELETE]}}}}\n"

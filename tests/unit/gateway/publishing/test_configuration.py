@@ -41,7 +41,7 @@ def former(site: PartnerSite, newest: PolicySnapshot, one: Configuration) -> Pol
         return former_snapshot(stores, newest, one)
 
 
-def test_a_door_is_told_of_whom_it_hears(site: PartnerSite) -> None:
+def test_a_door_gets_the_authorities_that_it_trusts(site: PartnerSite) -> None:
     """Our issuing authority and the partner's anchors and intermediates; other doors only of ours."""
     snapshot = site.world.snapshot()
     assert told(site) == {*own_trust(snapshot), *pem(site.root, site.issuing)}
@@ -59,7 +59,7 @@ def test_where_every_partner_is_gone_envoy_verifies_by_our_own_authority(site: P
     assert partner_trusts(site.world.snapshot()) == {}
 
 
-def test_a_partner_that_was_imported_and_is_not_heard_is_told_to_nobody(site: PartnerSite) -> None:
+def test_an_imported_partner_without_an_application_is_at_no_door(site: PartnerSite) -> None:
     """An import alone opens no door."""
     site.hear("own")
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])

@@ -82,7 +82,7 @@ def test_an_application_that_has_its_host_keeps_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [DOCUMENT, "trust_domain: corp.example\napps: {}\n"])
-def test_it_is_there_whatever_the_document_says(tmp_path: Path, text: str) -> None:
+def test_it_exists_with_every_document(tmp_path: Path, text: str) -> None:
     """Also if there is no application."""
     site = opened(tmp_path)
     site.publish(text)

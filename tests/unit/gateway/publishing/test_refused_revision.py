@@ -43,7 +43,7 @@ def refused(site: Site) -> Site:
     return site
 
 
-def test_only_what_it_changes_admits_nobody_new(refused: Site) -> None:
+def test_only_applications_that_it_changes_admit_no_new_connection(refused: Site) -> None:
     """An application of which both revisions say the same is judged and admitted as before."""
     assert refused.gate.revision == 1
     assert lets_in(refused, "sensors")
@@ -103,7 +103,7 @@ def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None
     assert caught.value.code == "watches-exhausted"
 
 
-def test_an_exchange_that_ended_nobody_knows_how_opens_nothing_that_it_changed(
+def test_an_exchange_with_unknown_result_opens_no_changed_application(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If Envoy neither took the new files nor confirmed the old ones, only unchanged applications go on."""

@@ -250,7 +250,7 @@ def test_a_store_that_is_away_loses_no_key(site: Site) -> None:
     assert site.ensure() is not None
 
 
-def test_an_order_that_lost_its_key_is_placed_anew(site: Site) -> None:
+def test_an_order_that_lost_its_key_is_placed_again(site: Site) -> None:
     """A crash between order and key leaves a folder without a key: it goes, and a new order is placed at once."""
     site.ensure()
     (folder,) = site.orders()
@@ -262,7 +262,7 @@ def test_an_order_that_lost_its_key_is_placed_anew(site: Site) -> None:
     assert site.ensure() is not None
 
 
-def test_an_order_that_nobody_knows_is_dropped(site: Site) -> None:
+def test_an_unknown_order_is_dropped(site: Site) -> None:
     """After a restore of the database the folder of an unknown order goes."""
     (site.folder / "payments" / ("ord_" + "z" * 20)).mkdir(parents=True)
     assert site.ensure() is None
@@ -276,7 +276,7 @@ def test_an_order_that_nobody_knows_is_dropped(site: Site) -> None:
     "content",
     [b"", b"garbage", b"\xff" * 50, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None],
 )
-def test_a_damaged_pair_is_ordered_anew(site: Site, name: str, content: bytes | None) -> None:
+def test_a_damaged_pair_is_ordered_again(site: Site, name: str, content: bytes | None) -> None:
     """Garbage in one of the files, or its absence, costs one order, and is never shown to Envoy."""
     first = site.have()
     path = Path(first.chain_path).with_name(name)

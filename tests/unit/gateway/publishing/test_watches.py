@@ -55,7 +55,7 @@ def test_the_usual_limit_is_room_for_sixteen_applications() -> None:
         check_watches(17 + 2, InotifyUsage(limit=128))
 
 
-def test_where_nobody_limits_nothing_is_refused() -> None:
+def test_without_a_limit_nothing_is_refused() -> None:
     """A system without such a limit takes any number of doors."""
     check_watches(100_000, InotifyUsage(limit=None))
 
