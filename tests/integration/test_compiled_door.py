@@ -15,7 +15,7 @@ from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 
 class TestHandshake:
-    """What TLS lets through."""
+    """Handshakes that TLS accepts."""
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     @pytest.mark.parametrize("key", ["p256", "p384", "ed25519", "rsa2048", "rsa3072"])
@@ -139,7 +139,7 @@ class TestDecision:
         assert door.site.ask("GET", "/accounts/7").status == 403
 
     def test_no_authorizer_no_connection(self, door: CompiledDoor, tmp_path: Path) -> None:
-        """When nobody answers Envoy's question the connection is refused."""
+        """If the authorizer does not answer, the connection is refused."""
         site = DoorSite(tmp_path, door.site.upstream.port)
         with open_door(site, serve=False), pytest.raises((ssl.SSLError, ConnectionResetError)):
             site.ask("GET", "/accounts/7")
@@ -240,7 +240,7 @@ class TestPaths:
 
     @pytest.mark.parametrize("path", ["/_doorward", "/_doorward/", "/_doorward/callback", "//_doorward/x"])
     def test_reserved_paths_never_reach_the_application(self, door: CompiledDoor, path: str) -> None:
-        """What is below /_doorward belongs to the door."""
+        """Paths below /_doorward belong to the door."""
         door.authorizer.facts = facts_of(AUDITOR, CLEARED)
         assert door.site.ask("GET", path).status == 404
 
@@ -257,6 +257,6 @@ class TestHosts:
 
     @pytest.mark.parametrize("host", ["other.test", "enroll.test", "127.0.0.1", "x.pay.test"])
     def test_another_host_on_this_connection_is_misdirected(self, door: CompiledDoor, host: str) -> None:
-        """Server name and Host must be of one application, whatever the connection holds."""
+        """Server name and Host must be of one application, with any certificate."""
         door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, id_of("other", APPS["other"][0]))
         assert door.site.ask("GET", "/accounts/7", host=host, sni="pay.test").status == 421

@@ -1,4 +1,4 @@
-"""The compiled door in a real Envoy: what applications hear, what refused ones read, what is logged."""
+"""The compiled door in a real Envoy: headers for applications, answers to refused requests, log lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UPGRADE = (
 
 
 class TestHeaders:
-    """What an application hears."""
+    """The headers that an application gets."""
 
     SPOOFED = (
         ("Client-Cert", ":forged:"),
@@ -84,7 +84,7 @@ class TestHeaders:
         ],
     )
     def test_an_empty_fact_lets_no_spoof_through(self, door: CompiledDoor, fact: ConnectionFact) -> None:
-        """Where the authorizer's value is empty the client's own header does not take its place."""
+        """If the authorizer's value is empty, the client's own header does not take its place."""
         door.authorizer.facts = facts_of(TELLER, CLEARED, **{fact.value: ""})
         seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]
         assert not [value for _, value in seen if "forged" in value or "root" in value]
@@ -110,7 +110,7 @@ class TestHeaders:
 
 
 class TestRefusals:
-    """What a refused one reads."""
+    """The answers to refused requests."""
 
     def test_a_refusal_names_the_application_and_no_rule(self, door: CompiledDoor) -> None:
         """The text is for people, says which application, and hides which rule or filter spoke."""
@@ -120,7 +120,7 @@ class TestRefusals:
         assert answer.headers["content-type"].startswith("text/plain")
 
     def test_a_program_gets_problem_details(self, door: CompiledDoor) -> None:
-        """Whoever accepts JSON gets RFC 9457 problem details with the request's name."""
+        """A client that accepts JSON gets RFC 9457 problem details with the request's name."""
         answer = door.site.ask("GET", "/elsewhere", headers=[("Accept", "application/json")])
         assert answer.headers["content-type"] == "application/problem+json"
         assert '"status":403' in answer.body
@@ -131,7 +131,7 @@ class TestRefusals:
 
 
 class TestLog:
-    """What is written down."""
+    """Log lines."""
 
     def test_requests_are_logged_without_query_and_with_identity(self, door: CompiledDoor) -> None:
         """A line names who, what and by which rule, and never a query string."""
@@ -158,7 +158,7 @@ class TestLog:
         assert (line["cleared"], line["allowed"]) == ("denied", None)
 
     def test_failed_handshakes_are_logged_as_claims(self, door: CompiledDoor) -> None:
-        """Who failed is logged with the reason, under names that say it is only claimed."""
+        """A failed handshake is logged with the reason, and with its names in `claimed_…` fields."""
         door.site.alert("pay.test", "stranger")
         line = _await_line(door, lambda one: one.get("claimed_issuer") == "CN=Stranger")
         assert line["kind"] == "handshake"
@@ -182,7 +182,7 @@ class TestLog:
         assert "one-time-token" not in (door.site.folder / "access.log").read_text()
 
     def test_quotes_do_not_break_a_line(self, door: CompiledDoor) -> None:
-        """Whatever a certificate claims stays inside its JSON string."""
+        """Any name in a certificate stays inside its JSON string."""
         door.site.client_certificate("quoting", by=door.site.stranger, name='"},{"kind":"request')
         door.site.alert("pay.test", "quoting")
         line = _await_line(door, lambda one: '"},{' in str(one.get("claimed_subject")).replace("\\", ""))
@@ -240,7 +240,7 @@ class TestProtocols:
         ],
     )
     def test_an_upgrade_cannot_strike_off_identity(self, door: CompiledDoor, field: str, status: int) -> None:
-        """What Connection names a proxy behind the door would remove: of an upgrade it names nothing else."""
+        """A proxy behind the door would remove headers named by Connection: of an upgrade it names nothing else."""
         with door.site.connect("pay.test") as connection:
             head = _upgrade(connection, "/accounts/feed", connection_field=field)
         assert head.startswith(f"HTTP/1.1 {status}")

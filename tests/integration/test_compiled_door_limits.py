@@ -40,7 +40,7 @@ class TestLimits:
     """Bounds of time, size and number."""
 
     def test_a_silent_connection_is_cut(self, tight: DoorSite) -> None:
-        """Who connects and says nothing is cut when the time for the handshake is over."""
+        """A client that connects and sends nothing is cut when the time for the handshake is over."""
         with socket.create_connection(("127.0.0.1", tight.port), timeout=5) as connection:
             assert _seconds_until_closed(connection) < 2
 
@@ -58,7 +58,7 @@ class TestLimits:
             assert connection.recv(64) == b"still here"
 
     def test_a_stalled_handshake_is_cut(self, tight: DoorSite) -> None:
-        """Who stops after the ClientHello is cut when the time for the handshake is over."""
+        """A client that stops after the ClientHello is cut when the time for the handshake is over."""
         outgoing = ssl.MemoryBIO()
         stalled = tight.tls("p256").wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="pay.test")
         with pytest.raises(ssl.SSLWantReadError):
@@ -68,7 +68,7 @@ class TestLimits:
             assert _seconds_until_closed(connection) < 2
 
     def test_slow_headers_are_cut(self, tight: DoorSite) -> None:
-        """Who drips its headers is told so and cut."""
+        """A client that sends its headers very slowly gets an error and is cut."""
         with tight.connect("pay.test") as connection:
             connection.sendall(b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n")
             assert b" 408 " in connection.recv(4096)
@@ -102,7 +102,7 @@ class TestEnrolment:
     """The open door."""
 
     def test_it_asks_for_no_certificate_and_serves_listed_requests_only(self, door: CompiledDoor) -> None:
-        """Listed requests go to the enrolment socket (503 here: nobody listens), everything else is 404."""
+        """Listed requests go to the enrolment socket (503 here: nothing listens), everything else is 404."""
         ask = door.site.ask
         host = "enroll.test"
         assert ask("POST", "/enrol", host=host, certificate=None, body=b"x").status == 503
@@ -152,7 +152,7 @@ def _seconds_until_closed(connection: socket.socket) -> float:
 
 
 def test_the_settings_bound_all_connections_and_those_of_one_source() -> None:
-    """What the settings say reaches Envoy and the registry: the third connection from one address is refused."""
+    """The settings reach Envoy and the registry: the third connection from one address is refused."""
     bounds = {"max_connections": 120, "max_connections_per_source": 2}
     with open_doorway(settings=bounds) as door, ExitStack() as stack:
         door.apply("- {allow: {groups: [staff]}}")

@@ -1,4 +1,4 @@
-"""What strangers cause at a real door is recorded a few times and counted beyond: nothing lost, nothing doubled."""
+"""Events that strangers cause at a real door are recorded a few times and counted beyond; none is lost or doubled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OTHER, THIRD, FOURTH = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
 def test_strangers_are_counted_at_every_door(tmp_path: Path) -> None:
-    """Unknown names, certificates that nobody vouches for and requests to the enrolment host add up exactly."""
+    """Unknown names, unknown certificates and requests to the enrolment host add up exactly."""
     many = PER_KEY + 7
     with open_doorway() as door:
         door.apply("- {allow: {groups: [staff]}}")

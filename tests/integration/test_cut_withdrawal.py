@@ -1,4 +1,4 @@
-"""Whoever loses authority is cut at once, by each mechanism, and bystanders go on: three tries of each kind.
+"""A connection that loses its permissions is cut at once, by each mechanism, and others go on: three tries of each kind.
 
 The long form, with figures of real processes, is tests/prove/test_withdrawal.py.
 """
@@ -67,8 +67,8 @@ def test_a_connection_that_has_just_closed(mechanism: Mechanism) -> None:
         assert door.get(victim, "/").status == 200
 
 
-def test_policies_that_follow_closely_disturb_nobody() -> None:
-    """Who loses nothing by any of many edits keeps its connection, and new ones wait instead of being refused."""
+def test_policies_that_follow_closely_disturb_no_connection() -> None:
+    """A connection that loses nothing by many edits stays, and new ones wait instead of being refused."""
     with greeter() as server, open_doorway() as door:
         scene = Scene(door, server.port)
         figures = Figures("edits")

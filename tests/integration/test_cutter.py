@@ -82,7 +82,7 @@ def opened(
 
 
 def known(client: socket.socket) -> SocketFacts:
-    """What the kernel says of the door's side of a connection."""
+    """The kernel's facts about the door's side of a connection."""
     facts = sockdiag.find(*ends_of(client))
     assert facts is not None
     return facts
@@ -130,7 +130,7 @@ def test_cutting_what_has_just_closed_leaves_the_listener(
 def test_another_connection_at_the_same_address_is_spared(
     door: tuple[LittleDoor, Supervisor], mechanism: Mechanism
 ) -> None:
-    """The cookie decides, not the address: a wrong one cuts nobody."""
+    """The cookie decides, not the address: with a wrong cookie no connection is cut."""
     little, supervisor = door
     client, alive = opened(little, "keep-alive")
     facts = known(client)
@@ -178,7 +178,7 @@ def test_many_at_once(door: tuple[LittleDoor, Supervisor], mechanism: Mechanism)
 
 
 def test_what_works_is_found_out(door: tuple[LittleDoor, Supervisor]) -> None:
-    """The mechanism is tried, not guessed; status hears of no trouble where one works."""
+    """The mechanism is tried, not guessed; status reports no trouble if one works."""
     _, supervisor = door
     cutter = Cutter(supervisor.envoy_pids, clock=SystemClock())
     expected = Mechanism.SOCK_DESTROY if os.geteuid() == 0 else Mechanism.PIDFD
@@ -202,7 +202,7 @@ def test_where_nothing_can_be_cut_it_is_said() -> None:
     assert nothing.trouble()
 
 
-def test_a_connection_that_nobody_accepted_yet_is_found(door: tuple[LittleDoor, Supervisor]) -> None:
+def test_a_connection_that_is_not_accepted_yet_is_found(door: tuple[LittleDoor, Supervisor]) -> None:
     """The copying cutter says MISSED for a socket that no process of Envoy holds."""
     _, supervisor = door
     with (

@@ -130,7 +130,7 @@ def test_an_answer_that_could_not_be_installed_is_not_lost(
     assert door.front.connections == before
 
 
-def test_what_was_received_for_another_authority_is_asked_anew(door: Door, tmp_path: Path) -> None:
+def test_a_certificate_received_for_another_authority_is_requested_again(door: Door, tmp_path: Path) -> None:
     """Leftovers that do not fit the link are not installed."""
     folder = IdentityFolder(tmp_path)
     folder.begin(lambda: PlainKeys().generate(KeyKind.P256))
@@ -158,7 +158,7 @@ def test_a_server_of_the_authority_with_another_name_is_refused(door: Door, tmp_
     assert "somebody may intercept" in error.hint
 
 
-def test_somebody_in_the_middle_gets_no_token(door: Door, tmp_path: Path) -> None:
+def test_a_man_in_the_middle_gets_no_token(door: Door, tmp_path: Path) -> None:
     """A man in the middle passes the true root on and is found out by his own certificate."""
     evil = toy_ca(not_before=door.world.clock.now())
     leaf = evil.server("enroll.localhost", not_before=door.world.clock.now())

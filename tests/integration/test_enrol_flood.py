@@ -83,7 +83,7 @@ def flooded(door: Doorway) -> Iterator[None]:
 
 
 def enrols(door: Doorway, token: str) -> bool:
-    """Whether somebody at another address gets a certificate."""
+    """Whether a client at another address gets a certificate."""
     csr = build_csr(PlainKeys().generate(KeyKind.P256), "x")
     fields = {"Authorization": f"Bearer {token}", "Content-Type": "application/pkcs10"}
     try:

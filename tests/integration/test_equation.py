@@ -54,14 +54,14 @@ def lose_a_residual(resources: Resources) -> Resources:
 
 
 def clear_everybody(resources: Resources) -> Resources:
-    """Let every deny rule take everybody for cleared."""
+    """Let every deny rule count every connection as cleared."""
     for policies in rules_of(resources, "doorward.deny"):
         policies["cleared"]["principals"] = [{"any": True}]
     return resources
 
 
 def believe_every_certificate(resources: Resources) -> Resources:
-    """Take a session for the connection's whatever certificate it is bound to."""
+    """Accept a session at any certificate, whatever certificate it is bound to."""
     asked = "request.headers['doorward-session-fp'] == connection.sha256_peer_certificate_digest && "
     for table in resources.routes.values():
         for host in table["virtual_hosts"]:
@@ -92,7 +92,7 @@ def cut_nobody(door: Doorway) -> None:
 
 @pytest.mark.parametrize("fault", [lose_a_residual, clear_everybody, believe_every_certificate])
 def test_a_fault_of_the_compiler_is_seen(fault: Callable[[Resources], Resources]) -> None:
-    """A rule that is missing, a denial that holds for nobody, a stolen session: answers that the judge does not give."""
+    """A missing rule, a denial that holds for no connection, a stolen session: answers that differ from the judge's."""
     with open_doorway(wrap_resources=fault) as door, pytest.raises(AssertionError, match="the judge differs"):
         hold_to_the_judge(door, policies=16, seed=SEED)
 

@@ -101,7 +101,7 @@ def test_forms_of_a_body(text):
     ],
     ids=["silent", "line", "fields", "body", "endless", "chunks", "continue"],
 )
-def test_a_slow_answer_holds_nobody(script):
+def test_a_slow_answer_delays_no_other(script):
     """However the bytes drip, the deadline is for all of them together."""
     began = time.monotonic()
     with served(script) as place:
@@ -175,7 +175,7 @@ def test_what_is_not_a_whole_answer_is_refused(text):
     assert (type(error), error.code) == (MalformedInput, "fetch-answer-malformed")
 
 
-def test_nobody_answers():
+def test_no_server_answers():
     """A closed port, an early end and a bad status are told apart."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -217,7 +217,7 @@ def test_redirects_end():
         ("", "fetch-url-unusable"),
     ],
 )
-def test_a_redirect_is_judged_anew(location, code):
+def test_a_redirect_is_judged_again(location, code):
     """A redirect leads nowhere that a certificate could not lead."""
     with served(moved(location)) as place:
         assert refused_by(place.url).code == code

@@ -57,7 +57,7 @@ class TestSockets:
         ],
     )
     def test_by_path(self, data: Path, path: str) -> None:
-        """Whatever lies below the data directory, however it is spelt."""
+        """Every socket below the data directory, in every spelling of its path."""
         assert "Doorward itself" in objection(data, path)
 
     def test_by_link(self, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""A gateway or an Envoy is replaced while people are connected: who goes on, who is refused, who can still be cut.
+"""A gateway or an Envoy is replaced while people are connected: which connections go on, are refused, or can be cut.
 
 The long form, with every process and ten deaths in a row, is tests/prove/test_restarts.py.
 """
@@ -25,8 +25,8 @@ from tests.support.house import open_house
 from tests.support.watching import LiveStream, NewConnections, watching
 
 
-def test_a_replaced_envoy_admits_nobody_new() -> None:
-    """Who had finished its handshake with the old Envoy, and not spoken, is refused; who was admitted goes on.
+def test_a_replaced_envoy_admits_no_new_connection() -> None:
+    """A connection without a first byte at the old Envoy is refused after its handshake; an admitted one goes on.
 
     The old Envoy enforces an older policy than the one by which the newcomer would be judged.
     """
@@ -96,7 +96,7 @@ def test_the_gateway_is_killed() -> None:
 
 @pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
 def test_the_database_was_put_back_while_there_was_no_gateway() -> None:
-    """What was followed last is not in it: the next gateway ends what it adopted, though no number is missing."""
+    """The last change followed is not in it: the next gateway ends adopted connections, though no number is missing."""
     with open_house() as house:
         house.apply("- {allow: {groups: [staff]}}")
         stream = LiveStream(house, house.person("alice", "staff"))

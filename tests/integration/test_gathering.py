@@ -153,7 +153,7 @@ def test_a_lying_responder_takes_nothing(west: PartnerWorld, name: str) -> None:
     assert place.requests[0].startswith(b"POST / ")
 
 
-def test_a_slow_server_holds_nobody_else(west: PartnerWorld) -> None:
+def test_a_slow_server_delays_no_other(west: PartnerWorld) -> None:
     """While eight servers of one partner say nothing the list of another one comes, and the job looks on."""
     with Gatherer(west) as running, served(silent) as slow, served(say(answer(crl(west)))) as quick:
         for number in range(8):

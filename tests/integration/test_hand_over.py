@@ -73,7 +73,7 @@ def test_folders_of_another_user_are_refused(installation: Installation) -> None
     assert str(installation.layout.run) in str(caught.value)
 
 
-def test_a_lost_database_is_not_founded_anew(installation: Installation) -> None:
+def test_a_lost_database_is_not_founded_again(installation: Installation) -> None:
     """Without its database the installation is damaged, not new: nothing is founded, and it is said."""
     installation.close()
     for file in installation.layout.database.parent.iterdir():
@@ -174,7 +174,7 @@ def test_a_link_in_the_place_of_a_missing_folder_stays_one(installation: Install
 
 
 @as_root
-def test_content_is_never_made_anew(installation: Installation) -> None:
+def test_content_is_never_made_again(installation: Installation) -> None:
     """Keys and database come from a backup: where their folder is missing, that is said."""
     for folder in (installation.layout.keys, installation.layout.database.parent):
         folder.rename(folder.with_name("away"))
@@ -207,7 +207,7 @@ def test_lost_keys_are_not_a_new_installation(installation: Installation) -> Non
 
 
 @as_root
-def test_a_misspelt_user_is_not_replaced_by_nobody(installation: Installation) -> None:
+def test_a_misspelt_user_is_not_replaced_by_the_default(installation: Installation) -> None:
     """A user that was set and is not there stops founding and starting; one that was not set may be `nobody`."""
     data = installation.settings.data
     named = Installation(load_settings(environ={"DOORWARD_USER": "doorwrad"}, data=data))
@@ -248,7 +248,7 @@ def test_what_founding_writes_is_durable(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could be misled")
-def test_nothing_is_founded_in_a_folder_of_somebody_elses() -> None:
+def test_nothing_is_founded_in_a_folder_of_another_user() -> None:
     """Its owner could exchange what root makes there: `init` refuses before anything is made."""
     with short_folder() as folder:
         data = folder / "data"

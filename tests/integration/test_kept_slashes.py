@@ -28,7 +28,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoEnvoy]:
 
 
 def predicted(raw: bytes) -> str | None:
-    """What we say that Envoy forwards; None where we say that it refuses."""
+    """The path that Envoy must forward by our judge; None if it must refuse."""
     path = normalise(raw, keep_slashes=True)
     return path.text if isinstance(path, NormalisedPath) else None
 

@@ -57,7 +57,7 @@ def document(door: Doorway, *, hosts: str = "", others: str = "") -> str:
 
 @dataclass
 class Traffic:
-    """What one person has open at once, each on a connection of its own."""
+    """The open connections of one person."""
 
     web_socket: ssl.SSLSocket
     events: ssl.SSLSocket
@@ -96,7 +96,7 @@ def traffic(door: Doorway, who: Identity) -> Iterator[Traffic]:
 
 
 def test_a_gained_group_ends_nothing_and_works_at_once(door: Doorway) -> None:
-    """Who joins a group goes on, and has the new right on the connection that is open, without a new one."""
+    """A person who joins a group has the new right on the connection that is open, without a new one."""
     alice = door.person("alice", "staff")
     with traffic(door, alice) as live:
         assert live.kept.request("GET", "/gained").status == 403
@@ -119,7 +119,7 @@ def test_a_gain_is_one_persons(door: Doorway) -> None:
 
 
 def test_a_host_of_another_application_ends_nothing(door: Doorway) -> None:
-    """Chains are by application: what is added to one touches no stream of another, when the drain is over too."""
+    """Chains are by application: a change of one ends no stream of another, also after the drain."""
     carol = door.person("carol", "staff")
     with traffic(door, carol) as live:
         door.apply_document(document(door, others=f", second.{DOMAIN}"))
@@ -149,7 +149,7 @@ def test_a_host_of_the_same_application_ends_nothing(door: Doorway) -> None:
 
 
 def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New connections see the new certificate; what is open goes on, for Envoy's chain is the same."""
+    """New connections get the new certificate; open ones go on, because Envoy's chain is the same."""
     frank = door.person("frank", "staff")
 
     def shown() -> bytes | None:
@@ -169,7 +169,7 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
 
 
 def test_one_principal_has_a_share_of_an_address(door: Doorway) -> None:
-    """Who holds as many connections as one may gets no more; another person at the same address does."""
+    """A person with as many connections as allowed gets no more; another person at the same address does."""
     heidi, ivan = door.person("heidi", "staff"), door.person("ivan", "staff")
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(door.session(heidi)) for _ in range(MOST)]

@@ -1,4 +1,4 @@
-"""Public paths and listed sites on a whole door: who is nobody reaches what is open, and an edit closes it at once."""
+"""Public paths and listed sites on a whole door: anonymous clients reach what is open, and an edit closes it at once."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ PEERS: dict[str, Callable[[Doorway], Identity | None]] = {
 
 
 @pytest.mark.parametrize("peer", PEERS)
-def test_nobody_reaches_what_is_open_and_no_more(door: Doorway, peer: str) -> None:
-    """Over one kept connection: the share without an identity, 403 elsewhere, and it stays nobody's."""
+def test_an_anonymous_client_reaches_public_paths_only(door: Doorway, peer: str) -> None:
+    """Over one kept connection: the share without an identity, 403 elsewhere, and it stays anonymous."""
     with door.session(PEERS[peer](door)) as session:
         shared = session.request("GET", "/share/x", headers={"Doorward-Principal": "person/alice"})
         assert shared.status == 200
@@ -90,7 +90,7 @@ def test_it_is_the_same_over_http_2(door: Doorway, tls: ssl.TLSVersion) -> None:
         assert (answer.status, answer.body) == (204, b"")
 
 
-def test_who_is_somebody_is_told_to_the_application(door: Doorway) -> None:
+def test_a_good_identity_reaches_the_application(door: Doorway) -> None:
     """A person with a good certificate is named at public paths too; their page of the listed site reads answers."""
     alice = door.identities["alice"] = door.enrol("alice")
     with door.session(alice) as session:
@@ -101,7 +101,7 @@ def test_who_is_somebody_is_told_to_the_application(door: Doorway) -> None:
             assert answer.headers["access-control-allow-origin"] == LISTED
 
 
-def test_it_is_on_record_who_was_nobody_and_whose_page_asked(door: Doorway) -> None:
+def test_anonymous_requests_and_their_origins_are_recorded(door: Doorway) -> None:
     """`connection:anonymous` with the reasons, and `foreign-origin` for the request that a page of another site made."""
     with door.session(door.enrol("alice")) as session:
         assert session.request("POST", "/x", headers={"Origin": "https://evil.example"}).status == 403
@@ -117,7 +117,7 @@ def test_it_is_on_record_who_was_nobody_and_whose_page_asked(door: Doorway) -> N
 
 
 def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
-    """The live connection of nobody ends with the edit, a new one ends in the handshake, and alice stays."""
+    """The anonymous live connection ends with the edit, a new one ends in the handshake, and alice stays."""
     alice = door.enrol("alice")
     nobody = Session(door.connect(None), door.host("app"), door.port)
     assert nobody.request("GET", "/share/x").status == 200
@@ -133,7 +133,7 @@ def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
 
 
 def test_a_partners_door_may_be_open_too(door: Doorway) -> None:
-    """Bob of the clinic is named; who only says so is nobody; our own people are nobody where only the clinic is heard."""
+    """Bob of the clinic has a name; a self-made certificate has none; nor have our own people if only the clinic is trusted."""
     clinic = Clinic(door, "clinic-open", revocation=RevocationMode.OFF)
     door.apply(**OPENED, trust=f"[{clinic.name}]")
     own = door.enrol("alice")

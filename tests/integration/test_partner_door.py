@@ -34,7 +34,7 @@ def door() -> Iterator[Doorway]:
 
 @pytest.fixture
 def clinic(door: Doorway) -> Iterator[Clinic]:
-    """A partner whose evidence is at hand, heard by the application, removed afterwards."""
+    """A partner with loaded evidence, trusted by the application; removed afterwards."""
     made = Clinic(door, f"clinic-{next(NUMBERS)}")
     made.trust()
     made.publish()
@@ -55,7 +55,7 @@ def is_refused(door: Doorway, identity: Identity) -> bool:
 
 
 def test_in_by_the_partners_own_certificate(door: Doorway, clinic: Clinic) -> None:
-    """Nobody was enrolled: the application is told the partner's name for the person, and who is nobody's is refused."""
+    """Without enrolment the application gets the partner's name for the person; a certificate of no partner is refused."""
     bob = clinic.identity(BOB)
     answer = door.get(bob, "/x")
     assert answer.status == 200
@@ -80,8 +80,8 @@ def test_revoked_by_the_partner_live_connections_end(door: Doorway, clinic: Clin
     assert "certificate-revoked" in door.refusal(claimed_sha256=clinic.leaves[BOB].parsed.sha256)
 
 
-def test_without_evidence_nobody_is_let_in(door: Doorway, clinic: Clinic) -> None:
-    """Where evidence is required and there is none the answer is no; where it is only preferred, yes."""
+def test_without_evidence_no_connection_is_admitted(door: Doorway, clinic: Clinic) -> None:
+    """If evidence is required and there is none, the connection is refused; if it is only preferred, admitted."""
     strict = Clinic(door, f"{clinic.name}-strict")
     mild = Clinic(door, f"{clinic.name}-mild", revocation=RevocationMode.PREFER)
     people = {one.name: one.identity(BOB) for one in (strict, mild)}

@@ -1,4 +1,4 @@
-"""A partner's revocation at its own responder reaches the door, and a dead or lying one lets nobody in."""
+"""A partner's revocation at its own responder reaches the door; a dead or lying responder admits no connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFRESH = timedelta(seconds=1)
 
 
 class Responder:
-    """What the partner's server answers; nothing at all while it is `silent`."""
+    """The answers of the partner's server; nothing at all while it is `silent`."""
 
     def __init__(self) -> None:
         self.lists: dict[str, bytes] = {}
@@ -58,7 +58,7 @@ def responder() -> Iterator[tuple[Responder, Place]]:
 
 
 def trust(door: Doorway, place: Place) -> Clinic:
-    """Trust a partner whose evidence is looked for each second, on this machine."""
+    """Trust a partner on this machine; its evidence is looked for each second."""
     sources = (f"{place.url}root.crl", f"{place.url}issuing.crl")
     clinic = Clinic(door, sources=sources, allow_private=("127.0.0.0/8", "::1/128"))
     with door.services.work.change() as stores:
@@ -82,7 +82,7 @@ def prefer(door: Doorway, clinic: Clinic) -> None:
 
 
 def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place]) -> None:
-    """Without evidence nobody is let in; with it somebody is; revoked at the partner a live connection ends."""
+    """Without evidence no connection is admitted, with evidence one is; a revocation at the partner ends it."""
     made, place = responder
     with open_doorway() as door:
         clinic = trust(door, place)
@@ -121,7 +121,7 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
 def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
     responder: tuple[Responder, Place],
 ) -> None:
-    """Nothing to be had lets in; a page instead of a list ends who is there, and a good list lets in again."""
+    """Without a CRL connections are admitted; a page in place of a CRL ends them, and a good CRL admits again."""
     made, place = responder
     made.status = "404 Not Found"
     with open_doorway() as door:
@@ -139,7 +139,7 @@ def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
 
 
 def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Place]) -> None:
-    """While the responder holds its fetches the door answers at once: yes by what is at hand, no without."""
+    """While the responder delays its answers, the door answers at once: by loaded evidence yes, without it no."""
     made, place = responder
     with open_doorway() as door:
         clinic = trust(door, place)

@@ -50,7 +50,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoEnvoy]:
 
 
 def odd_paths(seed: int, count: int, pieces: list[str]) -> list[bytes]:
-    """Paths put together from pieces that have deceived somebody before; repeatable."""
+    """Paths made of pieces that have deceived servers before; repeatable."""
     dice = random.Random(seed)
     return [
         ("/" + "".join(dice.choice(pieces) for _ in range(dice.randint(1, 9)))).encode("latin-1")
@@ -59,7 +59,7 @@ def odd_paths(seed: int, count: int, pieces: list[str]) -> list[bytes]:
 
 
 def predicted(raw: bytes) -> str | None:
-    """What we say that Envoy forwards; None where we say that it refuses."""
+    """The path that Envoy must forward by our judge; None if it must refuse."""
     path = normalise(raw)
     return path.text if isinstance(path, NormalisedPath) else None
 
@@ -75,7 +75,7 @@ def test_http1_agrees(echo: EchoEnvoy) -> None:
 
 
 def test_http2_agrees(echo: EchoEnvoy) -> None:
-    """On 4,000 odd paths with raw bytes over HTTP/2, where the codec lets more through, they agree too."""
+    """On 4,000 odd paths with raw bytes over HTTP/2, which has a less strict codec, they agree too."""
     paths = odd_paths(2, 4000, RAW)
     differing = {
         raw: (answer, predicted(raw))
@@ -115,7 +115,7 @@ def test_http1_codec_is_stricter(echo: EchoEnvoy) -> None:
 
 
 def test_other_request_targets(echo: EchoEnvoy) -> None:
-    """What is no path is answered by no route: `*`, nothing, a path without its slash, an authority."""
+    """A target that is no path is answered by no route: `*`, nothing, a path without its slash, an authority."""
     for method, target in (("OPTIONS", b"*"), ("GET", b"*"), ("GET", b"a/b"), ("CONNECT", b"a.test:443")):
         assert normalise(target) == PathRefused(PathFault.NOT_ABSOLUTE)
         assert echo.ask(target, method=method).status in (400, 404)

@@ -155,7 +155,7 @@ def test_another_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mechanism_that_does_not_work_is_not_chosen(
     name: str, value: object, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SOCK_DESTROY is tried on a connection of our own; where it fails the reason is kept for status."""
+    """SOCK_DESTROY is tried on a connection of our own; if it fails, the reason is kept for status."""
     monkeypatch.setattr(sockdiag, name, value)
     monkeypatch.setattr(cutter.socket, "create_connection", short_lived(socket.create_connection))
     made = Cutter(lambda: [os.getpid()], clock=SystemClock())
@@ -177,7 +177,7 @@ def short_lived(real: object) -> object:
 def test_a_kernel_that_does_not_answer_cuts_nothing(
     pair: tuple[socket.socket, socket.socket, SocketFacts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the kernel cannot be asked, the outcome says so and nothing is raised."""
+    """If the kernel cannot be asked, the outcome says so and nothing is raised."""
     monkeypatch.setattr(sockdiag, "_ask", refuse(errno.ENOBUFS))
     for mechanism in (Mechanism.SOCK_DESTROY, Mechanism.PIDFD):
         one = Cutter(lambda: [os.getpid()], clock=SystemClock(), mechanism=mechanism)

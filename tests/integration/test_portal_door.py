@@ -1,4 +1,4 @@
-"""A whole Doorward with its portal: who has no good certificate is answered, and who has one is somebody there.
+"""A whole Doorward with its portal: clients without a good certificate get an answer, the others their identity.
 
 Not here: what the portal can do (tests of web), and the same door with a field taken out (posture).
 """
@@ -49,7 +49,7 @@ class TestPortal:
     """The portal's host asks for a certificate and goes on without one."""
 
     def test_without_a_certificate_it_answers(self, doorway: Doorway) -> None:
-        """The handshake ends well, and the answer is the portal's own, for nobody."""
+        """The handshake succeeds, and the portal's own answer is for an anonymous client."""
         reply = doorway.get(None, "/", app="portal", headers={"Accept": "text/html"})
         assert reply.status in {401, 403}
         assert b"alice" not in reply.body
@@ -60,8 +60,8 @@ class TestPortal:
         assert reply.status == 200
         assert b"alice" in reply.body
 
-    def test_a_header_of_the_clients_makes_nobody_somebody(self, doorway: Doorway) -> None:
-        """Whatever it writes under our names is gone before the portal reads it."""
+    def test_a_header_of_the_client_gives_no_identity(self, doorway: Doorway) -> None:
+        """Headers that a client sends under our names are removed before the portal reads them."""
         told = doorway.get(doorway.identities["alice"], "/x", app="app").upstream_headers()
         spoofed = {name: told[name] for name in ("doorward-assertion", "doorward-principal", "client-cert")}
         reply = doorway.get(None, "/", app="portal", headers={"Accept": "text/html", **spoofed})
@@ -92,7 +92,7 @@ class TestPage:
     def test_a_certificate_on_hold_reads_why_and_comes_back_when_it_is_released(
         self, doorway: Doorway
     ) -> None:
-        """The very connection ends, so that the browser's next one is judged anew."""
+        """The connection ends, so that the browser's next one is judged again."""
         bob = doorway.identities["bob"]
         certificate = doorway.certificate_of("bob")
         doorway.settle(hold(doorway.services, certificate, actor=ACTOR))
@@ -105,7 +105,7 @@ class TestPage:
         assert doorway.get(bob, "/accounts").status == 200
 
     def test_a_suspended_person_comes_back_when_resumed(self, doorway: Doorway) -> None:
-        """By the principal, whatever the certificate."""
+        """By the principal, with every certificate of it."""
         bob = doorway.identities["bob"]
         doorway.settle(suspend(doorway.services, "bob", actor=ACTOR).seq)
         with doorway.session(bob) as session:

@@ -197,7 +197,7 @@ def test_a_password_comes_from_a_file(postgresql: Server, tmp_path: Path) -> Non
             assert word not in f"{caught.value.detail}{caught.value.hint}{caught.value.context}"
 
 
-def test_whoever_runs_on_writes_nothing_into_another_schema(postgresql: Server) -> None:
+def test_a_process_that_runs_on_writes_nothing_into_another_schema(postgresql: Server) -> None:
     """A program that opened the database before a migration may change nothing after it."""
     with closing(postgresql_database(postgresql.migrated())) as database:
         require_current(database)

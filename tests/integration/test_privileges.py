@@ -104,7 +104,7 @@ def test_root_is_given_up_but_for_one_power(folder: Path) -> None:
 
 @as_root
 def test_without_any_power_sockets_are_copied(folder: Path) -> None:
-    """Where CAP_NET_ADMIN is missing the cutter finds the other way by itself."""
+    """If CAP_NET_ADMIN is missing, the cutter finds the other mechanism by itself."""
     report = dropped(folder, free_port(), "nothing")
     assert set(sets(report["own"]).values()) == {0}
     assert (report["mechanism"], report["trouble"]) == ("pidfd", "")
@@ -155,7 +155,7 @@ def test_dropping_too_late_is_refused(before: str, code: str) -> None:
 
 
 def test_a_user_that_was_asked_for_must_exist() -> None:
-    """A missing user is a fault where somebody set it, and `nobody` where it is the default."""
+    """A missing user is a fault if it was set, and `nobody` if it is the default."""
     with pytest.raises(ConfigurationError) as caught:
         privileges.choose_account("doorward-absent", required=True)
     assert caught.value.code == "user-unknown"

@@ -234,7 +234,7 @@ def test_an_unknown_field_is_refused_at_run_time_too(gate: Gate) -> None:
 
 
 def test_garbage_from_elsewhere_is_put_right(gate: Gate) -> None:
-    """A file that somebody else altered is found and replaced; Envoy's view comes back with it."""
+    """A file that another program altered is found and replaced; Envoy goes back to it."""
     table = gate.site.xds / "rds" / "app_pay.json"
     assert gate.publisher.repair(gate.envoy.admin) == ()
     table.write_bytes(b"garbage")  # in place: Envoy does not even look
@@ -256,7 +256,7 @@ def test_garbage_from_elsewhere_is_put_right(gate: Gate) -> None:
 
 
 def test_when_envoy_dies_meanwhile_the_former_files_are_back(gate: Gate) -> None:
-    """A publication that nobody confirms leaves the former files for the next start."""
+    """A publication without confirmation leaves the former files for the next start."""
     before = gate.files()
     gate.envoy.process.terminate()
     gate.envoy.process.wait(5)
@@ -267,14 +267,14 @@ def test_when_envoy_dies_meanwhile_the_former_files_are_back(gate: Gate) -> None
 
 
 def test_without_envoy_files_wait_for_its_start(gate: Gate) -> None:
-    """Where no Envoy runs there is nothing to confirm: the next start reads the newest files."""
+    """If no Envoy runs, there is nothing to confirm: the next start reads the newest files."""
     shutil.copytree(gate.site.xds, gate.site.folder / "copy")
     gate.publisher.publish(gate.site.resources({**APPS, "pay": ()}), None)
     assert gate.files()["rds/app_pay.json"] != (gate.site.folder / "copy/rds/app_pay.json").read_bytes()
 
 
 def test_files_are_closed_to_others(gate: Gate) -> None:
-    """Nobody but the gateway's user reads or writes what Envoy reads."""
+    """Only the gateway's user reads or writes the files that Envoy reads."""
     for one in (gate.site.xds, *gate.site.xds.rglob("*"), gate.site.folder / "bootstrap.json"):
         assert one.stat().st_mode & 0o077 == 0, one
 

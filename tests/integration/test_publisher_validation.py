@@ -16,7 +16,7 @@ from tests.support.envoy_process import ENVOY
 
 @pytest.fixture
 def resources(tmp_path: Path) -> Resources:
-    """The resources of a small site, whose certificates exist."""
+    """The resources of a small site with existing certificates."""
     return DoorSite(tmp_path, 9000).resources(APPS)
 
 

@@ -18,7 +18,7 @@ def document(door: Doorway, number: int) -> str:
 
 
 def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With few inotify instances Envoy stays below the limit, whatever drains, and every edit comes into force."""
+    """With few inotify instances Envoy stays below the limit, however many listeners drain, and every edit is published."""
     limit = 2 * watches_needed(DOORS + 3, 1) + SPARE  # one more than there are, with enrolment and portal
     with open_doorway(settings={"drain_time": "12s"}) as door:
         running = door.gateway.supervisor.running

@@ -67,7 +67,7 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """A place whose clock is turned by hand; everything is closed afterwards."""
+    """A place with a clock that the test sets; everything is closed afterwards."""
     clock = FakeClock()
     registry = ConnectionRegistry()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -100,7 +100,7 @@ def is_reset(peer: socket.socket) -> bool:
 
 
 def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
-    """Who is unknown for longer than ten seconds is cut; who is registered stays."""
+    """A socket that is unknown for longer than ten seconds is cut; a registered one stays."""
     silent, known = place.connect(), place.connect()
     place.admit(known)
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
 
 
 def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None:
-    """Above the share the oldest are cut at the second look, none of them is put on record, and who is judged stays."""
+    """Above the share the oldest are cut at the second look and not recorded; connections being judged stay."""
     place.reconciler._most_undecided = 2
     judged, known, *silent = [place.connect() for _ in range(6)]
     place.admit(known)
@@ -148,7 +148,7 @@ def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None
 
 
 def test_who_is_admitted_between_listing_and_cut_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever speaks after the listing was made is judged, and not cut for its source."""
+    """A connection that sends its first byte after the listing is judged, and not cut for its source."""
     place.reconciler._most_undecided = 1
     peers = [place.connect() for _ in range(3)]
     place.reconciler.step()
@@ -167,7 +167,7 @@ def test_who_is_admitted_between_listing_and_cut_stays(place: Place, monkeypatch
 
 
 def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:
-    """Where a cut fails, each unknown socket is reported once and counted for status, until it ends after all."""
+    """If a cut fails, each unknown socket is reported once and counted for status, until it ends after all."""
     resisting = place.reconciler._cutter = FakeCutter()  # type: ignore[assignment]
     peers = [place.connect(), place.connect()]
     cookies = [found.cookie for peer in peers if (found := sockdiag.find(*ends_of(peer)))]
@@ -236,7 +236,7 @@ def test_what_has_ended_is_forgotten(place: Place) -> None:
     assert len(place.registry) == 0
 
 
-def test_a_gap_in_the_listing_forgets_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gap_in_the_listing_forgets_no_connection(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's listing may miss a connection: it is looked up before it is believed to be gone."""
     cookie = place.admit(place.connect())
     condemned = place.admit(place.connect())
@@ -257,7 +257,7 @@ def test_a_missed_cut_is_repeated_at_once(place: Place) -> None:
 
 
 def test_deadlines_are_handed_on(place: Place) -> None:
-    """Connections whose time has come are given to whoever ends and records them."""
+    """Connections at their deadline are given to the callback that ends and records them."""
     cookie = place.admit(place.connect(), timedelta(seconds=30))
     place.reconciler.end_due()
     assert place.due == []

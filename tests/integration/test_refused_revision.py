@@ -30,7 +30,7 @@ def kill_envoy(door: Doorway) -> None:
 
 
 def trouble(door: Doorway) -> str:
-    """What status would say."""
+    """The trouble for status."""
     return " ".join(door.gateway.trouble())
 
 
@@ -38,7 +38,7 @@ def trouble(door: Doorway) -> str:
 def test_a_refused_revision_is_no_outage_at_the_next_restart(
     refuser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unchanged applications go on, before and after Envoy dies; changed ones admit nobody until it is mended."""
+    """Unchanged applications go on, before and after Envoy dies; changed ones admit no new connection until it is corrected."""
     with open_doorway() as door:
         door.apply_document(render_document(door.app(), door.app("pay")))
         alice = door.person("alice", "staff")

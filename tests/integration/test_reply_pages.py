@@ -164,7 +164,7 @@ def test_a_part_of_ours_that_is_away_is_not_the_application(tmp_path: Path) -> N
     assert "<h1>One moment</h1>" in answer.body
 
 
-def test_style_is_there_for_everybody_and_nothing_else_is(door: CompiledDoor) -> None:
+def test_only_the_style_is_there_for_all(door: CompiledDoor) -> None:
     """Without a grant the style is served by our own socket, which hears no identity."""
     door.authorizer.facts = facts_of("nothing")
     answer = door.site.ask("GET", f"{STATIC_BASE}/look.css?v=1")

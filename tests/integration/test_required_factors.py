@@ -53,7 +53,7 @@ def test_a_raised_requirement_ends_who_may_not_meet_it(door: Doorway, before: st
         assert alice.request("GET", "/").status in (401, 403)
 
 
-def test_a_lowered_requirement_ends_nobody(door: Doorway) -> None:
+def test_a_lowered_requirement_ends_no_connection(door: Doorway) -> None:
     """The same connection that lacked the factor is let in."""
     put(door, PASSKEY)
     with door.session(door.identities["alice"]) as alice:

@@ -187,7 +187,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "x.sock").read_text() == "precious"
 
 
-def test_a_socket_that_somebody_else_put_there_is_not_removed(tmp_path: Path) -> None:
+def test_a_socket_of_another_program_is_not_removed(tmp_path: Path) -> None:
     """stop() removes its own socket file only."""
     path = tmp_path / "x.sock"
     with running(SocketPath(path=path)):

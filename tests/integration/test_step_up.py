@@ -96,7 +96,7 @@ def test_the_other_application_asks_no_second_time(alice: Person) -> None:
 
 @pytest.mark.parametrize("name", ["alice", "bob"])
 def test_a_stolen_cookie_is_worth_nothing(living: Doorway, alice: Person, name: str) -> None:
-    """Beside another certificate of hers, or somebody else's."""
+    """With another certificate of the same person, or of another one."""
     alice.open(SECRET, app="bank")
     thief = Person(doorway=living, name=name, identity=living.enrol(name), cookies=alice.cookies)
     assert thief.ask("GET", f"{alice.origin('bank')}{SECRET}").status == 302
@@ -125,7 +125,7 @@ class TestTheWayBack:
 
     @pytest.mark.parametrize("name", ["alice", "bob"])
     def test_by_another_certificate(self, living: Doorway, alice: Person, name: str) -> None:
-        """Of hers or of somebody else."""
+        """Of the same person or of another one."""
         to, _ = way_back(alice)
         thief = Person(doorway=living, name=name, identity=living.enrol(name), cookies=alice.cookies)
         self.assert_refused(thief.ask("GET", to))
@@ -196,7 +196,7 @@ def test_signing_out_everywhere(living: Doorway, alice: Person) -> None:
         assert alice.ask("GET", f"{alice.origin(app)}{SECRET}").status == 302
 
 
-def test_another_page_signs_nobody_out(alice: Person) -> None:
+def test_another_page_cannot_sign_a_person_out(alice: Person) -> None:
     """A form on another website is refused at the door or by the surface."""
     alice.open(SECRET, app="bank")
     forged = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
@@ -205,7 +205,7 @@ def test_another_page_signs_nobody_out(alice: Person) -> None:
     assert alice.ask("GET", f"{alice.origin('bank')}{SECRET}").status == 200
 
 
-def test_a_rotated_key_signs_nobody_out(living: Doorway, alice: Person) -> None:
+def test_a_rotated_key_ends_no_session(living: Doorway, alice: Person) -> None:
     """Sessions of before go on."""
     alice.open(SECRET, app="bank")
     living.settle(rotate_session_key(living.services, actor=ACTOR).seq)

@@ -55,7 +55,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    """A house whose every Envoy is ended afterwards."""
+    """A house; each of its Envoys is ended afterwards."""
     with echo_server() as upstream:
         made = House(tmp_path, upstream)
         try:
@@ -79,7 +79,7 @@ def soon(condition: Callable[[], object], seconds: float = 5.0) -> float:
 
 
 def dies(supervisor: Supervisor) -> None:
-    """What a gateway's death does to its supervisor: nobody watches any more, and Envoy goes on."""
+    """Do to a supervisor what a crash of the gateway does: nothing watches Envoy any more, and it goes on."""
     supervisor._end_watch()
     for run in supervisor._runs:
         run.process.close()
@@ -293,7 +293,7 @@ def test_an_address_that_is_not_ours_is_said(house: House) -> None:
 
 
 def test_envoys_own_words_are_passed_on(house: House) -> None:
-    """Where Envoy refuses its configuration, its last line is in the error."""
+    """If Envoy refuses its configuration, its last line is in the error."""
     path = house.folder / "bad.json"
     path.write_text('{"nonsense": 1}')
     with pytest.raises(Unavailable) as caught:
@@ -330,7 +330,7 @@ def test_a_program_that_cannot_run(house: House) -> None:
 
 
 def test_faults_of_the_configuration_are_not_hidden(house: House) -> None:
-    """What `prepare` refuses comes out as it is; a path too long for a socket is a fault, too."""
+    """An error of `prepare` is raised unchanged; a path too long for a socket is a fault, too."""
 
     def refuse(*_: object) -> Path:
         raise DoorwardError("plan-empty", "there is nothing to publish")
@@ -341,7 +341,7 @@ def test_faults_of_the_configuration_are_not_hidden(house: House) -> None:
         AdminClient(house.folder / ("x" * 120))
 
 
-def test_logs_are_opened_anew(house: House) -> None:
+def test_logs_are_opened_again(house: House) -> None:
     """After a rename Envoy writes into a new file when it is told."""
     run = house.supervisor().start()
     log = run.folder / "envoy.log"

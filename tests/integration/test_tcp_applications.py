@@ -98,7 +98,7 @@ def test_bytes_pass_both_ways_and_the_record_says_so(site: Site) -> None:
 
 
 def test_a_server_that_greets_says_nothing_before_the_judgement(site: Site) -> None:
-    """Nothing is connected to: not for who is silent, not for who is refused, not without a certificate."""
+    """No connection to the application is opened: not for a silent or refused client, and not without a certificate."""
     site.apply()
     before = site.server.spoken
     with site.door.connect(site.alice, app="bytes") as silent:
@@ -193,7 +193,7 @@ def test_new_connections_wait_while_rules_change_and_none_is_refused(site: Site)
 
 
 def test_a_suspended_holder_is_cut(site: Site) -> None:
-    """The registry names connections by their socket, whatever they carry; bystanders go on."""
+    """The registry names connections by their socket, for every protocol; others go on."""
     site.apply()
     carol = site.door.person("carol", "staff")
     with site.door.connect(carol, app="bytes") as cut, site.door.connect(site.alice, app="bytes") as kept:
@@ -251,7 +251,7 @@ def test_a_unix_socket(site: Site) -> None:
     listener.close()
 
 
-def test_the_door_connects_whom_the_judge_allows(site: Site) -> None:
+def test_the_door_connects_exactly_the_allowed(site: Site) -> None:
     """Generated policies: each caller's new connection, and the one that it kept, is as the judge decides.
 
     A kept connection lives exactly if its holder lost nothing by any of the edits since.

@@ -68,7 +68,7 @@ def answers(house: House) -> bool:
 
 
 def test_it_starts_with_the_portal(house: House) -> None:
-    """The portal answers who has no certificate and knows alice, and no part is in trouble."""
+    """The portal answers clients without a certificate, knows alice, and no part is in trouble."""
     headers = {"Accept": "text/html"}
     assert house.get(None, "/", app="portal", headers=headers).status in {401, 403}
     known = house.get(house.identities["alice"], "/", app="portal", headers=headers)
@@ -198,7 +198,7 @@ def test_everything_from_nothing() -> None:
 
 
 def test_options_count_for_an_installation_that_exists() -> None:
-    """Where to listen may be said at each start; what certificates say may not."""
+    """The address to listen on may be set at each start; names in certificates may not."""
     with open_house(started=False) as house:
         other = f"127.0.0.1:{free_port()}"
         refused = run(house, "up", "--trust-domain", "other.example", "--json")
@@ -319,7 +319,7 @@ READY = '[ -n "$DOORWARD_READY_FD" ] && echo ready >&$DOORWARD_READY_FD'
 
 
 class Stage:
-    """A parent whose children are a script."""
+    """A parent with a script as its children."""
 
     def __init__(self, folder: Path, work: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.story = folder / "story"
@@ -330,7 +330,7 @@ class Stage:
         self.up = Up(Settings(data=folder))
 
     def told(self) -> list[str]:
-        """What the children noted."""
+        """The children's notes."""
         return self.story.read_text().splitlines() if self.story.exists() else []
 
 
@@ -376,7 +376,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_child_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who ignores the request to end is killed after the grace."""
+    """A child that ignores the request to end is killed after the grace."""
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
     stage = Stage(tmp_path, f'trap "" TERM; {READY}', monkeypatch)
     assert stage.up.start()
@@ -441,7 +441,7 @@ def test_a_machine_without_processes_is_borne(tmp_path: Path, monkeypatch: pytes
 
 
 def test_children_can_be_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever cannot wait asks all of them to end, and waits for none."""
+    """A parent that cannot wait asks all children to end, and waits for none."""
     stage = Stage(tmp_path, READY, monkeypatch)
     assert stage.up.start()
     stage.up.abandon()
@@ -472,7 +472,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_saying_that_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readiness is one line on the descriptor that was named, once; whatever else stands there is borne."""
+    """Readiness is one line on the named descriptor, once; any other value there does no harm."""
     from doorward.runtime.roles import READY_VARIABLE, say_ready
 
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""The authorizer's socket: who may connect, what an answer holds, and what is left when it ends."""
+"""The authorizer's socket: access to it, the content of an answer, and what is left when it ends."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Judge:
 
 @pytest.fixture
 def socket() -> Iterator[Path]:
-    """Where the socket shall be."""
+    """The path of the socket."""
     with short_folder() as folder:
         yield folder / "authz.sock"
 
 
 def ask(socket: Path, certificate: str = "", **metadata: str) -> CheckResponse:
-    """What Envoy would be told."""
+    """The answer that Envoy would get."""
     request = CheckRequest()
     request.attributes.source.certificate = certificate
     with grpc.insecure_channel(f"unix:{socket}") as channel:
@@ -103,7 +103,7 @@ def test_a_lacking_fact_is_a_refusal(socket: Path) -> None:
     assert len(response.dynamic_metadata.fields) == 0
 
 
-def test_a_judge_that_fails_admits_nobody(socket: Path) -> None:
+def test_a_judge_that_fails_admits_no_connection(socket: Path) -> None:
     """An exception is an error to Envoy, which fails closed, and says nothing of the inside."""
     judge = Judge()
     judge.before = lambda: 1 / 0
@@ -136,14 +136,14 @@ def test_many_are_answered_at_once(socket: Path) -> None:
 
 
 def test_a_place_that_cannot_be_a_socket(socket: Path) -> None:
-    """Where no socket can be made it is said, with what to look at."""
+    """If the socket cannot be made, the error has a hint."""
     with pytest.raises(Unavailable) as caught:
         serving(Judge(), socket.parent / "missing" / "authz.sock")
     assert caught.value.code == "authorizer-socket"
     assert caught.value.hint
 
 
-def test_after_the_end_nobody_is_answered(socket: Path) -> None:
+def test_after_the_end_no_call_is_answered(socket: Path) -> None:
     """A call after the end is refused by gRPC itself."""
     serving(Judge(), socket).stop()
     with pytest.raises(grpc.RpcError):

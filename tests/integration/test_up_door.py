@@ -130,7 +130,7 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
 
 
 def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None:
-    """Neither where a part cannot be made, nor where one was known before: that one counts as away as before."""
+    """A start that fails leaves no new registration; an earlier one of the same name counts as away as before."""
     services = door.services
     folder = door.folder / "third"
     (folder / "connections.journal").mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_envoy_watches_as_many_files_as_is_reckoned_with(door: Doorway) -> None:
 
 
 def test_a_stop_that_cannot_be_recorded_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the database is gone at the end, Envoy ends all the same."""
+    """If the database is gone at the end, Envoy ends all the same."""
 
     def gone(*_: object, **__: object) -> None:
         raise Unavailable("database-unavailable", "gone")

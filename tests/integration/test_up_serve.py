@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
 def get(installation: Installation, path: str) -> bytes:
-    """What the status listener answers."""
+    """The answer of the status listener."""
     url = f"http://{installation.settings.status_listen}{path}"
     with urllib.request.urlopen(url, timeout=5) as answer:
         return bytes(answer.read())
@@ -192,7 +192,7 @@ def test_the_roots_list_is_renewed_when_it_is_due(
 
 @pytest.mark.parametrize("which", ["status", "enrolment"])
 def test_an_address_in_use_is_a_clear_error(installation: Installation, which: str) -> None:
-    """Where it cannot listen it says so, and leaves nothing running; once the place is free it serves."""
+    """If it cannot listen, it says so and leaves nothing running; once the address is free, it serves."""
     ran_before = set(threading.enumerate())  # another module's door may stand in this process
     if which == "status":
         blocker = _Listener(int(installation.settings.status_listen.rpartition(":")[2]))
@@ -229,7 +229,7 @@ def _answers(installation: Installation) -> bool:
 
 
 class _Listener:
-    """Somebody else on a port."""
+    """Another program on a port."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
@@ -255,7 +255,7 @@ def test_a_last_signature_that_fails_is_borne(
 
 
 def test_evidence_can_be_read_verified_and_exported(installation: Installation, tmp_path: Path) -> None:
-    """What is recorded is read with its personal data, exported, and verified from the export alone."""
+    """The record is read with its personal data, exported, and verified from the export alone."""
     add_principal(installation.services, PrincipalKind.PERSON, "alice", actor=ACTOR)
     serve = Serve(installation)
     serve.start()

@@ -172,7 +172,7 @@ def test_what_runs_is_not_migrated_under(site: Site) -> None:
     site.run(newer, "init")
 
 
-def test_a_lost_database_is_not_made_anew(site: Site) -> None:
+def test_a_lost_database_is_not_made_again(site: Site) -> None:
     """`init` on an installation whose database is gone says so, and makes none."""
     for file in site.layout.database.parent.iterdir():
         file.unlink()

@@ -299,7 +299,7 @@ class TestBasePaths:
         assert ask("GET", "/base/v1/a/b", host="other.test").status == 403
 
     def test_the_record_has_the_public_path(self, street: Street) -> None:
-        """What was judged is what is written down, without the base and without the query."""
+        """The record has the judged path, without the base and without the query."""
         assert street.get("/a/x?y", app="other") == 200
         assert eventually(lambda: street.logged("app_other")["path"] == "/a/x")
 
@@ -316,7 +316,7 @@ class TestBasePaths:
         ],
     )
     def test_no_path_leaves_the_base(self, street: Street, path: str) -> None:
-        """Whatever is asked for, what arrives is below the base."""
+        """For every request path, the path that arrives is below the base."""
         answer = street.door.site.ask("GET", path, host="other.test")
         assert answer.status in {400, 403} or answer.seen["path"].startswith("/base/v1/")
 
@@ -378,7 +378,7 @@ class TestGrpc:
 
 
 def test_files_are_by_reference(street: Street) -> None:
-    """What Envoy is told are paths of copies, which nobody else can read."""
+    """Envoy gets paths of copies, which no other user can read."""
     for one in street.watched:
         if one.files is not None:
             for path in (one.files.ca, one.files.key):

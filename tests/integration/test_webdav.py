@@ -61,7 +61,7 @@ def nginx() -> Iterator[tuple[Path, int]]:
 
 @dataclass(frozen=True)
 class Share:
-    """A door in front of a share, somebody of the staff, and the files."""
+    """A door in front of a share, a person of the staff, and the files."""
 
     door: Doorway
     alice: Identity
@@ -105,7 +105,7 @@ def test_a_copy_and_a_move_arrive(share: Share) -> None:
     ],
 )
 def test_nothing_is_written_below_a_denied_path(share: Share, destination: str, status: int) -> None:
-    """Whatever the Destination is written like."""
+    """For every way of writing the Destination."""
     assert share.ask("COPY", "/a.txt", destination) == status
     assert share.ask("MOVE", "/a.txt", destination) == status
     assert list((share.files / "archive").iterdir()) == []

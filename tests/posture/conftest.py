@@ -1,4 +1,4 @@
-"""What all posture tests share: one site of certificates, one witness, and doors that live for a module."""
+"""Fixtures of all posture tests: one site of certificates, one witness, and doors that live for a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 14; section 10, row "Access log": what is written down, and when it is on disk."""
+"""ENVOY.md section 6, item 14; section 10, row "Access log": the log lines, and when they are on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOG = (*LISTENER, "access_log", 0, "typed_config", "log_format", "json_format")
 
 
 class TestFlushing:
-    """Envoy writes its log every 10 s by default: whoever kills it erases what it answered."""
+    """Envoy writes its log every 10 s by default: killing it erases the lines of its last answers."""
 
     def test_lines_are_there_before_a_kill(self, doors: CompiledDoors) -> None:
         """Requests answered a tenth of a second before `kill -9` are in the file, every one."""
@@ -77,7 +77,7 @@ class TestClaims:
         assert carrying == {"claimed_subject", "claimed_uri"}
 
     def test_the_event_says_so_too(self, door: CompiledDoor) -> None:
-        """The event names nobody as its actor, and keeps the claim under its name."""
+        """The event has no principal as its actor, and keeps the claim in a `claimed_…` field."""
         event = parse_access_line(json.dumps(self._failed(door)).encode(), "gwy_1")
         assert event is not None
         assert event.type is EventType.HANDSHAKE_FAILED
@@ -127,7 +127,7 @@ class TestLines:
     def test_no_request_forges_a_line(
         self, door: CompiledDoor, path: str, headers: list[tuple[str, str]]
     ) -> None:
-        """Whatever a request holds, its line is one JSON object of its own kind and person."""
+        """With any content of a request, its line is one JSON object of its own kind and person."""
         for name, value in headers:
             with pytest.raises(ValueError, match="Invalid header"):
                 door.site.ask("GET", path, headers=[(name, value)])

@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, rows "SOCK_DESTROY on a stale address", "PROXY protocol", "[::]" and "idle": who is cut.
+"""ENVOY.md section 10, rows "SOCK_DESTROY on a stale address", "PROXY protocol", "[::]" and "idle": which sockets are cut.
 
 The attacks that destroy a listener do so on a listener of this process, never on Envoy's.
 """
@@ -44,7 +44,7 @@ MECHANISMS = [pytest.param(Mechanism.SOCK_DESTROY, marks=NEEDS_ROOT), Mechanism.
 
 
 def destroy_by_address(local: Endpoint, remote: Endpoint) -> None:
-    """Destroy whatever the kernel finds for two addresses: the cutter without its cookie."""
+    """Destroy the socket that the kernel finds for two addresses: the cutter without its cookie."""
     query = sockdiag._query(local, remote, sockdiag._NO_COOKIE)
     with suppress(OSError):
         sockdiag._ask(sockdiag._SOCK_DESTROY, sockdiag._REQUEST | sockdiag._ACK, query)
@@ -91,7 +91,7 @@ class TestCookies:
 
     @pytest.mark.parametrize("mechanism", MECHANISMS)
     def test_a_stale_cut_spares_the_listener(self, mechanism: Mechanism) -> None:
-        """Cutting what has just closed says GONE, and the door stays open."""
+        """Cutting a connection that has just closed gives GONE, and the door stays open."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
                 facts = facts_of_client(client)
@@ -122,7 +122,7 @@ class TestCookies:
 
     @NEEDS_ROOT
     def test_by_address_alone_it_hits_the_innocent(self) -> None:
-        """Without the cookie whoever has the address now is cut in the place of another."""
+        """Without the cookie another connection that has the address now is cut."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
                 facts, port = facts_of_client(client), client.getsockname()[1]
@@ -131,7 +131,7 @@ class TestCookies:
                 assert has_ended(innocent)
 
     def test_a_listener_or_a_wildcard_is_refused_before_the_kernel_is_asked(self) -> None:
-        """What could name a listener is an error of the caller."""
+        """Facts that could name a listener are an error of the caller."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             (facts,) = sockdiag.dump_listeners(listener.getsockname()[1])
             with pytest.raises(ValueError, match="cookie"):
@@ -261,7 +261,7 @@ class TestBothFamilies:
 class TestIdle:
     """Envoy asks at the first byte: an idle TLS connection is never judged."""
 
-    def test_nobody_is_asked_about_it_and_the_reconciler_ends_it(self, door: CompiledDoor) -> None:
+    def test_the_authorizer_is_not_asked_and_the_reconciler_ends_it(self, door: CompiledDoor) -> None:
         """A connection that never speaks holds a socket for at most ten seconds."""
         before = len(door.authorizer.asked)
         clock, registry = FakeClock(), ConnectionRegistry()

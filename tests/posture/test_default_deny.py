@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, items 2 and 9: what nothing allows is refused, at every layer, whatever is missing."""
+"""ENVOY.md section 6, items 2 and 9: a request that nothing allows is refused, at every layer, whichever part is missing."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class TestApplicationsWithoutRules:
     RULES = without(*PAY, "typed_per_filter_config", "*", "rbac", "rules")
 
     @pytest.mark.parametrize("facts", [ALL, facts_of(), {}], ids=["all", "no grants", "nothing"])
-    def test_it_admits_nobody(self, kept: Kept, witness: Witness, facts: dict[str, str]) -> None:
-        """An application without rules answers 403 to everybody, whatever they hold."""
+    def test_it_admits_no_request(self, kept: Kept, witness: Witness, facts: dict[str, str]) -> None:
+        """An application without rules answers 403 to every client, with any grants."""
         mark = len(witness.requests)
         door = kept(name="no rules", apps=EMPTY)
         door.authorizer.facts = facts
@@ -90,7 +90,7 @@ class TestApplicationsWithoutRules:
             assert door.site.ask(method, path).status == 403
         assert witness.since(mark) == []
 
-    def test_without_rules_in_the_slice_it_admits_everybody(self, kept: Kept) -> None:
+    def test_without_rules_in_the_slice_it_admits_every_request(self, kept: Kept) -> None:
         """A slice whose RBAC has no `rules` switches the filter off for that route."""
         door = kept(self.RULES, name="no rules at all", apps=EMPTY)
         door.authorizer.facts = {}
@@ -109,7 +109,7 @@ class TestNoCertificate:
     ASKED = changed(*TLS, "require_client_certificate", to=False)
 
     def test_the_handshake_fails(self, door: CompiledDoor) -> None:
-        """Without a certificate nobody gets as far as a rule."""
+        """Without a certificate no request gets as far as a rule."""
         assert "CERTIFICATE_REQUIRED" in door.site.alert("pay.test", None)
 
     def test_without_the_field_it_succeeds_and_rules_still_refuse(self, kept: Kept) -> None:
@@ -120,7 +120,7 @@ class TestNoCertificate:
         assert door.site.ask("GET", "/accounts/7", certificate=None).status == 403
 
     def test_with_authenticated_as_principal_it_is_let_in(self, kept: Kept) -> None:
-        """The principal that reads like "has a certificate" lets somebody without one read accounts."""
+        """The principal that reads like "has a certificate" lets a client without one read accounts."""
         everybody = [{"authenticated": {}}]
         edits = [
             changed(*PAY, "typed_per_filter_config", name, "rbac", "rules", "policies", to=_with(everybody))

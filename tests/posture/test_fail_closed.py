@@ -1,4 +1,4 @@
-"""DESIGN 7 and ENVOY.md section 10: whatever breaks, new connections are refused and open ones go on."""
+"""ENVOY.md section 10: if any part fails, new connections are refused and open ones go on."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ DECIDED = {"unknown status", "refusing with facts"}
 
 
 def opened(door: CompiledDoor) -> int:
-    """Return the status that a new connection's first request gets; 0 where the connection ends."""
+    """Return the status of a new connection's first request; 0 if the connection ends."""
     try:
         return door.site.ask("GET", "/accounts/7").status
     except (OSError, ssl.SSLError):
@@ -124,7 +124,7 @@ def opened(door: CompiledDoor) -> int:
 
 
 class TestAuthorizer:
-    """The authorizer is away, or answers what is no answer."""
+    """The authorizer is unavailable, or its answer is invalid."""
 
     @pytest.mark.parametrize("way", WAYS)
     def test_no_answer_is_no(self, kept: Kept, witness: Witness, way: str) -> None:
@@ -148,8 +148,8 @@ class TestAuthorizer:
         assert opened(door) == (0 if way in DECIDED else 403)
 
     @pytest.mark.parametrize("way", sorted(set(WAYS) - DECIDED))
-    def test_without_both_everybody_is_let_in(self, kept: Kept, way: str) -> None:
-        """Failing open, and rules that ask for no grants: whoever breaks the authorizer is in."""
+    def test_without_both_every_client_is_admitted(self, kept: Kept, way: str) -> None:
+        """Failing open, and rules that ask for no grants: a broken authorizer lets every client in."""
         door = kept(
             ALLOWING, NO_RULES, name="open", authorizer=_Serving(facts_of(TELLER, CLEARED)), limits=HASTY
         )
@@ -166,7 +166,7 @@ class TestAuthorizer:
             assert statuses(exchange(before, REQUEST, answers=1)) == [200]
 
     def test_no_authorizer_from_the_start(self, doors: CompiledDoors) -> None:
-        """With nobody at the socket nobody gets in; failing open and without rules, everybody does."""
+        """Without an authorizer at the socket no client gets in; failing open and without rules, every client does."""
         for edits, status in (((), 0), ((ALLOWING,), 403), ((ALLOWING, NO_RULES), 200)):
             with doors.open(*edits, serve=False) as door:
                 assert opened(door) == status
@@ -191,7 +191,7 @@ class TestStore:
             assert statuses(exchange(before, LIVE, answers=1)) == [200]
 
     def test_a_decision_that_cannot_be_recorded_is_not_taken(self, living: Doorway) -> None:
-        """Where no event can be written nobody is admitted, open connections go on."""
+        """If no event can be written, no connection is admitted, and open connections go on."""
         with self._line(living) as before:
             with self._locked(living):
                 assert not self._gets_in(living)
@@ -199,7 +199,7 @@ class TestStore:
             assert eventually(lambda: self._gets_in(living))
 
     def test_without_waiting_for_the_record_it_would_be(self, uncut: Doorway) -> None:
-        """With an authorizer that does not wait, the same locked database lets everybody in unrecorded."""
+        """With an authorizer that does not wait, the same locked database lets every client in, unrecorded."""
         authorizer = _authorizer_of(uncut)
         ports = authorizer._ports
         authorizer._ports = replace(ports, record=lambda _event: None)
@@ -221,14 +221,14 @@ class TestStore:
         assert eventually(lambda: self._gets_in(uncut), 8.0)
 
     def test_stale_is_enough_to_refuse(self, uncut: Doorway) -> None:
-        """Where everything else is well, a gateway that calls itself stale lets nobody in."""
+        """If everything else is well, a gateway that is stale admits no connection."""
         assert self._gets_in(uncut)
         with self._fresh(uncut, says=False):
             assert not self._gets_in(uncut)
         assert self._gets_in(uncut)
 
     def test_a_sequence_that_cannot_be_read_makes_stale(self, uncut: Doorway) -> None:
-        """Without the table of changes the follower turns stale, and nobody gets in."""
+        """Without the table of changes the follower becomes stale, and no connection is admitted."""
         with self._without(uncut, "changes"):
             assert eventually(lambda: not uncut.gateway.follower.fresh(), 8.0)
             assert not self._gets_in(uncut)
@@ -304,7 +304,7 @@ class TestEmptyPolicy:
     """A whole Doorward under a policy that says nothing."""
 
     def test_no_rule_no_access(self, living: Doorway) -> None:
-        """An application without rules admits nobody, not even past the handshake."""
+        """An application without rules admits no connection, not even past the handshake."""
         try:
             living.apply("[]")
             with pytest.raises(OSError, match=r"ACCESS_DENIED|EOF|reset"):
@@ -314,7 +314,7 @@ class TestEmptyPolicy:
         assert living.get(living.identities["alice"], "/x").status == 200
 
     def test_no_application_no_door(self, living: Doorway) -> None:
-        """Without applications the name is not even answered, and who was inside is out."""
+        """Without applications the name is not even answered, and connections that were inside end."""
         with living.connect(living.identities["alice"]) as before:
             assert statuses(exchange(before, LIVE, answers=1)) == [200]
             try:
@@ -330,7 +330,7 @@ class TestGrantsLimit:
     """ENVOY.md section 10, row "Grants of 25 KiB": grants are capped at 4 KiB."""
 
     def test_too_many_grants_refuse(self, uncut: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A person whom two hundred rules name is refused; with a larger cap let in, at a price per request."""
+        """A person named by two hundred rules is refused; with a larger limit admitted, at a cost for each request."""
         groups = [f"g{number}" for number in range(200)]
         services = uncut.services
         rules = "\n".join(

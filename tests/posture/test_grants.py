@@ -36,11 +36,11 @@ OPEN = {
     "policies": {"any": {"permissions": [{"any": True}], "principals": [{"any": True}]}},
 }
 NO_RULES = changed(*SLICES, to=lambda _old: OPEN)
-"""What is left when rules do not ask for grants: for showing that they are what refuses."""
+"""Rules that do not ask for grants: to show that the grants refuse."""
 
 
 class Answers(ToyAuthorizer):
-    """An authorizer whose answer is built by a function of the test."""
+    """An authorizer with an answer that a function of the test builds."""
 
     build: Callable[[Any], None] | None = None
 
@@ -57,7 +57,7 @@ class Answers(ToyAuthorizer):
 
 @pytest.fixture
 def odd(kept: Kept) -> CompiledDoor:
-    """A door whose authorizer answers oddly."""
+    """A door with an authorizer that gives odd answers."""
     return kept(name="odd", authorizer=Answers())
 
 
@@ -135,7 +135,7 @@ def test_formatters_in_an_answer_are_not_expanded(odd: CompiledDoor, text: str) 
 
 
 def test_grants_from_a_header_would_open_everything(kept: Kept) -> None:
-    """Taken from the request instead of the connection, grants are whatever the client says."""
+    """If grants were taken from the request instead of the connection, a client could choose them."""
     manager = (*CHAINS, "filters", "doorward.http", "typed_config", "http_filters")
 
     def from_request(filters: list[Any]) -> list[Any]:
@@ -186,7 +186,7 @@ def _undelimited(value: Any) -> Any:
 
 
 class TestJudged:
-    """Section 10, row "self-made CA in page mode": identity counts only where the certificate was judged."""
+    """Section 10, row "self-made CA in page mode": an identity counts only if the certificate was judged."""
 
     JUDGED = (*PAY, "typed_per_filter_config", "doorward.deny", "rbac", "rules", "policies")
 
@@ -194,7 +194,7 @@ class TestJudged:
     def test_grants_without_the_word_open_nothing(
         self, door: CompiledDoor, witness: Witness, said: str
     ) -> None:
-        """Whatever else the authorizer says, `judged` must be 1."""
+        """With any other facts, `judged` must be 1."""
         mark = len(witness.requests)
         door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, judged=said)
         assert door.site.ask("GET", "/accounts/7").status == 403
@@ -233,7 +233,7 @@ class _OurServer(ToyAuthorizer):
 def test_an_incomplete_answer_never_leaves_the_gateway(
     kept: Kept, door: CompiledDoor, fact: ConnectionFact, value: str | None
 ) -> None:
-    """Our server refuses where a fact is missing; passed on, the application hears `-` for a name."""
+    """Our server refuses if a fact is missing; passed on, the application would read `-` as a name."""
     complete = facts_of(TELLER, CLEARED)
     facts = {name: one for name, one in complete.items() if name != fact.value}
     if value is not None:
@@ -338,6 +338,6 @@ def test_slow_answers_let_nothing_pass_before(kept: Kept, witness: Witness) -> N
 
 
 def test_without_the_authorizers_filter_rules_still_refuse(kept: Kept) -> None:
-    """A chain that lost the filter asks nobody, so nobody holds grants, so all is 403."""
+    """A chain that lost the filter asks no authorizer, so no connection holds grants, so all is 403."""
     door = kept(without(*CHAINS, "filters", "doorward.authorizer"), name="unasked, with rules")
     assert door.site.ask("GET", "/accounts/7").status == 403

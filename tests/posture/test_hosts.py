@@ -56,7 +56,7 @@ def entitled(door: CompiledDoor) -> CompiledDoor:
 def test_another_host_is_misdirected(
     entitled: CompiledDoor, witness: Witness, host: str, *, h2: bool
 ) -> None:
-    """Whatever the connection holds, a request for another host reaches no application."""
+    """With any grants of the connection, a request for another host reaches no application."""
     mark = len(witness.requests)
     assert ask(entitled, host, h2=h2) == 421
     assert witness.since(mark) == []
@@ -127,7 +127,7 @@ def test_a_target_with_an_authority_counts_and_not_host(entitled: CompiledDoor, 
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 def test_without_the_route_what_follows_the_colon_arrives(kept: Kept, witness: Witness, *, h2: bool) -> None:
-    """`ignore_port_in_host_matching` takes whatever stands behind the last colon for a port."""
+    """`ignore_port_in_host_matching` takes any text after the last colon for a port."""
     door = kept(AUTHORITY)
     door.authorizer.facts = EVERYTHING
     mark = len(witness.requests)
@@ -182,7 +182,7 @@ def test_equal_rules_of_two_applications_have_different_ids() -> None:
 
 @pytest.mark.parametrize("name", ["nobody.test", "pay.test.evil.test", "127.0.0.1"])
 def test_an_unknown_server_name_is_closed(door: CompiledDoor, name: str) -> None:
-    """No chain serves a name that no application has, also where the connection would be entitled."""
+    """No chain serves a name of no application, also if the connection would have the grants."""
     assert door.site.alert(name) in {"reset", "closed", "UNEXPECTED_EOF_WHILE_READING"}
 
 

@@ -71,7 +71,7 @@ class TestIdentity:
     def test_a_known_identity_replaces_a_spoofed_one(
         self, door: CompiledDoor, witness: Witness, *, h2: bool
     ) -> None:
-        """Where the door knows the caller its word arrives, once."""
+        """If the door knows the caller, its header arrives, once."""
         assert heard(door, witness, "doorward-principal", "person/root", h2=h2) == ["person/alice"]
 
     def test_appending_would_keep_the_spoof_beside_it(
@@ -135,7 +135,7 @@ class TestNames:
         assert len(witness.since(mark)) == plain
 
     def test_the_name_can_stand_beside_many(self, door: CompiledDoor, *, h2: bool) -> None:
-        """It is found among other headers, twice, and where the client speaks the door's own word for it."""
+        """It is found among other headers, twice, and if the client sends the door's own value for it."""
         more = [(f"x-{number}", "1") for number in range(60)]
         for headers in (
             [*more, ("a.b", "1")],
@@ -155,7 +155,7 @@ class TestNames:
         assert heard(door, witness, "doorward.principal", FORGED, h2=h2) == [FORGED]
 
     def test_without_the_count_nothing_passes(self, kept: Kept, *, h2: bool) -> None:
-        """Where the door's own word is missing every request is refused: the check fails closed."""
+        """If the door's own value is missing, every request is refused: the check fails closed."""
         door = kept(without(*HTTP, "early_header_mutation_extensions", 1))
         assert asked(door, "x", h2=h2) == 400
 
@@ -234,7 +234,7 @@ class TestEnvoysOwnHeaders:
     def test_a_client_cannot_choose_the_name_of_its_request(
         self, door: CompiledDoor, witness: Witness
     ) -> None:
-        """X-Request-Id is the door's, so that nobody can give many requests one name in the record."""
+        """X-Request-Id is set by the door, so that no client can give many requests the same id in the record."""
         (value,) = heard(door, witness, "x-request-id", FORGED, h2=False)
         assert value != FORGED
 
@@ -250,12 +250,12 @@ class TestEnvoysOwnHeaders:
     @pytest.mark.parametrize("edit", [EARLY, INTERNAL], ids=["early", "internal"])
     @pytest.mark.parametrize("name", ["x-request-id", "x-envoy-decorator-operation"])
     def test_no_address_is_an_internal_one(self, kept: Kept, witness: Witness, edit: Edit, name: str) -> None:
-        """Nobody's word is taken for Envoy's own; the mutation and the internal range each hold alone."""
+        """No client's header counts as Envoy's own; the mutation and the internal range each suffice alone."""
         assert FORGED not in heard(kept(edit), witness, name, FORGED, h2=False)
 
     @pytest.mark.parametrize("name", ["x-request-id", "x-envoy-decorator-operation"])
     def test_from_an_internal_address_it_is_taken(self, kept: Kept, witness: Witness, name: str) -> None:
-        """Where the client's address is in `internal_address_config`, it names requests as the door does."""
+        """If the client's address is in `internal_address_config`, it names requests as the door does."""
         door = kept(EARLY, self.INTERNAL)
         assert heard(door, witness, name, FORGED, h2=False) == [FORGED]
 
@@ -276,7 +276,7 @@ class TestMissingFacts:
     def test_the_compiled_door_shows_a_dash_for_a_missing_fact(
         self, door: CompiledDoor, witness: Witness
     ) -> None:
-        """What Envoy makes of a missing key: hence the authorizer must always send every one."""
+        """Envoy's text for a missing key: so the authorizer must always send every key."""
         facts = facts_of(TELLER, CLEARED)
         del facts[ConnectionFact.PRINCIPAL.value]
         door.authorizer.facts = facts

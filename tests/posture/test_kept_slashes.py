@@ -32,7 +32,7 @@ def _unrefused(routes: Any) -> Any:
 
 @pytest.fixture
 def keeping(kept: Kept) -> CompiledDoor:
-    """A door whose first application keeps encoded slashes."""
+    """A door; its first application keeps encoded slashes."""
     return _ready(kept(name="keeping", keeping=("pay",)))
 
 

@@ -69,7 +69,7 @@ def endless() -> Iterator[int]:
 
 
 def crowd(door: CompiledDoor, stack: ExitStack) -> None:
-    """Open connections whose streams ask for everything, with all the window there is, and read nothing."""
+    """Open connections with streams that ask for everything, with the largest window, and read nothing."""
     for _ in range(CONNECTIONS):
         with suppress(OSError):
             connection = stack.enter_context(door.connect(h2=True))
@@ -89,7 +89,7 @@ def _ask_for_all(connection: ssl.SSLSocket) -> None:
 
 
 def figure(door: CompiledDoor, name: str) -> int:
-    """Return one of Envoy's figures; 0 where it is not there yet."""
+    """Return one of Envoy's statistics; 0 if it does not exist yet."""
     return next(iter(door.envoy.admin.statistics(f"{name}$").values()), 0)
 
 

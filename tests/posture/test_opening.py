@@ -37,7 +37,7 @@ SPOOFED = [
 
 @pytest.fixture
 def opened(kept: Kept) -> CompiledDoor:
-    """Such a door; its authorizer finds nobody."""
+    """Such a door; its authorizer judges every connection anonymous."""
     door = kept(name="opened", **OPENED)
     door.authorizer.facts = dict(ANONYMOUS_FACTS)
     return door
@@ -61,7 +61,7 @@ class TestNobody:
             assert opened.ask(path, certificate=peer, h2=h2) in {403, 404}
         assert len(witness.since(mark)) == 1
 
-    def test_a_name_without_the_word_that_it_was_judged_is_nobodys(
+    def test_a_name_without_judged_gives_no_identity(
         self, opened: CompiledDoor, kept: Kept, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """Every fact of alice and `judged=0`: no header, no rule; without the route's removal, alice's headers."""
@@ -96,7 +96,7 @@ class TestJudgedAlone:
         assert opened.site.ask("GET", "/x").status == 403
 
     def test_with_the_public_slice_everywhere_it_would_be_open(self, kept: Kept) -> None:
-        """The rules are what keeps nobody out of the rest: routes that lost them answer."""
+        """Only the rules keep anonymous clients out of the rest: routes that lost them answer."""
         any_ = {
             "action": "ALLOW",
             "policies": {"x": {"permissions": [{"any": True}], "principals": [{"any": True}]}},
@@ -115,8 +115,8 @@ class TestJudgedAlone:
         with pytest.raises(OSError):
             away.site.ask("GET", "/share/x", certificate=None)
 
-    def test_without_its_filter_nobody_would_be_asked(self, kept: Kept) -> None:
-        """Public paths would be open to whoever comes, without a share of places and without a record."""
+    def test_without_its_filter_the_authorizer_is_not_asked(self, kept: Kept) -> None:
+        """Public paths would be open to all, without a quota of connections and without a record."""
         door = kept(without(*CHAINS, "filters", "doorward.authorizer"), name="unasked", **OPENED)
         assert door.site.ask("GET", "/share/x", certificate=None).status == 200
 
@@ -160,7 +160,7 @@ class TestOtherSites:
     def test_preflights_end_at_the_door(
         self, opened: CompiledDoor, witness: Witness, origin: str, status: int, *, h2: bool
     ) -> None:
-        """Without a certificate, on any path; what is asked of the listed site is answered, of others nothing."""
+        """Without a certificate, on any path; preflights of the listed site are answered, of others none."""
         headers = [("Origin", origin), ("Access-Control-Request-Method", "PUT")]
         mark = len(witness.requests)
         for path in ("/accounts/7", "/share/x"):
@@ -194,7 +194,7 @@ class TestOtherSites:
             assert answer.headers["vary"] == "Origin"
 
     def test_the_log_names_the_reason(self, door: CompiledDoor) -> None:
-        """The route's name tells why nobody's rule was asked."""
+        """The route's name tells why no rule was asked."""
         assert door.site.ask("POST", "/transfers", headers=FOREIGN).status == 403
         assert _eventually(lambda: FOREIGN_ORIGIN in [line.get("route") for line in door.site.log_lines()])
 
@@ -205,13 +205,13 @@ def _eventually(check: Callable[[], bool]) -> bool:
     return eventually(check)
 
 
-def test_every_fact_is_sent_for_nobody() -> None:
+def test_every_fact_is_sent_for_an_anonymous_connection() -> None:
     """Section 10, row "missing metadata key": nothing that could become a dash."""
     assert set(ANONYMOUS_FACTS) == {fact.value for fact in ConnectionFact}
 
 
-def test_a_refusal_says_whether_somebody_is_known(opened: CompiledDoor) -> None:
-    """Filter state is bytes to CEL: compared with a text, everybody would read that a certificate is missing."""
+def test_a_refusal_says_whether_a_principal_is_known(opened: CompiledDoor) -> None:
+    """Filter state is bytes to CEL: compared with a text, every client would read that a certificate is missing."""
     opened.authorizer.facts = facts_of()
     try:
         known = opened.site.ask("GET", "/nothing")

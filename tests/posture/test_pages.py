@@ -43,7 +43,7 @@ PATHS = ["/", "/accounts/7", "/transfers", "/x/1/y", "/_doorwards", "/share/../a
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory, doors: CompiledDoors) -> dict[str, Any]:
-    """What a plan is told: the application explains refusals, by a surface of our own."""
+    """The arguments of the plan: the application explains refusals, by a surface of our own."""
     plan = SessionPlan(
         issuer="https://corp.example/portal",
         jwks=(),
@@ -56,7 +56,7 @@ def options(tmp_path_factory: pytest.TempPathFactory, doors: CompiledDoors) -> d
 
 @pytest.fixture(scope="module")
 def surface(options: dict[str, Any]) -> Iterator[Witness]:
-    """What answers there."""
+    """The server that answers there."""
     with standing_witness(Path(options["sessions"].sessions_socket)) as one:
         yield one
 
@@ -78,9 +78,9 @@ def ask(door: CompiledDoor, peer: str | None, path: str = "/", *headers: tuple[s
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 class TestRefused:
-    """Every row of section 2.2: whatever a peer shows, it reads a page, and the application hears nothing."""
+    """Every row of section 2.2: with any certificate a refused peer gets a page, and the application no request."""
 
-    def test_it_reads_a_page_for_whatever_it_asks(
+    def test_it_gets_a_page_for_every_request(
         self, paged: CompiledDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
         """The surface hears the application, the reason and the claim, each once; nothing that the client wrote."""
@@ -100,7 +100,7 @@ class TestRefused:
     def test_it_changes_nothing(
         self, paged: CompiledDoor, surface: Witness, witness: Witness, peer: str | None, *, h2: bool
     ) -> None:
-        """What is not read is refused by the door itself; neither the application nor the page's surface hears of it."""
+        """A request that cannot be read is refused by the door itself, before the application or the page's surface."""
         mark, before = len(witness.requests), len(surface.requests)
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
             assert ask(paged, peer, "/transfers", *SPOOFED, method=method, h2=h2) == 403
@@ -119,7 +119,7 @@ class TestRefused:
     def test_parts_of_pages_say_nothing_of_anybody(
         self, paged: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
     ) -> None:
-        """Style and script are for everybody, without any header of ours."""
+        """Style and script are for all clients, without any header of ours."""
         assert ask(paged, peer, "/_doorward/static/look.css", *SPOOFED, h2=h2) == 200
         assert surface.requests[-1].target == "/_doorward/static/look.css"
         assert said_of(surface.requests[-1]) == set()
@@ -129,7 +129,7 @@ class TestJudged:
     """A good certificate finds the application as ever."""
 
     def test_the_application_is_there(self, paged: CompiledDoor, surface: Witness, witness: Witness) -> None:
-        """With its identity, its rules, and no page; also where nothing is granted."""
+        """With its identity, its rules, and no page; also if nothing is granted."""
         before = len(surface.requests)
         paged.authorizer.facts = facts_of(TELLER, CLEARED)
         assert ask(paged, "p256", "/accounts/7") == 200
@@ -188,7 +188,7 @@ class TestAway:
     def test_nothing_is_passed_on(
         self, kept: Kept, surface: Witness, witness: Witness, options: dict[str, Any]
     ) -> None:
-        """Neither to the application nor to the page's surface, whatever is asked."""
+        """Neither to the application nor to the page's surface, for any request."""
         mark, before = len(witness.requests), len(surface.requests)
         door = kept(name="away", serve=False, **options)
         for peer in (None, "p256", "stranger"):
@@ -224,7 +224,7 @@ class TestAway:
 
 
 def test_without_the_option_the_handshake_refuses(kept: Kept, options: dict[str, Any]) -> None:
-    """If the certificate were demanded there would be no page for who has none."""
+    """If the certificate were demanded, clients without one would get no page."""
     edit = changed(*TLS, "require_client_certificate", to=True)
     door = kept(edit, name="demanding", **options)
     door.authorizer.facts = dict(anonymous_facts(None))

@@ -109,7 +109,7 @@ class TestTricks:
     def test_no_path_leaves_an_open_prefix(
         self, kept: Kept, witness: Witness, target: str, *, h2: bool
     ) -> None:
-        """What begins as /public never arrives as /admin."""
+        """A path that begins as /public never arrives as /admin."""
         assert not passed(door_with(kept, wide=False), witness, target, h2=h2)
 
     @pytest.mark.parametrize("target", TRICKS)

@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2, section 6 items 1 to 3: the portal's door, where a certificate is asked for and not needed.
+"""ENVOY.md section 2.2, section 6 items 1 to 3: the portal's door, which asks for a certificate and does not need one.
 
 What Envoy knows of a peer is what the peer claims there. So each claim is tried (no certificate, a self-made authority
 that says alice, a date that is over), and a request says who comes only if the authorizer said `judged=1`.
@@ -39,20 +39,20 @@ ROUTES = ("routes", "app_portal", "virtual_hosts", "app_portal", "routes")
 
 @pytest.fixture(scope="module")
 def portal_socket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the portal listens."""
+    """The socket of the portal."""
     return tmp_path_factory.mktemp("o") / "portal.sock"
 
 
 @pytest.fixture(scope="module")
 def surface(portal_socket: Path) -> Iterator[Witness]:
-    """What answers there."""
+    """The server that answers there."""
     with standing_witness(portal_socket) as one:
         yield one
 
 
 @pytest.fixture
 def portal(kept: Kept, surface: Witness, portal_socket: Path) -> CompiledDoor:
-    """The door; its authorizer finds nobody."""
+    """The door; its authorizer judges every connection anonymous."""
     assert surface.requests is not None
     door = kept(name="portal", portal=portal_socket)
     door.authorizer.facts = dict(anonymous_facts(Reason.CERTIFICATE_MISSING))
@@ -67,7 +67,7 @@ def ask(door: CompiledDoor, peer: str | None, *headers: tuple[str, str], path: s
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 class TestUnjudged:
-    """Whatever a peer shows, it is nobody until the authorizer says so."""
+    """Any certificate of a peer gives no identity until the authorizer says so."""
 
     def test_it_is_answered_and_has_no_name(
         self, portal: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
@@ -83,7 +83,7 @@ class TestUnjudged:
     def test_facts_of_alice_without_the_word_judged_say_nothing(
         self, portal: CompiledDoor, surface: Witness, peer: str | None, *, h2: bool
     ) -> None:
-        """Every fact of alice and `judged=0`: still nobody."""
+        """Every fact of alice and `judged=0`: still anonymous."""
         portal.authorizer.facts = facts_of(judged="0")
         assert ask(portal, peer, h2=h2) == 200
         assert said_of(surface.requests[-1]) <= {REFUSAL, CLAIMED_CERTIFICATE, SOURCE}
@@ -112,7 +112,7 @@ def test_another_word_than_the_two_leads_nowhere(portal: CompiledDoor, surface: 
 def test_without_the_routes_word_a_stranger_would_be_alice(
     kept: Kept, surface: Witness, portal_socket: Path
 ) -> None:
-    """The first forwarding route without its matcher: who was not judged has alice's headers."""
+    """The first forwarding route without its matcher: a connection that was not judged has alice's headers."""
     forwarding = changed(
         *ROUTES,
         to=lambda routes: [
@@ -145,7 +145,7 @@ def test_without_an_authorizer_nothing_reaches_the_portal(
 
 
 class TestOtherSites:
-    """A browser sends the certificate whoever's page asks."""
+    """A browser sends the certificate for a request of any page."""
 
     @pytest.mark.parametrize(
         "headers",
@@ -246,7 +246,7 @@ class TestLimits:
 def test_it_asks_for_a_certificate_and_goes_on_without(
     kept: Kept, surface: Witness, portal_socket: Path
 ) -> None:
-    """If the certificate were demanded, who has none would end in the handshake."""
+    """If the certificate were demanded, clients without one would end in the handshake."""
     edit = changed(*TLS, "require_client_certificate", to=True)
     demanding = kept(edit, name="demanding", portal=portal_socket)
     demanding.authorizer.facts = dict(anonymous_facts(None))

@@ -1,4 +1,4 @@
-"""One certificate has a rate of its own: beyond it Envoy answers 429, and nobody else is slowed."""
+"""One certificate has its own rate: beyond it Envoy answers 429, and no other certificate is slowed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestRate:
         assert "Too many requests" in refused.body
 
     def test_another_certificate_has_its_own(self, kept: Kept) -> None:
-        """What one holder uses up is not taken from another."""
+        """The requests of one holder do not count for another."""
         door = kept(*SLOWED)
         statuses(door, 4)
         before = door.authorizer.facts
@@ -69,10 +69,10 @@ SLOWED_SOURCES = (changed(*RATE, "typed_config", "descriptors", 1, "token_bucket
 
 
 class TestAnonymous:
-    """Who shows no good certificate has a bucket for each address."""
+    """A client without a good certificate has a bucket for its address."""
 
     def ask(self, door: CompiledDoor) -> list[int]:
-        """Ask for a public path, as nobody."""
+        """Ask for a public path, without an identity."""
         door.authorizer.facts = dict(ANONYMOUS_FACTS)
         return [door.site.ask("GET", "/share/x", certificate=None).status for _ in range(5)]
 

@@ -143,7 +143,7 @@ def test_every_item_has_a_line() -> None:
 
 @pytest.mark.parametrize("line", lines(), ids=lambda line: line["item"] + ", " + line["attack"][:30])
 def test_every_line_has_a_twin(line: dict[str, str]) -> None:
-    """Somewhere the attack succeeds: with the protection taken out. Only what is never emitted has nothing to take."""
+    """In some test the attack succeeds without the protection. Only things that are never emitted have no such test."""
     assert twins_of(line) or line["field"].startswith("never emitted")
     assert twins_of(line) <= EVERY_NAME
 
@@ -167,7 +167,7 @@ def test_a_twin_is_known_by_what_it_takes_out(text: str, twin: object) -> None:
 
 @pytest.mark.parametrize("line", lines(), ids=lambda line: line["item"] + ", " + line["attack"][:30])
 def test_every_line_names_tests_that_exist(line: dict[str, str]) -> None:
-    """What stands in the table is in the files."""
+    """The tests named in the table are in the files."""
     named = re.findall(r"`(test_[^`]+)`", line["tests"])
     assert named
     assert set(named) <= EVERY_NAME

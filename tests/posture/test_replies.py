@@ -51,7 +51,7 @@ def test_with_the_path_in_it_it_would(kept: Kept) -> None:
     assert "next=https://evil.test" in text
 
 
-def test_problem_details_are_valid_json_whatever_was_asked(door: CompiledDoor) -> None:
+def test_problem_details_are_valid_json_for_every_request(door: CompiledDoor) -> None:
     """The JSON form cannot be broken out of."""
     text = refusal(door, "Accept: application/json", 'X-Request-Id: "},{')
     value = json.loads(text.partition("\r\n\r\n")[2])

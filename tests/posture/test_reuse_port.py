@@ -21,7 +21,7 @@ SHARING = without(*FIELD)
 
 
 def test_a_second_envoy_cannot_bind(door: CompiledDoor, doors: CompiledDoors) -> None:
-    """Whoever comes second, also with sharing on, gets no listener, and the door stays whole."""
+    """A second process, also with sharing on, gets no listener, and the door stays whole."""
     for edits in ((), (SHARING,)):
         with doors.open(*edits, port=door.site.port, whole=False) as second:
             assert second.envoy.admin.statistics("listener_manager")["listener_manager.listener_added"] == 0

@@ -47,7 +47,7 @@ BEHIND_THE_TABLE = {
     ("GET", "/_doorward/problems/{name}"): "says what a state means",
     ("*", "/{path:path}"): "says why a connection was refused, whatever the method; changes nothing",
 }
-"""What the application of the sessions has beside its table: the pages of refused connections."""
+"""The pages of refused connections, which the application of the sessions has beside its table."""
 
 ELSEWHERE = (
     None,
@@ -89,7 +89,7 @@ class Surface:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """A founded authority whose payments ask for a passkey."""
+    """A founded authority; its payments ask for a passkey."""
     return found_world(document=DOCUMENT)
 
 
@@ -153,7 +153,7 @@ def test_only_the_listed_routes_are_open(surfaces: tuple[Surface, Surface]) -> N
 
 
 def test_the_applications_have_no_other_routes(world: World, surfaces: tuple[Surface, Surface]) -> None:
-    """What is served is what the tables say; the pages of refused connections are beside them."""
+    """The served routes are those of the tables; the pages of refused connections are beside them."""
     terms, pool = PortalTerms(origin=lambda: ORIGIN, is_trusted=True), UseCasePool(workers=1)
     apps = (
         build_portal_app(world.services, pool, terms),
@@ -196,7 +196,7 @@ def test_each_guarded_route_needs_a_caller(
 def test_each_change_comes_from_its_own_pages(
     world: World, door: AssertedDoor, alice: Held, surfaces: tuple[Surface, Surface]
 ) -> None:
-    """An unsafe method with no Origin or another one is refused before anything else, also where no caller is needed."""
+    """An unsafe method with no Origin or another one is refused before anything else, also if no caller is needed."""
     before = head(world)
     for surface in surfaces:
         changes = [one for one in surface.table if one.method != "GET"]

@@ -68,7 +68,7 @@ def strict(kept: Kept) -> CompiledDoor:
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 class TestRefused:
-    """What an application did not ask for."""
+    """Methods that an application did not ask for."""
 
     @pytest.mark.parametrize("name", ["destination", *COPY_SOURCES])
     def test_a_second_path_is_refused(
@@ -143,7 +143,7 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 class TestJudged:
-    """Where the application has `Destination` judged."""
+    """An application with a judged `Destination`."""
 
     @pytest.mark.parametrize("destination", GOOD)
     def test_what_the_rules_allow_passes(
@@ -160,7 +160,7 @@ class TestJudged:
     def test_what_they_do_not_is_refused(
         self, webdav: CompiledDoor, witness: Witness, values: list[str], status: int, *, h2: bool
     ) -> None:
-        """403 where a rule denies the path, 400 where it is none of this host in normal form."""
+        """403 if a rule denies the path, 400 if it is not a path of this host in normal form."""
         mark = len(witness.requests)
         for value in values:
             assert ask(webdav, "MOVE", ("destination", value), h2=h2) == status, value

@@ -42,7 +42,7 @@ QUERY = "query-s3cr3t-of-the-application"
 
 @dataclass
 class Story:
-    """What was told in the story, by name, and where it was left."""
+    """The secrets of the story, by name, and the places where they were left."""
 
     house: House
     secrets: dict[str, str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ def _visit_enrolment(house: House, story: Story) -> None:
 
 
 def _be_refused(house: House) -> None:
-    """Come with a stranger's certificate, and with one that nobody knows."""
+    """Connect with a stranger's certificate, and with an unknown one."""
     stranger = toy_ca("Stranger").leaf("alice")
     (house.folder / "stranger.pem").write_bytes(stranger.pem)
     (house.folder / "stranger.key").write_bytes(stranger.key_pem)
@@ -169,7 +169,7 @@ def written(story: Story) -> dict[str, bytes]:
 
 
 def test_the_story_left_its_traces(story: Story) -> None:
-    """What is searched is what the story wrote: processes, Envoy and its accesses, the database."""
+    """The searched files are those of the story: processes, Envoy and its accesses, the database."""
     files = written(story)
     assert len(story.secrets) >= 13, story.secrets.keys()
     for part in ("up.log", "doorward.db", "envoy.log", "access"):
@@ -218,7 +218,7 @@ def test_the_search_finds_what_is_there(story: Story) -> None:
 
 
 def test_command_lines_and_environments_hold_none(story: Story) -> None:
-    """What every user of the machine may read, and what Envoy was handed over, holds no secret."""
+    """Files that every user may read, and the files handed to Envoy, hold no secret."""
     assert len(story.processes) >= 4
     for pid, text in story.processes.items():
         assert not [what for what, secret in story.secrets.items() if secret in text], pid
@@ -228,7 +228,7 @@ def test_command_lines_and_environments_hold_none(story: Story) -> None:
 
 
 def test_envoy_stays_quiet_when_the_rest_is_at_debug(story: Story, doors: CompiledDoors) -> None:
-    """Envoy's own log at debug holds whole headers: it is at warning, whatever our setting says."""
+    """Envoy's own log at debug holds whole headers: it is at warning, with every setting of ours."""
     envoys = [text.split("\0") for text in story.processes.values() if "--log-path" in text]
     assert all(words[words.index("--log-level") + 1] == "warning" for words in envoys)
     headers = [("Authorization", f"Bearer {BEARER}"), ("Cookie", f"session={COOKIE}")]

@@ -151,7 +151,7 @@ class TestBinding:
         assert ask_with(give(trusting(newer), name="newer"), token) == 401
 
     def test_claims_as_headers_are_nothing(self, asking: CompiledDoor, own: str, witness: Witness) -> None:
-        """What the first filter says to the second is no client's to say, with a token or without."""
+        """No client can set the value that the first filter hands to the second, with a token or without."""
         now = int(time.time())
         claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": now, "any": now}
         said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
@@ -175,7 +175,7 @@ class TestBinding:
         assert give(late, name="neither", **keyless).site.ask("GET", PATH, headers=said).status == 200
 
     def test_unsigned_and_malformed_tokens_are_refused(self, asking: CompiledDoor, own: str) -> None:
-        """No signature, `alg: none`, no token at all: nobody has a session, and nothing breaks."""
+        """No signature, `alg: none`, no token at all: there is no session, and nothing breaks."""
         head, claims, _ = MINT.token(own, webauthn=10).split(".")
         none = "eyJhbGciOiJub25lIn0"
         for token in (f"{head}.{claims}.", f"{none}.{claims}.", "a.b.c", "", "x"):
@@ -207,7 +207,7 @@ class TestFreshness:
         assert ask_with(asking, MINT.token(own, **ages), path) == status
 
     def test_a_door_without_keys_has_no_sessions(self, give: Give, doors: CompiledDoors, own: str) -> None:
-        """No key, or none that is one: nobody has a session, and rules that ask for none go on."""
+        """No key, or an invalid one: there is no session, and rules without a factor go on."""
         for name, jwks in {"none": (), "bad": ('{"kty":"EC"}', "x")}.items():
             keyless = give(name=f"keys: {name}", sessions=MINT.plan(doors.folder, jwks=jwks))
             assert ask_with(keyless, MINT.token(own, webauthn=10)) == 401

@@ -69,11 +69,11 @@ FRAMINGS = {
     "chunk size overflow": b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + HIDDEN,
     "NUL in a value": b"X: a\0b\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
 }
-"""What follows is a request of its own, if the two servers disagree; the door must judge or refuse it."""
+"""If the two servers disagree, the rest is a request of its own; the door must judge or refuse it."""
 
 
 class TestHttp1:
-    """One connection, two opinions on where a request ends."""
+    """One connection, and two servers that differ about the end of a request."""
 
     @pytest.mark.parametrize("framing", FRAMINGS)
     def test_nothing_unjudged_reaches_the_application(
@@ -87,14 +87,14 @@ class TestHttp1:
         assert set(statuses(came)) <= {200, 400, 403, 501, 502}
 
     def test_the_application_can_be_fooled(self, lax: Witness) -> None:
-        """What is tested above: the same bytes, sent to the application itself, hide a request."""
+        """The same bytes as above, sent to the application itself, hide a request."""
         mark = len(lax.requests)
         with socket.create_connection(("127.0.0.1", lax.port), timeout=2) as plain:
             exchange(plain, HEAD + FRAMINGS["both lengths"], quiet=0.25)
         assert "/admin" in lax.targets(mark)
 
     def test_both_lengths_with_the_option_on(self, gate: CompiledDoor, kept: Kept, witness: Witness) -> None:
-        """`allow_chunked_length` is off: 400. Turned on, the request is taken (and framed anew)."""
+        """`allow_chunked_length` is off: 400. Turned on, the request is accepted (and framed again)."""
         request = HEAD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"body")
         with gate.connect() as connection:
             assert statuses(exchange(connection, request, answers=1)) == [400]
@@ -124,7 +124,9 @@ class TestHttp1:
         ],
         ids=range(11),
     )
-    def test_odd_requests_reach_nobody(self, gate: CompiledDoor, witness: Witness, line: bytes) -> None:
+    def test_odd_requests_reach_no_application(
+        self, gate: CompiledDoor, witness: Witness, line: bytes
+    ) -> None:
         """Old versions, absolute targets of others, tunnels, missing and double hosts end at the door."""
         mark = len(witness.requests)
         with gate.connect() as connection:
@@ -256,7 +258,7 @@ class TestHttp2:
             assert request.all_of("host") == ["pay.test"]
 
     def test_an_invalid_message_ends_the_whole_connection(self, gate: CompiledDoor, kept: Kept) -> None:
-        """Who sends one forbidden message has no second try there; with the override only its stream ends."""
+        """After one forbidden message the connection has no second try; with the override only its stream ends."""
         place = (*HTTP, "http2_protocol_options", "override_stream_error_on_invalid_http_message")
         mild = kept(changed(*place, to=True), name="mild", apps=APPS)
         mild.authorizer.facts = facts_of(id_of("pay", SEND))
@@ -346,7 +348,7 @@ class TestUpgrades:
         assert all(not one.all_of("upgrade") for one in witness.since(mark))
 
     def test_an_upgrade_is_under_the_rules(self, gate: CompiledDoor, kept: Kept) -> None:
-        """A path that no rule allows upgrades nobody; without WebSocket in the manager nothing upgrades."""
+        """A path that no rule allows is not upgraded; without WebSocket in the manager nothing upgrades."""
         assert self._upgrade(gate, "Upgrade") == 101
         none = kept(without(*HTTP, "upgrade_configs"), name="no upgrades", apps=APPS)
         none.authorizer.facts = facts_of(id_of("pay", SEND))

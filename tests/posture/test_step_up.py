@@ -1,4 +1,4 @@
-"""ENVOY.md 10 and 11: the way to the portal, and who is not sent there."""
+"""ENVOY.md 10 and 11: the way to the portal, and requests that are not sent there."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class TestStepUp:
             [("Sec-Fetch-Dest", "document, document")],
         ],
     )
-    def test_whatever_is_no_navigation_is_told(
+    def test_other_requests_than_navigations_get_a_challenge(
         self, asking: CompiledDoor, headers: list[tuple[str, str]]
     ) -> None:
         """401 with the challenge: a fetch, a frame, a program, a doubled field."""
@@ -173,13 +173,13 @@ class TestStepUp:
         bare = give(not_minding("request.headers['sec-fetch-dest'] == 'document'"), name="any destination")
         assert bare.site.ask("GET", PATH, headers=[("Sec-Fetch-Dest", "empty")]).status == 302
 
-    def test_without_the_shadow_rules_word_everybody_would_be_sent_on(self, give: Give) -> None:
-        """Also those whom no factor helps."""
+    def test_without_the_shadow_rules_every_request_is_sent_on(self, give: Give) -> None:
+        """Also requests that no factor would help."""
         bare = give(not_minding("shadow_engine_result"), name="no shadow")
         assert self.redirect(bare, "/nothing").status == 302
 
     def test_who_may_not_with_any_factor_is_refused_plainly(self, asking: CompiledDoor) -> None:
-        """No rule, another method, a denial: 403, and nobody is sent to show a factor for nothing."""
+        """No rule, another method, a denial: 403, and no person is asked for a factor in vain."""
         for path, method in (("/nothing", "GET"), (PATH, "DELETE"), ("/desk/TRACE", "TRACE")):
             assert self.redirect(asking, path, method=method).status in {403, 405}
         asking.authorizer.facts = facts_of(CLEARED)

@@ -70,7 +70,7 @@ class TestLists:
         assert routes_of(build_status_app(living.services, UseCasePool())) == set(STATUS)
 
     def test_the_door_passes_on_the_same(self) -> None:
-        """What the gateway lets through is what the surface has: no route more."""
+        """The gateway lets through exactly the routes of the surface."""
         assert {(one.method, one.path) for one in ENROLMENT_ROUTES} == set(ENROLMENT)
 
     @pytest.mark.parametrize("path", ["/v1/{}/x", "v1", "/a b", "/**", "/a/**", "/a?b", "/a%2fb", ""])
@@ -134,7 +134,7 @@ class TestEnrolmentDoor:
             assert ask(living, "GET", "/x", headers=headers)[0] == 421
 
     def test_each_field_of_its_routes_holds(self, kept: Kept, door: CompiledDoor) -> None:
-        """Method and end of path are matched; without the matchers more reaches the socket (503: nobody there)."""
+        """Method and end of path are matched; without the matchers more reaches the socket (503: nothing listens)."""
         place = ("routes", "doorward_enrol", "virtual_hosts", "doorward_enrol", "routes")
         loose = kept(
             without(*place, 2, "match", "headers"),

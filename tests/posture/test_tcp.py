@@ -127,13 +127,13 @@ class TestGreeting:
 
     @pytest.mark.parametrize("delay", [0.0, 0.5], ids=["quick", "slow"])
     def test_who_is_refused_hears_nothing(self, tcp: Tcp, delay: float) -> None:
-        """Also while the authorizer thinks, and whatever was sent meanwhile."""
+        """Also before the authorizer has answered, and with any bytes sent meanwhile."""
         before = tcp.server.accepted
         tcp.door.authorizer.facts, tcp.door.authorizer.delay_seconds = None, delay
         assert tcp.hear(b"x" * 200_000) == b""
         assert tcp.server.accepted == before
 
-    def test_connected_at_once_everybody_is_greeted(self, give: Callable[..., Tcp]) -> None:
+    def test_connected_at_once_every_client_is_greeted(self, give: Callable[..., Tcp]) -> None:
         """Envoy's own default: the greeting comes, and the authorizer was not asked."""
         early = give(EARLY, name="early")
         asked = len(early.door.authorizer.asked)
@@ -165,7 +165,7 @@ ODD_ANSWERS = {
 
 
 class TestRules:
-    """What an answer of the authorizer has to hold."""
+    """The facts that an answer of the authorizer must have."""
 
     @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS.keys())
     def test_an_answer_that_lacks_something_opens_nothing(self, tcp: Tcp, answer: dict[str, str]) -> None:
@@ -185,7 +185,7 @@ class TestRules:
         assert open_door.hear() == GREETING
 
     def test_an_application_without_rules_admits_no_one(self, give: Callable[..., Tcp]) -> None:
-        """Whatever ids a connection shows."""
+        """With any ids of a connection."""
         shut = give(name="no rules at all", apps={"other": ()})
         assert shut.hear() == b""
 
@@ -206,7 +206,7 @@ class TestRules:
         assert (tcp.server.accepted, len(tcp.door.authorizer.asked)) == (before, asked)
 
     def test_where_none_is_demanded_one_without_is_asked_about(self, give: Callable[..., Tcp]) -> None:
-        """What holds above is the handshake's demand."""
+        """The check above holds because the handshake demands a certificate."""
         lax = give(
             changed(*CHAINS, "transport_socket", "typed_config", "require_client_certificate", to=False),
             name="lax",
@@ -270,7 +270,7 @@ class TestNames:
         assert tcp.server.accepted == before + 1
 
     def test_clear_text_reaches_nothing(self, tcp: Tcp) -> None:
-        """Also where a client would switch to TLS later (STARTTLS, SSLRequest)."""
+        """Also for protocols that switch to TLS later (STARTTLS, SSLRequest)."""
         before = tcp.server.accepted
         for said in (b"EHLO me\r\n", bytes((0, 0, 0, 8, 4, 210, 22, 47)), BYTES):
             with socket.create_connection(("127.0.0.1", tcp.door.site.port), timeout=5) as plain:

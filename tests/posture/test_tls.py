@@ -208,7 +208,7 @@ class TestNoOtherTransport:
         assert not _udp_ports(door.envoy.process.pid) & {door.site.port}
 
     def test_with_a_udp_listener_it_would(self, kept: Kept) -> None:
-        """What the check above would see: the same listener over UDP."""
+        """The check above would find this: the same listener over UDP."""
         listener = {
             "name": "udp",
             "address": {"socket_address": {"protocol": "UDP", "address": "127.0.0.1", "port_value": 0}},
@@ -248,7 +248,7 @@ def test_the_listener_is_one(doors: CompiledDoors) -> None:
 
 
 def test_clear_text_is_closed(door: CompiledDoor, kept: Kept) -> None:
-    """Plain HTTP on the port gets nothing; with a way for those who name nobody, and without the socket, it is answered."""
+    """Plain HTTP on the port gets nothing; with a chain for connections without a name, and without the socket, it is answered."""
     request = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
     assert _plain(door.site.port, request) == b""
     chain = (*LISTENER, "filter_chains", "app_pay")

@@ -101,7 +101,7 @@ def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[list[s
 
 
 def test_the_trailers_of_requests_are_dropped(doors: CompiledDoors, upstream: Upstream) -> None:
-    """Whatever their names are, and over both versions."""
+    """With any names, and over both versions."""
     assert heard(doors, upstream) == [[], []]
 
 

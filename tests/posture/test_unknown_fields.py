@@ -62,7 +62,7 @@ class TestTypingErrors:
 
     @pytest.mark.parametrize("error", TYPING_ERRORS)
     def test_without_the_flag_the_control_is_gone(self, doors: CompiledDoors, error: str) -> None:
-        """Without `--reject-unknown-dynamic-fields` the door opens, and lacks what was misspelt."""
+        """Without `--reject-unknown-dynamic-fields` the door opens and lacks the misspelt protection."""
         with doors.open(*TYPING_ERRORS[error], drop_flags=[FLAG]) as door:
             if error == "client certificate":
                 assert door.site.alert("pay.test", None) == ""
@@ -160,19 +160,19 @@ class TestFilesAtTheStart:
     def test_without_a_secret_the_door_stays_shut(
         self, doors: CompiledDoors, name: str, content: bytes | None
     ) -> None:
-        """A missing, unreadable or empty secret lets nobody in, however Envoy takes it; with it, it opens."""
+        """A missing, unreadable or empty secret admits no connection, however Envoy takes it; with it, it opens."""
         _shut_without(doors, name, content)
 
     @pytest.mark.parametrize("content", [None, b"{ garbage", b'{"resources": []}'])
     def test_without_a_route_table_nothing_is_served(
         self, doors: CompiledDoors, content: bytes | None
     ) -> None:
-        """A chain whose routes are not there answers 404 or not at all, never with the application."""
+        """A chain without its routes answers 404 or not at all, never with the application."""
         _shut_without(doors, "rds/app_pay.json", content)
 
 
 def _shut_without(doors: CompiledDoors, name: str, content: bytes | None) -> None:
-    """Start on files of which one is spoilt, where nobody gets in; then on the same with that one mended."""
+    """Start on files with one damaged, when no client gets in; then on the same with that one repaired."""
     site = doors.twin()
     resources = site.resources(APPS)
     write_resources(resources, site.xds)
@@ -188,7 +188,7 @@ def _shut_without(doors: CompiledDoors, name: str, content: bytes | None) -> Non
 
 
 def _anybody_gets_in(site: DoorSite, resources: Resources) -> bool:
-    """Start Envoy on files as they are and ask as somebody who would be allowed."""
+    """Start Envoy on files as they are and ask as a client that would be allowed."""
     from tests.support.door_site import CLEARED, TELLER
     from tests.support.envoy_process import ToyAuthorizer, facts_of
 

@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2 and section 6, item 1: a chain that Envoy does not verify, where the authorizer alone judges.
+"""ENVOY.md section 2.2 and section 6, item 1: a chain that Envoy does not verify; only the authorizer judges.
 
 A partner's door is such a chain (docs/design/0043). Envoy's own check is the twin here: with it, good
 certificates are refused before anybody could judge them.
@@ -44,7 +44,7 @@ NETWORK = ip_network("10.0.0.0/8")
 
 
 def _partner() -> tuple[dict[str, CertifiedKey], list[CertifiedKey]]:
-    """Return good leaves by what is unusual about them, and the authorities that are imported."""
+    """Return unusual good leaves by their peculiarity, and the authorities that are imported."""
     root = certify("Clinic Root", **DATES)
     renewed = certify("Clinic Renewed", **ENDED)
     again = certify("Clinic Renewed", key=renewed.key, **DATES)
@@ -109,13 +109,13 @@ def unverified(kept: Kept) -> Iterator[CompiledDoor]:
 
 
 def store(door: CompiledDoor, leaf: CertifiedKey) -> str:
-    """Put a certificate where the site's clients find it; return what they call it."""
+    """Put a certificate where the site's clients find it; return its name there."""
     leaf.write(door.site.folder, "leaf")
     return "leaf"
 
 
 class TestGoodCertificates:
-    """What RFC 5280 calls good reaches the authorizer; what Envoy thinks of it is not asked."""
+    """Certificates that are good by RFC 5280 reach the authorizer, also if Envoy would refuse them."""
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize("what", LEAVES)
@@ -137,7 +137,7 @@ class TestGoodCertificates:
         assert door.site.alert("pay.test", store(door, LEAVES[what])) != ""
 
     def test_a_key_that_envoy_cannot_use_ends_in_the_handshake(self, unverified: CompiledDoor) -> None:
-        """BoringSSL has no Ed448: the holder cannot prove possession, so that nobody is asked."""
+        """BoringSSL has no Ed448: the holder cannot prove possession, so the authorizer is not asked."""
         leaf = certify("bob", AUTHORITIES[0], ca=False, key=ed448.Ed448PrivateKey.generate(), **DATES)
         asked = len(unverified.authorizer.requests)
         assert unverified.site.alert("pay.test", store(unverified, leaf)) != ""
@@ -145,7 +145,7 @@ class TestGoodCertificates:
 
 
 class TestStrangers:
-    """Nobody passes such a chain but by the authorizer's word."""
+    """Only the authorizer's answer lets a connection pass such a chain."""
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize("certificate", ["stranger", "expired", "p256"])
@@ -167,7 +167,9 @@ class TestStrangers:
         assert asking.site.alert("pay.test", None) == ""
 
     @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
-    def test_away_the_authorizer_admits_nobody(self, kept: Kept, witness: Witness, *, h2: bool) -> None:
+    def test_an_unavailable_authorizer_admits_no_connection(
+        self, kept: Kept, witness: Witness, *, h2: bool
+    ) -> None:
         """Without an answer the connection ends, also for a good certificate; `failure_mode_allow` would let it on."""
         mark = len(witness.requests)
         door = kept(name="nobody there", partners=PARTNERS, serve=False)
@@ -221,10 +223,10 @@ class TestNoNames:
     SILENT = without("secrets", "trust-app_pay", "validation_context", "trusted_ca")
 
     @pytest.mark.parametrize("certificate", [None, "stranger"])
-    def test_whoever_is_refused_ends_all_the_same(
+    def test_a_refused_connection_ends_all_the_same(
         self, kept: Kept, witness: Witness, certificate: str | None
     ) -> None:
-        """Without `trusted_ca` nobody is kept out by TLS: the authorizer is asked, and its refusal ends it."""
+        """Without `trusted_ca` TLS refuses no certificate: the authorizer is asked, and its refusal ends the connection."""
         door = kept(self.SILENT, name="silent", partners=PARTNERS)
         door.authorizer.facts, mark = None, len(witness.requests)
         assert door.site.alert("pay.test", certificate) == ""
@@ -238,7 +240,7 @@ class TestNoNames:
 
 
 class TestPossession:
-    """RFC 8446 section 4.4.3: what is not verified is the path; the private key is proved all the same."""
+    """RFC 8446 section 4.4.3: only the path is not verified; the private key is proved all the same."""
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_another_persons_certificate_is_worth_nothing(

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 7: live connections outlive revocation and expiry, unless somebody ends them.
+"""ENVOY.md section 6, item 7: live connections outlive revocation and expiry, unless the gateway ends them.
 
 The protection here is the cutter; it is taken away by a gateway that cannot cut (`Mechanism.NONE`), and
 for what Envoy does itself by leaving out `max_connection_duration`.
@@ -56,7 +56,7 @@ def withdrawal(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def withdrawn(doorway: Doorway, name: str, how: str) -> Iterator[None]:
-    """Withdraw somebody's authority for as long as the block runs."""
+    """Withdraw the permissions of a person for as long as the block runs."""
     services = doorway.services
     if how == "hold":
         certificate = doorway.certificate_of(name)
@@ -131,7 +131,7 @@ class TestChangedPolicy:
 
 
 class TestLifetime:
-    """Item 7: what Envoy does by itself, for where nothing can be cut."""
+    """Item 7: the limits that Envoy applies by itself, if no connection can be cut."""
 
     BRIEF = GatewayLimits(connection_lifetime=timedelta(seconds=1))
 

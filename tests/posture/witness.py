@@ -51,7 +51,7 @@ def said_of(request: Witnessed) -> set[str]:
 
 @dataclass
 class Witness:
-    """What arrived, in order; `blind_to` names framing fields that this server does not know."""
+    """The bytes that arrived, in order; `blind_to` names framing fields that this server does not know."""
 
     port: int = 0
     requests: list[Witnessed] = field(default_factory=list)

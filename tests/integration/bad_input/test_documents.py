@@ -64,7 +64,7 @@ def test_truncated_documents(door: Doorway, tmp_path: Path) -> None:
 
 
 def test_a_document_on_standard_input_is_bounded(door: Doorway) -> None:
-    """What comes by a pipe has the same limit as a file."""
+    """A document from a pipe has the same limit as a file."""
     settings = door.installation.settings
     done = subprocess.run(
         [sys.executable, "-m", "doorward.cli", "apply", "-f", "-", "--json", "--data", str(settings.data)],

@@ -87,7 +87,7 @@ def test_garbage_in_one_published_file(door: Doorway, garbage: bytes) -> None:
 
 
 def test_a_published_file_that_cannot_be_put_back(door: Doorway) -> None:
-    """Each that cannot be written is said by status while everybody goes on, until it can be written again."""
+    """Status reports each file that cannot be written while connections go on, until it can be written again."""
     before = {name: path.read_bytes() for name, path in published(door).items()}
     with door.session(door.identities["alice"]) as session:
         for path in published(door).values():
@@ -106,7 +106,7 @@ def test_a_published_file_that_cannot_be_put_back(door: Doorway) -> None:
 
 
 def test_garbage_in_each_file_of_a_running_gateway() -> None:
-    """Nobody feels it, file by file; an Envoy that dies after that is replaced, and all is in order again."""
+    """File by file, no connection is affected; an Envoy that dies after that is replaced, and all is in order again."""
     with open_doorway() as door:
         door.apply(RULES)
         alice = door.person("alice", "staff")
@@ -135,7 +135,7 @@ def test_garbage_in_each_file_of_a_running_gateway() -> None:
 
 
 def test_deleted_published_files(door: Doorway) -> None:
-    """Files that somebody deleted are put back too."""
+    """Deleted files are put back too."""
     before = {name: path.read_bytes() for name, path in published(door).items()}
     for path in published(door).values():
         path.unlink()
@@ -148,7 +148,7 @@ def test_deleted_published_files(door: Doorway) -> None:
 
 
 def test_a_policy_that_envoy_refuses() -> None:
-    """The old configuration stays in force for whoever is connected, is said, tried again later, and mended."""
+    """The old configuration stays in force for live connections, is reported, tried again later, and put right."""
     broken: list[bool] = [False]
 
     def spoil(resources: Any) -> Any:

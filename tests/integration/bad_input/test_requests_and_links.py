@@ -90,7 +90,7 @@ def test_bad_requests_at_the_enrolment_door(door: Doorway, token: str, kind: str
     ids=["none", "short", "unknown", "basic", "long"],
 )
 def test_bad_tokens_at_the_enrolment_door(door: Doorway, headers: dict[str, str]) -> None:
-    """A token that is none, or nobody's, gives nothing."""
+    """A malformed or unknown token gives nothing."""
     status, body = ask(door, csr(), {**headers, "Content-Type": "application/pkcs10"})
     assert 400 <= status < 500
     assert b"Traceback" not in body
@@ -106,7 +106,7 @@ def test_a_huge_body_at_the_enrolment_door(door: Doorway, token: str) -> None:
 
 
 def test_a_request_that_stops_half_way(door: Doorway, token: str) -> None:
-    """A client that promises more than it sends gets nothing and holds nobody up."""
+    """A client that announces more than it sends gets nothing and delays no other."""
     host = f"enroll.{DOMAIN}"
     context = ssl.create_default_context(cafile=str(door.root))
     with context.wrap_socket(
@@ -143,14 +143,14 @@ def bad_links() -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", bad_links())
 def test_bad_links(door: Doorway, kind: str, tmp_path: Path) -> None:
-    """A link that is none is a usage error; no key is made and nobody is asked."""
+    """A malformed link is a usage error; no key is made and no server is asked."""
     out = tmp_path / "mine"
     refused(door, "enroll", bad_links()[kind], "--out", str(out), code=2)
     assert not out.exists()
 
 
 def test_a_link_to_another_root(door: Doorway, tmp_path: Path) -> None:
-    """Where the door's root is not the one that the link names, nothing is sent and nothing is kept."""
+    """If the door's root is not the one that the link names, nothing is sent and nothing is kept."""
     add_principal(door.services, PrincipalKind.PERSON, "trudy", actor=ACTOR)
     secret = invite(door.services, "trudy", lifetime=timedelta(hours=1), actor=ACTOR).token
     link = door.installation.enrolment_link(secret)
@@ -162,7 +162,7 @@ def test_a_link_to_another_root(door: Doorway, tmp_path: Path) -> None:
 
 
 def test_a_link_to_nowhere(door: Doorway, tmp_path: Path) -> None:
-    """Where nobody answers it is said, and can be tried again."""
+    """If no server answers, the error says so, and the command can be run again."""
     link = f"https://127.0.0.1:1/join#token={'t' * 43}&sha256={'ab' * 32}"
     out = tmp_path / "mine"
     refused(door, "enroll", link, "--out", str(out), code=3)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("bad-wire")
     ids=["nothing", "lines", "plain", "noise", "hello", "preface"],
 )
 def test_bytes_that_are_no_handshake(door: Doorway, raw: bytes) -> None:
-    """Whatever is sent in the place of a TLS handshake ends that connection alone."""
+    """Any bytes in place of a TLS handshake end only that connection."""
     with socket.create_connection(("127.0.0.1", door.port), 5) as peer:
         _send(peer, raw)
         answer = _read(peer) or b""
