@@ -11,7 +11,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
 from doorward.storage.connection import driver_of
 from doorward.storage.migrating import upgrade_to
-from doorward.storage.postgresql.catalogue import OURS, SCHEMA_SHA256, digest, read_objects
+from doorward.storage.postgresql.catalogue import OUR_SCHEMA, SCHEMA_SHA256, digest, read_objects
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
 from doorward.storage.schema_versions import HEAD, migrate, require_current
@@ -105,7 +105,7 @@ def test_metadata_and_revisions_agree(postgresql: Server) -> None:
         require_current(database)
         with database.read() as connection:
             assert database.catalogue.find_faults(connection) == []
-            found = read_objects(driver_of(connection), OURS)
+            found = read_objects(driver_of(connection), OUR_SCHEMA)
         tables = {name for kind, name in found if kind == "relation" and found[kind, name].startswith("r")}
         assert tables == {table.name for table in tables_of("postgresql")} | {"alembic_version"}
         assert digest(found) == SCHEMA_SHA256

@@ -59,7 +59,7 @@ class Catalogue(Protocol):
         """Return whether there is a table of that name."""
         ...
 
-    def is_ours(self, connection: Any) -> bool:
+    def is_current(self, connection: Any) -> bool:
         """Return whether the schema is exactly that of this program."""
         ...
 
@@ -112,7 +112,7 @@ class Database(Protocol):
         """
         ...
 
-    def announce(self, connection: Any) -> None:
+    def notify_on_commit(self, connection: Any) -> None:
         """Wake the followers on other machines, if and when the transaction commits."""
         ...
 
@@ -132,11 +132,11 @@ class Database(Protocol):
         """Return the health of the server; None if the database has no server. Raises as `read`."""
         ...
 
-    def check_changes_with(self, check: Callable[[Any], None]) -> None:
+    def set_schema_check(self, check: Callable[[Any], None]) -> None:
         """Run `check` before the first change, and again before the next change after the schema was altered."""
         ...
 
-    def count_migration(self, connection: Any) -> None:
+    def record_migration(self, connection: Any) -> None:
         """Let every program that uses the database notice a migration, when `connection` commits."""
         ...
 
@@ -161,11 +161,11 @@ class SchemaGuard:
         self._check: Callable[[Any], None] | None = None
         self._seen: object = object()
 
-    def use(self, check: Callable[[Any], None]) -> None:
+    def set_check(self, check: Callable[[Any], None]) -> None:
         """Set the check."""
         self._check, self._seen = check, object()
 
-    def look(self, connection: Any) -> None:
+    def check(self, connection: Any) -> None:
         """Run the check if the schema was altered since the last check."""
         if self._check is None:
             return

@@ -51,7 +51,7 @@ def migrate(database: Database) -> str | None:
         if found is not None and found not in REVISIONS:
             raise _newer(found)
         lazy.migrating.upgrade_to(connection, HEAD)
-        database.count_migration(connection)
+        database.record_migration(connection)
         return found or ""
 
 
@@ -66,7 +66,7 @@ def require_current(database: Database) -> None:
     check = partial(_check, database.catalogue)
     with database.read() as connection:
         check(connection)
-    database.check_changes_with(check)
+    database.set_schema_check(check)
 
 
 def is_older(database: Database) -> bool:
@@ -90,7 +90,7 @@ def load_revisions() -> None:
 def _check(catalogue: Catalogue, connection: Any) -> None:
     found = _revision(catalogue, connection)
     if found == HEAD:
-        if not catalogue.is_ours(connection) and (faults := catalogue.find_faults(connection)):
+        if not catalogue.is_current(connection) and (faults := catalogue.find_faults(connection)):
             raise _altered(faults)
         return
     if found is None or found in REVISIONS:

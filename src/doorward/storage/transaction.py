@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Transaction:
-    """A connection with its tenant. `moved` says whether this transaction added to the change sequence."""
+    """A connection with its tenant. `sequence_moved` says whether this transaction added to the change sequence."""
 
-    __slots__ = ("_connection", "_writable", "moved", "tenant")
+    __slots__ = ("_connection", "_writable", "sequence_moved", "tenant")
 
     def __init__(self, connection: Any, tenant: str, *, writable: bool) -> None:
         self._connection = connection
         self._writable = writable
         self.tenant = tenant
-        self.moved = False
+        self.sequence_moved = False
 
     def row(self, statement: Executable, **values: Any) -> AnyRow | None:
         """Return the only row, or None."""

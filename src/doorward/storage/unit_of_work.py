@@ -230,11 +230,11 @@ class SqlUnitOfWork:
             with self._database.write(traffic=traffic) as connection:
                 transaction = Transaction(connection, self._tenant, writable=True)
                 yield SqlStores(transaction, self._random)
-                if transaction.moved:
-                    self._database.announce(connection)
+                if transaction.sequence_moved:
+                    self._database.notify_on_commit(connection)
         finally:
             self._inside.change = False
-        if transaction.moved:
+        if transaction.sequence_moved:
             self._notifier.notify()
 
     def record(self, events: Sequence[Event]) -> None:

@@ -139,7 +139,7 @@ def test_a_running_program_writes_nothing_into_another_schema(database: SqliteDa
     other = SqliteDatabase(database.path)
     with other.write() as connection:  # only data: SQLite's own count of alterations stays as it was
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        other.count_migration(connection)
+        other.record_migration(connection)
     other.close()
     for _ in range(2):
         with pytest.raises(Unavailable) as caught, database.write() as connection:

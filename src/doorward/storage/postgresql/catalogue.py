@@ -78,7 +78,7 @@ _LISTS = (
 )
 # Each function is named with its schema, and both sides of each operator have exactly its types. So the function and
 # the operator of pg_catalog are used, even if other users have made others.
-_OF_OTHERS = (
+_FOREIGN_OBJECTS = (
     """SELECT 'function', p.oid::regprocedure::text FROM pg_proc AS p
     WHERE p.pronamespace = {schema} AND NOT {proc}""",
     """SELECT 'operator', o.oid::regoperator::text FROM pg_operator AS o
@@ -96,7 +96,7 @@ _OF_OTHERS = (
     WHERE g.grantee <> g.relowner AND g.privilege_type <> 'SELECT'::text""",
 )
 """Rights to read are not listed: the administrator of the database decides who may read."""
-OURS = "(SELECT s.oid FROM pg_namespace AS s WHERE s.nspname = current_schema())"
+OUR_SCHEMA = "(SELECT s.oid FROM pg_namespace AS s WHERE s.nspname = current_schema())"
 """The schema with our tables, as SQL."""
 _TEMPORARY = "pg_my_temp_schema()"
 
@@ -118,7 +118,7 @@ class PostgresqlCatalogue:
         """Return whether there is a table of that name."""
         return has_table(connection, name)
 
-    def is_ours(self, connection: Any) -> bool:
+    def is_current(self, connection: Any) -> bool:
         """Return whether the schema is exactly that of this program.
 
         Raises:
@@ -127,18 +127,18 @@ class PostgresqlCatalogue:
         driver = driver_of(connection)
         if faults := find_unmet(driver):
             raise ConfigurationError(faults)
-        if _read_of_others(driver):
+        if _read_foreign_objects(driver):
             return False
-        found = read_objects(driver, OURS)
+        found = read_objects(driver, OUR_SCHEMA)
         return digest(found) == SCHEMA_SHA256 or found == self.expected()
 
     def find_faults(self, connection: Any) -> list[str]:
         """Return how the schema differs from the schema of this program, a phrase for each object."""
         driver = driver_of(connection)
         foreign = [fault.message for fault in find_unmet(driver)] or [
-            f"{kind} {name!r} does not belong there" for kind, name in _read_of_others(driver)
+            f"{kind} {name!r} does not belong there" for kind, name in _read_foreign_objects(driver)
         ]
-        return foreign or compare_objects(read_objects(driver, OURS), self.expected())
+        return foreign or compare_objects(read_objects(driver, OUR_SCHEMA), self.expected())
 
     def find_damage(self, connection: Any) -> list[str]:  # noqa: ARG002  part of the interface
         """Return nothing: see `unchecked`."""
@@ -159,7 +159,7 @@ class PostgresqlCatalogue:
 def has_table(connection: Any, name: str) -> bool:
     """Return whether the schema has a table of that name."""
     row = driver_of(connection).execute(
-        f"SELECT 1 FROM pg_class WHERE relnamespace = {OURS} AND relname = %s AND relkind = 'r'",  # noqa: S608  our own text
+        f"SELECT 1 FROM pg_class WHERE relnamespace = {OUR_SCHEMA} AND relname = %s AND relkind = 'r'",  # noqa: S608  our own text
         (name,),
     )
     return row.fetchone() is not None
@@ -176,8 +176,10 @@ def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
     return {(str(kind), str(name)): str(definition) for kind, name, definition in rows}
 
 
-def _read_of_others(driver: Any) -> list[SchemaObject]:
-    return sorted((str(kind), str(name)) for kind, name in driver.execute(_union(_OF_OTHERS, OURS)))
+def _read_foreign_objects(driver: Any) -> list[SchemaObject]:
+    return sorted(
+        (str(kind), str(name)) for kind, name in driver.execute(_union(_FOREIGN_OBJECTS, OUR_SCHEMA))
+    )
 
 
 def _union(lists: Iterable[str], schema: str) -> str:

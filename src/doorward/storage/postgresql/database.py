@@ -73,7 +73,7 @@ class PostgresqlDatabase(DatabaseServer):
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
         with translated(), self._writer.transaction() as connection:
-            self.guard.look(connection)
+            self.guard.check(connection)
             yield connection
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from doorward.storage.faults import BUSY, CONTRADICTION, ErrorTemplate
 if TYPE_CHECKING:
     from sqlalchemy import exc
 
-_AWAY = ErrorTemplate(
+_UNREACHABLE = ErrorTemplate(
     Unavailable,
     "store-unavailable",
     "the PostgreSQL server cannot be reached, or it closed the connection",
@@ -94,15 +94,15 @@ _STATES = {
     "XX002": _DAMAGED,
 }
 _CLASSES = {
-    "08": _AWAY,
+    "08": _UNREACHABLE,
     "22": CONTRADICTION,
     "23": CONTRADICTION,
-    "25": _AWAY,
+    "25": _UNREACHABLE,
     "28": _REFUSED,
-    "53": _AWAY,
-    "57": _AWAY,
+    "53": _UNREACHABLE,
+    "57": _UNREACHABLE,
 }
-_WORDS = (
+_CONNECT_TEXTS = (
     ("does not exist", "database", _MISSING),
     ("does not exist", "role", _REFUSED),
     ("authentication failed", "", _REFUSED),
@@ -129,7 +129,7 @@ def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     if state is None:
-        return _AWAY.build(type(cause).__name__)
+        return _UNREACHABLE.build(type(cause).__name__)
     return (_STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN).build(state)
 
 
@@ -170,5 +170,7 @@ def translated_connect() -> Iterator[None]:
         if error.sqlstate is not None:
             raise translate(error) from None
         text = " ".join(str(error).split())
-        found = next((one for word, also, one in _WORDS if word in text and also in text), _AWAY)
+        found = next(
+            (one for word, also, one in _CONNECT_TEXTS if word in text and also in text), _UNREACHABLE
+        )
         raise Unavailable(found.code, f"{found.detail}: {text}", hint=found.hint) from None

@@ -60,7 +60,7 @@ class OneShotPostgresql(DatabaseServer):
             connection = DriverConnection(driver, self._core_over, pyformat=True)
             try:
                 self._revision = lock_changes(driver, self._revision)
-                self.guard.look(connection)
+                self.guard.check(connection)
                 yield connection
                 # if an error ended the transaction and was ignored, only a statement notices it; a commit does not
                 driver.execute("SELECT 1")

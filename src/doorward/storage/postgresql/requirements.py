@@ -33,17 +33,17 @@ _PROPERTIES = """SELECT pg_catalog.current_setting('server_version_num')::int, p
         coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'datlocprovider'), 'c'),
         pg_catalog.quote_ident(current_user::text)
     FROM pg_database AS d WHERE d.datname = pg_catalog.current_database()"""
-_PLACE = """SELECT pg_catalog.quote_ident(s.nspname::text), pg_catalog.has_schema_privilege(s.oid, 'CREATE')
+_SCHEMA = """SELECT pg_catalog.quote_ident(s.nspname::text), pg_catalog.has_schema_privilege(s.oid, 'CREATE')
     FROM pg_namespace AS s WHERE s.nspname = pg_catalog.current_schema()"""
 # The owner of the schema may make objects too. It must be our user, the database's owner or an administrator.
-_MAKERS = """SELECT m.owns, CASE WHEN m.maker = 0::oid THEN 'PUBLIC' ELSE
-        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.maker)::text) END
-    FROM (SELECT true AS owns, s.nspowner AS maker FROM pg_namespace AS s
+_CREATORS = """SELECT m.owns, CASE WHEN m.creator = 0::oid THEN 'PUBLIC' ELSE
+        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.creator)::text) END
+    FROM (SELECT true AS owns, s.nspowner AS creator FROM pg_namespace AS s
             WHERE s.nspname = pg_catalog.current_schema()
         UNION SELECT false, a.grantee FROM pg_namespace AS s, pg_catalog.aclexplode(s.nspacl) AS a
             WHERE s.nspname = pg_catalog.current_schema() AND a.privilege_type = 'CREATE'::text
             AND a.grantee <> s.nspowner) AS m
-    WHERE NOT EXISTS (SELECT 1 FROM pg_roles AS r WHERE r.oid = m.maker AND (r.rolsuper
+    WHERE NOT EXISTS (SELECT 1 FROM pg_roles AS r WHERE r.oid = m.creator AND (r.rolsuper
         OR r.rolname = current_user OR (m.owns AND (r.rolname = 'pg_database_owner'::name OR r.oid =
             (SELECT d.datdba FROM pg_database AS d WHERE d.datname = pg_catalog.current_database())))))
     ORDER BY 1, 2"""
@@ -62,8 +62,8 @@ def check_requirements(connection: Any) -> None:
     """
     driver = driver_of(connection)
     faults = find_unmet(driver)
-    place = driver.execute(_PLACE).fetchone()
-    if place is None:
+    schema_row = driver.execute(_SCHEMA).fetchone()
+    if schema_row is None:
         faults.append(
             _fault(
                 "database-forbidden",
@@ -72,7 +72,7 @@ def check_requirements(connection: Any) -> None:
             )
         )
         raise ConfigurationError(faults)
-    user, (schema, may_create) = _properties(driver).user, place
+    user, (schema, may_create) = _properties(driver).user, schema_row
     present = [str(name) for (name,) in driver.execute(_FOREIGN).fetchall()]
     if "alembic_version" in present and "change_counters" in present:
         present = []  # an installation; `schema_versions` checks it
@@ -122,17 +122,17 @@ def find_unmet(driver: Any) -> list[Fault]:
 
 def _find_open(driver: Any, user: str) -> list[Fault]:
     """Return a fault for each other user who may make objects in our schema."""
-    place = driver.execute(_PLACE).fetchone()
+    schema_row = driver.execute(_SCHEMA).fetchone()
     return [
         _fault(
             "database-open",
-            f"{maker} {'owns' if owns else 'may make objects in'} the schema {place[0]}, "
+            f"{creator} {'owns' if owns else 'may make objects in'} the schema {schema_row[0]}, "
             f"and could run code as {user}",
-            f"as its owner: ALTER SCHEMA {place[0]} OWNER TO {user}"
+            f"as its owner: ALTER SCHEMA {schema_row[0]} OWNER TO {user}"
             if owns
-            else f"as its owner: REVOKE CREATE ON SCHEMA {place[0]} FROM {maker}",
+            else f"as its owner: REVOKE CREATE ON SCHEMA {schema_row[0]} FROM {creator}",
         )
-        for owns, maker in driver.execute(_MAKERS).fetchall()
+        for owns, creator in driver.execute(_CREATORS).fetchall()
     ]
 
 

@@ -66,7 +66,7 @@ class DatabaseServer(ABC):
         """Open a connection; raises as `connecting.connect`."""
         return connect(self.url, timeout=self.timeout, read_only=read_only)
 
-    def announce(self, connection: Any) -> None:
+    def notify_on_commit(self, connection: Any) -> None:
         """Wake the followers on every machine, if and when the transaction commits."""
         driver_of(connection).execute(f"NOTIFY {CHANNEL}")
 
@@ -123,11 +123,11 @@ class DatabaseServer(ABC):
             facts={"kind": "postgresql", "address": self.url, "version": version},
         )
 
-    def check_changes_with(self, check: Callable[[Any], None]) -> None:
+    def set_schema_check(self, check: Callable[[Any], None]) -> None:
         """Run `check` before the first change, and again before the first change after a migration."""
-        self.guard.use(check)
+        self.guard.set_check(check)
 
-    def count_migration(self, connection: Any) -> None:  # noqa: B027  nothing is counted here
+    def record_migration(self, connection: Any) -> None:  # noqa: B027  nothing is counted here
         """Do nothing: each change reads the revision itself."""
 
 

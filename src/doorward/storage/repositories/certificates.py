@@ -63,7 +63,7 @@ def _find_in(column: ColumnElement[Any]) -> Select[Any]:
 
 
 _FIND_ID, _FIND_SHA256, _FIND_SERIAL = _find_in(_C.id), _find_in(_C.sha256), _find_in(_C.serial)
-_PLACE = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
+_CREATED_AT = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
 _ADD = insert_new(certificates)
 _OF = (_C.tenant == CURRENT_TENANT, _C.id == bindparam("of"))
 _COMPLETE = (
@@ -148,14 +148,16 @@ class SqlCertificates:
         """Return those that match, in the order of their creation, after `wanted.after_id`."""
         statement = _IN_ORDER.limit(wanted.limit)
         if wanted.after_id:
-            place = self._transaction.value(_PLACE, id=wanted.after_id)
-            if place is None:
+            created_at = self._transaction.value(_CREATED_AT, id=wanted.after_id)
+            if created_at is None:
                 raise NotFound(
                     "certificate-unknown",
                     f"the list cannot continue after the certificate {wanted.after_id}, because it does not exist",
                 )
             key = tuple_(_C.created_at, _C.id)
-            statement = statement.where(key > tuple_(literal(place, _C.created_at.type), wanted.after_id))
+            statement = statement.where(
+                key > tuple_(literal(created_at, _C.created_at.type), wanted.after_id)
+            )
         if wanted.principal_id is not None:
             statement = statement.where(_C.principal_id == wanted.principal_id)
         if wanted.partner_id is not None:

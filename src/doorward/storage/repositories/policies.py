@@ -140,7 +140,7 @@ class SqlChanges:
         seq = int(self._transaction.driver_value(_NEXT))
         moment = to_microseconds(at)
         self._transaction.driver_change(_ADD_CHANGE, seq=seq, kind=kind.value, subject=subject, at=moment)
-        self._transaction.moved = True
+        self._transaction.sequence_moved = True
         return seq
 
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:

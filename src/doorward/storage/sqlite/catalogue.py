@@ -26,7 +26,7 @@ class SqliteCatalogue:
         )
         return row.fetchone() is not None
 
-    def is_ours(self, connection: Any) -> bool:
+    def is_current(self, connection: Any) -> bool:
         """Return whether the file has exactly the schema of this program."""
         return has_this_schema(driver_of(connection))
 

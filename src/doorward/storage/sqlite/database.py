@@ -73,11 +73,11 @@ class SqliteDatabase(DatabaseFile):
         if traffic:
             self.reserve.check_traffic()
         with translated(), self._writer.transaction() as connection:
-            self.guard.look(connection)
+            self.guard.check(connection)
             if not traffic:
-                self.reserve.make_room(connection.connection.driver_connection)
+                self.reserve.free_pages(connection.connection.driver_connection)
             yield connection
-        self.reserve.hold()
+        self.reserve.preallocate()
 
     def maintain(self) -> bool:
         """Add pages to the reserve for withdrawals; return whether more are missing."""

@@ -59,7 +59,7 @@ class DatabaseFile:
         """Make the file if it is missing: see `make_file`."""
         make_file(self.path)
 
-    def announce(self, connection: Any) -> None:
+    def notify_on_commit(self, connection: Any) -> None:
         """Do nothing: every follower is on this machine, and is notified after the commit."""
 
     def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
@@ -74,11 +74,11 @@ class DatabaseFile:
         """Return None: a file has no server, and the status reports the disk itself."""
         return None
 
-    def check_changes_with(self, check: Callable[[Any], None]) -> None:
+    def set_schema_check(self, check: Callable[[Any], None]) -> None:
         """Run `check` before the first change, and again before the next change after the schema was altered."""
-        self.guard.use(check)
+        self.guard.set_check(check)
 
-    def count_migration(self, connection: Any) -> None:
+    def record_migration(self, connection: Any) -> None:
         """Let every program that has the file open notice a migration, when `connection` commits."""
         driver_of(connection).execute(f"PRAGMA user_version = {_migrations(connection) + 1}")
 

@@ -78,9 +78,9 @@ class OneShotDatabase(DatabaseFile):
             connection = DriverConnection(driver, _core_over)
             driver.execute("BEGIN IMMEDIATE")
             try:
-                self.guard.look(connection)
+                self.guard.check(connection)
                 if not traffic:
-                    self.reserve.make_room(driver)
+                    self.reserve.free_pages(driver)
                 yield connection
                 driver.execute("COMMIT")
             except BaseException:
@@ -88,7 +88,7 @@ class OneShotDatabase(DatabaseFile):
                 raise
             finally:
                 connection.forget_core()
-        self.reserve.hold()
+        self.reserve.preallocate()
 
     def maintain(self) -> bool:
         """Add pages to the reserve for withdrawals; return whether more are missing."""

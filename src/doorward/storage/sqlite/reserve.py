@@ -29,7 +29,7 @@ from doorward.core.errors import Unavailable
 
 LOW_BYTES = 64 * 1024 * 1024
 """If less is free, traffic is refused; on a small disk the limit is an eighth of the disk."""
-HELD_BYTES = 8 * 1024 * 1024
+PREALLOCATED_BYTES = 8 * 1024 * 1024
 """Preallocated blocks of the write-ahead log: twice the size at which SQLite makes a checkpoint."""
 FILLER_ROWS, FILLER_BYTES = 8, 512 * 1024
 """Reserved pages inside the file: some hundred withdrawals, of two or three new pages each."""
@@ -41,7 +41,7 @@ LEAST_PAGES = 64
 """Free pages inside the file that one withdrawal may need."""
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
-_HOLD_SECONDS = 1.0
+_PREALLOCATE_SECONDS = 1.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -57,7 +57,7 @@ class DiskReserve:
         self._ballast = database.with_name(f"{database.name}-ballast")
         self._log = database.with_name(f"{database.name}-wal")
         self._lock = threading.Lock()
-        self._held_at = -_HOLD_SECONDS
+        self._preallocated_at = -_PREALLOCATE_SECONDS
 
     def is_low(self) -> bool:
         """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
@@ -77,22 +77,22 @@ class DiskReserve:
                 hint="free space on the file system of the data directory; nothing of the change was stored",
             )
 
-    def hold(self) -> None:
+    def preallocate(self) -> None:
         """Preallocate blocks of both files, at most once a second; an error here does not fail the change."""
         with self._lock:
-            if time.monotonic() - self._held_at < _HOLD_SECONDS:
+            if time.monotonic() - self._preallocated_at < _PREALLOCATE_SECONDS:
                 return
-            self._held_at = time.monotonic()
+            self._preallocated_at = time.monotonic()
         free, total = _space(self._database.parent)
-        held = min(HELD_BYTES, total // 16)
-        if free < _low(total) + held:
+        wanted = min(PREALLOCATED_BYTES, total // 16)
+        if free < _low(total) + wanted:
             return  # blocks that were preallocated before stay so
-        files = {str(self._database): held // 2, str(self._log): held}
+        files = {str(self._database): wanted // 2, str(self._log): wanted}
         with suppress(OSError):
             for one in Path("/proc/self/fd").iterdir():
                 # Use SQLite's own descriptors: closing another one would release SQLite's locks.
                 with suppress(OSError):
-                    _hold(one, files)
+                    _preallocate(one, files)
 
     def drop_ballast(self) -> None:
         """Before the database is opened: delete the ballast if SQLite has no space for its own files.
@@ -105,7 +105,7 @@ class DiskReserve:
             with suppress(OSError):
                 self._ballast.unlink()
 
-    def make_room(self, driver: Any) -> None:
+    def free_pages(self, driver: Any) -> None:
         """Within the transaction of a withdrawal: free pages of the filler if the file cannot grow."""
         if _space(self._database.parent)[0] >= NOTHING_FREE_BYTES:
             return
@@ -151,7 +151,7 @@ def _space(folder: Path) -> tuple[int, int]:
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
-def _hold(link: Path, files: dict[str, int]) -> None:
+def _preallocate(link: Path, files: dict[str, int]) -> None:
     path, descriptor = str(link.readlink()), int(link.name)
     length = files.pop(path, 0)
     if length:

@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from doorward.storage.backend import SchemaObject, compare_objects
 from doorward.storage.connection import driver_of
 from doorward.storage.schema import metadata
-from doorward.storage.sqlite.schema_digest import KEPT, Content, read_objects, read_settings
+from doorward.storage.sqlite.schema_digest import FILE_SETTINGS, Content, read_objects, read_settings
 
 MOST_NAMED = 5
 """Damaged places that an error names at most."""
@@ -40,9 +40,9 @@ def find_schema_faults(connection: Any) -> list[str]:
     driver = driver_of(connection)
     faults = compare_objects(read_objects(driver), expected_objects())
     faults += [
-        f"setting {setting!r} is {present!r}, but it must be {KEPT[setting]!r}"
+        f"setting {setting!r} is {present!r}, but it must be {FILE_SETTINGS[setting]!r}"
         for setting, present in read_settings(driver).items()
-        if present != KEPT[setting]
+        if present != FILE_SETTINGS[setting]
     ]
     return faults
 

@@ -19,7 +19,7 @@ from doorward.storage.backend import SchemaObject
 SCHEMA_SHA256 = "50d64ed44ba68b0d659dc4b16fb85e3975a2920a3f64167f9e43c3df3ac4f57a"
 """The digest of this version's schema."""
 
-KEPT: dict[str, Any] = {
+FILE_SETTINGS: dict[str, Any] = {
     "application_id": 0,
     "auto_vacuum": 0,
     "encoding": "UTF-8",
@@ -41,8 +41,8 @@ def read_objects(driver: sqlite3.Connection) -> dict[SchemaObject, Content]:
 
 
 def read_settings(driver: sqlite3.Connection) -> dict[str, Any]:
-    """Return the settings of `KEPT` that the file has."""
-    return {setting: driver.execute(f"PRAGMA {setting}").fetchone()[0] for setting in KEPT}
+    """Return the settings of `FILE_SETTINGS` that the file has."""
+    return {setting: driver.execute(f"PRAGMA {setting}").fetchone()[0] for setting in FILE_SETTINGS}
 
 
 def digest_schema(objects: dict[SchemaObject, Content], settings: dict[str, Any]) -> str:

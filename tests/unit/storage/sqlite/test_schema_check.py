@@ -13,7 +13,7 @@ from doorward.core.errors import IntegrityError
 from doorward.storage.schema_versions import HEAD, require_current
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_check import expected_objects, find_damage, find_schema_faults
-from doorward.storage.sqlite.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
+from doorward.storage.sqlite.schema_digest import FILE_SETTINGS, SCHEMA_SHA256, digest_schema
 from tests.support.sql_store import sqlite_database
 
 SWALLOW = (
@@ -157,4 +157,4 @@ def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None
 
 def test_the_digest_is_that_of_the_metadata() -> None:
     """After a migration was added: write the value that this test names into `storage/sqlite/schema_digest.py`."""
-    assert digest_schema(expected_objects(), KEPT) == SCHEMA_SHA256
+    assert digest_schema(expected_objects(), FILE_SETTINGS) == SCHEMA_SHA256
