@@ -1,1 +1,1 @@
-"""Floor 5: the running data plane: what the `doorward gateway` process does."""
+"""Floor 5: the data plane, run by the `doorward gateway` process."""

@@ -134,7 +134,7 @@ class Gateway:
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         self.connections = build_connections(options, self._head())
         self.cutter = Cutter(
-            lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made below
+            lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made later
             clock=services.clock,
             mechanism=options.mechanism,
         )

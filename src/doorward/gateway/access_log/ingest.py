@@ -251,9 +251,8 @@ class Ingest:
         least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
         if number != least or not counter.exists():
-            BALLAST.replace_file(
-                counter, str(number).encode(), durable=True
-            )  # or a name would be given twice
+            # Durable: otherwise a number could be used twice after a crash of the machine.
+            BALLAST.replace_file(counter, str(number).encode(), durable=True)
         return f"access-{number}.log"
 
     def _record_from(self, path: Path, name: str) -> int:

@@ -110,7 +110,7 @@ class Follower:
         self._confirm = confirm
         self._max_staleness = max_staleness.total_seconds()
         self._seq = connections.sequence
-        self._last: ChangeRecord | None = None  # of that number, once it was read
+        self._last: ChangeRecord | None = None  # the change with this number, once it was read
         self._read_at: float | None = None
         self._regrant = regrant
         self._refusals = refusals or OneTimeRefusals(services.clock)

@@ -231,12 +231,14 @@ class XdsPublisher:
     def _advance(self, resources: Resources, changed: Sequence[ResourceFile], admin: Admin | None) -> str:
         """Write and confirm the files of one discovery service after the other; return what went wrong, or nothing."""
         limit = self._clock.monotonic() + CONFIRM_SECONDS
-        late: list[ResourceFile] = []  # Envoy reads a new secret or table only when a listener names it
+        deferred: list[
+            ResourceFile
+        ] = []  # new files: Envoy reads a new secret or table only once a listener names it
         for service in DiscoveryService:
             batch = [self._with_old_clusters(one, resources) for one in changed if one.service is service]
             known = [one for one in batch if one.name in self._files]
-            late += [one for one in batch if one not in known]
-            awaited = known + late if service is DiscoveryService.LDS else known
+            deferred += [one for one in batch if one not in known]
+            awaited = known + deferred if service is DiscoveryService.LDS else known
             if not self._exchange(batch, awaited, admin, limit):
                 return f"Envoy did not take {', '.join(one.name for one in awaited)}"
         final = [
