@@ -1,1 +1,1 @@
-"""The policy decision point: who may reach what, revisions of the policy, and why."""
+"""The policy decision point (PDP): decisions about connections, revisions of the policy, and explanations."""

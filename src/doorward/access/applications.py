@@ -1,4 +1,4 @@
-"""The applications in force, as they are listed. Reads only."""
+"""Lists the applications in force. Reads only."""
 
 from __future__ import annotations
 

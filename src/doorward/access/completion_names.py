@@ -1,6 +1,6 @@
-"""What there is to name on a command line: applications, partners, authorities, revisions. Reads only.
+"""Names for completion on the command line: applications, partners, authorities, revisions. Reads only.
 
-It loads nothing that reads documents or judges: a person waits for a completion (docs/design/0049).
+It imports no module that reads documents or decides: a person waits for the completion (docs/design/0049).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from doorward.stores.records import AuthorityKind
 from doorward.stores.services import Services
 
 MOST_REVISIONS = 100
-"""Revisions that are offered: the newest."""
+"""At most so many revisions are offered, the newest first."""
 
 
 def list_application_names(services: Services) -> list[str]:
@@ -19,13 +19,13 @@ def list_application_names(services: Services) -> list[str]:
 
 
 def list_partner_names(services: Services) -> list[str]:
-    """Return the names of the partners that are trusted."""
+    """Return the names of the trusted partners."""
     with services.work.read() as stores:
         return [one.name for one in stores.partners.list()]
 
 
 def list_issuer_ids(services: Services) -> list[str]:
-    """Return the ids of the authorities that may issue a client's certificate: our own, and partners'."""
+    """Return the ids of the authorities that may issue client certificates: our own, and those of partners."""
     with services.work.read() as stores:
         own = [one.id for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING]
         partners = {one.id for one in stores.partners.list()}

@@ -1,18 +1,18 @@
-"""PDP: may this connection be, and what may it do?
+"""The PDP: decides whether a connection is admitted, and what it may do.
 
-The steps of a decision, all on one snapshot of the database, whose number it carries:
-1. the inventory is asked for the SHA-256 of what was presented, and the directory for its principal;
-2. the certificate is judged, every reason kept: by the inventory where it is our own
-   (verification.verifier), by path and evidence where it is of a partner that the application trusts
-   (partners.judging); one of a partner's that comes for the first time is written down, and judged again;
+The steps of a decision, all on one snapshot of the database; the decision carries the snapshot's number:
+1. the presented certificate is looked up in the inventory by its SHA-256, and its principal in the directory;
+2. the certificate is judged, and every reason is kept: our own by the inventory (verification.verifier), a partner's
+   by path and evidence if the application trusts the partner (partners.judging); a partner's certificate that is new
+   here is recorded and then judged again;
 3. the application is found in the current revision of the policy document;
-4. where the certificate is good, the connection part of every rule is judged (policy.decision);
-5. the outcome is good only if the certificate is good, the application known and some request could
-   pass; the deadline is the end of the certificate, of its path and of required evidence, or the
-   lifetime, whichever comes first; a window of time may close before it (`ConnectionPermissions.loses_at`).
-6. The event is built; whoever asked makes it durable *before* it answers Envoy.
+4. if the certificate is good, the connection part of every rule is judged (policy.decision);
+5. the outcome is good only if the certificate is good, the application is known and some request could pass; the
+   deadline is the earliest of these: the end of the certificate, of its path, of required evidence, of the lifetime; a
+   time window may close before it (`ConnectionPermissions.loses_at`);
+6. the event is built; the caller makes it durable *before* it answers Envoy.
 
-Not here: the live connections (gateway) and what a single request may do: Envoy enforces the grants.
+Not here: the live connections (gateway), and single requests: Envoy enforces the grants.
 Not checked: that the peer holds the private key (TLS did), and whether the change sequence moved after
 `seq` (the gateway's registry compares).
 """
@@ -60,7 +60,7 @@ from doorward.verification.verifier import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Issuers:
-    """Who vouches for certificates by one policy snapshot: our own authorities, by subject and by id, and partners."""
+    """The trusted authorities of one policy snapshot: our own, by subject and by id, and those of partners."""
 
     snapshot: PolicySnapshot
     own: Mapping[bytes, KnownIssuer]
@@ -73,12 +73,12 @@ class AccessDecider:
 
     Args:
         services: the use cases' ports.
-        evidence_cache: the evidence about partners; its owner fills it. None: always empty.
-        snapshots: the policy snapshot that this process shares; None: one of its own.
-        gateway_id: who asks (`gtw_…`).
-        lifetime: how long a connection may last at most.
-        anonymous_lifetime: the same for one without a good certificate, where something is public.
-        refused_lifetime: the same where it only gets a page: its peer comes back with a better certificate.
+        evidence_cache: the evidence about partners; its owner fills it. None for a cache that stays empty.
+        snapshots: the policy snapshot that this process shares; None for one of its own.
+        gateway_id: the gateway that asks (`gtw_…`).
+        lifetime: the longest lifetime of a connection.
+        anonymous_lifetime: the same for a connection without a good certificate, if the application has public paths.
+        refused_lifetime: the same if the connection only gets a page: the person connects again with a good certificate.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class AccessDecider:
         """Judge a new connection.
 
         Args:
-            context: what is known of it.
-            presented: the peer's leaf certificate in DER, None where it showed none.
+            context: the facts about the connection.
+            presented: the peer's leaf certificate in DER, None if it showed none.
 
         Raises:
             NotFound: `not-founded`.
@@ -116,11 +116,11 @@ class AccessDecider:
         assessment = self._find(context, presented)
         if assessment.registration is not None:
             register(self._services, assessment.registration, context.opened_at)
-            assessment = self._find(context, presented)  # also if another thread was quicker
+            assessment = self._find(context, presented)  # also if another thread has registered it first
         return self._conclude(assessment, context, presented, context.opened_at)
 
     def prepare(self) -> None:
-        """Read now what changed of issuers, document and partners, so that no connection waits for it.
+        """Read changed issuers, documents and partners now, so that no connection waits for them.
 
         Raises:
             NotFound: `not-founded`.
@@ -130,16 +130,16 @@ class AccessDecider:
             self._issuers_of(stores, self._snapshots.current(stores)[0])
 
     def knows(self, presented: bytes | None) -> bool:
-        """Return whether a presented certificate is in the inventory, in any state; None (no certificate) counts as known."""
+        """Return whether a presented certificate is in the inventory, in any state; True if there is no certificate."""
         if presented is None:
             return True
         with self._services.work.read() as stores:
             return stores.certificates.by_sha256(hashlib.sha256(presented).hexdigest()) is not None
 
     def is_current(self, decision: AccessDecision) -> bool:
-        """Return whether the evidence that a decision rests on is still what is at hand.
+        """Return whether the evidence of a decision is still the newest evidence here.
 
-        To be asked once the connection can be found by whoever puts newer evidence there.
+        Call it after the connection was registered: from then on, newer evidence is applied to the connection.
         """
         return decision.evidence_index is None or decision.evidence_index is self._evidence_cache.of(
             decision.partner_id
@@ -161,8 +161,8 @@ class AccessDecider:
             now: aware, UTC.
 
         Returns:
-            A decision for each, in this order. Their events tell the same as before and are recorded only
-            where they are news.
+            A decision for each connection, in this order. Most events say the same as before; the caller records only
+            those that are new.
         """
         decisions = []
         with self._services.work.read() as stores:
@@ -181,7 +181,7 @@ class AccessDecider:
         context: ConnectionContext,
         now: datetime,
     ) -> ConnectionAssessment:
-        """Steps 1 to 5, less the deadline."""
+        """Steps 1 to 5, without the deadline."""
         snapshot, seq = self._snapshots.current(stores)
         issuers = self._issuers_of(stores, snapshot)
         app = snapshot.policies.get(context.application_id)
@@ -250,7 +250,7 @@ class AccessDecider:
             issuers=issuers.own,
             trust_domain=issuers.snapshot.trust_domain,
         )
-        # Only what is in the inventory: strangers' certificates must not push out those of our own.
+        # Only certificates of the inventory: foreign certificates must not push our own out of the cache.
         vouched = self._certificate_cache if record is not None else None
         return judge_certificate(PresentedCertificate(der=presented), context, now, certificate_cache=vouched)
 
@@ -264,7 +264,7 @@ class AccessDecider:
         issuers: _Issuers,
         now: datetime,
     ) -> tuple[CertificateJudgement, PendingRegistration | None]:
-        """Judge by partners' authorities where it is for them to say anything, and else by our own inventory."""
+        """Judge by partners' authorities if one of them issued the certificate, otherwise by our own inventory."""
         own = record is not None and record.authority_id in issuers.own_sha256
         partners = [issuers.partners[name] for name in app.trust if name in issuers.partners] if app else []
         if partners and not own:
@@ -289,7 +289,7 @@ class AccessDecider:
         presented: bytes | None,
         now: datetime,
     ) -> AccessDecision:
-        """The deadline, and step 6."""
+        """Compute the deadline, and do step 6."""
         deadline, permissions = now, assessment.permissions
         if assessment.admitted:
             deadline = self._deadline(assessment, context)
@@ -327,7 +327,7 @@ class AccessDecider:
         )
 
     def _until(self, assessment: ConnectionAssessment, deadline: datetime) -> datetime:
-        """Return when the connection ends if nothing changes but the time."""
+        """Return when the connection ends if no fact changes."""
         loses_at = assessment.permissions.loses_at if assessment.permissions is not None else None
         return deadline if loses_at is None else min(deadline, loses_at)
 
@@ -349,7 +349,7 @@ def _find_sessions(
     app: AppPolicy,
     application_id: str,
 ) -> SessionStatus:
-    """Return the epoch, which every connection is told; and the end, where a rule asks for a factor."""
+    """Return the epoch, which every connection needs, and the end of the last session, if a rule requires a factor."""
     asks = any(rule.residual.requirements for rule in app.rules)
     return SessionStatus(
         epoch=stores.epochs.of(subject.principal.id, application_id),

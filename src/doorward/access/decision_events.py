@@ -1,4 +1,4 @@
-"""The event of a decision: who was let in or refused, by which certificate and evidence, and why.
+"""The event of a decision: who was admitted or refused, by which certificate and evidence, and why.
 
 Not here: deciding (`deciding`), and making an event durable (gateway).
 """
@@ -61,9 +61,9 @@ def write_refused(
     *,
     at: datetime,
 ) -> Event:
-    """Return `connection:refused`, or `connection:anonymous` if something of the application is public.
+    """Return `connection:refused`, or `connection:anonymous` if the application opens something to everybody.
 
-    What the peer claimed goes under `claimed_*`: it is not proved.
+    Facts that the peer claims and that are not proved have names that begin with `claimed_`.
     """
     facts, record = assessment.judgement.facts, assessment.record
     data: dict[str, str | int | list[str]] = {
@@ -93,11 +93,11 @@ def write_refused(
 
 
 def list_status_evidence(verdict: Verdict) -> list[str]:
-    """Return the SHA-256 of each CRL and OCSP answer that a verdict rests on."""
+    """Return the SHA-256 of each CRL and OCSP response on which a verdict is based."""
     return list(dict.fromkeys(value for name, value in verdict.evidence if name == "status-evidence"))
 
 
 def describe_path_fault(verdict: Verdict) -> str:
-    """Return rule, section and certificate of the first fault of a path, without what it holds of names."""
+    """Return rule, section and certificate of the first fault of a path, without any name from the certificate."""
     found = next((value for name, value in verdict.evidence if name == "path-fault"), "")
     return found.partition(": ")[0]

@@ -1,10 +1,9 @@
 """`policy explain`: one request of one principal, judged by the revision in force, rule by rule.
 
-Rules that ask about the certificate are told of one that the principal has: the one that is named, or its newest
-valid one. Whether it is good is not judged here, except that nothing is believed of a partner's certificate
-without a good path.
+Rules about certificates see one certificate of the principal: the named one, or its newest valid one. Whether it is good
+is not judged here. A partner's certificate without a good path is an exception: its content is not used.
 
-Not here: the judge (policy.decision), and what was decided at the door (`doorward explain`, the record).
+Not here: the decision itself (policy.decision), and decisions about real connections (`doorward explain`).
 """
 
 from __future__ import annotations
@@ -49,13 +48,13 @@ from doorward.verification.steps import GOOD_REASONS, PresentedCertificate, judg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A decision, and what it was made of.
+    """A decision with the facts that it used.
 
     Args:
         decision: with a finding for each rule.
-        wanted: what the principal has to show yet, by a rule for which it has the factors if there is one.
-        certificate: id of the certificate that rules were told of; empty where no rule asks, or where there is none.
-        notes: what a person should know of it.
+        wanted: the factors that the principal must still show, if possible those that it has enrolled.
+        certificate: the id of the certificate that the rules saw; empty if no rule needs one, or if there is none.
+        notes: notes for the reader.
     """
 
     decision: Decision
@@ -77,24 +76,24 @@ def explain(
     at: datetime | None = None,
     shown: ShownFactors = NOTHING_SHOWN,
 ) -> Explanation:
-    """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
+    """Judge one request, or one TCP connection, by the revision in force, with a finding for every rule.
 
     Args:
         services: the ports of this process.
         principal: name of a person, device or service; None for a connection without a good certificate.
         app: name of an application.
-        method: HTTP method, case-sensitive; None for an application of TCP.
-        path: as a client would send it, a query allowed; None for an application of TCP.
+        method: HTTP method, case-sensitive; None for a TCP application.
+        path: as a client would send it, a query allowed; None for a TCP application.
         destination: of COPY and MOVE (RFC 4918), if the request has one.
         certificate: id of one of the principal's certificates; empty for its newest valid one.
-        source: the address that the connection comes from; None leaves it undetermined.
-        at: the moment of the judgement, aware; None for now.
+        source: the peer's address; None leaves it undetermined.
+        at: the time of the decision, aware; None for now.
         shown: the second factors of the session.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`, `certificate-unknown`.
         RequestRefused: `certificate-of-another`.
-        MalformedInput: `address-malformed`; `request-missing`, or `request-unwanted` where there are connections only.
+        MalformedInput: `address-malformed`; `request-missing`; `request-unwanted` for a TCP application.
     """
     with services.work.read() as stores:
         who = None if principal is None else load_principal_with_groups(stores, principal)
@@ -138,58 +137,64 @@ def _note_unknown(
     record: CertificateRecord | None,
     facts: VerifiedCertificate | None,
 ) -> list[str]:
-    """Return what the rules ask about and cannot be determined here."""
+    """Return notes about facts that the rules use and that are unknown here."""
     notes = []
     if source is None and _asks(policy, SOURCE.word):
-        notes.append("where it comes from is not known, and is not determined: say --from ADDRESS")
+        notes.append(
+            "the peer's address is not known, so rules about `source` cannot be determined: add --from ADDRESS"
+        )
     if _asks(policy) and record is None:
-        notes.append(f"{who.name} has no valid certificate: what rules ask about it cannot be determined")
+        notes.append(
+            f"{who.name} has no valid certificate, so rules about the certificate cannot be determined"
+        )
     elif record is not None and facts is None:
-        notes.append(f"{record.id} has no good path now: what rules ask about it cannot be determined")
+        notes.append(f"{record.id} has no good path now, so rules about the certificate cannot be determined")
     return notes
 
 
 def _note_lacking(who: Principal, wanted: Iterable[Requirement], enrolled: set[FactorKind]) -> list[str]:
-    """Return what the principal would have to enrol first."""
+    """Return notes about factors that the principal must enrol first."""
     lacking = [str(one) for one in wanted if one.kinds.isdisjoint(enrolled)]
     if not lacking:
         return []
     if who.kind is not PrincipalKind.PERSON:
-        return [f"{who.name} is a {who.kind.value}, and only a person has second factors"]
+        return [f"{who.name} is a {who.kind.value}, and only people have second factors"]
     met = " and ".join(sorted(lacking))
-    return [f"{who.name} has enrolled nothing that meets {met}: doorward factor invite {who.name}"]
+    return [
+        f"{who.name} has enrolled no factor that meets {met}; invite with: doorward factor invite {who.name}"
+    ]
 
 
 def _read_request(
     policy: AppPolicy, method: str | None, path: str | None, destination: str | None, shown: ShownFactors
 ) -> Request | None:
-    """Return what is asked; None of an application of TCP."""
+    """Return the request; None for a TCP application."""
     if policy.is_tcp:
         if (method, path, destination) != (None, None, None) or shown != NOTHING_SHOWN:
             raise MalformedInput(
                 "request-unwanted",
-                f"{policy.name} is an application of TCP: it has connections, and no requests",
-                hint="leave out method, path, --destination and --shown",
+                f"{policy.name} is a TCP application, which has connections and no requests",
+                hint="remove method, path, --destination and --shown",
             )
         return None
     if method is None or path is None:
         raise MalformedInput(
             "request-missing",
-            f"{policy.name} is an application of HTTP",
+            f"{policy.name} is an HTTP application, and the request has no method or path",
             hint="add a method and a path: GET /",
         )
     return Request(method=method, raw_path=path, destination=destination, shown=shown)
 
 
 def load_principal_with_groups(stores: Stores, name: str) -> Principal:
-    """Return a principal with the groups of its partner; raises `principal-unknown`."""
+    """Return a principal, with the groups of its partner; raises `principal-unknown`."""
     who = require_principal(stores, name)
     partner = stores.partners.get(who.partner) if who.partner else None
     return who if partner is None else in_partners_groups(stores.directory, who, partner.groups)
 
 
 def _asks(policy: AppPolicy, begin: str = "certificate.") -> bool:
-    """Whether a rule has a word that begins so; without one, whether it asks about the certificate."""
+    """Return whether a rule has a selector key that begins with this text; by default, a key about the certificate."""
     return any(word.startswith(begin) for rule in policy.rules for word, _ in rule.selector.conditions)
 
 
@@ -199,14 +204,14 @@ def _read_source(text: str | None) -> Address | None:
     address = parse_address(text)
     if address is None:
         hint = "write one address, such as 192.0.2.7 or 2001:db8::7"
-        raise MalformedInput("address-malformed", f"this is no address: {text[:64]!a}", hint=hint)
+        raise MalformedInput("address-malformed", f"{text[:64]!a} is not an IP address", hint=hint)
     return address
 
 
 def _find_certificate(
     stores: Stores, who: Principal, certificate_id: str, now: datetime
 ) -> CertificateRecord | None:
-    """Return the certificate that is named, or the newest of the principal that is valid now."""
+    """Return the named certificate, or the principal's newest one that is valid now."""
     if certificate_id:
         record = require_certificate(stores, certificate_id)
         if record.principal_id != who.id:
@@ -225,7 +230,7 @@ def _find_certificate(
 def describe_certificate(
     stores: Stores, record: CertificateRecord, who: Principal, now: datetime
 ) -> VerifiedCertificate | None:
-    """Return what rules see of a certificate of the inventory; None for a partner's without a good path."""
+    """Return the facts that rules see of a certificate in the inventory; None for a partner's without a good path."""
     partner_id = stores.partners.issuer(record.authority_id)
     if partner_id is None:
         with suppress(MalformedInput):

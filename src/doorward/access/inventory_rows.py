@@ -1,4 +1,4 @@
-"""A row of the inventory as the checker reads it, and as rules see it once the certificate was found good.
+"""A certificate of the inventory, as the verifier reads it, and as rules see it after it was judged good.
 
 Not here: judging (`deciding`).
 """
@@ -13,7 +13,7 @@ from doorward.verification.verifier import KnownCertificate
 
 
 def describe_known(record: CertificateRecord, issuer_sha256: str) -> KnownCertificate:
-    """Return the row as the checker reads it; `issuer_sha256` is empty for an authority that is not our own."""
+    """Return the row for the verifier; `issuer_sha256` is empty if the issuer is not our own authority."""
     return KnownCertificate(
         sha256=record.sha256,
         state=record.state,
@@ -28,7 +28,7 @@ def describe_known(record: CertificateRecord, issuer_sha256: str) -> KnownCertif
 def describe_verified(
     record: CertificateRecord | None, found: CertificateJudgement
 ) -> VerifiedCertificate | None:
-    """Return what rules see of a certificate that was found good: of a partner's path, or of our own inventory."""
+    """Return the facts that rules see of a good certificate, from a partner's path or from our own inventory."""
     if record is None or found.content is None:
         return None
     if isinstance(found, PartnerJudgement):

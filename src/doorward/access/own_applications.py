@@ -1,8 +1,8 @@
-"""Which applications a principal may open: those where a rule gives the connection something.
+"""The applications that a principal may open: those for which a rule would admit its connection.
 
-A list for people, which decides nothing: each request is judged at the door. What a rule says of paths, methods and
-second factors is left out here.
-Not here: the judge (policy.decision), one request in all its parts (explanation).
+The list is for people and decides nothing: the door judges each request. Paths, methods and second factors of rules are
+not considered here.
+Not here: the decision (policy.decision), and the decision about one request (explanation).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class OwnApplication:
 def list_own_applications(
     services: Services, snapshots: PolicySnapshots, *, principal: str, certificate_id: str, source: str = ""
 ) -> list[OwnApplication]:
-    """Return the applications that let a principal in with that certificate from that address now, sorted by name.
+    """Return the applications that admit a principal with this certificate from this address now, sorted by name.
 
     Args:
         services: the ports of this process.
         snapshots: the policy in force.
-        principal: its name.
-        certificate_id: the certificate that it comes with.
-        source: the address that it comes from; empty leaves it undetermined.
+        principal: the principal's name.
+        certificate_id: the certificate of the connection.
+        source: the peer's address; empty leaves it undetermined.
 
     Raises:
         NotFound: `principal-unknown`.

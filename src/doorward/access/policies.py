@@ -1,12 +1,10 @@
 """The policy document and its numbered revisions: apply, compare, export.
 
-One document says who may reach what; every shortcut (`shortcuts`) makes a revision of it. Applying
-the same meaning again makes none. An application keeps its id for as long as its name is in the
-document; a name that comes back after it was removed is another application with another id, so that
-no old grant can speak for it.
+One document says who may reach what; every shortcut (`shortcuts`) makes a revision of it. Applying a document with the
+same meaning makes no revision. An application keeps its id while its name is in the document. If a name is removed and
+added again, it is another application with another id, so that no old grant is valid for it.
 
-Not here: reading YAML (policy.document), judging (policy.decision), publishing to Envoy (gateway,
-which follows the change).
+Not here: reading YAML (policy.document), decisions (policy.decision), publishing to Envoy (the gateway follows the change).
 """
 
 from __future__ import annotations
@@ -34,10 +32,10 @@ from doorward.stores.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """A document in force: since when, as which revision, what it changed, what a person should look at.
+    """The result of applying a document: its revision, its differences, and findings for the author.
 
-    `changed` is False where it means what the revision in force means already: then no revision was
-    made. `str()` of a difference or finding is a line for people.
+    `changed` is False if the document has the same meaning as the revision in force: then no revision was made. `str()`
+    of a difference or finding is a line for people.
     """
 
     revision: RevisionRecord
@@ -48,11 +46,11 @@ class Applied:
 
 
 Check = Callable[[Document], None]
-"""Raises `ConfigurationError` where a document cannot be enforced here, whatever it means."""
+"""Raises `ConfigurationError` if a valid document cannot be enforced by this installation."""
 
 
 def accept_any(_document: Document) -> None:
-    """Accept every document: the check of a caller that knows no limits of a gateway."""
+    """Accept every document: the check of a caller that does not know the limits of a gateway."""
 
 
 def apply_document(
@@ -71,9 +69,9 @@ def apply_document(
         text: YAML.
         file: its name, for error messages.
         actor: who acts.
-        expected_number: refuse unless this is the number of the revision in force (0 before the first):
-            two people who edit at once must not overwrite each other.
-        check: what else must hold; a document that is known to be refused later is not stored.
+        expected_number: refuse unless this is the number of the revision in force (0 before the first), so that two
+            people who edit at once do not overwrite each other.
+        check: another check; a document that the gateway would refuse later is not stored.
 
     Raises:
         ConfigurationError: every fault of the document; nothing was changed.
@@ -89,7 +87,7 @@ def apply_document(
 def check_document(
     services: Services, text: str, *, file: str, check: Check = accept_any, expected_number: int | None = None
 ) -> tuple[PolicyFinding, ...]:
-    """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
+    """Return the findings about a document and change nothing; raises as `apply_document`."""
     document = parse_document(text, file=file)
     check_capacity(document, file=file)
     check(document)
@@ -100,7 +98,7 @@ def check_document(
 
 
 def diff_document(services: Services, text: str, *, file: str) -> tuple[PolicyDifference, ...]:
-    """Return what applying a document would change; raises as `apply_document` does."""
+    """Return what applying a document would change; raises as `apply_document`."""
     document = parse_document(text, file=file)
     with services.work.read() as stores:
         _check_fit(require_tenant(stores), document, file=file)
@@ -109,7 +107,7 @@ def diff_document(services: Services, text: str, *, file: str) -> tuple[PolicyDi
 
 
 def export_revision(services: Services) -> tuple[str, int]:
-    """Return the document in force as it was applied, and its number; before the first, the empty one and 0."""
+    """Return the text of the document in force, and its number; before the first, an empty document and 0."""
     with services.work.read() as stores:
         latest = stores.revisions.latest()
         if latest is None:
@@ -118,7 +116,7 @@ def export_revision(services: Services) -> tuple[str, int]:
 
 
 def find_dropped(services: Services, text: str, *, file: str) -> list[str]:
-    """Return the applications in force that a document does not have, sorted; raises as `apply_document` does."""
+    """Return the applications in force that are not in a document, sorted; raises as `apply_document`."""
     document = parse_document(text, file=file)
     with services.work.read() as stores:
         current, _ = current_document(stores)
@@ -200,16 +198,16 @@ def _check_number(number: int, expected: int | None) -> None:
     if expected not in (None, number):
         raise RequestRefused(
             "revision-conflict",
-            f"revision {number} is in force, not {expected}",
-            hint="look at `doorward diff`, then apply again",
+            f"revision {number} is in force, not {expected}: somebody else applied a document meanwhile",
+            hint="read the output of `doorward diff`, then apply again",
         )
 
 
 def _find(stores: Stores, document: Document) -> tuple[PolicyFinding, ...]:
-    """Return what a person should look at, such as names that the directory does not know (yet)."""
+    """Return the findings about a document, such as names that the directory does not know."""
     selectors = [rule.selector for app in document.apps for rule in app.rules]
     names = {name for selector in selectors for _, named in selector.named for name in named}
-    # Only who is named is looked up: the directory may hold a million devices.
+    # Only named principals are looked up: the directory may have a million devices.
     people = [one for one in map(stores.directory.by_name, sorted(names)) if one is not None]
     partners = stores.partners.list()
     found = check_names(
@@ -223,25 +221,25 @@ def _find(stores: Stores, document: Document) -> tuple[PolicyFinding, ...]:
 
 
 def _list_issuers(stores: Stores) -> dict[str, str]:
-    """Return the ids of all authorities that may issue a client's certificate, with what `trust` calls each."""
+    """Return the ids of all authorities that may issue client certificates, each with its name in `trust`."""
     names = {one.id: one.name for one in stores.partners.list()}
     every = (
         stores.partners.every_authority()
-    )  # a former one too: its name and key may be those of a renewed one
+    )  # also former ones: a renewed authority may have the same name and key
     found = {one.id: names[one.partner_id] for one in every if one.partner_id in names}
     own = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
     return found | {one.id: OWN_AUTHORITY for one in own}
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
-    """Refuse another authority's document, and an application that takes the portal's name.
+    """Refuse a document for another trust domain, and an application with the portal's name.
 
-    Within its own trust domain, reading the document has checked the hosts.
+    The hosts were checked when the document was read.
     """
     if document.app(PORTAL_AUDIENCE) is not None:
         fault = Fault(
             code="name-reserved",
-            message=f"{PORTAL_AUDIENCE} is what Doorward's own portal is called",
+            message=f"{PORTAL_AUDIENCE} is the name of Doorward's own portal",
             hint="choose another name for the application",
             file=file,
             key=f"apps.{PORTAL_AUDIENCE}",
@@ -250,7 +248,7 @@ def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
     if document.trust_domain != tenant.trust_domain:
         fault = Fault(
             code="trust-domain-other",
-            message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
+            message=f"the document has the trust domain {document.trust_domain}, and this installation has {tenant.trust_domain}",
             hint=f"write trust_domain: {tenant.trust_domain}",
             file=file,
             key="trust_domain",
@@ -261,7 +259,7 @@ def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
 def _follow_applications(
     services: Services, stores: Stores, document: Document, revision: RevisionRecord
 ) -> None:
-    """Give new names an id, and take the id from names that are gone."""
+    """Add an application with a new id for each new name, and remove the applications whose names are gone."""
     known = {one.name: one for one in stores.applications.list()}
     named = {app.name: app for app in document.apps}
     for name in sorted(known.keys() - named.keys()):

@@ -1,4 +1,4 @@
-"""A rule as the document writes it, from words that stand on a command line.
+"""Renders the options of a command line as the YAML lines of a rule.
 
 Not here: reading it (`policy.document`) and adding it (`shortcuts`).
 """
@@ -26,16 +26,16 @@ def render_rule(
     to: Mapping[str, Sequence[str]],
     require: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the lines of a rule, at the left edge and without `- `; what is empty is left out.
+    """Return the lines of a rule, without indent and without `- `; empty values are left out.
 
     Args:
         name: of the rule, or empty.
-        deny: whether it forbids.
+        deny: whether it is a deny rule.
         who: names by key of `PRINCIPALS`.
         certificate: values by key of `CERTIFICATE`.
-        source: networks that the connection comes from.
+        source: networks of the peer.
         to: `methods` and `paths`.
-        require: `factor` or `level`, and `within`; what is empty is left out.
+        require: `factor` or `level`, and `within`.
 
     Raises:
         MalformedInput: `rule-without-principals`.
@@ -47,8 +47,8 @@ def render_rule(
     if not selected:
         raise MalformedInput(
             "rule-without-principals",
-            "the rule names no principal",
-            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...) or --source",
+            "the rule selects no principal, certificate or source",
+            hint="add --group, --person, --device, --service, --kind, an option about the certificate (--issuer ...) or --source",
         )
     lines = [f"name: {render_scalar(name)}"] if name else []
     lines.append(f"{'deny' if deny else 'allow'}: {{{', '.join(selected)}}}")

@@ -1,8 +1,7 @@
 """Shortcuts that change one application or one rule: each makes a revision of the document (`policies`).
 
-A shortcut reads the revision in force, changes it, and applies the result as its successor. If another
-revision was applied meanwhile, it begins again: it says what shall be, not what the text was, so nothing is overwritten.
-Doing it twice changes nothing the second time.
+A shortcut reads the revision in force, changes it, and applies the result as the next revision. If another revision was
+applied meanwhile, it starts again with that one, so nothing is overwritten. A second run changes nothing.
 
 Not here: the text (`policy.editing`), applying (`policies`).
 """
@@ -23,10 +22,10 @@ from doorward.policy.upstreams import parse_upstream
 from doorward.stores.services import Services
 
 _TRIES = 50
-"""Commands that change the document at the same moment; each try is some hundredths of a second."""
+"""More than the number of commands that may change the document at the same time; a try takes some hundredths of a second."""
 
 Edit = Callable[[str, Document], str]
-"""Returns the new text of a document, or the same one if nothing is to be done."""
+"""Returns the new text of a document, or the same text if there is nothing to change."""
 
 
 def add_app(
@@ -40,9 +39,10 @@ def add_app(
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
-    """Add an application without rules: no one may reach it until a rule allows it.
+    """Add an application without rules: it refuses every request until a rule allows one.
 
-    `on_refusal` is a word of `OnRefusal`; empty is the alert for a new one, and leaves one that is there as it is.
+    `on_refusal` is a value of `OnRefusal`. If it is empty, a new application gets the alert, and an existing one keeps its
+    value.
 
     Raises:
         RequestRefused: `app-exists` with other hosts, another upstream or another way to refuse.
@@ -66,7 +66,7 @@ def add_app(
             return text
         raise RequestRefused(
             "app-exists",
-            f"there is an application named {name}",
+            f"there is already an application named {name}, with other values",
             hint=f"change it: doorward app set {name}",
         )
 
@@ -84,22 +84,22 @@ def set_app(
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
-    """Give an application other hosts, another upstream, other protocols or another way to refuse; what is not said stays.
+    """Change the hosts, the upstream, the protocols or `on_refusal` of an application; other values stay.
 
     Args:
         services: the ports of this process.
         name: of the application.
-        hosts: in the place of all that it has; none leaves them.
-        upstream: where it listens; empty leaves it.
-        alpn: protocols in the place of all that it has; an empty one takes them away, None leaves them.
-        on_refusal: how a connection without a good certificate learns of it, a word of `OnRefusal`; empty leaves it.
+        hosts: replace all its hosts; empty keeps them.
+        upstream: replaces its upstream; empty keeps it.
+        alpn: replace all its protocols; an empty list removes them, None keeps them.
+        on_refusal: a value of `OnRefusal`; empty keeps it.
         actor: who acts.
-        check: what else must hold.
+        check: another check of the new document.
 
     Raises:
         NotFound: `app-unknown`.
         ConfigurationError, MalformedInput: faults of the hosts, the upstream or the protocols.
-        RequestRefused: `app-unfit`: what the application says besides does not go with it.
+        RequestRefused: `app-unfit`: other keys of the application exclude the new value.
     """
 
     def edit(text: str, document: Document) -> str:
@@ -121,14 +121,14 @@ def set_app(
 
 
 def _keep_tls(upstream: Upstream, before: Upstream) -> Upstream:
-    """Another address is verified as the former one was: by its own authorities, never by the system's instead."""
+    """Keep the TLS options for a new address: otherwise the system's authorities would replace the configured ones."""
     if not isinstance(upstream, HttpUpstream) or not isinstance(before, HttpUpstream):
         return upstream
     return upstream if None in (upstream.tls, before.tls) else replace(upstream, tls=before.tls)
 
 
 def remove_app(services: Services, name: str, *, actor: str, check: Check = accept_any) -> Applied:
-    """Take an application out of the document; one that is not there needs no revision."""
+    """Remove an application from the document; if it is not there, no revision is made."""
 
     def edit(text: str, document: Document) -> str:
         return text if document.app(name) is None else replace_app(text, name, None)
@@ -139,14 +139,14 @@ def remove_app(services: Services, name: str, *, actor: str, check: Check = acce
 def add_rule(
     services: Services, app: str, lines: Sequence[str], *, actor: str, check: Check = accept_any
 ) -> Applied:
-    """Add a rule to an application, after the others; one that means the same is not added again.
+    """Add a rule to an application, after the others; a rule with the same meaning is not added again.
 
     Args:
         services: the ports of this process.
         app: name of the application.
-        lines: the rule as the document writes it, at the left edge, without `- `.
+        lines: the YAML lines of the rule, without indent and without `- `.
         actor: who acts.
-        check: what else must hold.
+        check: another check of the new document.
 
     Raises:
         NotFound: `app-unknown`.
@@ -164,7 +164,7 @@ def add_rule(
         if any(one.name == rule.name for one in policy.rules):
             raise RequestRefused(
                 "rule-exists",
-                f"{app} has a rule named {rule.name} that says something else",
+                f"{app} already has another rule named {rule.name}",
                 hint=f"choose another name, or remove it: doorward rule remove {app} RULE",
             )
         return replace_app(text, app, _change(policy, rules=(*policy.rules, rule)))
@@ -173,7 +173,7 @@ def add_rule(
 
 
 def remove_rule(services: Services, app: str, rule: str, *, actor: str, check: Check = accept_any) -> Applied:
-    """Take a rule out of an application; one that is not there needs no revision.
+    """Remove a rule from an application; if it is not there, no revision is made.
 
     Raises:
         NotFound: `app-unknown`.
@@ -190,7 +190,7 @@ def remove_rule(services: Services, app: str, rule: str, *, actor: str, check: C
 
 
 def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Rule:
-    """Read a rule as the document's reader does, within a document of its own."""
+    """Parse a rule inside a small document that has only this rule."""
     text = f"trust_domain: {trust_domain}\napps:\n  a:\n    hosts: [a.{trust_domain}]\n"
     text += f"    upstream: {'tcp' if policy.is_tcp else 'http'}://127.0.0.1:1\n    rules:\n"
     text += "\n".join(f"      {'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)) + "\n"
@@ -206,7 +206,7 @@ def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Ru
 
 
 def _without_place(error: ConfigurationError, *, within: str = "") -> ConfigurationError:
-    """Return the faults without lines of a text that the person did not write, and keys without their beginning."""
+    """Return the faults without lines and key prefixes, which belong to a text that the person did not write."""
     return ConfigurationError(
         [
             replace(
@@ -218,21 +218,21 @@ def _without_place(error: ConfigurationError, *, within: str = "") -> Configurat
 
 
 def _change(app: AppPolicy, **changes: Any) -> AppPolicy:
-    """Return an application with changes; raises `app-unfit` if they do not go with what it says besides."""
+    """Return an application with changes; raises `app-unfit` if its other keys exclude them."""
     alpn = changes.get("alpn", app.alpn)
     if alpn and not isinstance(changes.get("upstream", app.upstream), TcpUpstream):
         raise RequestRefused(
             "app-unfit",
-            f"{app.name} would have alpn: {', '.join(alpn)}, which only applications of TCP have",
-            hint="take it away with --alpn '', or write tcp://host:port as the upstream",
+            f"{app.name} would have alpn: {', '.join(alpn)}, which only TCP applications have",
+            hint="remove it with --alpn '', or write tcp://host:port as the upstream",
         )
     try:
         return replace(app, **changes)
     except ValueError as error:
         raise RequestRefused(
             "app-unfit",
-            f"{app.name} cannot be so: {error}",
-            hint="change the document: doorward export, doorward apply",
+            f"{app.name} cannot have these values together: {error}",
+            hint="change the document: doorward export, then doorward apply",
         ) from error
 
 

@@ -79,7 +79,7 @@ def test_a_missing_factor_is_explained(world: World, shown: str, why: str) -> No
     assert [one.why for one in found.decision.findings] == [why]
     is_missing = why.startswith("it needs")
     assert (Reason.FACTOR_MISSING in found.decision.reasons) is is_missing
-    note = "alice has enrolled nothing that meets webauthn within 5 min: doorward factor invite alice"
+    note = "alice has enrolled no factor that meets webauthn within 5 min; invite with: doorward factor invite alice"
     assert found.notes == ((note,) if is_missing else ())
     enrol(world, "alice", FactorKind.WEBAUTHN)
     assert explain(world.services, **request).notes == ()  # type: ignore[arg-type]  # texts
@@ -90,7 +90,7 @@ def test_what_has_no_second_factor_is_invited_to_none(world: World) -> None:
     add_principal(world.services, PrincipalKind.SERVICE, "billing", groups=("tellers",), actor=OPERATOR)
     put(world, TRANSFER)
     (note,) = ask(world, "billing").notes
-    assert note == "billing is a service, and only a person has second factors"
+    assert note == "billing is a service, and only people have second factors"
 
 
 def enrol(world: World, name: str, kind: FactorKind) -> None:
@@ -138,7 +138,9 @@ def test_without_a_certificate_nothing_can_be_determined(world: World) -> None:
     put(world, "{allow: {certificate: {key: ec-p256}}}")
     found = ask(world)
     assert found.decision.outcome is Outcome.BAD
-    assert found.notes == ("alice has no valid certificate: what rules ask about it cannot be determined",)
+    assert found.notes == (
+        "alice has no valid certificate, so rules about the certificate cannot be determined",
+    )
     assert found.decision.findings[0].why == "certificate.key: cannot be determined, the rule needs ec-p256"
 
 
@@ -175,7 +177,9 @@ def test_a_partners_certificate(site: PartnerSite) -> None:
     )
     found = ask(site.world, name)
     assert found.decision.outcome is Outcome.BAD
-    assert found.notes == (f"{row.id} has no good path now: what rules ask about it cannot be determined",)
+    assert found.notes == (
+        f"{row.id} has no good path now, so rules about the certificate cannot be determined",
+    )
 
 
 def test_issuers_that_no_certificate_can_come_from(site: PartnerSite) -> None:

@@ -150,7 +150,7 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
     for wrong in ({"upstream": "http://127.0.0.1:1"}, {"upstream": "unix:///run/a.sock"}):
         with refused(RequestRefused, "app-unfit") as caught:
             shortcuts.set_app(services, "q", **wrong, actor=OPERATOR)  # type: ignore[arg-type]
-        assert "q would have alpn: a, b, which only applications of TCP have" in str(caught.value)
+        assert "q would have alpn: a, b, which only TCP applications have" in str(caught.value)
         assert "--alpn ''" in caught.value.hint
     about_requests = ["allow: {groups: [x]}", "to: {methods: [GET]}"]
     assert shortcuts.add_rule(services, "payments", about_requests, actor=OPERATOR).changed

@@ -460,7 +460,9 @@ def test_a_rule_about_certificates(site: Site) -> None:
     told = json.loads(refused.stdout)
     (why,) = [one["why"] for one in told["rules"] if one["rule"] == "odd"]
     assert why == f"certificate.issuer: cannot be determined, the rule needs {issuing}"
-    assert told["notes"] == ["alice has no valid certificate: what rules ask about it cannot be determined"]
+    assert told["notes"] == [
+        "alice has no valid certificate, so rules about the certificate cannot be determined"
+    ]
     assert told["certificate"] == ""
     bad = site.do("rule", "add", "payments", "--san-dns", "a*.corp.example", code=2)
     assert "pattern-malformed" in json.dumps(bad)
