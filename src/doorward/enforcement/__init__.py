@@ -1,1 +1,1 @@
-"""Floor 3: from policy and applications to the configuration of the data plane; pure."""
+"""Floor 3: compiles policy and applications into the configuration of Envoy; pure."""

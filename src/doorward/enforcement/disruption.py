@@ -1,9 +1,8 @@
-"""Which applications' connections a change of the document ends, found by compiling both documents.
+"""The applications whose connections end because of a change of the document, found by compiling both documents.
 
-Not here: connections that end because their holder loses a right (the gateway's follower). Envoy drains a
-filter chain that differs. Most of a document is not in the chains (docs/design/0048): rules, hosts and
-where an upstream listens are elsewhere. So nothing is guessed from the words of the document: both are
-compiled, and the chains are compared.
+Envoy drains the connections of a filter chain that changes. Most of a document is not in the chains (docs/design/0048):
+rules, hosts and upstream addresses are elsewhere. So both documents are compiled, and their chains are compared.
+Not here: connections that end because their holder loses permissions (the gateway's follower).
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ _LISTEN = (SocketAddress(host="127.0.0.1", port=443),)
 
 
 def drained_applications(before: Document, after: Document) -> tuple[str, ...]:
-    """Return the names of applications in both documents the connections of which Envoy drains, sorted.
+    """Return the names of applications in both documents that have connections which Envoy drains, sorted.
 
-    Not checked: that a partner's authorities change; they do not change with the document.
+    Not checked: changed authorities of a partner; they do not change with the document.
     """
     common = sorted({app.name for app in before.apps} & {app.name for app in after.apps})
     ids = {name: f"app_{at}" for at, name in enumerate(common)}
@@ -34,7 +33,7 @@ def drained_applications(before: Document, after: Document) -> tuple[str, ...]:
 
 
 def closed_applications(before: Document, after: Document) -> tuple[str, ...]:
-    """Return the names of applications that are gone: their connections end at once, sorted."""
+    """Return the names of removed applications, sorted; their connections end at once."""
     return tuple(sorted({app.name for app in before.apps} - {app.name for app in after.apps}))
 
 

@@ -1,7 +1,7 @@
-"""What anybody may ask of an open host: one table for each, read by the compiler and by the web surface.
+"""The requests that everybody may send to an open host: one table for each host, used by the compiler and by `web`.
 
-Not here: the answers (`web`). A path is a template: literal segments, and `{name}` for one segment of
-`[A-Za-z0-9._~-]`. Envoy lets nothing else through, and the surface has no handler for anything else.
+A path is a template: literal segments, and `{name}` for one segment of `[A-Za-z0-9._~-]`. Envoy passes on no other
+request, and `web` has no handler for another. Not here: the answers (`web`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 OPEN_SEGMENT = "[A-Za-z0-9._~-]+"
-"""What may stand for `{name}`."""
+"""The segments that match `{name}`."""
 
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _NAME = re.compile(r"\{[a-z_]{1,32}\}")
@@ -19,16 +19,16 @@ _PATH = re.compile(r"/|(/([A-Za-z0-9._~-]{1,128}|\{[a-z_]{1,32}\}))+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRoute:
-    """One request that anybody may send: a method, and the template of a path."""
+    """One kind of request that everybody may send: a method, and the template of a path."""
 
     method: str
     path: str
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method):
-            raise ValueError("an open route names one method")
+            raise ValueError("an open route has one method in capitals")
         if not _PATH.fullmatch(self.path):
-            raise ValueError("an open route's segments are plain, or {name} for one of them")
+            raise ValueError("each segment of an open route is plain text, or {name}")
 
     @property
     def regex(self) -> str:
@@ -47,4 +47,4 @@ ENROLMENT_ROUTES = (
     OpenRoute(method="GET", path="/static/{name}"),
     OpenRoute(method="POST", path="/v1/certificates"),
 )
-"""The enrolment host. Only what is needed to become somebody; everything else there answers 404."""
+"""The enrolment host. Only requests that enrolment needs; every other request gets 404."""

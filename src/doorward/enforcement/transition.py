@@ -1,35 +1,33 @@
-"""From one policy to the next while connections live: who may stay, and which ids stand in for new ones.
+"""The transition from one policy to the next while connections live: which ones may stay, and by which aliases.
 
-Not here: cutting, and comparing what two policies allow (policy.decision.loses_permissions).
+The ids in the filter state of a connection decide what it may do, and nobody can change them. An edited rule gets a new
+id, which no live connection has. So each connection also has a *class token* among its grants: the hash of tenant,
+application, policy revision and its sorted ids. All live connections of one class have the same ids. If every one of them
+deserves a new id, the new configuration accepts the class token instead of that id: an *alias*.
 
-What a connection may do is decided by the ids in its filter state, which nobody can change. An
-edited rule gets a new id, which no live connection holds. So each connection also carries a *class
-token* among its grants: the hash of tenant, application, policy revision and its sorted ids. All
-live connections of one class hold the same evidence; where every one of them deserves a new id, the
-new configuration accepts the class token in place of that id: an *alias*.
-
-A connection can also gain an id alone, because its principal joined a group. Then its class does not
-deserve it, and the *decision* that admitted it stands in: its id is in filter state too, belongs to this
-one connection, and is never given again.
+A single connection can also gain an id, because its principal joined a group. Its class does not deserve the id. Then the
+id of the *decision* that admitted the connection is the alias: it is in the filter state too, belongs to this connection
+only, and is never used again.
 
 Why this is sound:
-- a new connection never holds an old token: the revision is hashed, and aliases are made only for
-  classes of older revisions than the one being published;
-- an alias speaks for the whole class, so one member that does not deserve the id prevents it;
-- aliases are computed anew at each publication, from the connections that live then;
-- whoever holds an id of the new policy without deserving it is *overreaching* and must be gone
-  before that policy is published, even if it lost nothing: the next edit of that rule would give it
-  what it never had.
+- a new connection never has an old token: the hash contains the revision, and aliases are made only for classes of
+  older revisions than the one that is published;
+- an alias is valid for a whole class, so one member that does not deserve the id prevents it;
+- aliases are computed again at each publication, from the connections that live then;
+- a connection that has an id of the new policy without deserving it is *overreaching*. It must be gone before that
+  policy is published, even if it lost nothing: the next edit of that rule would give it permissions that it never had.
 
 The order of a transition, which the caller keeps:
-0. from here on admit no connection that was judged under an older revision: it could join a class
-   after its members were counted;
-1. end whoever lost authority (`loses_permissions`) or is overreaching, and see that they are gone;
-2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
+0. from now on, admit no connection that was judged under an older revision: it could join a class after its members
+   were counted;
+1. end the connections that lost permissions (`loses_permissions`) or are overreaching, and wait until they are gone;
+2. compute `aliases_for` every connection that Envoy may still have, including those that could not be ended;
 3. publish the plan with these aliases;
-4. end those of the `lacking` ones next that cannot show an id which is new with this policy: what they
-   could do by an older id they could do no longer. The others only lack what they gained, and go on
-   without it. `carried` ones live as long as they like: each publication proves their aliases again.
+4. end those `lacking` connections that lack an id which is new with this policy: they could no longer do what an older
+   id let them do. The others only lack what they gained, and continue without it. `carried` connections may live on:
+   each publication proves their aliases again.
+
+Not here: cutting connections, and comparing what two policies allow (policy.decision.loses_permissions).
 """
 
 from __future__ import annotations
@@ -47,13 +45,13 @@ from doorward.policy.grants import ID_LENGTH, grant_id
 from doorward.policy.model import AppPolicy
 
 MAX_ALIASES = 32
-"""Class tokens that one id accepts; each is one more substring search per request on that rule."""
+"""Class tokens that one id accepts; each costs one more substring search per request for that rule."""
 
 DECISION_PREFIX = "evt_"
-"""What the id of a decision begins with; ids of rules and class tokens have no underscore."""
+"""The prefix of decision ids; ids of rules and class tokens have no underscore."""
 
 MAX_OWN_ALIASES = 64
-"""Single connections that one id accepts, beside classes; the cost of each is the same."""
+"""Single connections that one id accepts, in addition to classes; each costs the same."""
 
 NO_ALIASES: Mapping[str, frozenset[str]] = MappingProxyType({})
 
@@ -63,13 +61,13 @@ class HeldConnection:
     """A live connection as a transition sees it.
 
     Args:
-        key: whatever the caller knows it by.
-        application_id: the application that it was admitted to.
+        key: the caller's key for the connection.
+        application_id: the application that admitted it.
         revision: the policy revision under which it was judged.
-        grants: the ids that it was given then, without the class token.
-        deserved: the ids that it would be given now: `ConnectionPermissions.grants` of the policy to
-            come; empty where it deserves nothing, or where that is not known.
-        decision: the id of the decision that admitted it; empty if that is not known.
+        grants: the ids that it got then, without the class token.
+        deserved: the ids that it would get now: `ConnectionPermissions.grants` by the next policy; empty if it deserves
+            nothing, or if this is unknown.
+        decision: the id of the decision that admitted it; empty if it is unknown.
     """
 
     key: int
@@ -82,13 +80,13 @@ class HeldConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifiedConnections:
-    """Which connections stand how towards a policy and its aliases; the three sets are disjoint.
+    """Connections by their relation to a policy and its aliases; the three sets are disjoint.
 
     Args:
-        overreaching: hold an id of the policy that they do not deserve: they must be gone before it
-            is published.
-        carried: deserve exactly what they can show, some of it only by alias.
-        lacking: what each connection deserves and cannot show: refused there until it connects again.
+        overreaching: they have an id of the policy that they do not deserve, and must be gone before it is published.
+        carried: they deserve exactly the ids that they can show, some of them only by an alias.
+        lacking: connections with the ids that they deserve and cannot show; they are refused there until they connect
+            again.
     """
 
     overreaching: frozenset[int]
@@ -97,13 +95,13 @@ class ClassifiedConnections:
 
 
 def class_token(tenant: str, application_id: str, revision: int, grants: Iterable[str]) -> str:
-    """Return the token that all connections of one class carry as one more id in their grants.
+    """Return the token that all connections of one class have as one more id in their grants.
 
     Args:
         tenant: the tenant's id.
         application_id: the application's id.
-        revision: the policy revision judged under; never reused.
-        grants: the ids given, without any token.
+        revision: the policy revision under which they were judged; never used twice.
+        grants: their ids, without any token.
 
     Returns:
         `t` and 20 characters of `[a-z2-7]`: no rule's id begins with `t`.
@@ -115,28 +113,28 @@ def class_token(tenant: str, application_id: str, revision: int, grants: Iterabl
 
 @lru_cache(maxsize=4096)
 def _token_of(tenant: str, application_id: str, revision: int, grants: frozenset[str]) -> str:
-    """The same, remembered: ten thousand connections are of a few classes."""
+    """The same, cached: ten thousand connections belong to a few classes."""
     return class_token(tenant, application_id, revision, grants)
 
 
 def rule_ids(app: AppPolicy, tenant: str, application_id: str) -> frozenset[str]:
-    """Return every id that the rules of an application ask for."""
+    """Return the id of every rule of an application."""
     return frozenset(grant_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules)
 
 
 def aliases_for(
     live: Iterable[HeldConnection], *, tenant: str, revision: int
 ) -> Mapping[str, frozenset[str]]:
-    """Return, for each id of the policy to come, the class tokens that count as holding it.
+    """Return, for each id of the next policy, the class tokens and decisions that are accepted instead of it.
 
     Args:
-        live: every connection that Envoy may still carry, judged against the policy to come.
+        live: every connection that Envoy may still have, judged by the next policy.
         tenant: the tenant's id.
-        revision: the revision to be published.
+        revision: the revision that will be published.
 
     Returns:
-        At most `MAX_ALIASES` tokens for each id, those of the largest classes, and at most
-        `MAX_OWN_ALIASES` decisions of connections that deserve it and are of no such class.
+        For each id at most `MAX_ALIASES` tokens, those of the largest classes, and at most `MAX_OWN_ALIASES` decisions of
+        other connections that deserve it.
     """
     every = list(live)
     classes = _class_aliases(every, tenant=tenant, revision=revision)
@@ -159,7 +157,7 @@ def _class_aliases(
     lacking: dict[str, frozenset[str]] = {}
     for one in live:
         if one.revision >= revision:
-            continue  # a class that new connections may still join
+            continue  # new connections may still join this class
         token = _token_of(tenant, one.application_id, one.revision, one.grants)
         members[token] += 1
         deserved = one.deserved - one.grants
@@ -178,13 +176,13 @@ def classify_connections(
     ids: Mapping[str, frozenset[str]],
     aliases: Mapping[str, frozenset[str]] = NO_ALIASES,
 ) -> ClassifiedConnections:
-    """Compare what each connection can show with what it deserves.
+    """Compare the ids that each connection can show with those that it deserves.
 
     Args:
-        live: the connections, judged against one policy.
+        live: the connections, judged by one policy.
         tenant: the tenant's id.
-        ids: application id to `rule_ids` of that policy; an application that is not in it is gone.
-        aliases: those that are, or will be, in force with that policy.
+        ids: application id to `rule_ids` of that policy; an application without an entry was removed.
+        aliases: the aliases that are, or will be, in force with that policy.
     """
     overreaching, carried = set(), set()
     lacking: dict[int, frozenset[str]] = {}

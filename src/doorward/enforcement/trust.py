@@ -1,11 +1,11 @@
-"""Which authorities a door names to its peers, if partners' people may come.
+"""The authorities that a door names to its clients, if the application trusts partners.
 
-Not here: judging certificates (`verification`). At a door that trusts a partner Envoy asks for a
-certificate and verifies no chain: TLS proves that the peer has the private key, and the authorizer alone
-judges (docs/design/0043). Envoy's own check refuses good certificates of partners, and some of the
-reasons lie in the leaf, so that they cannot be foreseen here.
+At such a door Envoy asks for a certificate and verifies no chain: TLS proves that the client has the private key, and only
+the authorizer judges the certificate (docs/design/0043). Envoy's own verification refuses good certificates of partners,
+and some reasons are in the leaf, so they cannot be known here. Envoy only needs the authorities that it names in
+CertificateRequest, so that clients find the right certificate.
 
-What is left to tell Envoy is which authorities to name in CertificateRequest, so that clients find the right certificate.
+Not here: judging certificates (`verification`).
 Standard: RFC 8446 sections 4.2.4 and 4.3.2.
 """
 
@@ -25,10 +25,10 @@ from doorward.verification.path.name_parsing import parse_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorTrust:
-    """What a door with an unverified chain is told.
+    """The authorities of a door with an unverified chain.
 
-    `authorities` are PEM, sorted, each once; `named` says whether peers are told their names: more than
-    64 KiB of them fit into no handshake, and peers then choose among all certificates that they have.
+    `authorities` are PEM, sorted, each once. `named` says whether CertificateRequest has their names: a handshake has
+    room for 64 KiB of names; with more, clients choose among all their certificates.
     """
 
     authorities: tuple[str, ...]
@@ -36,22 +36,24 @@ class DoorTrust:
 
     def __post_init__(self) -> None:
         if not self.authorities:
-            raise ValueError("a door that names no authority gets no certificate of most clients")
+            raise ValueError(
+                "a door needs at least one authority: without one, most clients send no certificate"
+            )
 
 
 def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> DoorTrust:
-    """Return what a door is told that partners' authorities may vouch at.
+    """Return the authorities of a door that trusts partners.
 
     Args:
-        own: our own issuing authorities, DER; empty where they may not vouch here.
-        partners: anchors and intermediates of the partners that may, DER.
+        own: our own issuing authorities, DER; empty if the application does not trust them.
+        partners: anchors and intermediates of the trusted partners, DER.
 
-    A certificate that does not parse is left out: no path leads through it. One with a name that Envoy does not read
-    (a UTF8String, BMPString or UniversalString that is none) is left out too, or Envoy would take none of them: its
-    holders are judged as ever, and their clients do not find the name among those that are asked for.
+    A certificate that cannot be parsed is left out: no path contains it. A certificate with a name that Envoy cannot read
+    (a malformed UTF8String, BMPString or UniversalString) is left out too, because Envoy would otherwise refuse all of
+    them. Its holders are still judged, but their clients do not find the name in CertificateRequest.
 
     Raises:
-        ValueError: none is left.
+        ValueError: no certificate is left.
     """
     every = []
     for one in (*own, *partners):

@@ -1,7 +1,7 @@
-"""The files by which TLS to an upstream is verified, by reference, as `ServerCertificate` refers to its own.
+"""The paths of the files by which TLS to an upstream is verified.
 
-Not here: reading and checking them (gateway.publishing.upstream_files). What changes has another path, so that
-Envoy reads it again.
+A changed file gets another path, so that Envoy reads it again. Not here: reading and checking the files
+(gateway.publishing.upstream_files).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamFiles:
-    """PEM files: the authorities that may vouch for the upstream; and if the door shows one, its certificate."""
+    """PEM files: the upstream's authorities; and the door's own certificate and key, if it has one there."""
 
     ca: str
     chain: str = ""

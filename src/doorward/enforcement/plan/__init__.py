@@ -1,7 +1,7 @@
-"""What a gateway shall enforce, in Doorward's own words: doors, rules, trust, limits.
+"""The plan of a gateway in Doorward's own terms: doors, rules, trust, limits.
 
-Not here: how Envoy says it (`enforcement.envoy`), and who holds which id (policy.decision). A plan is a pure
-value: equal plans give byte-equal configuration.
+A plan is a pure value: equal plans give byte-equal configuration. Not here: Envoy's configuration
+(`enforcement.envoy`), and which connection has which id (policy.decision).
 """
 
 from __future__ import annotations

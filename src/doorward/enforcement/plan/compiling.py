@@ -1,4 +1,4 @@
-"""A policy document and its surroundings -> the plan of a gateway; pure, equal arguments give an equal plan."""
+"""Compiles a policy document and the facts of an installation into the plan of a gateway; pure."""
 
 from __future__ import annotations
 
@@ -50,30 +50,30 @@ def build_plan(
     sessions: SessionPlan | None = None,
     pages: ReplyPages | None = None,
 ) -> GatewayPlan:
-    """Compile a policy document into what a gateway enforces.
+    """Compile a policy document into the plan of a gateway.
 
     Args:
         document: the whole policy.
         tenant: the tenant's id.
         application_ids: application name to id (`app_…`).
-        certificates: application name to its server certificate. A host that is in none is left out:
-            it cannot be reached before its certificate is there, and the application's others can.
-        aliases: new rule id to the class tokens that count as holding it.
-        partners: application name to its trust, of those that trust more than our own authority.
-        upstream_files: application name to the files by which its upstream is verified; an application
-            that would need them and has none leads nowhere.
-        shut: names of applications that lead nowhere.
-        listen: where to listen.
-        trust: PEM of each issuing authority of our own.
-        paths: where the surroundings are.
+        certificates: application name to its server certificate. A host without a certificate is left out until it has
+            one; the application's other hosts can be reached.
+        aliases: new rule id to the class tokens and decisions that are accepted instead of it.
+        partners: application name to its trust, for applications that trust more than our own authority.
+        upstream_files: application name to the files by which its upstream is verified; an application that needs them
+            and has none gets no upstream.
+        shut: names of applications that get no upstream.
+        listen: the addresses where the gateway listens.
+        trust: PEM of each of our own issuing authorities.
+        paths: sockets, log file and the folder that Envoy watches.
         open_doors: hosts that ask for no client certificate.
         limits: counts, sizes, times.
-        epoch: the run of Envoy that this is for.
-        hsts: how long browsers remember to come with TLS only.
-        public_ports: under which browsers see the door, beside those where it listens.
+        epoch: the number of this run of Envoy.
+        hsts: how long browsers remember to use TLS only.
+        public_ports: ports that browsers use for the door, in addition to those where it listens.
         portal: the portal's door, None if there is none.
-        sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
-        pages: with which Envoy itself answers browsers; None leaves sentences.
+        sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
+        pages: Envoy's own replies for browsers; without them, Envoy replies with sentences.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -125,9 +125,9 @@ def build_door(
     upstream_files: UpstreamFiles | None = None,
     is_shut: bool = False,
 ) -> ApplicationDoor:
-    """Compile one application, for those of its hosts that the certificate names; rules keep their order.
+    """Compile one application with those of its hosts that the certificate names; rules keep their order.
 
-    `ports` are those under which browsers see the door.
+    `ports` are the ports that browsers use for the door.
     """
     terms = []
     for rule in app.rules:

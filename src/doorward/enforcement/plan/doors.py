@@ -1,6 +1,6 @@
 """The kinds of doors: an HTTP application, a TCP application, the portal, a host that asks for no certificate.
 
-Not here: how Envoy says them (`enforcement.envoy.http_door`, `tcp_door`, `portal_door`, `open_door`).
+Not here: their configuration in Envoy (`enforcement.envoy.http_door`, `tcp_door`, `portal_door`, `open_door`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, HeaderOptions
 
 OPEN_LIFETIME = timedelta(seconds=8)
-"""Hard end of a connection of an open door: the reconciler cuts unknown sockets after 10 s."""
+"""The longest lifetime of a connection to an open door: the reconciler cuts unknown sockets after 10 s."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _ID = re.compile(r"[a-z0-9_]{1,64}")
@@ -30,9 +30,9 @@ _ID = re.compile(r"[a-z0-9_]{1,64}")
 class ServerCertificate:
     """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
 
-    `hosts` are the DNS names in it: a door shows it for no other. A renewed certificate
-    keeps its name, so that the door's chain stays as it is, and has new paths: Envoy reads the files again
-    when the secret names others, and a pair that changes under one path could be read half old, half new.
+    `hosts` are its DNS names: a door shows it for no other host. A renewed certificate keeps its name, so that the door's
+    filter chain does not change. It has new paths, because Envoy reads files again only if the secret names others, and
+    files that change under the same path could be read half old and half new.
     """
 
     name: str
@@ -41,15 +41,15 @@ class ServerCertificate:
     hosts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        require(_NAME.fullmatch(self.name), "a server certificate needs a plain name")
+        require(_NAME.fullmatch(self.name), "the name of a server certificate has only [A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorRule:
-    """One rule as the door enforces it: a connection that holds an accepted id is within it, for its residual.
+    """One rule as the door enforces it: it holds for a connection with an accepted id and a request within its residual.
 
-    `accepted` begins with `id`; the rest are class tokens of connections judged before a policy edit
-    that count as holding it (`transition.aliases_for`).
+    `accepted` begins with `id`. The others are aliases: class tokens and decisions of connections that were judged before
+    a policy edit (`transition.aliases_for`).
     """
 
     id: str
@@ -59,15 +59,15 @@ class DoorRule:
 
     def __post_init__(self) -> None:
         require(self.accepted and self.accepted[0] == self.id, "a rule accepts its own id first")
-        require(all(_ID.fullmatch(one) for one in self.accepted), "ids are of [a-z0-9_]")
+        require(all(_ID.fullmatch(one) for one in self.accepted), "an id has only [a-z0-9_]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ApplicationDoor:
-    """What the doors of applications have in common: one filter chain, one cluster, rules, a trust.
+    """The common part of the doors of applications: one filter chain, one cluster, rules, a trust.
 
-    `trust` is None if Envoy verifies that an issuing authority of ours vouches: the plan holds those.
-    Otherwise the chain is unverified, and the authorizer alone judges.
+    `trust` is None if Envoy verifies the certificate by our own issuing authorities, which are in the plan. Otherwise the
+    chain is unverified, and only the authorizer judges the certificate.
     """
 
     id: str
@@ -80,17 +80,17 @@ class _ApplicationDoor:
     app_limits: AppLimits = DEFAULT_APP_LIMITS
 
     def __post_init__(self) -> None:
-        require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
+        require(_ID.fullmatch(self.id), "an application's id has only [a-z0-9_]")
         require(self.hosts, "an application without a host cannot be reached")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpDoor(_ApplicationDoor):
-    """One application of HTTP; its rules are in a route table.
+    """One HTTP application; its rules are in a route table.
 
-    `upstream_files` are what an upstream that speaks TLS is verified by. `public` are paths open to everybody;
-    `own_origins` are those of its own pages, `origins` those of other sites that may call it. `explains_refusal` says whether
-    a refused connection lives on for a page.
+    `upstream_files` verify an upstream that uses TLS. `public` are paths that are open to everybody. `own_origins` are the
+    origins of its own pages, `origins` those of other sites that may call it. `explains_refusal` says whether a refused
+    connection stays open for a page.
     """
 
     upstream: WebUpstream
@@ -106,32 +106,32 @@ class HttpDoor(_ApplicationDoor):
         _ApplicationDoor.__post_init__(self)
         require(
             self.trust is not None or not self.certificate_optional,
-            "a door that verifies chains ends anonymous connections in the handshake",
+            "a door that admits anonymous connections needs a trust of its own: otherwise Envoy ends them in the handshake",
         )
 
     @property
     def has_no_upstream(self) -> bool:
-        """Whether its requests reach no upstream: it is shut, or its TLS could not be verified."""
+        """Whether its requests reach no upstream: it is shut, or the files for its TLS are missing."""
         speaks_tls = isinstance(self.upstream, HttpUpstream) and self.upstream.tls is not None
         return self.is_shut or (speaks_tls and self.upstream_files is None)
 
     @property
     def admits_anonymous(self) -> bool:
-        """Whether a connection without a good certificate may live here, for what is open to everybody."""
+        """Whether a connection without a good certificate is admitted, for public paths or preflights."""
         return bool(self.public or self.origins)
 
     @property
     def certificate_optional(self) -> bool:
-        """Whether a handshake without a certificate ends well."""
+        """Whether a handshake without a certificate succeeds."""
         return self.admits_anonymous or self.explains_refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpDoor(_ApplicationDoor):
-    """One application of any other protocol: judged once for each connection, then bytes pass.
+    """One application of any other protocol: each connection is judged once, then bytes are passed on.
 
-    `alpn` are the protocols that a client may offer (RFC 7301); one that offers another is refused, one
-    that offers none is not.
+    `alpn` are the protocols that a client may offer (RFC 7301). A client that offers another one is refused; a client that
+    offers none is accepted.
     """
 
     upstream: TcpUpstream
@@ -139,7 +139,7 @@ class TcpDoor(_ApplicationDoor):
 
     @property
     def certificate_optional(self) -> bool:
-        """Whether a handshake without a certificate ends well: never."""
+        """Whether a handshake without a certificate succeeds: never."""
         return False
 
     def __post_init__(self) -> None:
@@ -155,10 +155,10 @@ ApplicationDoor = HttpDoor | TcpDoor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDoor:
-    """One host that asks for no client certificate; it leads to a socket of our own only.
+    """One host that asks for no client certificate; its upstream is always a socket of our own.
 
-    `id` names its chain, route table and cluster, `name` is for people; `connections` and `body_bytes` are its own limits, and a
-    connection ends after `lifetime`.
+    `id` names its chain, route table and cluster; `name` is for people. `connections` and `body_bytes` are its own limits,
+    and a connection ends after `lifetime`.
     """
 
     id: str
@@ -172,21 +172,21 @@ class OpenDoor:
     lifetime: timedelta = OPEN_LIFETIME
 
     def __post_init__(self) -> None:
-        require(_ID.fullmatch(self.id), "an open door's id is of [a-z0-9_]")
+        require(_ID.fullmatch(self.id), "an open door's id has only [a-z0-9_]")
         check_socket_path(self.socket)
         require(self.routes, "an open door without routes admits nothing")
         require(
             timedelta(seconds=2) < self.lifetime <= OPEN_LIFETIME,
-            "a connection of an open door ends before the reconciler takes it for a stranger",
+            "the lifetime of connections to an open door is over 2 s and at most 8 s: the reconciler cuts unknown sockets",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalDoor:
-    """The portal's host: a certificate is asked for and not needed, and it leads to a socket of our own only.
+    """The portal's host: it asks for a certificate but does not require one; its upstream is always a socket of our own.
 
-    Its chain is unverified; the authorizer judges each connection, and a request says who comes only if the connection
-    was judged good. `own_origins` are those of its own pages.
+    Its chain is unverified. The authorizer judges each connection, and a request has identity headers only if the
+    connection was judged good. `own_origins` are the origins of its own pages.
     """
 
     host: str
@@ -199,11 +199,11 @@ class PortalDoor:
 
     def __post_init__(self) -> None:
         check_socket_path(self.socket)
-        require(self.own_origins, "a portal without an origin of its own could not be used")
+        require(self.own_origins, "the portal needs an origin of its own: otherwise browsers cannot use it")
 
     @property
     def id(self) -> str:
-        """The id under which its connections are judged; names its chain, route table and cluster."""
+        """The application id by which its connections are judged; it names its chain, route table and cluster."""
         return PORTAL_APPLICATION
 
     @property
@@ -218,7 +218,7 @@ class PortalDoor:
 
     @property
     def certificate_optional(self) -> bool:
-        """Whether a handshake without a certificate ends well."""
+        """Whether a handshake without a certificate succeeds."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""Everything that one gateway's data plane shall be, as one value."""
+"""The whole plan of one gateway as a value."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from doorward.enforcement.trust import DoorTrust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPlan:
-    """Everything that one gateway's data plane shall be.
+    """The plan of one gateway.
 
     Args:
         listen: at least one address; all serve the same doors.
-        trust: PEM of each issuing authority of our own; their names go into CertificateRequest, and only
-            certificates signed directly by one of them finish a handshake where a door has no other trust.
+        trust: PEM of each of our own issuing authorities. Their names are in CertificateRequest. At a door without a trust
+            of its own, only certificates that one of them signed complete a handshake.
         doors: the applications, sorted by id.
-        open_doors: hosts that ask for no client certificate, sorted by id; enrolment is one.
-        paths: where the surroundings are.
+        open_doors: hosts that ask for no client certificate, sorted by id, such as enrolment.
+        paths: sockets, log file and the folder that Envoy watches.
         limits: counts, sizes, times.
-        epoch: the run of Envoy that this is for, told to the authorizer.
-        hsts: how long browsers remember to come with TLS only; zero tells them nothing.
-        portal: where people check their factors and see what is theirs; None if there is none (yet).
-        sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
-        pages: with which Envoy itself answers browsers; None leaves sentences.
+        epoch: the number of this run of Envoy; Envoy sends it to the authorizer.
+        hsts: how long browsers remember to use TLS only; with zero they get no such header.
+        portal: the portal, where people check their factors and see their own data; None if there is none (yet).
+        sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
+        pages: Envoy's own replies for browsers; without them, Envoy replies with sentences.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -51,8 +51,10 @@ class GatewayPlan:
     pages: ReplyPages | None = None
 
     def __post_init__(self) -> None:
-        require(self.listen, "a gateway listens somewhere")
-        require(self.trust, "a door that trusts no authority would not check the handshake")
+        require(self.listen, "a gateway needs an address to listen at")
+        require(
+            self.trust, "a gateway needs an issuing authority: otherwise Envoy would not verify certificates"
+        )
         for ids in ([door.id for door in self.doors], [door.id for door in self.open_doors]):
             require(ids == sorted(set(ids)), "doors are sorted by id, each once")
         hosts = [host for door in self.doors for host in door.hosts]

@@ -1,6 +1,6 @@
-"""Counts, sizes and times of a gateway's data plane, and where it finds its surroundings.
+"""Limits of a gateway (counts, sizes, times), and the paths of its sockets and files.
 
-Not here: the default figures that settings show (`enforcement.capacity`), and those of one application (`policy.app_limits`).
+Not here: default values that settings show (`enforcement.capacity`), and limits of one application (`policy.app_limits`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from doorward.enforcement.capacity import (
 )
 
 ANONYMOUS_CONNECTIONS = 5_000
-"""Places for connections without a good certificate, at most a tenth of all: strangers cannot take the places of others."""
+"""For connections without a good certificate; at most a tenth of all, so that strangers cannot take the room of others."""
 
 ANONYMOUS_PER_SOURCE = 500
 """The same for one source: the browsers of an office send their preflights from one address."""
 
 LEAST_SHARE = 32
-"""Of one principal, if one address may have very few."""
+"""The share of one principal, if one address may have very few connections."""
 
 UNDECIDED_PER_SOURCE = 100
-"""An office has dozens that are still shaking hands or have not spoken yet; a flood has thousands."""
+"""An office has dozens of connections in the handshake or before the first byte; a flood has thousands."""
 
 
 def check_socket_path(path: str) -> None:
-    """Raise ValueError unless `path` is absolute and short enough for a unix socket."""
+    """Raise ValueError if `path` is not absolute, or too long for a unix socket."""
     require(path.startswith("/"), "a socket's path is absolute")
     require(
         len(path.encode()) <= LONGEST_SOCKET_PATH, f"a socket's path has at most {LONGEST_SOCKET_PATH} bytes"
@@ -38,14 +38,14 @@ def check_socket_path(path: str) -> None:
 
 
 def require(condition: object, message: str) -> None:
-    """Raise ValueError with the message unless the condition holds."""
+    """Raise ValueError with the message if the condition does not hold."""
     if not condition:
         raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
-    """Where the door listens: an IP address without brackets and a port, 1 to 65535."""
+    """An address where the gateway listens: an IP address without brackets, and a port from 1 to 65535."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class SocketAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPaths:
-    """Where the data plane finds its surroundings, all absolute: sockets, the log, what Envoy watches."""
+    """Absolute paths of a gateway: the authorizer's socket, the log file, and the folder that Envoy watches (`xds`)."""
 
     authorizer_socket: str
     log_file: str
@@ -65,12 +65,12 @@ class GatewayPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits:
-    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default.
+    """Limits of a gateway: counts, sizes, times. Each one is explicit; none is left to Envoy's defaults.
 
-    Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
-    the gateway's registry counts by the same figure what it was asked about, over all Envoys while one
-    drains. By source only the gateway counts, one IPv4 address or one IPv6 /64: in the registry, and
-    among the connections about which the gateway was not asked yet (`undecided_per_source`).
+    Envoy closes connections beyond `connections`; unfinished handshakes and the enrolment door count. The gateway's
+    registry has the same limit for the connections that it knows, over all Envoys while one drains. Only the gateway
+    counts by source (one IPv4 address or one IPv6 /64): connections in the registry, and connections that Envoy has not
+    asked about yet (`undecided_per_source`).
     """
 
     connections: int = CONNECTIONS
@@ -79,27 +79,27 @@ class GatewayLimits:
     anonymous_per_source: int = ANONYMOUS_PER_SOURCE
     connections_per_principal: int = CONNECTIONS_PER_PRINCIPAL
     requests_per_certificate: int = REQUESTS_PER_CERTIFICATE
-    enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
-    portal_connections: int = 4_000  # what strangers hold of them is the anonymous share
-    portal_body_bytes: int = 65_536  # a CSR, or a browser's answer about a key
-    header_kilobytes: int = 32  # of the enrolment door; an application has its own (policy.app_limits)
+    enrol_connections: int = 2_000  # enough for twenty sources with `undecided_per_source` connections each
+    portal_connections: int = 4_000  # strangers have at most the anonymous share of them
+    portal_body_bytes: int = 65_536  # a CSR, or a browser's WebAuthn response
+    header_kilobytes: int = 32  # for the enrolment door; an application has its own (policy.app_limits)
     header_count: int = 100
     streams_per_connection: int = 64
-    heap_bytes: int = 2 << 30  # what Envoy may hold in all; `envoy.overload` says what happens before
-    buffer_bytes: int = 32_768  # 40 undecided connections held 44 MiB without it (measured)
+    heap_bytes: int = 2 << 30  # Envoy's whole heap; `envoy.overload` says what happens before it is full
+    buffer_bytes: int = 32_768  # without it, 40 undecided connections took 44 MiB (measured)
     enrol_body_bytes: int = 32_768  # a CSR with a 4096-bit key is under 3 KiB
-    hello: timedelta = timedelta(seconds=5)  # a ClientHello does not wait for a person
-    open_handshake: timedelta = timedelta(seconds=5)  # of a door that asks for no certificate
-    handshake: timedelta = timedelta(seconds=60)  # a person looks for the card and types the PIN
-    authorizer: timedelta = timedelta(seconds=5)  # an answer is held back while a policy is published
+    hello: timedelta = timedelta(seconds=5)  # a ClientHello needs no person
+    open_handshake: timedelta = timedelta(seconds=5)  # for a door that asks for no certificate
+    handshake: timedelta = timedelta(seconds=60)  # time to find the smart card and type the PIN
+    authorizer: timedelta = timedelta(seconds=5)  # an answer waits while a policy is published
     request_headers: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(minutes=5)
-    stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.app_limits` counts
+    stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.app_limits` applies
     connection_lifetime: timedelta = timedelta(hours=12)
     anonymous_lifetime: timedelta = timedelta(hours=1)
     refused_lifetime: timedelta = timedelta(
         seconds=60
-    )  # of one that gets a page: it comes back with a better certificate
+    )  # of a connection that gets a page: the person connects again with a good certificate
     upstream_connect: timedelta = timedelta(seconds=3)
 
     def __post_init__(self) -> None:
@@ -109,29 +109,29 @@ class GatewayLimits:
 
     @property
     def undecided_per_source(self) -> int:
-        """How many undecided connections one source keeps; all of them where one source may have all.
+        """The largest number of undecided connections of one source; no limit if one source may have all connections.
 
-        That is how a balancer is told of in front of the door: every client has its address.
+        That setting means that a load balancer is in front of the door: every client has its address.
         """
         behind_balancer = self.connections_per_source >= self.connections
         return self.connections if behind_balancer else UNDECIDED_PER_SOURCE
 
     @property
     def share_of_principal(self) -> int:
-        """How many connections one principal may have: at most half of what one address may.
+        """The largest number of connections of one principal: at most half of the limit of one address.
 
-        An address that may have less than a few dozen is no office: one browser takes so many.
+        At least `LEAST_SHARE`: a single browser needs a few dozen.
         """
         return min(self.connections_per_principal, max(LEAST_SHARE, self.connections_per_source // 2))
 
     @property
     def openings_per_certificate(self) -> int:
-        """How many connections one certificate may open in a minute: some clients use each for few requests."""
+        """The largest number of connections that one certificate may open in a minute; some clients send few requests on each."""
         return 12 * self.requests_per_certificate
 
     @property
     def anonymous_share(self) -> tuple[int, int]:
-        """Places for connections without a good certificate: in all, and for one source."""
+        """The largest number of connections without a good certificate: in all, and for one source."""
         most = max(1, min(self.anonymous_connections, self.connections // 10))
         behind_balancer = self.connections_per_source >= self.connections
         return most, most if behind_balancer else min(most, self.anonymous_per_source)
@@ -143,4 +143,4 @@ class GatewayLimits:
 
 
 DEFAULT_LIMITS = GatewayLimits()
-"""If the settings say nothing."""
+"""The limits if the settings name none."""

@@ -1,6 +1,6 @@
-"""What the door knows of sessions: who signs their tokens, with which keys, and where a factor is checked.
+"""Sessions in the plan: the issuer and the keys of their tokens, and the portal where a factor is checked.
 
-Not here: making sessions (directory.sessions) and how Envoy verifies their tokens (`enforcement.envoy.sessions`).
+Not here: making sessions (directory.sessions), and how Envoy verifies their tokens (`enforcement.envoy.sessions`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from doorward.enforcement.plan.limits import check_socket_path, require
 from doorward.wire.jose import parse_jwk
 
 SESSION_LIFETIME = timedelta(hours=8)
-"""How long a session lasts at most; streams on routes that ask for a factor end with it."""
+"""The longest lifetime of a session; streams on routes that require a factor end with the session."""
 
 _ORIGIN = re.compile(r"https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _ISSUER = re.compile(r"https://[a-z0-9.-]{1,253}/portal")
@@ -26,10 +26,10 @@ class SessionPlan:
 
     Args:
         issuer: `iss` of the tokens.
-        jwks: the public keys as JWK (RFC 7517) in JSON, newest first; without one no request has a session.
-        portal_origin: where a browser is sent to show a factor; a constant of every redirect.
-        sessions_socket: where the callback and the sign-out of each application are answered.
-        lifetime: of a session, at most.
+        jwks: the public keys as JWK (RFC 7517) in JSON, newest first; without a key no request has a session.
+        portal_origin: the origin where a person shows a factor; a constant in every redirect.
+        sessions_socket: the socket that answers the callback and the sign-out of each application.
+        lifetime: the longest lifetime of a session.
     """
 
     issuer: str
@@ -41,14 +41,14 @@ class SessionPlan:
     def __post_init__(self) -> None:
         check_socket_path(self.sessions_socket)
         require(
-            _ORIGIN.fullmatch(self.portal_origin), "the portal's origin is https, a host and perhaps a port"
+            _ORIGIN.fullmatch(self.portal_origin), "the portal's origin is https://HOST or https://HOST:PORT"
         )
         require(_ISSUER.fullmatch(self.issuer), "the issuer of sessions is https://TRUST_DOMAIN/portal")
-        require(self.lifetime > timedelta(), "a session lasts for some time")
+        require(self.lifetime > timedelta(), "the lifetime of a session is positive")
 
     @property
     def good_jwks(self) -> tuple[str, ...]:
-        """The keys that Envoy takes: with a bad one it would refuse the whole set, and keep the former keys."""
+        """The keys that Envoy accepts: with one bad key it would refuse the whole set, and keep the former keys."""
         return tuple(one for one in self.jwks if _is_good(one))
 
 
