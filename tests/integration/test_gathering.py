@@ -103,7 +103,7 @@ def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch
         west.trust([west.root], [west.issuing], allow_private=("127.0.0.0/8", "::1/128"))
         west.let_in("alice", crl_at(place.url))
         assert eventually(lambda: at_hand(west, place.url) == good)
-        west.world.clock.turn(hours=1)
+        west.clock.turn(hours=1)
         assert eventually(lambda: told(west, place.url))
         row = west.row(place.url)
     assert row.der == good
@@ -121,7 +121,7 @@ def test_a_dead_server_takes_nothing(west: PartnerWorld) -> None:
         west.let_in("alice", crl_at(url))
         assert eventually(lambda: "cannot be reached" in told(west, url))
         with served(say(answer(crl(west))), port=int(url.rstrip("/").rpartition(":")[2])):
-            west.world.clock.turn(minutes=1)
+            west.clock.turn(minutes=1)
             assert eventually(lambda: at_hand(west, url))
     assert (west.row(url).failures, told(west, url)) == (0, "")
 
@@ -148,7 +148,7 @@ def test_a_lying_responder_takes_nothing(west: PartnerWorld, name: str) -> None:
             alice, west.issuing, status=ocsp.OCSPCertStatus.REVOKED, next_update=NOON + DAY
         )
         scripts.append(say(answer(revoked)))
-        west.world.clock.turn(minutes=1)
+        west.clock.turn(minutes=1)
         assert eventually(lambda: at_hand(west, place.url, alice) == revoked)
     assert place.requests[0].startswith(b"POST / ")
 
@@ -175,7 +175,7 @@ def test_private_addresses_are_asked_only_with_leave(west: PartnerWorld) -> None
         assert eventually(lambda: "nothing may be fetched" in told(west, place.url))
         assert place.requests == []
         west.trust([west.root], [west.issuing], allow_private=("127.0.0.0/8", "::1/128"))
-        west.world.clock.turn(hours=1)
+        west.clock.turn(hours=1)
         assert eventually(lambda: at_hand(west, place.url))
 
 
@@ -187,7 +187,7 @@ def test_a_revocation_is_known_within_refresh(west: PartnerWorld) -> None:
         west.let_in("alice", crl_at(place.url))
         assert eventually(lambda: at_hand(west, place.url) == lists[0])
         scripts.append(say(answer(lists[1])))
-        west.world.clock.turn(seconds=HOUR.total_seconds())
+        west.clock.turn(seconds=HOUR.total_seconds())
         assert eventually(lambda: at_hand(west, place.url) == lists[1])
 
 

@@ -1,6 +1,6 @@
 """Persons with second factors, on the world of `tests.support.world`.
 
-    people = factor_world()
+    people = found_world(FactorWorld)
     alice = people.comes("alice")            # with a certificate by invitation, and the right to a first factor
     people.set_password(alice)
     people.passkey(alice, shown=people.shown(PASSWORD))
@@ -30,8 +30,8 @@ from doorward.pki.csr import build_csr
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.records import CertificateRecord
 from tests.support.passkeys import SoftAuthenticator
-from tests.support.ports import FakeClock, PlainKeys
-from tests.support.world import OPERATOR, World, found_world
+from tests.support.ports import PlainKeys
+from tests.support.world import OPERATOR, World
 
 PARTY = RelyingParty(id="portal.corp.example", origin="https://portal.corp.example:8443", name="Corp")
 CHEAP = PasswordCost(memory_kibibytes=8, passes=1)
@@ -40,34 +40,33 @@ NOTHING = ShownFactors()
 
 
 @dataclass(kw_only=True)
-class FactorWorld:
+class FactorWorld(World):
     """A world, what the use cases of factors need, and what people hold in their hands."""
 
-    world: World
-    context: FactorContext
+    factors: FactorContext = field(init=False)
     browsers: dict[str, SoftAuthenticator] = field(default_factory=dict)
     apps: dict[str, bytes] = field(default_factory=dict)
 
-    @property
-    def clock(self) -> FakeClock:
-        """Stands still until it is turned."""
-        return self.world.clock
+    def __post_init__(self) -> None:
+        self.factors = FactorContext(
+            services=self.services, party=PARTY, cost=CHEAP, known_words=("meridian",)
+        )
 
     def comes(self, name: str, *, invited: bool = True, source: str = "192.0.2.7") -> Caller:
         """Somebody with a new certificate, by an invitation or by an operator's word."""
         if not invited:
-            return self.caller(name, self.world.issue(name).record, source)
-        invitation = invite(self.world.services, name, actor=OPERATOR)
-        with self.world.work.read() as stores:
+            return self.caller(name, self.issue(name).record, source)
+        invitation = invite(self.services, name, actor=OPERATOR)
+        with self.work.read() as stores:
             found = stores.invitations.by_token(hash_token(invitation.token))
         assert found is not None
         claim = InvitationClaim(invitation=found, name=name)
         request = build_csr(PlainKeys().generate(KeyKind.P256), name)
-        return self.caller(name, issuing.issue(self.world.services, request, claim).record, source)
+        return self.caller(name, issuing.issue(self.services, request, claim).record, source)
 
     def caller(self, name: str, record: CertificateRecord, source: str = "192.0.2.7") -> Caller:
         """Who comes with that certificate."""
-        principal = self.world.principal(name)
+        principal = self.principal(name)
         return Caller(
             principal_id=principal.id,
             name=name,
@@ -87,25 +86,25 @@ class FactorWorld:
         self, who: Caller, text: str = GOOD_PASSWORD, *, shown: ShownFactors = NOTHING, token: str = ""
     ) -> FactorRecord:
         """Enrol a password."""
-        return enrolling.set_password(self.context, who, text, shown=shown, token=token)
+        return enrolling.set_password(self.factors, who, text, shown=shown, token=token)
 
     def passkey(
         self, who: Caller, *, shown: ShownFactors = NOTHING, token: str = "", name: str = ""
     ) -> FactorRecord:
         """Enrol a passkey in the person's browser."""
         browser = self.browsers.setdefault(who.name, SoftAuthenticator(origin=PARTY.origin))
-        asked = enrolling.begin_passkey(self.context, who, shown=shown, token=token)
+        asked = enrolling.begin_passkey(self.factors, who, shown=shown, token=token)
         answer = browser.create(asked.options)
         return enrolling.finish_passkey(
-            self.context, who, asked.id, answer, name=name, shown=shown, token=token
+            self.factors, who, asked.id, answer, name=name, shown=shown, token=token
         )
 
     def app(self, who: Caller, *, shown: ShownFactors = NOTHING, token: str = "") -> FactorRecord:
         """Enrol an authenticator app."""
-        offer = enrolling.begin_totp(self.context, who, shown=shown, token=token)
+        offer = enrolling.begin_totp(self.factors, who, shown=shown, token=token)
         self.apps[who.name] = base64.b32decode(offer.secret)
         return enrolling.finish_totp(
-            self.context, who, offer.id, self.code(who), name="phone", shown=shown, token=token
+            self.factors, who, offer.id, self.code(who), name="phone", shown=shown, token=token
         )
 
     def code(self, who: Caller) -> str:
@@ -114,28 +113,21 @@ class FactorWorld:
 
     def use_passkey(self, who: Caller, **wrong: object) -> checking.CheckedFactor:
         """Show a passkey, with mistakes on request."""
-        asked = passkeys.begin_check(self.context, who)
+        asked = passkeys.begin_check(self.factors, who)
         answer = self.browsers[who.name].get(asked.options, **wrong)  # type: ignore[arg-type]
-        return passkeys.check_passkey(self.context, who, asked.id, answer)
+        return passkeys.check_passkey(self.factors, who, asked.id, answer)
 
     def use_password(self, who: Caller, text: str = GOOD_PASSWORD) -> checking.CheckedFactor:
         """Type a password."""
-        return checking.check_password(self.context, who, text)
+        return checking.check_password(self.factors, who, text)
 
     def kinds(self, who: Caller) -> list[FactorKind]:
         """What is kept of a person, strongest first."""
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             kept = [one.kind for one in stores.factors.of_principal(who.principal_id)]
         return sorted(kept, key=lambda kind: -kind.strength)
 
     def epoch(self, who: Caller) -> str:
         """The session epoch of a person at an application."""
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             return stores.epochs.of(who.principal_id, "app_a")
-
-
-def factor_world(world: World | None = None) -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
-    found = world or found_world()
-    context = FactorContext(services=found.services, party=PARTY, cost=CHEAP, known_words=("meridian",))
-    return FactorWorld(world=found, context=context)

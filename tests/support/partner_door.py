@@ -9,7 +9,6 @@ with open_doorway() as door:
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,16 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from doorward.core.entities import TENANT
 from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
-from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.records import ChangeKind
-from doorward.verification.revocation.crl import parse_crl
 from tests.support.certificates.der import tlv
 from tests.support.certificates.issuing import ANY_POLICY, CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
 from tests.support.doorway import ACTOR, Doorway, Identity
+from tests.support.records import fetched_crl
 
 DAY = timedelta(days=1)
 
@@ -106,24 +103,9 @@ class Clinic:
 
     def store(self, der: bytes, source: str) -> int:
         """Store one CRL as whoever fetches them does."""
-        crl = parse_crl(der)
         now = datetime.now(UTC)
         with self.door.services.work.change() as stores:
-            stores.evidence.store(
-                EvidenceRecord(
-                    partner_id=self.id,
-                    tenant=TENANT,
-                    kind=EvidenceKind.CRL,
-                    source=source,
-                    about="",
-                    try_at=now + DAY,
-                    der=der,
-                    sha256=hashlib.sha256(der).hexdigest(),
-                    this_update=crl.this_update,
-                    next_update=crl.next_update,
-                    fetched_at=now,
-                )
-            )
+            stores.evidence.store(fetched_crl(self.id, source, der, now))
             return stores.changes.note(ChangeKind.EVIDENCE, self.id, now)
 
 

@@ -10,7 +10,6 @@ The application `payments` hears our own authority and the partner, `sensors` ou
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,17 +19,15 @@ from cryptography import x509
 
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision
-from doorward.core.entities import TENANT
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.importing import ImportResult, find_replaced, import_partner
 from doorward.partners.terms import Terms
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.stores.partner_records import PartnerRecord
 from doorward.stores.records import CertificateRecord, ChangeKind
-from doorward.stores.services import Services
-from doorward.verification.revocation.crl import parse_crl
 from tests.support.certificates.issuing import CertifiedKey, certify
 from tests.support.certificates.status import crl_of
+from tests.support.records import fetched_crl
 from tests.support.world import DOCUMENT, OPERATOR, World, found_world
 
 DAY = timedelta(days=1)
@@ -46,27 +43,26 @@ def hearing(*names: str) -> str:
 
 
 @dataclass(kw_only=True)
-class PartnerSite:
+class PartnerSite(World):
     """A world with a partner; what is imported, published and judged goes through the real use cases."""
 
-    world: World
     root: CertifiedKey
     issuing: CertifiedKey
-    evidence_cache: EvidenceCache
-    decider: AccessDecider
+    evidence_cache: EvidenceCache = field(init=False)
+    judge: AccessDecider = field(init=False)
     name: str = "clinic"
     terms: dict[str, Any] = field(default_factory=dict)
     count: int = 0
     number: int = 0
 
-    @property
-    def services(self) -> Services:
-        return self.world.services
+    def __post_init__(self) -> None:
+        self.evidence_cache = EvidenceCache(self.work)
+        self.judge = self.decider(self.evidence_cache)
 
     @property
     def partner(self) -> PartnerRecord:
         """The partner as it is trusted now."""
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             found = stores.partners.by_name(self.name)
         assert found is not None
         return found
@@ -99,26 +95,13 @@ class PartnerSite:
     def publish(self, *revoked: CertifiedKey, lifetime: timedelta = DAY, load: bool = True) -> int:
         """Store newer lists of both authorities, and put them on the evidence cache; return the change number."""
         self.number += 1
-        now, partner = self.world.clock.now(), self.partner
+        now, partner = self.clock.now(), self.partner
         for issuer, listed in ((self.root, ()), (self.issuing, revoked)):
             serials = [one.certificate.serial_number for one in listed]
             der = crl_of(issuer, *serials, number=self.number, this_update=now, next_update=now + lifetime)
-            crl = parse_crl(der)
-            row = EvidenceRecord(
-                partner_id=partner.id,
-                tenant=TENANT,
-                kind=EvidenceKind.CRL,
-                source=f"http://crl.example/{issuer.parsed.sha256}",
-                about="",
-                try_at=now + DAY,
-                der=der,
-                sha256=hashlib.sha256(der).hexdigest(),
-                this_update=crl.this_update,
-                next_update=crl.next_update,
-                fetched_at=now,
-            )
-            with self.world.work.change() as stores:
-                stores.evidence.store(row)
+            source = f"http://crl.example/{issuer.parsed.sha256}"
+            with self.work.change() as stores:
+                stores.evidence.store(fetched_crl(partner.id, source, der, now))
                 seq = stores.changes.note(ChangeKind.EVIDENCE, partner.id, now)
         if load:
             self.evidence_cache.load(partner.id)
@@ -128,9 +111,13 @@ class PartnerSite:
         """Let `payments` hear these authorities; return the change number."""
         return policies.apply_document(self.services, hearing(*names), file="test.yaml", actor=OPERATOR).seq
 
-    def decide(self, leaf: CertifiedKey, app: str = "payments", **changes: object) -> AccessDecision:
-        """What a gateway is told, by a decider that lives as long as the site."""
-        return self.decider.decide(self.world.context(app, **changes), leaf.der)
+    def decide(
+        self, leaf: CertifiedKey | bytes | None, app: str = "payments", **changes: object
+    ) -> AccessDecision:
+        """What a gateway is told of a partner's leaf, by a decider that lives as long as the site."""
+        if not isinstance(leaf, CertifiedKey):
+            return super().decide(leaf, app, **changes)
+        return self.judge.decide(self.context(app, **changes), leaf.der)
 
     def reasons(self, leaf: CertifiedKey, app: str = "payments") -> list[str]:
         """The reasons of a decision, in words."""
@@ -138,21 +125,17 @@ class PartnerSite:
 
     def row(self, leaf: CertifiedKey) -> CertificateRecord | None:
         """The inventory's row of a certificate."""
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             return stores.certificates.by_sha256(leaf.parsed.sha256)
 
 
 def partner_site(name: str = "clinic", *, publish: bool = True, **terms: Any) -> PartnerSite:
     """A founded world with one partner that `payments` hears; `terms` are fields of `Terms`."""
-    world = found_world()
     root = certify(f"{name} Root")
-    evidence_cache = EvidenceCache(world.services.work)
-    site = PartnerSite(
-        world=world,
+    site = found_world(
+        PartnerSite,
         root=root,
         issuing=certify(f"{name} Issuing", root),
-        evidence_cache=evidence_cache,
-        decider=world.decider(evidence_cache),
         name=name,
         terms={"groups": ("clinicians",), **terms},
     )

@@ -1,9 +1,9 @@
 """A founded authority with a partner whose certificates say where their revocation is published.
 
-    world = partner_world()
-    alice = world.let_in("alice", crl="http://pki.partner.example/issuing.crl")
-    world.pages["http://pki.partner.example/issuing.crl"] = crl_of(world.issuing)
-    world.run()                                   # scan, lease, fetch, process: what `serve` does in threads
+    west = partner_world()
+    alice = west.let_in("alice", crl="http://pki.partner.example/issuing.crl")
+    west.pages["http://pki.partner.example/issuing.crl"] = crl_of(west.issuing)
+    west.run()                                   # scan, lease, fetch, process: what `serve` does in threads
 
 The partner's own chain is `root` (anchor), `issuing`; `issuing` names `ROOT_CRL`.
 """
@@ -17,7 +17,6 @@ from typing import Any
 
 from cryptography import x509
 
-from doorward.audit.events import Event, EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
@@ -30,7 +29,6 @@ from doorward.stores.partner_records import (
     PartnerRecord,
 )
 from doorward.stores.records import CertificateRecord
-from doorward.stores.services import Services
 from tests.support import records
 from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.ports import NOON, FakeFetcher
@@ -42,21 +40,16 @@ RESPONDER = "http://ocsp.partner.example/"
 
 
 @dataclass(kw_only=True)
-class PartnerWorld:
+class PartnerWorld(World):
     """The stores, the clock, a network of a few pages, and one partner called `west`."""
 
-    world: World
-    fetcher: FakeFetcher
+    fetcher: FakeFetcher = field(default_factory=FakeFetcher)
     root: CertifiedKey
     issuing: CertifiedKey
-    scan: SourceScan
+    scan: SourceScan = field(init=False)
     slots: FetchSlots = field(default_factory=FetchSlots)
     partner: PartnerRecord = field(default_factory=lambda: records.partner("west"))
     count: int = 0
-
-    @property
-    def services(self) -> Services:
-        return self.world.services
 
     @property
     def pages(self) -> dict[str, Any]:
@@ -69,7 +62,7 @@ class PartnerWorld:
         """Trust these authorities of the partner, on these terms."""
         made = [authority(self.partner, one, anchor=True) for one in anchors]
         made += [authority(self.partner, one, anchor=False) for one in intermediates]
-        with self.world.work.change() as stores:
+        with self.work.change() as stores:
             if stores.partners.get(self.partner.id) is None:
                 stores.partners.add(self.partner)
             self.partner = records.partner("west", **terms)
@@ -83,7 +76,7 @@ class PartnerWorld:
             name, issuer, ca=False, extra=extra, **options
         )
         self.count += 1
-        with self.world.work.change() as stores:
+        with self.work.change() as stores:
             assert stores.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
         return leaf
 
@@ -108,20 +101,16 @@ class PartnerWorld:
 
     def rows(self) -> list[EvidenceRecord]:
         """What is looked for, without its bytes."""
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             return stores.evidence.list(self.partner.id)
 
     def row(self, source: str, about: CertifiedKey | None = None) -> EvidenceRecord:
         """One row with its bytes."""
         kind = EvidenceKind.OCSP if about else EvidenceKind.CRL
-        with self.world.work.read() as stores:
+        with self.work.read() as stores:
             found = stores.evidence.get(self.partner.id, kind, source, about.parsed.sha256 if about else "")
         assert found is not None
         return found
-
-    def events(self, kind: EventType) -> list[Event]:
-        """The events of one kind, oldest first."""
-        return self.world.events(kind)
 
 
 def authority(partner: PartnerRecord, node: CertifiedKey, *, anchor: bool) -> PartnerAuthorityRecord:
@@ -162,9 +151,6 @@ def partner_world(*, work: Any = None, root_crl: str = ROOT_CRL, **terms: Any) -
 
     `work` is another store than memory; with an empty `root_crl` the issuing authority names no list.
     """
-    world = empty_world()
-    if work is not None:
-        world.work, world.services = work, replace(world.services, work=work)
     root = certify("West Root", not_after=NOON + timedelta(days=3650))
     issuing = certify(
         "West Issuing",
@@ -172,9 +158,10 @@ def partner_world(*, work: Any = None, root_crl: str = ROOT_CRL, **terms: Any) -
         extra=[crl_at(root_crl)] if root_crl else [],
         not_after=NOON + timedelta(days=1825),
     )
-    made = PartnerWorld(
-        world=world, fetcher=FakeFetcher(), root=root, issuing=issuing, scan=SourceScan(world.services)
-    )
+    made = empty_world(PartnerWorld, root=root, issuing=issuing)
+    if work is not None:
+        made.work, made.services = work, replace(made.services, work=work)
+    made.scan = SourceScan(made.services)
     made.trust([root], [issuing], **terms)
     return made
 

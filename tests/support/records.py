@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from doorward.core.certificate import CertificateState
@@ -32,6 +32,7 @@ from doorward.stores.records import (
 )
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
+from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.status import RecordedRevocation
 from tests.support.ports import NOON
 
@@ -217,6 +218,24 @@ def evidence(partner: str, source: str, **changed: Any) -> EvidenceRecord:
         fetched_at=NOON,
     )
     return replace(made, **changed)
+
+
+def fetched_crl(partner_id: str, source: str, der: bytes, at: datetime) -> EvidenceRecord:
+    """The row of a CRL that was fetched at a moment, and is looked for again a day later."""
+    crl = parse_crl(der)
+    return EvidenceRecord(
+        partner_id=partner_id,
+        tenant=TENANT,
+        kind=EvidenceKind.CRL,
+        source=source,
+        about="",
+        try_at=at + timedelta(days=1),
+        der=der,
+        sha256=hashlib.sha256(der).hexdigest(),
+        this_update=crl.this_update,
+        next_update=crl.next_update,
+        fetched_at=at,
+    )
 
 
 def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> RecordedRevocation:

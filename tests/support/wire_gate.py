@@ -29,8 +29,6 @@ from doorward.partners.evidence.sources import SourceScan
 from doorward.partners.examining import examine
 from doorward.partners.terms import Terms
 from doorward.stores.partner_records import (
-    EvidenceKind,
-    EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
@@ -40,8 +38,8 @@ from doorward.verification.import_lint import Severity
 from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
-from doorward.verification.revocation.crl import parse_crl
 from tests.support.doorway import ACTOR, Doorway, open_doorway, render_document
+from tests.support.records import fetched_crl
 from tests.support.wire_cases import Played, WireCase
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
@@ -137,7 +135,7 @@ class WireGate:
             stores.partners.set_authorities(record.id, list(self._authorities(record, case, now)))
             stores.changes.note(ChangeKind.PARTNER, record.id, now)
             for number, der in enumerate(case.crls or ()):
-                stores.evidence.store(_evidence(record, f"http://crl.example/{number}", der, now))
+                stores.evidence.store(fetched_crl(record.id, f"http://crl.example/{number}", der, now))
             stores.changes.note(ChangeKind.EVIDENCE, record.id, now)
         if case.name:
             with contextlib.suppress(MalformedInput):  # what is nobody's name is in no directory
@@ -195,23 +193,6 @@ class WireGate:
             except ConnectionRefusedError:
                 assert time.monotonic() < limit, "the door does not listen"
                 time.sleep(0.05)
-
-
-def _evidence(record: PartnerRecord, source: str, der: bytes, now: datetime) -> EvidenceRecord:
-    crl = parse_crl(der)
-    return EvidenceRecord(
-        partner_id=record.id,
-        tenant=TENANT,
-        kind=EvidenceKind.CRL,
-        source=source,
-        about="",
-        try_at=now + _DAY,
-        der=der,
-        sha256=hashlib.sha256(der).hexdigest(),
-        this_update=crl.this_update,
-        next_update=crl.next_update,
-        fetched_at=now,
-    )
 
 
 def _ignore_dates(resources: Any) -> Any:

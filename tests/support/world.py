@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider
@@ -174,26 +175,39 @@ class World:
             return stores.changes.head()
 
 
+AnyWorld = TypeVar("AnyWorld", bound=World)
+
+
 def operator_claim(principal: Principal, actor: str = OPERATOR) -> issuing.OperatorClaim:
     """The operator's right to a certificate of a principal."""
     return issuing.OperatorClaim(actor=actor, holder=principal.id, name=principal.name)
 
 
-def empty_world() -> World:
-    """Services over empty stores: nothing is founded."""
+def empty_world(kind: type[AnyWorld] = World, **more: Any) -> AnyWorld:
+    """Services over empty stores: nothing is founded; `more` are fields of that kind of world."""
     work, clock, keys = MemoryUnitOfWork(), FakeClock(), MemoryKeyStore()
     services = Services(work=work, clock=clock, random=FakeRandom(), factory=PlainKeys(), keys=keys)
-    return World(services=services, work=work, clock=clock, keys=keys)
+    return kind(**{"services": services, "work": work, "clock": clock, "keys": keys, **more})
 
 
 def found_world(
+    of: type[AnyWorld] = World,
     *,
     trust_domain: str = TRUST_DOMAIN,
     people: tuple[tuple[PrincipalKind, str, tuple[str, ...]], ...] = PEOPLE,
     document: str = DOCUMENT,
-) -> World:
-    """A founded authority with people and a document in force; empty `document` leaves it out."""
-    world = empty_world()
+    **more: Any,
+) -> AnyWorld:
+    """A founded authority with people and a document in force.
+
+    Args:
+        of: the kind of world: with a partner (`PartnerSite`), with second factors (`FactorWorld`).
+        trust_domain: of the authority.
+        people: who is in the directory, in which groups.
+        document: the policy; empty leaves it out.
+        more: fields of that kind of world.
+    """
+    world = empty_world(of, **more)
     founding.found(world.services, trust_domain=trust_domain, status_url=STATUS_URL, actor=OPERATOR)
     for kind, name, groups in people:
         directory.add_principal(world.services, kind, name, groups=groups, actor=OPERATOR)

@@ -169,13 +169,13 @@ def test_a_partners_certificate(site: PartnerSite) -> None:
     row = site.row(bob)
     assert row is not None
     rule = f'{{allow: {{certificate: {{issuer: {row.authority_id}, san-dns: "*.clinic.example"}}}}}}'
-    put(site.world, rule, trust="[own, clinic]")
+    put(site, rule, trust="[own, clinic]")
     name = "clinic/bob@clinic.example"
-    assert ask(site.world, name).decision.outcome is Outcome.GOOD
+    assert ask(site, name).decision.outcome is Outcome.GOOD
     site.bring_in(
         anchors=[root := certify("other Root")], intermediates=[certify("other", root)], replacing=True
     )
-    found = ask(site.world, name)
+    found = ask(site, name)
     assert found.decision.outcome is Outcome.BAD
     assert found.notes == (
         f"{row.id} has no good path now, so rules about the certificate cannot be determined",
@@ -184,8 +184,8 @@ def test_a_partners_certificate(site: PartnerSite) -> None:
 
 def test_issuers_that_no_certificate_can_come_from(site: PartnerSite) -> None:
     """An id that is unknown, or of an authority that the application does not trust, is pointed at."""
-    issuing = site.world.issue("alice").record.authority_id
-    with site.world.work.read() as stores:
+    issuing = site.issue("alice").record.authority_id
+    with site.work.read() as stores:
         root = next(one.id for one in stores.authorities.list() if one.kind is AuthorityKind.ROOT)
         clinic = next(one.id for one in stores.partners.authorities(site.partner.id) if not one.anchor)
     text = document(f"{{allow: {{certificate: {{issuer: [{issuing}, {clinic}, {root}, aut_nobody]}}}}}}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.factor_world import FactorWorld, factor_world
+from tests.support.factor_world import FactorWorld
+from tests.support.world import found_world
 
 
 @pytest.fixture
 def people() -> FactorWorld:
     """A founded authority whose persons may have second factors."""
-    return factor_world()
+    return found_world(FactorWorld)

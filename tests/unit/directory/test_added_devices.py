@@ -18,8 +18,8 @@ from doorward.directory.invitations import list_open
 from doorward.directory.inviting import InvitationClaim, invite
 from doorward.directory.own_certificates import MOST_USABLE, report_lost
 from doorward.enrolment.invitation import redeem
-from tests.support.factor_world import NOTHING, FactorWorld, factor_world
-from tests.support.world import OPERATOR
+from tests.support.factor_world import NOTHING, FactorWorld
+from tests.support.world import OPERATOR, found_world
 
 PASSWORD, WEBAUTHN, TOTP = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.TOTP
 
@@ -27,7 +27,7 @@ PASSWORD, WEBAUTHN, TOTP = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.
 @pytest.fixture
 def people() -> FactorWorld:
     """A founded authority whose persons may have second factors."""
-    return factor_world()
+    return found_world(FactorWorld)
 
 
 @pytest.fixture
@@ -42,33 +42,33 @@ def alice(people: FactorWorld) -> Caller:
 def add(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
     """Make a link after these factors were shown; return its token."""
     shown = people.shown(*kinds, ago=ago) if kinds else NOTHING
-    return invite_own_device(people.world.services, who, shown=shown).token
+    return invite_own_device(people.services, who, shown=shown).token
 
 
 def refusal_of(people: FactorWorld, who: Caller, *kinds: FactorKind, ago: timedelta = timedelta(0)) -> str:
     """Return the code with which a link is refused; nothing is open after it."""
     with pytest.raises(RequestRefused) as refused:
         add(people, who, *kinds, ago=ago)
-    assert list_open(people.world.services, who.name) == []
+    assert list_open(people.services, who.name) == []
     return refused.value.code
 
 
 def refusal_of_token(people: FactorWorld, token: str) -> tuple[str, str]:
     """Return how a link is refused: the word for the peer, and the word for the record."""
     with pytest.raises(RequestRefused) as refused:
-        redeem(people.world.services, token, people.world.csr())
-    event = people.world.events(EventType.INVITATION_REFUSED)[-1]
+        redeem(people.services, token, people.csr())
+    event = people.events(EventType.INVITATION_REFUSED)[-1]
     return refused.value.code, str(event.data["reason"])
 
 
 def test_the_link_becomes_a_certificate_in_the_same_name(people: FactorWorld, alice: Caller) -> None:
     """Once, within 15 minutes, with the profile of a person; the record says that Alice asked for it."""
-    made = invite_own_device(people.world.services, alice, shown=people.shown(WEBAUTHN))
+    made = invite_own_device(people.services, alice, shown=people.shown(WEBAUTHN))
     assert made.record.expires_at - made.record.created_at == LIFETIME == timedelta(minutes=15)
-    event = people.world.events(EventType.INVITATION_CREATED)[-1]
+    event = people.events(EventType.INVITATION_CREATED)[-1]
     assert (event.actor, event.data["principal"]) == (alice.principal_id, alice.principal_id)
     assert event.data["profile"] == "person"
-    issued = redeem(people.world.services, made.token, people.world.csr())
+    issued = redeem(people.services, made.token, people.csr())
     assert issued.record.principal_id == alice.principal_id
     assert issued.record.id != alice.certificate_id
     assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-used")
@@ -98,26 +98,24 @@ def test_the_strongest_factor_is_shown_within_five_minutes(people: FactorWorld, 
 def test_a_suspended_person_adds_none(people: FactorWorld, alice: Caller) -> None:
     """Neither makes a link, nor uses one from before."""
     token = add(people, alice, WEBAUTHN)
-    principals.suspend(people.world.services, "alice", actor=OPERATOR)
+    principals.suspend(people.services, "alice", actor=OPERATOR)
     assert refusal_of(people, alice, WEBAUTHN) == "principal-suspended"
     assert refusal_of_token(people, token) == ("invitation-invalid", "invitation-voided")
 
 
 def test_a_service_adds_none(people: FactorWorld) -> None:
     """It has no second factors, so nothing says that a person is there."""
-    principals.add_principal(
-        people.world.services, principals.PrincipalKind.SERVICE, "backup", actor=OPERATOR
-    )
+    principals.add_principal(people.services, principals.PrincipalKind.SERVICE, "backup", actor=OPERATOR)
     assert refusal_of(people, people.comes("backup", invited=False), WEBAUTHN) == "factors-for-persons"
 
 
 def test_at_most_one_link_is_open(people: FactorWorld, alice: Caller) -> None:
     """A later one voids the earlier one, also one of an administrator; and an administrator's voids hers."""
-    services = people.world.services
+    services = people.services
     first = add(people, alice, WEBAUTHN)
     second = add(people, alice, WEBAUTHN)
     assert refusal_of_token(people, first) == ("invitation-invalid", "invitation-voided")
-    assert people.world.events(EventType.INVITATION_VOIDED)[-1].data["reason"] == "superseded"
+    assert people.events(EventType.INVITATION_VOIDED)[-1].data["reason"] == "superseded"
     invite(services, "alice", actor=OPERATOR)
     assert refusal_of_token(people, second) == ("invitation-invalid", "invitation-voided")
     assert len(list_open(services, "alice")) == 1
@@ -126,14 +124,14 @@ def test_at_most_one_link_is_open(people: FactorWorld, alice: Caller) -> None:
 def test_the_number_of_certificates_has_a_limit(people: FactorWorld, alice: Caller) -> None:
     """The same as for renewals at the portal."""
     for _ in range(MOST_USABLE - 1):
-        people.world.issue("alice")
+        people.issue("alice")
     assert refusal_of(people, alice, WEBAUTHN) == "certificates-too-many"
 
 
 @pytest.mark.parametrize("by", ["its holder", "an administrator", "a hold"])
 def test_a_link_dies_with_the_device_it_was_made_from(people: FactorWorld, alice: Caller, by: str) -> None:
     """A thief of the unlocked phone who made a link in time loses it when the phone is reported."""
-    services, other = people.world.services, people.world.issue("alice").record
+    services, other = people.services, people.issue("alice").record
     token = add(people, alice, WEBAUTHN)
     if by == "its holder":
         report_lost(services, alice.principal_id, alice.certificate_id, present=other.id)
@@ -145,16 +143,16 @@ def test_a_link_dies_with_the_device_it_was_made_from(people: FactorWorld, alice
     assert list_open(services, "alice") == []
     if by == "a hold":
         release(services, alice.certificate_id, OPERATOR)
-        assert redeem(services, token, people.world.csr()).record.principal_id == alice.principal_id
+        assert redeem(services, token, people.csr()).record.principal_id == alice.principal_id
 
 
 def test_a_loss_that_is_reported_meanwhile_stops_the_certificate(people: FactorWorld, alice: Caller) -> None:
     """The claim looks at the device again before the intent, and before the certificate becomes valid."""
-    services = people.world.services
+    services = people.services
     made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     claim = InvitationClaim(invitation=made.record, name="alice")
     report_lost(services, alice.principal_id, alice.certificate_id)
-    other = people.world.issue("alice").record
+    other = people.issue("alice").record
     with services.work.change() as stores:
         with pytest.raises(RequestRefused) as before:
             claim.examine(stores, services.clock.now())
@@ -165,19 +163,19 @@ def test_a_loss_that_is_reported_meanwhile_stops_the_certificate(people: FactorW
 
 def test_another_device_that_is_lost_leaves_it_open(people: FactorWorld, alice: Caller) -> None:
     """The lost laptop is reported, and the link from the phone for its successor goes on working."""
-    services, laptop = people.world.services, people.world.issue("alice").record
+    services, laptop = people.services, people.issue("alice").record
     token = add(people, alice, WEBAUTHN)
     report_lost(services, alice.principal_id, laptop.id, present=alice.certificate_id)
-    assert redeem(services, token, people.world.csr()).record.principal_id == alice.principal_id
+    assert redeem(services, token, people.csr()).record.principal_id == alice.principal_id
 
 
 def test_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
     """For good, with an event that names her; a second time changes nothing."""
-    services = people.world.services
+    services = people.services
     made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     withdrawn = withdraw_own_invitation(services, alice, made.record.id)
     assert withdrawn.voided_at == people.clock.now()
-    event = people.world.events(EventType.INVITATION_VOIDED)[-1]
+    event = people.events(EventType.INVITATION_VOIDED)[-1]
     assert (event.actor, event.data["reason"]) == (alice.principal_id, "withdrawn")
     assert withdraw_own_invitation(services, alice, made.record.id).voided_at == withdrawn.voided_at
     assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-voided")
@@ -185,7 +183,7 @@ def test_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
 
 def test_only_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None:
     """Neither another person's link nor an administrator's is found: a thief may not void the way back of its owner."""
-    services, bob = people.world.services, people.comes("bob")
+    services, bob = people.services, people.comes("bob")
     made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN)).record
     with pytest.raises(NotFound):
         withdraw_own_invitation(services, bob, made.id)
@@ -197,8 +195,8 @@ def test_only_its_maker_withdraws_it(people: FactorWorld, alice: Caller) -> None
 
 def test_a_used_link_is_not_withdrawn(people: FactorWorld, alice: Caller) -> None:
     """Its certificate is there: the way to end that is the report of its device."""
-    made = invite_own_device(people.world.services, alice, shown=people.shown(WEBAUTHN))
-    redeem(people.world.services, made.token, people.world.csr())
+    made = invite_own_device(people.services, alice, shown=people.shown(WEBAUTHN))
+    redeem(people.services, made.token, people.csr())
     with pytest.raises(RequestRefused) as refused:
-        withdraw_own_invitation(people.world.services, alice, made.record.id)
+        withdraw_own_invitation(people.services, alice, made.record.id)
     assert refused.value.code == "invitation-not-open"

@@ -48,18 +48,18 @@ def alice(people: FactorWorld) -> Caller:
 
 def told(people: FactorWorld, caller: Caller, *kinds: What) -> list[Happening]:
     """Return what is told of these kinds."""
-    found = list_happenings(people.world.services, caller.principal_id)
+    found = list_happenings(people.services, caller.principal_id)
     return [one for one in found if one.what in kinds]
 
 
 def last_event(people: FactorWorld, kind: EventType) -> str:
     """Return the id of the newest event of that type."""
-    return people.world.events(kind)[-1].id
+    return people.events(kind)[-1].id
 
 
 def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, alice: Caller) -> None:
     """Who made it, from which device, and whether it is open; a used one is told by its certificate."""
-    services = people.world.services
+    services = people.services
     made = added_devices.invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     (link,) = told(people, alice, What.LINK_MADE)
     assert (link.about, link.certificate_id) == (made.record.id, alice.certificate_id)
@@ -69,7 +69,7 @@ def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, ali
     newest, oldest = told(people, alice, What.LINK_MADE)
     assert (newest.by_self, newest.is_over) == (False, False)
     assert (oldest.by_self, oldest.is_over) == (True, True)
-    redeem(services, invited.token, people.world.csr())
+    redeem(services, invited.token, people.csr())
     assert told(people, alice, What.LINK_MADE) == [oldest]
     people.clock.turn(seconds=LATELY.total_seconds())
     assert told(people, alice, What.LINK_MADE) == []
@@ -88,14 +88,14 @@ def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client:
         created_at=now,
         ends_at=now + timedelta(hours=8),
     )
-    with people.world.services.work.change() as stores:
+    with people.services.work.change() as stores:
         stores.sessions.add(made)
     return made
 
 
 def test_added_factors_are_told(people: FactorWorld, alice: Caller) -> None:
     """Newest first; the recovery codes that were made at once are told once."""
-    enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
+    enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
     found = told(people, alice, What.FACTOR_ADDED)
     assert {one.kind for one in found} == {FactorKind.RECOVERY, PASSWORD, WEBAUTHN}
     assert len(found) == 3
@@ -105,15 +105,15 @@ def test_added_factors_are_told(people: FactorWorld, alice: Caller) -> None:
 def test_the_last_use_of_a_factor_is_told(people: FactorWorld, alice: Caller) -> None:
     """With its time."""
     people.clock.turn(seconds=60)
-    assert checking.check_password(people.context, alice, GOOD_PASSWORD).good
+    assert checking.check_password(people.factors, alice, GOOD_PASSWORD).good
     (used,) = (one for one in told(people, alice, What.FACTOR_USED) if one.kind is PASSWORD)
     assert used.at == people.clock.now()
 
 
 def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
     """Although its row is gone: the kind, the event for the help desk, and that it was done in the person's name."""
-    key = next(one for one in removing.list_own_factors(people.world.services, alice) if one.kind is PASSWORD)
-    removing.remove_factor(people.world.services, alice, key.id, shown=people.shown(WEBAUTHN))
+    key = next(one for one in removing.list_own_factors(people.services, alice) if one.kind is PASSWORD)
+    removing.remove_factor(people.services, alice, key.id, shown=people.shown(WEBAUTHN))
     (removed,) = told(people, alice, What.FACTOR_REMOVED)
     assert (removed.kind, removed.about, removed.by_self) == (
         PASSWORD,
@@ -125,15 +125,15 @@ def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
 
 def test_what_a_recovery_code_takes_is_told(people: FactorWorld, alice: Caller) -> None:
     """Every factor that it removed."""
-    codes = enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
-    assert checking.check_recovery(people.context, alice, codes[0]).good
+    codes = enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
+    assert checking.check_recovery(people.factors, alice, codes[0]).good
     assert {one.kind for one in told(people, alice, What.FACTOR_REMOVED)} == {PASSWORD, WEBAUTHN}
 
 
 def test_a_reset_is_told_as_an_administrators(people: FactorWorld, alice: Caller) -> None:
     """Once, for all factors; a reset that removed nothing is nothing."""
-    removing.reset_factors(people.world.services, "alice", actor=OPERATOR)
-    removing.reset_factors(people.world.services, "alice", actor=OPERATOR)
+    removing.reset_factors(people.services, "alice", actor=OPERATOR)
+    removing.reset_factors(people.services, "alice", actor=OPERATOR)
     (reset,) = told(people, alice, What.FACTORS_RESET)
     assert (reset.kind, reset.by_self, reset.about) == (
         None,
@@ -147,14 +147,14 @@ def test_a_removal_that_is_refused_is_not_told(people: FactorWorld) -> None:
     bob = people.comes("bob")
     key = people.set_password(bob)
     with pytest.raises(RequestRefused):
-        removing.remove_factor(people.world.services, bob, key.id, shown=people.shown(PASSWORD))
+        removing.remove_factor(people.services, bob, key.id, shown=people.shown(PASSWORD))
     assert told(people, bob, What.FACTOR_REMOVED) == []
 
 
 def test_the_newest_losses_are_kept(people: FactorWorld, alice: Caller) -> None:
     """A ring: the oldest makes room, and older ones than asked for are left out."""
     moments = [NOON + timedelta(seconds=number) for number in range(KEPT + 3)]
-    with people.world.services.work.change() as stores:
+    with people.services.work.change() as stores:
         for at in moments:
             note_loss(stores, alice.principal_id, FactorLoss(at=at, event_id="evt_x", by_self=True))
         assert sorted(one.at for one in list_losses(stores, alice.principal_id, NOON)) == moments[3:]
@@ -163,10 +163,8 @@ def test_the_newest_losses_are_kept(people: FactorWorld, alice: Caller) -> None:
 
 def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
     """Made, renewed from another, and withdrawn."""
-    services, certificate = people.world.services, alice.certificate_id
-    renewed = renew_own_certificate(
-        services, certificate, people.world.csr(), actor=alice.principal_id
-    ).record
+    services, certificate = people.services, alice.certificate_id
+    renewed = renew_own_certificate(services, certificate, people.csr(), actor=alice.principal_id).record
     revoke(services, certificate, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
     found = told(people, alice, What.CERTIFICATE_ISSUED, What.CERTIFICATE_RENEWED, What.CERTIFICATE_WITHDRAWN)
     assert {(one.what, one.about, one.is_over) for one in found} == {
@@ -178,7 +176,7 @@ def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
 
 def test_a_sign_in_from_nowhere_known_is_strange(people: FactorWorld, alice: Caller) -> None:
     """Neither the first, nor one from a known address or a known browser; an ended one is told as over."""
-    services = people.world.services
+    services = people.services
     first = sign_in(people, alice, "first", "192.0.2.7", "Firefox")
     sign_in(people, alice, "travelling", "198.51.100.1", "Firefox")
     sign_in(people, alice, "another browser", "192.0.2.7", "Chrome")
@@ -194,7 +192,7 @@ def test_a_sign_in_from_nowhere_known_is_strange(people: FactorWorld, alice: Cal
 
 def test_two_weeks_are_told(people: FactorWorld, alice: Caller) -> None:
     """Older things are gone from the list, and from the page of each."""
-    services = people.world.services
+    services = people.services
     sign_in(people, alice, "one", "192.0.2.7", "Firefox")
     (found,) = told(people, alice, What.SIGNED_IN)
     assert find_happening(services, alice.principal_id, found.key) == found

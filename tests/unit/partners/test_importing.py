@@ -153,7 +153,7 @@ def test_our_own_authority_is_nobody_elses() -> None:
 def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) -> None:
     """Our own authority's word, what is no name, and a name in use are refused."""
     with pytest.raises(error) as caught:
-        bring_in(partner_site().world, name)
+        bring_in(partner_site(), name)
     assert caught.value.code == code
     with pytest.raises(error) as first:
         find_replaced(partner_site().services, name, replacing=False)
@@ -163,7 +163,7 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
 def test_a_name_that_is_taken_is_said_first() -> None:
     """Authorities that could not be imported are not complained of where the name could not be had anyway."""
     with pytest.raises(RequestRefused) as caught:
-        bring_in(partner_site().world, "clinic", others=(certify("Stray", certify("Elsewhere")),))
+        bring_in(partner_site(), "clinic", others=(certify("Stray", certify("Elsewhere")),))
     assert caught.value.code == "name-taken"
 
 
@@ -361,7 +361,7 @@ def test_the_same_imported_again_meanwhile_is_no_change() -> None:
     """Where another brought in what was there already the report still holds."""
     site = partner_site(publish=False)
     seen = find_replaced(site.services, "clinic", replacing=True)
-    site.world.clock.turn(seconds=5)
+    site.clock.turn(seconds=5)
     site.bring_in(replacing=True)
     done = import_partner(
         site.services, "clinic", Terms(), anchors=[site.root.der], replacing=seen, actor=OPERATOR
@@ -396,11 +396,11 @@ def test_replacing_keeps_name_and_id() -> None:
     """Terms and authorities are others, the partner is the same; the event says that it changed."""
     site = partner_site(publish=False)
     before, newer = site.partner, certify("clinic Issuing", site.root, key=site.issuing.key, serial=9)
-    site.world.clock.turn(seconds=5)
+    site.clock.turn(seconds=5)
     done = site.bring_in(replacing=True, intermediates=[newer], revocation=RevocationMode.OFF)
     assert site.partner == replace(before, revocation=RevocationMode.OFF)
     assert [one.sha256 for one in done.value.authorities] == [site.root.parsed.sha256, newer.parsed.sha256]
-    (event,) = site.world.events(EventType.PARTNER_CHANGED)
+    (event,) = site.events(EventType.PARTNER_CHANGED)
     assert event.data["revocation"] == "off"
     assert event.data["intermediates"] == (newer.parsed.sha256,)
     with pytest.raises(NotFound) as caught:
@@ -439,11 +439,11 @@ def test_a_removed_partner_takes_everything_with_it() -> None:
     assert done.value == replace(partner, removed_at=NOON)
     assert done.notes[0] == "1 of its principals was removed with it"
     assert done.notes[1].startswith("`trust` of payments still names ")
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         assert stores.directory.by_name("clinic/bob@clinic.example") is None
         assert stores.evidence.list(partner.id) == []
         assert stores.partners.by_name("clinic") is None
-    (event,) = site.world.events(EventType.PARTNER_REMOVED)
+    (event,) = site.events(EventType.PARTNER_REMOVED)
     assert (event.data["partner"], event.data["number"]) == (partner.id, 1)
     assert site.reasons(bob)[:2] == ["certificate-well-formed", "issuer-unknown"]
     with pytest.raises(NotFound):

@@ -62,10 +62,10 @@ def test_everybody_whom_it_certifies(site: PartnerSite) -> None:
     assert decision.event.data["partner"] == site.partner.id
     assert decision.event.data["principal"] == decision.principal.id
     assert decision.event.data["evidence"]
-    head = site.world.head()
+    head = site.head()
     again = site.decide(bob)
     assert again.principal == decision.principal
-    assert site.world.head() == head
+    assert site.head() == head
 
 
 def test_groups_of_the_directory_and_of_the_partner(site: PartnerSite) -> None:
@@ -138,8 +138,8 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=2)
     short = site.leaf(BOB, not_after=NOON + timedelta(hours=1))
     assert site.decide(short).deadline == NOON + timedelta(hours=1, seconds=1)
-    brief = site.world.decider(site.evidence_cache, lifetime=timedelta(minutes=5))
-    assert brief.decide(site.world.context(), short.der).deadline == NOON + timedelta(minutes=5)
+    brief = site.decider(site.evidence_cache, lifetime=timedelta(minutes=5))
+    assert brief.decide(site.context(), short.der).deadline == NOON + timedelta(minutes=5)
     site.bring_in(replacing=True, revocation=RevocationMode.PREFER)
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
 
@@ -161,13 +161,13 @@ def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() 
         try_at=NOON,
         unusable=True,
     )
-    with site.world.work.change() as stores:
+    with site.work.change() as stores:
         stores.evidence.store(broken)
     site.evidence_cache.load(site.partner.id)
     assert site.decide(bob).deadline == NOON + timedelta(hours=2)
-    site.world.clock.turn(hours=2, seconds=1)
+    site.clock.turn(hours=2, seconds=1)
     assert "revocation-status-undetermined" in site.reasons(bob)
-    with site.world.work.change() as stores:
+    with site.work.change() as stores:
         stores.evidence.reschedule(replace(broken, unusable=False))
     site.evidence_cache.load(site.partner.id)
     assert "revocation-status-tolerated" in site.reasons(bob)
@@ -193,13 +193,13 @@ def test_no_longer_than_the_authority() -> None:
 def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
     """A decision is current as long as the evidence cache is the one that it asked; our own rest on none."""
     decision = site.decide(site.leaf(BOB))
-    assert site.decider.is_current(decision)
+    assert site.judge.is_current(decision)
     site.publish(load=False)
-    assert site.decider.is_current(decision)
+    assert site.judge.is_current(decision)
     site.evidence_cache.load(site.partner.id)
-    assert not site.decider.is_current(decision)
-    alice = site.world.issue("alice")
-    assert site.decider.is_current(site.decider.decide(site.world.context(), alice.der))
+    assert not site.judge.is_current(decision)
+    alice = site.issue("alice")
+    assert site.judge.is_current(site.judge.decide(site.context(), alice.der))
 
 
 # refused
@@ -214,7 +214,7 @@ def test_without_evidence_or_after_it() -> None:
     assert site.decide(bob).principal is None
     site.publish(lifetime=timedelta(hours=1))
     assert site.decide(bob).verdict.outcome is Outcome.GOOD
-    site.world.clock.turn(seconds=3601)
+    site.clock.turn(seconds=3601)
     assert "revocation-status-undetermined" in site.reasons(bob)
     for mode in (RevocationMode.PREFER, RevocationMode.OFF):
         site.bring_in(replacing=True, revocation=mode)
@@ -303,7 +303,7 @@ def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
     after = site.row(bob)
     assert before is not None
     assert after is not None
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         ids = {one.sha256: one.id for one in stores.partners.authorities(site.partner.id)}
     assert after == replace(before, authority_id=ids[renewed.parsed.sha256])
 
@@ -358,12 +358,12 @@ def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) ->
     principal = site.decide(bob).principal
     assert principal is not None
     with refused(RequestRefused, "principal-of-a-partner"):
-        issuing.issue(site.services, site.world.csr(), operator_claim(principal))
+        issuing.issue(site.services, site.csr(), operator_claim(principal))
     record = site.row(bob)
     assert record is not None
     claim = issuing.RenewalClaim(actor=OPERATOR, certificate=record)
     with refused(RequestRefused, "certificate-not-renewable") as renewed:
-        issuing.issue(site.services, site.world.csr(), claim)
+        issuing.issue(site.services, site.csr(), claim)
     assert "doorward invite" not in renewed.value.hint
     with refused(RequestRefused, "principal-of-a-partner"):
         inviting.invite(site.services, NAME, actor=OPERATOR)
@@ -384,20 +384,20 @@ def test_an_application_that_does_not_trust_the_partner(site: PartnerSite) -> No
 
 def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
     """Where an application trusts partners too our own people go on, by the inventory, without evidence."""
-    alice = site.world.issue("alice")
-    decision = site.decider.decide(site.world.context(), alice.der)
+    alice = site.issue("alice")
+    decision = site.judge.decide(site.context(), alice.der)
     assert decision.verdict.outcome is Outcome.GOOD
     assert (decision.partner_id, decision.evidence_index) == ("", None)
     revocation.revoke(site.services, alice.record.id, RevocationReason.UNSPECIFIED, actor=OPERATOR)
-    decision = site.decider.decide(site.world.context(), alice.der)
+    decision = site.judge.decide(site.context(), alice.der)
     assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
 
 
 def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite) -> None:
     """There our own people are refused, and the reason says which authority is not trusted."""
-    alice = site.world.issue("alice")
+    alice = site.issue("alice")
     site.hear("clinic")
-    decision = site.decider.decide(site.world.context(), alice.der)
+    decision = site.judge.decide(site.context(), alice.der)
     assert decision.verdict.outcome is Outcome.BAD
     assert decision.grants == ()
     assert "authority-not-trusted" in [one.value for one in decision.verdict.reasons]
@@ -406,7 +406,7 @@ def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite)
 
 def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
     """A partner's authority of our issuing authority's name is the partner's; our own people are untouched."""
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         ours = next(one for one in stores.authorities.list() if one.kind.value == "issuing")
     name = x509.load_der_x509_certificate(ours.der).subject
     twin = certify(name, site.root)
@@ -415,8 +415,8 @@ def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
     decision = site.decide(guest)
     assert decision.principal is not None
     assert decision.principal.name == NAME
-    alice = site.world.issue("alice")
-    own = site.decider.decide(site.world.context(), alice.der)
+    alice = site.issue("alice")
+    own = site.judge.decide(site.context(), alice.der)
     assert (own.verdict.outcome, own.partner_id) == (Outcome.GOOD, "")
     assert site.decide(guest, "sensors").verdict.outcome is Outcome.BAD
     stranger = site.leaf("eve@clinic.example", issuer=certify(name))
@@ -425,15 +425,13 @@ def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
 
 def test_two_partners_of_one_application(site: PartnerSite) -> None:
     """Each answers for its own; the same name under both is two principals."""
-    other = PartnerSite(
-        world=site.world,
+    other = replace(
+        site,
         root=(root := certify("east Root")),
         issuing=certify("east Issuing", root),
-        evidence_cache=site.evidence_cache,
-        decider=site.decider,
         name="east",
-        terms={"groups": ("clinicians",), "everyone": True},
     )
+    other.evidence_cache, other.judge = site.evidence_cache, site.judge
     other.bring_in()
     other.publish()
     site.hear("own", "clinic", "east")
@@ -446,15 +444,8 @@ def test_two_partners_of_one_application(site: PartnerSite) -> None:
 
 def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(site: PartnerSite) -> None:
     """In whatever order the document names them."""
-    other = PartnerSite(
-        world=site.world,
-        root=site.root,
-        issuing=site.issuing,
-        evidence_cache=site.evidence_cache,
-        decider=site.decider,
-        name="annex",
-        terms={"groups": ("clinicians",), "everyone": True},
-    )
+    other = replace(site, name="annex")
+    other.evidence_cache, other.judge = site.evidence_cache, site.judge
     other.bring_in()
     other.publish()
     for names in (("own", "clinic", "annex"), ("annex", "clinic", "own")):
@@ -465,9 +456,9 @@ def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(si
 def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
     """Without a certificate, and with bytes that are none, the answer is a refusal."""
     for der in (None, b"nothing"):
-        decision = site.decider.decide(site.world.context(), der)
+        decision = site.judge.decide(site.context(), der)
         assert decision.verdict.outcome is Outcome.BAD
-    assert site.world.events(EventType.CERTIFICATE_SEEN) == []
+    assert site.events(EventType.CERTIFICATE_SEEN) == []
 
 
 def test_who_was_removed_and_comes_again_costs_no_write(

@@ -45,11 +45,11 @@ def test_a_subject_is_encoded() -> None:
 def test_what_can_never_match_is_not_added(identity: str) -> None:
     """With a hint, and nothing is changed."""
     site = partner_site(domain="clinic.example")
-    head = site.world.head()
+    head = site.head()
     with pytest.raises(MalformedInput) as refused:
         add(site, f"clinic/{identity}")
     assert refused.value.code == "identity-never-matches"
-    assert site.world.head() == head
+    assert site.head() == head
 
 
 def test_a_partner_must_be_known() -> None:

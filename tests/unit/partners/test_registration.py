@@ -31,14 +31,14 @@ def site() -> PartnerSite:
 
 def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:
     """What a gateway found of a certificate and would write down."""
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         _, found = judge_for_partners(
             stores,
             PresentedCertificate(der=leaf.der),
             stores.certificates.by_sha256(leaf.parsed.sha256),
             partners=list(load_partners(stores).values()),
             evidence_cache=site.evidence_cache,
-            now=site.world.clock.now(),
+            now=site.clock.now(),
             trust_domain="corp.example",
         )
     assert found is not None
@@ -47,9 +47,9 @@ def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:
 
 def write(site: PartnerSite, found: PendingRegistration) -> int:
     """Write it down; return how many changes that made."""
-    before = site.world.head()
-    register(site.services, found, site.world.clock.now())
-    return site.world.head() - before
+    before = site.head()
+    register(site.services, found, site.clock.now())
+    return site.head() - before
 
 
 def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
@@ -57,20 +57,20 @@ def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
     bob = site.leaf(BOB)
     assert write(site, registration(site, bob)) == 2
     row = site.row(bob)
-    principal = site.world.principal(NAME)
+    principal = site.principal(NAME)
     assert row is not None
     assert (row.principal_id, row.serial) == (principal.id, bob.certificate.serial_number)
-    (seen,) = site.world.events(EventType.CERTIFICATE_SEEN)
+    (seen,) = site.events(EventType.CERTIFICATE_SEEN)
     assert (seen.actor, seen.data["certificate"], seen.data["principal"]) == ("system", row.id, principal.id)
     assert (seen.data["partner"], seen.data["authority"]) == (site.partner.id, row.authority_id)
     assert seen.data["sha256"] == row.sha256
     assert BOB not in str(dict(seen.data))
     assert BOB in seen.personal["san"]
-    created = site.world.events(EventType.PRINCIPAL_CREATED)[-1]
+    created = site.events(EventType.PRINCIPAL_CREATED)[-1]
     assert (created.actor, created.data["partner"]) == ("system", site.partner.id)
     assert created.personal["name"] == NAME
-    with site.world.work.read() as stores:
-        kinds = [one.kind for one in stores.changes.since(site.world.head() - 2, limit=9)]
+    with site.work.read() as stores:
+        kinds = [one.kind for one in stores.changes.since(site.head() - 2, limit=9)]
     assert kinds == [ChangeKind.PRINCIPAL, ChangeKind.CERTIFICATE]
 
 
@@ -82,7 +82,7 @@ def test_somebody_was_quicker(site: PartnerSite) -> None:
     row = site.row(bob)
     assert write(site, found) == 0
     assert site.row(bob) == row
-    assert len(site.world.events(EventType.CERTIFICATE_SEEN)) == 1
+    assert len(site.events(EventType.CERTIFICATE_SEEN)) == 1
 
 
 def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
@@ -96,7 +96,7 @@ def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
     row = site.row(second)
     assert row is not None
     assert row.principal_id == decision.principal.id
-    created = site.world.events(EventType.PRINCIPAL_CREATED)
+    created = site.events(EventType.PRINCIPAL_CREATED)
     assert len([one for one in created if one.data.get("partner")]) == 1
 
 
@@ -108,7 +108,7 @@ def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
     found = registration(site, site.leaf("eve@clinic.example"))
     remove_partner(site.services, "clinic", actor=OPERATOR)
     assert write(site, found) == 0
-    assert site.world.events(EventType.CERTIFICATE_SEEN) == []
+    assert site.events(EventType.CERTIFICATE_SEEN) == []
 
 
 def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
@@ -143,7 +143,7 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
     site.bring_in(replacing=True, intermediates=[renewed])
     site.publish()
     found = registration(site, bob)
-    with site.world.work.change() as stores:
+    with site.work.change() as stores:
         stores.certificates.add_seen(
             replace(before, id=f"crt_{9:020d}", sha256="9" * 64, authority_id=found.authority_id)
         )
@@ -155,8 +155,8 @@ def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
     """Where the database takes nothing the connection is refused with an error."""
     bob = site.leaf(BOB)
     found = registration(site, bob)
-    site.world.work.broken = Unavailable("database-unavailable", "the disk is full")
+    site.work.broken = Unavailable("database-unavailable", "the disk is full")
     with pytest.raises(Unavailable):
-        register(site.services, found, site.world.clock.now())
-    site.world.work.broken = None
+        register(site.services, found, site.clock.now())
+    site.work.broken = None
     assert site.row(bob) is None

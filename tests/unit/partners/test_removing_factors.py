@@ -14,14 +14,14 @@ def test_second_factors_go_with_the_partner() -> None:
     site = partner_site(everyone=True)
     bob = site.decide(site.leaf("bob@clinic.example")).principal
     assert bob is not None
-    own = site.world.principal("alice").id
-    with site.world.work.change() as stores:
+    own = site.principal("alice").id
+    with site.work.change() as stores:
         for number, person in enumerate((bob.id, own)):
             stores.factors.add(factor(str(number), principal_id=person))
             stores.enrolment_tickets.add(enrolment_ticket(str(number), principal_id=person))
             stores.sessions.add(session(str(number), principal_id=person))
     remove_partner(site.services, "clinic", actor=OPERATOR)
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         assert stores.factors.of_principal(bob.id) == stores.enrolment_tickets.open_for(bob.id, NOON) == []
         assert [one.principal_id for one in stores.sessions.open_at(NOON)] == [own]
         assert len(stores.factors.of_principal(own)) == len(stores.enrolment_tickets.open_for(own, NOON)) == 1

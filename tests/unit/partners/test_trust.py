@@ -33,7 +33,7 @@ from tests.support.world import OPERATOR
 
 def load(site: PartnerSite) -> dict[str, PartnerTrust]:
     """What is trusted now."""
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         return load_partners(stores)
 
 
@@ -119,7 +119,7 @@ def test_certificates_of_one_signer_are_told() -> None:
 def test_kept_terms_are_of_the_same_record() -> None:
     """A partner of the same name and authorities under another id is another."""
     site = partner_site(publish=False)
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         authorities = stores.partners.authorities(site.partner.id)
     known = trust_of(site.partner, authorities)
     other = trust_of(replace(site.partner, id="ptn_other"), authorities)
@@ -143,15 +143,15 @@ def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
     """The others of the partner vouch as ever, and the one that is left out is told by its digest."""
     site = partner_site()
     bob = site.leaf("bob@clinic.example")
-    with site.world.work.change() as stores:
+    with site.work.change() as stores:
         kept = stores.partners.authorities(site.partner.id)
         broken = replace(kept[0], der=b"no certificate", sha256="0" * 64, id="aut_broken")
         stores.partners.set_authorities(site.partner.id, [*kept, broken])
-        stores.changes.note(ChangeKind.PARTNER, site.partner.id, site.world.clock.now())
+        stores.changes.note(ChangeKind.PARTNER, site.partner.id, site.clock.now())
     partner = load(site)["clinic"]
     assert partner.store.is_anchor(site.root.parsed)
     assert "aut_broken" not in partner.namesakes
-    with site.world.work.read() as stores:
+    with site.work.read() as stores:
         assert find_unread(stores.partners.authorities(site.partner.id)) == ("0" * 64,)
     assert "path-valid" in site.reasons(bob)
 

@@ -14,8 +14,8 @@ from doorward.stores.factor_records import StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.web.portal.needs import find_needs
 from tests.support.factor_records import step_up
-from tests.support.factor_world import FactorWorld, factor_world
-from tests.support.world import OPERATOR
+from tests.support.factor_world import FactorWorld
+from tests.support.world import OPERATOR, found_world
 
 DOCUMENT = """\
 trust_domain: corp.example
@@ -34,8 +34,8 @@ PASSKEY = FactorKind.WEBAUTHN
 @pytest.fixture
 def people() -> FactorWorld:
     """A founded authority with two rules for one path, each with a factor of its own."""
-    made = factor_world()
-    apply_document(made.world.services, DOCUMENT, file="f", actor=OPERATOR)
+    made = found_world(FactorWorld)
+    apply_document(made.services, DOCUMENT, file="f", actor=OPERATOR)
     return made
 
 
@@ -44,11 +44,11 @@ def ask(people: FactorWorld, shown: ShownFactors = NOTHING_SHOWN, **changed: str
     who = people.comes("alice")
     if not people.kinds(who):
         people.passkey(who)
-    application = people.world.application_id("payments")
+    application = people.application_id("payments")
     kept: StepUpRecord = step_up(
         "one", **{"application_id": application, "return_path": "/transfers?to=bob", **changed}
     )
-    needs = find_needs(people.world.services, PolicySnapshots(), who, kept, shown)
+    needs = find_needs(people.services, PolicySnapshots(), who, kept, shown)
     return None if needs is None else sorted(map(str, needs))
 
 

@@ -19,7 +19,7 @@ from doorward.directory.factors.failure_events import write_counts
 from doorward.factors.password import PasswordCost, parse_password_cost
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
 from doorward.factors.verdict import FactorFault
-from tests.support.factor_world import FactorWorld, factor_world
+from tests.support.factor_world import FactorWorld
 from tests.support.world import OPERATOR
 
 PASSWORD, TOTP, WEBAUTHN = FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN
@@ -41,12 +41,12 @@ def test_each_factor_is_good_when_it_is_right(people: FactorWorld, alice: Caller
     """The check names the factor and its kind, and is an event."""
     checked = [
         people.use_password(alice),
-        checking.check_totp(people.context, alice, people.code(alice)),
+        checking.check_totp(people.factors, alice, people.code(alice)),
         people.use_passkey(alice),
     ]
     assert [one.kind for one in checked] == [PASSWORD, TOTP, WEBAUTHN]
     assert all(one.require().last_used_at == people.clock.now() for one in checked)
-    events = people.world.events(EventType.FACTOR_CHECKED)
+    events = people.events(EventType.FACTOR_CHECKED)
     assert [event.data["factor"] for event in events] == [one.require().id for one in checked]
 
 
@@ -57,7 +57,7 @@ def test_a_wrong_factor_is_refused_and_recorded_with_its_reason(people: FactorWo
     with pytest.raises(AccessDenied) as denied:
         found.require()
     assert denied.value.reasons == ("factor-wrong",)
-    (event,) = people.world.events(EventType.FACTOR_FAILED)
+    (event,) = people.events(EventType.FACTOR_FAILED)
     assert (event.data["reason"], event.data["kind"]) == ("factor-wrong", "password")
     assert event.data["certificate"] == alice.certificate_id
     with pytest.raises(TypeError):
@@ -69,8 +69,8 @@ def test_who_has_no_factor_is_answered_as_for_a_wrong_one(people: FactorWorld) -
     carol = people.comes("carol")
     found = [
         people.use_password(carol),
-        checking.check_totp(people.context, carol, "123456"),
-        checking.check_recovery(people.context, carol, "00000-00000-00000-00000-00000"),
+        checking.check_totp(people.factors, carol, "123456"),
+        checking.check_recovery(people.factors, carol, "00000-00000-00000-00000-00000"),
     ]
     assert [one.faults for one in found] == [(FactorFault.NOT_ENROLLED,)] * 3
     assert all(one.until is None and not one.locked for one in found)
@@ -79,11 +79,11 @@ def test_who_has_no_factor_is_answered_as_for_a_wrong_one(people: FactorWorld) -
 def test_a_code_is_good_once(people: FactorWorld, alice: Caller) -> None:
     """The same code within its step is a replay, also for another certificate of Alice."""
     code = people.code(alice)
-    assert checking.check_totp(people.context, alice, code).good
+    assert checking.check_totp(people.factors, alice, code).good
     for who in (alice, people.comes("alice", invited=False)):
-        assert checking.check_totp(people.context, who, code).faults == (FactorFault.REPLAYED,)
+        assert checking.check_totp(people.factors, who, code).faults == (FactorFault.REPLAYED,)
     people.clock.turn(seconds=30)
-    assert checking.check_totp(people.context, alice, people.code(alice)).good
+    assert checking.check_totp(people.factors, alice, people.code(alice)).good
 
 
 def test_of_two_at_once_with_one_code_one_is_good(people: FactorWorld, alice: Caller) -> None:
@@ -92,10 +92,10 @@ def test_of_two_at_once_with_one_code_one_is_good(people: FactorWorld, alice: Ca
     outcomes = []
 
     def judge_twice(kept: object) -> checking.FactorJudgement:
-        outcomes.append(checking.check_totp(people.context, alice, code).good)
+        outcomes.append(checking.check_totp(people.factors, alice, code).good)
         return checking.FactorJudgement(factor=kept[0], counter=kept[0].counter + 1)  # type: ignore[index]
 
-    late = checking.check(people.context, alice, TOTP, judge_twice)
+    late = checking.check(people.factors, alice, TOTP, judge_twice)
     assert outcomes == [True]
     assert late.faults == (FactorFault.REPLAYED,)
 
@@ -104,27 +104,27 @@ def test_a_passkey_of_another_person_is_refused(people: FactorWorld, alice: Call
     """Bob's authenticator answers Alice's question."""
     bob = people.comes("bob")
     people.passkey(bob)
-    asked = passkeys.begin_check(people.context, alice)
+    asked = passkeys.begin_check(people.factors, alice)
     asked.options["allowCredentials"] = []
     answer = people.browsers["bob"].get(asked.options)
-    found = passkeys.check_passkey(people.context, alice, asked.id, answer)
+    found = passkeys.check_passkey(people.factors, alice, asked.id, answer)
     assert found.faults == (FactorFault.CREDENTIAL,)
 
 
 def test_a_passkey_answers_its_own_question_once(people: FactorWorld, alice: Caller) -> None:
     """Not twice, not the question of another certificate, not after five minutes."""
-    asked = passkeys.begin_check(people.context, alice)
+    asked = passkeys.begin_check(people.factors, alice)
     answer = people.browsers["alice"].get(asked.options)
     other = people.comes("alice", invited=False)
     with pytest.raises(RequestRefused, match="open for too long"):
-        passkeys.check_passkey(people.context, other, asked.id, answer)
-    assert passkeys.check_passkey(people.context, alice, asked.id, answer).good
+        passkeys.check_passkey(people.factors, other, asked.id, answer)
+    assert passkeys.check_passkey(people.factors, alice, asked.id, answer).good
     with pytest.raises(RequestRefused, match="open for too long"):
-        passkeys.check_passkey(people.context, alice, asked.id, answer)
-    asked = passkeys.begin_check(people.context, alice)
+        passkeys.check_passkey(people.factors, alice, asked.id, answer)
+    asked = passkeys.begin_check(people.factors, alice)
     people.clock.turn(minutes=5)
     with pytest.raises(RequestRefused, match="open for too long"):
-        passkeys.check_passkey(people.context, alice, asked.id, answer)
+        passkeys.check_passkey(people.factors, alice, asked.id, answer)
 
 
 def test_a_copied_passkey_is_found_by_its_counter(people: FactorWorld, alice: Caller) -> None:
@@ -136,8 +136,8 @@ def test_a_copied_passkey_is_found_by_its_counter(people: FactorWorld, alice: Ca
 
 def test_a_passkey_of_another_host_is_not_offered(people: FactorWorld, alice: Caller) -> None:
     """After a change of the portal's host no passkey is left."""
-    party = replace(people.context.party, id="p.corp.example", origin="https://p.corp.example")
-    moved = replace(people.context, party=party)
+    party = replace(people.factors.party, id="p.corp.example", origin="https://p.corp.example")
+    moved = replace(people.factors, party=party)
     assert passkeys.begin_check(moved, alice).options["allowCredentials"] == []
 
 
@@ -163,7 +163,7 @@ def test_a_try_counts_while_it_is_being_judged(people: FactorWorld, alice: Calle
         inner.extend(people.use_password(alice, "wrong horse battery staple").faults for _ in range(5))
         return checking.FactorJudgement(faults=(FactorFault.WRONG,))
 
-    checking.check(people.context, alice, PASSWORD, judge_slowly)
+    checking.check(people.factors, alice, PASSWORD, judge_slowly)
     assert inner == [(FactorFault.WRONG,)] * 4 + [(FactorFault.THROTTLED,)]
 
 
@@ -171,7 +171,7 @@ def test_the_counts_survive_a_restart(people: FactorWorld, alice: Caller) -> Non
     """They lie in the store: a new process refuses as the old one did."""
     for _ in range(5):
         people.use_password(alice, "wrong horse battery staple")
-    again = factor_world(people.world)
+    again = replace(people)
     assert again.use_password(alice).faults == (FactorFault.THROTTLED,)
 
 
@@ -181,7 +181,7 @@ def test_a_thiefs_tries_keep_nobody_else_out(people: FactorWorld, alice: Caller)
         people.use_password(alice, "wrong horse battery staple")
     assert people.use_password(alice).faults == (FactorFault.THROTTLED,)
     assert people.use_password(people.comes("alice", invited=False)).good
-    assert checking.check_totp(people.context, alice, people.code(alice)).good
+    assert checking.check_totp(people.factors, alice, people.code(alice)).good
     assert people.use_passkey(alice).good
 
 
@@ -211,11 +211,11 @@ def test_under_a_flood_failures_are_counted_and_told_once(people: FactorWorld, a
     """Twenty events of one certificate a minute; the rest is one event with its number."""
     for _ in range(50):
         people.use_password(alice, "wrong horse battery staple")
-    assert len(people.world.events(EventType.FACTOR_FAILED)) == 20
-    assert write_counts(people.world.services, people.context.failure_limiter) == 0
+    assert len(people.events(EventType.FACTOR_FAILED)) == 20
+    assert write_counts(people.services, people.factors.failure_limiter) == 0
     people.clock.turn(minutes=1)
-    assert write_counts(people.world.services, people.context.failure_limiter) == 1
-    told = people.world.events(EventType.FACTOR_FAILED)[-1]
+    assert write_counts(people.services, people.factors.failure_limiter) == 1
+    told = people.events(EventType.FACTOR_FAILED)[-1]
     assert (told.data["reason"], told.data["number"]) == ("too-many-attempts", 30)
     assert told.data["certificate"] == alice.certificate_id
 
@@ -226,21 +226,21 @@ def test_counts_are_told_by_the_next_failure_and_at_the_end(people: FactorWorld,
         people.use_password(alice, "wrong horse battery staple")
     people.clock.turn(minutes=1)
     people.use_password(alice, "wrong horse battery staple")
-    assert [event.data.get("number") for event in people.world.events(EventType.FACTOR_FAILED)][-2:] == [
+    assert [event.data.get("number") for event in people.events(EventType.FACTOR_FAILED)][-2:] == [
         1,
         None,
     ]
     for _ in range(21):
         people.use_password(alice, "wrong horse battery staple")
-    assert write_counts(people.world.services, people.context.failure_limiter, whole=True) == 1
+    assert write_counts(people.services, people.factors.failure_limiter, whole=True) == 1
 
 
 def test_a_password_is_hashed_again_at_a_new_cost(people: FactorWorld, alice: Caller) -> None:
     """The next good check does it; the factor stays what it was."""
     dear = PasswordCost(memory_kibibytes=16, passes=1)
-    later = replace(people.context, cost=dear)
+    later = replace(people.factors, cost=dear)
     good = checking.check_password(later, alice, "gravel otter lantern quilt").require()
-    with people.world.work.read() as stores:
+    with people.work.read() as stores:
         kept = stores.factors.get(good.id)
     assert kept is not None
     assert parse_password_cost(kept.secret.decode()) == dear
@@ -251,7 +251,7 @@ def test_a_password_is_hashed_again_at_a_new_cost(people: FactorWorld, alice: Ca
 def test_a_try_that_finds_no_place_is_not_counted(people: FactorWorld, alice: Caller) -> None:
     """Too busy is an answer to come back with, and the five free tries are left."""
     full = HashBudget(at_once=0, waiting=0)
-    context = replace(people.context, budget=full)
+    context = replace(people.factors, budget=full)
     for _ in range(9):
         with pytest.raises(Unavailable) as away:
             checking.check_password(context, alice, "gravel otter lantern quilt")
@@ -275,20 +275,20 @@ def test_a_right_password_is_good_also_where_it_cannot_be_hashed_again(
             self.spent = True
             return super().run(source, work)
 
-    dear = replace(people.context, cost=PasswordCost(memory_kibibytes=16, passes=1), budget=OnePlace())
+    dear = replace(people.factors, cost=PasswordCost(memory_kibibytes=16, passes=1), budget=OnePlace())
     assert checking.check_password(dear, alice, "gravel otter lantern quilt").good
 
 
 def test_a_recovery_code_opens_enrolment_once_and_ends_the_rest(people: FactorWorld, alice: Caller) -> None:
     """The lost factors are gone and the sessions ended; one new factor may be enrolled, and the code is used up."""
-    codes = enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
+    codes = enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
     before = people.epoch(alice)
-    assert checking.check_recovery(people.context, alice, codes[3].lower()).good
+    assert checking.check_recovery(people.factors, alice, codes[3].lower()).good
     assert people.kinds(alice) == [RECOVERY] * 9
     assert people.epoch(alice) != before
-    reasons = [event.data["reason"] for event in people.world.events(EventType.FACTOR_REMOVED)]
+    reasons = [event.data["reason"] for event in people.events(EventType.FACTOR_REMOVED)]
     assert reasons == ["recovery-code-used"] * 3
-    assert checking.check_recovery(people.context, alice, codes[3]).faults == (FactorFault.WRONG,)
+    assert checking.check_recovery(people.factors, alice, codes[3]).faults == (FactorFault.WRONG,)
     people.passkey(alice)
     assert people.kinds(alice) == [WEBAUTHN] + [RECOVERY] * 9
 
@@ -297,11 +297,11 @@ def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> Non
     """A stolen password makes codes, and no passkey comes of them; also not of those that were made before a passkey."""
     carol = people.comes("carol")
     people.set_password(carol)
-    codes = enrolling.make_recovery_codes(people.context, carol, shown=people.shown(PASSWORD))
-    link = invite_to_enrol(people.world.services, "carol", actor=OPERATOR)
+    codes = enrolling.make_recovery_codes(people.factors, carol, shown=people.shown(PASSWORD))
+    link = invite_to_enrol(people.services, "carol", actor=OPERATOR)
     people.passkey(carol, token=link.token)
     for code in codes[:2]:  # also if nothing is enrolled between two of them
-        assert checking.check_recovery(people.context, carol, code).good
+        assert checking.check_recovery(people.factors, carol, code).good
         for stronger in (people.passkey, people.app):
             with pytest.raises(RequestRefused) as caught:
                 stronger(carol)
@@ -312,9 +312,9 @@ def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> Non
 
 def test_a_recovery_code_is_the_certificates_own_chance(people: FactorWorld, alice: Caller) -> None:
     """Another certificate of Alice has no ticket by it; after fifteen minutes nobody has."""
-    codes = enrolling.make_recovery_codes(people.context, alice, shown=people.shown(WEBAUTHN))
+    codes = enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
     other = people.comes("alice", invited=False)
-    assert checking.check_recovery(people.context, alice, codes[0]).good
+    assert checking.check_recovery(people.factors, alice, codes[0]).good
     with pytest.raises(RequestRefused):
         people.passkey(other)
     people.clock.turn(minutes=15)

@@ -34,19 +34,19 @@ def alice(people: FactorWorld) -> Caller:
     people.passkey(found, name="laptop")
     people.clock.turn(seconds=1)
     people.set_password(found, shown=people.shown(WEBAUTHN))
-    enrolling.make_recovery_codes(people.context, found, shown=people.shown(WEBAUTHN))
+    enrolling.make_recovery_codes(people.factors, found, shown=people.shown(WEBAUTHN))
     return found
 
 
 def require(people: FactorWorld, factors: str) -> None:
     """Put a document into force that requires these factors of groups."""
-    text, _ = export_revision(people.world.services)
-    apply_document(people.world.services, f"{text}factors: {factors}\n", file="f", actor=OPERATOR)
+    text, _ = export_revision(people.services)
+    apply_document(people.services, f"{text}factors: {factors}\n", file="f", actor=OPERATOR)
 
 
 def test_factors_are_listed_without_their_secrets(people: FactorWorld, alice: Caller) -> None:
     """Recovery codes are one row with their number; a passkey of another host of the portal is lost."""
-    principal, views = removing.list_factors(people.world.services, "alice", rp_id="portal.corp.example")
+    principal, views = removing.list_factors(people.services, "alice", rp_id="portal.corp.example")
     assert principal.id == alice.principal_id
     assert [(one.kind, one.name, one.number, one.lost) for one in views] == [
         (WEBAUTHN, "laptop", 1, False),
@@ -54,13 +54,13 @@ def test_factors_are_listed_without_their_secrets(people: FactorWorld, alice: Ca
         (RECOVERY, "", 10, False),
     ]
     assert not any(hasattr(one, "secret") for one in views)
-    moved = removing.list_own_factors(people.world.services, alice, rp_id="elsewhere.corp.example")
+    moved = removing.list_own_factors(people.services, alice, rp_id="elsewhere.corp.example")
     assert [one.lost for one in moved] == [True, False, False]
 
 
 def test_a_factor_is_renamed_by_its_person_only(people: FactorWorld, alice: Caller) -> None:
     """The name is fitted to a line; Bob does not find Alice's factor."""
-    services = people.world.services
+    services = people.services
     key = removing.list_own_factors(services, alice)[0]
     assert removing.rename_factor(services, alice, key.id, "\tphone\n" + "x" * 99).name == "phone" + "x" * 59
     bob = people.comes("bob")
@@ -72,7 +72,7 @@ def test_a_factor_is_renamed_by_its_person_only(people: FactorWorld, alice: Call
 
 def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice: Caller) -> None:
     """A password removes neither the passkey nor itself."""
-    services = people.world.services
+    services = people.services
     for view in removing.list_own_factors(services, alice):
         with refused(RequestRefused, "factor-check-needed"):
             removing.remove_factor(services, alice, view.id, shown=people.shown(PASSWORD))
@@ -80,23 +80,23 @@ def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice
 
 def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, alice: Caller) -> None:
     """The portal's own too; the epoch grows, and the change has a number for gateways."""
-    services = people.world.services
+    services = people.services
     key, password, _ = removing.list_own_factors(services, alice)
     note_factor(services, alice, WEBAUTHN, factor_id=key.id, former="")
     before = people.epoch(alice)
     done = removing.remove_factor(services, alice, password.id, shown=people.shown(WEBAUTHN))
     assert done.value is PASSWORD
-    assert done.seq == people.world.head()
+    assert done.seq == people.head()
     assert people.epoch(alice) != before
     assert [one for one in list_sessions(services) if one.application_id == PORTAL_APPLICATION] == []
-    (event,) = people.world.events(EventType.FACTOR_REMOVED)
+    (event,) = people.events(EventType.FACTOR_REMOVED)
     assert (event.data["kind"], event.data["reason"]) == ("password", "removed-by-its-person")
     assert not people.use_password(alice).good
 
 
 def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> None:
     """Without one its person could not come back; recovery codes do not count, and go together."""
-    services, shown = people.world.services, people.shown(WEBAUTHN)
+    services, shown = people.services, people.shown(WEBAUTHN)
     key, password, codes = removing.list_own_factors(services, alice)
     removing.remove_factor(services, alice, password.id, shown=shown)
     with refused(RequestRefused, "factor-last"):
@@ -107,7 +107,7 @@ def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> N
 
 def test_a_required_factor_is_removed_only_if_there_is_another(people: FactorWorld, alice: Caller) -> None:
     """Of its kind: a group of Alice's must have passkeys; what is not required goes as before."""
-    services, shown = people.world.services, people.shown(WEBAUTHN)
+    services, shown = people.services, people.shown(WEBAUTHN)
     require(people, "{tellers: [webauthn]}")
     assert find_missing_factors(services, alice, {PASSWORD}).words == ("webauthn",)
     key, password, _ = removing.list_own_factors(services, alice)
@@ -121,12 +121,12 @@ def test_a_required_factor_is_removed_only_if_there_is_another(people: FactorWor
 
 def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld, alice: Caller) -> None:
     """And nothing is required of who is not there."""
-    services = people.world.services
+    services = people.services
     require(people, "{staff: [any]}")
     assert not find_missing_factors(services, alice, set())
     nobody = replace(alice, principal_id="per_" + "z" * 20)
     assert not find_missing_factors(services, nobody, set())
-    with people.world.services.work.change() as stores:
+    with people.services.work.change() as stores:
         clinic = records.partner("clinic", groups=("staff",))
         stores.partners.add(clinic)
         bob = records.principal("clinic/bob@clinic.example", partner=clinic.id)
@@ -136,13 +136,13 @@ def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld
 
 def test_an_administrator_resets_all_factors(people: FactorWorld, alice: Caller) -> None:
     """They are gone, sessions are ended, open tickets are void, and a new link lets the person begin again."""
-    services, before = people.world.services, people.epoch(alice)
+    services, before = people.services, people.epoch(alice)
     link = invite_to_enrol(services, "alice", actor=OPERATOR)
     done = removing.reset_factors(services, "alice", actor=OPERATOR)
-    assert (done.value, done.seq, done.notes) == (12, people.world.head(), ())
+    assert (done.value, done.seq, done.notes) == (12, people.head(), ())
     assert people.kinds(alice) == []
     assert people.epoch(alice) != before
-    (event,) = people.world.events(EventType.FACTOR_RESET)
+    (event,) = people.events(EventType.FACTOR_RESET)
     assert (event.actor, event.data["number"]) == (OPERATOR, 12)
     for token in ("", link.token):
         with pytest.raises(RequestRefused):
@@ -156,7 +156,7 @@ def test_a_reset_unlocks(people: FactorWorld, alice: Caller) -> None:
     for _ in range(LOCKED_AFTER):
         people.use_password(alice, "wrong horse battery staple")
         people.clock.turn(seconds=LONGEST.total_seconds())
-    services = people.world.services
+    services = people.services
     assert people.use_password(alice).locked
     removing.reset_factors(services, "alice", actor=OPERATOR)
     people.set_password(alice, token=invite_to_enrol(services, "alice", actor=OPERATOR).token)
@@ -167,4 +167,4 @@ def test_who_is_not_in_the_directory_changes_nothing(people: FactorWorld, alice:
     """A caller that the directory does not know has no right."""
     ghost = replace(alice, principal_id="per_" + "z" * 20)
     with refused(RequestRefused, "enrolment-closed"):
-        enrolling.begin_passkey(people.context, ghost, shown=NOTHING)
+        enrolling.begin_passkey(people.factors, ghost, shown=NOTHING)

@@ -42,10 +42,10 @@ def place(site: PartnerSite) -> Place:
     """One open socket at that site, its policy in force."""
     facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
     made = Place(
-        world=site.world,
-        connections=ConnectionRegistry(sequence=site.world.head()),
+        world=site,
+        connections=ConnectionRegistry(sequence=site.head()),
         gate=PolicyGate(),
-        decider=Interrupted(site.decider),
+        decider=Interrupted(site.judge),
         sockets={(LOCAL, REMOTE): facts},
     )
     made.in_force()

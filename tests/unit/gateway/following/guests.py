@@ -30,9 +30,9 @@ class Guests:
 
     def __init__(self, *, publish: bool = True, **terms: Any) -> None:
         self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
-        self.scene: Scene = scene_of(self.site.world)
+        self.scene: Scene = scene_of(self.site)
         self.site.evidence_cache = self.scene.evidence_cache
-        self.site.decider = self.scene.follower._decider
+        self.site.judge = self.scene.follower._decider
         self.scene.evidence.load_all()
         self.scene.follow()
         self.bob, self.eve = (self.site.leaf(f"{one}@clinic.example") for one in ("bob", "eve"))
@@ -43,8 +43,8 @@ class Guests:
         begun = pending(
             cookie,
             remote=f"192.0.2.7:{1000 + cookie}",
-            app=site.world.application_id("payments"),
-            opened_at=site.world.clock.now(),
+            app=site.application_id("payments"),
+            opened_at=site.clock.now(),
         )
         connections.begin(begun)
         decision = site.decide(leaf)
@@ -63,7 +63,7 @@ def connected_guests() -> Guests:
     made = Guests()
     made.enter(made.bob, 1)
     made.enter(made.eve, 2)
-    alice = made.site.world.issue("alice")
+    alice = made.site.issue("alice")
     made.scene.follow()
-    enter(made.site.world, made.scene.connections, alice, 3)
+    enter(made.site, made.scene.connections, alice, 3)
     return made

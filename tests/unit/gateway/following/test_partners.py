@@ -126,7 +126,7 @@ def test_newer_evidence_moves_the_end(guests: Guests) -> None:
 def test_one_partners_evidence_affects_no_other(guests: Guests) -> None:
     """A judgement of another person is not held up by it; one of that partner's people is."""
     before = guests.scene.connections.sequence
-    app = guests.site.world.application_id("payments")
+    app = guests.site.application_id("payments")
     for cookie in (50, 51):
         guests.scene.connections.begin(pending(cookie, app=app))
     guests.site.publish(load=False)
@@ -169,7 +169,7 @@ def test_a_withdrawal_does_not_wait_for_a_partners_terms(
     follower.step()
     assert guests.scene.cutter.cut == [1, 3, 2]
     assert acted_then == [before]  # neither confirmed nor published while some are not judged
-    assert follower.seq == guests.site.world.head()
+    assert follower.seq == guests.site.head()
 
 
 def test_terms_that_change_again_meanwhile_are_judged_by_again(
@@ -193,7 +193,7 @@ def test_terms_that_change_again_meanwhile_are_judged_by_again(
     assert follower.seq == before
     guests.scene.follow()
     assert guests.scene.left() == [3]
-    assert follower.seq == guests.site.world.head()
+    assert follower.seq == guests.site.head()
 
 
 def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -> None:
@@ -213,11 +213,11 @@ def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -
         follower.step()
     assert not follower.fresh()
     assert follower.trouble() == "a partner's people cannot be judged again: new connections are refused"
-    assert follower.seq < guests.site.world.head()
+    assert follower.seq < guests.site.head()
     guests.scene.cutter.before = lambda: None
     guests.scene.follow()
     assert follower.fresh()
-    assert follower.seq == guests.site.world.head() > before
+    assert follower.seq == guests.site.head() > before
     assert guests.scene.left() == [3]
 
 
@@ -253,7 +253,7 @@ def test_who_cannot_be_judged_for_a_defect_is_ended_alone(
     assert (line["log_level"], line["certificate_sha256"]) == ("error", guests.bob.parsed.sha256)
     assert line["exc_info"]
     assert guests.scene.follower.fresh()
-    assert guests.scene.follower.seq == guests.site.world.head()
+    assert guests.scene.follower.seq == guests.site.head()
 
 
 def test_a_defect_in_one_judgement_keeps_no_loss_of_another_from_being_seen(
@@ -388,7 +388,7 @@ def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate(
     """If connections are judged again together, each still ends at its own lifetime."""
     guests = Guests(revocation=RevocationMode.OFF)
     guests.enter(guests.bob, 1)
-    guests.site.world.clock.turn(hours=8)
+    guests.site.clock.turn(hours=8)
     guests.enter(guests.bob, 2)
     guests.site.bring_in(replacing=True, revocation=RevocationMode.OFF, refresh=timedelta(minutes=5))
     guests.scene.follow()

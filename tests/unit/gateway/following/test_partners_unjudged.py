@@ -65,7 +65,7 @@ def test_people_who_cannot_be_judged_are_logged_once_a_minute(
         raise error
 
     def wait(_seconds: float) -> bool:
-        guests.site.world.clock.turn(seconds=1)
+        guests.site.clock.turn(seconds=1)
         if next(rounds) == 90:
             stop.set()
         return False

@@ -32,7 +32,7 @@ def pem(*nodes: CertifiedKey) -> set[str]:
 
 def told(site: PartnerSite) -> set[str]:
     """The authorities that the door of `payments` is told of."""
-    return set(partner_trusts(site.world.snapshot())["payments"].authorities)
+    return set(partner_trusts(site.snapshot())["payments"].authorities)
 
 
 def former(site: PartnerSite, newest: PolicySnapshot, one: Configuration) -> PolicySnapshot | None:
@@ -43,36 +43,36 @@ def former(site: PartnerSite, newest: PolicySnapshot, one: Configuration) -> Pol
 
 def test_a_door_gets_the_authorities_that_it_trusts(site: PartnerSite) -> None:
     """Our issuing authority and the partner's anchors and intermediates; other doors only of ours."""
-    snapshot = site.world.snapshot()
+    snapshot = site.snapshot()
     assert told(site) == {*own_trust(snapshot), *pem(site.root, site.issuing)}
     assert set(partner_trusts(snapshot)) == {"payments"}
     site.hear("clinic")
     assert told(site) == pem(site.root, site.issuing)
     site.hear("own")
-    assert partner_trusts(site.world.snapshot()) == {}
+    assert partner_trusts(site.snapshot()) == {}
 
 
 def test_where_every_partner_is_gone_envoy_verifies_by_our_own_authority(site: PartnerSite) -> None:
     """Such a door has no trust of its own: its handshake is checked as at any door of our own people."""
     site.hear("clinic")
     remove_partner(site.services, "clinic", actor=OPERATOR)
-    assert partner_trusts(site.world.snapshot()) == {}
+    assert partner_trusts(site.snapshot()) == {}
 
 
 def test_an_imported_partner_without_an_application_is_at_no_door(site: PartnerSite) -> None:
     """An import alone opens no door."""
     site.hear("own")
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])
-    assert partner_trusts(site.world.snapshot()) == {}
+    assert partner_trusts(site.snapshot()) == {}
 
 
 def test_a_former_document_is_told_of_todays_authorities(site: PartnerSite) -> None:
     """Going back to a revision brings no authority back that is trusted no more: such doors stay closed."""
-    before = site.world.snapshot()
+    before = site.snapshot()
     newer = certify("clinic Second", site.root)
     site.bring_in(replacing=True, intermediates=[newer])
     site.hear("own")
-    newest = site.world.snapshot()
+    newest = site.snapshot()
     older = former(site, newest, configuration_of(before))
     assert older is not None
     assert older.document.app("payments") is None
@@ -83,10 +83,10 @@ def test_a_former_document_is_told_of_todays_authorities(site: PartnerSite) -> N
 
 def test_the_same_document_with_other_authorities_is_another_configuration(site: PartnerSite) -> None:
     """A change of a partner's authorities closes the doors that trust it, and no other."""
-    before = site.world.snapshot()
+    before = site.snapshot()
     assert former(site, before, configuration_of(before)) is None
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])
-    newest = site.world.snapshot()
+    newest = site.snapshot()
     assert newest.revision == before.revision
     older = former(site, newest, configuration_of(before))
     assert older is not None

@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 
 def changes(west, since: int = 0) -> list[tuple[ChangeKind, str]]:
     """The changes after one."""
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         return [(one.kind, one.subject) for one in stores.changes.since(since)]
 
 
@@ -101,7 +101,7 @@ def test_the_same_list_is_no_news():
     west.run()
     first = west.row(ROOT_CRL)
     for _ in range(2):
-        west.world.clock.turn(hours=1)
+        west.clock.turn(hours=1)
         assert west.run() == 1
         west.pages[ROOT_CRL] = der
     row = west.row(ROOT_CRL)
@@ -117,7 +117,7 @@ def test_a_revocation_at_the_partner_is_known_within_refresh():
     west.pages[ROOT_CRL] = crl(west, number=1)
     west.run()
     west.pages[ROOT_CRL] = crl(west, 7, number=2)
-    west.world.clock.turn(minutes=5)
+    west.clock.turn(minutes=5)
     assert west.run() == 1
     assert west.row(ROOT_CRL).der == west.pages[ROOT_CRL]
     assert len(changes(west)) == 2
@@ -152,11 +152,11 @@ def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
     west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
     while len(renewed) > len(west.row(ROOT_CRL).der):  # an ECDSA signature has 70 to 72 bytes
         west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
     assert west.row(ROOT_CRL).der == renewed
     west.pages[ROOT_CRL] = crl(west, *range(1000, 1100), number=3)
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
     assert west.row(ROOT_CRL).der == renewed
     assert [one.data["reason"] for one in west.events(REFUSED)] == ["evidence-too-much"]
@@ -183,7 +183,7 @@ def test_a_lie_is_not_kept(lie, code):
     west.run()
     for _ in range(3):
         west.pages[ROOT_CRL] = lie(west)
-        with west.world.work.change() as stores:
+        with west.work.change() as stores:
             (row,) = stores.evidence.list(west.partner.id)
             stores.evidence.lease(row, NOON)
         west.run()
@@ -221,7 +221,7 @@ def test_a_failure_is_told_when_it_is_news(fault, kind):
     for _ in range(4):
         west.run()
         moments.append(west.row(ROOT_CRL).try_at)
-        west.world.clock.turn(seconds=(moments[-1] - west.world.clock.now()).total_seconds())
+        west.clock.turn(seconds=(moments[-1] - west.clock.now()).total_seconds())
     assert [one.data["reason"] for one in west.events(kind)] == [fault.code]
     assert [one.data["detail"] for one in west.events(kind)] == [fault.detail]
     assert west.row(ROOT_CRL).failures == 4
@@ -233,7 +233,7 @@ def test_a_failure_is_told_when_it_is_news(fault, kind):
     west.run()
     assert [one.data["reason"] for one in west.events(REFUSED)][-1] == "crl-malformed"
     west.pages[ROOT_CRL] = crl(west)
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
     assert (west.row(ROOT_CRL).failures, west.row(ROOT_CRL).problem) == (0, "")
 
@@ -275,7 +275,7 @@ class TestOcsp:
 
     def again(self, west, der: bytes) -> None:
         west.pages[RESPONDER] = der
-        with west.world.work.change() as stores:
+        with west.work.change() as stores:
             row = next(one for one in stores.evidence.list(west.partner.id) if one.kind is EvidenceKind.OCSP)
             stores.evidence.lease(row, NOON)
         west.run()
@@ -353,7 +353,7 @@ def test_what_is_gone_meanwhile_stays_gone():
         west.look()
         (task,) = lease_due(west.services, west.slots)
         row = task.evidence
-        with west.world.work.change() as stores:
+        with west.work.change() as stores:
             if kind == "removed":
                 stores.partners.remove(west.partner.id, NOON)
             elif kind == "forgotten":
@@ -372,14 +372,14 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
     west = partner_world()
     west.look()
     (task,) = lease_due(west.services, west.slots)
-    change, real = west.world.work.change, west.row(ROOT_CRL)
+    change, real = west.work.change, west.row(ROOT_CRL)
 
     def overtaken(**_how):
         with change() as stores:
             stores.evidence.store(type(real)(**{**fields_of(real), "sha256": "9" * 64, "der": b"other"}))
         return change()
 
-    monkeypatch.setattr(west.world.work, "change", overtaken)
+    monkeypatch.setattr(west.work, "change", overtaken)
     process_fetch_result(west.services, task, FetchResponse(body=crl(west)))
     assert west.row(ROOT_CRL).der == b"other"
     assert changes(west) == []

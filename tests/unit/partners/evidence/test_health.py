@@ -23,9 +23,9 @@ def test_missing_stale_and_failing_are_told():
     assert (told.sources, told.missing, told.stale, told.failing) == (2, 1, 0, 0)
     assert told.problems == (f"{ISSUING_CRL}: nobody listens there (fetch-unreachable)",)
     del west.pages[ROOT_CRL]
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
-    (told,) = list_evidence_health(west.services, west.world.clock.now())
+    (told,) = list_evidence_health(west.services, west.clock.now())
     assert (told.missing, told.stale, told.failing) == (1, 0, 1)
     (told,) = list_evidence_health(west.services, NOON + 3 * HOUR)
     assert (told.missing, told.stale, told.failing) == (1, 1, 0)

@@ -72,9 +72,9 @@ def test_a_list_is_asked_for_anew_only_if_it_changed():
     west = partner_world(refresh=timedelta(days=9))
     west.pages[ROOT_CRL] = lambda request: FetchResponse(body=crl_of(west.root), etag='"1"')
     west.run()
-    west.world.clock.turn(minutes=40)
+    west.clock.turn(minutes=40)
     assert lease_due(west.services, FetchSlots())[0].request.etag == '"1"'
-    west.world.clock.turn(minutes=40)
+    west.clock.turn(minutes=40)
     assert lease_due(west.services, FetchSlots())[0].request.etag == ""
 
 
@@ -84,7 +84,7 @@ def test_what_is_claimed_is_nobody_elses():
     west.look()
     assert len(lease_due(west.services, FetchSlots())) == 1
     assert lease_due(west.services, FetchSlots()) == []
-    west.world.clock.turn(seconds=LEASE.total_seconds())
+    west.clock.turn(seconds=LEASE.total_seconds())
     assert len(lease_due(west.services, FetchSlots())) == 1
 
 
@@ -93,7 +93,7 @@ def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
     west = partner_world()
     west.look()
     slots, other = FetchSlots(), FetchSlots()
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         due = stores.evidence.due(NOON, 9)
     assert len(lease_due(west.services, other)) == 1
     monkeypatch.setattr("tests.support.memory_partners.MemoryEvidence.due", lambda *args: due)
@@ -111,7 +111,7 @@ def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
     def away():
         raise Unavailable("store-busy", "busy")
 
-    monkeypatch.setattr(west.world.work, "change", away)
+    monkeypatch.setattr(west.work, "change", away)
     with pytest.raises(Unavailable):
         lease_due(west.services, slots)
     assert slots.acquire("ptn_any", "any", CRL)
@@ -153,7 +153,7 @@ def test_a_list_does_not_wait_behind_thousands_of_answers():
         west.let_in(f"user{number}", responder_at(f"http://{number}.example/"))
     west.look()
     assert {one.evidence.kind for one in lease_due(west.services, west.slots)} == {OCSP}
-    west.world.clock.turn(seconds=1)
+    west.clock.turn(seconds=1)
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
     assert [one.request.url for one in lease_due(west.services, west.slots)] == [ISSUING_CRL]
@@ -166,7 +166,7 @@ def test_a_list_does_not_wait_behind_those_of_a_dead_host():
         west.let_in(f"user{number}", crl_at(f"http://dead.example/{number}"))
     west.look()
     assert {one.host for one in lease_due(west.services, west.slots)} == {"dead.example"}
-    west.world.clock.turn(seconds=1)
+    west.clock.turn(seconds=1)
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
     assert [one.request.url for one in lease_due(west.services, west.slots)] == [ISSUING_CRL]
@@ -178,7 +178,7 @@ def many_due_at(west, *hosts: str) -> None:
         for number in range(40):
             west.let_in(f"user{number} of {host}", responder_at(f"http://{host}/"))
     west.look()
-    west.world.clock.turn(seconds=1)
+    west.clock.turn(seconds=1)
     west.let_in("alice", responder_at(RESPONDER))
     west.look()
 
@@ -198,7 +198,7 @@ def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
     tasks = lease_due(west.services, west.slots) + lease_due(west.services, west.slots)
     assert Counter(one.host for one in tasks) == {dead[0]: 2, dead[1]: 1}
     for one in tasks:
-        west.slots.note_result(one.evidence.partner_id, one.host, failed=True, now=west.world.clock.now())
+        west.slots.note_result(one.evidence.partner_id, one.host, failed=True, now=west.clock.now())
         west.slots.release(one.evidence.partner_id, one.host, one.evidence.kind)
     urls = [one.request.url for one in lease_due(west.services, west.slots)]
     assert (urls[0], len(urls)) == (RESPONDER, 3)  # the dead have what is left
@@ -227,7 +227,7 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
         west.let_in(f"user{number}", crl_at(f"http://{number}.example/crl"))
     east = records.partner("east")
     root = certify("East Root", extra=[crl_at("http://east.example/crl")])
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.partners.add(east)
         stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.look()
@@ -258,7 +258,7 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
     west = partner_world()
     alice = certify("alice", west.issuing, ca=False, extra=[responder_at(RESPONDER)])
     seen = replace(inventory_row(west.partner, west.issuing, alice, 1), authority_id="aut_other")
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         assert stores.certificates.add_seen(seen)
         for about in ("0" * 64, alice.parsed.sha256):
             stores.evidence.store(records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about=about))

@@ -58,7 +58,7 @@ def test_a_siblings_list_served_once_keeps_the_right_one_not_out():
     west.pages[ISSUING_CRL] = crl_of(sibling, number=9)
     west.run()
     west.pages[ISSUING_CRL] = right = crl_of(west.issuing, 7)
-    west.world.clock.turn(minutes=1)
+    west.clock.turn(minutes=1)
     west.run()
     assert west.row(ISSUING_CRL).der == right
 
@@ -100,7 +100,7 @@ def test_one_that_names_it_is_found_on_whatever_page(monkeypatch):
     west.run()
     assert west.row(ELSEWHERE).der == b""
     west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
-    west.world.clock.turn(minutes=1)
+    west.clock.turn(minutes=1)
     west.run()
     assert west.row(ELSEWHERE).sha256
 
@@ -112,14 +112,14 @@ def test_who_does_not_count_names_nothing(why):
     west.let_in("eve", crl_at(ELSEWHERE))
     if why == "another partner's":
         east, twin = records.partner("east"), certify("West Sibling", west.root, key=sibling.key)
-        with west.world.work.change() as stores:
+        with west.work.change() as stores:
             stores.partners.add(east)
             stores.partners.set_authorities(east.id, [authority(east, twin, anchor=True)])
             leaf = certify("bob", sibling, ca=False, extra=[crl_at(ELSEWHERE)])
             assert stores.certificates.add_seen(inventory_row(east, twin, leaf, 9))
     elif why == "held":
         west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
-        with west.world.work.change() as stores:
+        with west.work.change() as stores:
             held = "crt_" + "2".zfill(20)
             stores.certificates.set_state(held, CertificateState.ON_HOLD, reason=None, revoked_at=None)
     else:
@@ -135,7 +135,7 @@ def test_others_certificates_are_not_loaded(monkeypatch):
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     east, root = records.partner("east"), certify("East Root")
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.partners.add(east)
         stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
         for number in range(7, 10):
@@ -149,7 +149,7 @@ def test_others_certificates_are_not_loaded(monkeypatch):
         return found
 
     monkeypatch.setattr(MemoryCertificates, "list", keep_count)
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         authorities = tuple(stores.partners.authorities(west.partner.id))
     assert not fetch_results.is_named_for(
         west.services, west.partner, authorities, url=ELSEWHERE, crl=parse_crl(crl_of(sibling)), now=NOON
@@ -166,16 +166,16 @@ def test_the_list_at_hand_is_not_asked_about_again():
     west.run()
     first = west.row(ELSEWHERE)
     assert first.der == kept
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         bob = "crt_" + "2".zfill(20)
         stores.certificates.set_state(bob, CertificateState.ON_HOLD, reason=None, revoked_at=None)
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
     again = west.row(ELSEWHERE)
     assert again.fetched_at > first.fetched_at
     assert (again.der, again.failures, refusals(west)) == (kept, 0, [])
     west.pages[ELSEWHERE] = crl_of(sibling, number=8, next_update=NOON + timedelta(days=1))
-    west.world.clock.turn(hours=1)
+    west.clock.turn(hours=1)
     west.run()
     assert west.row(ELSEWHERE).der == kept
     assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]

@@ -55,7 +55,7 @@ def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **
 
 def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
     """What is remembered: serial number -> reason, and whether it is a hold."""
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         return {
             one.serial: (one.reason, one.held)
             for one in stores.evidence.recorded_revocations(west.partner.id)
@@ -64,7 +64,7 @@ def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
 
 def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
     """What is known of a leaf from the evidence that is at hand now."""
-    evidence_cache = EvidenceCache(west.world.work)
+    evidence_cache = EvidenceCache(west.work)
     evidence_cache.load(west.partner.id)
     sources = StatusSources(
         evidence_index=evidence_cache.of(west.partner.id),
@@ -79,7 +79,7 @@ def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
 
 def turn(west: PartnerWorld, by: timedelta) -> None:
     """Time goes by."""
-    west.world.clock.turn(seconds=by.total_seconds())
+    west.clock.turn(seconds=by.total_seconds())
 
 
 def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
@@ -137,10 +137,10 @@ def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: Par
 def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
     """No certificate names the address any more; whom its list named stays refused."""
     serve(west, 1)
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         for one in stores.evidence.recorded_revocations(west.partner.id):
             stores.evidence.forget_revocation(west.partner.id, one)
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.evidence.store(
             records.evidence(
                 "west",
@@ -232,14 +232,14 @@ def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
     """A disk that is nearly full takes no large list; the revocations in it are a withdrawal, and small."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     monkeypatch.setattr(fetch_results, "LARGE_BYTES", 0)
-    change = west.world.work.change
+    change = west.work.change
 
     def full(*, traffic: bool = False) -> object:
         if traffic:
             raise Unavailable("store-full", "the disk is nearly full")
         return change()
 
-    monkeypatch.setattr(west.world.work, "change", full)
+    monkeypatch.setattr(west.work, "change", full)
     for number, entries in enumerate(((3,), ()), start=1):
         with pytest.raises(Unavailable):
             serve(west, *entries, number=number)
@@ -260,7 +260,7 @@ def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
     """`keep` says whether anything is another than before."""
     seen = records.seen("aa", 1, "bb")
     update = RevocationUpdate(recorded=(seen,))
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         assert update.apply(stores, west.partner.id)
         assert not update.apply(stores, west.partner.id)
         assert not RevocationUpdate(released=(records.seen("aa", 2, "bb"),)).apply(stores, west.partner.id)
@@ -272,7 +272,7 @@ def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) 
     good = west.pages[ISSUING_CRL]
 
     def changes() -> int:
-        with west.world.work.read() as stores:
+        with west.work.read() as stores:
             return sum(one.kind is ChangeKind.EVIDENCE for one in stores.changes.since(0))
 
     assert changes() == 1

@@ -60,14 +60,14 @@ def test_ocsp_is_asked_where_the_crl_cannot_be_had():
     west.let_in("alice", crl_at(ISSUING_CRL), responder_at(RESPONDER))
     for _ in range(3):
         west.run()
-        west.world.clock.turn(minutes=1)
+        west.clock.turn(minutes=1)
     assert ("ocsp", RESPONDER) not in looked_for(west)
-    west.world.clock.turn(minutes=10)
+    west.clock.turn(minutes=10)
     west.look()
     assert ("ocsp", RESPONDER) in looked_for(west)
     west.pages[ISSUING_CRL] = crl_of(west.issuing, next_update=NOON + timedelta(days=9))
     west.run()
-    west.world.clock.turn(minutes=11)
+    west.clock.turn(minutes=11)
     west.look()
     assert ("ocsp", RESPONDER) not in looked_for(west)
 
@@ -77,7 +77,7 @@ def test_only_valid_leaves_count(stands):
     """For a certificate that the inventory has as revoked or held nothing is fetched."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.certificates.set_state("crt_" + "1".zfill(20), stands, reason=None, revoked_at=None)
     west.look()
     assert looked_for(west) == [("crl", ROOT_CRL)]
@@ -115,12 +115,12 @@ def test_what_is_named_no_more_is_forgotten_and_told():
     west = partner_world()
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
-    before = west.world.head()
+    before = west.head()
     other = certify("Other", extra=[crl_at("http://a.example/1")])
     west.trust([other])
     west.look()
     assert looked_for(west) == [("crl", "http://a.example/1")]
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         changes = stores.changes.since(before)
     assert [(one.kind, one.subject) for one in changes] == [(ChangeKind.EVIDENCE, west.partner.id)]
 
@@ -129,7 +129,7 @@ def test_a_partner_that_was_removed_leaves_nothing():
     """What was looked for is forgotten with the partner."""
     west = partner_world()
     west.look()
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.partners.remove(west.partner.id, NOON)
     west.look()
     assert west.rows() == []
@@ -142,10 +142,10 @@ def test_a_new_leaf_is_found_at_once_and_an_ended_one_later():
     west.let_in("alice", crl_at(ISSUING_CRL), not_after=NOON + timedelta(minutes=5))
     west.look()
     assert ("crl", ISSUING_CRL) in looked_for(west)
-    west.world.clock.turn(minutes=6)
+    west.clock.turn(minutes=6)
     west.look()
     assert ("crl", ISSUING_CRL) in looked_for(west)
-    west.world.clock.turn(minutes=6)
+    west.clock.turn(minutes=6)
     west.look()
     assert ("crl", ISSUING_CRL) not in looked_for(west)
 
@@ -169,13 +169,13 @@ def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
     """However long the pages take, the newest leaves are seen, and what is named no more is forgotten."""
     monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 1)
     west = partner_world()
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         stores.evidence.store(records.evidence("west", "http://a.example/gone"))
     for number in range(5):
         west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
     for _ in range(7):
         west.scan.step()
-        west.world.clock.turn(minutes=6)
+        west.clock.turn(minutes=6)
     assert looked_for(west) == [
         *(("crl", f"http://a.example/{number}") for number in range(5)),
         ("crl", ROOT_CRL),
@@ -206,7 +206,7 @@ def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
     broken = replace(
         authority(west.partner, west.root, anchor=True), der=b"no", sha256="0" * 64, id="aut_broken"
     )
-    with west.world.work.change() as stores:
+    with west.work.change() as stores:
         if what == "authority":
             kept = stores.partners.authorities(west.partner.id)
             stores.partners.set_authorities(west.partner.id, [*kept, broken])
@@ -218,7 +218,7 @@ def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
     west.look()
     assert looked_for(west) == before == [("crl", ROOT_CRL)]  # kept: the last word of a list must not be lost
     assert west.scan.unread == ({"west": ("0" * 64,)} if what == "authority" else {})
-    with west.world.work.read() as stores:
+    with west.work.read() as stores:
         assert [row.source for row in stores.evidence.list(east.id)] == ["http://east.example/1"]
 
 
@@ -252,7 +252,7 @@ def test_new_terms_give_what_failed_another_try():
     west = partner_world(refresh=timedelta(days=1))
     for _ in range(6):
         west.run()
-        west.world.clock.turn(minutes=8)
+        west.clock.turn(minutes=8)
     west.run()
     assert west.run() == 0
     west.scan = SourceScan(west.services)

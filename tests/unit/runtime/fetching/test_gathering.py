@@ -65,7 +65,7 @@ def test_an_unforeseen_fault_takes_no_room() -> None:
     row = west.row(ROOT_CRL)
     assert (row.failures, row.problem[-16:]) == (1, "(internal-error)")
     west.pages[ROOT_CRL] = crl_of(west.root)
-    west.world.clock.turn(minutes=2)
+    west.clock.turn(minutes=2)
     gathering.work()
     gathering.join(PATIENCE)
     assert west.row(ROOT_CRL).sha256
@@ -87,7 +87,7 @@ def test_a_moment_without_threads_takes_no_room(monkeypatch: pytest.MonkeyPatch)
         for _ in range(4):
             with pytest.raises(RuntimeError):
                 gathering.work()
-            west.world.clock.turn(minutes=2)
+            west.clock.turn(minutes=2)
     gathering.join(PATIENCE)
     gathering.work()
     gathering.join(PATIENCE)
