@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "how-to" / "back-up.md"
 
 
 def test_a_dump_is_put_back(postgresql: Server) -> None:
-    """A dump, restored into an empty database, is the same installation: its schema is ours, nobody is missing."""
+    """A dump, restored into an empty database, is the same installation: with our schema and every person."""
     written = "postgresql://doorward@db.corp.example/doorward?passfile=/etc/doorward/pgpass"
     before, after = postgresql.empty(), postgresql.empty()
     with founded(database=before, quick=True) as installation:

@@ -1,4 +1,4 @@
-"""A PostgreSQL database: what its connections insist on, and what happens when they are lost."""
+"""A PostgreSQL database: the settings of its connections, and the loss of connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def database(postgresql: Server) -> Iterator[PostgresqlDatabase]:
 
 
 def setting(connection: object, name: str) -> str:
-    """What the server has for this session."""
+    """The server's settings of this session."""
     return str(driver_of(connection).execute(f"SHOW {name}").fetchone()[0])
 
 
@@ -54,7 +54,7 @@ def test_connections_that_the_server_ended_are_replaced(
 
 
 def test_an_error_that_was_swallowed_commits_nothing(postgresql: Server) -> None:
-    """PostgreSQL answers the commit of a failed transaction with a rollback and no error; we do not."""
+    """PostgreSQL answers the commit of a failed transaction with a rollback and no error; we raise an error."""
     for kind in (postgresql_database, one_shot_postgresql):
         with closing(kind(postgresql.cleared())) as database:
             with pytest.raises(Unavailable), database.write() as connection:  # noqa: PT012  # the block is the point
@@ -67,7 +67,7 @@ def test_an_error_that_was_swallowed_commits_nothing(postgresql: Server) -> None
 
 @pytest.mark.parametrize("way", ["read", "write"])
 def test_connections_are_durable_and_strict(postgresql: Server, way: str) -> None:
-    """Readers see one snapshot and cannot write; a commit is on disk; nothing waits for ever."""
+    """Readers see one snapshot and cannot write; a commit is on disk; every wait has a timeout."""
     address = postgresql.cleared()
     postgresql.run("ALTER ROLE doorward SET synchronous_commit = off")
     try:
@@ -95,7 +95,7 @@ def test_connections_are_durable_and_strict(postgresql: Server, way: str) -> Non
 
 
 def test_a_change_sees_what_was_committed_while_it_waited(database: PostgresqlDatabase) -> None:
-    """The look of a change begins after its turn has come, not before."""
+    """The first read of a change happens after it has the lock."""
     seen: list[int] = []
     ready = threading.Event()
 
@@ -114,7 +114,7 @@ def test_a_change_sees_what_was_committed_while_it_waited(database: PostgresqlDa
 
 
 def test_the_readers_are_bounded(postgresql: Server) -> None:
-    """A reader too many waits its time and is told that the database is busy."""
+    """One reader too many waits for the timeout, then gets `store-busy`."""
     address = postgresql.cleared()
     with closing(
         postgresql_database(address, readers=1, busy_timeout=timedelta(milliseconds=20))
@@ -125,7 +125,7 @@ def test_the_readers_are_bounded(postgresql: Server) -> None:
 
 
 def test_an_error_inside_a_change_undoes_that_change_alone(database: PostgresqlDatabase) -> None:
-    """The statement that failed takes its own change with it; one that shares the commit is kept."""
+    """A failed statement loses only its own change; another change of the shared commit is kept."""
     inside, go = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -153,7 +153,7 @@ def test_an_error_inside_a_change_undoes_that_change_alone(database: PostgresqlD
 
 
 def test_a_large_result_stays_on_the_server(database: PostgresqlDatabase) -> None:
-    """A million rows are handed over in batches, and other statements run in between."""
+    """A million rows are fetched in batches, and other statements run in between."""
     many = DriverStatement("SELECT n FROM generate_series(1, :last) AS n", large=True)
     with database.read() as connection:
         rows = many.rows(connection, {"last": 1_000_000})
@@ -164,7 +164,7 @@ def test_a_large_result_stays_on_the_server(database: PostgresqlDatabase) -> Non
 
 
 def test_a_server_that_is_not_there_is_unavailable(postgresql: Server) -> None:
-    """Unreachable, unknown, refused: each is told as what it is, and no password is in the words."""
+    """Unreachable, unknown, refused: each has its own error, and no message contains the password."""
     nowhere = postgresql.url("nowhere")
     locked = postgresql.url("postgres", role="locked")
     for address, code in (
@@ -181,7 +181,7 @@ def test_a_server_that_is_not_there_is_unavailable(postgresql: Server) -> None:
 
 
 def test_a_password_comes_from_a_file(postgresql: Server, tmp_path: Path) -> None:
-    """A password file of libpq opens the door; a wrong word in it is refused and not repeated."""
+    """A password file of libpq works; a wrong password is refused and not repeated in the message."""
     file = tmp_path / "pgpass"
     address = postgresql.url("postgres", role="locked", options=f"&passfile={file}")
     for word, works in ((PASSWORD, True), ("wrong-secret", False)):

@@ -1,4 +1,4 @@
-"""A door over PostgreSQL: changes of other machines are heard, and without the database it fails closed."""
+"""A door over PostgreSQL: changes of other machines arrive, and without the database it fails closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def door(postgresql: Server) -> Iterator[Doorway]:
 
 
 def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
-    """A revocation and a suspension end exactly the connections of whom they are about."""
+    """A revocation and a suspension end exactly the connections of the certificate or person concerned."""
     alice, bob, carol = (door.person(name, "staff") for name in ("alice", "bob", "carol"))
     with door.session(alice) as hers, door.session(bob) as his, door.session(carol) as kept:
         for session in (hers, his, kept):
@@ -48,7 +48,7 @@ def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
 
 
 def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Doorway) -> None:
-    """Open connections go on, new ones are refused once the knowledge is too old, and it opens again by itself."""
+    """Open connections continue, new ones are refused after `max_staleness`, and later accepted again."""
     door.person("alice", "staff")
     name = name_of(door.installation.settings.database)
     with door.session(door.identities["alice"]) as session:

@@ -1,4 +1,4 @@
-"""`init` on PostgreSQL: what it refuses, and what it leaves behind where it does."""
+"""`init` on PostgreSQL: its refusals, and the state after a refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def settings(folder: Path, database: str, name: str = "data", **more: Any) -> Se
 
 
 def begin(made: Settings) -> None:
-    """Found it."""
+    """Run the first start."""
     initialise(made, SystemRandom(), actor="os:0")
 
 
@@ -58,7 +58,7 @@ def test_the_database_of_another_installation_is_left_alone(postgresql: Server, 
 
 
 def test_a_setting_that_names_another_installation_is_refused(postgresql: Server, folder: Path) -> None:
-    """A role does not run its keys over the people and certificates of another installation."""
+    """A role does not use its keys with the database of another installation."""
     mine = settings(folder, postgresql.empty())
     begin(mine)
     theirs = settings(folder, postgresql.empty(), "other").model_copy(
@@ -72,7 +72,7 @@ def test_a_setting_that_names_another_installation_is_refused(postgresql: Server
 
 
 def test_an_older_database_of_another_installation_is_not_migrated(postgresql: Server, folder: Path) -> None:
-    """Whether it is ours is asked before its schema is touched."""
+    """The owner of a database is checked before its schema is changed."""
     address = postgresql.empty()
     begin(settings(folder, address))
     with closing(PostgresqlDatabase(address)) as database, database.write() as connection:
@@ -93,7 +93,7 @@ def test_an_interrupted_start_goes_on(postgresql: Server, folder: Path) -> None:
 
 
 def test_a_database_that_is_not_fit_leaves_no_settings(postgresql: Server, folder: Path) -> None:
-    """What is wrong with the database is said before a passphrase, a settings file or a key is made."""
+    """Problems of the database are reported before a passphrase, a settings file or a key is made."""
     address = postgresql.empty()
     postgresql.run("CREATE TABLE foreign_rows (id int)", database=name_of(address))
     for database, code in (
@@ -109,7 +109,7 @@ def test_a_database_that_is_not_fit_leaves_no_settings(postgresql: Server, folde
 
 
 def test_a_database_that_is_gone_is_lost(postgresql: Server, folder: Path) -> None:
-    """A founded installation whose tables were dropped is not founded anew."""
+    """An existing installation with dropped tables is not founded again."""
     address = postgresql.empty()
     begin(settings(folder, address))
     with closing(PostgresqlDatabase(address)) as database:
@@ -123,7 +123,7 @@ def test_a_database_that_is_gone_is_lost(postgresql: Server, folder: Path) -> No
 
 
 def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
-    """Psycopg is optional: without it PostgreSQL is refused in words, and SQLite works."""
+    """Psycopg is optional: without it PostgreSQL is refused with an error, and SQLite works."""
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from pathlib import Path; from doorward.storage.opening import open_database\n"

@@ -1,4 +1,4 @@
-"""What another user of the PostgreSQL server can do to an installation, and what a standby can."""
+"""Attacks by another user of the PostgreSQL server are refused, and so is a standby."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_standby_is_refused_and_the_primary_is_found(postgresql: Server) -> No
 
 
 def test_a_lock_that_every_user_can_take_holds_up_no_change(postgresql: Server) -> None:
-    """The turn of the writers needs a right on our tables, and no other user has one."""
+    """The lock of the writers needs a right on our tables, which no other user has."""
     address = postgresql.cleared()
     stranger = postgresql.url(name_of(address), role="locked_out")
     postgresql.run("CREATE ROLE locked_out LOGIN")
@@ -91,7 +91,7 @@ def test_a_flood_of_notifications_wakes_rarely(postgresql: Server) -> None:
 
 
 def test_names_are_looked_up_in_our_schema_and_the_servers_own(postgresql: Server) -> None:
-    """Whatever search path the server has for us, another schema of it is out of reach."""
+    """With any search path on the server, no name of another schema is used."""
     address = postgresql.empty()
     name = name_of(address)
     with closing(psycopg.connect(address, autocommit=True)) as owner:
@@ -117,7 +117,7 @@ MAKERS = [
 def test_a_schema_in_which_others_may_make_objects_is_refused(
     postgresql: Server, grant: str, mend: str
 ) -> None:
-    """At the first start and at each later one; the statement to type mends it."""
+    """At the first start and at each later one; the statement in the error corrects it."""
     for address in (postgresql.empty(), postgresql.migrated()):
         postgresql.run(grant, "GRANT USAGE, CREATE ON SCHEMA public TO doorward", database=name_of(address))
         with closing(PostgresqlDatabase(address)) as database:
@@ -155,7 +155,7 @@ TRAP = """CREATE FUNCTION trap(text, varchar) RETURNS bool LANGUAGE plpgsql AS '
 
 
 def test_an_operator_in_our_schema_is_never_called(postgresql: Server) -> None:
-    """One that was made while others still could is found without running it, and no look-up runs it."""
+    """A function from the time when others had the right is found without a call, and no look-up calls it."""
     address = postgresql.migrated()
     with closing(PostgresqlDatabase(address)) as database:
         with sql_work(database).change() as stores:

@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database: how it is made, and that whatever was planted in it is found."""
+"""The schema of a PostgreSQL database: making it, and finding objects that were added to it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def database(postgresql: Server) -> Iterator[PostgresqlDatabase]:
 
 
 def test_metadata_and_revisions_agree(postgresql: Server) -> None:
-    """The revisions, taken one after another, make what the metadata says; write the digest that this test names."""
+    """The revisions make the schema of the metadata; if this test fails, it prints the new digest."""
     with closing(PostgresqlDatabase(postgresql.empty())) as database:
         assert migrate(database) == ""
         assert migrate(database) is None
@@ -112,7 +112,7 @@ def test_metadata_and_revisions_agree(postgresql: Server) -> None:
 
 
 def test_rows_are_kept_by_the_revisions(postgresql: Server) -> None:
-    """What an older version wrote is there after the way to this one."""
+    """Rows of an older version are kept by the migrations."""
     with closing(PostgresqlDatabase(postgresql.empty())) as database:
         with database.write() as connection:
             upgrade_to(connection, "0001")
@@ -145,7 +145,7 @@ def test_an_interrupted_migration_leaves_nothing(postgresql: Server) -> None:
 
 @pytest.mark.parametrize(("statement", "fault"), PLANTED, ids=[fault for _, fault in PLANTED])
 def test_what_was_planted_is_named(database: PostgresqlDatabase, statement: str, fault: str) -> None:
-    """Anything that changes what a later statement does stops the start, with its name."""
+    """An object that changes the effect of a later statement stops the start; the error names it."""
     with database.write() as connection:
         driver_of(connection).execute(statement)
     with database.read() as connection:
@@ -182,7 +182,7 @@ def test_a_table_of_another_owner_is_named(postgresql: Server, database: Postgre
 def test_what_others_may_read_is_left_to_the_administrator(
     postgresql: Server, database: PostgresqlDatabase
 ) -> None:
-    """A user for reports, and a right of the one who makes the tables, stop nothing."""
+    """A user for reports, and rights of the tables' owner, are accepted."""
     grants = (
         "GRANT SELECT ON principals TO locked",
         "GRANT CREATE, USAGE ON SCHEMA public TO doorward, admin",
@@ -194,14 +194,14 @@ def test_what_others_may_read_is_left_to_the_administrator(
 def test_an_extension_of_the_administrator_is_left_alone(
     postgresql: Server, database: PostgresqlDatabase
 ) -> None:
-    """What belongs to an extension is no part of our schema."""
+    """Objects of an extension are ignored."""
     name = name_of(database.url)
     postgresql.run("CREATE EXTENSION citext SCHEMA public", database=name)
     require_current(database)
 
 
 def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
-    """An old program leaves a newer database alone."""
+    """An old program does not change a newer database."""
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     for act in (migrate, require_current):
@@ -220,7 +220,7 @@ def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
 def test_a_database_that_sorts_or_writes_otherwise_is_refused(
     postgresql: Server, options: str, code: str
 ) -> None:
-    """Encoding and order cannot be mended later, so they are asked before a table is made."""
+    """Encoding and sort order cannot be changed later, so they are checked before a table is made."""
     with closing(PostgresqlDatabase(postgresql.empty(options=options))) as database:
         with pytest.raises(ConfigurationError) as caught:
             migrate(database)
@@ -230,7 +230,7 @@ def test_a_database_that_sorts_or_writes_otherwise_is_refused(
 
 
 def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> None:
-    """Tables of another program are named, and nothing is put beside them."""
+    """Tables of another program are named, and no table is made beside them."""
     address = postgresql.empty()
     name = name_of(address)
     postgresql.run("CREATE TABLE orders (id int)", database=name)
@@ -242,7 +242,7 @@ def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> 
 
 
 def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
-    """The one who connects needs the right to make tables, and the words to ask for it."""
+    """The user needs the right to make tables; otherwise the error names the statement."""
     address = postgresql.empty()
     name = name_of(address)
     postgresql.run(f"ALTER DATABASE {name} OWNER TO admin", f"REVOKE CREATE ON DATABASE {name} FROM doorward")
@@ -254,7 +254,7 @@ def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
 
 
 def test_what_the_demonstration_made_is_removed(database: PostgresqlDatabase) -> None:
-    """Every table of ours is dropped, and the place can be used again."""
+    """Every table of Doorward is dropped, and the database can be used again."""
     database.erase()
     assert not database.exists()
     assert migrate(database) == ""

@@ -1,4 +1,4 @@
-"""A disk that is full refuses changes, keeps what was there, and takes changes again once there is room."""
+"""On a full disk changes are refused and stored data stays; changes work again after space was freed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MB: room for the reserve."""
+    """A file system of 32 MB: large enough for the reserve."""
     yield from _mounted(tmp_path, "32m")
 
 
@@ -49,7 +49,7 @@ def _mounted(tmp_path: Path, size: str) -> Iterator[Path]:
 
 
 def test_a_full_disk(small_disk: Path) -> None:
-    """Changes fail as `store-full` until there is room; every committed one is there, no half of another."""
+    """Changes fail with `store-full` until space is freed; every committed change is stored, and no part of another."""
     database = sqlite_database(small_disk)
     work = sql_work(database)
     ballast = small_disk / "ballast"
@@ -75,7 +75,7 @@ def test_a_full_disk(small_disk: Path) -> None:
 
 
 def _fill(disk: Path) -> None:
-    """Leave not a byte."""
+    """Fill the file system completely."""
     with (disk / "other").open("ab", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"x" * 4096)
@@ -83,7 +83,7 @@ def _fill(disk: Path) -> None:
 
 
 def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
-    """Traffic is refused long before; what an administrator does goes on into the room that was held."""
+    """Traffic is refused early; changes of an administrator still succeed, in the reserved space."""
     database = sqlite_database(disk)
     work = sql_work(database)
     for number in range(5):
@@ -113,7 +113,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
 
 
 def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
-    """No other process runs: the command finds the room that was held, and leaves it to the next one."""
+    """If no other process runs, the command finds the reserved space, and so does the next one."""
     database = sqlite_database(disk)
     while database.maintain():
         pass
@@ -129,7 +129,7 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
 
 
 def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
-    """The reserve is laid again, and traffic goes on."""
+    """The reserve is filled again, and traffic is accepted."""
     database = sqlite_database(disk)
     while database.maintain():
         pass
@@ -152,7 +152,7 @@ def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
 
 
 def test_a_key_is_stored_whole_or_not(small_disk: Path) -> None:
-    """Without room a key is refused, nothing has its name, and the store goes on once there is room."""
+    """On a full disk a key is refused, no file has its name, and the store works again after space was freed."""
     FileKeyStore.create(small_disk / "keys", PASSPHRASE)
     store = FileKeyStore.open(small_disk / "keys", PASSPHRASE)
     key = PlainKeys().generate(KeyKind.RSA2048)

@@ -1,4 +1,4 @@
-"""A writer that is killed loses nothing that it committed, and leaves nothing half-written."""
+"""A killed writer loses no committed change, and leaves no part of another."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ with work.change() as stores:
 
 @pytest.mark.parametrize("code", [WRITER, MANY], ids=["one-by-one", "shared-commits"])
 def test_what_was_acknowledged_is_there(place: Path | str, code: str) -> None:
-    """After kill -9 every acknowledged change is there whole, with its number and its event, without holes."""
+    """After kill -9 every acknowledged change is stored with its number and its event, without gaps."""
     database = database_at(place)
     work = sql_work(database)
     for turn in range(1, 4):
@@ -74,7 +74,7 @@ def test_what_was_acknowledged_is_there(place: Path | str, code: str) -> None:
 
 
 def test_what_was_not_committed_is_not_there(place: Path | str) -> None:
-    """A process killed in the middle of a change leaves nothing of it, and the next one writes at once."""
+    """A process that is killed within a change leaves nothing of it, and the next process can write at once."""
     database = database_at(place)
     work = sql_work(database)
     process = child(place, HALF)

@@ -20,7 +20,7 @@ from doorward.storage.sqlite.database import SqliteDatabase
 
 
 def statements(path: Path) -> dict[str, list[str]]:
-    """What makes each table and index, its lines sorted: constraints have no order of their own."""
+    """The statement of each table and index, with sorted lines, because the order of constraints has no meaning."""
     with closing(sqlite3.connect(path)) as raw:
         found = raw.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
@@ -44,7 +44,7 @@ def test_metadata_and_revisions_agree(tmp_path: Path) -> None:
 
 
 def test_a_partner_keeps_its_private_networks(tmp_path: Path) -> None:
-    """Where any private address was allowed every private network is; where none was, none."""
+    """If private addresses were allowed, every private network is allowed; otherwise none."""
     path = tmp_path / "older.db"
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:

@@ -36,7 +36,7 @@ print("written", flush=True)
 
 @pytest.fixture
 def crossroads() -> Iterator[Path]:
-    """A directory that every user may pass; pytest's own are closed."""
+    """A directory that every user may enter; pytest's own are closed."""
     folder = Path(tempfile.mkdtemp(prefix="doorward-"))
     folder.chmod(0o711)
     yield folder
@@ -45,7 +45,7 @@ def crossroads() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has an ordinary user to meet")
 def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
-    """What root's process makes beside the database belongs to its owner, who goes on writing."""
+    """Files that root's process makes beside the database belong to its owner, who can still write."""
     folder = crossroads / "db"
     folder.mkdir(mode=0o700)
     sqlite_database(folder).close()
@@ -71,7 +71,7 @@ def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has an ordinary user to meet")
 def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
-    """Another user than the owner can open nothing, and is told so in our words."""
+    """A user other than the owner cannot open the database, and gets our error."""
     folder = crossroads / "db"
     folder.mkdir(mode=0o755)
     database = sqlite_database(folder)
@@ -96,7 +96,7 @@ def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has files to give away")
 @pytest.mark.parametrize("content", ["a secret of root", ""])
 def test_root_gives_no_file_of_its_own_away(crossroads: Path, content: str) -> None:
-    """The ordinary user names a file of root's as a lock file: it stays root's, and the change is refused."""
+    """If the ordinary user links a file of root as the lock file, it stays root's, and the change is refused."""
     folder = crossroads / "db"
     folder.mkdir(mode=0o700)
     sqlite_database(folder).close()

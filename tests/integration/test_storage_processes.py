@@ -52,7 +52,7 @@ print("done")
 
 
 def test_one_of_many_processes_redeems_an_invitation(place: Path | str, tmp_path: Path) -> None:
-    """Four processes redeem the same invitation at the same time: exactly one wins."""
+    """Four processes redeem the same invitation at the same time: exactly one succeeds."""
     database = database_at(place)
     with sql_work(database).change() as stores:
         stores.invitations.add(invitation("one"))
@@ -68,7 +68,7 @@ def test_one_of_many_processes_redeems_an_invitation(place: Path | str, tmp_path
 
 
 def test_numbers_have_no_holes_over_processes(place: Path | str) -> None:
-    """Three processes take numbers of the change sequence: each number once, none left out."""
+    """Three processes take numbers of the change sequence: each number once, without gaps."""
     database_at(place).close()
     processes = [child(place, NUMBERS) for _ in range(3)]
     numbers = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
@@ -76,7 +76,7 @@ def test_numbers_have_no_holes_over_processes(place: Path | str) -> None:
 
 
 def test_a_revocation_is_not_starved_by_decisions(place: Path | str) -> None:
-    """While another process records without a pause, every change gets its turn, long before the timeout."""
+    """While another process records without a pause, every change gets the lock long before the timeout."""
     database = database_at(place, busy_timeout=timedelta(seconds=5))
     work = sql_work(database)
     process = child(place, LOAD, stdin=-1)
@@ -94,7 +94,7 @@ def test_a_revocation_is_not_starved_by_decisions(place: Path | str) -> None:
 
 
 def test_many_processes_may_start_at_once(tmp_path: Path) -> None:
-    """Three processes migrate the same new database at the same time, and all find it done."""
+    """If three processes migrate the same new database at the same time, all succeed."""
     go, fresh = tmp_path / "go", tmp_path / "new" / "doorward.db"
     code = MIGRATE.format(go=str(go), fresh=str(fresh))
     sqlite_database(tmp_path)

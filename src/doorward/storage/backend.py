@@ -113,7 +113,7 @@ class Database(Protocol):
         ...
 
     def notify_on_commit(self, connection: Any) -> None:
-        """Wake the followers on other machines, if and when the transaction commits."""
+        """Notify the followers on other machines when the transaction commits."""
         ...
 
     def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:

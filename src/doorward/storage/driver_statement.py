@@ -87,9 +87,7 @@ class DriverStatement:
         try:
             values = [text.arrange(row) for row in rows]
             if len(values) == 1:
-                cursor.execute(
-                    text.sql, values[0]
-                )  # the way of PostgreSQL's driver for many costs more for one
+                cursor.execute(text.sql, values[0])  # psycopg's executemany costs more for one row
             else:
                 cursor.executemany(text.sql, values)
             return max(0, int(cursor.rowcount))  # -1 if there was nothing to run

@@ -51,7 +51,7 @@ class SqlOutbox:
         self._store.record_all([seal_event(event, self._random.token(SALT_BYTES)) for event in events])
 
     def waiting(self) -> int:
-        """Return how many wait for the sequencer."""
+        """Return how many events wait for the sequencer."""
         return self._store.waiting()
 
 
@@ -107,7 +107,7 @@ class SqlStores:
 
     @property
     def outbox(self) -> SqlOutbox:
-        """Events on their way into the tree."""
+        """Events that are not in the tree yet."""
         return SqlOutbox(self._transaction, self._random)
 
     @property
@@ -127,7 +127,7 @@ class SqlStores:
 
     @property
     def ingest(self) -> SqlIngest:
-        """Positions in access logs."""
+        """Read positions in access logs."""
         return repositories.gateways.SqlIngest(self._transaction)
 
     @property
@@ -157,7 +157,7 @@ class SqlStores:
 
     @property
     def step_ups(self) -> SqlStepUps:
-        """Step-ups that were begun."""
+        """Step-ups in progress."""
         return SqlStepUps(self._transaction)
 
     @property
@@ -177,7 +177,7 @@ class SqlStores:
 
     @property
     def holder_notes(self) -> SqlHolderNotes:
-        """What holders say of their certificates."""
+        """Notes of holders about their certificates."""
         return SqlHolderNotes(self._transaction)
 
     @property

@@ -67,7 +67,7 @@ class DatabaseServer(ABC):
         return connect(self.url, timeout=self.timeout, read_only=read_only)
 
     def notify_on_commit(self, connection: Any) -> None:
-        """Wake the followers on every machine, if and when the transaction commits."""
+        """Notify the followers on every machine when the transaction commits."""
         driver_of(connection).execute(f"NOTIFY {CHANNEL}")
 
     @contextmanager

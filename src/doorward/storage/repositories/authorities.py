@@ -103,7 +103,7 @@ class SqlAuthorities:
         return _authority(self._transaction.row(_CURRENT, kind=kind))
 
     def list(self) -> list[AuthorityRecord]:
-        """Return all, newest first."""
+        """Return all authorities, newest first."""
         return [found for row in self._transaction.rows(_LIST) if (found := _authority(row)) is not None]
 
 

@@ -104,7 +104,7 @@ class SqlFactors:
         self._transaction = transaction
 
     def add(self, factor: FactorRecord) -> None:
-        """Add one."""
+        """Add a factor."""
         self._transaction.require_writable(factor.tenant)
         added = self._transaction.driver_change(
             _ADD,
@@ -123,7 +123,7 @@ class SqlFactors:
             raise RequestRefused("factor-duplicate", "this passkey is already enrolled")
 
     def get(self, factor_id: str) -> FactorRecord | None:
-        """Return it."""
+        """Return the factor."""
         row = self._transaction.driver_row(_BY_ID, of=factor_id)
         return None if row is None else _factor(row)
 
@@ -173,7 +173,7 @@ class SqlEnrolmentTickets:
         self._transaction = transaction
 
     def add(self, ticket: EnrolmentTicket) -> None:
-        """Add one."""
+        """Add a ticket."""
         self._transaction.require_writable(ticket.tenant)
         added = self._transaction.driver_change(
             _ADD_RIGHT,

@@ -56,7 +56,7 @@ class SqlGateways:
             raise NotFound("gateway-unknown", f"there is no gateway with the id {gateway_id}")
 
     def list(self) -> list[GatewayRecord]:
-        """Return all, sorted by name."""
+        """Return all gateways, sorted by name."""
         return [
             GatewayRecord(
                 id=id_,

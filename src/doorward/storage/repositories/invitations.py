@@ -54,7 +54,7 @@ class SqlInvitations:
         self._transaction = transaction
 
     def add(self, invitation: InvitationRecord) -> None:
-        """Add one."""
+        """Add an invitation."""
         self._transaction.require_writable(invitation.tenant)
         added = self._transaction.driver_change(
             _ADD,

@@ -106,7 +106,7 @@ class SqlPartners:
         self._transaction = transaction
 
     def add(self, partner: PartnerRecord) -> None:
-        """Add one."""
+        """Add a partner."""
         self._transaction.require_writable(partner.tenant)
         if not self._transaction.add(_ADD, **_values(partner)):
             raise RequestRefused("name-taken", f"there is a partner named {partner.name} already")

@@ -41,11 +41,11 @@ class SqlSessionKeys:
         self._transaction = transaction
 
     def list(self) -> builtins.list[SessionKeyRecord]:
-        """Return all, newest first."""
+        """Return all keys, newest first."""
         return [_key(row) for row in self._transaction.driver_rows(_LIST)]
 
     def add(self, key: SessionKeyRecord) -> None:
-        """Add one."""
+        """Add a key."""
         self._transaction.require_writable(key.tenant)
         added = self._transaction.driver_change(
             _ADD,

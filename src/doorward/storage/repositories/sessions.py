@@ -87,7 +87,7 @@ class SqlSessions:
         self._transaction = transaction
 
     def add(self, session: SessionRecord) -> None:
-        """Add one."""
+        """Add a session."""
         self._transaction.require_writable(session.tenant)
         added = self._transaction.driver_change(
             _ADD,
@@ -109,7 +109,7 @@ class SqlSessions:
             raise IntegrityError("session-duplicate", f"there is a session with the id {session.id} already")
 
     def get(self, session_id: str) -> SessionRecord | None:
-        """Return it."""
+        """Return the session."""
         row = self._transaction.driver_row(_BY_ID, of=session_id)
         return None if row is None else _session(row)
 

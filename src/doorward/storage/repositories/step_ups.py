@@ -103,7 +103,7 @@ class SqlSessionCodes:
         self._transaction = transaction
 
     def add(self, code: SessionCodeRecord) -> None:
-        """Add one."""
+        """Add a code."""
         self._transaction.require_writable(code.tenant)
         added = self._transaction.driver_change(
             _ADD_CODE,

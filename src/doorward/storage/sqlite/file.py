@@ -109,7 +109,7 @@ def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqli
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
         timeout=timeout.total_seconds(),
-        isolation_level=None,  # we say BEGIN ourselves
+        isolation_level=None,  # our code sends BEGIN
         check_same_thread=False,  # one thread at a time uses it
     )
     try:

@@ -121,13 +121,13 @@ class DiskReserve:
         free, total = _space(self._database.parent)
         missing = FILLER_ROWS - int(driver.execute("SELECT count(*) FROM reserve").fetchone()[0])
         if free >= _low(total) + BALLAST_BYTES:
-            self._lay_ballast(min(BALLAST_BYTES, total // 32))
+            self._make_ballast(min(BALLAST_BYTES, total // 32))
         if missing <= 0 or free < _low(total) + 4 * FILLER_BYTES:
             return False
         driver.execute("INSERT INTO reserve (filler) VALUES (zeroblob(?))", (FILLER_BYTES,))
         return missing > 1
 
-    def _lay_ballast(self, length: int) -> None:
+    def _make_ballast(self, length: int) -> None:
         if self._ballast.exists():
             return
         with suppress(OSError):  # the next call tries again

@@ -46,17 +46,17 @@ class WriteLock:
         Raises:
             Unavailable: `store-busy` after the timeout; `store-missing`, `store-read-only`.
         """
-        following, now = self._opened()
+        next_lock, now_lock = self._opened()
         deadline = time.monotonic() + timeout.total_seconds()
-        _wait(following, deadline)
+        _wait(next_lock, deadline)
         try:
-            _wait(now, deadline)
+            _wait(now_lock, deadline)
         finally:
-            fcntl.flock(following, fcntl.LOCK_UN)
+            fcntl.flock(next_lock, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(now, fcntl.LOCK_UN)
+            fcntl.flock(now_lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the files; the next use opens them again."""
@@ -75,11 +75,11 @@ class WriteLock:
                     f"the database file {self._database} is missing, or this user cannot open it",
                     hint="name the right directory with --data or DOORWARD_DATA; for a new installation run `doorward init`",
                 ) from error
-            following = self._open("next", owner)
+            next_lock = self._open("next", owner)
             try:
-                self._files = (following, self._open("now", owner))
+                self._files = (next_lock, self._open("now", owner))
             except Unavailable:
-                os.close(following)
+                os.close(next_lock)
                 raise
         return self._files
 

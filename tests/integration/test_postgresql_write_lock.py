@@ -57,7 +57,7 @@ def await_waiting(address: str, count: int = 1) -> None:
 def test_no_number_is_seen_before_a_lower_one(
     address: str, here: PostgresqlDatabase, there: PostgresqlDatabase
 ) -> None:
-    """A change that stalls between its number and its commit holds up every higher number, not the readers."""
+    """A change that stalls between its number and its commit delays every higher number, but no reader."""
     seen: list[list[int]] = []
 
     def look() -> None:
@@ -80,7 +80,7 @@ def test_no_number_is_seen_before_a_lower_one(
 
 
 def test_the_counter_itself_keeps_the_order(address: str) -> None:
-    """Even a session that does not take the turn cannot draw a number before a lower one is committed."""
+    """Even a session without the lock cannot take a number before a lower one is committed."""
     draw = (
         "INSERT INTO change_counters (tenant, value) VALUES ('ten_one', 1) "
         "ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + 1 RETURNING value"
@@ -106,7 +106,7 @@ def test_the_counter_itself_keeps_the_order(address: str) -> None:
 def test_the_sequencer_waits_for_an_event_that_is_not_committed(
     address: str, here: PostgresqlDatabase, there: PostgresqlDatabase
 ) -> None:
-    """An event whose change stalls comes into the tree before the events that were recorded after it."""
+    """If a change stalls, its event still comes into the tree before events that were recorded after it."""
 
     def record_and_sequence() -> None:
         sql_work(there, seed="other").record([request_answered(2)])
@@ -127,7 +127,7 @@ def test_the_sequencer_waits_for_an_event_that_is_not_committed(
 
 
 def test_a_turn_that_does_not_come_is_busy(address: str, here: PostgresqlDatabase) -> None:
-    """A writer gives up after its time, with nothing changed, and later succeeds."""
+    """A writer gives up after the timeout without effect, and later succeeds."""
     with closing(postgresql_database(address, busy_timeout=timedelta(milliseconds=50))) as hasty:
         with here.write(), pytest.raises(Unavailable) as caught, hasty.write():
             pass
@@ -139,7 +139,7 @@ def test_a_turn_that_does_not_come_is_busy(address: str, here: PostgresqlDatabas
 def test_a_writer_that_is_gone_gives_its_turn_back(
     postgresql: Server, here: PostgresqlDatabase, there: PostgresqlDatabase
 ) -> None:
-    """The turn ends with the session: what it had not committed is undone, and the next one goes on."""
+    """The lock ends with the session: uncommitted changes are rolled back, and the next writer continues."""
     with pytest.raises(Unavailable) as caught, here.write() as connection:  # noqa: PT012  # the block is the point
         connection.exec_driver_sql("INSERT INTO change_counters VALUES ('ten_one', 1)")
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
@@ -154,7 +154,7 @@ def test_a_writer_that_is_gone_gives_its_turn_back(
 def test_an_invitation_is_redeemed_by_one_of_two_machines(
     address: str, here: PostgresqlDatabase, there: PostgresqlDatabase
 ) -> None:
-    """The second of two that redeem the same invitation at once waits for the first, and is refused."""
+    """If two redeem the same invitation at once, the second waits for the first, and is refused."""
     made = invitation("one")
     with sql_work(here).change() as stores:
         stores.invitations.add(made)
@@ -174,7 +174,7 @@ def test_an_invitation_is_redeemed_by_one_of_two_machines(
 
 
 def test_redeeming_is_one_conditional_update(address: str) -> None:
-    """Without the turn, too: the statement alone lets one of two sessions win."""
+    """Also without the lock the statement alone lets only one of two sessions succeed."""
     redeem = invitations._REDEEM._pyformat.sql
     values = {"of": "inv_one", "this_tenant": "ten_one", "at": 1, "certificate_id": "crt_one"}
     touched: list[int] = []
