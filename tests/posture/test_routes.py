@@ -21,7 +21,7 @@ from doorward.web.app import build_portal_app, build_sessions_app, build_surface
 from doorward.web.guard import GuardedRoute, UnguardedRoute
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 from doorward.web.portal.surface import PortalSurface
 from doorward.web.sessions.surface import SessionSurface
 from tests.support.assertions import AssertedDoor
@@ -108,10 +108,10 @@ def alice(world: World) -> Held:
 @pytest.fixture(scope="module")
 def surfaces(world: World) -> Iterator[tuple[Surface, Surface]]:
     """The portal and the door's own paths at payments, each made of nothing but its table."""
-    pool, terms = UseCasePool(workers=2), PortalTerms(origin=lambda: ORIGIN, is_trusted=True)
+    pool, options = UseCasePool(workers=2), PortalOptions(origin=lambda: ORIGIN, is_trusted=True)
     pages, snapshots = Pages(Look()), PolicySnapshots()
-    portal = PortalSurface(world.services, pool, pages, terms, snapshots)
-    sessions = SessionSurface(world.services, pool, pages, terms, snapshots)
+    portal = PortalSurface(world.services, pool, pages, options, snapshots)
+    sessions = SessionSurface(world.services, pool, pages, options, snapshots)
     at_payments = {"Doorward-Application": world.application_id("payments")}
     with ExitStack() as stack:
         stack.callback(pool.close)
@@ -154,10 +154,10 @@ def test_only_the_listed_routes_are_open(surfaces: tuple[Surface, Surface]) -> N
 
 def test_the_applications_have_no_other_routes(world: World, surfaces: tuple[Surface, Surface]) -> None:
     """The served routes are those of the tables; the pages of refused connections are beside them."""
-    terms, pool = PortalTerms(origin=lambda: ORIGIN, is_trusted=True), UseCasePool(workers=1)
+    options, pool = PortalOptions(origin=lambda: ORIGIN, is_trusted=True), UseCasePool(workers=1)
     apps = (
-        build_portal_app(world.services, pool, terms),
-        build_sessions_app(world.services, pool, terms),
+        build_portal_app(world.services, pool, options),
+        build_sessions_app(world.services, pool, options),
     )
     pool.close()
     for app, surface, beside in zip(apps, surfaces, ({}, BEHIND_THE_TABLE), strict=True):

@@ -25,7 +25,7 @@ from doorward.factors.webauthn import (
 )
 from doorward.web.app import build_portal_app, build_sessions_app
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 from tests.support.assertions import AssertedDoor
 from tests.support.factor_world import CHEAP
 from tests.support.passkeys import SoftAuthenticator, enrol_passkey
@@ -80,7 +80,7 @@ class PortalBrowser:
 
     def __post_init__(self) -> None:
         services, pool = self.world.services, self.pool
-        terms = PortalTerms(origin=lambda: ORIGIN, is_trusted=self.trusted)
+        terms = PortalOptions(origin=lambda: ORIGIN, is_trusted=self.trusted)
         factors = FactorContext(services=services, party=PARTY, cost=CHEAP)
         portal = build_portal_app(services, pool, terms, factors=factors, help_desk=self.help_desk)
         self.client = TestClient(portal, base_url=ORIGIN, follow_redirects=False)

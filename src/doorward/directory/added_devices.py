@@ -7,7 +7,7 @@
 A certificate alone never makes another one, because a thief of the device has it. So the person shows the strongest
 enrolled factor within the last five minutes, as for a change of factors; a person without a factor adds no device. The
 invitation is bound to the certificate from which it was made: it is worth nothing once that one is revoked or on hold.
-Not here: redeeming it (`inviting.InvitationClaim`), the page (web.portal.adding).
+Not here: redeeming it (`inviting.InvitationClaim`), the page (web.portal.add_device).
 Standard: docs/design/0074.
 """
 

@@ -1,6 +1,6 @@
 """That second factors were taken from a person: kept in the transaction that takes them, because their rows are gone.
 
-A person is told of it at the next visit (`directory.happenings`). The last few are kept, in a ring of notes under ids that
+A person is told of it at the next visit (`directory.account_activity`). The last few are kept, in a ring of notes under ids that
 are made of the principal's. All that a stranger with the person's device could do is write over the oldest.
 Not here: taking factors away (`directory.factors`, `session_ending`), and the evidence, which has every one of them.
 Standard: NIST SP 800-63B-4 section 4.6 (account notifications).

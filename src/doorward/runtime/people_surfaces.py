@@ -21,7 +21,7 @@ from doorward.web.app import build_enrolment_app, build_portal_app, build_sessio
 from doorward.web.look.rendering import Look
 from doorward.web.pages.surface import STATIC_BASE
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 
 
 class PeopleSurfaces:
@@ -45,7 +45,7 @@ class PeopleSurfaces:
         self._brand = build_brand(settings)
         self._snapshots = PolicySnapshots()
         self._choice_recorder = CertificateChoiceRecorder(services)
-        self._terms = PortalTerms(
+        self._terms = PortalOptions(
             origin=installation.portal_origin,
             idle=settings.portal_session_idle,
             is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,

@@ -26,7 +26,7 @@ from doorward.web.look.rendering import Look
 from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 from doorward.web.portal.surface import PortalSurface
 from doorward.web.sessions.surface import SessionSurface
 from doorward.web.status import StatusSurface
@@ -53,7 +53,7 @@ def build_enrolment_app(
 def build_portal_app(
     services: Services,
     pool: UseCasePool,
-    terms: PortalTerms,
+    options: PortalOptions,
     *,
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
@@ -66,7 +66,7 @@ def build_portal_app(
     Args:
         services: of a process that may sign.
         pool: where use cases run.
-        terms: what the settings say.
+        options: what the settings say.
         look: of its pages.
         snapshots: the policy in force.
         factors: figures of second factors; None takes the usual ones.
@@ -78,7 +78,7 @@ def build_portal_app(
         services,
         pool,
         pages,
-        terms,
+        options,
         snapshots or PolicySnapshots(),
         factors=factors,
         choice_recorder=choice_recorder,
@@ -90,7 +90,7 @@ def build_portal_app(
 def build_sessions_app(
     services: Services,
     pool: UseCasePool,
-    terms: PortalTerms,
+    options: PortalOptions,
     *,
     lifetime: timedelta = LIFETIME,
     look: Look | None = None,
@@ -102,19 +102,19 @@ def build_sessions_app(
     Args:
         services: of a process that may sign.
         pool: where use cases run.
-        terms: what the settings say of the portal.
+        options: what the settings say of the portal.
         lifetime: of a session at an application.
         look: of its pages.
         snapshots: the policy in force.
         choice_recorder: notes who wants to show another certificate; shared with the portal.
     """
     pages = Pages(look or Look(base=STATIC_BASE))
-    refusals = PagesSurface(services, pool, pages.look, portal_origin=terms.origin())
+    refusals = PagesSurface(services, pool, pages.look, portal_origin=options.origin())
     surface = SessionSurface(
         services,
         pool,
         pages,
-        terms,
+        options,
         snapshots or PolicySnapshots(),
         lifetime=lifetime,
         stranger=refusals.refused,

@@ -15,7 +15,7 @@ from doorward.directory.nesting import nest
 from doorward.directory.principals import add_member
 from doorward.web.app import build_portal_app
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 from doorward.web.portal.help_desk import show_explained
 from tests.support.portal import ORIGIN, PortalBrowser
 from tests.support.world import OPERATOR, Held, World
@@ -111,7 +111,7 @@ def test_to_others_there_is_no_such_page(
     """Somebody outside the group gets the answer of a portal without a help desk, and of a path that is none."""
     bob = world.issue("bob")
     told = [shape(portal.ask(method, path, bob)) for path in ("/help-desk", "/no-such-page")]
-    app = build_portal_app(world.services, pool, PortalTerms(origin=lambda: ORIGIN))
+    app = build_portal_app(world.services, pool, PortalOptions(origin=lambda: ORIGIN))
     portal.client = TestClient(app, base_url=ORIGIN, follow_redirects=False)
     told += [shape(portal.ask(method, "/help-desk", one)) for one in (bob, alice)]
     assert told[0][0] == 404

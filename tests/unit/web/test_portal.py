@@ -15,7 +15,7 @@ from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages
 from doorward.web.app import build_surface
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms
+from doorward.web.portal.context import PortalOptions
 from doorward.web.sessions.surface import SessionSurface
 from tests.support.assertions import AssertedDoor
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, REQUEST, PortalBrowser
@@ -254,8 +254,8 @@ class TestSigningOut:
     def test_the_page_after_it_says_what_is_true(self, alice: PortalBrowser, pool: UseCasePool) -> None:
         """While a session is open there, it says so."""
         alice.at_app("GET", code_path(alice))
-        services, terms = alice.world.services, PortalTerms(origin=lambda: ORIGIN)
-        surface = SessionSurface(services, pool, Pages(Look()), terms, PolicySnapshots(), looks=1)
+        services, options = alice.world.services, PortalOptions(origin=lambda: ORIGIN)
+        surface = SessionSurface(services, pool, Pages(Look()), options, PolicySnapshots(), looks=1)
         client = TestClient(build_surface(surface.routes()), base_url=f"https://{HOST}")
         headers = alice.door.headers(alice.held, "payments")
         headers |= {"Doorward-Application": alice.world.application_id("payments"), "Accept": "text/html"}

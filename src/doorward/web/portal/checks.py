@@ -30,13 +30,13 @@ from doorward.web.look.faults import tell_fault_line
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, portal_cookie
 from doorward.web.portal.factors import PortalFactors
-from doorward.web.portal.needs import find_needs
+from doorward.web.portal.missing_requirements import find_missing_requirements
 from doorward.web.portal.step_up import send_back
 
 _KINDS = {kind.value: kind for kind in SESSION_FACTORS}
 
 
-class Checks:
+class CheckRoutes:
     """The routes of checking.
 
     Args:
@@ -76,7 +76,7 @@ class Checks:
         former = cookie_of(request, PORTAL_COOKIE)
         session, token = await portal.run(
             lambda: note_factor(
-                portal.services, caller, kind, former=former, idle=portal.terms.idle, factor_id=factor.id
+                portal.services, caller, kind, former=former, idle=portal.options.idle, factor_id=factor.id
             )
         )
         return await self._go_on(request, caller, step_up, session, portal_cookie(token))
@@ -90,7 +90,9 @@ class Checks:
             done = await portal.run(lambda: end_own_check(portal.services, caller, step_up.id))
             return redirect(done.return_path, (cookie,))
         shown = ShownFactors.of(session.factors)
-        if await portal.run(lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)):
+        if await portal.run(
+            lambda: find_missing_requirements(portal.services, portal.snapshots, caller, step_up, shown)
+        ):
             return redirect(f"/check/{step_up.id}", (cookie,))
         return await send_back(portal, request, caller, step_up, session, cookies=(cookie,))
 
@@ -101,7 +103,7 @@ class Checks:
         session = await portal.session(request, caller)
         shown = ShownFactors.of(session.factors if session else {})
         missing = await portal.run(
-            lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)
+            lambda: find_missing_requirements(portal.services, portal.snapshots, caller, step_up, shown)
         )
         kinds = await self._factors.kinds(caller)
         ways = [await self._way(caller, kind) for kind in _useful(kinds, missing or frozenset())]
@@ -110,7 +112,7 @@ class Checks:
             "application": await self._name(step_up),
             "ways": ways,
             "fault": fault,
-            "usable": portal.terms.is_trusted,
+            "usable": portal.options.is_trusted,
             "can_enrol": await self._factors.has_ticket(caller),
         }
         return portal.page(request, caller, "check", context, status=status)

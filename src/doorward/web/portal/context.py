@@ -1,6 +1,6 @@
 """The portal of one installation: what its routes have in common.
 
-Not here: the routes (step_up, checks, enrolling, mine and others).
+Not here: the routes (step_up, checks, enrolling, home and others).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PortalTerms:
+class PortalOptions:
     """What the settings say of the portal.
 
     Args:
@@ -54,7 +54,7 @@ class PortalContext:
         services: the ports of this process.
         pool: where use cases run.
         pages: how they look.
-        terms: what the settings say.
+        options: what the settings say.
         snapshots: the policy in force.
     """
 
@@ -63,12 +63,12 @@ class PortalContext:
         services: Services,
         pool: UseCasePool,
         pages: Pages,
-        terms: PortalTerms,
+        options: PortalOptions,
         snapshots: PolicySnapshots,
     ) -> None:
         self.services = services
         self.pages = pages
-        self.terms = terms
+        self.options = options
         self.snapshots = snapshots
         self._pool = pool
         self._origin, self._asked_at = "", float("-inf")
@@ -85,7 +85,7 @@ class PortalContext:
         """Return the portal's origin; asked for every five seconds, since the door's port may change."""
         now = self.services.clock.monotonic()
         if now - self._asked_at >= ORIGIN_KEPT_SECONDS:
-            self._origin, self._asked_at = await self.run(self.terms.origin), now
+            self._origin, self._asked_at = await self.run(self.options.origin), now
         return self._origin
 
     async def port(self) -> int:
@@ -97,7 +97,9 @@ class PortalContext:
         token = cookie_of(request, PORTAL_COOKIE)
         if not token:
             return None
-        return await self.run(lambda: find_portal_session(self.services, caller, token, idle=self.terms.idle))
+        return await self.run(
+            lambda: find_portal_session(self.services, caller, token, idle=self.options.idle)
+        )
 
     async def lead_to_check(self, caller: Caller, back: str) -> Response:
         """Lead to a check of a factor, and from there back to a path of the portal."""

@@ -74,7 +74,7 @@ SAID_ON_THE_PAGE = frozenset(
 """Refusals after which the person tries again on the same page."""
 
 
-class Enrolling:
+class FactorRoutes:
     """The routes of a person's factors.
 
     Args:
@@ -96,7 +96,7 @@ class Enrolling:
             "has_ticket": has_ticket,
             "has_factor": has_factor,
             "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
-            "usable": self._portal.terms.is_trusted,
+            "usable": self._portal.options.is_trusted,
             "missing": tell_missing_factors(await self._factors.missing(caller, kept), language),
         }
         return self._portal.page(request, caller, "factors", context)
@@ -112,7 +112,7 @@ class Enrolling:
 
     async def link(self, request: Request, caller: Caller) -> Response:
         """Show where an administrator's link leads: its token stands behind the `#`, which no browser sends."""
-        context = {"usable": self._portal.terms.is_trusted}
+        context = {"usable": self._portal.options.is_trusted}
         return self._portal.page(request, caller, "enrol_link", context)
 
     async def add(self, request: Request, caller: Caller) -> Response:
@@ -133,7 +133,7 @@ class Enrolling:
         former, portal = cookie_of(request, PORTAL_COOKIE), self._portal
         _, cookie = await portal.run(
             lambda: note_factor(
-                portal.services, caller, kind, former=former, idle=portal.terms.idle, factor_id=added.id
+                portal.services, caller, kind, former=former, idle=portal.options.idle, factor_id=added.id
             )
         )
         return redirect("/factors", (portal_cookie(cookie),))
@@ -164,7 +164,7 @@ class Enrolling:
             more = await self._begin(caller, kind, shown, token)
         except RequestRefused as refusal:
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
-        context = {"fault": fault, "token": token, "usable": self._portal.terms.is_trusted, **more}
+        context = {"fault": fault, "token": token, "usable": self._portal.options.is_trusted, **more}
         return self._portal.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
 
     async def _begin(

@@ -98,7 +98,7 @@ _TO_DO: Mapping[str, str] = MappingProxyType(
 )
 
 
-class HelpDeskPage:
+class HelpDeskRoutes:
     """The routes of the help desk.
 
     Args:

@@ -28,7 +28,7 @@ JOIN_PATH = "/join"
 """Where the link of an invitation leads on the portal; the token stands behind it, after the `#`."""
 
 
-class Joining:
+class JoinRoutes:
     """The routes of joining.
 
     Args:
@@ -51,10 +51,10 @@ class Joining:
         )
 
     async def _page(self, request: Request) -> Response:
-        context = {"offered": self._portal.terms.is_trusted, "devices": list_devices(language_of(request))}
+        context = {"offered": self._portal.options.is_trusted, "devices": list_devices(language_of(request))}
         return self._portal.pages.page(request, "portal/join.html", context)
 
     async def _certificates(self, request: Request) -> Response:
-        if not self._portal.terms.is_trusted:
+        if not self._portal.options.is_trusted:
             raise NotFound("path-unknown", "joining in the browser is not offered here")
         return await self._exchange.answer(request)

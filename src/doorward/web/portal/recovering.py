@@ -21,7 +21,7 @@ from doorward.web.portal.context import PortalContext, no_portal_cookie
 from doorward.web.portal.factors import PortalFactors
 
 
-class Recovering:
+class RecoveryRoutes:
     """The routes of recovery codes.
 
     Args:

@@ -48,7 +48,7 @@ class RenewalBody:
     lost: bool
 
 
-class Renewing:
+class RenewalRoutes:
     """The routes of coming back.
 
     Args:
@@ -59,7 +59,7 @@ class Renewing:
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
         self._portal = portal
         self._factors = factors
-        self._renewer = PasskeyRenewer(portal.services, within=portal.terms.renewal)
+        self._renewer = PasskeyRenewer(portal.services, within=portal.options.renewal)
         self._throttle = AttemptThrottle()
 
     def route_table(self) -> Sequence[UnguardedRoute]:
@@ -73,9 +73,9 @@ class Renewing:
 
     async def _page(self, request: Request) -> Response:
         context = {
-            "offered": self._portal.terms.is_trusted,
+            "offered": self._portal.options.is_trusted,
             "devices": list_devices(language_of(request)),
-            "days": self._portal.terms.renewal.days,
+            "days": self._portal.options.renewal.days,
         }
         return self._portal.pages.page(request, "portal/renew.html", context)
 
@@ -106,7 +106,7 @@ class Renewing:
         return render_issued(issued, wants_json=True)
 
     def _require_offered(self) -> None:
-        if not self._portal.terms.is_trusted:
+        if not self._portal.options.is_trusted:
             raise NotFound("path-unknown", "passkeys cannot be used here")
 
 

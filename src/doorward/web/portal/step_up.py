@@ -21,7 +21,7 @@ from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import redirect
 from doorward.web.look.rendering import mark
 from doorward.web.portal.context import PortalContext
-from doorward.web.portal.needs import find_needs
+from doorward.web.portal.missing_requirements import find_missing_requirements
 
 CALLBACK = "/_doorward/callback"
 
@@ -32,7 +32,7 @@ LOOPS_MOST = 3
 _KEPT = 10_000
 
 
-class StepUp:
+class StepUpRoute:
     """The route to which applications send people.
 
     Args:
@@ -79,7 +79,7 @@ class StepUp:
         portal = self._portal
         shown = ShownFactors.of(session.factors)
         needs = await portal.run(
-            lambda: find_needs(portal.services, portal.snapshots, caller, step_up, shown)
+            lambda: find_missing_requirements(portal.services, portal.snapshots, caller, step_up, shown)
         )
         return needs is not None and not needs
 

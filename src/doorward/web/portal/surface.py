@@ -1,6 +1,6 @@
 """The portal's routes in one table: each is guarded, or says why not.
 
-Not here: what they answer (step_up, checks, enrolling, mine and others).
+Not here: what they answer (step_up, checks, enrolling, home and others).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.adding import Adding
-from doorward.web.portal.checks import Checks
-from doorward.web.portal.context import PortalContext, PortalTerms
-from doorward.web.portal.enrolling import Enrolling
+from doorward.web.portal.add_device import AddDeviceRoutes
+from doorward.web.portal.checks import CheckRoutes
+from doorward.web.portal.context import PortalContext, PortalOptions
+from doorward.web.portal.enrolling import FactorRoutes
 from doorward.web.portal.factors import PortalFactors
-from doorward.web.portal.help_desk import HelpDeskPage
-from doorward.web.portal.joining import Joining
-from doorward.web.portal.mine import Mine
-from doorward.web.portal.recovering import Recovering
-from doorward.web.portal.renewing import Renewing
-from doorward.web.portal.step_up import StepUp
-from doorward.web.portal.welcome import Welcome
+from doorward.web.portal.help_desk import HelpDeskRoutes
+from doorward.web.portal.home import HomeRoutes
+from doorward.web.portal.joining import JoinRoutes
+from doorward.web.portal.recovering import RecoveryRoutes
+from doorward.web.portal.renewing import RenewalRoutes
+from doorward.web.portal.step_up import StepUpRoute
+from doorward.web.portal.welcome import WelcomeRoute
 
 
 class PortalSurface:
@@ -45,7 +45,7 @@ class PortalSurface:
         services: of a process that may sign.
         pool: where use cases run.
         pages: how they look.
-        terms: what the settings say.
+        options: what the settings say.
         snapshots: the policy in force.
         factors: figures of second factors in this process; None takes the usual ones.
         choice_recorder: notes who wants to show another certificate; shared with the hosts of applications.
@@ -57,7 +57,7 @@ class PortalSurface:
         services: Services,
         pool: UseCasePool,
         pages: Pages,
-        terms: PortalTerms,
+        options: PortalOptions,
         snapshots: PolicySnapshots,
         *,
         factors: FactorContext | None = None,
@@ -65,18 +65,18 @@ class PortalSurface:
         help_desk: HelpDesk | None = None,
     ) -> None:
         self._pages = pages
-        self._portal = PortalContext(services, pool, pages, terms, snapshots)
+        self._portal = PortalContext(services, pool, pages, options, snapshots)
         portal_factors, identities = PortalFactors(self._portal, factors), Identities(services, pool)
-        self._step_up = StepUp(self._portal)
-        self._checks = Checks(self._portal, portal_factors)
-        self._enrolling = Enrolling(self._portal, portal_factors)
-        self._recovering = Recovering(self._portal, portal_factors)
-        self._joining = Joining(self._portal, pool)
-        self._renewing = Renewing(self._portal, portal_factors)
-        self._welcome = Welcome(self._portal, portal_factors, identities)
-        self._adding = Adding(self._portal)
-        self._mine = Mine(self._portal, portal_factors, help_desk)
-        self._help_desk = HelpDeskPage(self._portal, portal_factors, help_desk)
+        self._step_up = StepUpRoute(self._portal)
+        self._checks = CheckRoutes(self._portal, portal_factors)
+        self._factors = FactorRoutes(self._portal, portal_factors)
+        self._recovery = RecoveryRoutes(self._portal, portal_factors)
+        self._join = JoinRoutes(self._portal, pool)
+        self._renewal = RenewalRoutes(self._portal, portal_factors)
+        self._welcome = WelcomeRoute(self._portal, portal_factors, identities)
+        self._add_device = AddDeviceRoutes(self._portal)
+        self._home = HomeRoutes(self._portal, portal_factors, help_desk)
+        self._help_desk = HelpDeskRoutes(self._portal, portal_factors, help_desk)
         self._certificate_choice = CertificateChoiceRoute(
             choice_recorder or CertificateChoiceRecorder(services), pool, identities, _audience
         )
@@ -85,7 +85,7 @@ class PortalSurface:
             audience=_audience,
             origin=self._portal.origin,
             refusal=pages.refusal,
-            stranger=PagesSurface(services, pool, pages.look, renews_here=terms.is_trusted).refused,
+            stranger=PagesSurface(services, pool, pages.look, renews_here=options.is_trusted).refused,
         )
 
     def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:
@@ -104,20 +104,20 @@ class PortalSurface:
             ),
             GuardedRoute(method="GET", path="/check/{id}", answer=self._checks.ask),
             GuardedRoute(method="POST", path="/check/{id}/{kind}", answer=self._checks.check),
-            GuardedRoute(method="GET", path="/factors", answer=self._enrolling.overview),
-            GuardedRoute(method="GET", path="/factors/{kind}", answer=self._enrolling.form),
-            GuardedRoute(method="POST", path="/factors/{kind}", answer=self._enrolling.add),
-            GuardedRoute(method="POST", path="/factors/{kind}/begin", answer=self._enrolling.begin),
-            GuardedRoute(method="POST", path="/factors/{id}/rename", answer=self._enrolling.rename),
-            GuardedRoute(method="POST", path="/factors/{id}/remove", answer=self._enrolling.remove),
-            GuardedRoute(method="GET", path="/enrol", answer=self._enrolling.link),
-            GuardedRoute(method="GET", path="/recover", answer=self._recovering.form),
-            GuardedRoute(method="POST", path="/recover", answer=self._recovering.recover),
-            *self._joining.route_table(),
-            *self._renewing.route_table(),
+            GuardedRoute(method="GET", path="/factors", answer=self._factors.overview),
+            GuardedRoute(method="GET", path="/factors/{kind}", answer=self._factors.form),
+            GuardedRoute(method="POST", path="/factors/{kind}", answer=self._factors.add),
+            GuardedRoute(method="POST", path="/factors/{kind}/begin", answer=self._factors.begin),
+            GuardedRoute(method="POST", path="/factors/{id}/rename", answer=self._factors.rename),
+            GuardedRoute(method="POST", path="/factors/{id}/remove", answer=self._factors.remove),
+            GuardedRoute(method="GET", path="/enrol", answer=self._factors.link),
+            GuardedRoute(method="GET", path="/recover", answer=self._recovery.form),
+            GuardedRoute(method="POST", path="/recover", answer=self._recovery.recover),
+            *self._join.route_table(),
+            *self._renewal.route_table(),
             *self._welcome.route_table(),
-            *self._mine.route_table(),
-            *self._adding.route_table(),
+            *self._home.route_table(),
+            *self._add_device.route_table(),
             *self._help_desk.route_table(),
             self._certificate_choice.route(),
         )

@@ -22,7 +22,7 @@ from doorward.web.portal.context import PortalContext
 from doorward.web.portal.factors import PortalFactors
 
 
-class Welcome:
+class WelcomeRoute:
     """The route that tests a certificate.
 
     Args:

@@ -42,7 +42,7 @@ from doorward.web.look.rendering import mark
 from doorward.web.pages.message import Message, answer_message
 from doorward.web.pages.surface import build_targets
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.context import PortalTerms, port_of
+from doorward.web.portal.context import PortalOptions, port_of
 from doorward.web.problems import incident_of
 from doorward.wire.cookies import render_cookie
 
@@ -62,7 +62,7 @@ class SessionSurface:
         services: of a process that may sign.
         pool: where use cases run.
         pages: how they look.
-        terms: what the settings say of the portal, for the door's port.
+        options: what the settings say of the portal, for the door's port.
         snapshots: the policy in force.
         lifetime: of sessions.
         stranger: answers a person who comes without a good certificate.
@@ -75,7 +75,7 @@ class SessionSurface:
         services: Services,
         pool: UseCasePool,
         pages: Pages,
-        terms: PortalTerms,
+        options: PortalOptions,
         snapshots: PolicySnapshots,
         *,
         lifetime: timedelta = LIFETIME,
@@ -86,7 +86,7 @@ class SessionSurface:
         self._services = services
         self._pool = pool
         self._pages = pages
-        self._terms = terms
+        self._options = options
         self._snapshots = snapshots
         self._lifetime = lifetime
         self._looks = looks
@@ -151,7 +151,7 @@ class SessionSurface:
 
     async def _two_certificates(self, request: Request, app: AppPolicy) -> Response:
         """Say that the portal was shown another certificate than this application."""
-        origin, language = await self._pool.run(self._terms.origin), language_of(request)
+        origin, language = await self._pool.run(self._options.origin), language_of(request)
         message = Message(
             state="two-certificates",
             language=language,
@@ -251,7 +251,7 @@ class SessionSurface:
         Raises:
             RequestRefused: `host-wrong`.
         """
-        port = port_of(await self._pool.run(self._terms.origin))
+        port = port_of(await self._pool.run(self._options.origin))
         named = request.headers.get("host", "").lower()
         for host in app.hosts:
             if named in (with_port(host, port), f"{host}:{port}"):

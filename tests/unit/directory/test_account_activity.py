@@ -12,18 +12,18 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory import added_devices
+from doorward.directory.account_activity import (
+    ACTIVITY_PERIOD,
+    MOST_SHOWN,
+    AccountActivity,
+    ActivityKind,
+    find_activity,
+    list_activities,
+    select_shown,
+)
 from doorward.directory.callers import Caller
 from doorward.directory.factor_losses import KEPT, FactorLoss, list_losses, note_loss
 from doorward.directory.factors import checking, enrolling, removing
-from doorward.directory.happenings import (
-    LATELY,
-    MOST_SHOWN,
-    Happening,
-    What,
-    choose_shown,
-    find_happening,
-    list_happenings,
-)
 from doorward.directory.inviting import invite
 from doorward.directory.own_certificates import renew_own_certificate
 from doorward.enrolment.invitation import redeem
@@ -46,10 +46,10 @@ def alice(people: FactorWorld) -> Caller:
     return found
 
 
-def told(people: FactorWorld, caller: Caller, *kinds: What) -> list[Happening]:
+def told(people: FactorWorld, caller: Caller, *kinds: ActivityKind) -> list[AccountActivity]:
     """Return what is told of these kinds."""
-    found = list_happenings(people.services, caller.principal_id)
-    return [one for one in found if one.what in kinds]
+    found = list_activities(people.services, caller.principal_id)
+    return [one for one in found if one.kind in kinds]
 
 
 def last_event(people: FactorWorld, kind: EventType) -> str:
@@ -61,18 +61,18 @@ def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, ali
     """Who made it, from which device, and whether it is open; a used one is told by its certificate."""
     services = people.services
     made = added_devices.invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
-    (link,) = told(people, alice, What.LINK_MADE)
-    assert (link.about, link.certificate_id) == (made.record.id, alice.certificate_id)
+    (link,) = told(people, alice, ActivityKind.LINK_MADE)
+    assert (link.subject_id, link.certificate_id) == (made.record.id, alice.certificate_id)
     assert (link.by_self, link.is_over) == (True, False)
     people.clock.turn(seconds=1)
     invited = invite(services, "alice", actor=OPERATOR)
-    newest, oldest = told(people, alice, What.LINK_MADE)
+    newest, oldest = told(people, alice, ActivityKind.LINK_MADE)
     assert (newest.by_self, newest.is_over) == (False, False)
     assert (oldest.by_self, oldest.is_over) == (True, True)
     redeem(services, invited.token, people.csr())
-    assert told(people, alice, What.LINK_MADE) == [oldest]
-    people.clock.turn(seconds=LATELY.total_seconds())
-    assert told(people, alice, What.LINK_MADE) == []
+    assert told(people, alice, ActivityKind.LINK_MADE) == [oldest]
+    people.clock.turn(seconds=ACTIVITY_PERIOD.total_seconds())
+    assert told(people, alice, ActivityKind.LINK_MADE) == []
 
 
 def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client: str) -> SessionRecord:
@@ -96,8 +96,8 @@ def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client:
 def test_added_factors_are_told(people: FactorWorld, alice: Caller) -> None:
     """Newest first; the recovery codes that were made at once are told once."""
     enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
-    found = told(people, alice, What.FACTOR_ADDED)
-    assert {one.kind for one in found} == {FactorKind.RECOVERY, PASSWORD, WEBAUTHN}
+    found = told(people, alice, ActivityKind.FACTOR_ADDED)
+    assert {one.factor_kind for one in found} == {FactorKind.RECOVERY, PASSWORD, WEBAUTHN}
     assert len(found) == 3
     assert found[-1].name == "laptop"
 
@@ -106,7 +106,7 @@ def test_the_last_use_of_a_factor_is_told(people: FactorWorld, alice: Caller) ->
     """With its time."""
     people.clock.turn(seconds=60)
     assert checking.check_password(people.factors, alice, GOOD_PASSWORD).good
-    (used,) = (one for one in told(people, alice, What.FACTOR_USED) if one.kind is PASSWORD)
+    (used,) = (one for one in told(people, alice, ActivityKind.FACTOR_USED) if one.factor_kind is PASSWORD)
     assert used.at == people.clock.now()
 
 
@@ -114,28 +114,31 @@ def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
     """Although its row is gone: the kind, the event for the help desk, and that it was done in the person's name."""
     key = next(one for one in removing.list_own_factors(people.services, alice) if one.kind is PASSWORD)
     removing.remove_factor(people.services, alice, key.id, shown=people.shown(WEBAUTHN))
-    (removed,) = told(people, alice, What.FACTOR_REMOVED)
-    assert (removed.kind, removed.about, removed.by_self) == (
+    (removed,) = told(people, alice, ActivityKind.FACTOR_REMOVED)
+    assert (removed.factor_kind, removed.subject_id, removed.by_self) == (
         PASSWORD,
         last_event(people, EventType.FACTOR_REMOVED),
         True,
     )
-    assert told(people, people.comes("bob"), What.FACTOR_REMOVED) == []
+    assert told(people, people.comes("bob"), ActivityKind.FACTOR_REMOVED) == []
 
 
 def test_what_a_recovery_code_takes_is_told(people: FactorWorld, alice: Caller) -> None:
     """Every factor that it removed."""
     codes = enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
     assert checking.check_recovery(people.factors, alice, codes[0]).good
-    assert {one.kind for one in told(people, alice, What.FACTOR_REMOVED)} == {PASSWORD, WEBAUTHN}
+    assert {one.factor_kind for one in told(people, alice, ActivityKind.FACTOR_REMOVED)} == {
+        PASSWORD,
+        WEBAUTHN,
+    }
 
 
 def test_a_reset_is_told_as_an_administrators(people: FactorWorld, alice: Caller) -> None:
     """Once, for all factors; a reset that removed nothing is nothing."""
     removing.reset_factors(people.services, "alice", actor=OPERATOR)
     removing.reset_factors(people.services, "alice", actor=OPERATOR)
-    (reset,) = told(people, alice, What.FACTORS_RESET)
-    assert (reset.kind, reset.by_self, reset.about) == (
+    (reset,) = told(people, alice, ActivityKind.FACTORS_RESET)
+    assert (reset.factor_kind, reset.by_self, reset.subject_id) == (
         None,
         False,
         last_event(people, EventType.FACTOR_RESET),
@@ -148,7 +151,7 @@ def test_a_removal_that_is_refused_is_not_told(people: FactorWorld) -> None:
     key = people.set_password(bob)
     with pytest.raises(RequestRefused):
         removing.remove_factor(people.services, bob, key.id, shown=people.shown(PASSWORD))
-    assert told(people, bob, What.FACTOR_REMOVED) == []
+    assert told(people, bob, ActivityKind.FACTOR_REMOVED) == []
 
 
 def test_the_newest_losses_are_kept(people: FactorWorld, alice: Caller) -> None:
@@ -166,51 +169,62 @@ def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
     services, certificate = people.services, alice.certificate_id
     renewed = renew_own_certificate(services, certificate, people.csr(), actor=alice.principal_id).record
     revoke(services, certificate, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
-    found = told(people, alice, What.CERTIFICATE_ISSUED, What.CERTIFICATE_RENEWED, What.CERTIFICATE_WITHDRAWN)
-    assert {(one.what, one.about, one.is_over) for one in found} == {
-        (What.CERTIFICATE_ISSUED, alice.certificate_id, True),
-        (What.CERTIFICATE_RENEWED, renewed.id, False),
-        (What.CERTIFICATE_WITHDRAWN, alice.certificate_id, True),
+    found = told(
+        people,
+        alice,
+        ActivityKind.CERTIFICATE_ISSUED,
+        ActivityKind.CERTIFICATE_RENEWED,
+        ActivityKind.CERTIFICATE_WITHDRAWN,
+    )
+    assert {(one.kind, one.subject_id, one.is_over) for one in found} == {
+        (ActivityKind.CERTIFICATE_ISSUED, alice.certificate_id, True),
+        (ActivityKind.CERTIFICATE_RENEWED, renewed.id, False),
+        (ActivityKind.CERTIFICATE_WITHDRAWN, alice.certificate_id, True),
     }
 
 
-def test_a_sign_in_from_nowhere_known_is_strange(people: FactorWorld, alice: Caller) -> None:
+def test_a_sign_in_from_an_unknown_place_is_marked(people: FactorWorld, alice: Caller) -> None:
     """Neither the first, nor one from a known address or a known browser; an ended one is told as over."""
     services = people.services
     first = sign_in(people, alice, "first", "192.0.2.7", "Firefox")
     sign_in(people, alice, "travelling", "198.51.100.1", "Firefox")
     sign_in(people, alice, "another browser", "192.0.2.7", "Chrome")
-    strange = sign_in(people, alice, "strange", "203.0.113.9", "curl")
-    sign_in(people, alice, "strange again", "203.0.113.9", "curl")
+    unknown = sign_in(people, alice, "unknown", "203.0.113.9", "curl")
+    sign_in(people, alice, "unknown again", "203.0.113.9", "curl")
     with services.work.change() as stores:
         stores.sessions.end(first.id, people.clock.now())
-    found = told(people, alice, What.SIGNED_IN)
+    found = told(people, alice, ActivityKind.SIGNED_IN)
     assert len(found) == 5
-    assert [one.about for one in found if one.is_strange] == [strange.id]
-    assert [one.about for one in found if one.is_over] == [first.id]
+    assert [one.subject_id for one in found if one.is_from_unknown_place] == [unknown.id]
+    assert [one.subject_id for one in found if one.is_over] == [first.id]
 
 
 def test_two_weeks_are_told(people: FactorWorld, alice: Caller) -> None:
     """Older things are gone from the list, and from the page of each."""
     services = people.services
     sign_in(people, alice, "one", "192.0.2.7", "Firefox")
-    (found,) = told(people, alice, What.SIGNED_IN)
-    assert find_happening(services, alice.principal_id, found.key) == found
-    assert find_happening(services, people.comes("bob").principal_id, found.key) is None
-    people.clock.turn(seconds=LATELY.total_seconds() + 1)
-    assert list_happenings(services, alice.principal_id) == []
+    (found,) = told(people, alice, ActivityKind.SIGNED_IN)
+    assert find_activity(services, alice.principal_id, found.key) == found
+    assert find_activity(services, people.comes("bob").principal_id, found.key) is None
+    people.clock.turn(seconds=ACTIVITY_PERIOD.total_seconds() + 1)
+    assert list_activities(services, alice.principal_id) == []
 
 
 def test_many_sign_ins_hide_no_change() -> None:
-    """Ten are shown, newest first: changes of factors and certificates before strange sign-ins, before the others."""
+    """Ten are shown, newest first: changes of factors and certificates before sign-ins from an unknown place, before the others."""
 
-    def happening(what: What, second: int, *, is_strange: bool = False) -> Happening:
+    def activity(kind: ActivityKind, second: int, *, is_from_unknown_place: bool = False) -> AccountActivity:
         at = NOON + timedelta(seconds=second)
-        return Happening(what=what, at=at, about=f"x{second}", is_strange=is_strange)
+        return AccountActivity(
+            kind=kind, at=at, subject_id=f"x{second}", is_from_unknown_place=is_from_unknown_place
+        )
 
-    removed, odd = happening(What.FACTOR_REMOVED, 0), happening(What.SIGNED_IN, 1, is_strange=True)
-    many = [happening(What.SIGNED_IN, number) for number in range(2, 40)]
-    shown = choose_shown([removed, odd, *many])
+    removed, odd = (
+        activity(ActivityKind.FACTOR_REMOVED, 0),
+        activity(ActivityKind.SIGNED_IN, 1, is_from_unknown_place=True),
+    )
+    many = [activity(ActivityKind.SIGNED_IN, number) for number in range(2, 40)]
+    shown = select_shown([removed, odd, *many])
     assert len(shown) == MOST_SHOWN
     assert shown[-2:] == [odd, removed]
     assert shown[0] == many[-1]

@@ -29,8 +29,8 @@ from doorward.access.own_applications import OwnApplication, list_own_applicatio
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.account_activity import list_activities
 from doorward.directory.callers import Caller
-from doorward.directory.happenings import list_happenings
 from doorward.directory.help_desk import HelpDesk
 from doorward.directory.own_certificates import (
     OwnCertificate,
@@ -53,7 +53,12 @@ from doorward.web.portal.clients import name_client
 from doorward.web.portal.context import PortalContext, no_portal_cookie
 from doorward.web.portal.devices import list_devices
 from doorward.web.portal.factors import PortalFactors
-from doorward.web.portal.lately import Lately, Telling, list_shown, tell_strange
+from doorward.web.portal.recent_activity import (
+    ActivityContext,
+    ActivityRoutes,
+    note_unknown_sign_ins,
+    show_activities,
+)
 from doorward.web.portal.required import tell_missing_factors
 from doorward.web.token_exchange import read_request, render_issued
 
@@ -72,7 +77,7 @@ _STATUSES = {
 }
 
 
-class Mine:
+class HomeRoutes:
     """The routes of a person's own portal.
 
     Args:
@@ -85,7 +90,7 @@ class Mine:
         self._portal = portal
         self._factors = factors
         self._desk = desk
-        self._lately = Lately(portal)
+        self._activity = ActivityRoutes(portal)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def route_table(self) -> Sequence[GuardedRoute]:
@@ -99,7 +104,7 @@ class Mine:
             GuardedRoute(method="POST", path="/certificates/{id}/lost", answer=self._lose),
             GuardedRoute(method="POST", path="/sessions/{id}/end", answer=self._end_session),
             GuardedRoute(method="POST", path="/sign-out", answer=self._sign_out),
-            *self._lately.route_table(),
+            *self._activity.route_table(),
         )
 
     async def _overview(self, request: Request, caller: Caller) -> Response:
@@ -120,17 +125,17 @@ class Mine:
         here = await portal.session(request, caller)
         names = {one.id: one.name for one in applications}
         port = await portal.port()
-        lately = await portal.run(lambda: list_happenings(services, caller.principal_id))
-        telling = Telling(
+        activities = await portal.run(lambda: list_activities(services, caller.principal_id))
+        context = ActivityContext(
             applications=names,
             certificates={one.record.id: one for one in certificates},
             now=now,
             language=language,
         )
         missing = tell_missing_factors(await self._factors.missing(caller, factors), language)
-        context = {
+        values = {
             "today": [
-                *tell_strange(lately, caller, telling),
+                *note_unknown_sign_ins(activities, caller, context),
                 *missing,
                 *_today(certificates, caller, now, language, has_factors=bool(factors or missing)),
             ],
@@ -140,12 +145,12 @@ class Mine:
             "certificates": [_show_certificate(one, caller, now, language) for one in certificates],
             "factors": len(factors),
             "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
-            "lately": list_shown(lately, telling),
-            "renewable": portal.terms.is_trusted,
+            "lately": show_activities(activities, context),
+            "renewable": portal.options.is_trusted,
             "help_desk": await self._is_of_help_desk(caller),
-            "addable": portal.terms.is_trusted and caller.kind is PrincipalKind.PERSON,
+            "addable": portal.options.is_trusted and caller.kind is PrincipalKind.PERSON,
         }
-        return portal.page(request, caller, "mine", context)
+        return portal.page(request, caller, "home", values)
 
     async def _name(self, request: Request, caller: Caller) -> Response:
         fields, certificate = await form_of(request), request.path_params["id"]
@@ -158,7 +163,7 @@ class Mine:
         if not await self._has_shown(request, caller):
             return await self._portal.lead_to_check(caller, "/certificates/renew")
         context = {
-            "offered": self._portal.terms.is_trusted,
+            "offered": self._portal.options.is_trusted,
             "devices": list_devices(language_of(request)),
         }
         return self._portal.page(request, caller, "renew_here", context)

@@ -17,7 +17,7 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 
 
-def find_needs(
+def find_missing_requirements(
     services: Services,
     snapshots: PolicySnapshots,
     caller: Caller,

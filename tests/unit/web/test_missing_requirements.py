@@ -1,4 +1,4 @@
-"""web.portal.needs: what a person who was sent to the portal has to show yet."""
+"""web.portal.missing_requirements: what a person who was sent to the portal has to show yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.core.shown_factors import NOTHING_SHOWN, ShownFactors
 from doorward.stores.factor_records import StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
-from doorward.web.portal.needs import find_needs
+from doorward.web.portal.missing_requirements import find_missing_requirements
 from tests.support.factor_records import step_up
 from tests.support.factor_world import FactorWorld
 from tests.support.world import OPERATOR, found_world
@@ -48,7 +48,7 @@ def ask(people: FactorWorld, shown: ShownFactors = NOTHING_SHOWN, **changed: str
     kept: StepUpRecord = step_up(
         "one", **{"application_id": application, "return_path": "/transfers?to=bob", **changed}
     )
-    needs = find_needs(people.services, PolicySnapshots(), who, kept, shown)
+    needs = find_missing_requirements(people.services, PolicySnapshots(), who, kept, shown)
     return None if needs is None else sorted(map(str, needs))
 
 

@@ -38,7 +38,7 @@ from doorward.web.portal.joining import JOIN_PATH
 PATH = "/certificates/add"
 
 
-class Adding:
+class AddDeviceRoutes:
     """The routes of adding a device.
 
     Args:
@@ -58,7 +58,7 @@ class Adding:
 
     async def _ask(self, request: Request, caller: Caller) -> Response:
         portal, services = self._portal, self._portal.services
-        if not portal.terms.is_trusted:
+        if not portal.options.is_trusted:
             return self._page(request, caller, "untrusted")
         shown = await self._shown(request, caller)
 
@@ -74,7 +74,7 @@ class Adding:
 
     async def _make(self, request: Request, caller: Caller) -> Response:
         portal, services = self._portal, self._portal.services
-        if not portal.terms.is_trusted:
+        if not portal.options.is_trusted:
             raise NotFound("path-unknown", "joining in the browser is not offered here")
         shown = await self._shown(request, caller)
         try:

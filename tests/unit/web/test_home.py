@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from doorward.access.policies import apply_document, export_revision
+from doorward.directory.account_activity import ACTIVITY_PERIOD
 from doorward.directory.factors.removing import reset_factors
-from doorward.directory.happenings import LATELY
 from doorward.directory.own_certificates import OwnCertificateStatus, list_own_certificates
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
@@ -259,7 +259,7 @@ def test_a_sign_in_from_an_unknown_place_needs_alice_today(portal: PortalBrowser
     portal.world.clock.turn(seconds=1)
     with portal.world.services.work.change() as stores:
         known = stores.sessions.begun_since(
-            alice.record.principal_id, portal.world.clock.now() - LATELY, most=1
+            alice.record.principal_id, portal.world.clock.now() - ACTIVITY_PERIOD, most=1
         )
         elsewhere = {"client": "curl/8.5", "source": "198.51.100.9", "created_at": portal.world.clock.now()}
         stores.sessions.add(replace(known[0], id=session("elsewhere").id, **elsewhere))
