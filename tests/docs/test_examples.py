@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +17,7 @@ from doorward.policy.decision import Request, decide
 from doorward.policy.document import parse_document
 from doorward.policy.subject import Subject
 from tests.support import records
+from tests.support.commands import run_program
 from tests.support.ports import NOON
 from tests.support.walkthrough import ROOT
 
@@ -92,9 +92,7 @@ def test_the_readme_has_a_table_of_decisions(example: Path) -> None:
 @pytest.mark.parametrize("name", ["", "no-such-example"])
 def test_make_lists_the_examples_for_any_other_name(name: str) -> None:
     """It says which there are, exits 2, and plays nothing."""
-    done = subprocess.run(
-        ["make", "example", f"NAME={name}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = run_program(["make", "example", f"NAME={name}"], cwd=ROOT)
     assert done.returncode == 2
     for one in EXAMPLES:
         assert f"make example NAME={one.name}" in done.stderr

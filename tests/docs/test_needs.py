@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_program
 from tests.support.walkthrough import ROOT
 
 PROGRAMS = {"openssl", "curl", "nginx", "haproxy", "pk12util", "certutil", "keytool", "java", "gnutls-cli"}
@@ -201,14 +201,10 @@ def test_a_missing_program_skips_and_fails_in_ci(tmp_path: Path, marker: str, ci
     """In CI only what a test may do without is skipped; the line names the program either way."""
     test = tmp_path / "test_it.py"
     test.write_text(f"import pytest\npytestmark = [pytest.mark.{marker}]\ndef test_it():\n    pass\n")
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, "-m", "pytest", "-ra", "-q", "-p", "tests.conftest", "-c", os.devnull, str(test)],
         env={"PATH": "/usr/bin:/bin", "CI": ci, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     assert outcome in done.stdout, done.stdout + done.stderr
     assert ("not installed: no" in done.stdout) is ("passed" not in outcome)

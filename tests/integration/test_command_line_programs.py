@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from doorward.demo.ports import free_port
+from tests.support.commands import run_program
 from tests.support.doorway import eventually, short_folder
 
 PROGRAM = Path(sys.executable).parent / "doorward"
@@ -38,15 +39,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 def run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run(
-        [*COMMAND, *words],
-        env=environment(folder, **more),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return run_program([*COMMAND, *words], env=environment(folder, **more))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +55,7 @@ def folder() -> Iterator[Path]:
 
 def test_the_version() -> None:
     """The program says what it is."""
-    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=False)
+    done = run_program([*COMMAND, "--version"])
     assert done.returncode == 0
     assert done.stdout.startswith("doorward")
 
@@ -104,14 +97,7 @@ def test_a_broken_pipe_is_quiet(folder: Path) -> None:
     for name in ("one", "two", "three"):
         assert run(folder, "group", "create", name).returncode == 0
     shell = f"{' '.join(COMMAND)} ca export --json | head -c 10; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", shell],
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_program(["bash", "-c", shell], env=environment(folder))
     assert "Traceback" not in done.stderr
     assert len(done.stdout) == 10
 

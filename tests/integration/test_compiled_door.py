@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from doorward.enforcement.envoy.names import ConnectionFact
+from tests.support.commands import run_program
 from tests.support.compiled_door import CompiledDoor, open_door
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, DoorSite, id_of
 from tests.support.envoy_process import ToyAuthorizer, facts_of
@@ -67,9 +67,7 @@ class TestHandshake:
             "-servername",
             "pay.test",
         ]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False
-        )
+        done = run_program(command)
         names = done.stdout.partition("Acceptable client certificate CA names")[2]
         assert names.splitlines()[1].replace(" ", "") == "CN=ToyIssuing"
         assert "ed25519" in names

@@ -23,6 +23,7 @@ from doorward.core.errors import NotFound
 from doorward.demo import story
 from doorward.demo.ports import free_port
 from doorward.demo.tampering import alter_file
+from tests.support.commands import run_program
 from tests.support.doorway import short_folder
 from tests.support.house import command_lines
 from tests.support.postgresql import Server
@@ -75,13 +76,8 @@ def test_it_needs_neither_openssl_nor_curl_nor_a_minute(tmp_path: Path) -> None:
     assert shutil.which("curl", path=path) is None
     environment = {name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "TMPDIR"}}
     began = time.monotonic()
-    done = subprocess.run(
-        ["/bin/sh", "-c", "doorward demo --once"],
-        env={**environment, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    done = run_program(
+        ["/bin/sh", "-c", "doorward demo --once"], env={**environment, "PATH": path}, timeout=300
     )
     took = time.monotonic() - began
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from doorward.agent.link import Link, render_link
 from doorward.audit.events import EventType
 from tests.support.certificates.issuing import toy_ca
+from tests.support.commands import run_program
 from tests.support.enrol_door import Door, Front, enrolment_door, tls
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/enrol-with-openssl-and-curl.md"
@@ -37,14 +38,8 @@ def run(link: Link, folder: Path) -> subprocess.CompletedProcess[str]:
     assert script != SCRIPT
     # The one thing that a test cannot type: pkcs12 asks on the terminal.
     script = script.replace("-out me.p12", "-out me.p12 -passout pass:typed-by-me")
-    return subprocess.run(
-        ["/bin/sh", "-c", script],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    return run_program(
+        ["/bin/sh", "-c", script], cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(folder)}
     )
 
 
@@ -90,9 +85,7 @@ def test_a_link_without_the_right_pin_sends_no_token(door: Door, tmp_path: Path,
     link = render_link(door.link())
     broken = link[:-64] + "0" * 64 if damage == "other" else link.partition("&")[0]
     script = SCRIPT.replace("LINK='the whole link'", f"LINK='{broken}'")
-    done = subprocess.run(
-        ["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_program(["/bin/sh", "-c", script], cwd=tmp_path)
     assert "not the authority of your link" in done.stdout
     assert len(door.world.events(EventType.CERTIFICATE_ISSUED)) == issued
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,6 +14,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
+from tests.support.commands import run_program
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
 pytestmark = [pytest.mark.xdist_group("enrol-through-the-door"), pytest.mark.needs("openssl", "curl")]
@@ -29,7 +29,7 @@ def door() -> Iterator[Doorway]:
 
 
 def _run(*command: str, code: int | None = 0) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = run_program(command)
     assert code is None or done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage import keystore
+from tests.support.commands import run_program
 from tests.support.doorway import founded, short_folder
 from tests.support.syncing import watch_syncing
 
@@ -112,13 +112,7 @@ def test_the_parts_take_no_code_from_the_working_directory(tmp_path: Path) -> No
     (tmp_path / "doorward").mkdir()
     (tmp_path / "doorward" / "__init__.py").write_text("raise SystemExit('planted')")
     for flags, planted in (("-P", False), ("-B", True)):
-        done = subprocess.run(
-            [sys.executable, flags, "-c", "import doorward"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_program([sys.executable, flags, "-c", "import doorward"], cwd=tmp_path)
         assert ("planted" in done.stderr) is planted
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from cryptography import x509
@@ -16,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from tests.support.certificates.der import ECDSA_WITH_NULL, extension, rdn, tlv
 from tests.support.certificates.issuing import certify, odd_certificate
 from tests.support.certificates.status import crl_of
+from tests.support.commands import run_python
 from tests.support.ports import NOON
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -115,14 +113,7 @@ def test_nothing_is_imported_by_judging() -> None:
         "anchors": [one.hex() for one in anchors],
         "lists": [one.hex() for one in (crl_of(ROOT), crl_of(big), crl_of(narrow), b"", crl_of(ROOT)[:-1])],
     }
-    done = subprocess.run(
-        [sys.executable, "-c", JUDGE],
-        input=json.dumps(given),
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("-c", JUDGE, input=json.dumps(given))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["late"] == []

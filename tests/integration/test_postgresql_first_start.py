@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
+from tests.support.commands import run_program
 from tests.support.doorway import settings_in
 from tests.support.postgresql import Server, name_of
 
@@ -131,9 +131,7 @@ def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
         "try: open_database('postgresql:///x', Path('x.db'))\n"
         "except Exception as error: print(error.code, error.faults[0].hint)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_program([sys.executable, "-c", code], cwd=folder)
     assert done.stdout.split() == [
         "driver-missing",
         "install",
@@ -153,5 +151,5 @@ def test_a_command_of_every_day_loads_no_sqlalchemy(postgresql: Server, folder: 
             f"main([*{words!r}, '--data', {str(folder / 'data')!r}], standalone_mode=False)\n"
             "print([name for name in ('psycopg', 'sqlalchemy') if name in sys.modules], file=sys.stderr)\n"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = run_program([sys.executable, "-c", code], check=True)
         assert done.stderr.splitlines()[-1] == "['psycopg']"

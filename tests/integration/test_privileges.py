@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from doorward.core.errors import ConfigurationError
 from doorward.demo.ports import free_port
 from doorward.runtime import privileges
 from doorward.runtime.privileges import Capability
+from tests.support.commands import run_program, run_python
 from tests.support.little_door import echo_server
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 def dropped(folder: Path, port: int, keep: str) -> dict[str, Any]:
     """Run the gateway's part in a process of its own and return its report."""
     with echo_server() as upstream:
-        done = subprocess.run(
+        done = run_program(
             [
                 sys.executable,
                 "-m",
@@ -51,10 +51,6 @@ def dropped(folder: Path, port: int, keep: str) -> dict[str, Any]:
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -143,14 +139,7 @@ def test_dropping_too_late_is_refused(before: str, code: str) -> None:
         "try: drop(account)\n"
         "except Exception as error: print(error.code)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = run_python("-c", script)
     assert done.stdout.strip() == code, done.stderr
 
 
@@ -209,14 +198,7 @@ before = capabilities("")
 shed(keep=admin, hand_down=frozenset())
 print(json.dumps([before, capabilities("/proc/thread-self/status"), capabilities("")]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
+    done = run_python("-c", script, check=True)
     before, own, child = json.loads(done.stdout)
     assert before["CapEff"] == NET_ADMIN  # what the test would find without the protection
     assert own["CapEff"] == NET_ADMIN

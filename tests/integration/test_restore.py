@@ -20,6 +20,7 @@ import pytest
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout
 from doorward.stores.factor_records import SessionRecord
+from tests.support.commands import run_program
 from tests.support.doorway import eventually
 from tests.support.factor_records import BANK, session
 from tests.support.house import ROOT, House, open_house
@@ -74,14 +75,10 @@ def play(house: House, commands: str) -> None:
 
 def doorward(house: House, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command on its installation, as whoever starts it."""
-    return subprocess.run(
+    return run_program(
         [*house.prefix, sys.executable, "-m", "doorward.cli", *words, "--data", str(house.data)],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **house.environment},
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_program
 from tests.support.doorway import eventually
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -59,14 +60,7 @@ class Machine:
 
     def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of our scripts."""
-        return subprocess.run(
-            ["/bin/sh", str(TOOLS / script), *words],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        return run_program(["/bin/sh", str(TOOLS / script), *words], env=self.environment())
 
     def python(self, *, has_venv: bool, version_fits: bool = True) -> Path:
         """Put a Python there; it has its venv module, or gets it by an installation of its package."""

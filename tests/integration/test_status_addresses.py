@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
 from doorward.runtime.world import SoftwareKeys
 from doorward.web.status import root_pem
+from tests.support.commands import run_program
 from tests.support.doorway import eventually, founded
 from tests.support.world import operator_claim
 
@@ -45,9 +45,7 @@ class Site:
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a program in the folder and return what it says."""
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
-        )
+        done = run_program(command, cwd=self.folder)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 

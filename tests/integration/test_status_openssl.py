@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import TcpAddress, WebServer
+from tests.support.commands import run_program
 from tests.support.enrol_door import real_time_world
 from tests.support.world import OPERATOR, Held, World
 
@@ -59,7 +59,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def run(site: Site, *command: str, code: int = 0) -> str:
     """Run a program in the site's folder and return what it says."""
-    done = subprocess.run(command, cwd=site.folder, capture_output=True, text=True, timeout=30, check=False)
+    done = run_program(command, cwd=site.folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

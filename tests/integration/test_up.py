@@ -25,6 +25,7 @@ from doorward.runtime import up as module
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.settings import Settings
 from doorward.runtime.up import LONGEST_PAUSE_SECONDS, Up, pause_after
+from tests.support.commands import run_program
 from tests.support.doorway import eventually, short_folder
 from tests.support.house import House, open_house
 
@@ -35,14 +36,10 @@ DOORWARD = [sys.executable, "-m", "doorward.cli"]
 def run(house: House, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a command on the house's installation."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
-    return subprocess.run(
+    return run_program(
         [*DOORWARD, *words, "--data", str(house.data)],
         env={**environment, "PYTHONPATH": str(ROOT / "src"), "DOORWARD_GATEWAY_WORKERS": "1"},
-        capture_output=True,
-        text=True,
         timeout=seconds,
-        check=False,
-        stdin=subprocess.DEVNULL,
     )
 
 

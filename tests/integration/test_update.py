@@ -27,6 +27,7 @@ from doorward.runtime.world import SystemRandom
 from doorward.storage.schema_versions import HEAD, require_current
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_digest import SCHEMA_SHA256
+from tests.support.commands import run_program
 from tests.support.doorway import settings_in, short_folder
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -113,9 +114,7 @@ class Site:
         """What a version has for its schema, as somebody who adds a revision finds it out."""
         words = [sys.executable, "-c", DIGEST, str(self.folder / "scratch.db")]
         environment = {**os.environ, "PYTHONPATH": str(version)}
-        return subprocess.run(
-            words, env=environment, cwd=self.folder, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return run_program(words, env=environment, cwd=self.folder, check=True).stdout.strip()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from doorward.core.errors import MalformedInput
 from tests.support.certificates.issuing import toy_ca
+from tests.support.commands import run_program
 from tests.support.fuzzing.engine import Broken, answer_of, take_out, try_some
 from tests.support.fuzzing.mutating import LARGEST, Shape, mutate
 from tests.support.fuzzing.table import TARGETS
@@ -75,9 +75,7 @@ def test_a_stalled_parser_is_killed_and_its_input_kept(tmp_path: Path) -> None:
     """The process dies of its limit, its stack is told, and the file holds what it was given."""
     kept = tmp_path / "kept"
     program = _STALL.format(kept=str(kept))
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = run_program([sys.executable, "-c", program], cwd=ROOT)
     assert done.returncode == -signal.SIGPROF, done.stderr
     assert "in judge" in done.stderr
     assert take_out(kept) == b"stall"

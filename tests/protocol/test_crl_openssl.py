@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,18 +10,12 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from tests.support.certificates.issuing import crl_at, toy_ca
+from tests.support.commands import run_openssl
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 URL = "http://pki.corp.example/crl/1.crl"
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    """Run openssl; both outputs in `stdout`."""
-    return subprocess.run(
-        ["openssl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
-    )
 
 
 class Judged:
@@ -44,11 +37,11 @@ class Judged:
 
     def verify(self, *options: str, at: datetime = NOW) -> str:
         """Verify the leaf with the CRL; the output."""
-        pem = run("crl", "-inform", "DER", "-in", self.path("ca.crl")).stdout
+        pem = run_openssl("crl", "-inform", "DER", "-in", self.path("ca.crl")).stdout
         (self.folder / "crl.pem").write_bytes(pem)
         arguments = ("-crl_check", "-CRLfile", self.path("crl.pem"), "-attime", str(int(at.timestamp())))
         files = ("-no-CApath", "-no-CAstore", "-CAfile", self.path("ca.pem"), self.path("leaf.pem"))
-        return run("verify", "-x509_strict", *arguments, *options, *files).stdout.decode()
+        return run_openssl("verify", "-x509_strict", *arguments, *options, *files).stdout.decode()
 
     def path(self, name: str) -> str:
         """The path of a file here."""
@@ -65,7 +58,7 @@ def test_the_signature_verifies(kind, tmp_path):
     """`openssl crl -verify` accepts the list, whatever the CA's key."""
     judged = Judged(tmp_path, kind)
     judged.publish(judged.entry())
-    printed = run(
+    printed = run_openssl(
         "crl", "-inform", "DER", "-in", judged.path("ca.crl"), "-CAfile", judged.path("ca.pem"), "-verify"
     )
     assert b"verify OK" in printed.stdout
@@ -112,7 +105,9 @@ def test_openssl_reads_what_the_list_says(tmp_path):
     """Version, number, reason and dates come out as they went in."""
     judged = Judged(tmp_path)
     judged.publish(judged.entry(RevocationReason.CERTIFICATE_HOLD))
-    text = run("crl", "-inform", "DER", "-in", judged.path("ca.crl"), "-noout", "-text").stdout.decode()
+    text = run_openssl(
+        "crl", "-inform", "DER", "-in", judged.path("ca.crl"), "-noout", "-text"
+    ).stdout.decode()
     for part in (
         "Version 2",
         "X509v3 CRL Number: \n                258",

@@ -34,6 +34,7 @@ from tests.support.certificates.issuing import (
     key_pem_of,
     pem_of,
 )
+from tests.support.commands import run_openssl
 from tests.support.ports import FakeRandom
 
 pytestmark = pytest.mark.needs("openssl")
@@ -45,18 +46,6 @@ URLS = PublicationUrls(
     ca_issuers="http://pki.corp.example/ca/1.cer",
 )
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
-
-
-def run(*arguments: str, standard_input: bytes = b"") -> subprocess.CompletedProcess:
-    """Run openssl; both outputs in `stdout`."""
-    return subprocess.run(
-        ["openssl", *arguments],
-        input=standard_input,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=30,
-        check=False,
-    )
 
 
 class Hierarchy:
@@ -109,7 +98,7 @@ class Hierarchy:
         self, minted: MintedCertificate, purpose: str, at: datetime = NOW
     ) -> subprocess.CompletedProcess:
         """Verify strictly for a purpose at a moment."""
-        return run(
+        return run_openssl(
             *("verify", "-x509_strict", "-purpose", purpose, "-attime", str(int(at.timestamp()))),
             *("-no-CApath", "-no-CAstore", "-CAfile", self.write("root.pem", self.root)),
             *("-untrusted", self.write("issuing.pem", self.issuing)),
@@ -168,7 +157,7 @@ def test_a_leaf_issues_nothing(hierarchy):
     forged = certify(build_subject("mallory"), alice_issues, key=key, drop=EVERY_EXTENSION)
     path = hierarchy.folder / "forged.pem"
     path.write_bytes(forged.pem)
-    result = run(
+    result = run_openssl(
         *("verify", "-attime", str(int(NOW.timestamp())), "-no-CApath", "-no-CAstore"),
         *("-CAfile", hierarchy.write("root.pem", hierarchy.root)),
         *("-untrusted", hierarchy.write("chain.pem", hierarchy.issuing, person), str(path)),
@@ -179,7 +168,7 @@ def test_a_leaf_issues_nothing(hierarchy):
 def test_openssl_reads_what_the_certificate_says(hierarchy):
     """Usage, purpose, names and pointers come out as they went in."""
     minted = hierarchy.mint(PERSON, cached_key(number=3), alice())
-    text = run("x509", "-noout", "-text", "-in", hierarchy.write("leaf.pem", minted)).stdout.decode()
+    text = run_openssl("x509", "-noout", "-text", "-in", hierarchy.write("leaf.pem", minted)).stdout.decode()
     for line in (
         "Version: 3",
         "CA:FALSE",
@@ -197,7 +186,7 @@ def test_our_requests_verify_in_openssl(kind, tmp_path):
     """`openssl req -verify` accepts the agent's request."""
     path = tmp_path / "a.csr"
     path.write_bytes(build_csr(cached_key(kind), "alice", ["a.corp.example"]))
-    result = run("req", "-in", str(path), "-noout", "-verify")
+    result = run_openssl("req", "-in", str(path), "-noout", "-verify")
     assert b"verify OK" in result.stdout
 
 
@@ -206,7 +195,7 @@ def test_openssls_requests_are_taken(kind, tmp_path):
     """What `openssl req -new` makes, the intake reads."""
     path = tmp_path / "k.pem"
     path.write_bytes(key_pem_of(cached_key(kind)))
-    made = run(
+    made = run_openssl(
         "req",
         "-new",
         "-key",
@@ -225,7 +214,7 @@ def test_weak_requests_of_openssl_are_refused(tmp_path):
     """A SHA-1 signature by openssl proves nothing here."""
     path = tmp_path / "k.pem"
     path.write_bytes(key_pem_of(cached_key(KeyKind.RSA2048)))
-    made = run("req", "-new", "-sha1", "-key", str(path), "-subj", "/CN=alice")
+    made = run_openssl("req", "-new", "-sha1", "-key", str(path), "-subj", "/CN=alice")
     with pytest.raises(Exception, match="sha1"):
         parse_csr(made.stdout)
 
@@ -233,7 +222,7 @@ def test_weak_requests_of_openssl_are_refused(tmp_path):
 def test_the_facts_agree_with_openssl(hierarchy):
     """Serial and digest are those that openssl prints."""
     minted = hierarchy.mint(PERSON, cached_key(number=3), alice())
-    printed = run(
+    printed = run_openssl(
         "x509", "-noout", "-serial", "-fingerprint", "-sha256", "-in", hierarchy.write("leaf.pem", minted)
     ).stdout.decode()
     assert f"serial={minted.facts.serial:X}" in printed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +21,7 @@ from doorward.pki.ocsp import (
     sign_response,
 )
 from tests.support.certificates.issuing import toy_ca
+from tests.support.commands import run_openssl
 
 pytestmark = pytest.mark.needs("openssl")
 NOW = datetime.now(UTC).replace(microsecond=0)  # openssl ocsp judges freshness by the real clock
@@ -35,13 +35,6 @@ STATUSES = [
     (REVOKED, "revoked"),
 ]
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    """Run openssl; both outputs in `stdout`."""
-    return subprocess.run(
-        ["openssl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
-    )
 
 
 class Asked:
@@ -81,7 +74,7 @@ class Asked:
     def ask(self, *options: str) -> bytes:
         """Openssl's request in DER."""
         path = self.folder / "request.der"
-        run(*self.question(*options), "-reqout", str(path))
+        run_openssl(*self.question(*options), "-reqout", str(path))
         return path.read_bytes()
 
     def judge(self, answer: bytes, *options: str) -> str:
@@ -89,7 +82,7 @@ class Asked:
         path = self.folder / "answer.der"
         path.write_bytes(answer)
         trust = ("-no-CApath", "-no-CAstore", "-CAfile", str(self.folder / "ca.pem"))
-        return run(*self.question(*options), "-respin", str(path), *trust).stdout.decode()
+        return run_openssl(*self.question(*options), "-respin", str(path), *trust).stdout.decode()
 
 
 @pytest.mark.parametrize(("status", "word"), STATUSES)
@@ -116,7 +109,7 @@ def test_every_kind_of_responder_key_is_accepted(kind, tmp_path):
     answer = sign_response(question, STATUSES[0][0], responder=asked.responder, window=WINDOW)
     path = asked.folder / "answer.der"
     path.write_bytes(answer)
-    printed = run(
+    printed = run_openssl(
         *("ocsp", "-reqin", str(asked.folder / "request.der"), "-respin", str(path)),
         *("-no-CApath", "-no-CAstore", "-CAfile", str(asked.folder / "ca.pem")),
     ).stdout.decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.core.ports import KeyKind
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.commands import run_program
 from tests.support.ports import FakeRandom
 
 PASSWORD = make_password(FakeRandom())
@@ -18,13 +18,8 @@ KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.RSA3072]
 
 def run(*command: str | Path, **environment: str) -> str:
     """Run a program and return what it says; it must succeed."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = run_program(
+        [str(part) for part in command], env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", **environment}
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

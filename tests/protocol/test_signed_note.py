@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from doorward.audit.note import (
     verify_note,
 )
 from doorward.core.errors import IntegrityError, MalformedInput
+from tests.support.commands import run_program
 
 # golang.org/x/mod/sumdb/note, note_test.go
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -144,7 +144,5 @@ def test_openssl_accepts_our_signature(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(note.unverified_text, encoding="utf-8")
     (tmp_path / "signature").write_bytes(note.signatures[0].signature)
     command = "openssl pkeyutl -verify -rawin -pubin -inkey key.pem -in text -sigfile signature"
-    done = subprocess.run(
-        command.split(), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
-    )
+    done = run_program(command.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, "Signature Verified Successfully")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_program
 from tests.support.compiled_door import CompiledDoor, standing_door
 from tests.support.door_site import allow, id_of
 from tests.support.envoy_process import facts_of
@@ -89,7 +89,7 @@ def seconds_of(door: CompiledDoor, port: int, body: Path, version: str) -> float
     command += ["--key", folder / "p256.key", "--resolve", f"pay.test:{port}:127.0.0.1", "-H", "Expect:"]
     command += ["--data-binary", f"@{body}", "-o", "/dev/null", "-w", "%{http_code} %{time_total}"]
     command += [f"https://pay.test:{port}/upload"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = run_program(command, check=True)
     status, seconds = done.stdout.split()
     assert status == "200"
     return float(seconds)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from doorward.demo.ports import free_port
+from tests.support.commands import run_program
 from tests.support.doorway import Doorway, Identity, eventually
 
 TIMEOUT_SECONDS = 20
@@ -50,7 +51,7 @@ def client(program: str, door: Doorway, identity: Identity, *more: str) -> list[
 def publish(door: Doorway, identity: Identity, *more: str) -> subprocess.CompletedProcess[str]:
     """Publish once and wait for the end."""
     command = client("mosquitto_pub", door, identity, "-q", "1", "-t", "hall/temperature", *more)
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    return run_program(command, timeout=TIMEOUT_SECONDS)
 
 
 class Subscriber:

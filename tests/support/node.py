@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from tests.support.commands import run_program
 
 STATIC = Path(__file__).parents[2] / "src/doorward/web/static"
 SECONDS = 120.0
@@ -37,13 +38,8 @@ def run_in_node(body: str, value: object) -> Any:
     """Run the body of an async function; `value` is its `input`, and what it returns is returned."""
     names = {name: json.dumps((STATIC / f"{name}.js").as_uri()) for name in ("keys", "des3")}
     script = _FRAME % {"module": names["keys"], "des3": names["des3"], "body": body}
-    done = subprocess.run(
-        ["node", "--input-type=module", "--eval", script],
-        input=json.dumps(value),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+    done = run_program(
+        ["node", "--input-type=module", "--eval", script], input=json.dumps(value), timeout=SECONDS
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

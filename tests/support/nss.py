@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
+from tests.support.commands import run_program
 from tests.support.doorway import Identity
 
 POLICIES = Path("/etc/chromium/policies/managed")
@@ -68,7 +68,7 @@ class NssStore:
 
     def _run(self, program: str, *options: str) -> str:
         command = [program, "-d", f"sql:{self.folder}", *options]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
+        return run_program(command, check=True, timeout=SECONDS).stdout
 
 
 class Selection:

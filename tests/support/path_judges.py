@@ -6,7 +6,6 @@ Each says whether the chain is good, and if not, why in its own words.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
 from tests.support.certificates.chains import NOW, Built
 from tests.support.certificates.issuing import ANY_POLICY, pem_of
+from tests.support.commands import run_program
 from tests.support.vectors import stating_its_purpose
 
 
@@ -81,7 +81,7 @@ def judge_openssl(
     command = ["openssl", "verify", "-no-CApath", "-no-CAstore", "-x509_strict", "-partial_chain", *flags]
     command += ["-purpose", "sslclient", "-attime", str(int(NOW.timestamp()))]
     command += ["-CAfile", folder / "anchor", "-untrusted", folder / "others", folder / "leaf"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = run_program(command)
     return Opinion(
         good=done.returncode == 0, why=tuple(re.findall(r"error \d+ at \d+ depth lookup: (.+)", done.stderr))
     )

@@ -9,11 +9,12 @@ It runs as a program of its own: called in this process it leaves files open, wh
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.commands import run_program
 
 ALLOWED = {
     "pkix.invalid_uri_syntax": (
@@ -51,12 +52,8 @@ class Finding(NamedTuple):
 def findings(command: tuple[str, ...], files: Iterable[Path]) -> list[Finding]:
     """Return everything that a command of pkilint says of files in DER, remarks included."""
     program, *options = command
-    done = subprocess.run(
-        [Path(sys.executable).with_name(program), "lint", *options, "-s", "ALL", "-f", "JSON", *files],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = run_program(
+        [Path(sys.executable).with_name(program), "lint", *options, "-s", "ALL", "-f", "JSON", *files]
     )
     # Its exit code is the number of findings, also of mere remarks; what it could not read is no JSON.
     assert done.stdout.startswith("{"), done.stdout + done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from doorward.cli.program import Program
 from doorward.cli.state import State, actor, ask_passphrase
 from doorward.cli.table import COMMANDS
 from doorward.core.errors import RequestRefused
+from tests.support.commands import run_program
 
 ALL = {path: entry.load() for path, entry in walk(COMMANDS)}
 IDS = [" ".join(path) for path in ALL]
@@ -300,7 +300,7 @@ def test_help_does_not_load_the_server() -> None:
         "heavy = {'sqlalchemy', 'grpc', 'uvicorn', 'starlette', 'pydantic', 'alembic'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = run_program([sys.executable, "-c", script])
     assert done.returncode == 0, done.stderr
 
 

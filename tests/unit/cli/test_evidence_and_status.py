@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import stat
-import subprocess
 import sys
 from contextlib import closing
 
@@ -21,6 +20,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import load_settings
 from doorward.storage import keystore
+from tests.support.commands import run_program
 from tests.support.doorway import is_root
 from tests.unit.cli.conftest import Site, open_below
 
@@ -413,14 +413,7 @@ def test_an_operator_without_root_revokes(site: Site) -> None:
     one = site.certificate("alice")
     words = ["cert", "revoke", one, "--reason", "key-compromise", "--data", str(site.data), "--json"]
     environment = {**os.environ, "DOORWARD_PASSPHRASE_FILE": str(site.folder / "passphrase")}
-    done = subprocess.run(
-        [sys.executable, "-c", OPERATOR, *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_program([sys.executable, "-c", OPERATOR, *words], env=environment)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "passphrase-unreadable" in json.loads(done.stdout)["notes"][0]
     assert site.do("cert", "show", one)["state"] == "revoked"

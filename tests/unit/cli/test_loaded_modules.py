@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
+from tests.support.commands import run_program
 from tests.unit.cli.conftest import Site
 
 HEAVY = (
@@ -51,12 +51,9 @@ sys.exit(code)
 
 def loaded(site: Site, *lines: list[str], **environ: str) -> set[str]:
     """Run commands in a process of their own; return the modules that it has at the end."""
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, "-c", SCRIPT, json.dumps(lines)],
         env={"DOORWARD_DATA": str(site.data), "PATH": "/usr/bin:/bin", **environ},
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1]))
@@ -96,7 +93,7 @@ def test_the_completion_of_names_loads_no_server(site: Site, words: str) -> None
         "except SystemExit:\n    pass\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, "-c", script],
         env={
             "DOORWARD_DATA": str(site.data),
@@ -105,8 +102,6 @@ def test_the_completion_of_names_loads_no_server(site: Site, words: str) -> None
             "COMP_CWORD": str(words.count(" ")),
             "PATH": "/usr/bin:/bin",
         },
-        capture_output=True,
-        text=True,
         check=True,
     )
     assert any(one in done.stdout for one in ("alice", "tellers"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ from click.testing import CliRunner
 from doorward.cli.__main__ import main
 from doorward.cli.groups import Branch, Entry, walk
 from doorward.cli.table import COMMANDS
+from tests.support.commands import run_program
 
 LONGEST = 66
 """Columns beside the longest name on a terminal of 80."""
@@ -70,7 +70,7 @@ assert not loaded, loaded
 
 def test_help_and_completion_import_no_command() -> None:
     """The help of groups, a wrong name, and the completion of commands come from the table alone."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    done = run_program([sys.executable, "-c", SCRIPT])
     assert done.returncode == 0, done.stderr
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from doorward.storage.schema_versions import (
     require_current,
 )
 from doorward.storage.sqlite.database import SqliteDatabase
+from tests.support.commands import run_python
 from tests.support.refusals import refused
 
 
@@ -120,13 +118,7 @@ def test_a_start_knows_an_older_schema_without_alembic(database: SqliteDatabase,
         "try: v.require_current(database)\n"
         "except Exception as error: print(error.code, 'alembic' in sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("-c", code)
     assert done.stdout.split() == ["schema-older", "False"], done.stderr
 
 
