@@ -1,4 +1,4 @@
-"""What integration tests share: a founded installation, and a compiled door."""
+"""Fixtures of the integration tests: a founded installation, and a compiled door."""
 
 from __future__ import annotations
 

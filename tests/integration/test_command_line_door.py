@@ -31,14 +31,14 @@ def do(door: Doorway, *words: str, code: int = 0) -> Any:
 
 
 def enrolled(door: Doorway, name: str, *more: str) -> tuple[Path, dict[str, Any]]:
-    """Add and invite somebody, and enrol with the link; return the folder and what was said."""
+    """Add and invite a person, and enrol with the link; return the folder and the output."""
     do(door, "person", "add", name, "--group", "staff")
     out = door.folder / f"of-{name}"
     return out, do(door, "enroll", do(door, "invite", name)["link"], "--out", str(out), *more)
 
 
 def test_status_is_well(door: Doorway) -> None:
-    """Where everything runs status exits 0 and names no trouble."""
+    """If everything runs, status exits 0 and names no trouble."""
     value = do(door, "status")
     assert value["well"] is True
     assert door.command("status").exit_code == 0
@@ -46,7 +46,7 @@ def test_status_is_well(door: Doorway) -> None:
 
 
 def test_verifying_says_what_it_cannot_check(door: Doorway) -> None:
-    """Where the pages of the database are not looked at, people are told so."""
+    """If the pages of the database are not checked, the output says so."""
     result = door.command("audit", "verify")
     assert result.exit_code == 0, result.output
     assert ("pg_amcheck" in result.stderr) is bool(door.installation.settings.database)

@@ -65,7 +65,7 @@ def test_the_story_comes_out_as_told_on_postgresql(postgresql: Server) -> None:
 
 
 def test_it_needs_neither_openssl_nor_curl_nor_a_minute(tmp_path: Path) -> None:
-    """From a shell whose PATH has our own programs and the shell's, the whole story is told well in under 60 s.
+    """In a shell with only our own programs and the shell's in PATH, the whole story is told well in under 60 s.
 
     Where other programs want the processors too, the time counts by the share of them that was ours.
     """

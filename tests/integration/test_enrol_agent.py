@@ -86,7 +86,7 @@ def test_a_link_becomes_an_identity(door: Door, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [KeyKind.P384, KeyKind.RSA2048, KeyKind.ED25519])
 def test_other_kinds_of_key(door: Door, tmp_path: Path, kind: KeyKind) -> None:
-    """Whatever kind of key was asked for is certified."""
+    """Every kind of requested key is certified."""
     got = run(door, door.link(), tmp_path, key_kind=kind, p12_form=Pkcs12Form.LEGACY)
     assert pkcs12.load_pkcs12(got.p12.read_bytes(), got.p12_password.encode()).key is not None
 
@@ -210,7 +210,7 @@ def fetch_from(
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(door: Door, tmp_path: Path) -> None:
-    """Nobody sends us elsewhere with the token."""
+    """No redirect sends the agent elsewhere with the token."""
     answer = fetch_from(
         door, tmp_path, b"HTTP/1.1 302 Found\r\nLocation: https://evil\r\nContent-Length: 0\r\n\r\n"
     )
@@ -295,7 +295,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch, door: Door) -> Iterator[list[bytes]]:
 
 
 def test_this_machine_is_reached_without_the_proxy(door: Door, tmp_path: Path, proxy: list[bytes]) -> None:
-    """`.localhost` never leaves the machine, whatever the environment says."""
+    """`.localhost` never leaves the machine, with any proxy in the environment."""
     run(door, door.link(), tmp_path)
     assert proxy == []
 

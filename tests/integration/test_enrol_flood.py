@@ -100,7 +100,7 @@ def enrols(door: Doorway, token: str) -> bool:
 
 @pytest.mark.parametrize("thinned", [True, False], ids=["as-it-is", "behind-a-balancer"])
 def test_a_flood_from_one_address_keeps_no_other_out(*, thinned: bool) -> None:
-    """Silent connections without end fill the places of their own address; where all may have one address, all places."""
+    """Endless silent connections use up the connections of their own address; if all may share one address, all of them."""
     settings = {} if thinned else {"max_connections_per_source": 100_000}
     with open_doorway(settings=settings, wrap_resources=narrowed) as door:
         add_principal(door.services, PrincipalKind.PERSON, "alice", actor=ACTOR)

@@ -91,7 +91,7 @@ def test_a_link_without_the_right_pin_sends_no_token(door: Door, tmp_path: Path,
 
 
 def test_a_second_root_slipped_behind_the_true_one_is_not_trusted(door: Door, tmp_path: Path) -> None:
-    """Somebody in the middle appends his root to /root.pem: the comparison holds, and so must the trust."""
+    """A man in the middle appends his root to /root.pem: the first root matches the link, and only that one is trusted."""
     now = door.world.clock.now()
     evil = toy_ca(not_before=now)
     leaf = evil.server("enroll.localhost", not_before=now)

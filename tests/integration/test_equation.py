@@ -61,7 +61,7 @@ def clear_everybody(resources: Resources) -> Resources:
 
 
 def believe_every_certificate(resources: Resources) -> Resources:
-    """Accept a session at any certificate, whatever certificate it is bound to."""
+    """Accept a session at any certificate, also if it is bound to another one."""
     asked = "request.headers['doorward-session-fp'] == connection.sha256_peer_certificate_digest && "
     for table in resources.routes.values():
         for host in table["virtual_hosts"]:

@@ -1,4 +1,4 @@
-"""What a hostile or broken server can do to whoever fetches evidence from it: nothing but fail."""
+"""A hostile or broken server can do nothing to a fetch of evidence but make it fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refused_by(url: str, **options) -> DoorwardError:
 
 
 def test_a_body_is_fetched():
-    """The body comes whole, and the request names nobody and carries nothing else."""
+    """The body arrives whole, and the request names no person and carries nothing else."""
     with served(say(answer(b"abc", etag='"1"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT"))) as place:
         got = fetch(f"{place.url}a.crl?x=1#y", accept="application/pkix-crl")
     assert got == FetchResponse(body=b"abc", etag='"1"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
@@ -64,7 +64,7 @@ def test_a_body_is_posted():
 
 
 def test_nothing_new_is_told():
-    """Validators go back as they came; 304 means that nothing changed, and only where it was asked."""
+    """Validators are sent back unchanged; 304 means that nothing changed, and counts only if it was asked for."""
     script = say(answer(status="304 Not Modified"))
     with served(script) as place:
         got = fetch(place.url, etag='W/"7"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
@@ -139,7 +139,7 @@ def test_a_slow_answer_delays_no_other(script):
     ],
 )
 def test_an_answer_without_end_is_left(script):
-    """What is longer than asked for is left as soon as it is, whatever it says of its length."""
+    """A body longer than the limit is dropped at the limit, with any length in its header."""
     with served(script) as place:
         error = refused_by(place.url, seconds=60.0)
     assert isinstance(error, MalformedInput)
@@ -188,7 +188,7 @@ def test_no_server_answers():
 
 
 def test_a_redirect_is_followed():
-    """A resource that moved is fetched from where it is."""
+    """A resource that moved is fetched from its new address."""
     with served(say(answer(b"abc"))) as new, served(moved(f"{new.url}b"), moved("/c"), moved(new.url)) as old:
         assert fetch(old.url).body == b"abc"
         assert fetch(old.url).body == b"abc"
@@ -234,7 +234,7 @@ def test_a_post_is_not_turned_into_a_get():
 
 
 def test_a_private_address_is_not_asked():
-    """Without leave nothing on this machine is asked: nobody even connects."""
+    """Without permission nothing on this machine is asked: no connection is opened."""
     with served(say(answer(b"abc"))) as place:
         error = refused_by(place.url, allow_private=())
         assert refused_by(place.url.replace("127.0.0.1", "localhost"), allow_private=()).code == error.code
@@ -244,7 +244,7 @@ def test_a_private_address_is_not_asked():
 
 
 def test_our_own_listeners_are_never_asked():
-    """Whatever network is allowed, under every address of this machine, and by no redirect."""
+    """With any allowed network, under every address of this machine, and by no redirect."""
     with served(say(answer(b"abc"))) as place, served(moved(f"{place.url}a.crl")) as beside:
         ours = OwnListeners([place.port])
         for host in ("127.0.0.1", "127.8.8.8", "[::1]", "[::ffff:127.0.0.1]", "localhost"):
@@ -334,7 +334,7 @@ def test_a_name_is_looked_up_once():
 
 
 def test_another_address_is_tried():
-    """Where the first address of a host does not answer, the next one is asked."""
+    """If the first address of a host does not answer, the next one is asked."""
     with socket.create_server(("127.0.0.2", 0)) as dead, served(say(answer(b"abc"))) as place:
         dead.close()
         fetcher = HttpFetcher(resolve=lambda host, seconds: [ip_address("127.0.0.2"), LOOPBACK])
@@ -389,7 +389,7 @@ def test_a_known_authority(authority, server):
 
 
 def test_an_unknown_authority(server):
-    """A server whose authority nobody knows is not asked, and hears no request."""
+    """A server with a certificate of an unknown authority gets no request."""
     with served(say(answer(b"abc")), context=server) as place:
         error = refused_by(place.url, fetcher=HttpFetcher())
     assert (type(error), error.code) == (Unavailable, "fetch-not-trusted")
@@ -406,7 +406,7 @@ def test_another_name(authority, server):
 
 
 def test_a_slow_handshake(authority):
-    """A server that accepts and says nothing of TLS holds nobody."""
+    """A server that accepts and sends no TLS delays no other fetch."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         error = refused_by(url, fetcher=trusting(authority), seconds=0.5)

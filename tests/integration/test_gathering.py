@@ -1,4 +1,4 @@
-"""Gathering evidence from real servers that are dead, slow or lying: the old evidence stays, and nobody waits."""
+"""Gathering evidence from real servers that are dead, slow or lying: the old evidence stays, and no other fetch waits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
 @pytest.fixture
 def west(tmp_path: Path) -> Iterator[PartnerWorld]:
-    """A partner whose responders stand on this machine, in a database; time stands still at noon."""
+    """A partner with responders on this machine, in a database; the clock stands at noon."""
     database = sqlite_database(tmp_path)
     yield partner_world(work=sql_work(database), root_crl="", allow_private=("127.0.0.0/8", "::1/128"))
     database.close()
@@ -61,12 +61,12 @@ class Gatherer:
 
 
 def told(west: PartnerWorld, source: str) -> str:
-    """What is wrong with a row."""
+    """The fault of a row."""
     return next((one.problem for one in west.rows() if one.source == source), "")
 
 
 def at_hand(west: PartnerWorld, source: str, about: CertifiedKey | None = None) -> bytes:
-    """The evidence that is kept; empty where there is none."""
+    """The evidence that is kept; empty if there is none."""
     known = [one for one in west.rows() if one.source == source]
     return west.row(source, about).der if known else b""
 
@@ -95,7 +95,7 @@ LIES: dict[str, Callable[[PartnerWorld], Script]] = {
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After whatever it sends, or does not, the list at hand stays, and the failure is told."""
+    """After any answer of the server, or none, the present list stays, and the failure is reported."""
     monkeypatch.setattr(leasing, "FETCH_SECONDS", 1.0 if name in ("silent", "drips") else 30.0)
     monkeypatch.setattr(leasing, "CRL_BYTES", 1_000_000)
     good = crl(west, 7, number=5)
@@ -114,7 +114,7 @@ def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch
 
 
 def test_a_dead_server_takes_nothing(west: PartnerWorld) -> None:
-    """Where nobody listens the row says so, and is tried again."""
+    """If no server listens, the row says so, and it is tried again."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     with Gatherer(west):
@@ -128,7 +128,7 @@ def test_a_dead_server_takes_nothing(west: PartnerWorld) -> None:
 
 @pytest.mark.parametrize("name", ["wrong serial", "wrong signer", "stale", "html", "10 MB"])
 def test_a_lying_responder_takes_nothing(west: PartnerWorld, name: str) -> None:
-    """An answer about somebody else, by somebody else, of another time, or none at all is not kept."""
+    """An answer about another certificate, by another signer, of another time, or no answer is not kept."""
     bob, stranger = certify("bob", west.root, ca=False), certify("West Issuing")
     scripts: list[Script] = []
     with served(whatever(scripts)) as place, Gatherer(west):
@@ -180,7 +180,7 @@ def test_private_addresses_are_asked_only_with_leave(west: PartnerWorld) -> None
 
 
 def test_a_revocation_is_known_within_refresh(west: PartnerWorld) -> None:
-    """What the partner publishes a moment after a look is at hand when `refresh` is over."""
+    """Evidence that the partner publishes just after a look is loaded when `refresh` is over."""
     lists = [crl(west, number=1), crl(west, 7, number=2)]
     scripts = [say(answer(lists[0]))]
     with served(whatever(scripts)) as place, Gatherer(west):

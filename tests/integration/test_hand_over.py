@@ -95,7 +95,7 @@ def test_a_damaged_mark_is_said(installation: Installation) -> None:
 
 
 def test_a_start_that_was_interrupted_before_its_mark_goes_on(installation: Installation) -> None:
-    """What was founded is marked at the next look, and not founded twice."""
+    """A founded installation is marked at the next look, and not founded twice."""
     installation.layout.founded.unlink()
     assert installation.is_founded()
     assert installation.layout.founded.exists()
@@ -128,7 +128,7 @@ def emptied(installation: Installation) -> Layout:
 
 @as_root
 def test_missing_folders_are_made_for_the_ordinary_user(installation: Installation) -> None:
-    """What a crash left half-made is in nobody's way, and nothing is left aside."""
+    """A half-made folder after a crash blocks no later start, and nothing is left aside."""
     layout = emptied(installation)
     (layout.data / ".run.new").mkdir()
     installation.prepare_folders()
@@ -180,7 +180,7 @@ def test_content_is_never_made_again(installation: Installation) -> None:
 
 @as_root
 def test_a_place_that_the_ordinary_user_cannot_reach(installation: Installation) -> None:
-    """Restored below a folder that lets nobody pass, it is said at the start."""
+    """If it is restored below a folder that other users cannot enter, the start says so."""
     layout = emptied(installation)
     layout.data.chmod(0o700)
     with pytest.raises(ConfigurationError) as caught:
@@ -202,7 +202,7 @@ def test_lost_keys_are_not_a_new_installation(installation: Installation) -> Non
 
 @as_root
 def test_a_misspelt_user_is_not_replaced_by_the_default(installation: Installation) -> None:
-    """A user that was set and is not there stops founding and starting; one that was not set may be `nobody`."""
+    """If the set user does not exist, founding and starting stop; without a setting the user may be `nobody`."""
     data = installation.settings.data
     named = Installation(load_settings(environ={"DOORWARD_USER": "doorwrad"}, data=data))
     for way in (named.prepare_folders, named.account):
@@ -255,7 +255,7 @@ def test_nothing_is_founded_in_a_folder_of_another_user() -> None:
 
 
 def test_founding_follows_no_link() -> None:
-    """A link in the place of a folder is refused, and where it leads nothing is changed."""
+    """A link in the place of a folder is refused, and its target is not changed."""
     with short_folder() as folder:
         data, elsewhere = folder / "data", folder / "elsewhere"
         data.mkdir(mode=0o700)

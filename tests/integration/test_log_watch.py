@@ -1,4 +1,4 @@
-"""A door whose access log cannot be written lets requests through, says so, and puts the time on record."""
+"""A door that cannot write its access log lets requests through, reports it, and records the interval."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_an_edited_deny_rule_meets_live_connections(gate: Gate) -> None:
 
 
 def test_an_alias_carries_live_connections_over_an_edit(gate: Gate) -> None:
-    """A rule that got a new id goes on for connections whose class token it accepts."""
+    """If a rule gets a new id, connections pass by it with the class token that it accepts."""
     edited = allow("tellers read", "clerks", "/accounts/**", methods=("GET",))
     gate.authorizer.facts = facts_of(TELLER, CLEARED, "tclass")
     with gate.site.connect("pay.test") as connection:

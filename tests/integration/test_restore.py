@@ -35,7 +35,7 @@ as_root = pytest.mark.skipif(
 
 
 def ordinary_prefix() -> tuple[str, ...]:
-    """Return words that run `sys.executable` as an ordinary user, or another where that one is out of his reach."""
+    """Return arguments that run `sys.executable` as an ordinary user; another Python if that user cannot reach it."""
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         prefix = (*AS_NOBODY, "sh", "-c", 'python=$0; shift; exec "$python" "$@"', python)
         done = subprocess.run(

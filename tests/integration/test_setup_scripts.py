@@ -1,4 +1,4 @@
-"""What `make setup` and `make test` do to the machine: Debian packages that are missing, nothing else, and it is said.
+"""`make setup` and `make test` change one thing of the machine: they install missing Debian packages, and say so.
 
 The scripts run on a PATH of their own on which apt-get, id and Python are programs of the test.
 """
@@ -81,7 +81,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> None:
-    """Only packages whose program is not there are installed; meanwhile no service starts, afterwards they may."""
+    """Only packages with a missing program are installed; meanwhile no service starts, afterwards they may."""
     machine.program("judge")
     done = machine.run("debian.sh", "judge:judges", "curl:curl", "pk12util:libnss3-tools")
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_a_failed_installation_is_an_error_and_leaves_no_policy(machine: Machine
 
 
 def test_a_policy_of_the_machine_itself_stays(machine: Machine) -> None:
-    """Whoever keeps services from starting has reasons: it is neither replaced nor removed."""
+    """A `policy-rc.d` of the machine that keeps services from starting is neither replaced nor removed."""
     machine.policy.write_text("#!/bin/sh\nexit 104\n")
     machine.policy.chmod(0o755)
     assert machine.run("debian.sh", "curl:curl").returncode == 0

@@ -1,4 +1,4 @@
-"""What stands in a certificate is enough: curl fetches all of it from `doorward serve`, and openssl believes it."""
+"""The addresses in a certificate suffice: curl fetches from all of them at `doorward serve`, and openssl accepts the results."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Site:
         return str(point.full_name[0].value)
 
     def ask(self, digest: str, nonce: str) -> str:
-        """What openssl's OCSP client says of the leaf, asking the address in it; the answer must verify."""
+        """The answer for the leaf by openssl's OCSP client, from the address in the leaf; its signature must verify."""
         url = self.address(AuthorityInformationAccessOID.OCSP)
         which = ("-issuer", "issuing.pem", digest, "-cert", "leaf.pem", nonce)
         said = self.run("openssl", "ocsp", *TRUST, *which, "-url", url)
@@ -83,7 +83,7 @@ class Site:
 
 @pytest.fixture(params=[1, 4], ids=["full", "divided"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """Serve a fresh installation whose list is whole or divided into four."""
+    """Serve a new installation with a whole list, or with a list divided into four."""
     with founded(quick=True, crl_partitions=request.param) as made:
         serve = Serve(made)
         serve.start()

@@ -1,4 +1,4 @@
-"""Slow readers of a large revocation list cost little memory, and nobody else anything."""
+"""Slow readers of a large revocation list cost little memory, and delay no other client."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_many_slow_readers_share_one_copy(tmp_path: Path) -> None:
 
 
 def test_readers_beyond_the_places_wait_and_others_do_not(tmp_path: Path) -> None:
-    """Where all places are taken a list is 503 with a time to come back; OCSP, certificates and health go on."""
+    """If all places are taken, a list is answered by 503 with a time to come back; OCSP, certificates and health go on."""
     with open_site(tmp_path, downloads=3) as site, ExitStack() as peers:
         slow = [peers.enter_context(site.begin("Connection: close\r\n")) for _ in range(3)]
         refused = site.ask(f"/crl/{site.crl.authority_id}.crl")

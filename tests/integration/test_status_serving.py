@@ -246,7 +246,7 @@ def test_line_breaks_after_an_answer_do_not_hold_the_connection(monkeypatch: pyt
 
 
 def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that nobody takes is not kept for ever."""
+    """An answer that the client does not read is not kept for ever."""
     pause = threading.Event()
 
     def late(peer: socket.socket) -> bytes:
@@ -329,7 +329,7 @@ def test_few_requests_wait_behind_another(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_few_pipelined_requests_are_answered_in_order() -> None:
-    """RFC 9112 section 9.3.2: whoever does not wait for answers gets them all the same."""
+    """RFC 9112 section 9.3.2: a client that does not wait for answers gets all of them."""
     with running() as server, connect(server) as peer:
         peer.sendall(
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 4

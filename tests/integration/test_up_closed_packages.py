@@ -68,7 +68,7 @@ def serve_status(house: House) -> None:
 
 
 def enrol(house: House) -> None:
-    """Enrol somebody with each kind of key, and show the page of a link."""
+    """Enrol a person with each kind of key, and show the page of a link."""
     for kind, name in KINDS.items():
         house.person(name, "staff", key=kind)
         assert house.get(house.identities[name], "/").status == 200

@@ -38,7 +38,7 @@ def part(installation: Installation, name: str, *, after: timedelta = timedelta(
 
 
 def test_a_running_door_is_well() -> None:
-    """Where everything runs no part is in trouble, and each says what it is."""
+    """If everything runs, no part is in trouble, and each says what it is."""
     with open_doorway() as door:
         door.apply("- {allow: {groups: [staff]}}")
         door.person("alice", "staff")
@@ -54,7 +54,7 @@ def test_a_running_door_is_well() -> None:
 
 
 def test_nothing_runs_yet(installation: Installation) -> None:
-    """What does not run is named, with the command that starts it."""
+    """A part that does not run is named, with the command that starts it."""
     for name in ("serve", "gateway"):
         found = part(installation, name)
         assert found.trouble
@@ -64,7 +64,7 @@ def test_nothing_runs_yet(installation: Installation) -> None:
 
 
 def test_no_installation() -> None:
-    """Where there is none, that is the one answer."""
+    """If there is none, that is the only answer."""
     with short_folder() as folder, pytest.raises(Unavailable) as caught:
         examine(Installation(Settings(data=folder)), datetime.now(UTC))
     assert caught.value.code == "not-initialised"
@@ -82,7 +82,7 @@ def test_an_authority_that_ends_soon(installation: Installation) -> None:
 
 
 def test_a_list_that_is_not_renewed(installation: Installation) -> None:
-    """A revocation list whose time is over is news, with what to do; one that is still to come is not."""
+    """An expired revocation list is reported, with a hint; one that is not valid yet is not."""
     assert part(installation, "authority").trouble == ()
     publish_crls(installation.services)
     assert part(installation, "authority", after=timedelta(hours=23)).trouble == ()
@@ -140,7 +140,7 @@ def test_a_full_disk(installation: Installation, monkeypatch: pytest.MonkeyPatch
 
 
 def test_events_that_wait(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events that nobody sequences are said."""
+    """Events that are not sequenced are reported."""
     assert part(installation, "evidence").trouble == ()
     monkeypatch.setattr(condition, "MOST_WAITING", 0)
     found = part(installation, "evidence")
@@ -165,14 +165,14 @@ def test_the_environments_proxy_is_not_asked(
 
 @pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"])
 def test_something_else_on_the_port(installation: Installation, answer: bytes) -> None:
-    """Another program on the status port is not taken for us, whatever it says."""
+    """Another program on the status port is not taken for ours, with any answer."""
     with stranger(installation, answer):
         assert part(installation, "serve").trouble
 
 
 @contextmanager
 def stranger(installation: Installation, answer: bytes) -> Iterator[None]:
-    """Somebody else on the status port, who gives one answer."""
+    """Another program on the status port, which gives one answer."""
     port = int(installation.settings.status_listen.rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)) as listener:
 
@@ -189,7 +189,7 @@ def stranger(installation: Installation, answer: bytes) -> Iterator[None]:
 
 
 def test_another_installation_on_the_port(installation: Installation) -> None:
-    """What answers as Doorward with another root is not this installation."""
+    """A program that answers as Doorward with another root is not this installation."""
     body = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with stranger(installation, answer):
@@ -199,7 +199,7 @@ def test_another_installation_on_the_port(installation: Installation) -> None:
 
 
 def test_a_passphrase_file_that_is_gone(installation: Installation) -> None:
-    """What runs goes on, and the next start would not: it is said before."""
+    """A running part goes on, and the next start would fail: that is reported before."""
     names = [one.name for one in examine(installation, datetime.now(UTC))]
     assert "keys" not in names
     assert installation.settings.passphrase_file is not None

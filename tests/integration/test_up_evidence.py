@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 
 
 def trust(installation: Installation, root: CertifiedKey, **terms: object) -> None:
-    """Trust a partner called `west`, whose evidence is looked for each second."""
+    """Trust a partner called `west`; its evidence is looked for each second."""
     west = records.partner(
         "west", refresh=timedelta(seconds=1), allow_private=("127.0.0.0/8", "::1/128"), **terms
     )
@@ -38,7 +38,7 @@ def at_hand(installation: Installation, url: str) -> bytes:
 
 
 def partner_part(installation: Installation, *, after: timedelta = timedelta()) -> Part:
-    """What the status says of the partner, as it will be after some time."""
+    """The partner in the status, as it will be after some time."""
     return next(one for one in examine(installation, datetime.now(UTC) + after) if one.name == "partner")
 
 
@@ -80,7 +80,7 @@ def test_a_partners_revocation_arrives(installation: Installation) -> None:
 
 
 def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
-    """Where evidence is only preferred the status says that what is not known passes."""
+    """If evidence is only preferred, the status says that unknown certificates pass."""
     root = certify("West Root", extra=[crl_at("http://127.0.0.1:1/")], not_after=datetime.now(UTC) + DAY)
     trust(installation, root, revocation=RevocationMode.PREFER)
     with installation.services.work.change() as stores:

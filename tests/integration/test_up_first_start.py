@@ -221,7 +221,7 @@ def test_a_wrong_passphrase(folder: Path) -> None:
 
 
 def test_a_person_is_asked_where_no_file_is_named(folder: Path) -> None:
-    """Without a file the prompt is asked, and where nobody can answer it is said."""
+    """Without a file the passphrase is prompted for; if there is no terminal, the error says so."""
     done = found(folder)
     secret = done.passphrase_file.read_text().strip()
     settings = done.settings.model_copy(update={"passphrase_file": None})
@@ -297,7 +297,7 @@ def test_links_name_the_public_port(folder: Path) -> None:
 
 
 def test_a_lock_of_another_process_names_it(folder: Path) -> None:
-    """Who finds a role running is told the process; when that is killed, the lock is free."""
+    """A start that finds a role running names its process; when that is killed, the lock is free."""
     layout = Layout(folder / "data")
     layout.create()
     script = (
@@ -325,7 +325,7 @@ def test_a_lock_of_another_process_names_it(folder: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_opened(folder: Path) -> None:
-    """Where the lock's place is missing or taken the error says what to do."""
+    """If the lock's folder is missing or taken, the error says what to do."""
     layout = Layout(folder / "data")
     for prepare in (lambda: None, lambda: (layout.create(), (layout.data / "serve.lock").mkdir())):
         prepare()
@@ -336,7 +336,7 @@ def test_a_lock_that_cannot_be_opened(folder: Path) -> None:
 
 
 def test_a_link_is_no_lock(folder: Path) -> None:
-    """A link that somebody put in the lock's place is not followed."""
+    """A link in the lock's place is not followed."""
     layout = Layout(folder / "data")
     layout.create()
     (layout.data / "serve.lock").symlink_to(folder / "elsewhere")

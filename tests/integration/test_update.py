@@ -1,4 +1,4 @@
-"""A new version with a newer schema: `doorward init` brings the database to it, and nobody else does.
+"""A new version with a newer schema: only `doorward init` brings the database to it.
 
 The new version is this program, copied, with one revision more; root's copy is out of the ordinary
 user's reach, as a virtual environment below /root is.
@@ -111,7 +111,7 @@ class Site:
         return made / "src"
 
     def _digest_of(self, version: Path) -> str:
-        """What a version has for its schema, as somebody who adds a revision finds it out."""
+        """The schema of a version, as an engineer who adds a revision finds it."""
         words = [sys.executable, "-c", DIGEST, str(self.folder / "scratch.db")]
         environment = {**os.environ, "PYTHONPATH": str(version)}
         return run_program(words, env=environment, cwd=self.folder, check=True).stdout.strip()
@@ -172,7 +172,7 @@ def test_what_runs_is_not_migrated_under(site: Site) -> None:
 
 
 def test_a_lost_database_is_not_made_again(site: Site) -> None:
-    """`init` on an installation whose database is gone says so, and makes none."""
+    """`init` on an installation without its database says so, and makes none."""
     for file in site.layout.database.parent.iterdir():
         file.unlink()
     assert site.run(SOURCE, "init", code=4)["code"] == "database-lost"

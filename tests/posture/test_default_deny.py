@@ -91,7 +91,7 @@ class TestApplicationsWithoutRules:
         assert witness.since(mark) == []
 
     def test_without_rules_in_the_slice_it_admits_every_request(self, kept: Kept) -> None:
-        """A slice whose RBAC has no `rules` switches the filter off for that route."""
+        """If the RBAC of a slice has no `rules`, the filter is off for that route."""
         door = kept(self.RULES, name="no rules at all", apps=EMPTY)
         door.authorizer.facts = {}
         assert door.site.ask("GET", "/").status == 200

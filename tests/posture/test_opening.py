@@ -122,7 +122,7 @@ class TestJudgedAlone:
 
 
 class TestOtherSites:
-    """DESIGN 2.6: a browser sends the certificate for whoever's page asks."""
+    """A browser sends the certificate for a request of any page (docs/design/0044)."""
 
     @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
     def test_a_foreign_page_changes_nothing(

@@ -60,7 +60,7 @@ def names_in(path: Path) -> set[str]:
 EVERY_NAME = set().union(*(names_in(path) for path in HERE.glob("test_*.py")))
 
 EDITS = {"without", "changed", "added"}
-"""What takes something out of compiled resources, see `tests.support.attacks`."""
+"""The functions that remove something from compiled resources, see `tests.support.attacks`."""
 OPTIONS = {"drop_flags", "more_flags", "bootstrap", "serve"}
 """Of `CompiledDoors.open`: the same for command line, bootstrap and authorizer."""
 

@@ -26,7 +26,7 @@ SPOOFED = [
     ("doorward-application", "app_other"),
     ("x-forwarded-client-cert", "By=x;Subject=alice"),
 ]
-"""What a client might say of itself in the names that are the door's."""
+"""Identity headers that a client might send under the door's names."""
 
 
 @dataclass(frozen=True, slots=True)
