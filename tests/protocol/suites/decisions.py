@@ -5,24 +5,18 @@ A case that is not listed here must come out as its suite says.
 
 from __future__ import annotations
 
-_CABF_NAME = (
-    "CA/Browser Forum 7.1.4.3; RFC 5280 lets a common name say anything, and nobody is named by it here"
-)
-_SUFFIX = (
-    "a miss: needs the public suffix list, which names web sites and changes weekly; at the door a wildcard "
-    "is nobody's name"
-)
+_CABF_NAME = "CA/Browser Forum 7.1.4.3; RFC 5280 allows any common name, and here it identifies no holder"
+_SUFFIX = "a miss: it needs the public suffix list, which is about web sites and changes weekly; at the door a wildcard identifies no holder"
 
 LIMBO = {
     "recast::rfc5280::aki::cross-signed-root-missing-aki": (
         "good",
-        "the path ends at the anchor: who else signed it need not be found, so it need not be named (4.2.1.1)",
+        "the path ends at the anchor, so the anchor need not identify the key that signed it (4.2.1.1)",
     ),
     "recast::rfc5280::nc::permitted-dns-match-noncritical": (
         "good",
         (
-            "the constraints are enforced all the same; 4.2.1.10 binds the authority, and the suite's own webpki "
-            "twin of this case is to be good"
+            "the constraints are enforced anyway; the requirement of 4.2.1.10 is for the authority, and the suite expects good in its webpki twin of this case"
         ),
     ),
     "recast::rfc5280::serial::zero": (
@@ -35,11 +29,11 @@ LIMBO = {
     ),
     "recast::webpki::ee-basicconstraints-ca": (
         "good",
-        "CA/Browser Forum 7.1.2.7.8 only; 6.1.5 asks nothing of the last certificate's cA",
+        "CA/Browser Forum 7.1.2.7.8 only; 6.1.5 has no rule for cA in the last certificate",
     ),
     "recast::webpki::ca-as-leaf": (
         "good",
-        "CA/Browser Forum 7.1.2.7 only; the suite's own RFC 5280 twin of this case is to be good",
+        "CA/Browser Forum 7.1.2.7 only; the suite expects good in its RFC 5280 twin of this case",
     ),
     "recast::webpki::aki::root-with-aki-all-fields": (
         "good",
@@ -47,7 +41,7 @@ LIMBO = {
     ),
     "recast::webpki::aki::root-with-aki-ski-mismatch": (
         "good",
-        "CA/Browser Forum only; key identifiers help to find an issuer and decide nothing (4.2.1.1)",
+        "CA/Browser Forum only; key identifiers only help to find an issuer (4.2.1.1)",
     ),
     "recast::webpki::cn::not-in-san": ("good", _CABF_NAME),
     "recast::webpki::cn::ipv6-non-rfc5952-mismatch": ("good", _CABF_NAME),
@@ -61,13 +55,12 @@ LIMBO = {
     ),
     "recast::webpki::eku::root-has-eku": (
         "good",
-        "CA/Browser Forum 7.1.2.1.2 only; the purposes that it names hold for all below it",
+        "CA/Browser Forum 7.1.2.1.2 only; the purposes in it limit all certificates below it",
     ),
     "recast::webpki::eku::ee-without-eku": (
         "good",
         (
-            "CA/Browser Forum 7.1.2.7.6 only (4.2.1.12); a door asks for the purpose by name and refuses it, and "
-            "this suite does not"
+            "CA/Browser Forum 7.1.2.7.6 only (4.2.1.12); a door requires the purpose and refuses it, this suite does not"
         ),
     ),
     "recast::webpki::san::public-suffix-multi-label-wildcard-san": ("good", _SUFFIX),
@@ -79,38 +72,33 @@ PKITS = {
     "4.1.5": (
         "bad",
         (
-            "DSA parameters inherited from the issuer (RFC 3279 section 2.3.2): the library does not read such "
-            "keys, and DSA is no algorithm of ours"
+            "DSA parameters inherited from the issuer (RFC 3279 section 2.3.2): the library does not parse such keys, and Doorward does not accept DSA"
         ),
     ),
     "4.14.30": (
         "bad",
         (
-            "whether the signer of the CRL is revoked is said by this CRL only; nobody vouches for itself, so it "
-            "is undetermined (6.3.3 (f))"
+            "only this CRL says whether its own signer is revoked; that proves nothing, so the status is undetermined (6.3.3 (f))"
         ),
     ),
 }
 """NIST PKITS: number of the test -> our answer, and the reason."""
 
-_SIGNS = (
-    "its keyUsage lets the key sign certificates and no handshake (4.2.1.3; RFC 8446 section 4.4.2.2), and the "
-    "door takes no authority for a person"
-)
-_UNSTATED = "partners' paths are asked for clientAuth by name"
-_WILDCARD = "at the door a wildcard is nobody's name"
+_SIGNS = "its keyUsage allows the key to sign certificates but no handshake (4.2.1.3; RFC 8446 section 4.4.2.2), and the door does not accept an authority as a person"
+_UNSTATED = "the leaf of a partner must name clientAuth"
+_WILDCARD = "at the door a wildcard identifies no holder"
 
 WIRE = {
     "recast::pathlen::validation-ignores-pathlen-in-leaf": ("bad", _SIGNS),
     "recast::rfc5280::ca-as-leaf": ("bad", _SIGNS),
     "recast::webpki::ca-as-leaf": ("bad", _SIGNS),
-    "recast::webpki::ee-basicconstraints-ca": ("bad", "the door takes no authority for a person"),
+    "recast::webpki::ee-basicconstraints-ca": ("bad", "the door does not accept an authority as a person"),
     "recast::rfc5280::eku::ee-without-eku": ("bad", _UNSTATED),
     "recast::webpki::eku::ee-without-eku": ("bad", _UNSTATED),
     "recast::webpki::nc::nc-permits-dns-san-pattern": ("bad", _WILDCARD),
     "recast::webpki::san::leftmost-wildcard-san": ("bad", _WILDCARD),
     "recast::webpki::san::public-suffix-multi-label-wildcard-san": ("bad", _WILDCARD),
     "recast::webpki::san::public-suffix-private-namespace-wildcard-san": ("bad", _WILDCARD),
-    "4.1.4": ("bad", "DSA signs no handshake here: it is no algorithm of ours, and TLS 1.3 has none"),
+    "4.1.4": ("bad", "Doorward does not accept DSA for handshakes, and TLS 1.3 does not have it"),
 }
 """At a door, both suites: id -> its answer where a partner's terms are narrower than the path's rules, and why."""
