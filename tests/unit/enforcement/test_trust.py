@@ -34,9 +34,9 @@ def test_every_authority_is_told_once_in_one_order() -> None:
 
 def test_nobody_and_nonsense_are_impossible() -> None:
     """A door that names no authority gets no certificate of most clients."""
-    with pytest.raises(ValueError, match="no authority"):
+    with pytest.raises(ValueError, match="at least one authority"):
         build_trust([], [])
-    with pytest.raises(ValueError, match="no authority"):
+    with pytest.raises(ValueError, match="at least one authority"):
         build_trust([], [b"nonsense"])
     assert build_trust([OWN.der], [b"nonsense"]) == build_trust([OWN.der], [])
 
