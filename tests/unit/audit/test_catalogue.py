@@ -22,12 +22,12 @@ SOURCE = Path(doorward.__path__[0])
 
 
 def test_every_type_has_a_row() -> None:
-    """A type without a row could not be recorded, a row without a type could not be named."""
+    """Every type has a row, and every row a type."""
     assert set(CATALOGUE) == set(EventType)
 
 
 def test_events_are_asked_for_by_type_or_noun() -> None:
-    """Every type and every noun is offered, once, in the order of the alphabet."""
+    """Every type and every noun is listed once, sorted."""
     names = list_event_names()
     assert names == sorted(set(names))
     assert {"certificate", "certificate:revoked"} <= set(names)
@@ -36,13 +36,13 @@ def test_events_are_asked_for_by_type_or_noun() -> None:
 
 @pytest.mark.parametrize("event", EventType)
 def test_types_are_kebab_words(event: EventType) -> None:
-    """Types read `noun:past-verb`."""
+    """Types have the form `noun:past-verb`."""
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*:[a-z]+(-[a-z]+)*", event.value)
 
 
 @pytest.mark.parametrize("event", EventType)
 def test_no_field_is_public_and_personal(event: EventType) -> None:
-    """A personal field of a type is never also public in it, and the required fields are fields."""
+    """No field of a type is public and personal, and required fields are fields."""
     spec = CATALOGUE[event]
     assert spec.required <= spec.fields.keys()
     assert not spec.personal & spec.fields.keys() - {"name"}
@@ -50,7 +50,7 @@ def test_no_field_is_public_and_personal(event: EventType) -> None:
 
 
 def test_a_name_is_public_for_applications_only() -> None:
-    """`name` is the application's in two types and a person's, hence personal, everywhere else."""
+    """`name` is an application's in two types, and personal in all others."""
     public = {event for event, spec in CATALOGUE.items() if "name" in spec.fields}
     assert public == {EventType.APPLICATION_CREATED, EventType.APPLICATION_REMOVED}
     assert not any("name" in CATALOGUE[event].personal for event in public)
@@ -58,12 +58,12 @@ def test_a_name_is_public_for_applications_only() -> None:
 
 @pytest.mark.parametrize("field", ["source", "path", "san", "display_name", "line", "claimed_subject"])
 def test_what_tells_of_people_is_nowhere_public(field: str) -> None:
-    """Addresses, names, paths and unread lines are public in no type."""
+    """Addresses, names, paths and unreadable lines are public in no type."""
     assert not any(field in spec.fields for spec in CATALOGUE.values())
 
 
 def test_unproved_identities_are_called_claimed() -> None:
-    """A failed handshake proves nothing, so it has no principal, certificate, subject or name."""
+    """A failed handshake proves nothing, so its event has no principal, certificate, subject or name."""
     spec = CATALOGUE[EventType.HANDSHAKE_FAILED]
     fields = spec.fields.keys() | spec.personal
     assert not fields & {"principal", "certificate", "subject", "san", "name", "sha256", "serial"}
@@ -80,12 +80,12 @@ def test_unproved_identities_are_called_claimed() -> None:
     ],
 )
 def test_whose_address_it_is(event: EventType, about_actor: frozenset[str]) -> None:
-    """An administrator's address is the administrator's; a connection's is the caller's."""
+    """An administrator's address is about the administrator; a connection's is about the caller."""
     assert CATALOGUE[event].about_actor == about_actor
 
 
 def test_every_field_has_a_writer() -> None:
-    """A field stays for ever once it is released, so none is promised that no code outside this room fills."""
+    """Every field is written by code outside of this room, because a released field stays for ever."""
     words: set[object] = set()
     for path in SOURCE.rglob("*.py"):
         if SOURCE / "audit" not in path.parents:
@@ -96,7 +96,7 @@ def test_every_field_has_a_writer() -> None:
 
 
 def test_the_widest_event_fits() -> None:
-    """No row has more fields than an event may have."""
+    """No row has more fields than an event is allowed to have."""
     assert max(len(spec.fields) + len(spec.personal) for spec in CATALOGUE.values()) <= 32
     assert max(len(spec.personal) for spec in CATALOGUE.values()) == 6
     assert {spec.retention for spec in CATALOGUE.values()} == set(Retention)

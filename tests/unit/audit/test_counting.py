@@ -1,4 +1,4 @@
-"""A flood writes a bounded number of leaves, and every event is single or in exactly one count."""
+"""A flood writes a limited number of leaves, and every event is recorded individually or counted once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = EventLimits(per_key=2, in_total=5, max_keys=3)
 
 
 def test_a_few_are_single_and_the_rest_is_counted() -> None:
-    """One key: as many as the limit singly, then one count with first, last, number and what was claimed."""
+    """Up to the limit of a key events are recorded individually, then counted."""
     limiter = EventLimiter(limits=SMALL)
     seconds = [timedelta(seconds=one) for one in range(5)]
     single = [limiter.admit(KIND, "192.0.2.7", NOON + one, claimed=f"n{one.seconds}") for one in seconds]
@@ -36,7 +36,7 @@ def test_a_few_are_single_and_the_rest_is_counted() -> None:
 
 
 def test_all_keys_together_have_a_limit() -> None:
-    """Two of each of three keys would be six; the sixth is counted."""
+    """Two events of each of three keys are six; the sixth is counted."""
     limiter = EventLimiter(limits=SMALL)
     single = [limiter.admit(KIND, key, NOON) for key in ("a", "b", "c") for _ in range(2)]
     assert single == [True] * 5 + [False]
@@ -44,7 +44,7 @@ def test_all_keys_together_have_a_limit() -> None:
 
 
 def test_more_keys_than_are_kept_apart_are_counted_together() -> None:
-    """The fourth key of three has no single event and no count of its own."""
+    """With a limit of three keys, events of the fourth are counted together."""
     limiter = EventLimiter(limits=SMALL)
     for key in ("a", "b", "c"):
         assert limiter.admit(KIND, key, NOON)
@@ -57,7 +57,7 @@ def test_more_keys_than_are_kept_apart_are_counted_together() -> None:
 
 
 def test_without_room_everything_is_counted() -> None:
-    """What a disk has no room for is counted, also the first of a key."""
+    """If the disk is full, every event is counted, also the first of a key."""
     limiter = EventLimiter()
     assert not limiter.admit(KIND, "a", NOON, room=False)
     assert limiter.admit(KIND, "a", NOON)
@@ -65,7 +65,7 @@ def test_without_room_everything_is_counted() -> None:
 
 
 def test_a_window_lasts_a_minute() -> None:
-    """It begins with its first event; a clock that was set back ends it too."""
+    """A window begins with its first event; it also ends if the clock is set back."""
     limiter = EventLimiter()
     assert not limiter.is_over(NOON)
     limiter.admit(KIND, "a", NOON)
@@ -78,7 +78,7 @@ def test_a_window_lasts_a_minute() -> None:
 
 
 def test_the_next_window_begins_afresh() -> None:
-    """After the end of a window a key is recorded singly again."""
+    """In the next window a key's events are recorded individually again."""
     limiter = EventLimiter(limits=SMALL)
     for _ in range(4):
         limiter.admit(KIND, "a", NOON)
@@ -87,7 +87,7 @@ def test_the_next_window_begins_afresh() -> None:
 
 
 def test_a_copy_changes_by_itself() -> None:
-    """Whoever could not keep what was counted goes back to the value from before."""
+    """A copy is independent, so a caller that cannot store can go back to it."""
     limiter = EventLimiter(limits=SMALL)
     for _ in range(3):
         limiter.admit(KIND, "a", NOON)
@@ -101,7 +101,7 @@ def test_a_copy_changes_by_itself() -> None:
 
 
 def test_the_state_survives_a_restart() -> None:
-    """What is rendered is parsed to the same value, and goes on as it would have."""
+    """A rendered state is parsed to the same value and continues in the same way."""
     limiter = EventLimiter(limits=SMALL)
     for number in range(6):
         limiter.admit(KIND, "a", NOON + timedelta(seconds=number), claimed="x\u2028y")
@@ -129,14 +129,14 @@ def test_the_state_survives_a_restart() -> None:
     ],
 )
 def test_any_other_text_is_refused(text: str) -> None:
-    """The state is read from a file that somebody may have altered."""
+    """The state is read from a file that an attacker may have altered."""
     with pytest.raises(MalformedInput) as caught:
         parse_limiter(text)
     assert caught.value.code == "counts-malformed"
 
 
 def test_a_window_of_the_default_is_small() -> None:
-    """However many sources come: at most 301 leaves, and 100 keys in memory."""
+    """Many sources give at most 301 leaves, and 100 keys in memory."""
     limiter = EventLimiter()
     single = sum(limiter.admit(KIND, f"10.0.{one >> 8}.{one & 255}", NOON) for one in range(5000))
     counts = limiter.close()
@@ -164,5 +164,5 @@ def test_a_window_of_the_default_is_small() -> None:
     ],
 )
 def test_a_source_is_what_one_household_has(address: str, key: str) -> None:
-    """RFC 6177: IPv6 counts by /64, mapped IPv4 as IPv4, and all nonsense as one."""
+    """RFC 6177: IPv6 counts by /64, mapped IPv4 as IPv4, and other text as one source."""
     assert source_key(address) == key

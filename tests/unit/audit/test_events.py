@@ -1,4 +1,4 @@
-"""An event that exists is valid."""
+"""Every event that can be constructed is valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.ports import NOON
 
 
 def make(**changes: Any) -> Event:
-    """A valid event but for the changes."""
+    """Return a valid event with these changes."""
     return build_event(
         **{
             "id": "evt_1",
@@ -39,7 +39,7 @@ def make(**changes: Any) -> Event:
 
 
 def with_data(**data: Any) -> Event:
-    """A valid event but for these public fields."""
+    """Return a valid event with these public fields."""
     return make(data={"gateway": "gtw_1", "method": "GET", "status": 200} | data)
 
 
@@ -70,19 +70,19 @@ def test_events_cannot_be_changed() -> None:
 
 
 def test_the_class_of_retention_is_the_type_s() -> None:
-    """Retention follows from the type."""
+    """The retention class follows from the type."""
     assert make().retention is Retention.ACCESS
     assert principal_suspended(1).retention is Retention.IDENTITY
 
 
 @pytest.mark.parametrize(("field", "subject"), [("source", ALICE), ("name", BOB)])
 def test_a_personal_field_is_about_somebody(field: str, subject: str) -> None:
-    """The administrator's address is about the administrator, the suspended person's about that person."""
+    """An administrator's address is about the administrator, a name is about the principal."""
     assert principal_suspended(1, actor=ALICE, principal=BOB).subject_of(field) == subject
 
 
 def test_an_address_is_the_caller_s() -> None:
-    """Of a request, the address is about the caller; where no caller is known, about the actor."""
+    """In a request, the address is about the caller, or about the actor if the caller is unknown."""
     assert request_answered(1, principal=BOB).subject_of("source") == BOB
     assert make(actor="system").subject_of("source") == "system"
 
@@ -115,7 +115,7 @@ def test_actors(actor: str) -> None:
     ],
 )
 def test_what_is_not_in_the_catalogue_is_refused(changes: dict[str, Any], field: str) -> None:
-    """Unknown types and fields, missing ones and wrong values are refused, and the field is named."""
+    """Unknown types and fields, missing fields and wrong values are refused; the error names the field."""
     with pytest.raises(MalformedInput) as caught:
         make(**changes)
     assert caught.value.code == "event-malformed"
@@ -123,13 +123,13 @@ def test_what_is_not_in_the_catalogue_is_refused(changes: dict[str, Any], field:
 
 
 def test_a_naive_time_is_refused() -> None:
-    """An event without a time zone has no place in an order."""
+    """A time without a time zone is refused."""
     with pytest.raises(MalformedInput):
         make(at=datetime(2026, 1, 1))  # noqa: DTZ001  # that is the point
 
 
 def test_the_value_is_not_in_the_error() -> None:
-    """Errors end up in logs: a personal value is never repeated in one."""
+    """Errors are logged, so they never repeat a personal value."""
     with pytest.raises(MalformedInput) as caught:
         make(personal={"path": "/patients/jane-doe\n"})
     assert "jane" not in str(caught.value) + repr(caught.value.context)
@@ -149,8 +149,8 @@ def test_public_values_are_limited_together(count: int, fits: bool) -> None:  # 
         assert caught.value.context["field"] == "data"
 
 
-def test_whatever_a_peer_claims_can_be_recorded() -> None:
-    """A refusal with every personal field at its longest is still an event: nobody avoids the record."""
+def test_every_claim_of_a_peer_can_be_recorded() -> None:
+    """A refusal with all personal fields at their longest is still a valid event."""
     spec = CATALOGUE[EventType.CONNECTION_REFUSED]
     event = make(
         type=EventType.CONNECTION_REFUSED,

@@ -1,4 +1,4 @@
-"""Exports: written from a store, checked as a file alone; each test alters one thing in the file."""
+"""Exports: written from a store, verified as a file; each test alters one thing in the file."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def lines(store: MemoryEventStore) -> list[bytes]:
 
 
 def codes(report: VerificationReport) -> list[LogFaultCode]:
-    """The codes of the faults, in order."""
+    """Return the codes of the faults, in order."""
     return [fault.code for fault in report.faults]
 
 
 def change(line: bytes, alter: Callable[[dict[str, object]], None]) -> bytes:
-    """A line of an export with something changed, in canonical form."""
+    """Return a line of an export with a change, in canonical form."""
     fields = json.loads(line)
     alter(fields)
     return render_canonical(fields) + b"\n"
 
 
 def test_a_sound_export(lines: list[bytes]) -> None:
-    """An export verifies alone, with key and earlier checkpoint from elsewhere."""
+    """An export verifies by itself, with a key and an earlier checkpoint from outside."""
     report = verify_export(lines, verifier_key=VERIFIER)
     assert report.faults == ()
     assert (report.origin, report.size, report.anchored_size) == (ORIGIN, 9, 7)
@@ -59,13 +59,13 @@ def test_a_sound_export(lines: list[bytes]) -> None:
 
 
 def test_an_earlier_checkpoint_holds(store: MemoryEventStore, lines: list[bytes]) -> None:
-    """A checkpoint that the caller kept is compared at its own size."""
+    """A checkpoint that the caller has kept is compared at its own size."""
     report = verify_export(lines, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
     assert report.faults == ()
 
 
 def test_without_a_key_no_signature_is_claimed(lines: list[bytes]) -> None:
-    """The key in the header is not trusted: without the caller's own, nothing counts as signed."""
+    """The key in the header is not trusted: without the caller's key, nothing counts as signed."""
     report = verify_export(lines)
     assert report.faults == ()
     assert report.signature_verified is False
@@ -73,7 +73,7 @@ def test_without_a_key_no_signature_is_claimed(lines: list[bytes]) -> None:
 
 @pytest.mark.parametrize("drop", [0, 2])
 def test_an_export_stripped_of_its_checkpoint_is_a_fault(lines: list[bytes], drop: int) -> None:
-    """A record that was rewritten, renumbered and hashed anew, and left unsigned, does not pass under a key."""
+    """A rewritten log without a signature is a fault if the caller gives a key."""
     header, *rest = [json.loads(line) for line in lines]
     header |= {"checkpoint": "", "size": len(rest) - drop}
     forged = [render_canonical(header) + b"\n"]
@@ -91,7 +91,7 @@ def test_an_export_stripped_of_its_checkpoint_is_a_fault(lines: list[bytes], dro
 def test_a_kept_checkpoint_does_not_stand_in_for_the_exported_one(
     store: MemoryEventStore, lines: list[bytes]
 ) -> None:
-    """Emptying the header to rewrite what came after the caller's checkpoint is a fault."""
+    """An empty checkpoint in the header is a fault, also with a kept checkpoint."""
     lines[0] = change(lines[0], lambda fields: fields.update(checkpoint=""))
     report = verify_export(lines, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
@@ -99,7 +99,7 @@ def test_a_kept_checkpoint_does_not_stand_in_for_the_exported_one(
 
 
 def test_personal_values_stay_at_home(store: MemoryEventStore) -> None:
-    """Without permission an export holds no personal value and no salt, and verifies as redacted."""
+    """By default an export has no personal value and no salt, and verifies as redacted."""
     lines = list(render_export(store, VERIFIER))
     assert b"203.0.113.9" not in b"".join(lines)
     report = verify_export(lines, verifier_key=VERIFIER)
@@ -108,7 +108,7 @@ def test_personal_values_stay_at_home(store: MemoryEventStore) -> None:
 
 
 def test_erased_values_are_not_exported(store: MemoryEventStore) -> None:
-    """What was erased cannot be handed out, and the export verifies."""
+    """Erased values are not exported, and the export verifies."""
     store.erase_subject(TENANT, ALICE)
     report = verify_export(render_export(store, VERIFIER, personal=True), verifier_key=VERIFIER)
     assert report.faults == ()
@@ -144,7 +144,7 @@ def test_blocks(store: MemoryEventStore, lines: list[bytes], monkeypatch: pytest
 
 
 def test_a_stored_leaf_with_a_line_break_is_not_exported(store: MemoryEventStore) -> None:
-    """A leaf that would forge lines of the file stops the export."""
+    """A leaf that would forge a line stops the export."""
     store.rows[3] = store.rows[3]._replace(leaf=b'{}\n{"hash":""}')
     with pytest.raises(IntegrityError) as caught:
         list(render_export(store, VERIFIER))
@@ -152,7 +152,7 @@ def test_a_stored_leaf_with_a_line_break_is_not_exported(store: MemoryEventStore
 
 
 def test_an_altered_leaf_is_named(store: MemoryEventStore, lines: list[bytes]) -> None:
-    """A changed leaf is named by number, line, event id and type, and the root no longer holds."""
+    """An altered leaf is reported with number, line, event id and type, and the root differs."""
     lines[3] = lines[3].replace(b'"status":200', b'"status":403')
     report = verify_export(lines, verifier_key=VERIFIER)
     fault = report.faults[0]
@@ -162,7 +162,7 @@ def test_an_altered_leaf_is_named(store: MemoryEventStore, lines: list[bytes]) -
 
 
 def test_a_leaf_altered_with_its_hash_fails_the_root(store: MemoryEventStore, lines: list[bytes]) -> None:
-    """A changed leaf under a matching hash still fails the checkpoint."""
+    """A leaf altered together with its hash still fails the checkpoint."""
     leaf = store.rows[2].leaf.replace(b'"status":200', b'"status":403')
     lines[3] = change(
         lines[3], lambda fields: fields.update(leaf=json.loads(leaf), hash=leaf_hash(leaf).hex())
@@ -171,7 +171,7 @@ def test_a_leaf_altered_with_its_hash_fails_the_root(store: MemoryEventStore, li
 
 
 def test_a_removed_line_is_named(lines: list[bytes]) -> None:
-    """A line that is gone is named by its number, once, and the size no longer holds."""
+    """A removed line is reported by its number, once, and the size differs."""
     del lines[5]
     report = verify_export(lines, verifier_key=VERIFIER)
     assert codes(report) == [
@@ -191,7 +191,7 @@ def test_a_cut_export_is_truncated(lines: list[bytes]) -> None:
 def test_an_export_cut_with_its_header_fails_the_kept_checkpoint(
     store: MemoryEventStore, lines: list[bytes]
 ) -> None:
-    """Where header and checkpoint were replaced by older ones, the caller's own still tells."""
+    """If header and checkpoint are replaced by older ones, the kept checkpoint fails."""
     older = change(lines[0], lambda fields: fields.update(size=4, checkpoint=store.checkpoints[0][1]))
     cut = [older, *lines[1:5]]
     assert verify_export(cut, verifier_key=VERIFIER).faults == ()
@@ -200,7 +200,7 @@ def test_an_export_cut_with_its_header_fails_the_kept_checkpoint(
 
 
 def test_exchanged_lines_are_named(lines: list[bytes]) -> None:
-    """Lines in another order are another log."""
+    """Lines in another order are a fault."""
     lines[2], lines[3] = lines[3], lines[2]
     report = verify_export(lines, verifier_key=VERIFIER)
     assert codes(report)[0] is LogFaultCode.LEAF_MISSING
@@ -208,7 +208,7 @@ def test_exchanged_lines_are_named(lines: list[bytes]) -> None:
 
 
 def test_an_altered_personal_value_is_named(lines: list[bytes]) -> None:
-    """A changed personal value is named with its leaf and field, and its value is not repeated."""
+    """An altered personal value is reported with leaf and field, but without the value."""
     lines[4] = lines[4].replace(b"203.0.113.9", b"198.51.100.1")
     report = verify_export(lines, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
@@ -217,7 +217,7 @@ def test_an_altered_personal_value_is_named(lines: list[bytes]) -> None:
 
 
 def test_an_invented_personal_value_is_named(lines: list[bytes]) -> None:
-    """A personal value without a commitment is a fault, whatever its field is called."""
+    """A personal value without a commitment is a fault."""
     lines[4] = change(lines[4], lambda fields: fields.update(open={"bad\nname": ["x", "0" * 64]}))
     report = verify_export(lines, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
@@ -233,7 +233,7 @@ def test_a_forged_checkpoint_is_a_fault(lines: list[bytes]) -> None:
 
 
 def test_an_export_under_another_key_is_a_fault(lines: list[bytes]) -> None:
-    """A header that names another key than the caller's is of another log, or was altered."""
+    """A header with another key than the caller's is a fault."""
     lines[0] = change(lines[0], lambda fields: fields.update(verifier_key="corp.example/audit+0+"))
     assert codes(verify_export(lines, verifier_key=VERIFIER)) == [LogFaultCode.CHECKPOINT_FOREIGN]
     assert verify_export(lines).faults == ()
@@ -259,7 +259,7 @@ def test_an_export_under_another_key_is_a_fault(lines: list[bytes]) -> None:
     ],
 )
 def test_a_header_that_is_none_is_a_fault(lines: list[bytes], header: bytes) -> None:
-    """A misformed header is a fault of line 1 and holds no checkpoint; the leaves are judged all the same."""
+    """A malformed header is a fault of line 1; the leaves are verified all the same."""
     report = verify_export([header, *lines[1:]], verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.EXPORT_MALFORMED, LogFaultCode.CHECKPOINT_MISSING]
     assert (report.faults[0].line, report.size) == (1, 9)
@@ -291,7 +291,7 @@ def test_a_header_that_is_none_is_a_fault(lines: list[bytes], header: bytes) -> 
     ],
 )
 def test_a_line_that_is_none_is_a_fault(lines: list[bytes], line: bytes) -> None:
-    """A misformed line is named, stands for its leaf, and the lines after it stay in step."""
+    """A malformed line is reported and counts as its leaf; the next lines keep their numbers."""
     lines[4] = line
     report = verify_export(lines, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.EXPORT_MALFORMED, LogFaultCode.ROOT_MISMATCH]
@@ -300,32 +300,32 @@ def test_a_line_that_is_none_is_a_fault(lines: list[bytes], line: bytes) -> None
 
 @pytest.mark.parametrize("depth", range(100, 1000, 7))
 def test_no_depth_of_nesting_breaks_the_check(lines: list[bytes], depth: int) -> None:
-    """Arrays nested to any depth give a fault and never a foreign exception."""
+    """A deeply nested array gives a fault and never another exception."""
     nested = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
     lines[4] = b'{"hash":"","leaf":' + nested + b',"number":3,"open":{}}\n'
     assert len(verify_export(lines, verifier_key=VERIFIER).faults) == 2
 
 
 def test_an_empty_file_is_a_fault() -> None:
-    """Nothing at all is no export."""
+    """An empty file is a fault."""
     assert codes(verify_export([], verifier_key=VERIFIER)) == [LogFaultCode.EXPORT_MALFORMED]
 
 
 def test_a_bad_key_is_the_caller_s_fault(lines: list[bytes]) -> None:
-    """A verifier key that is none is refused at once."""
+    """A malformed verifier key is refused at once."""
     with pytest.raises(MalformedInput):
         verify_export(lines, verifier_key="")
 
 
 def test_lines_of_a_file(lines: list[bytes]) -> None:
-    """A file is read line by line, the last newline may be missing."""
+    """A file is read line by line; the last newline may be missing."""
     assert list(read_lines(io.BytesIO(b"".join(lines)))) == lines
     text = b"".join(lines)[:-1]
     assert verify_export(read_lines(io.BytesIO(text)), verifier_key=VERIFIER).faults == ()
 
 
 def test_an_endless_line_is_read_in_pieces() -> None:
-    """A line of any length never comes into memory whole."""
+    """A very long line is never in memory completely."""
     pieces = list(read_lines(io.BytesIO(b"x" * (3 * MAX_LINE_BYTES) + b"\nend\n")))
     assert max(map(len, pieces)) == MAX_LINE_BYTES + 1
     assert pieces[-1] == b"end\n"

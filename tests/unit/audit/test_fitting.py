@@ -1,4 +1,4 @@
-"""Values from outside fit the fields of an event: each in a stated way, and never silently."""
+"""Values from outside are changed to fit the fields of an event, visibly."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LIMIT = MAX_PUBLIC_CHARACTERS
 
 
 def fit(kind: EventType, name: str, value: object) -> object:
-    """One field, fitted."""
+    """Return one field, fitted."""
     return fit_data(kind, {name: value}, LIMIT)[name]
 
 
 @pytest.mark.parametrize("value", ["crl", "!~[]", "a" * 256])
 def test_a_token_that_fits_stays(value):
-    """What a token may hold is not touched."""
+    """A valid token is not changed."""
     assert fit(STORED, "kind", value) == value
 
 
@@ -36,12 +36,12 @@ def test_a_token_that_fits_stays(value):
     ],
 )
 def test_odd_characters_of_a_token_are_escaped(value, fitted):
-    """No white space, no control character, nothing that is not ASCII."""
+    """White space, control characters and other than ASCII are escaped."""
     assert fit(STORED, "said", value) == fitted
 
 
 def test_a_long_token_keeps_its_beginning_and_its_digest():
-    """Two long values stay two: the serial number of a certificate may have thousands of digits."""
+    """Two long values stay different: a serial number may have thousands of digits."""
     serial = f"{1 << 16000:x}"
     digest = hashlib.sha256(serial.encode()).hexdigest()
     assert fit(REFUSED, "claimed_serial", serial) == f"{serial[:180]}~sha256:{digest}"
@@ -59,12 +59,12 @@ def test_a_long_token_keeps_its_beginning_and_its_digest():
     ],
 )
 def test_a_number_beyond_json_is_the_last_of_json(number, fitted):
-    """RFC 8785 section 3.2.2.3: 2^53 - 1."""
+    """RFC 8785 section 3.2.2.3: the largest number is 2^53 - 1."""
     assert fit(STORED, "number", number) == fitted
 
 
 def test_texts_are_made_printable():
-    """Public and personal ones."""
+    """Public and personal texts are made printable."""
     assert fit(STORED, "url", "http://a/\n") == "http://a/\\x0a"
     assert len(fit(STORED, "url", "a" * 3000)) == 2048
     assert fit_personal({"subject": "CN=a\u202eb", "name": "alice"}) == {
@@ -74,14 +74,14 @@ def test_texts_are_made_printable():
 
 
 def test_a_long_list_says_how_much_is_missing():
-    """256 items, the last of which is the number of the others."""
+    """256 items remain; the last one says how many are left out."""
     items = [f"{one:03}" for one in range(300)]
     assert fit(REFUSED, "reasons", items) == (*items[:255], "+45-more")
     assert fit(REFUSED, "reasons", ["a b", 5]) == ("a\\x20b", 5)
 
 
 def test_what_is_too_long_together_is_shortened():
-    """Texts first, then the longest list."""
+    """Texts are shortened first, then the longest list."""
     reasons, evidence = ("a",), tuple(f"{one:0200}" for one in range(100))
     data = {"reasons": reasons, "evidence": evidence, "detail": "b" * 2000, "gateway": "gwy_1"}
     fitted = fit_data(REFUSED, data, LIMIT)
@@ -92,6 +92,6 @@ def test_what_is_too_long_together_is_shortened():
 
 
 def test_what_an_event_does_not_have_is_left_to_be_refused():
-    """A field of another type, or a value of another kind, is a fault of the program."""
+    """An unknown field or a value of another kind is not changed, and is refused later."""
     data = {"nonsense": object(), "status": "x", "gateway": 5}
     assert fit_data(REFUSED, data, LIMIT) == data

@@ -1,4 +1,4 @@
-"""What the judge of a log can still tell of a leaf that is not one."""
+"""The judge of a log, with leaves that are malformed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SEALED = seal(request_answered(1))
 def test_a_leaf_is_described_as_far_as_it_goes(
     leaf: bytes, event_id: str, described: tuple[str, str]
 ) -> None:
-    """The row's id goes before the leaf's, and neither can break a line of the report."""
+    """The row's id is preferred to the leaf's, and neither can break a line of the report."""
     assert describe_leaf(leaf, event_id) == described
 
 
 def test_opening_a_commitment_twice_is_not_a_negative_count() -> None:
-    """More openings than commitments never make the number of redacted fields negative."""
+    """More openings than commitments never give a negative number of redacted fields."""
     judge = LogJudge(None)
     judge.check_personal(0, SEALED.leaf, [SEALED.openings[0]] * 5)
     assert (judge.opened, judge.redacted) == (5, 0)
 
 
 def test_roots_are_compared_between_two_batches() -> None:
-    """A checkpoint whose size falls inside a batch is compared exactly there."""
+    """A checkpoint with a size inside of a batch is compared at this size."""
     judge = LogJudge(None)
     judge.add_checkpoint("given", f"log\n2\n{'A' * 43}=\n\n— log {'A' * 8}\n")
     judge.extend([bytes(32)])

@@ -32,12 +32,12 @@ LEAF = seal_event(EVENT, SALT).leaf
 
 
 def altered(**changes: object) -> bytes:
-    """The leaf with other top-level fields, in canonical form."""
+    """Return the leaf with other top-level fields, in canonical form."""
     return render_canonical(json.loads(LEAF) | changes)
 
 
 def test_the_leaf_byte_for_byte() -> None:
-    """The bytes of a leaf are fixed: a change of this text breaks every log there is."""
+    """The bytes of a leaf are fixed: another encoding would break every existing log."""
     salts = hashlib.shake_256(b"doorward field salts\x00" + SALT).digest(64)
     path = hmac.digest(salts[:32], "path\x00/patients/Zoë".encode(), "sha256").hex()
     source = hmac.digest(salts[32:], b"source\x00203.0.113.9", "sha256").hex()
@@ -51,7 +51,7 @@ def test_the_leaf_byte_for_byte() -> None:
 
 
 def test_no_personal_value_is_in_the_leaf() -> None:
-    """The leaf holds commitments only; what opens them is apart, each with a salt of its own."""
+    """The leaf has commitments only; each opening is separate, with a salt of its own."""
     sealed = seal_event(EVENT, SALT)
     assert b"203.0.113.9" not in sealed.leaf
     assert b"patients" not in sealed.leaf
@@ -64,7 +64,7 @@ def test_no_personal_value_is_in_the_leaf() -> None:
 
 
 def test_a_sealed_event_says_what_storage_needs() -> None:
-    """Id, type, time, tenant and retention stand beside the leaf."""
+    """Id, type, time, tenant and retention are available beside the leaf."""
     sealed = seal_event(EVENT, SALT)
     assert (sealed.id, sealed.type, sealed.at, sealed.tenant, sealed.retention) == (
         EVENT.id,
@@ -76,7 +76,7 @@ def test_a_sealed_event_says_what_storage_needs() -> None:
 
 
 def test_an_opening_shows_neither_value_nor_salt() -> None:
-    """Openings that are printed by accident tell nothing."""
+    """A printed opening shows neither value nor salt."""
     opening = seal_event(EVENT, SALT).openings[0]
     assert "patients" not in repr(opening)
     assert "salt" not in repr(opening)
@@ -84,20 +84,20 @@ def test_an_opening_shows_neither_value_nor_salt() -> None:
 
 @pytest.mark.parametrize("salt", [b"", b"x" * 31, b"x" * 33])
 def test_a_salt_has_32_bytes(salt: bytes) -> None:
-    """A short salt would let values be guessed."""
+    """A shorter salt is refused, because values could be guessed."""
     with pytest.raises(ValueError, match="32 bytes"):
         seal_event(EVENT, salt)
 
 
 def test_another_salt_is_another_commitment() -> None:
-    """The same value in two records cannot be recognised."""
+    """Equal values in two events have different commitments."""
     first, second = parse_leaf(LEAF), parse_leaf(seal_event(EVENT, bytes(32)).leaf)
     assert first.data == second.data
     assert not set(first.personal.values()) & set(second.personal.values())
 
 
 def test_a_leaf_is_read_back() -> None:
-    """Parsing gives what was rendered."""
+    """Parsing a rendered leaf gives the same values."""
     leaf = parse_leaf(LEAF)
     assert (leaf.id, leaf.type, leaf.at, leaf.tenant, leaf.actor) == (
         EVENT.id,
@@ -118,7 +118,7 @@ def test_values_of_every_kind_are_read_back() -> None:
 
 
 def test_a_type_of_the_future_is_read() -> None:
-    """An old reader verifies a newer log: the type need not be in its catalogue."""
+    """An old version can parse a type that is not in its catalogue."""
     assert parse_leaf(altered(type="moon:landed-on")).type == "moon:landed-on"
 
 
@@ -176,7 +176,7 @@ def test_everything_else_is_no_leaf(data: bytes) -> None:
 
 
 def test_a_commitment_is_opened_by_its_value_and_salt() -> None:
-    """Only the very value under the field's very salt opens, for the parsed leaf and for its bytes alike."""
+    """Only the exact value with the exact salt opens a commitment."""
     leaf = parse_leaf(LEAF)
     for opening in seal_event(EVENT, SALT).openings:
         tries = [
@@ -194,19 +194,19 @@ def test_a_commitment_is_opened_by_its_value_and_salt() -> None:
 
 
 def test_a_commitment_for_one_field_opens_no_other() -> None:
-    """The field's name is part of what is committed to: moved to another field, a value does not open."""
+    """The commitment includes the field's name, so a value does not open another field."""
     opening = seal_event(EVENT, SALT).openings[0]
     moved = altered(personal={"name": parse_leaf(LEAF).personal["path"]})
     assert not opens_leaf(moved, "name", opening.value, opening.salt)
 
 
 def test_name_and_value_are_kept_apart() -> None:
-    """No value can continue a field's name into another pair."""
+    """No value can be read as a part of a field's name."""
     assert commitment("ab", "c", SALT) != commitment("a", "bc", SALT)
 
 
 def test_an_erased_opening_leaves_the_leaf_valid() -> None:
-    """The leaf is parsed and counted the same whether or not anything still opens it."""
+    """A leaf is parsed and counted in the same way after an opening was erased."""
     assert isinstance(parse_leaf(LEAF), Leaf)
     assert count_commitments(LEAF) == 2
 
@@ -221,7 +221,7 @@ def test_an_erased_opening_leaves_the_leaf_valid() -> None:
     ],
 )
 def test_commitments_are_counted(leaf: bytes, count: int) -> None:
-    """The count is that of the personal part, and 0 for what is no leaf."""
+    """The count is that of the personal part, and 0 for other bytes."""
     assert count_commitments(leaf) == count
 
 

@@ -1,4 +1,4 @@
-"""From the outbox into the tree, and the head signed."""
+"""Moving events from the outbox into the tree, and signing the head."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KEY = verifier_key(ORIGIN, SIGNER.public_key())
 
 
 def test_an_empty_outbox_moves_nothing() -> None:
-    """Nothing waiting is nothing done."""
+    """An empty outbox changes nothing."""
     assert sequence(MemoryEventStore(), 10) == 0
 
 
 def test_the_oldest_events_become_the_next_leaves() -> None:
-    """At most the limit is moved, oldest first, and what was moved leaves the outbox."""
+    """At most `limit` events are moved, oldest first, and removed from the outbox."""
     store = MemoryEventStore()
     sealed = [seal(request_answered(number)) for number in range(5)]
     for event in sealed:
@@ -45,7 +45,7 @@ def test_the_oldest_events_become_the_next_leaves() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
 def test_the_nodes_of_the_tree_are_stored(batch: int) -> None:
-    """However the leaves are batched, every complete subtree is stored once."""
+    """Every complete subtree is stored once, with batches of any size."""
     store = MemoryEventStore()
     fill(store, 19, batch=batch)
     runs = Accumulator().extend([leaf_hash(row.leaf) for row in store.rows])
@@ -83,7 +83,7 @@ def test_the_head_is_signed_and_stored() -> None:
 
 
 def test_the_same_head_is_signed_once() -> None:
-    """Where nothing was added, nothing is signed; where something was, the next head is."""
+    """A head is signed only if the tree has grown."""
     store = MemoryEventStore()
     fill(store, 5)
     assert sign_checkpoint(store, SIGNER, ORIGIN, NOON) is not None
@@ -104,7 +104,7 @@ def test_a_truncated_log_is_not_signed() -> None:
 
 
 def test_a_rewritten_log_is_not_signed() -> None:
-    """A log that does not begin with what was signed is never signed again."""
+    """A log that does not begin with the signed leaves is never signed again."""
     store = MemoryEventStore()
     fill(store, 5)
     sign_checkpoint(store, SIGNER, ORIGIN, NOON)
@@ -117,7 +117,7 @@ def test_a_rewritten_log_is_not_signed() -> None:
 
 @pytest.mark.parametrize("text", ["", "not a note", "forged"])
 def test_a_foreign_checkpoint_is_not_continued(text: str) -> None:
-    """A last checkpoint that this log's key did not sign stops the signing."""
+    """If the last checkpoint was signed by another key, nothing is signed."""
     store = MemoryEventStore()
     fill(store, 5)
     if text == "forged":
@@ -129,7 +129,7 @@ def test_a_foreign_checkpoint_is_not_continued(text: str) -> None:
 
 
 def test_an_origin_must_be_able_to_name_a_key() -> None:
-    """An origin with a space cannot be the name of a key."""
+    """An origin with a space is refused, because it cannot name a key."""
     store = MemoryEventStore()
     fill(store, 1)
     with pytest.raises(MalformedInput):

@@ -1,4 +1,4 @@
-"""The Merkle tree, against the vectors that all logs share and against RFC 9162's own recursion.
+"""The Merkle tree, compared with the published vectors and with the definition in RFC 9162.
 
 The leaves, roots and proofs are the well-known ones of certificate-transparency-go and its relatives.
 """
@@ -78,7 +78,7 @@ INCLUSION = {
 
 
 class Nodes:
-    """The stored hashes of a tree, and how often they were asked for."""
+    """The stored hashes of a tree, with a count of the reads."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         hashes = [leaf_hash(leaf) for leaf in leaves]
@@ -95,7 +95,7 @@ class Nodes:
 
 
 def mth(leaves: Sequence[bytes]) -> bytes:
-    """RFC 9162 section 2.1.1, word for word."""
+    """Compute the root as RFC 9162 section 2.1.1 defines it."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     if len(leaves) == 1:
@@ -152,7 +152,7 @@ def test_every_small_tree() -> None:
 
 @pytest.mark.parametrize("batches", [[1] * 21, [21], [2, 3, 5, 7, 4], [16, 5], [0, 20, 0, 1]])
 def test_batches_do_not_matter(batches: list[int]) -> None:
-    """However leaves are batched, the nodes and the root are the same."""
+    """Batches of any size give the same nodes and the same root."""
     hashes = [leaf_hash(bytes([number])) for number in range(21)]
     tree, found, start = Accumulator(), {}, 0
     for count in batches:
@@ -168,7 +168,7 @@ def test_batches_do_not_matter(batches: list[int]) -> None:
 
 @pytest.mark.parametrize("size", range(20))
 def test_a_tree_is_taken_up_from_its_peaks(size: int) -> None:
-    """A tree that goes on from stored peaks ends at the same root."""
+    """A tree that continues from stored peaks gives the same root."""
     leaves = [bytes([number]) for number in range(20)]
     nodes = Nodes(leaves)
     tree = Accumulator(size, nodes(peak_places(size)))
@@ -178,7 +178,7 @@ def test_a_tree_is_taken_up_from_its_peaks(size: int) -> None:
 
 
 def test_the_peaks_of_seven() -> None:
-    """Seven leaves are covered by four, two and one, as the module's picture says."""
+    """Seven leaves are covered by four, two and one, as in the module's picture."""
     assert peak_places(7) == [(2, 0), (1, 2), (0, 6)]
     assert peak_places(0) == []
     with pytest.raises(ValueError, match="argument"):
@@ -186,7 +186,7 @@ def test_the_peaks_of_seven() -> None:
 
 
 def test_leaves_and_nodes_are_kept_apart() -> None:
-    """A leaf that spells two hashes does not hash to their node."""
+    """A leaf with the bytes of two hashes does not hash to their node."""
     left, right = leaf_hash(b"l"), leaf_hash(b"r")
     assert leaf_hash(left + right) != node_hash(left, right)
     assert leaf_hash(b"") != EMPTY_ROOT
@@ -194,14 +194,14 @@ def test_leaves_and_nodes_are_kept_apart() -> None:
 
 @pytest.mark.parametrize(("number", "size"), [(0, 0), (5, 5), (-1, 5)])
 def test_a_leaf_that_is_not_there_has_no_proof(number: int, size: int) -> None:
-    """Asking for a proof beyond the tree is refused."""
+    """A proof beyond the tree is refused."""
     with refused(RequestRefused, "proof-out-of-range"):
         inclusion_proof(number, size, Nodes(LEAVES))
 
 
 @pytest.mark.parametrize(("old", "size"), [(6, 5), (-1, 5)])
 def test_a_tree_does_not_shrink(old: int, size: int) -> None:
-    """Asking for the consistency of a larger older tree is refused."""
+    """A consistency proof from a larger tree is refused."""
     with refused(RequestRefused, "proof-out-of-range"):
         consistency_proof(old, size, Nodes(LEAVES))
 

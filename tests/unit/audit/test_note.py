@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints: forms, limits, and whose signature counts."""
+"""Signed notes and checkpoints: forms, limits, and which signatures count."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def line(name: str, data: bytes) -> str:
 
 
 def test_a_note_round_trip() -> None:
-    """What was signed is what verification gives back, empty lines in the text included."""
+    """Verification returns the signed text, with its empty lines."""
     assert verify_note(NOTE, [KEY]) == TEXT
     assert verify_note(NOTE.encode(), [KEY]) == TEXT
     assert parse_note(NOTE).unverified_text == TEXT
 
 
 def test_a_verifier_key_round_trip() -> None:
-    """The one-line form of a key is read back."""
+    """The one-line form of a key can be parsed."""
     assert parse_verifier_key(render_verifier_key(KEY)) == KEY
 
 
@@ -68,7 +68,7 @@ def test_names_that_cannot_name_a_key(name: str) -> None:
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_public_key_has_32_bytes(length: int) -> None:
-    """Another length is no Ed25519 key."""
+    """Another length is refused."""
     with pytest.raises(MalformedInput):
         VerifierKey(name=NAME, public_key=bytes(length))
 
@@ -138,24 +138,24 @@ def test_a_lone_surrogate_cannot_be_signed() -> None:
     ],
 )
 def test_what_is_no_note(data: bytes) -> None:
-    """Cut, prolonged, oversized and misformed notes are refused with our error."""
+    """Cut, extended, oversized and malformed notes are refused with our error."""
     with refused(MalformedInput, "note-malformed"):
         parse_note(data)
 
 
 def test_a_hundred_signatures_are_read() -> None:
-    """The limit is 100 signatures, above the 16 that the standard demands."""
+    """The limit is 100 signatures, more than the 16 that the standard requires."""
     assert len(parse_note(TEXT + "\n" + line("w", b"12345") * 100).signatures) == 100
 
 
 def test_an_altered_text_is_refused() -> None:
-    """A note whose text was changed does not verify."""
+    """A note with an altered text does not verify."""
     with refused(IntegrityError, "signature-invalid"):
         verify_note(NOTE.replace("first", "fist"), [KEY])
 
 
 def test_unknown_keys_are_ignored() -> None:
-    """Signatures of others, valid or not, do not disturb a known key's, and do not replace it."""
+    """Signatures of unknown keys are ignored, valid or not, and do not replace a known key's."""
     signed_twice = NOTE + sign_note(TEXT, OTHER, NAME).rpartition("\n\n")[2] + line("witness", bytes(80))
     assert verify_note(signed_twice, [KEY]) == TEXT
     with refused(IntegrityError, "signature-missing"):
@@ -165,7 +165,7 @@ def test_unknown_keys_are_ignored() -> None:
 
 
 def test_one_wrong_signature_of_a_known_key_spoils_the_note() -> None:
-    """A known key's signature that fails rejects the note, though another known key's holds."""
+    """One invalid signature of a known key rejects the note, also if another one is valid."""
     wrong = NOTE + line(NAME, OTHER_KEY.key_id + bytes(64))
     with refused(IntegrityError, "signature-invalid"):
         verify_note(wrong, [KEY, OTHER_KEY])
@@ -179,7 +179,7 @@ def test_the_same_id_under_another_name_is_another_key() -> None:
 
 
 def test_a_checkpoint_round_trip() -> None:
-    """A checkpoint is rendered and read back, extension lines included."""
+    """A rendered checkpoint can be parsed, with its extension lines."""
     assert render_checkpoint(HEAD) == f"{NAME}\n7\n{base64.b64encode(ROOT).decode()}\n"
     assert parse_checkpoint(render_checkpoint(HEAD)) == HEAD
     extended = Checkpoint(origin=NAME, size=0, root=ROOT, extensions=("one", "two"))
@@ -227,7 +227,7 @@ def test_a_signed_checkpoint_is_opened() -> None:
 
 
 def test_a_key_does_not_speak_for_another_log() -> None:
-    """A checkpoint of another origin is refused, though a known key signed it."""
+    """A checkpoint of another log is refused, also if a known key signed it."""
     foreign = Checkpoint(origin="corp.example/other", size=7, root=ROOT)
     with refused(IntegrityError, "signature-missing"):
         open_checkpoint(sign_note(render_checkpoint(foreign), SIGNER, NAME), [KEY])

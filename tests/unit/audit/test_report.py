@@ -1,4 +1,4 @@
-"""A report is a value, and no truth value."""
+"""A report has no truth value."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ALTERED = LogFault(code=LogFaultCode.LEAF_ALTERED, message="leaf 3 was altered",
 
 
 def test_a_report_has_no_truth_value() -> None:
-    """`if report:` raises: nobody forgets that "no fault" is not yet "proved"."""
+    """`if report:` raises, because "no fault" is not a proof."""
     with pytest.raises(TypeError, match="truth value"):
         bool(report())
 
 
 def test_a_report_without_faults_passes() -> None:
-    """`require` returns where nothing is wrong."""
+    """`require` returns if there is no fault."""
     report().require()
 
 
@@ -42,7 +42,7 @@ def test_a_report_without_faults_passes() -> None:
     [(0, "leaf-altered: leaf 3 was altered", 1), (4, "leaf-altered: leaf 3 was altered (and 4 more)", 5)],
 )
 def test_a_report_with_faults_raises(omitted: int, text: str, count: int) -> None:
-    """`require` raises with the first fault and the number of all, those not listed included."""
+    """`require` raises with the first fault and the number of all faults."""
     with pytest.raises(IntegrityError) as caught:
         report(ALTERED, omitted=omitted).require()
     assert (caught.value.code, caught.value.detail) == ("log-altered", text)

@@ -1,4 +1,4 @@
-"""What one field of an event may hold."""
+"""The values of event fields."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from doorward.core.errors import MalformedInput
     ],
 )
 def test_values_of_their_kind(kind: FieldKind, value: object, length: int) -> None:
-    """A value of its kind has a length, which counts against the event's limit."""
+    """A valid value has a length, which counts towards the event's limit."""
     assert value_length(kind, value) == length
 
 
@@ -72,7 +72,7 @@ def test_values_of_their_kind(kind: FieldKind, value: object, length: int) -> No
     ],
 )
 def test_values_of_another_kind(kind: FieldKind, value: object) -> None:
-    """What is not of its kind is refused, whatever it is."""
+    """A value of another kind is refused."""
     assert value_length(kind, value) == INVALID
 
 
@@ -80,7 +80,7 @@ def test_values_of_another_kind(kind: FieldKind, value: object) -> None:
     "unsafe", ["\x00", "\n", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\u2066", "\ud800"]
 )
 def test_unsafe_characters_are_refused(unsafe: str) -> None:
-    """Line breaks, terminal escapes, direction overrides and lone surrogates never get into the log."""
+    """Line breaks, terminal escapes, direction overrides and lone surrogates are refused."""
     assert line_length(f"a{unsafe}b") == INVALID
 
 
@@ -98,7 +98,7 @@ def test_unsafe_characters_are_refused(unsafe: str) -> None:
     ],
 )
 def test_hostile_text_becomes_printable(text: str, shown: str) -> None:
-    """Unsafe characters become escapes, and so does the backslash: no two texts look alike."""
+    """Unsafe characters and the backslash become escapes, so that two texts never look alike."""
     assert printable(text) == shown
     assert line_length(shown) == len(shown)
 
@@ -107,18 +107,18 @@ def test_hostile_text_becomes_printable(text: str, shown: str) -> None:
     ("text", "shown"), [("abcd", "abcd"), ("abcde", "abc…"), ("\n\n", "\\x0…"), ("x" * 9999, "xxx…")]
 )
 def test_long_text_is_cut(text: str, shown: str) -> None:
-    """What is longer than the limit, escapes counted, ends in an ellipsis."""
+    """A text longer than the limit, with its escapes, ends in an ellipsis."""
     assert printable(text, 4) == shown
 
 
 def test_moments_have_one_form() -> None:
-    """A moment is rendered in UTC with microseconds, always."""
+    """A moment is always rendered in UTC with microseconds."""
     assert render_moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05.000000Z"
     assert render_moment(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)) == "2026-01-02T03:04:05.000006Z"
 
 
 @pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=2))])
 def test_moments_are_utc(zone: timezone | None) -> None:
-    """A naive or local time is refused: it would be another moment for another reader."""
+    """A naive or local time is refused, because readers could understand it differently."""
     with pytest.raises(MalformedInput):
         render_moment(datetime(2026, 1, 2, tzinfo=zone))

@@ -1,4 +1,4 @@
-"""Checking the log: each test plays the owner of the database and does one thing to it."""
+"""Verifying the log: each test acts as an attacker who controls the database and changes one thing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store() -> MemoryEventStore:
 
 
 def rewrite(store: MemoryEventStore, number: int, *, with_hash: bool) -> StoredLeaf:
-    """Change the status of one leaf, and its stored hash or not."""
+    """Change the status in one leaf, and its stored hash if wanted."""
     row = store.rows[number]
     leaf = row.leaf.replace(b'"status":200', b'"status":403')
     store.rows[number] = StoredLeaf(number, row.event_id, leaf, leaf_hash(leaf) if with_hash else row.hash)
@@ -40,17 +40,17 @@ def rewrite(store: MemoryEventStore, number: int, *, with_hash: bool) -> StoredL
 
 
 def codes(report: VerificationReport) -> list[LogFaultCode]:
-    """The codes of the faults, in order."""
+    """Return the codes of the faults, in order."""
     return [fault.code for fault in report.faults]
 
 
 def head(size: int, root: bytes, *, origin: str = ORIGIN, signer: Ed25519PrivateKey = SIGNER) -> str:
-    """A signed checkpoint of anything."""
+    """Return a signed checkpoint with any content."""
     return sign_note(render_checkpoint(Checkpoint(origin=origin, size=size, root=root)), signer, origin)
 
 
 def test_a_sound_log(store: MemoryEventStore) -> None:
-    """An untouched log has no fault, and the report says what that rests on."""
+    """An unchanged log has no fault, and the report says what it is based on."""
     report = verify_log(store, verifier_key=VERIFIER)
     assert report.faults == ()
     assert (report.origin, report.size, report.anchored_size) == (ORIGIN, 11, 11)
@@ -59,7 +59,7 @@ def test_a_sound_log(store: MemoryEventStore) -> None:
 
 
 def test_without_a_key_no_signature_is_claimed(store: MemoryEventStore) -> None:
-    """The log agrees with itself, and the report says that no signature was checked."""
+    """The log is consistent, and the report says that no signature was verified."""
     report = verify_log(store)
     assert report.faults == ()
     assert (report.verified, report.signature_verified) == (False, False)
@@ -68,7 +68,7 @@ def test_without_a_key_no_signature_is_claimed(store: MemoryEventStore) -> None:
 
 
 def test_an_empty_log() -> None:
-    """An empty log has no fault, no anchor, and the empty root."""
+    """An empty log has no fault, no covered leaf, and the empty root."""
     report = verify_log(MemoryEventStore(), verifier_key=VERIFIER)
     assert report.faults == ()
     assert (report.origin, report.size, report.anchored_size, report.root) == ("", 0, 0, EMPTY_ROOT)
@@ -76,7 +76,7 @@ def test_an_empty_log() -> None:
 
 
 def test_a_log_whose_checkpoints_are_gone_is_a_fault(store: MemoryEventStore) -> None:
-    """Deleting every checkpoint does not turn a rewritten log into a young one."""
+    """A log with leaves and without a checkpoint is a fault, not a new log."""
     rewritten = MemoryEventStore()
     fill(rewritten, 11, first=100)
     report = verify_log(rewritten, verifier_key=VERIFIER)
@@ -86,7 +86,7 @@ def test_a_log_whose_checkpoints_are_gone_is_a_fault(store: MemoryEventStore) ->
 
 
 def test_a_kept_checkpoint_does_not_stand_in_for_the_stored_ones(store: MemoryEventStore) -> None:
-    """Whoever kept a checkpoint knows that there was one: leaves after it need one too."""
+    """With a kept checkpoint, later leaves still need a stored one."""
     kept = store.checkpoints[0][1]
     store.checkpoints.clear()
     report = verify_log(store, checkpoint=kept, verifier_key=VERIFIER)
@@ -95,7 +95,7 @@ def test_a_kept_checkpoint_does_not_stand_in_for_the_stored_ones(store: MemoryEv
 
 
 def test_a_kept_checkpoint_of_all_leaves_proves_all(store: MemoryEventStore) -> None:
-    """Where the caller's own checkpoint covers everything, nothing is left to vouch for."""
+    """If the kept checkpoint covers all leaves, no other is needed."""
     kept = store.checkpoints[1][1]
     store.checkpoints.clear()
     report = verify_log(store, checkpoint=kept, verifier_key=VERIFIER)
@@ -103,14 +103,14 @@ def test_a_kept_checkpoint_of_all_leaves_proves_all(store: MemoryEventStore) -> 
 
 
 def test_a_checkpoint_of_nothing_vouches_for_nothing(store: MemoryEventStore) -> None:
-    """A signed head of the empty log does not make a log with leaves a signed one."""
+    """A checkpoint of the empty log does not cover leaves."""
     store.checkpoints = [(0, head(0, EMPTY_ROOT), NOON)]
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
 
 
 def test_leaves_after_the_checkpoint_are_not_anchored(store: MemoryEventStore) -> None:
-    """What came after the last checkpoint is counted, and vouched for by nobody."""
+    """The leaves after the last checkpoint are counted as not covered."""
     fill(store, 2, first=11)
     report = verify_log(store, verifier_key=VERIFIER)
     assert report.faults == ()
@@ -118,7 +118,7 @@ def test_leaves_after_the_checkpoint_are_not_anchored(store: MemoryEventStore) -
 
 
 def test_an_earlier_checkpoint_holds(store: MemoryEventStore) -> None:
-    """A checkpoint that the caller kept is compared at its own size."""
+    """A checkpoint that the caller has kept is compared at its own size."""
     report = verify_log(store, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
     assert report.faults == ()
     assert report.anchored_size == 11
@@ -126,7 +126,7 @@ def test_an_earlier_checkpoint_holds(store: MemoryEventStore) -> None:
 
 @pytest.mark.parametrize("number", [0, 5, 10])
 def test_an_altered_leaf_is_named(store: MemoryEventStore, number: int) -> None:
-    """A leaf whose bytes changed is named by number, event id and type, and the roots no longer hold."""
+    """An altered leaf is reported with number, event id and type, and the roots differ."""
     row = rewrite(store, number, with_hash=False)
     report = verify_log(store, verifier_key=VERIFIER)
     fault = report.faults[0]
@@ -137,7 +137,7 @@ def test_an_altered_leaf_is_named(store: MemoryEventStore, number: int) -> None:
 
 
 def test_an_altered_leaf_that_is_no_json_is_named(store: MemoryEventStore) -> None:
-    """Where the bytes no longer tell the type, the row still tells the event."""
+    """If the bytes do not show the type, the row still has the event's id."""
     row = store.rows[3]
     store.rows[3] = StoredLeaf(3, row.event_id, b"\xff\x00", row.hash)
     fault = verify_log(store).faults[0]
@@ -148,7 +148,7 @@ def test_an_altered_leaf_that_is_no_json_is_named(store: MemoryEventStore) -> No
 def test_a_leaf_rewritten_with_its_hash_is_placed(
     store: MemoryEventStore, number: int, pair: tuple[int, int]
 ) -> None:
-    """A leaf that was rewritten together with its hash is found by the node above, which names both."""
+    """A leaf rewritten together with its hash is found by the node above it."""
     rewrite(store, number, with_hash=True)
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.NODE_ALTERED, LogFaultCode.ROOT_MISMATCH]
@@ -158,13 +158,13 @@ def test_a_leaf_rewritten_with_its_hash_is_placed(
 
 
 def test_a_last_leaf_rewritten_with_its_hash_fails_the_root(store: MemoryEventStore) -> None:
-    """Under the last leaf of an odd log there is no node, but there is the root."""
+    """The last leaf of an odd log has no node above it, but the root differs."""
     rewrite(store, 10, with_hash=True)
     assert codes(verify_log(store)) == [LogFaultCode.ROOT_MISMATCH]
 
 
 def test_a_log_rewritten_whole_fails_the_checkpoint(store: MemoryEventStore) -> None:
-    """Leaves, hashes and nodes made anew agree with each other, but not with what was signed."""
+    """Rewritten leaves, hashes and nodes are consistent, but differ from the signed root."""
     rewritten = MemoryEventStore(checkpoints=store.checkpoints)
     fill(rewritten, 11, first=100)
     report = verify_log(rewritten, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
@@ -174,7 +174,7 @@ def test_a_log_rewritten_whole_fails_the_checkpoint(store: MemoryEventStore) -> 
 
 
 def test_a_log_rewritten_after_the_given_checkpoint_is_anchored_up_to_it(store: MemoryEventStore) -> None:
-    """What an earlier checkpoint covers stays vouched for, though the rest was rewritten."""
+    """Leaves of an earlier checkpoint stay covered."""
     rewritten = MemoryEventStore(checkpoints=store.checkpoints)
     fill(rewritten, 7)
     fill(rewritten, 4, first=100)
@@ -184,7 +184,7 @@ def test_a_log_rewritten_after_the_given_checkpoint_is_anchored_up_to_it(store: 
 
 
 def test_a_truncated_log_fails_its_checkpoint(store: MemoryEventStore) -> None:
-    """A log cut to 9 leaves is shorter than what was signed."""
+    """A log cut to 9 leaves is shorter than its checkpoint."""
     del store.rows[9:]
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.LOG_TRUNCATED]
@@ -192,7 +192,7 @@ def test_a_truncated_log_fails_its_checkpoint(store: MemoryEventStore) -> None:
 
 
 def test_a_log_truncated_with_its_checkpoints_fails_the_kept_one(store: MemoryEventStore) -> None:
-    """Where the owner removes the later checkpoints too, the caller's own still tells."""
+    """If later checkpoints were removed too, the kept one still fails."""
     kept = store.checkpoints.pop()[1]
     del store.rows[7:]
     assert verify_log(store, verifier_key=VERIFIER).faults == ()
@@ -200,13 +200,13 @@ def test_a_log_truncated_with_its_checkpoints_fails_the_kept_one(store: MemoryEv
 
 
 def test_an_emptied_log_fails_its_checkpoint(store: MemoryEventStore) -> None:
-    """A log without any leaf is truncation, not a new log."""
+    """A log without leaves and with a checkpoint is truncated, not new."""
     store.rows.clear()
     assert codes(verify_log(store)) == [LogFaultCode.LOG_TRUNCATED]
 
 
 def test_a_missing_leaf_is_named(store: MemoryEventStore) -> None:
-    """A row that was deleted from the middle is named by its number, and the others stay in step."""
+    """A deleted row is reported by its number, and the others keep their numbers."""
     store.size = 11
     del store.rows[4]
     report = verify_log(store, verifier_key=VERIFIER)
@@ -215,7 +215,7 @@ def test_a_missing_leaf_is_named(store: MemoryEventStore) -> None:
 
 
 def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
-    """A stored node that is gone would stop the log later; it is a fault now."""
+    """A missing node is a fault."""
     del store.inner[1, 2]
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.NODE_ALTERED]
@@ -223,7 +223,7 @@ def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
 
 
 def test_an_altered_upper_node_is_placed(store: MemoryEventStore) -> None:
-    """A rewritten hash higher up is placed over the leaves that it covers."""
+    """A rewritten hash of a higher level is reported with the leaves that it covers."""
     store.inner[2, 1] = bytes(32)
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.NODE_ALTERED]
@@ -231,7 +231,7 @@ def test_an_altered_upper_node_is_placed(store: MemoryEventStore) -> None:
 
 
 def test_a_mislabelled_leaf_is_named(store: MemoryEventStore) -> None:
-    """A leaf filed under the id of another event would mislead every look-up."""
+    """A row with the id of another event is a fault, because look-ups would find the wrong leaf."""
     row = store.rows[3]
     store.rows[3] = row._replace(event_id="evt_somebodyelse")
     report = verify_log(store, verifier_key=VERIFIER, personal=False)
@@ -240,7 +240,7 @@ def test_a_mislabelled_leaf_is_named(store: MemoryEventStore) -> None:
 
 
 def test_altered_personal_data_is_named(store: MemoryEventStore) -> None:
-    """A personal value that is not what was committed to is named with its leaf and field."""
+    """A personal value that does not match its commitment is reported with leaf and field."""
     kept = next(row for row in store.kept if row.event_id == store.rows[2].event_id)
     kept.opening = replace(kept.opening, value="198.51.100.1")
     report = verify_log(store, verifier_key=VERIFIER)
@@ -252,7 +252,7 @@ def test_altered_personal_data_is_named(store: MemoryEventStore) -> None:
 
 
 def test_erased_personal_data_is_redacted(store: MemoryEventStore) -> None:
-    """Erasure is no fault: the proofs hold and the commitments count as redacted."""
+    """Erasure is no fault: the hashes match and the commitments count as redacted."""
     store.erase_subject(TENANT, ALICE)
     report = verify_log(store, verifier_key=VERIFIER)
     assert report.faults == ()
@@ -260,7 +260,7 @@ def test_erased_personal_data_is_redacted(store: MemoryEventStore) -> None:
 
 
 def test_personal_data_can_be_left_aside(store: MemoryEventStore) -> None:
-    """Without the personal part nothing is opened and nothing is counted."""
+    """Without the personal part no value is opened or counted."""
     report = verify_log(store, verifier_key=VERIFIER, personal=False)
     assert (report.opened, report.redacted) == (0, 0)
 
@@ -286,13 +286,13 @@ def test_a_bad_checkpoint_is_a_fault(store: MemoryEventStore, checkpoint: str, c
 
 
 def test_the_checkpoint_of_an_empty_log_holds(store: MemoryEventStore) -> None:
-    """Every log begins with nothing."""
+    """A checkpoint of the empty log is consistent with every log."""
     report = verify_log(store, checkpoint=head(0, EMPTY_ROOT), verifier_key=VERIFIER)
     assert report.faults == ()
 
 
 def test_a_checkpoint_of_another_log_is_a_fault(store: MemoryEventStore) -> None:
-    """Without a key, the two checkpoints must at least be of one log."""
+    """Without a key, the two checkpoints must at least have the same origin."""
     report = verify_log(store, checkpoint=head(0, EMPTY_ROOT, origin="corp.example/other"))
     assert codes(report) == [LogFaultCode.CHECKPOINT_FOREIGN] * 2
 
@@ -307,13 +307,13 @@ def test_a_forged_stored_checkpoint_is_a_fault(store: MemoryEventStore) -> None:
 
 
 def test_a_bad_key_is_the_caller_s_fault(store: MemoryEventStore) -> None:
-    """A verifier key that is none is refused at once: it is not a property of the log."""
+    """A malformed verifier key raises an error: it is not a fault of the log."""
     with pytest.raises(MalformedInput):
         verify_log(store, verifier_key="corp.example/audit")
 
 
 def test_blocks_and_progress(store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is read in blocks, faults are placed across them, and each block is reported."""
+    """The log is read in blocks, faults in every block are found, and each block is reported."""
     monkeypatch.setattr(verifying, "BLOCK", 3)
     rewrite(store, 2, with_hash=True)
     done: list[tuple[int, int]] = []
@@ -333,7 +333,7 @@ def test_blocks_and_progress(store: MemoryEventStore, monkeypatch: pytest.Monkey
 
 
 def test_a_log_altered_throughout_lists_a_hundred_faults() -> None:
-    """The list of faults is limited, the count is not, and the root that failed is never left out."""
+    """The list of faults is limited, their count is not, and the wrong root is always listed."""
     store = MemoryEventStore()
     fill(store, 120)
     sign_checkpoint(store, SIGNER, ORIGIN, NOON)
@@ -345,7 +345,7 @@ def test_a_log_altered_throughout_lists_a_hundred_faults() -> None:
 
 
 def test_one_personal_value_more_than_committed(store: MemoryEventStore) -> None:
-    """A personal value without a commitment in its leaf is a fault, and not a negative count."""
+    """A personal value without a commitment in its leaf is a fault, not a negative count."""
     extra = seal(request_answered(2, name="alice"))
     store.kept[0].opening = extra.openings[0]
     report = verify_log(store, verifier_key=VERIFIER)
@@ -354,7 +354,7 @@ def test_one_personal_value_more_than_committed(store: MemoryEventStore) -> None
 
 
 def test_every_stored_checkpoint_is_checked(store: MemoryEventStore) -> None:
-    """An older checkpoint that was altered is a fault, though the newest one agrees."""
+    """An older checkpoint that was altered is a fault, also if the newest one is good."""
     size, text, at = store.checkpoints[0]
     store.checkpoints[0] = (size, text.replace("\n7\n", "\n6\n"), at)
     report = verify_log(store, verifier_key=VERIFIER)
@@ -363,7 +363,7 @@ def test_every_stored_checkpoint_is_checked(store: MemoryEventStore) -> None:
 
 
 def test_a_checkpoint_kept_under_another_size_is_a_fault(store: MemoryEventStore) -> None:
-    """A log that was cut must not hide its newest checkpoint under a smaller size."""
+    """A truncated log cannot hide its newest checkpoint under a smaller size."""
     del store.rows[9:]
     _, text, at = store.checkpoints.pop()
     store.checkpoints.append((8, text, at))
@@ -374,14 +374,14 @@ def test_a_checkpoint_kept_under_another_size_is_a_fault(store: MemoryEventStore
 
 @pytest.mark.parametrize("size", [-1, 0, 2**40])
 def test_a_checkpoint_under_an_impossible_size_is_read_too(store: MemoryEventStore, size: int) -> None:
-    """No size hides a row from the verifier."""
+    """A checkpoint under any size is read."""
     _, text, at = store.checkpoints[0]
     store.checkpoints.append((size, text, at))
     assert codes(verify_log(store, verifier_key=VERIFIER)) == [LogFaultCode.CHECKPOINT_INVALID]
 
 
 def test_checkpoints_that_contradict_each_other_are_faults(store: MemoryEventStore) -> None:
-    """Two heads of one key that no log can have both: the one that the leaves do not give is named."""
+    """Of two contradicting heads by one key, the wrong one is reported."""
     other = MemoryEventStore()
     fill(other, 9, first=100)
     text = sign_checkpoint(other, SIGNER, ORIGIN, NOON)
@@ -393,7 +393,7 @@ def test_checkpoints_that_contradict_each_other_are_faults(store: MemoryEventSto
 
 
 def test_many_checkpoints_of_a_rewritten_log_are_one_fault(store: MemoryEventStore) -> None:
-    """The first that differs is named, the others are counted."""
+    """The first checkpoint that differs is reported, the others are counted."""
     rewrite(store, 0, with_hash=True)
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.NODE_ALTERED, LogFaultCode.ROOT_MISMATCH]

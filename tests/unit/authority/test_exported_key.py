@@ -1,4 +1,4 @@
-"""A private key as encrypted PEM, and the way back."""
+"""Writing a private key as encrypted PEM, and reading it back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSPHRASE = b"correct horse battery"
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048])
 def test_other_software_opens_it(kind):
-    """What is written is PKCS#8 that any library opens with the passphrase."""
+    """The output is PKCS#8 that any library opens with the passphrase."""
     key = PlainKeys().generate(kind)
     pem = exported_key.encrypt_private_key(key, PASSPHRASE, FakeRandom())
     assert serialization.load_pem_private_key(pem, PASSPHRASE).public_key() == key.public_key()
@@ -27,7 +27,7 @@ def test_other_software_opens_it(kind):
 
 
 def test_guessing_is_slow():
-    """The number of rounds in the file is today's, not the library's 2,048."""
+    """The file has our number of rounds, not the library's 2,048."""
     pem = exported_key.encrypt_private_key(PlainKeys().generate(KeyKind.P256), PASSPHRASE, FakeRandom())
     der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
     assert b"\x02\x03" + (600_000).to_bytes(3) in der
@@ -41,7 +41,7 @@ def test_other_bytes_are_refused(exported):
 
 
 def test_wrong_passphrase_opens_nothing():
-    """Another passphrase gives the same error as no key at all."""
+    """A wrong passphrase gives the same error as a file without a key."""
     pem = exported_key.encrypt_private_key(PlainKeys().generate(KeyKind.P256), PASSPHRASE, FakeRandom())
     with refused(MalformedInput, "export-unreadable"):
         exported_key.open_exported_key(pem, b"the wrong one")

@@ -1,4 +1,4 @@
-"""The founding of an authority, the responder's renewal, and the root key's leave."""
+"""Founding an authority, renewing the responder, exporting and removing the root's key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSPHRASE = b"correct horse battery"
 
 
 def authority(world, kind):
-    """The current authority certificate of a kind, as row and as certificate."""
+    """Return the current authority certificate of a kind, as record and as certificate."""
     with world.work.read() as stores:
         record = stores.authorities.current(kind)
     assert record is not None
@@ -49,7 +49,7 @@ def test_founding_makes_a_chain_of_three():
 
 
 def test_lifetimes_are_ten_and_five_years():
-    """Root and issuing authority live as long as the design says; their names tell them apart."""
+    """Root and issuing authority have their lifetimes and different names."""
     world = found_world(people=(), document="")
     _, root = authority(world, AuthorityKind.ROOT)
     _, issuing = authority(world, AuthorityKind.ISSUING)
@@ -60,7 +60,7 @@ def test_lifetimes_are_ten_and_five_years():
 
 
 def test_responder_is_delegated():
-    """The responder's certificate is for OCSP signing and says that it is not checked itself."""
+    """The responder's certificate is for OCSP signing and has the extension ocsp-nocheck."""
     _, responder = authority(found_world(people=(), document=""), AuthorityKind.OCSP_RESPONDER)
     purposes = responder.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(purposes) == [ExtendedKeyUsageOID.OCSP_SIGNING]
@@ -83,7 +83,7 @@ def test_tenant_is_returned_and_recorded():
 
 
 def test_founding_twice_is_refused():
-    """A second founding changes nothing and says so."""
+    """A second founding is refused and changes nothing."""
     world = found_world(people=(), document="")
     before, names = world.work.events, world.keys.names()
     with refused(RequestRefused, "already-founded") as refusal:
@@ -93,7 +93,7 @@ def test_founding_twice_is_refused():
 
 
 def test_keys_of_a_crashed_founding_are_passed_over():
-    """Keys that no row names are neither used nor destroyed: their database may be elsewhere."""
+    """Keys without a record are neither used nor deleted: their database may be elsewhere."""
     world = empty_world()
     orphan = world.services.factory.generate  # a founding that died before its commit
     for name in ("root-1", "root-2", "issuing-1", "ocsp-x"):
@@ -115,7 +115,7 @@ def _p256():
 
 
 def test_founding_that_fails_leaves_no_row():
-    """Where a key cannot be stored nothing is recorded, and the next try succeeds."""
+    """If a key cannot be stored, nothing is recorded, and the next try succeeds."""
     world = empty_world()
 
     class FullStore(type(world.keys)):
@@ -146,7 +146,7 @@ def test_founding_that_fails_leaves_no_row():
 
 @pytest.mark.parametrize("domain", ["", "Corp.Example", "corp example", "corp..example", "1.2.3.4"])
 def test_bad_trust_domain_is_refused(domain):
-    """A trust domain that cannot be in a name is refused before any key is made."""
+    """A malformed trust domain is refused before any key is made."""
     world = empty_world()
     with refused(MalformedInput, "trust-domain-malformed"):
         founding.found(world.services, trust_domain=domain, status_url=STATUS_URL, actor=OPERATOR)
@@ -154,7 +154,7 @@ def test_bad_trust_domain_is_refused(domain):
 
 
 def test_long_trust_domain_fits_the_common_name():
-    """A trust domain longer than a common name may be is cut in the title and whole everywhere else."""
+    """A long trust domain is cut only in the common name."""
     domain = ".".join(["department"] * 8) + ".example"
     world = found_world(trust_domain=domain, people=(), document="")
     _, root = authority(world, AuthorityKind.ROOT)
@@ -187,7 +187,7 @@ def test_responder_is_due_after_two_thirds():
 
 
 def test_renewed_responder_has_a_new_key():
-    """Renewal makes a new key and certificate, current from its commit on, with an event and a change."""
+    """A renewal makes a new key and certificate, with an event and a change."""
     world = found_world(people=(), document="")
     head = world.head()
     world.clock.turn(days=21)
@@ -202,7 +202,7 @@ def test_renewed_responder_has_a_new_key():
 
 
 def test_responder_that_is_not_due_stays():
-    """Of two processes that renew at once one does; the other is given what is there."""
+    """If two processes renew at once, one does; the other gets the renewed one."""
     world = found_world(people=(), document="")
     world.clock.turn(days=21)
     first = founding.renew_responder(world.services, actor="system")
@@ -212,7 +212,7 @@ def test_responder_that_is_not_due_stays():
 
 
 def test_key_of_an_expired_responder_is_dropped():
-    """A responder's key goes when its certificate has expired; renewing again does not trip over it."""
+    """The key of an expired responder is removed; a further renewal works."""
     world = found_world(people=(), document="")
     for _ in range(3):
         world.clock.turn(days=31)
@@ -242,7 +242,7 @@ def test_exported_root_opens_with_its_passphrase_only():
 
 
 def test_root_does_not_leave_without_a_record():
-    """Where the event cannot be stored, nothing is exported."""
+    """If the event cannot be stored, nothing is exported."""
     world = found_world(people=(), document="")
     real = world.work.record
     world.work.record = lambda events: (_ for _ in ()).throw(Unavailable("store-unavailable", "away"))
@@ -260,7 +260,7 @@ def test_short_passphrase_is_refused():
 
 
 def test_root_key_is_removed_after_its_export_was_opened():
-    """With the export and its passphrase the key goes, as an event; then it can be neither exported nor removed."""
+    """With export and passphrase the key is removed, as an event; then it is gone."""
     world = found_world(people=(), document="")
     pem = founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
     founding.remove_root_key(world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR)

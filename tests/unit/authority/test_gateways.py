@@ -17,7 +17,7 @@ def register(world, **changes):
 
 
 def test_gateway_is_registered_and_starts_again(world):
-    """A gateway keeps its id and what it confirmed over a restart, by its name."""
+    """A gateway keeps its id and its last confirmed change over a restart, by its name."""
     first = register(world)
     assert first.id.startswith("gtw_")
     gateways.confirm(world.services, first.id, 7, "well")
@@ -36,19 +36,19 @@ def test_gateway_is_registered_and_starts_again(world):
     [({"name": "Gateway 1"}, "name-malformed"), ({"assertion_jwk": "x" * 4097}, "jwk-too-large")],
 )
 def test_bad_registration_is_refused(world, change, code):
-    """Names are names, and a public key is not a novel."""
+    """A malformed name and a too large public key are refused."""
     with refused(MalformedInput, code):
         register(world, **change)
 
 
 def test_registration_needs_an_authority():
-    """No gateway before the founding."""
+    """No gateway is registered before the founding."""
     with refused(NotFound, "not-founded"):
         register(empty_world())
 
 
 def test_waiting_ends_when_every_gateway_that_lives_has_confirmed(world):
-    """Without gateways at once; a gateway that lives is waited for, and no longer than the patience."""
+    """Without gateways there is no wait; otherwise the wait is limited."""
     services = world.services
     assert gateways.await_confirmations(services, 99, sleep=pytest.fail) == ([], 0)
     gateway = register(world)
@@ -66,7 +66,7 @@ def test_waiting_ends_when_every_gateway_that_lives_has_confirmed(world):
 
 
 def test_a_gateway_that_is_away_is_not_waited_for(world):
-    """A gateway that was not heard of lately admits nobody, and delays no command."""
+    """A gateway that did not report recently delays no command."""
     register(world)
     world.clock.turn(seconds=16)
     states, waited = gateways.await_confirmations(world.services, 5, sleep=pytest.fail)
@@ -74,7 +74,7 @@ def test_a_gateway_that_is_away_is_not_waited_for(world):
 
 
 def test_confirmations_tell_who_follows(world):
-    """Confirmed means up to that number; fresh means heard of within fifteen seconds."""
+    """Confirmed means up to that number; fresh means reported within fifteen seconds."""
     first, second = register(world), register(world, name="gateway-2")
     gateways.confirm(world.services, first.id, 5, "well")
     world.clock.turn(seconds=16)
@@ -85,14 +85,14 @@ def test_confirmations_tell_who_follows(world):
 
 
 def test_status_has_a_limit(world):
-    """A gateway's status cannot fill the database."""
+    """A gateway's status has a size limit."""
     gateway = register(world)
     with refused(MalformedInput, "status-too-large"):
         gateways.confirm(world.services, gateway.id, 5, "x" * (gateways.STATUS_LIMIT + 1))
 
 
 def test_stopped_gateway_is_forgotten(world):
-    """Nobody waits for a gateway that was stopped in order."""
+    """A gateway that was stopped normally is not waited for."""
     gateway = register(world)
     gateways.deregister_gateway(world.services, gateway.id)
     assert gateways.confirmations(world.services, 0) == []

@@ -14,12 +14,12 @@ from tests.support.world import empty_world
 
 
 def spaced(text):
-    """Hex as other tools print it."""
+    """Return hex with colons and capitals, as other tools print it."""
     return ":".join(text[i : i + 2] for i in range(0, len(text), 2)).upper()
 
 
 def test_found_by_every_name_that_it_has(world):
-    """Id, serial and SHA-256, whole or begun, with colons or upper case, name the certificate."""
+    """A certificate is found by id, serial or SHA-256, complete or a prefix, with colons or capitals."""
     record = world.issue("alice").record
     world.issue("bob")
     serial = f"{record.serial:x}"
@@ -36,20 +36,20 @@ def test_found_by_every_name_that_it_has(world):
 
 
 def test_too_short_is_refused(world):
-    """Less than six characters name nothing."""
+    """A prefix with less than six characters is refused."""
     with refused(RequestRefused, "certificate-text-too-short") as refusal:
         inventory.find_certificate(world.services, "crt_a")
     assert refusal.value.hint
 
 
 def test_unknown_is_refused(world):
-    """A text that no certificate begins with is said to be unknown."""
+    """A prefix without a match is refused as unknown."""
     with refused(NotFound, "certificate-unknown"):
         inventory.find_certificate(world.services, "ffffffffffff")
 
 
 def test_ambiguous_is_refused_with_both(world):
-    """Where two certificates begin alike, both are named and neither is taken."""
+    """If two certificates match, the error names both."""
     record = world.issue("alice").record
     twin = replace(record, id=record.id[:22] + "zz", serial=7, sha256="e" * 64)
     with world.work.change() as stores:
@@ -61,7 +61,7 @@ def test_ambiguous_is_refused_with_both(world):
 
 
 def test_whole_serial_is_not_ambiguous(world):
-    """A whole serial means its certificate, even where a longer one begins with it."""
+    """A complete serial number is not ambiguous, even if a longer one begins with it."""
     record = world.issue("alice").record
     longer = replace(record, id="crt_" + "z" * 20, serial=record.serial * 16 + 5, sha256="e" * 64)
     with world.work.change() as stores:
@@ -70,7 +70,7 @@ def test_whole_serial_is_not_ambiguous(world):
 
 
 def test_lists_and_counts(world):
-    """Lists are filtered, counts are by state."""
+    """Lists are filtered; counts are by state."""
     alice = world.issue("alice").record
     world.issue("bob")
     wanted = CertificateFilter(principal_id=alice.principal_id)
@@ -79,7 +79,7 @@ def test_lists_and_counts(world):
 
 
 def test_chain_is_leaf_first_without_the_root(world):
-    """A chain is what a TLS peer sends: the leaf and the issuing authority."""
+    """A chain is the leaf and the issuing authority, as a TLS peer sends it."""
     held = world.issue("alice")
     chain = inventory.chain_of(world.services, held.record.id)
     assert chain == held.chain_der
@@ -90,7 +90,7 @@ def test_chain_is_leaf_first_without_the_root(world):
 
 
 def test_chain_below_a_root_is_the_leaf_alone(world):
-    """A certificate that a root signed itself has nothing between."""
+    """The chain of a certificate that a root signed is the certificate alone."""
     record = world.issue("alice").record
     root = inventory.root_certificate(world.services)
     direct = replace(record, id="crt_" + "z" * 20, authority_id=root.id, serial=7, sha256="e" * 64)
@@ -100,7 +100,7 @@ def test_chain_below_a_root_is_the_leaf_alone(world):
 
 
 def test_authorities(world):
-    """The own authorities are listed, the root by name; before the founding there is none."""
+    """Our own authorities are listed; before the founding there are none."""
     assert {one.kind for one in inventory.list_authorities(world.services)} == set(AuthorityKind)
     assert inventory.root_certificate(world.services).kind is AuthorityKind.ROOT
     with refused(NotFound, "not-founded"):

@@ -1,4 +1,4 @@
-"""Gateways' orders: placed by the gateway, filled once by the issuing side."""
+"""Gateways' orders: placed by a gateway, filled once by `serve`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.world import DOCUMENT, OPERATOR
 
 
 def test_order_is_placed_once(world):
-    """The very same order is one order; it is a change, so that the issuing side wakes."""
+    """Two equal orders are one order; it is a change, which wakes `serve`."""
     gateway, csr = world.gateway(), world.csr()
     order = orders.place_order(
         world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr
@@ -35,7 +35,7 @@ def test_order_is_placed_once(world):
 
 
 def test_newer_order_replaces_the_open_one(world):
-    """A gateway that started again has a new key; the old order is refused, another purpose's stays."""
+    """A restarted gateway has a new key: its old order is refused, one with another purpose stays."""
     gateway = world.gateway()
     old = orders.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
     kept = orders.place_order(world.services, gateway.id, "portal", ["a.example"], world.csr())
@@ -57,7 +57,7 @@ def test_newer_order_replaces_the_open_one(world):
     ],
 )
 def test_bad_order_is_refused(world, change, code):
-    """What could never be filled is refused when it is placed."""
+    """An order that can never be filled is refused when it is placed."""
     gateway = world.gateway()
     arguments = {"purpose": "apps", "hosts": ["a.example"], "csr": world.csr(), **change}
     with pytest.raises(MalformedInput) as refusal:
@@ -83,7 +83,7 @@ def place(world, *hosts, purpose="applications"):
 
 
 def test_order_is_filled_with_a_server_certificate(world):
-    """A gateway gets a certificate for the hosts of the document and for our own two."""
+    """A gateway gets a certificate for hosts of the document and for our own two hosts."""
     hosts = ("payments.corp.example", "enroll.corp.example", "portal.corp.example")
     order = place(world, *hosts)
     issued = orders.fill_order(world.services, order.id, actor="system")
@@ -101,7 +101,7 @@ def test_order_is_filled_with_a_server_certificate(world):
 
 
 def test_long_host_is_cut_in_the_common_name_only(world):
-    """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
+    """A long host is cut in the common name and complete in the SAN."""
     host = ".".join(["a" * 30] * 3) + ".example"
     policies.apply_document(
         world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR
@@ -116,7 +116,7 @@ def test_long_host_is_cut_in_the_common_name_only(world):
 
 
 def test_foreign_host_is_refused_and_the_order_says_so(world):
-    """A gateway that was broken into gets no certificate for somebody else's name."""
+    """A gateway gets no certificate for a host that is not in the document."""
     order = place(world, "payments.corp.example", "www.bank.example")
     before = world.head()
     with pytest.raises(RequestRefused) as refusal:
@@ -131,7 +131,7 @@ def test_foreign_host_is_refused_and_the_order_says_so(world):
 
 
 def test_order_is_filled_once(world):
-    """An order that is filled is not filled again, and stays filled."""
+    """A filled order is not filled again."""
     order = place(world, "payments.corp.example")
     orders.fill_order(world.services, order.id, actor="system")
     with pytest.raises(RequestRefused) as refusal:
@@ -143,7 +143,7 @@ def test_order_is_filled_once(world):
 
 
 def test_two_who_fill_one_order_make_one_certificate(world):
-    """Of two processes that fill an order at once, the later one's certificate never becomes valid."""
+    """If two processes fill an order at once, one certificate becomes valid."""
     order = place(world, "payments.corp.example")
     before_change(world, 2, lambda: orders.fill_order(world.services, order.id, actor="system"))
     with pytest.raises(RequestRefused) as refusal:
@@ -156,7 +156,7 @@ def test_two_who_fill_one_order_make_one_certificate(world):
 
 
 def test_server_certificate_is_not_renewed_by_hand(world):
-    """Gateways place an order instead."""
+    """A server certificate cannot be renewed; gateways place an order instead."""
     issued = orders.fill_order(world.services, place(world, "payments.corp.example").id, actor="system")
     claim = issuing.RenewalClaim(actor=OPERATOR, certificate=issued.record)
     with pytest.raises(RequestRefused) as refusal:
@@ -164,8 +164,8 @@ def test_server_certificate_is_not_renewed_by_hand(world):
     assert refusal.value.code == "certificate-not-renewable"
 
 
-def test_order_stays_open_where_the_keys_are_away(world):
-    """A fault of ours is no refusal: the order waits."""
+def test_order_stays_open_if_the_keys_are_missing(world):
+    """A fault of this process does not refuse the order."""
     order = place(world, "payments.corp.example")
     with pytest.raises(Unavailable):
         orders.fill_order(replace(world.services, keys=None), order.id, actor="system")

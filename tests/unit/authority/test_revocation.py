@@ -1,4 +1,4 @@
-"""Revoke, hold, release; the revocation list."""
+"""Revoke, hold and release certificates."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ COMPROMISE = RevocationReason.KEY_COMPROMISE
 
 
 def told(world, held, hash_name="sha1"):
-    """What the answer made ahead says."""
+    """Return the status in the pre-signed answer."""
     with world.work.read() as stores:
         answer = stores.status.ocsp(held.record.id, hash_name)
     return None if answer is None else ocsp.load_der_ocsp_response(answer.der)
 
 
 def listed(crl):
-    """The serial numbers on a list."""
+    """Return the serial numbers on a CRL."""
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
 
 
 def test_what_was_renewed_from_it_is_told(world):
-    """Who stole the certificate may have renewed it: each successor that is valid is named, over several renewals."""
+    """A revocation names each valid certificate renewed from it, over several renewals."""
 
     def renewed(record):
         world.clock.turn(seconds=1)
@@ -60,7 +60,7 @@ def test_what_was_renewed_from_it_is_told(world):
 
 
 def test_revocation_is_state_answer_event_and_change_at_once(world):
-    """Revoking sets the state, replaces both OCSP answers, and is an event and a number, in one transaction."""
+    """State, both OCSP answers, event and change are one transaction."""
     held = world.issue("alice")
     assert told(world, held).certificate_status is ocsp.OCSPCertStatus.GOOD
     world.clock.turn(hours=1)
@@ -82,7 +82,7 @@ def test_revocation_is_state_answer_event_and_change_at_once(world):
 
 
 def test_failed_transaction_changes_nothing(world):
-    """Where the event cannot be stored, the certificate stays as it was."""
+    """If the event cannot be stored, the certificate does not change."""
     held = world.issue("alice")
     world.work.broken = Unavailable("store-unavailable", "away")
     with pytest.raises(Unavailable):
@@ -92,7 +92,7 @@ def test_failed_transaction_changes_nothing(world):
 
 
 def test_revocation_is_final(world):
-    """Nothing leads out of revoked."""
+    """A revoked certificate never becomes valid again."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
     before = world.work.events
@@ -107,7 +107,7 @@ def test_revocation_is_final(world):
 
 
 def test_hold_and_release(world):
-    """A held certificate is revoked for the world with certificate-hold, and good again after release."""
+    """A held certificate is listed with certificate-hold, and good again after release."""
     held = world.issue("alice")
     assert revocation.hold(world.services, held.record.id, OPERATOR) == world.head()
     assert world.certificate(held).state is CertificateState.ON_HOLD
@@ -121,7 +121,7 @@ def test_hold_and_release(world):
 
 
 def test_revocation_after_hold_counts_from_the_hold(world):
-    """It has been refused since the hold, and the list says so."""
+    """A certificate revoked after a hold keeps the time of the hold."""
     held = world.issue("alice")
     revocation.hold(world.services, held.record.id, OPERATOR)
     world.clock.turn(hours=5)
@@ -134,14 +134,14 @@ def test_revocation_after_hold_counts_from_the_hold(world):
     [RevocationReason.CERTIFICATE_HOLD, RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE],
 )
 def test_reason_that_does_not_fit_is_refused(world, reason):
-    """A hold is not a revocation, and a leaf is no authority."""
+    """The reason of a hold and the reason for an authority are refused for a leaf's revocation."""
     held = world.issue("alice")
     with refused(RequestRefused, "reason-refused"):
         revocation.revoke(world.services, held.record.id, reason, OPERATOR)
 
 
 def test_unknown_certificate(world):
-    """Steps on what does not exist are refused."""
+    """An unknown certificate is refused."""
     for step in (
         lambda: revocation.revoke(world.services, "crt_nothing", COMPROMISE, OPERATOR),
         lambda: revocation.hold(world.services, "crt_nothing", OPERATOR),
@@ -152,7 +152,7 @@ def test_unknown_certificate(world):
 
 
 def test_revocation_needs_no_key(world):
-    """Without the responder's key the certificate is revoked and its old answers are gone."""
+    """Without the responder's key the certificate is revoked and its old answers are removed."""
     held = world.issue("alice")
     revocation.revoke(replace(world.services, keys=None), held.record.id, COMPROMISE, OPERATOR)
     assert world.certificate(held).state is CertificateState.REVOKED
@@ -168,7 +168,7 @@ def test_certificate_of_an_older_authority_gets_no_answer(world):
 
 
 def test_a_person_names_a_certificate_and_a_state(world):
-    """By a part of its id: held, valid, revoked; the answer is the certificate as it is then."""
+    """A certificate is named by a prefix of its id; the result is the certificate after the change."""
     held = world.issue("alice")
     for wanted, given, why in (
         (CertificateState.ON_HOLD, None, RevocationReason.CERTIFICATE_HOLD),
@@ -182,8 +182,8 @@ def test_a_person_names_a_certificate_and_a_state(world):
         assert (done.seq, done.notes) == (world.head(), ())
 
 
-def test_what_was_brought_about_before_is_left_so(world):
-    """Twice is once: no event and no change, and the note says with which reason it was revoked."""
+def test_a_certificate_in_the_wanted_state_is_not_changed(world):
+    """No event and no change; the note has the reason of the revocation."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
     before = world.head(), len(world.events(EventType.CERTIFICATE_REVOKED))
@@ -200,7 +200,7 @@ def test_what_was_brought_about_before_is_left_so(world):
 
 
 def test_a_certificate_that_is_none(world):
-    """An unknown certificate, and a step that the table does not have, are refused."""
+    """An unknown certificate, and a transition that is not in the table, are refused."""
     held = world.issue("alice")
     with pytest.raises(NotFound):
         revocation.ensure_state(world.services, "crt_unknown", CertificateState.REVOKED, actor=OPERATOR)

@@ -47,13 +47,13 @@ def assert_invalid(world, token, why):
 
 
 def certificates(world, name="alice"):
-    """All rows of somebody's certificates."""
+    """Return all records of a principal's certificates."""
     with world.work.read() as stores:
         return stores.certificates.list(CertificateFilter(principal_id=stores.directory.by_name(name).id))
 
 
 def test_link_becomes_a_certificate(world):
-    """Redeeming gives the invited principal's certificate, and the invitation says which."""
+    """Redeeming issues the invited principal's certificate, and the invitation has its id."""
     invited = invite(world)
     issued = redeem(world, invited.token)
     certificate = x509.load_der_x509_certificate(issued.chain_der[0])
@@ -76,7 +76,7 @@ def test_link_works_once(world):
 
 
 def test_link_expires(world):
-    """From its end on a token is refused."""
+    """A token is refused from its end on."""
     invited = invite(world)
     world.clock.turn(hours=24)
     assert_invalid(world, invited.token, "invitation-expired")
@@ -85,13 +85,13 @@ def test_link_expires(world):
 
 @pytest.mark.parametrize("token", ["", "A" * 43, "A" * 100_000, "\ud800", "zwölf", "a b"])
 def test_unknown_tokens_are_refused(world, token):
-    """Any text that is no token of ours is refused, whatever it is."""
+    """Any other text is refused."""
     _, event = assert_invalid(world, token, "invitation-unknown")
     assert event.actor == "system"
 
 
 def test_every_fault_looks_the_same(world):
-    """The peer cannot tell unknown, used, voided and expired apart; the operator can."""
+    """The peer cannot distinguish unknown, used, voided and expired tokens; the operator can."""
     used = invite(world)
     redeem(world, used.token)
     voided, expired = invite(world), invite(world, lifetime=timedelta(minutes=1))
@@ -110,7 +110,7 @@ def test_every_fault_looks_the_same(world):
 
 @pytest.mark.parametrize("csr", [b"nonsense", b"x" * 20_000])
 def test_malformed_request_does_not_burn_the_token(world, csr):
-    """A request that does not parse can be sent again."""
+    """After a malformed request the token can be used again."""
     invited = invite(world)
     with pytest.raises(MalformedInput):
         redeem(world, invited.token, csr)
@@ -119,14 +119,14 @@ def test_malformed_request_does_not_burn_the_token(world, csr):
 
 
 def voidings(world):
-    """(invitation, reason) of what was voided."""
+    """Return (invitation, reason) of the voided invitations."""
     events = world.events(EventType.INVITATION_VOIDED)
     assert all(event.actor == OPERATOR and event.personal["name"] == "alice" for event in events)
     return [(event.data["invitation"], event.data["reason"]) for event in events]
 
 
 def test_an_invitation_voids_the_one_before_it(world):
-    """Of two links the newer works: whoever lost the first in a mailbox takes it back by inviting again."""
+    """A new invitation voids the earlier one, which may have been lost in a mailbox."""
     first, second = invite(world), invite(world)
     other = invite(world, "bob")
     assert (first.notes, second.notes, other.notes) == ((), ("1 open link was withdrawn",), ())
@@ -137,7 +137,7 @@ def test_an_invitation_voids_the_one_before_it(world):
 
 
 def test_suspending_voids_the_link_for_good(world):
-    """Whoever is suspended and resumed has no link left that somebody kept meanwhile."""
+    """After a suspension and a resumption the old link stays void."""
     invited = invite(world)
     done = directory.suspend(world.services, "alice", actor=OPERATOR)
     assert done.notes == ("1 open link was withdrawn",)
@@ -149,7 +149,7 @@ def test_suspending_voids_the_link_for_good(world):
 
 
 def test_what_is_used_or_expired_is_not_voided(world):
-    """Only what is open is voided: the record says once what became of a link."""
+    """Only an open invitation is voided: the log has one end for each link."""
     redeem(world, invite(world).token)
     invite(world, lifetime=timedelta(minutes=1))
     world.clock.turn(minutes=1)
@@ -158,7 +158,7 @@ def test_what_is_used_or_expired_is_not_voided(world):
 
 
 def test_a_link_is_withdrawn_by_its_id(world):
-    """An operator sees the open links and takes one back; twice is once."""
+    """An operator lists the open links and withdraws one; doing it twice changes nothing."""
     invited, other = invite(world), invite(world, "bob")
     names = [(record.id, name) for record, name in invitations.list_open(world.services)]
     assert sorted(names) == sorted([(invited.record.id, "alice"), (other.record.id, "bob")])
@@ -173,7 +173,7 @@ def test_a_link_is_withdrawn_by_its_id(world):
 
 
 def test_only_what_is_there_is_withdrawn(world):
-    """An unknown id, and a link that was used, are refused, and nothing is recorded."""
+    """An unknown id and a used link are refused, and nothing is recorded."""
     with refused(NotFound, "invitation-unknown"):
         invitations.withdraw(world.services, "inv_nobody", actor=OPERATOR)
     with pytest.raises(NotFound):
@@ -187,7 +187,7 @@ def test_only_what_is_there_is_withdrawn(world):
 
 
 def test_withdrawn_between_look_and_claim(world):
-    """A link that is withdrawn while somebody redeems it gives no certificate, and the event says why."""
+    """A link that is withdrawn while it is redeemed gives no certificate, and the event has the reason."""
     invited = invite(world)
     before_change(world, 1, lambda: invitations.withdraw(world.services, invited.record.id, actor=OPERATOR))
     assert_invalid(world, invited.token, "invitation-voided")
@@ -195,7 +195,7 @@ def test_withdrawn_between_look_and_claim(world):
 
 
 def test_removed_principal_has_no_invitation_left(world):
-    """The invitation of somebody who was removed opens nothing, not even for a successor of that name."""
+    """The invitation of a removed person is void, also for a new person with this name."""
     invited = invite(world)
     removal.remove(world.services, "alice", actor=OPERATOR)
     from doorward.core.entities import PrincipalKind
@@ -207,7 +207,7 @@ def test_removed_principal_has_no_invitation_left(world):
 
 
 def test_one_of_two_simultaneous_attempts_wins(world):
-    """Two who redeem one token at once: one certificate, and the loser hears what everybody hears."""
+    """If two redeem one token at once, one gets a certificate, the other the usual refusal."""
     invited = invite(world)
     winners = []
     before_change(world, 1, lambda: winners.append(redeem(world, invited.token)))
@@ -217,7 +217,7 @@ def test_one_of_two_simultaneous_attempts_wins(world):
 
 @pytest.mark.parametrize(("moment", "used", "rows"), [(1, False, 0), (2, True, 1)])
 def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
-    """Before the claim the token is as good as new; after it, it is used and its intent never valid."""
+    """A crash before the claim leaves the token open; after it the token is used."""
     invited = invite(world)
     die_at(world, moment)
     with pytest.raises(ProcessDiedError):
@@ -229,7 +229,7 @@ def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
 
 
 def test_database_that_is_away_uses_nothing_up(world):
-    """Where the database cannot be read, the token stays as it is."""
+    """If the database cannot be read, the token can be used later."""
     invited = invite(world)
     world.work.broken = Unavailable("store-unavailable", "away")
     with pytest.raises(Unavailable):

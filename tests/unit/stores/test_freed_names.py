@@ -1,4 +1,4 @@
-"""A name that was freed passes no rule, no certificate and no link to its next bearer."""
+"""A name that was freed gives its next holder no rule, no certificate and no link."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ apps:
 
 @pytest.fixture
 def world() -> World:
-    """A founded authority whose document names alice and the tellers."""
+    """A founded authority with a document that names alice and the tellers."""
     return found_world(document=DOCUMENT)
 
 
@@ -46,7 +46,7 @@ def add(world: World, name: str = "alice", **options: bool) -> None:
 
 
 def test_a_removed_persons_name_is_kept_from_the_next_while_rules_name_it(world: World) -> None:
-    """The removal says which rules are left; a second alice needs a word about them, or another document."""
+    """A removal lists the rules; a second alice needs `keep_rules` or another document."""
     done = removal.remove(world.services, "alice", actor=OPERATOR)
     assert any("payments: alice pays" in note for note in done.notes)
     with pytest.raises(RequestRefused) as refused:
@@ -64,8 +64,8 @@ def test_a_removed_persons_name_is_kept_from_the_next_while_rules_name_it(world:
     assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ()
 
 
-def test_who_wants_the_rules_to_hold_says_so(world: World) -> None:
-    """`keep_rules` gives the name with its rules; a name that nobody had needs no word."""
+def test_the_rules_apply_to_the_next_holder_with_keep_rules(world: World) -> None:
+    """A name that was never used needs no option."""
     removal.remove(world.services, "alice", actor=OPERATOR)
     add(world, keep_rules=True)
     assert world.principal("alice").name == "alice"
@@ -76,7 +76,7 @@ def test_who_wants_the_rules_to_hold_says_so(world: World) -> None:
 
 
 def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: World) -> None:
-    """The other name is another identity: the same groups and screen name, nothing else."""
+    """A renamed person is a new identity and keeps only groups and screen name."""
     held = world.issue("alice")
     link = invite(world.services, "alice", actor=OPERATOR)
     before = world.principal("alice")
@@ -100,7 +100,7 @@ def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: Worl
 
 
 def test_no_freed_name_is_reached_by_renaming(world: World) -> None:
-    """Renaming to a name that rules name a former bearer of is adding: refused, or said."""
+    """Renaming to a freed name follows the same rule as adding."""
     removal.remove(world.services, "alice", actor=OPERATOR)
     with pytest.raises(RequestRefused) as refused:
         removal.rename(world.services, "bob", "alice", actor=OPERATOR)
@@ -110,7 +110,7 @@ def test_no_freed_name_is_reached_by_renaming(world: World) -> None:
 
 
 def test_renaming_refuses_what_adding_refuses(world: World) -> None:
-    """A taken name, a malformed one; the same name changes nothing."""
+    """A taken name and a malformed name are refused; the same name changes nothing."""
     with pytest.raises(RequestRefused) as refused:
         removal.rename(world.services, "alice", "bob", actor=OPERATOR)
     assert refused.value.code == "name-taken"
@@ -122,7 +122,7 @@ def test_renaming_refuses_what_adding_refuses(world: World) -> None:
 
 
 def test_a_group_that_is_named_is_not_removed(world: World) -> None:
-    """Else the next group of that name would get what the rule gives."""
+    """Otherwise the next group with this name would get the rule's access."""
     with pytest.raises(RequestRefused) as refused:
         groups.remove_group(world.services, "tellers", actor=OPERATOR)
     assert refused.value.code == "group-in-use"
@@ -130,7 +130,7 @@ def test_a_group_that_is_named_is_not_removed(world: World) -> None:
 
 
 def test_a_group_that_must_have_factors_is_not_removed(world: World) -> None:
-    """Else its members would need none any more, and no revision would say so."""
+    """Otherwise its members would need no factors any more, without a revision."""
     directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
     text, _ = export_revision(world.services)
     apply_document(world.services, f"{text}factors: {{reviewers: [webauthn]}}\n", file="f", actor=OPERATOR)
@@ -140,7 +140,7 @@ def test_a_group_that_must_have_factors_is_not_removed(world: World) -> None:
 
 
 def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> None:
-    """Its members stay, and are no members of a next one of that name; twice is once."""
+    """A removed group loses its members; removing it twice changes nothing."""
     directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
     assert [one.name for one in nesting.show_group(world.services, "reviewers").members] == ["alice"]
     groups.remove_group(world.services, "reviewers", actor=OPERATOR)
@@ -155,8 +155,8 @@ def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> N
     assert nesting.show_group(world.services, "reviewers").members == ()
 
 
-def test_what_is_there_just_so_is_not_added_again(world: World) -> None:
-    """Twice is once; who differs is refused, so that two people of one name are not taken for one."""
+def test_adding_an_equal_person_changes_nothing(world: World) -> None:
+    """A person with other attributes and the same name is refused."""
     add(world, "erin")
     head = world.head()
     assert directory.add_principal(world.services, PERSON, "erin", actor=OPERATOR).notes
@@ -168,7 +168,7 @@ def test_what_is_there_just_so_is_not_added_again(world: World) -> None:
 
 
 def test_the_name_on_screens_is_changed(world: World) -> None:
-    """It is recorded, and said if it was that already."""
+    """The change is an event; the same name again gives a note."""
     directory.set_display_name(world.services, "alice", "Alice B.", actor=OPERATOR)
     assert world.principal("alice").display_name == "Alice B."
     assert dict(world.events(EventType.PRINCIPAL_CHANGED)[-1].personal)["display_name"] == "Alice B."
@@ -180,7 +180,7 @@ def test_the_name_on_screens_is_changed(world: World) -> None:
 
 @pytest.mark.parametrize("still", ["trust", "rule"])
 def test_another_partner_of_a_freed_name_inherits_nothing(still: str) -> None:
-    """What the document says of the former partner is not said of another authority that takes its name."""
+    """Rules for a removed partner do not apply to another partner with its name."""
     site = partner_site(publish=False)
     other = certify("Other Root")
     if still == "rule":

@@ -1,4 +1,4 @@
-"""The policy snapshot: the same object while nothing of it changes, and never another transaction's."""
+"""The policy snapshot: the same object until one of its parts changes, and never one of another transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.world import DOCUMENT, OPERATOR, World
 
 
 def current(world: World, snapshots: PolicySnapshots) -> PolicySnapshot:
-    """What is in force now; its number is that of the transaction."""
+    """Return the snapshot in force; its number is that of the transaction."""
     with world.work.read() as stores:
         snapshot, seq = snapshots.current(stores)
         assert seq == stores.changes.head()
@@ -24,7 +24,7 @@ def current(world: World, snapshots: PolicySnapshots) -> PolicySnapshot:
 
 
 def noting(kind: ChangeKind, times: int = 1) -> Callable[[World], None]:
-    """So many changes of a kind."""
+    """Note a number of changes of a kind."""
 
     def note(world: World) -> None:
         with world.work.change() as stores:
@@ -35,7 +35,7 @@ def noting(kind: ChangeKind, times: int = 1) -> Callable[[World], None]:
 
 
 def test_it_holds_what_the_document_speaks_of(world: World) -> None:
-    """Each application's policy is found by its id, with our own authorities and the trust domain."""
+    """The policy of an application is found by id, with our authorities and the trust domain."""
     snapshot = current(world, PolicySnapshots())
     assert (snapshot.revision, snapshot.trust_domain) == (1, "corp.example")
     payments = world.application_id("payments")
@@ -46,8 +46,8 @@ def test_it_holds_what_the_document_speaks_of(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ChangeKind if kind not in SNAPSHOT_CHANGES])
-def test_what_is_none_of_its_own_does_not_change_it(world: World, kind: ChangeKind) -> None:
-    """Certificates and people come and go without the document being parsed again."""
+def test_other_changes_do_not_change_it(world: World, kind: ChangeKind) -> None:
+    """Changes of certificates and people do not parse the document again."""
     snapshots = PolicySnapshots()
     before = current(world, snapshots)
     assert current(world, snapshots) is before
@@ -56,7 +56,7 @@ def test_what_is_none_of_its_own_does_not_change_it(world: World, kind: ChangeKi
 
 
 @pytest.mark.parametrize("kind", sorted(SNAPSHOT_CHANGES, key=lambda kind: kind.value))
-def test_what_is_its_own_makes_another(world: World, kind: ChangeKind) -> None:
+def test_a_change_of_its_parts_makes_a_new_one(world: World, kind: ChangeKind) -> None:
     """After such a change it is loaded again."""
     snapshots = PolicySnapshots()
     before = current(world, snapshots)
@@ -65,7 +65,7 @@ def test_what_is_its_own_makes_another(world: World, kind: ChangeKind) -> None:
 
 
 def test_too_many_changes_are_not_looked_through(world: World) -> None:
-    """Beyond the limit it is loaded again, whatever changed."""
+    """After too many changes it is loaded again."""
     snapshots = PolicySnapshots()
     before = current(world, snapshots)
     noting(ChangeKind.PRINCIPAL, module._LOOK_BACK)(world)
@@ -75,7 +75,7 @@ def test_too_many_changes_are_not_looked_through(world: World) -> None:
 
 
 def test_an_older_transaction_has_its_own(world: World) -> None:
-    """A thread with an older transaction sees what was in force then, although a newer snapshot is kept."""
+    """A thread with an older transaction gets its own snapshot, although a newer one is stored."""
     snapshots = PolicySnapshots()
     with world.work.read() as stores:
         before = stores.changes.head()

@@ -1,4 +1,4 @@
-"""What must stand before anything else can be done."""
+"""Checks at the start of a use case: tenant, authority, key, partner, principal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.world import empty_world
 
 
 def test_half_an_authority_is_none():
-    """A tenant without its certificates is a damaged database: nothing is made up, the way back is said."""
+    """A tenant without its certificates is a damaged database: the error names the way to restore it."""
     world = empty_world()
     tenant = TenantRecord(
         id=TENANT, trust_domain="corp.example", status_url="http://x.example", created_at=NOON

@@ -1,4 +1,4 @@
-"""Issuing: no certificate without its record, no record without its rules."""
+"""Issuing: every certificate is recorded, and every record follows the rules."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from tests.support.world import OPERATOR, empty_world, operator_claim
 
 
 def load(record):
-    """The certificate of a row."""
+    """Return the parsed certificate of a record."""
     return x509.load_der_x509_certificate(record.der)
 
 
 def renewal(record):
-    """The right to a successor."""
+    """Return the claim to renew a certificate."""
     return issuing.RenewalClaim(actor=OPERATOR, certificate=record)
 
 
 def intents(world):
-    """The rows that are only intended."""
+    """Return the records in the state INTENDED."""
     with world.work.read() as stores:
         return stores.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
 
 
 def test_client_certificate_says_what_the_directory_says(world):
-    """Names come from the directory, whatever the request asked for; the key is the request's."""
+    """The names come from the directory, not from the request; only the key is the request's."""
     key = PlainKeys().generate(KeyKind.P256)
     csr = build_csr(key, "root", dns=["evil.example"])
     issued = issuing.issue(world.services, csr, world.claim("alice"))
@@ -78,7 +78,7 @@ def test_certificate_points_to_where_its_status_is(world):
 
 
 def test_chain_verifies_up_to_the_root(world):
-    """What is handed out is leaf and issuing authority; the root signs the latter."""
+    """The chain is the leaf and the issuing authority, which the root signed."""
     held = world.issue("alice")
     leaf, issuer = map(x509.load_der_x509_certificate, held.chain_der)
     leaf.verify_directly_issued_by(issuer)
@@ -88,7 +88,7 @@ def test_chain_verifies_up_to_the_root(world):
 
 
 def test_record_events_change_and_answers(world):
-    """A certificate is in the inventory, intended and issued in the log, a change, with its OCSP answers."""
+    """An issued certificate is in the inventory, with two events, a change and its OCSP answers."""
     before = world.head()
     issued = issuing.issue(world.services, world.csr(), world.claim("alice"))
     record = issued.record
@@ -107,7 +107,7 @@ def test_record_events_change_and_answers(world):
 
 
 def test_death_before_the_intent_leaves_nothing(world):
-    """Without the first transaction nothing was signed and nothing is left."""
+    """If the first transaction fails, nothing was signed and nothing is stored."""
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 1)
     with pytest.raises(ProcessDiedError):
@@ -117,7 +117,7 @@ def test_death_before_the_intent_leaves_nothing(world):
 
 
 def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
-    """Between the transactions only the intent is left: its serial is taken, the certificate unknown."""
+    """After a crash between the transactions only the intent is stored: its serial stays taken."""
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 2)
     with pytest.raises(ProcessDiedError):
@@ -135,7 +135,7 @@ def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
     ("state", "code"), [(directory.suspend, "principal-suspended"), (removal.remove, "principal-removed")]
 )
 def test_inactive_principal_gets_none(world, state, code):
-    """Who is suspended or removed gets no certificate, and the refusal is an event."""
+    """A suspended or removed principal gets no certificate, and the refusal is an event."""
     principal = world.principal("alice")
     state(world.services, "alice", actor=OPERATOR)
     with pytest.raises(RequestRefused) as refusal:
@@ -155,7 +155,7 @@ def test_unknown_principal_gets_none(world):
 
 
 def test_principal_removed_while_signing_gets_none(world):
-    """A removal between the two transactions wins: the certificate never becomes valid."""
+    """If the principal is removed between the two transactions, the certificate never becomes valid."""
     principal, csr = world.principal("alice"), world.csr()
     before_change(world, 2, lambda: removal.remove(world.services, "alice", actor=OPERATOR))
     with pytest.raises(RequestRefused) as refusal:
@@ -167,7 +167,7 @@ def test_principal_removed_while_signing_gets_none(world):
 
 @pytest.mark.parametrize("csr", [b"", b"nonsense", b"x" * 20_000])
 def test_malformed_request_is_refused_as_an_event(world, csr):
-    """Bytes that are no request give our error and an event."""
+    """A malformed request gives our error and an event."""
     with pytest.raises(MalformedInput):
         issuing.issue(world.services, csr, world.claim("alice"))
     assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"][0].startswith("csr-")
@@ -183,7 +183,7 @@ def test_no_certificate_without_keys(world):
 
 
 def test_no_certificate_before_the_founding(world):
-    """There is no issuing before there is an authority."""
+    """No certificate is issued before the founding."""
     stranger = world.principal("alice")
     with pytest.raises(NotFound) as refusal:
         issuing.issue(empty_world().services, world.csr(), operator_claim(stranger))
@@ -191,7 +191,7 @@ def test_no_certificate_before_the_founding(world):
 
 
 def test_renewal_leaves_both_valid(world):
-    """The successor names its predecessor, and the old certificate stays valid until it is revoked."""
+    """The new certificate names the old one, which stays valid until it is revoked."""
     old = world.issue("alice")
     world.clock.turn(days=60)
     issued = issuing.issue(world.services, world.csr(), renewal(old.record))
@@ -204,8 +204,8 @@ def test_renewal_leaves_both_valid(world):
     assert len(world.events(EventType.CERTIFICATE_ISSUED)) == 2
 
 
-def test_what_proves_nothing_is_not_renewed(world):
-    """Revoked, held and expired certificates have no successor, as an event each."""
+def test_revoked_held_and_expired_certificates_are_not_renewed(world):
+    """Each refusal is an event."""
     revoked, held, expired = world.issue("alice"), world.issue("alice"), world.issue("alice")
     revocation.revoke(world.services, revoked.record.id, RevocationReason.SUPERSEDED, OPERATOR)
     revocation.hold(world.services, held.record.id, OPERATOR)
@@ -221,7 +221,7 @@ def test_what_proves_nothing_is_not_renewed(world):
 
 
 def test_certificate_revoked_while_renewing_has_no_successor(world):
-    """A revocation between look and intent wins."""
+    """If the certificate is revoked before the intent is recorded, it is not renewed."""
     old, csr = world.issue("alice"), world.csr()
     before_change(
         world,
@@ -246,7 +246,7 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
     ids=["revoked", "held", "ended"],
 )
 def test_certificate_withdrawn_while_its_successor_is_signed_has_none(world, withdraw):
-    """A revocation, a hold or the end between intent and record wins: the successor never becomes valid."""
+    """If it is revoked, held or expires after the intent, the new one never becomes valid."""
     old, csr = world.issue("alice"), world.csr()
     before_change(world, 2, lambda: withdraw(world, old))
     with pytest.raises(RequestRefused) as refusal:

@@ -1,4 +1,4 @@
-"""Claims: issuing takes one of a kind that it does not know, gives what its right gives, and uses it up once."""
+"""Claims: issuing accepts a claim of a kind that it does not know, and uses it up once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ports import NOON
 
 @dataclass
 class Order:
-    """A row of another protocol's orders: what it may name, and whether it was finalised."""
+    """An order of another protocol: the names that it allows, and whether it was used."""
 
     name: str = "broker.corp.example"
     lifetime: timedelta = timedelta(days=7)
@@ -31,7 +31,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderClaim:
-    """A claim as a protocol server would add it, without a line of issuing."""
+    """A claim as a new protocol would add it, without a change to issuing."""
 
     order: Order
     actor: str = "acc_1"
@@ -54,8 +54,8 @@ class OrderClaim:
         assert stores.certificates.get(record.id).state is CertificateState.INTENDED
 
 
-def test_a_claim_of_another_kind_gives_what_its_right_gives(world):
-    """Names, profile and the actor of the events are the claim's; the request brings its key and no more."""
+def test_a_claim_of_another_kind_gives_its_entitlement(world):
+    """Names, profile and actor come from the claim; only the key comes from the request."""
     order = Order()
     issued = issuing.issue(world.services, world.csr("root"), OrderClaim(order=order))
     certificate = x509.load_der_x509_certificate(issued.record.der)
@@ -68,8 +68,8 @@ def test_a_claim_of_another_kind_gives_what_its_right_gives(world):
 
 
 @pytest.mark.parametrize("days", [7, 4000])
-def test_a_right_bounds_the_lifetime(world, days):
-    """A certificate is never valid for longer than its right says, nor than its profile's default."""
+def test_an_entitlement_limits_the_lifetime(world, days):
+    """A certificate is valid no longer than its entitlement and its profile allow."""
     issued = issuing.issue(
         world.services, world.csr(), OrderClaim(order=Order(lifetime=timedelta(days=days)))
     )
@@ -77,7 +77,7 @@ def test_a_right_bounds_the_lifetime(world, days):
 
 
 def test_a_claim_that_was_redeemed_gets_no_signature(world):
-    """The second certificate for one right is not even intended; the refusal is the claim's, as an event."""
+    """A second certificate for one claim is not even intended; the claim's refusal is an event."""
     claim = OrderClaim(order=Order())
     issuing.issue(world.services, world.csr(), claim)
     before = len(world.events(EventType.CERTIFICATE_INTENDED))
@@ -89,8 +89,8 @@ def test_a_claim_that_was_redeemed_gets_no_signature(world):
     assert (event.actor, event.data["reasons"]) == ("acc_1", ("order-finalised",))
 
 
-def test_a_right_that_shrank_meanwhile_is_refused(world):
-    """What was drafted for one right is not signed by another: a name may have been withdrawn in between."""
+def test_an_entitlement_that_changed_meanwhile_is_refused(world):
+    """A prepared certificate is not signed if a name was withdrawn in between."""
     order = Order()
     before_change(world, 1, lambda: setattr(order, "name", "other.corp.example"))
     with pytest.raises(RequestRefused) as refusal:
@@ -102,7 +102,7 @@ def test_a_right_that_shrank_meanwhile_is_refused(world):
 
 
 def test_a_redemption_that_fails_later_in_its_transaction_is_undone(world):
-    """Claim and intent are one transaction: where the intent cannot be recorded, the invitation stays open."""
+    """If the intent cannot be recorded, the invitation stays open: both are one transaction."""
     from doorward.directory.inviting import InvitationClaim, invite
 
     invited = invite(world.services, "alice", actor="os:1000")
@@ -110,7 +110,7 @@ def test_a_redemption_that_fails_later_in_its_transaction_is_undone(world):
     claim = InvitationClaim(invitation=invited.record, name="alice")
 
     class SameSerial:
-        """Serial numbers that were used before."""
+        """A random source that repeats serial numbers."""
 
         def token(self, length):
             return held.record.serial.to_bytes(20)[-length:]

@@ -1,4 +1,4 @@
-"""The revocation lists: full and in partitions, when they are due, what is on them, who names them."""
+"""The CRLs: full and partitioned, when they are due, their entries, and which certificates name them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FOUR = partition_names(4)
 
 
 def listed(crl):
-    """The serial numbers on a list."""
+    """Return the serial numbers on a CRL."""
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
 
 
 def published(world, authority_id):
-    """The events of an authority's lists."""
+    """Return the events of an authority's CRLs."""
     return [one for one in world.events(EventType.CRL_PUBLISHED) if one.data["authority"] == authority_id]
 
 
 def test_list_holds_what_is_revoked_or_held(world):
-    """The list names revoked and held certificates, is signed by the issuing authority, and is an event."""
+    """The CRL has revoked and held certificates, is signed by the issuing authority, and is an event."""
     revoked, held, good = world.issue("alice"), world.issue("bob"), world.issue("carol")
     revocation.revoke(world.services, revoked.record.id, COMPROMISE, OPERATOR)
     revocation.hold(world.services, held.record.id, OPERATOR)
@@ -57,7 +57,7 @@ def test_list_holds_what_is_revoked_or_held(world):
 
 
 def test_numbers_grow_and_released_ones_leave(world):
-    """Each list has the next number; a released certificate is not on it any more."""
+    """Each CRL has the next number; a released certificate is not on it any more."""
     held = world.issue("bob")
     revocation.hold(world.services, held.record.id, OPERATOR)
     assert listed(crls.publish_crls(world.services)[""]) == {held.record.serial}
@@ -67,7 +67,7 @@ def test_numbers_grow_and_released_ones_leave(world):
 
 
 def test_expired_certificate_is_on_one_more_list(world):
-    """What expired since the last list is on the next one, once (RFC 5280 section 3.3)."""
+    """A certificate that expired since the last CRL is on the next one, once (RFC 5280 section 3.3)."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
     world.clock.turn(days=89)
@@ -79,7 +79,7 @@ def test_expired_certificate_is_on_one_more_list(world):
 
 
 def test_slower_of_two_publishers_takes_the_others_list(world):
-    """Two processes never make two lists with one number."""
+    """Two processes never make two CRLs with one number."""
     before_change(world, 1, lambda: crls.publish_crls(world.services))
     crl = crls.publish_crls(world.services)[""]
     assert crl.number == 1
@@ -87,7 +87,7 @@ def test_slower_of_two_publishers_takes_the_others_list(world):
 
 
 def test_list_is_due_at_first_then_after_half_its_time(world):
-    """There is always a list that is good for half its time."""
+    """A CRL is due if there is none, and after half of its lifetime."""
     assert crls.due_crls(world.services, NOON)
     crls.publish_crls(world.services)
     assert not crls.due_crls(world.services, NOON + timedelta(hours=11))
@@ -96,7 +96,7 @@ def test_list_is_due_at_first_then_after_half_its_time(world):
 
 @pytest.mark.parametrize("step", [revocation.hold, revocation.release])
 def test_list_is_due_soon_after_a_change(world, step):
-    """A revocation, hold or release makes a list due, yet not more often than every ten seconds."""
+    """A revocation, hold or release makes a CRL due, at most every ten seconds."""
     held = world.issue("alice")
     if step is revocation.release:
         revocation.hold(world.services, held.record.id, OPERATOR)
@@ -109,7 +109,7 @@ def test_list_is_due_soon_after_a_change(world, step):
 
 
 def test_other_changes_make_no_list_due(world):
-    """New people and new certificates are no news for the list; very many changes are not looked through."""
+    """New people and certificates make no CRL due; very many changes are not read."""
     crls.publish_crls(world.services)
     world.clock.turn(seconds=60)
     world.issue("alice")
@@ -122,7 +122,7 @@ def test_other_changes_make_no_list_due(world):
 
 
 def test_list_before_the_founding():
-    """Without an authority there is no list."""
+    """Without an authority there is no CRL."""
     with pytest.raises(NotFound):
         crls.publish_crls(empty_world().services)
     with pytest.raises(NotFound):
@@ -136,12 +136,12 @@ def test_list_needs_the_issuing_key(world):
 
 
 def divided(world, count=4):
-    """The services of a process that divides what it issues."""
+    """Return the services of a process that divides its certificates into partitions."""
     return replace(world.services, crl_partitions=count)
 
 
 def address(record):
-    """The CRL address that a certificate names."""
+    """Return the CRL address in a certificate."""
     leaf = x509.load_der_x509_certificate(record.der)
     (point,) = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     (name,) = point.full_name
@@ -149,7 +149,7 @@ def address(record):
 
 
 def scope(crl):
-    """The issuing distribution point of a list; None where it speaks of everything."""
+    """Return the issuing distribution point of a CRL; None for a full CRL."""
     try:
         return x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(
             x509.IssuingDistributionPoint
@@ -159,12 +159,12 @@ def scope(crl):
 
 
 def issue(world, services, count):
-    """So many certificates by a process with these services."""
+    """Issue a number of certificates with these services."""
     return [issuing.issue(services, world.csr(), world.claim("sensor-1")).record for _ in range(count)]
 
 
 def test_each_certificate_is_on_the_list_that_it_names(world):
-    """The list at the address in a certificate has its serial, its scope is that address, the others have it not."""
+    """The CRL at a certificate's address has its serial number and that scope; the others do not."""
     services = divided(world)
     made = crls.publish_crls(services, crls.due_crls(services, NOON))
     assert set(made) == {"", *FOUR}
@@ -199,7 +199,7 @@ def test_each_certificate_is_on_the_list_that_it_names(world):
 
 
 def test_no_certificate_names_a_list_that_is_not_there(world):
-    """Until the lists of a division were published, certificates name the full list."""
+    """Until the CRLs of a division are published, certificates name the full CRL."""
     services = divided(world)
     (before,) = issue(world, services, 1)
     crls.publish_crls(services)
@@ -213,7 +213,7 @@ def test_no_certificate_names_a_list_that_is_not_there(world):
 
 
 def test_a_list_that_was_published_goes_on(world):
-    """Another division, or none, leaves the lists standing that certificates name."""
+    """After another division, the CRLs that certificates name are still published."""
     four = divided(world)
     crls.publish_crls(four, crls.due_crls(four, NOON))
     (held,) = issue(world, four, 1)
@@ -229,8 +229,8 @@ def test_a_list_that_was_published_goes_on(world):
     assert set(crls.due_crls(world.services, world.clock.now())) == {"", *FOUR, *partition_names(2)}
 
 
-def test_only_the_lists_of_what_changed_are_made_anew(world):
-    """A hold is on its own list and the full one, a release leaves both, and numbers grow for each list alone."""
+def test_only_the_lists_with_a_change_are_made_again(world):
+    """A hold is on its own CRL and the full one; each CRL counts its own numbers."""
     services = divided(world)
     crls.publish_crls(services, crls.due_crls(services, NOON))
     (held,) = issue(world, services, 1)
@@ -248,7 +248,7 @@ def test_only_the_lists_of_what_changed_are_made_anew(world):
 
 
 def test_expired_certificate_is_on_one_more_list_of_each_name(world):
-    """A list that was made more rarely than the full one still has what expired since its own last time."""
+    """A partition that is made less often still lists what expired since its own last CRL."""
     services = divided(world)
     crls.publish_crls(services, crls.due_crls(services, NOON))
     (held,) = issue(world, services, 1)
@@ -265,7 +265,7 @@ def test_expired_certificate_is_on_one_more_list_of_each_name(world):
 
 
 def test_all_due_lists_are_one_transaction(world):
-    """Where one list cannot be stored none is: a certificate may name any of a division as soon as one is there."""
+    """If one CRL cannot be stored, none is: certificates may name all of a division once one exists."""
     services = divided(world)
     real = world.work.change
 

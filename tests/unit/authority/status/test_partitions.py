@@ -1,4 +1,4 @@
-"""Which of several lists speaks of which certificate."""
+"""Which partition covers which certificate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from doorward.authority.status.partitions import (
 
 @pytest.mark.parametrize("count", [2, 3, 16, MOST_PARTITIONS])
 def test_every_serial_has_one_list(count):
-    """Neighbouring serials go to all lists in turn, and each list's name tells its division."""
+    """Consecutive serial numbers belong to all partitions in turn; a partition's name has their number."""
     names = [partition_of((1 << 126) + number, count) for number in range(count)]
     assert sorted(names) == sorted(partition_names(count))
     assert len(set(names)) == count
@@ -23,14 +23,14 @@ def test_every_serial_has_one_list(count):
 
 
 def test_the_assignment_never_changes():
-    """It is written into certificates: these stand for ever."""
+    """The names of partitions are written into certificates, so they are fixed."""
     assert partition_of(17, 16) == "2-of-16"
     assert partition_of(0, 4) == "1-of-4"
     assert partition_of((1 << 126) + 255, 256) == "256-of-256"
 
 
 def test_one_is_the_full_list_alone():
-    """A division into one has no names of its own."""
+    """A division into one partition has no names."""
     assert partition_names(1) == ()
     assert partition_of(17, 1) == FULL
     assert division_of(FULL) == 1
@@ -54,5 +54,5 @@ def test_one_is_the_full_list_alone():
     ],
 )
 def test_other_names_are_none(name):
-    """What no list of ours could be called belongs to no division."""
+    """A text that is no name of a partition belongs to no division."""
     assert division_of(name) == 0

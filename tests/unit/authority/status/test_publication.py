@@ -1,4 +1,4 @@
-"""The addresses that are baked into certificates."""
+"""The addresses that are written into certificates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from doorward.core.errors import MalformedInput
 
 
 def test_addresses_of_an_authority():
-    """CRL, OCSP and certificate of one authority lie below one address."""
+    """The addresses of CRL, OCSP and certificate of one authority have the same beginning."""
     addresses = publication_addresses("http://pki.corp.example", "aut_x")
     assert addresses.crl == "http://pki.corp.example/crl/aut_x.crl"
     assert addresses.ocsp == "http://pki.corp.example/ocsp"
@@ -30,7 +30,7 @@ def test_addresses_of_an_authority():
     ],
 )
 def test_usable_addresses(text, url):
-    """Plain addresses are taken, without their trailing slash."""
+    """A plain address is accepted, and its trailing slash is removed."""
     assert parse_status_url(text) == url
 
 
@@ -43,7 +43,7 @@ def test_usable_addresses(text, url):
     ],
 )  # fmt: skip
 def test_unusable_addresses_are_refused(text):
-    """What every relying party would have to guess about is refused, with an example."""
+    """An ambiguous address is refused, and the hint has an example."""
     with pytest.raises(MalformedInput) as refusal:
         parse_status_url(text)
     assert refusal.value.code == "status-url-malformed"

@@ -1,4 +1,4 @@
-"""What relying parties ask: OCSP, the list, authority certificates."""
+"""Answers for relying parties: OCSP, CRLs, authority certificates."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ NONCE = b"0123456789abcdef"
 
 
 def issuer_of(world):
-    """The current issuing authority's certificate."""
+    """Return the current issuing authority's certificate."""
     with world.work.read() as stores:
         return x509.load_der_x509_certificate(stores.authorities.current(AuthorityKind.ISSUING).der)
 
 
 def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
-    """An OCSP request in DER."""
+    """Return an OCSP request in DER."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, algorithm())
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
@@ -47,7 +47,7 @@ def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
 
 
 def ask(world, held, **options):
-    """The parsed answer about a certificate."""
+    """Return the parsed answer about a certificate."""
     leaf = x509.load_der_x509_certificate(held.der)
     services = options.pop("services", world.services)
     return ocsp.load_der_ocsp_response(
@@ -56,8 +56,8 @@ def ask(world, held, **options):
 
 
 @pytest.mark.parametrize("algorithm", [hashes.SHA1, hashes.SHA256])
-def test_answer_made_ahead_is_given(world, algorithm):
-    """Without a nonce the stored answer comes out, byte for byte, signed by the delegated responder."""
+def test_pre_signed_answer_is_returned(world, algorithm):
+    """Without a nonce the stored answer is returned unchanged, signed by the delegated responder."""
     held = world.issue("alice")
     world.clock.turn(hours=1)
     answer = ask(world, held, algorithm=algorithm)
@@ -72,7 +72,7 @@ def test_answer_made_ahead_is_given(world, algorithm):
 
 
 def test_nonce_is_answered_live(world):
-    """A nonce comes back in an answer that was signed for it."""
+    """A request with a nonce gets an answer that is signed for it."""
     held = world.issue("alice")
     world.clock.turn(hours=1)
     answer = ask(world, held, nonce=NONCE)
@@ -82,7 +82,7 @@ def test_nonce_is_answered_live(world):
 
 
 def test_revoked_is_told_at_once(world):
-    """From the revocation on both kinds of answer say revoked."""
+    """After a revocation both kinds of answers say revoked."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
     for nonce in (None, NONCE):
@@ -92,14 +92,14 @@ def test_revoked_is_told_at_once(world):
 
 
 def test_stale_answer_is_not_given(world):
-    """An answer whose time is over is signed anew."""
+    """An expired answer is signed again."""
     held = world.issue("alice")
     world.clock.turn(hours=12)
     assert ask(world, held).this_update_utc == NOON + timedelta(hours=12)
 
 
 def test_missing_answer_is_signed(world):
-    """A certificate without an answer made ahead is answered live."""
+    """Without a pre-signed answer, one is signed on request."""
     held = world.issue("alice")
     with world.work.change() as stores:
         replace_answers(stores, held.record.id, (), NOON)
@@ -107,13 +107,13 @@ def test_missing_answer_is_signed(world):
 
 
 def test_serial_that_was_never_issued_is_unknown(world):
-    """Our issuer, a serial of nobody: unknown, which is not good."""
+    """A serial number that our issuer never used is unknown, which is not good."""
     answer = ask_made_up(world, world.issue("alice"), world.services)
     assert answer.certificate_status is UNKNOWN
 
 
 def ask_made_up(world, held, services):
-    """The answer about a serial of nobody, by the issuer of a certificate."""
+    """Return the answer about an unused serial number of a certificate's issuer."""
     known = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
     request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*_hashes(known), 4711, hashes.SHA1())
     der = request.build().public_bytes(Encoding.DER)
@@ -126,7 +126,7 @@ def _hashes(der):
 
 
 def test_intent_is_unknown(world):
-    """What was never issued is never good."""
+    """A certificate that was never issued is never good."""
     held = world.issue("alice")
     intent = replace(held.record, id="crt_" + "z" * 20, serial=4711, sha256="e" * 64)
     with world.work.change() as stores:
@@ -142,7 +142,7 @@ def test_intent_is_unknown(world):
 
 
 def test_foreign_issuer_is_unauthorized(world):
-    """We do not speak for other authorities (RFC 5019 section 2.2.3)."""
+    """We do not answer for other authorities (RFC 5019 section 2.2.3)."""
     toy = toy_ca()
     leaf = toy.leaf("alice").certificate
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, question(leaf, toy.certificate)))
@@ -164,15 +164,15 @@ def test_bad_bytes_are_malformed(world, request_bytes):
     ],
 )
 def test_own_faults_are_said_in_the_protocols_words(world, fault, said):
-    """A database that is away is tryLater, a contradiction is internalError; nothing is raised."""
+    """A missing database is tryLater, an integrity error is internalError; nothing is raised."""
     held = world.issue("alice")
     request = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
     world.work.broken = fault
     assert ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request)).response_status is said
 
 
-def test_without_keys_what_was_made_ahead_is_given(world):
-    """A process without the key store gives stored answers, also for a nonce, and signs none."""
+def test_without_keys_pre_signed_answers_are_returned(world):
+    """Without the key store, stored answers are returned, also for a nonce."""
     held = world.issue("alice")
     services = replace(world.services, keys=None)
     assert ask(world, held, services=services).certificate_status is GOOD
@@ -201,7 +201,7 @@ def test_older_issuing_authority_is_not_answered_live(world):
 
 
 def test_signatures_for_strangers_are_bounded(world):
-    """Beyond the bound a nonce is left out, a made-up serial is told to try later, and the rest goes on as ever."""
+    """Beyond the limit a nonce is left out, an unknown serial gets tryLater, and pre-signed answers work."""
     held = world.issue("alice")
     services = replace(world.services, ocsp_signing_limiter=OcspSigningLimiter(per_second=2))
 
@@ -221,7 +221,7 @@ def test_signatures_for_strangers_are_bounded(world):
 
 
 def test_refresh_signs_what_is_half_over(world):
-    """Answers are signed anew after half their time, in pages, each certificate once."""
+    """Answers are signed again after half of their lifetime, in pages, each certificate once."""
     held = [world.issue(name) for name in ("alice", "bob", "carol")]
     assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=0, signed=0, more=False)
     world.clock.turn(hours=6)
@@ -234,7 +234,7 @@ def test_refresh_signs_what_is_half_over(world):
 
 
 def test_refresh_signs_what_was_left_unsigned(world):
-    """Where a state changed without the responder's key, the refresh signs what the state now is."""
+    """If a state changed while the responder's key was missing, the refresh signs the current state."""
     held = world.issue("alice")
     with world.work.read() as stores:
         responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
@@ -248,7 +248,7 @@ def test_refresh_signs_what_was_left_unsigned(world):
 
 
 def test_refresh_drops_what_nobody_asks_about(world):
-    """Expired certificates, other issuers' and unknown ones lose their answers, and are looked at once."""
+    """Answers about expired, foreign and unknown certificates are removed after one look."""
     kept, expired, foreign = (world.issue(name) for name in ("alice", "bob", "carol"))
     with world.work.change() as stores:
         for one, changes in ((expired, {"not_after": NOON}), (foreign, {"authority_id": "aut_other"})):
@@ -262,14 +262,14 @@ def test_refresh_drops_what_nobody_asks_about(world):
         assert {key[0] for key in stores.status.state.ocsp} == {kept.record.id}
 
 
-def test_refresh_needs_no_key_where_nothing_is_due(world):
-    """The inventory is not looked through, and the key store is not asked, while all answers are fresh."""
+def test_refresh_needs_no_key_if_nothing_is_due(world):
+    """While all answers are fresh, neither the inventory nor the key store is read."""
     world.issue("alice")
     assert status.refresh_ocsp(replace(world.services, keys=None)).looked_at == 0
 
 
 def test_refresh_uses_the_renewed_responder(world):
-    """After a renewal new answers carry the new responder's certificate."""
+    """After a renewal new answers contain the new responder's certificate."""
     held = world.issue("alice")
     world.clock.turn(days=21)
     founding.renew_responder(world.services, actor="system")
@@ -280,13 +280,13 @@ def test_refresh_uses_the_renewed_responder(world):
 
 
 def responder_of(world):
-    """The row of the current OCSP responder."""
+    """Return the record of the current OCSP responder."""
     with world.work.read() as stores:
         return stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
 
 
 def test_expired_responder_signs_nothing(world):
-    """What nobody would believe is not signed, certificates are issued all the same, and a renewal mends it."""
+    """An expired responder signs nothing; certificates are still issued, and a renewal repairs it."""
     before = world.issue("alice")
     world.clock.turn(days=30)
     assert responder_of(world).not_after == world.clock.now()
@@ -305,7 +305,7 @@ def test_expired_responder_signs_nothing(world):
 
 
 def test_answer_ends_with_its_responder(world):
-    """No answer is said to be good for longer than its signer's certificate, and none is signed twice for it."""
+    """No answer is valid longer than its signer's certificate, and none is signed twice because of that."""
     services = replace(world.services, ocsp_lifetime=timedelta(days=30))
     world.clock.turn(days=10)
     held = issuing.issue(services, world.csr(), world.claim("alice")).record
@@ -324,7 +324,7 @@ def test_answer_ends_with_its_responder(world):
 
 
 def test_answers_hold_over_many_renewals(world):
-    """With the jobs alone, every half day of half a year has an answer whose signer is certified and current."""
+    """With the jobs alone, every half day of half a year has an answer by a valid, certified signer."""
     held = world.issue("sensor-1")
     signers = set()
     for _ in range(180 * 2):
@@ -344,7 +344,7 @@ def test_answers_hold_over_many_renewals(world):
 
 
 def test_faults_of_what_is_published(world):
-    """A list that is missing or over is a fault; there is nothing to find fault with before the founding."""
+    """A missing or expired CRL is a fault; before the founding there is no fault."""
     assert status.find_faults(world.services, NOON) == ("crl-missing",)
     crls.publish_crls(world.services)
     assert status.find_faults(world.services, NOON) == ()
@@ -356,7 +356,7 @@ def test_faults_of_what_is_published(world):
 
 
 def test_refresh_tells_what_was_revoked_meanwhile(world):
-    """A revocation between look and signature is what the new answer says."""
+    """A certificate that is revoked during the refresh gets the answer revoked."""
     held = world.issue("alice")
     world.clock.turn(hours=6)
     superseded = (held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
@@ -366,7 +366,7 @@ def test_refresh_tells_what_was_revoked_meanwhile(world):
 
 
 def test_list_and_certificates_are_handed_out(world):
-    """The newest list by authority, authority certificates by id."""
+    """The newest CRL is returned by authority, authority certificates by id."""
     assert status.current_crl(world.services) is None
     crl = crls.publish_crls(world.services)[""]
     assert status.current_crl(world.services, crl.authority_id) == crl

@@ -31,20 +31,20 @@ def world():
 
 
 def authority(world, kind):
-    """The current authority certificate of a kind, as row and as certificate."""
+    """Return the current authority certificate of a kind, as record and as certificate."""
     with world.work.read() as stores:
         record = stores.authorities.current(kind)
     return record, x509.load_der_x509_certificate(record.der)
 
 
 def newest(world):
-    """The newest list of the root, as row and as list."""
+    """Return the root's newest CRL, as record and parsed."""
     record = status.current_crl(world.services, authority(world, AuthorityKind.ROOT)[0].id)
     return record, x509.load_der_x509_crl(record.der)
 
 
 def events(world):
-    """Who published the root's lists, and their numbers."""
+    """Return who published the root's CRLs, and their numbers."""
     root, _ = authority(world, AuthorityKind.ROOT)
     found = world.events(EventType.CRL_PUBLISHED)
     return [(one.actor, one.data["number"]) for one in found if one.data["authority"] == root.id]
@@ -58,7 +58,7 @@ def take_key_away(world):
 
 
 def test_founding_makes_the_first_list(world):
-    """It is the root's, empty, for every certificate, good for a year, and an event."""
+    """The root's first CRL is empty, full, valid for a year, and an event."""
     root, certificate = authority(world, AuthorityKind.ROOT)
     record, crl = newest(world)
     assert crl.issuer == certificate.subject
@@ -72,7 +72,7 @@ def test_founding_makes_the_first_list(world):
 
 
 def test_issuing_certificate_names_the_list(world):
-    """The issuing authority's certificate says where the root's list and the root's certificate are."""
+    """The issuing authority's certificate has the addresses of the root's CRL and certificate."""
     root, _ = authority(world, AuthorityKind.ROOT)
     _, issuing = authority(world, AuthorityKind.ISSUING)
     (point,) = issuing.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
@@ -83,7 +83,7 @@ def test_issuing_certificate_names_the_list(world):
 
 
 def test_founding_and_first_list_are_one_transaction():
-    """Where the founding fails after the list was made, there is none."""
+    """If the founding fails after the CRL was made, there is no CRL."""
     empty = empty_world()
 
     class NoIssuing(type(empty.keys)):
@@ -101,7 +101,7 @@ def test_founding_and_first_list_are_one_transaction():
 
 
 def test_list_is_renewed_when_half_of_its_time_is_over(world):
-    """The next list has the next number and another year; then none is due."""
+    """The next CRL has the next number and is valid for a year; then none is due."""
     world.clock.turn(days=182)
     assert root_list.root_list_due(world.services) is False
     assert root_list.renew_root_list(world.services, actor="system") is None
@@ -117,7 +117,7 @@ def test_list_is_renewed_when_half_of_its_time_is_over(world):
 
 
 def test_slower_of_two_processes_makes_no_list(world):
-    """Where another process was quicker there is one new list, not two."""
+    """If another process has made the next CRL, no second one is made."""
     world.clock.turn(days=200)
     assert root_list.renew_root_list(world.services, actor="system").number == 2
     assert root_list.renew_root_list(world.services, actor="system") is None
@@ -125,7 +125,7 @@ def test_slower_of_two_processes_makes_no_list(world):
 
 
 def test_older_authority_without_a_list_gets_its_first(world):
-    """An authority that was founded before roots had lists has no end to warn of, and gets its first by itself."""
+    """An authority founded before roots had CRLs gets its first one by itself."""
     with world.work.change() as stores:
         stores.status.writable(TENANT).crls.clear()
     assert root_list.root_list_end(world.services) is None
@@ -133,8 +133,8 @@ def test_older_authority_without_a_list_gets_its_first(world):
     assert root_list.renew_root_list(world.services, actor="system").number == 1
 
 
-def test_nothing_is_due_where_the_key_is_away(world):
-    """Without the key no list is made, however late it is; its end can be read."""
+def test_nothing_is_due_without_the_key(world):
+    """Without the key no CRL is made, even if it has expired; its end can be read."""
     take_key_away(world)
     world.clock.turn(days=400)
     assert root_list.root_list_due(world.services) is False
@@ -145,7 +145,7 @@ def test_nothing_is_due_where_the_key_is_away(world):
 
 
 def test_exported_key_makes_the_next_list(world):
-    """It signs whenever a person asks, without the key store, stays nowhere, and the person is on the record."""
+    """The exported key signs at any time without the key store; it is not stored, and the event has the person."""
     pem, (_, certificate) = take_key_away(world), authority(world, AuthorityKind.ROOT)
     world.clock.turn(days=30)
     names, services = world.keys.names(), replace(world.services, keys=None)
@@ -171,7 +171,7 @@ def test_exported_key_makes_the_next_list(world):
     ],
 )
 def test_other_keys_make_no_list(world, exported, passphrase, code):
-    """What does not open, or is another root's key, signs nothing, and the next step is said."""
+    """An unreadable export, or another root's key, signs nothing, and the hint has the next step."""
     pem = founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
     if exported == "other":
         other = found_world(people=(), document="")
@@ -185,7 +185,7 @@ def test_other_keys_make_no_list(world, exported, passphrase, code):
 
 
 def test_before_the_founding_and_without_keys(world):
-    """There is no list before the founding, and no renewal in a process that may not sign."""
+    """There is no CRL before the founding, and no renewal in a process without keys."""
     with refused(NotFound, "not-founded"):
         root_list.root_list_due(empty_world().services)
     world.clock.turn(days=200)
