@@ -1,4 +1,4 @@
-"""What `policy check` says of an application whose authorities' names fill the handshake."""
+"""Warnings for an application with too long authority names for the handshake."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.world import OPERATOR, found_world
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """A partner that the application hears."""
+    """A partner that the application trusts."""
     return partner_site(everyone=True)
 
 
 def long_names(site: PartnerSite, count: int) -> list[CertifiedKey]:
-    """Intermediates with names of about 700 octets."""
+    """Return intermediates with names of about 700 bytes."""
     unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]
     return [
         certify(
@@ -37,7 +37,7 @@ def long_names(site: PartnerSite, count: int) -> list[CertifiedKey]:
 
 
 def findings(site: PartnerSite) -> list[PolicyFinding]:
-    """What is found in the document in force."""
+    """Return the findings about the document in force."""
     with site.services.work.read() as stores:
         document, _ = current_document(stores)
         return list(check_authority_names(stores, document))
@@ -58,7 +58,7 @@ def test_names_that_some_clients_do_not_take_are_told(site: PartnerSite, count: 
     ("count", "said"), [(0, ""), (20, ""), (50, "Java clients"), (100, "the door sends no names")]
 )
 def test_an_import_tells_before_it_is_made(count: int, said: str) -> None:
-    """At `ca import`, also with `--check`, and before any application names the partner."""
+    """`ca import` warns, also with `--check`, and before any application trusts the partner."""
     world = found_world(document="")
     root = certify("West Root")
     unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]

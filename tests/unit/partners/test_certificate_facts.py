@@ -1,4 +1,4 @@
-"""What rules see of a partner's certificate, once its path was found good."""
+"""The facts about a partner's certificate that rules can use."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BOB = "bob@clinic.example"
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is let in."""
+    """Everybody whom the clinic certifies is admitted."""
     return partner_site(everyone=True)
 
 
 def test_rules_see_a_partners_certificate(site: PartnerSite) -> None:
-    """Its issuer by the id of each imported authority of that name and key; it has no profile of ours."""
+    """Its issuer is each imported authority with that name and key; it has no profile of ours."""
     bob = site.leaf(BOB, names=[x509.RFC822Name(BOB), x509.DNSName("Ward7.Clinic.Example")])
     subject = site.decide(bob).subject
     assert subject is not None
@@ -34,7 +34,7 @@ def test_rules_see_a_partners_certificate(site: PartnerSite) -> None:
 
 
 def test_a_renewed_authority_is_the_same_issuer(site: PartnerSite) -> None:
-    """A rule that names the former certificate of an authority still speaks of it, and one that names the new one too."""
+    """A rule with the old or the new certificate of an authority matches."""
     bob = site.leaf(BOB)
     site.decide(bob)
     former = site.row(bob)
@@ -49,7 +49,7 @@ def test_a_renewed_authority_is_the_same_issuer(site: PartnerSite) -> None:
 
 
 def test_another_partner_with_the_same_authority_is_another_issuer(site: PartnerSite) -> None:
-    """Its rows of the authority are none of the first partner's, whose people are not judged again when they come and go."""
+    """Its authorities are not the first partner's, also if they have the same key."""
     bob = site.leaf(BOB)
     site.decide(bob)
     row = site.row(bob)

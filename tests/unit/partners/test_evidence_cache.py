@@ -1,4 +1,4 @@
-"""The evidence caches of evidence: filled from the database, kept where nothing changed, never emptied by a failure."""
+"""The evidence cache: loaded from the database, kept if nothing changed, never emptied by a failure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WEST = records.opaque("ptn", "west")
 
 
 def row(der: bytes, source: str = "http://a.example/crl", **changed: object) -> EvidenceRecord:
-    """Evidence as it is stored."""
+    """Return evidence as a stored record."""
     digest = hashlib.sha256(der).hexdigest() if der else ""
     return records.evidence("west", source, der=der, sha256=digest, **changed)
 
 
 def store(world: World, *rows: EvidenceRecord) -> None:
-    """Put evidence where it is looked for."""
+    """Store evidence."""
     with world.work.change() as stores:
         for one in rows:
             stores.evidence.store(one)
@@ -36,25 +36,25 @@ def store(world: World, *rows: EvidenceRecord) -> None:
 
 @pytest.fixture
 def world() -> World:
-    """Two lists of a partner are stored."""
+    """Two CRLs of a partner are stored."""
     made = empty_world()
     store(made, row(crl_of(ISSUER)), row(crl_of(OTHER), "http://b.example/crl"))
     return made
 
 
 def lists(evidence_cache: EvidenceCache) -> list[bytes]:
-    """The digests of what is at hand, of either issuer."""
+    """Return the digests of the loaded CRLs of both issuers."""
     evidence_index = evidence_cache.of(WEST)
     return [crl.sha256.encode() for leaf in (ALICE, BOB) for crl in evidence_index.crls_about(leaf.parsed)]
 
 
 def test_before_anything_is_loaded_nothing_is_known(world: World) -> None:
-    """An empty evidence cache lets nobody in where evidence is required."""
+    """An empty cache admits nobody if evidence is required."""
     assert lists(EvidenceCache(world.work)) == []
 
 
 def test_evidence_is_loaded_and_kept(world: World) -> None:
-    """Loading says whether anything is another; where nothing is, the very same evidence cache stays."""
+    """`load` returns whether something changed; if not, the same index stays."""
     evidence_cache = EvidenceCache(world.work)
     assert evidence_cache.load(WEST)
     assert len(lists(evidence_cache)) == 2
@@ -64,7 +64,7 @@ def test_evidence_is_loaded_and_kept(world: World) -> None:
 
 
 def test_only_what_is_new_is_read(world: World) -> None:
-    """One newer list makes another evidence cache; the other list is the same object as before."""
+    """A new CRL makes another index; the other CRL is the same object as before."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     before = evidence_cache.of(WEST)
@@ -79,7 +79,7 @@ def test_only_what_is_new_is_read(world: World) -> None:
 
 
 def test_what_was_dropped_is_gone(world: World) -> None:
-    """A list that is stored no more is not asked any more."""
+    """A CRL that is not stored any more is not used any more."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     with world.work.change() as stores:
@@ -89,7 +89,7 @@ def test_what_was_dropped_is_gone(world: World) -> None:
 
 
 def test_what_was_never_had_is_not_loaded(world: World) -> None:
-    """A row that only says what is looked for is no evidence."""
+    """A row without evidence is not loaded."""
     store(world, row(b"", "http://c.example/crl"))
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
@@ -97,7 +97,7 @@ def test_what_was_never_had_is_not_loaded(world: World) -> None:
 
 
 def test_answers_are_kept_by_whom_they_are_about(world: World) -> None:
-    """OCSP answers of several responders about one certificate stand together, unread."""
+    """OCSP answers of several responders about one certificate are kept together."""
     about = ALICE.parsed.sha256
     answers = [
         row(text, f"http://{n}.example/", kind=EvidenceKind.OCSP, about=about)
@@ -114,7 +114,7 @@ def test_answers_are_kept_by_whom_they_are_about(world: World) -> None:
 
 
 def test_one_answer_may_be_about_several(world: World) -> None:
-    """Bytes that are known already are at hand for another certificate as soon as they are stored for it."""
+    """Equal bytes are loaded for each certificate that they are stored for."""
     evidence_cache = EvidenceCache(world.work)
     store(world, row(b"answer", kind=EvidenceKind.OCSP, about=ALICE.parsed.sha256))
     evidence_cache.load(WEST)
@@ -124,7 +124,7 @@ def test_one_answer_may_be_about_several(world: World) -> None:
 
 
 def test_a_failure_keeps_the_former_evidence_index(world: World) -> None:
-    """Where the database cannot be read the older evidence stays."""
+    """If the database cannot be read, the older evidence stays."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     before = evidence_cache.of(WEST)
@@ -135,7 +135,7 @@ def test_a_failure_keeps_the_former_evidence_index(world: World) -> None:
 
 
 def test_evidence_that_was_never_read_is_not_none(world: World) -> None:
-    """Where it cannot be read at the start, it may say anything; as soon as it is read it says what it says."""
+    """Evidence that cannot be read at the start is unusable until it is read."""
     evidence_cache = EvidenceCache(world.work)
     assert not evidence_cache.of(WEST).has_unusable(ALICE.parsed)
     evidence_cache.mark_unread(WEST)
@@ -148,7 +148,7 @@ def test_evidence_that_was_never_read_is_not_none(world: World) -> None:
 
 
 def test_what_came_last_and_cannot_be_used_is_known(world: World) -> None:
-    """Of a list by the address that certificates name, of an answer by its certificate; also where nothing good ever came."""
+    """An unusable CRL is known by its address, an unusable answer by its certificate."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     named = certify("carol", ISSUER, ca=False, extra=[crl_at("http://c.example/crl")])
@@ -164,7 +164,7 @@ def test_what_came_last_and_cannot_be_used_is_known(world: World) -> None:
 
 
 def test_a_list_that_was_named_by_hand_may_be_about_everybody(world: World) -> None:
-    """No certificate names its address: where it cannot be used nothing is known of any of them."""
+    """An unusable CRL that the operator added makes every status unknown."""
     evidence_cache = EvidenceCache(world.work)
     with world.work.change() as stores:
         stores.partners.add(records.partner("west", crl_urls=("http://hand.example/crl",)))
@@ -174,7 +174,7 @@ def test_a_list_that_was_named_by_hand_may_be_about_everybody(world: World) -> N
 
 
 def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
-    """By issuer and serial number, whatever became of the evidence."""
+    """A recorded revocation is found by issuer and serial number."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     key = hashlib.sha256(ISSUER.parsed.key_bits).hexdigest()
@@ -187,7 +187,7 @@ def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
 
 
 def test_what_cannot_be_read_makes_nothing_else_unknown(world: World) -> None:
-    """A list that does not parse here says nothing; the last good one of its place, and all others, stay."""
+    """If a CRL does not parse, its last good version and all others stay."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     before = lists(evidence_cache)
@@ -199,8 +199,8 @@ def test_what_cannot_be_read_makes_nothing_else_unknown(world: World) -> None:
     assert len(lists(fresh)) == len(before) - 1
 
 
-def test_partners_have_evidence_cache_of_their_own(world: World) -> None:
-    """What is known of one says nothing of another."""
+def test_each_partner_has_its_own_index(world: World) -> None:
+    """Evidence of one partner is not used for another."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     east = records.opaque("ptn", "east")
@@ -211,7 +211,7 @@ def test_partners_have_evidence_cache_of_their_own(world: World) -> None:
 
 
 def test_the_lists_are_those_that_were_stored(world: World) -> None:
-    """What is at hand is what the bytes say."""
+    """The loaded CRLs have the stored content."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
     der = crl_of(ISSUER, 7, number=3)

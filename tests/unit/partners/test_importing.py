@@ -1,4 +1,4 @@
-"""Importing, replacing and removing a partner: what changes, what is recorded, what is refused."""
+"""Importing, replacing and removing a partner: changes, events and refusals."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def bring_in(
 
 
 def test_a_partner_is_imported_with_its_terms() -> None:
-    """Terms, authorities, event and change number are there, all in one transaction."""
+    """Terms, authorities, event and change are one transaction."""
     world = found_world()
     done = bring_in(world, groups=("clinicians",), domain="east.example", everyone=True)
     partner = done.value.partner
@@ -86,7 +86,7 @@ def test_a_partner_is_imported_with_its_terms() -> None:
 
 
 def test_what_is_found_is_returned_errors_first() -> None:
-    """Whoever imports sees every warning and note; an examination changes nothing."""
+    """An import returns every finding; an examination changes nothing."""
     world = found_world()
     findings = examine(world.services, "east", Terms(), anchors=[ROOT.der], intermediates=[ISSUING.der])
     assert findings
@@ -99,7 +99,7 @@ def test_what_is_found_is_returned_errors_first() -> None:
 
 
 def test_an_authority_of_another_partner_is_told_by_its_name() -> None:
-    """Whoever imports one authority twice hears of it; the partner itself, imported anew, does not."""
+    """Importing an authority of another partner gives a warning."""
     world = found_world()
 
     def codes(name: str, services: Services = world.services) -> list[str]:
@@ -115,7 +115,7 @@ def test_an_authority_of_another_partner_is_told_by_its_name() -> None:
 
 
 def test_errors_are_refused_with_each_finding() -> None:
-    """A leaf, and an authority that has no path, are both named; nothing is changed."""
+    """A leaf, and an authority without a path, are both in the error; nothing is changed."""
     world = found_world()
     leaf, stray = certify("bob", ROOT, ca=False), certify("Stray", certify("Elsewhere"))
     head = world.head()
@@ -130,7 +130,7 @@ def test_errors_are_refused_with_each_finding() -> None:
 
 
 def test_our_own_authority_is_nobody_elses() -> None:
-    """Neither our root nor our issuing authority is imported, nor another certificate of one of their keys."""
+    """Our root, our issuing authority, and other certificates with their keys are refused."""
     world = found_world()
     with world.work.read() as stores:
         own = [one.der for one in stores.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER]
@@ -151,7 +151,7 @@ def test_our_own_authority_is_nobody_elses() -> None:
     ],
 )
 def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) -> None:
-    """Our own authority's word, what is no name, and a name in use are refused."""
+    """The name of our own authority, a malformed name and a name in use are refused."""
     with pytest.raises(error) as caught:
         bring_in(partner_site(), name)
     assert caught.value.code == code
@@ -161,7 +161,7 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
 
 
 def test_a_name_that_is_taken_is_said_first() -> None:
-    """Authorities that could not be imported are not complained of where the name could not be had anyway."""
+    """A taken name is reported before faults of the authorities."""
     with pytest.raises(RequestRefused) as caught:
         bring_in(partner_site(), "clinic", others=(certify("Stray", certify("Elsewhere")),))
     assert caught.value.code == "name-taken"
@@ -202,7 +202,7 @@ def test_terms_at_their_limits() -> None:
 
 
 def test_an_anchor_is_needed_and_a_founding() -> None:
-    """Without an anchor, and before the authority is founded, there is nothing to import."""
+    """An import without an anchor, or before the founding, is refused."""
     with pytest.raises(MalformedInput) as missing:
         bring_in(found_world(), anchors=())
     assert missing.value.code == "anchor-missing"
@@ -218,7 +218,7 @@ def test_an_anchor_is_needed_and_a_founding() -> None:
 
 
 def test_a_thousand_authorities_fit_into_the_record() -> None:
-    """The event names the first of them, how many there are, and a digest over all of them."""
+    """The event has the first authorities, their number, and a digest over all."""
     key = ROOT.key
     many = [certify(f"Authority {n} {'x' * 40}", ROOT, key=key, serial=n + 1) for n in range(300)]
     world = found_world()
@@ -234,8 +234,8 @@ def test_a_thousand_authorities_fit_into_the_record() -> None:
     assert other.data["sha256"] != event.data["sha256"]
 
 
-def test_who_hears_a_new_partner_at_once_is_said() -> None:
-    """Where the document names it already its people are let in from now on, and whoever imports is told."""
+def test_a_partner_that_is_trusted_at_once_is_noted() -> None:
+    """A note names the applications that trust the name already."""
     site = partner_site(publish=False)
     remove_partner(site.services, "clinic", actor=OPERATOR)
     done = site.bring_in()
@@ -245,7 +245,7 @@ def test_who_hears_a_new_partner_at_once_is_said() -> None:
 
 
 def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle that is slow to look at holds up no decision: it is looked at before anything is to be changed."""
+    """A slow bundle is examined before the write transaction begins."""
     site = partner_site(publish=False)
     change, changing, looked = site.services.work.change, [False], 0
 
@@ -283,7 +283,7 @@ def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.Monkey
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Let something happen once, while the authorities of an import are looked at."""
+    """Let something happen once, while the authorities of an import are examined."""
     lint = examining.lint_authorities
 
     def during(*given: Any, **named: Any) -> Any:
@@ -295,7 +295,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) ->
 
 
 def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two who import at the same time one is told that the name is taken; the other's stays as it is."""
+    """Of two concurrent imports one is refused; the other one stays unchanged."""
     world = found_world()
     meanwhile(monkeypatch, lambda: bring_in(world, domain="first.example"))
     with pytest.raises(RequestRefused) as caught:
@@ -307,7 +307,7 @@ def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was to be replaced is replaced and nobody else: not one who has the name since then."""
+    """A partner that got the name since then is not replaced."""
     site = partner_site(publish=False)
     meanwhile(monkeypatch, lambda: remove_partner(site.services, "clinic", actor=OPERATOR))
     with pytest.raises(NotFound) as caught:
@@ -328,7 +328,7 @@ def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("when", ["while it is asked", "while it is looked at"])
 @pytest.mark.parametrize("what", ["anchor", "kind-of-authority", "term"])
 def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An authority or a term that another brought in after the report stays, and who replaces is told of it."""
+    """If another operator changed the partner after the report, replacing is refused."""
     site, newer = partner_site(publish=False), certify("clinic Second Root")
     given: dict[str, dict[str, Any]] = {
         "anchor": {"anchors": [site.root, newer]},
@@ -358,7 +358,7 @@ def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: p
 
 
 def test_the_same_imported_again_meanwhile_is_no_change() -> None:
-    """Where another brought in what was there already the report still holds."""
+    """An equal import by another operator is not a change."""
     site = partner_site(publish=False)
     seen = find_replaced(site.services, "clinic", replacing=True)
     site.clock.turn(seconds=5)
@@ -370,7 +370,7 @@ def test_the_same_imported_again_meanwhile_is_no_change() -> None:
 
 
 def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not held against all of our own authorities is not trusted; the command is to be repeated."""
+    """If our own authorities changed during the import, it is refused."""
     world = found_world()
     with world.work.read() as stores:
         ours = stores.authorities.list()[0]
@@ -393,7 +393,7 @@ def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyP
 
 
 def test_replacing_keeps_name_and_id() -> None:
-    """Terms and authorities are others, the partner is the same; the event says that it changed."""
+    """Replacing changes terms and authorities; the partner's id stays, and the event says changed."""
     site = partner_site(publish=False)
     before, newer = site.partner, certify("clinic Issuing", site.root, key=site.issuing.key, serial=9)
     site.clock.turn(seconds=5)
@@ -409,7 +409,7 @@ def test_replacing_keeps_name_and_id() -> None:
 
 
 def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
-    """Those who came by themselves are in the directory, and stay; the operator learns how many."""
+    """A note has the number of principals that were added automatically and stay."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
     (note,) = site.bring_in(replacing=True, everyone=False).notes
@@ -419,7 +419,7 @@ def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
 
 
 def test_who_was_named_by_another_rule_is_said() -> None:
-    """Where the identity rule changes its principals have other names; the former stay in the list."""
+    """After a change of the identity rule a note has the number of principals with old names."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
     (note,) = site.bring_in(replacing=True, source=SanSource.DNS).notes
@@ -430,7 +430,7 @@ def test_who_was_named_by_another_rule_is_said() -> None:
 
 
 def test_a_removed_partner_takes_everything_with_it() -> None:
-    """Principals, evidence and trust go in one transaction; the change and the event say so."""
+    """Principals, evidence and trust are removed in one transaction."""
     site = partner_site(everyone=True)
     bob = site.leaf("bob@clinic.example")
     assert site.decide(bob).principal is not None
@@ -450,15 +450,15 @@ def test_a_removed_partner_takes_everything_with_it() -> None:
         remove_partner(site.services, "clinic", actor=OPERATOR)
 
 
-def test_a_partner_that_nobody_heard_goes_without_a_note() -> None:
-    """Where there is nothing to say nothing is said."""
+def test_a_partner_that_no_application_trusts_is_removed_without_a_note() -> None:
+    """There is no note."""
     world = found_world()
     bring_in(world)
     assert remove_partner(world.services, "east", actor=OPERATOR).notes == ()
 
 
 def test_after_a_new_import_people_come_back_as_others() -> None:
-    """Removing a partner keeps nobody out for ever: who comes again is another principal, without old groups."""
+    """After a new import the same people are new principals, without their old groups."""
     site = partner_site(everyone=True)
     bob = site.leaf("bob@clinic.example")
     before = site.decide(bob).principal
@@ -474,7 +474,7 @@ def test_after_a_new_import_people_come_back_as_others() -> None:
 
 
 def test_who_was_removed_while_the_partner_was_trusted_stays_out() -> None:
-    """An operator's removal of one person holds, also with another certificate."""
+    """A removed person stays out, also with another certificate."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
     removal.remove(site.services, "clinic/bob@clinic.example", actor=OPERATOR)
@@ -483,7 +483,7 @@ def test_who_was_removed_while_the_partner_was_trusted_stays_out() -> None:
 
 
 def test_a_partners_principal_is_of_the_partners_kind() -> None:
-    """Nobody is added under a partner as something else, nor under a partner that is not there."""
+    """A principal of another kind, or of an unknown partner, is refused."""
     site = partner_site(publish=False)
     with pytest.raises(RequestRefused) as kind:
         directory.add_principal(site.services, PrincipalKind.DEVICE, "clinic/x@y.example", actor=OPERATOR)

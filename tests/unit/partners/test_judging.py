@@ -1,4 +1,4 @@
-"""A partner's certificate before the decider: every branch between the checker's verdict and what is written down."""
+"""Judging a partner's certificate: all branches from the checker's verdict to the registration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAME = f"clinic/{BOB}"
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is let in."""
+    """Everybody whom the clinic certifies is admitted."""
     return partner_site(everyone=True)
 
 
@@ -51,7 +51,7 @@ def revoke(
 
 
 def test_everybody_whom_it_certifies(site: PartnerSite) -> None:
-    """The first time the certificate and its principal are written down, and the decision is already good."""
+    """The first connection records certificate and principal, and is already admitted."""
     bob = site.leaf(BOB)
     decision = site.decide(bob)
     assert decision.verdict.outcome is Outcome.GOOD
@@ -69,7 +69,7 @@ def test_everybody_whom_it_certifies(site: PartnerSite) -> None:
 
 
 def test_groups_of_the_directory_and_of_the_partner(site: PartnerSite) -> None:
-    """A principal is in the groups that it was put into and in its partner's, each once, also one that is ours."""
+    """A principal is in its own groups and in its partner's, each once."""
     site.decide(site.leaf(BOB))
     for group in ("clinicians", "tellers"):
         directory.add_member(site.services, group, NAME, actor=OPERATOR)
@@ -84,7 +84,7 @@ def test_groups_of_the_directory_and_of_the_partner(site: PartnerSite) -> None:
 
 
 def test_a_partners_group_lies_in_other_groups(site: PartnerSite) -> None:
-    """Whoever the terms put into a group is in all that it lies in, as members of our own are."""
+    """A group in the terms also gives the groups that contain it."""
     directory.create_group(site.services, "clinicians", actor=OPERATOR)
     nesting.nest(site.services, "hospital", "clinicians", actor=OPERATOR)
     principal = site.decide(site.leaf(BOB)).principal
@@ -93,7 +93,7 @@ def test_a_partners_group_lies_in_other_groups(site: PartnerSite) -> None:
 
 
 def test_only_those_who_were_added() -> None:
-    """Without `everyone` the certificate is written down and its holder is not; once added they are let in."""
+    """Without `everyone` only the certificate is recorded; an added principal is admitted."""
     site = partner_site()
     bob = site.leaf(BOB)
     assert site.reasons(bob)[-2:] == ["principal-unknown", "application-known"]
@@ -108,7 +108,7 @@ def test_only_those_who_were_added() -> None:
 
 
 def test_names_become_others_with_the_rule(site: PartnerSite) -> None:
-    """Another identity rule gives other principals; what the former ones may do is theirs alone."""
+    """Another identity rule gives other principals, without the access of the former ones."""
     bob = site.leaf(BOB, names=[x509.RFC822Name(BOB), x509.DNSName("bob.clinic.example")])
     former = site.decide(bob).principal
     site.bring_in(replacing=True, source=SanSource.DNS)
@@ -121,7 +121,7 @@ def test_names_become_others_with_the_rule(site: PartnerSite) -> None:
 
 
 def test_a_principal_of_another_kind_is_nobody(site: PartnerSite) -> None:
-    """Where the partner's principals became devices, the person of that name is not one, nor made one."""
+    """If the partner's principals became devices, a person with the name is not used."""
     bob = site.leaf(BOB)
     site.decide(bob)
     site.bring_in(replacing=True, kind=PrincipalKind.DEVICE)
@@ -133,7 +133,7 @@ def test_a_principal_of_another_kind_is_nobody(site: PartnerSite) -> None:
 
 
 def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
-    """Where evidence is required the connection ends with it; where it is not, with certificate or lifetime."""
+    """If evidence is required, the connection ends with it; otherwise with certificate or lifetime."""
     site.publish(lifetime=timedelta(hours=2))
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=2)
     short = site.leaf(BOB, not_after=NOON + timedelta(hours=1))
@@ -145,7 +145,7 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
 
 
 def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() -> None:
-    """Where evidence is preferred: who comes when it has ended is refused, and who is there does not outlast it."""
+    """With `prefer` and unusable evidence, access ends with the last CRL."""
     site = partner_site(everyone=True, revocation=RevocationMode.PREFER)
     address = "http://crl.example/issuing"
     bob = site.leaf(BOB, extra=[crl_at(address)])
@@ -174,7 +174,7 @@ def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() 
 
 
 def test_a_serial_number_of_any_length_is_recorded(site: PartnerSite) -> None:
-    """RFC 5280 section 4.1.2.2 allows 20 octets: one of 2,000 is refused, and the refusal is on record with its digest."""
+    """RFC 5280 section 4.1.2.2: a serial of 2,000 octets is refused and recorded as digest."""
     long = with_serial(site.leaf(BOB), site.issuing.key, b"\x01" * 2000)
     decision = site.decide(long)
     assert decision.verdict.outcome is Outcome.BAD
@@ -183,7 +183,7 @@ def test_a_serial_number_of_any_length_is_recorded(site: PartnerSite) -> None:
 
 
 def test_no_longer_than_the_authority() -> None:
-    """The end of an authority of the path is an end of the connection."""
+    """The connection ends when an authority of its path expires."""
     site = partner_site(everyone=True, revocation=RevocationMode.OFF)
     ending = certify("Ending", site.root, not_after=NOON + timedelta(hours=3))
     site.bring_in(replacing=True, intermediates=[ending])
@@ -191,7 +191,7 @@ def test_no_longer_than_the_authority() -> None:
 
 
 def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
-    """A decision is current as long as the evidence cache is the one that it asked; our own rest on none."""
+    """A decision is current as long as its evidence index is; ours depend on none."""
     decision = site.decide(site.leaf(BOB))
     assert site.judge.is_current(decision)
     site.publish(load=False)
@@ -206,7 +206,7 @@ def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
 
 
 def test_without_evidence_or_after_it() -> None:
-    """Required evidence that is not at hand, or over, lets nobody in; `prefer` and `off` do."""
+    """With `require` missing or expired evidence refuses; with `prefer` and `off` it does not."""
     site = partner_site(everyone=True, publish=False)
     bob = site.leaf(BOB)
     assert site.reasons(bob)[-2:] == ["revocation-status-undetermined", "application-known"]
@@ -222,7 +222,7 @@ def test_without_evidence_or_after_it() -> None:
 
 
 def test_revoked_by_its_issuer(site: PartnerSite) -> None:
-    """It is refused, whoever holds it; others of the same issuer are not."""
+    """A revoked certificate is refused; others of the same issuer are not."""
     bob, eve = site.leaf(BOB), site.leaf("eve@clinic.example")
     site.publish(bob)
     assert "certificate-revoked" in site.reasons(bob)
@@ -230,7 +230,7 @@ def test_revoked_by_its_issuer(site: PartnerSite) -> None:
 
 
 def test_revoked_or_held_here(site: PartnerSite) -> None:
-    """What was blocked here stays so, whatever its issuer says; a hold ends with its release."""
+    """A revocation here holds, also if the issuer says good; a hold ends with its release."""
     bob, eve = site.leaf(BOB), site.leaf("eve@clinic.example")
     for one in (bob, eve):
         site.decide(one)
@@ -248,7 +248,7 @@ def test_revoked_or_held_here(site: PartnerSite) -> None:
 
 
 def test_a_signature_in_another_form_is_another_file(site: PartnerSite) -> None:
-    """Issuer and serial number name a certificate: one that was revoked here does not come back rewritten."""
+    """A revoked certificate with a re-encoded signature is refused."""
     bob = site.leaf(BOB)
     site.decide(bob)
     revoke(site, bob)
@@ -258,7 +258,7 @@ def test_a_signature_in_another_form_is_another_file(site: PartnerSite) -> None:
 
 
 def test_nor_does_it_come_back_after_its_issuer_was_renewed(site: PartnerSite) -> None:
-    """A new certificate of the same authority is the same issuer: its serial numbers are given away already."""
+    """A renewed authority is the same issuer: its serial numbers stay used."""
     bob = site.leaf(BOB)
     site.decide(bob)
     revoke(site, bob)
@@ -270,7 +270,7 @@ def test_nor_does_it_come_back_after_its_issuer_was_renewed(site: PartnerSite) -
 
 
 def test_nor_after_the_partner_was_imported_anew(site: PartnerSite) -> None:
-    """The inventory outlives a partner: what was revoked here is so for whoever comes by the same authority."""
+    """A revocation here holds also after the partner was imported again."""
     bob = site.leaf(BOB)
     site.decide(bob)
     revoke(site, bob)
@@ -282,7 +282,7 @@ def test_nor_after_the_partner_was_imported_anew(site: PartnerSite) -> None:
 
 
 def test_another_authority_of_the_name_has_numbers_of_its_own(site: PartnerSite) -> None:
-    """The same name with another key is another issuer: its serial numbers are its own."""
+    """The same name with another key is another issuer with other serial numbers."""
     site.decide(site.leaf(BOB, serial=5))
     other = certify("clinic Issuing", site.root)
     site.bring_in(replacing=True, intermediates=[site.issuing, other], revocation=RevocationMode.OFF)
@@ -292,7 +292,7 @@ def test_another_authority_of_the_name_has_numbers_of_its_own(site: PartnerSite)
 
 
 def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
-    """The inventory names the certificate of the issuer that is trusted now: evidence is looked for by it."""
+    """The record gets the id of the renewed issuer, because evidence is found by it."""
     bob = site.leaf(BOB)
     site.decide(bob)
     before = site.row(bob)
@@ -309,7 +309,7 @@ def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
 
 
 def test_what_is_not_for_clients_is_not_written_down(site: PartnerSite) -> None:
-    """Neither a certificate for servers nor one whose path is bad makes a row."""
+    """A server certificate and one with a bad path are not recorded."""
     server = site.leaf(BOB, purposes=[x509.ExtendedKeyUsageOID.SERVER_AUTH])
     stranger = site.leaf(BOB, issuer=certify("clinic Issuing"))  # the right name, another key
     for one in (server, stranger):
@@ -323,7 +323,7 @@ def test_what_is_not_for_clients_is_not_written_down(site: PartnerSite) -> None:
 
 
 def test_no_name_no_principal(site: PartnerSite) -> None:
-    """A certificate without the name that counts, or with one outside the domain, is nobody's."""
+    """A certificate without a fitting name, or with one outside of the domain, has no principal."""
     nameless = site.leaf(BOB, names=[x509.DNSName("bob.clinic.example")])
     assert "name-mismatch" in site.reasons(nameless)
     site.bring_in(replacing=True, domain="clinic.example")
@@ -333,7 +333,7 @@ def test_no_name_no_principal(site: PartnerSite) -> None:
 
 
 def test_a_suspended_principal(site: PartnerSite) -> None:
-    """Its certificate is good, and it is refused."""
+    """A suspended principal with a good certificate is refused."""
     bob = site.leaf(BOB)
     site.decide(bob)
     directory.suspend(site.services, NAME, actor=OPERATOR)
@@ -343,7 +343,7 @@ def test_a_suspended_principal(site: PartnerSite) -> None:
 
 
 def test_names_longer_than_a_name_may_be_are_refused_not_an_error(site: PartnerSite) -> None:
-    """An odd identity ends in a refusal with a reason, never in an exception."""
+    """A too long identity is refused with a reason, without an exception."""
     for name in ("a" * 190 + "@clinic.example", 'a"b@clinic.example', "a b@clinic.example", "ä"):
         try:
             leaf = site.leaf("x", names=[x509.RFC822Name(name)])
@@ -353,7 +353,7 @@ def test_names_longer_than_a_name_may_be_are_refused_not_an_error(site: PartnerS
 
 
 def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) -> None:
-    """Whichever way it is asked for: two authorities would vouch for one name."""
+    """Every way to issue our certificate for a partner's principal is refused."""
     bob = site.leaf(BOB)
     principal = site.decide(bob).principal
     assert principal is not None
@@ -373,7 +373,7 @@ def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) ->
 
 
 def test_an_application_that_does_not_trust_the_partner(site: PartnerSite) -> None:
-    """There a partner's certificate is of an unknown issuer, and leaves no row."""
+    """The issuer is unknown there, and nothing is recorded."""
     bob = site.leaf(BOB)
     assert site.reasons(bob, "sensors")[:2] == ["certificate-well-formed", "issuer-unknown"]
     assert site.row(bob) is None
@@ -383,7 +383,7 @@ def test_an_application_that_does_not_trust_the_partner(site: PartnerSite) -> No
 
 
 def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
-    """Where an application trusts partners too our own people go on, by the inventory, without evidence."""
+    """At an application with partners our own certificates need no evidence."""
     alice = site.issue("alice")
     decision = site.judge.decide(site.context(), alice.der)
     assert decision.verdict.outcome is Outcome.GOOD
@@ -394,7 +394,7 @@ def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
 
 
 def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite) -> None:
-    """There our own people are refused, and the reason says which authority is not trusted."""
+    """Our own certificates are refused, and the reason says that we are not trusted."""
     alice = site.issue("alice")
     site.hear("clinic")
     decision = site.judge.decide(site.context(), alice.der)
@@ -405,7 +405,7 @@ def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite)
 
 
 def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
-    """A partner's authority of our issuing authority's name is the partner's; our own people are untouched."""
+    """An authority of a partner with our name is the partner's; our principals are not affected."""
     with site.work.read() as stores:
         ours = next(one for one in stores.authorities.list() if one.kind.value == "issuing")
     name = x509.load_der_x509_certificate(ours.der).subject
@@ -424,7 +424,7 @@ def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
 
 
 def test_two_partners_of_one_application(site: PartnerSite) -> None:
-    """Each answers for its own; the same name under both is two principals."""
+    """The same name under two partners is two principals."""
     other = replace(
         site,
         root=(root := certify("east Root")),
@@ -443,7 +443,7 @@ def test_two_partners_of_one_application(site: PartnerSite) -> None:
 
 
 def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(site: PartnerSite) -> None:
-    """In whatever order the document names them."""
+    """The order in the document does not matter."""
     other = replace(site, name="annex")
     other.evidence_cache, other.judge = site.evidence_cache, site.judge
     other.bring_in()
@@ -453,8 +453,8 @@ def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(si
         assert site.decide(site.leaf(BOB)).partner_id == other.partner.id
 
 
-def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
-    """Without a certificate, and with bytes that are none, the answer is a refusal."""
+def test_no_certificate_is_refused(site: PartnerSite) -> None:
+    """No certificate, and malformed bytes, are refused."""
     for der in (None, b"nothing"):
         decision = site.judge.decide(site.context(), der)
         assert decision.verdict.outcome is Outcome.BAD
@@ -464,7 +464,7 @@ def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
 def test_who_was_removed_and_comes_again_costs_no_write(
     site: PartnerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where everybody is let in: each of its connections would take the lock of the stores for nothing."""
+    """A removed person's connections cause no write, also with `everyone`."""
     site.decide(site.leaf(BOB))
     removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)

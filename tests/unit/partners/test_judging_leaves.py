@@ -1,4 +1,4 @@
-"""Which of partners' certificates stay in memory."""
+"""Which certificates of partners are cached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.ports import NOON
 
 
 def test_only_certificates_of_the_inventory_are_kept() -> None:
-    """Others could push them out: one that merely names the partner's authority, or was never let in."""
+    """Other certificates are not cached, so that they cannot displace these."""
     world, cache = partner_world(), CertificateCache()
     known = world.let_in("alice")
     strangers = [

@@ -1,4 +1,4 @@
-"""A partner's principal is added under the name that its certificates say."""
+"""A partner's principal is added under the name that its certificates have."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PERSON = PrincipalKind.PERSON
 
 
 def add(site: PartnerSite, name: str) -> tuple[str, tuple[str, ...]]:
-    """Add somebody; return the name and what was said."""
+    """Add a principal; return the name and the notes."""
     done = add_principal(site.services, PERSON, name, actor=OPERATOR)
     return done.value.name, done.notes
 
 
 def test_it_is_folded_and_said() -> None:
-    """RFC 5280 section 7.5: the host has no case. Who was added so is let in."""
+    """RFC 5280 section 7.5: a host is lower-cased with a note, and the principal is admitted."""
     site = partner_site(domain="clinic.example")
     assert add(site, "clinic/o'Brien@Clinic.EXAMPLE") == (
         "clinic/o'Brien@clinic.example",
@@ -36,14 +36,14 @@ def test_it_is_folded_and_said() -> None:
 
 
 def test_a_subject_is_encoded() -> None:
-    """The text that `openssl x509 -subject -nameopt RFC2253` shows is enough."""
+    """The text of `openssl x509 -subject -nameopt RFC2253` is accepted."""
     site = partner_site(source=SanSource.SUBJECT, domain="")
     assert add(site, "clinic/CN=bob, O=Clinic, C=DE")[0] == "clinic/CN=bob%2CO=Clinic%2CC=DE"
 
 
 @pytest.mark.parametrize("identity", ["bob", "bob@other.example", "CN=bob,O=Clinic", ""])
 def test_what_can_never_match_is_not_added(identity: str) -> None:
-    """With a hint, and nothing is changed."""
+    """A name that no certificate can have is refused with a hint."""
     site = partner_site(domain="clinic.example")
     head = site.head()
     with pytest.raises(MalformedInput) as refused:
@@ -53,7 +53,7 @@ def test_what_can_never_match_is_not_added(identity: str) -> None:
 
 
 def test_a_partner_must_be_known() -> None:
-    """Its rule for names is what a name is read by."""
+    """Without the partner its names cannot be read."""
     with pytest.raises(NotFound):
         add(partner_site(), "east/bob@east.example")
     with pytest.raises(MalformedInput):

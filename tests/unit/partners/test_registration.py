@@ -1,4 +1,4 @@
-"""Writing down a partner's certificate and principal: only what was verified, once, and by the terms in force."""
+"""Recording a partner's certificate and principal: only verified ones, once, and on the terms in force."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NAME = f"clinic/{BOB}"
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is let in."""
+    """Everybody whom the clinic certifies is admitted."""
     return partner_site(everyone=True)
 
 
 def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:
-    """What a gateway found of a certificate and would write down."""
+    """Return the pending registration of a certificate."""
     with site.work.read() as stores:
         _, found = judge_for_partners(
             stores,
@@ -46,14 +46,14 @@ def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:
 
 
 def write(site: PartnerSite, found: PendingRegistration) -> int:
-    """Write it down; return how many changes that made."""
+    """Register it; return the number of changes."""
     before = site.head()
     register(site.services, found, site.clock.now())
     return site.head() - before
 
 
 def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
-    """Both get a row, an event and a change; personal names are where personal data is kept."""
+    """Both get a record, an event and a change; names are personal fields."""
     bob = site.leaf(BOB)
     assert write(site, registration(site, bob)) == 2
     row = site.row(bob)
@@ -75,7 +75,7 @@ def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
 
 
 def test_somebody_was_quicker(site: PartnerSite) -> None:
-    """What another gateway wrote down meanwhile is there once, under the first principal."""
+    """A registration by another gateway is not repeated."""
     bob = site.leaf(BOB)
     found = registration(site, bob)
     write(site, found)
@@ -86,7 +86,7 @@ def test_somebody_was_quicker(site: PartnerSite) -> None:
 
 
 def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
-    """Whoever comes second finds the principal that the first made."""
+    """The second registration uses the principal of the first."""
     first, second = site.leaf(BOB), site.leaf(BOB)
     found = [registration(site, one) for one in (first, second)]
     for one in found:
@@ -101,7 +101,7 @@ def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
 
 
 def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
-    """A judgement by former terms writes nothing: it is made anew."""
+    """A registration on former terms writes nothing."""
     found = registration(site, site.leaf(BOB))
     site.bring_in(replacing=True, everyone=False)
     assert write(site, found) == 0
@@ -112,7 +112,7 @@ def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
 
 
 def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
-    """Its next certificate is written down, and belongs to nobody."""
+    """The next certificate of a removed principal is recorded without a principal."""
     site.decide(site.leaf(BOB))
     removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)
@@ -123,7 +123,7 @@ def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
 
 
 def test_the_number_was_given_away(site: PartnerSite) -> None:
-    """Of two certificates of one serial number that come at once the second is not written down."""
+    """Of two certificates with one serial number the second is not recorded."""
     first, second = site.leaf(BOB, serial=5), site.leaf("eve@clinic.example", serial=5)
     found = [registration(site, one) for one in (first, second)]
     for one in found:
@@ -134,7 +134,7 @@ def test_the_number_was_given_away(site: PartnerSite) -> None:
 
 
 def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
-    """A known certificate keeps its issuer's former row where the new one has another of its number."""
+    """A record keeps its authority if the new one has another certificate with its serial."""
     bob = site.leaf(BOB)
     site.decide(bob)
     before = site.row(bob)
@@ -152,7 +152,7 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
 
 
 def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
-    """Where the database takes nothing the connection is refused with an error."""
+    """If the database cannot be written, the connection is refused with an error."""
     bob = site.leaf(BOB)
     found = registration(site, bob)
     site.work.broken = Unavailable("database-unavailable", "the disk is full")

@@ -1,4 +1,4 @@
-"""What second factors opened goes with the partner of the people who had them."""
+"""Removing a partner removes the second factors of its principals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.world import OPERATOR
 
 
 def test_second_factors_go_with_the_partner() -> None:
-    """Factors, rights to enrol and sessions of its principals go in the same transaction; those of our own stay."""
+    """Factors, rights and sessions of its principals go in the same transaction; ours stay."""
     site = partner_site(everyone=True)
     bob = site.decide(site.leaf("bob@clinic.example")).principal
     assert bob is not None

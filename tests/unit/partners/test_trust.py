@@ -1,4 +1,4 @@
-"""What is trusted of partners: made of the records, and kept as long as nothing of it changes."""
+"""Building the trust of partners from the records, and caching it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.support.world import OPERATOR
 
 
 def load(site: PartnerSite) -> dict[str, PartnerTrust]:
-    """What is trusted now."""
+    """Return the current trust."""
     with site.work.read() as stores:
         return load_partners(stores)
 
 
 def test_the_terms_are_what_is_judged_by() -> None:
-    """Each term of the record is one of the judgement."""
+    """Each term of the record is in the trust."""
     record = records.partner(
         "west",
         source=SanSource.DNS,
@@ -62,7 +62,7 @@ def test_the_terms_are_what_is_judged_by() -> None:
 
 
 def test_an_intermediate_is_no_anchor() -> None:
-    """What may sign below an anchor is not trusted by itself."""
+    """An intermediate is not trusted by itself."""
     record, root = records.partner("west"), certify("West Root")
     issuing = certify("West Issuing", root)
     rows = [authority(record, root, anchor=True), authority(record, issuing, anchor=False)]
@@ -72,7 +72,7 @@ def test_an_intermediate_is_no_anchor() -> None:
 
 
 def test_what_did_not_change_is_kept() -> None:
-    """The very same store comes back, with the signatures that it remembers; other terms make another."""
+    """The same trust store is returned, with its verified signatures; other terms make another one."""
     site = partner_site(publish=False)
     first = load(site)
     assert load(site)["clinic"].store is first["clinic"].store
@@ -90,7 +90,7 @@ def test_what_did_not_change_is_kept() -> None:
 
 
 def test_a_removed_partner_is_not_kept() -> None:
-    """What is trusted no more is not there, though it was before."""
+    """A removed partner has no trust any more."""
     site = partner_site(publish=False)
     assert set(load(site)) == {"clinic"}
     remove_partner(site.services, "clinic", actor=OPERATOR)
@@ -98,7 +98,7 @@ def test_a_removed_partner_is_not_kept() -> None:
 
 
 def test_certificates_of_one_signer_are_told() -> None:
-    """Name and key make a signer, through renewals, and through a removal and another import."""
+    """Name and key identify an authority, through renewals and a new import."""
     site = partner_site(publish=False)
     first = load(site)["clinic"].authority_ids[site.issuing.parsed.sha256]
     renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=9)
@@ -117,7 +117,7 @@ def test_certificates_of_one_signer_are_told() -> None:
 
 
 def test_kept_terms_are_of_the_same_record() -> None:
-    """A partner of the same name and authorities under another id is another."""
+    """A partner with the same name and authorities but another id is another one."""
     site = partner_site(publish=False)
     with site.work.read() as stores:
         authorities = stores.partners.authorities(site.partner.id)
@@ -129,7 +129,7 @@ def test_kept_terms_are_of_the_same_record() -> None:
 
 
 def test_another_part_of_the_same_certificates_is_another_trust() -> None:
-    """An anchor that became an intermediate is trusted no more, also by who knew it before."""
+    """An anchor that became an intermediate is no anchor any more."""
     site = partner_site(publish=False)
     site.bring_in(replacing=True, anchors=[site.root, site.issuing], intermediates=[])
     assert load(site)["clinic"].store.is_anchor(site.issuing.parsed)
@@ -140,7 +140,7 @@ def test_another_part_of_the_same_certificates_is_another_trust() -> None:
 
 
 def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
-    """The others of the partner vouch as ever, and the one that is left out is told by its digest."""
+    """An unreadable anchor is left out and reported; the others stay."""
     site = partner_site()
     bob = site.leaf("bob@clinic.example")
     with site.work.change() as stores:
@@ -157,13 +157,13 @@ def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
 
 
 def test_terms_that_cannot_be_read_are_no_trust() -> None:
-    """They were checked when they were stored; a partner of which they are damaged vouches for no one."""
+    """A partner with unreadable terms is not trusted."""
     record, root = records.partner("west", permitted=("nonsense",)), certify("West Root")
     assert trust_of(record, [authority(record, root, anchor=True)]) is None
 
 
-def test_a_path_is_looked_for_whatever_the_purpose() -> None:
-    """Evidence is fetched for every certificate with a good path, also for one that opens no door."""
+def test_a_path_is_found_for_any_purpose() -> None:
+    """Evidence is fetched for every certificate with a good path."""
     record, root = records.partner("west"), certify("West Root")
     trust = build_partner_trust(record, [authority(record, root, anchor=True)])
     server = certify("www", root, ca=False, purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))

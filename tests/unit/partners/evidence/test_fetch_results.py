@@ -1,4 +1,4 @@
-"""What comes of a fetch: kept where it may be, told where not, and never worse than before."""
+"""Processing the result of a fetch: it is stored, or the failure is recorded and the old evidence stays."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ DAY = timedelta(days=1)
 
 
 def changes(west, since: int = 0) -> list[tuple[ChangeKind, str]]:
-    """The changes after one."""
+    """Return the changes after a number."""
     with west.work.read() as stores:
         return [(one.kind, one.subject) for one in stores.changes.since(since)]
 
 
 def crl(west, *serials: int, **options) -> bytes:
-    """A CRL of the root that ends in a day."""
+    """Return a CRL of the root that is valid for a day."""
     return crl_of(west.root, *serials, **{"next_update": NOON + DAY, **options})
 
 
-def test_a_good_list_is_kept_and_told():
-    """It is stored with its times, a change about the partner and an event; the next look is within `refresh`."""
+def test_a_good_crl_is_stored_and_recorded():
+    """It is stored with its times, a change and an event; the next fetch is within `refresh`."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl(west, 7, number=5)
     assert west.run() == 1
@@ -61,7 +61,7 @@ def test_a_good_list_is_kept_and_told():
     ],
 )
 def test_the_number_of_a_list_does_not_decide_whether_it_is_kept(number, field, value):
-    """RFC 5280 section 5.2.3: up to 20 octets; what a JSON number cannot hold exactly is recorded as text."""
+    """RFC 5280 section 5.2.3: a number too large for a JSON number is recorded as text."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl(west, 7, number=number)
     west.run()
@@ -81,7 +81,7 @@ def test_the_number_of_a_list_does_not_decide_whether_it_is_kept(number, field, 
     ],
 )
 def test_what_came_and_was_not_read_may_say_anything(fault, unusable):
-    """More than may be read is something that cannot be used; what did not come is not."""
+    """A response that is too large is unusable evidence; a missing response is not."""
     west = partner_world()
 
     def fail(request):
@@ -94,7 +94,7 @@ def test_what_came_and_was_not_read_may_say_anything(fault, unusable):
 
 
 def test_the_same_list_is_no_news():
-    """The same bytes, or a server that says that nothing changed, only move the next look."""
+    """An unchanged CRL and the status 304 only set the next fetch."""
     west = partner_world()
     der = crl(west)
     west.pages[ROOT_CRL] = lambda request: FetchResponse(body=None if request.etag else der, etag='"1"')
@@ -112,7 +112,7 @@ def test_the_same_list_is_no_news():
 
 
 def test_a_revocation_at_the_partner_is_known_within_refresh():
-    """A list published a moment after a look is at hand when `refresh` is over."""
+    """A CRL published just after a fetch is fetched within `refresh`."""
     west = partner_world(refresh=timedelta(minutes=5))
     west.pages[ROOT_CRL] = crl(west, number=1)
     west.run()
@@ -124,7 +124,7 @@ def test_a_revocation_at_the_partner_is_known_within_refresh():
 
 
 def test_evidence_is_renewed_before_it_ends():
-    """With a long `refresh` the look comes when half of the validity is over."""
+    """With a long `refresh` the next fetch is after half of the lifetime."""
     west = partner_world(refresh=30 * DAY)
     west.pages[ROOT_CRL] = crl(west)
     west.run()
@@ -132,7 +132,7 @@ def test_evidence_is_renewed_before_it_ends():
 
 
 def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
-    """A partner that publishes more and more lists fills neither the database nor the gateways' memory."""
+    """A partner with many CRLs fills neither the database nor the gateways' memory."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages.update({ROOT_CRL: crl(west), ISSUING_CRL: crl_of(west.issuing)})
@@ -144,7 +144,7 @@ def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
 
 
 def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
-    """Where others fill the limit one that is at hand gives way to one of its size, and to none that is longer."""
+    """At the limit a CRL is replaced by one that is not larger."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl(west, 7, number=1)
     west.run()
@@ -177,7 +177,7 @@ def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
     ids=["html", "10 MB", "wrong signer", "replayed", "stale", "future", "another's", "for others"],
 )
 def test_a_lie_is_not_kept(lie, code):
-    """What is not genuine, not now or not newer leaves the old evidence in place, and is told once."""
+    """Evidence that is not genuine, not valid or not newer keeps the old evidence, with one event."""
     west = partner_world()
     west.pages[ROOT_CRL] = good = crl(west, 7, number=5)
     west.run()
@@ -210,7 +210,7 @@ def test_a_lie_is_not_kept(lie, code):
     ],
 )
 def test_a_failure_is_told_when_it_is_news(fault, kind):
-    """The first of a row of failures, and another one, are events; the same again is not."""
+    """The first failure and a different one are events; a repeated one is not."""
     west = partner_world()
 
     def fail(request):
@@ -239,7 +239,7 @@ def test_a_failure_is_told_when_it_is_news(fault, kind):
 
 
 def test_a_restart_asks_nobody_before_its_time():
-    """A new process finds every row with its own time, those that fail too."""
+    """After a restart every row keeps its time, also those that fail."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages[ROOT_CRL] = crl(west)
@@ -250,7 +250,7 @@ def test_a_restart_asks_nobody_before_its_time():
 
 
 def test_what_began_together_drifts_apart():
-    """Rows that were fetched in one moment are due at different ones."""
+    """Rows fetched at the same time are due at different times."""
     west = partner_world()
     for number in range(4):
         url = f"http://{number}.example/crl"
@@ -281,7 +281,7 @@ class TestOcsp:
         west.run()
 
     def test_an_answer_is_kept_and_its_word_told(self):
-        """Each new answer is stored and changes something; an event is written when its word is another."""
+        """Each new answer is stored with a change; an event is recorded if the status differs."""
         west = self.west()
         west.pages[RESPONDER] = self.answer(west)
         west.run()
@@ -294,7 +294,7 @@ class TestOcsp:
         assert len(changes(west)) == 4
 
     def test_an_answer_whose_signer_was_younger_is_news(self):
-        """Where the last word cannot be read by the clock of then, the next one is told."""
+        """If the last answer cannot be judged at its own time, the next one is an event."""
         west = self.west()
         delegate = certify(
             "Responder",
@@ -320,7 +320,7 @@ class TestOcsp:
         ids=["html", "wrong certificate", "wrong signer", "stale", "replayed"],
     )
     def test_a_lie_is_not_kept(self, lie):
-        """The answer at hand stays, and the lie is told."""
+        """The stored answer stays, and the failure is recorded."""
         west = self.west()
         west.pages[RESPONDER] = revoked = self.answer(west, ocsp.OCSPCertStatus.REVOKED)
         west.run()
@@ -329,7 +329,7 @@ class TestOcsp:
         assert len([one for one in west.events(REFUSED) if one.data["url"] == RESPONDER]) == 1
 
     def test_a_certificate_that_lost_its_path_gets_no_answer(self):
-        """The issuer may go while the answer is on its way; nobody can tell then who may sign."""
+        """If the issuer was removed during the fetch, the answer is refused."""
         west = self.west()
         west.look()
         task = next(one for one in lease_due(west.services, west.slots) if one.evidence.about)
@@ -340,14 +340,14 @@ class TestOcsp:
 
 
 def ocsp_signing():
-    """The purpose of responders."""
+    """The extended key usage of responders."""
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     return ExtendedKeyUsageOID.OCSP_SIGNING
 
 
 def test_what_is_gone_meanwhile_stays_gone():
-    """A partner that was removed, a row that was forgotten, another process's find: the fetch was for nothing."""
+    """Nothing is stored if the partner or the row was removed, or another process was first."""
     for kind in ("removed", "forgotten", "overtaken"):
         west = partner_world()
         west.look()
@@ -368,7 +368,7 @@ def test_what_is_gone_meanwhile_stays_gone():
 
 
 def test_of_two_finds_the_first_is_kept(monkeypatch):
-    """Where another process stores between the judging and the storing, its find stays."""
+    """If another process stores evidence after the check, its evidence stays."""
     west = partner_world()
     west.look()
     (task,) = lease_due(west.services, west.slots)
@@ -386,12 +386,12 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
 
 
 def fields_of(row) -> dict[str, object]:
-    """The fields of a record."""
+    """Return the fields of a record."""
     return {name: getattr(row, name) for name in type(row).__slots__}
 
 
 def test_a_list_in_pem_is_taken():
-    """RFC 5280 section 4.2.1.13 asks for DER; what `openssl ca -gencrl` writes is the same list."""
+    """RFC 5280 section 4.2.1.13 requires DER; PEM as written by `openssl ca -gencrl` is accepted too."""
     west = partner_world()
     der = crl_of(west.root)
     text = b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(der) + b"-----END X509 CRL-----\n"

@@ -1,4 +1,4 @@
-"""How the evidence of a partner stands."""
+"""The health of a partner's evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.ports import NOON
 
 
 def test_missing_stale_and_failing_are_told():
-    """What never came, what has ended, and what could not be renewed are counted, with what was wrong."""
+    """Missing, stale and failing sources are counted, with their problems."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages[ROOT_CRL] = crl_of(west.root, next_update=NOON + 2 * HOUR)
@@ -33,7 +33,7 @@ def test_missing_stale_and_failing_are_told():
 
 
 def test_staleness_is_the_operators():
-    """What may still be used is not stale."""
+    """Evidence within `max_staleness` is not stale."""
     west = partner_world(max_staleness=timedelta(days=1), revocation=RevocationMode.PREFER)
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
@@ -42,5 +42,5 @@ def test_staleness_is_the_operators():
 
 
 def test_a_partner_without_evidence_is_not_told():
-    """With `revocation: off` there is nothing to say."""
+    """With `revocation: off` a partner is not listed."""
     assert list_evidence_health(partner_world(revocation=RevocationMode.OFF).services, NOON) == []

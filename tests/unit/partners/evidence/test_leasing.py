@@ -1,4 +1,4 @@
-"""Which fetches are due, and what is asked."""
+"""Leasing the due fetches, and the requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CRL, OCSP = EvidenceKind.CRL, EvidenceKind.OCSP
 
 
 def test_a_crl_is_asked_for():
-    """A CRL is got from its URL, within limits, on the partner's terms."""
+    """A CRL is fetched from its URL, within limits, on the partner's terms."""
     west = partner_world(allow_private=("127.0.0.0/8", "::1/128"))
     west.look()
     (task,) = lease_due(west.services, west.slots)
@@ -46,14 +46,14 @@ def test_a_crl_is_asked_for():
 
 
 def test_private_addresses_need_the_operators_leave():
-    """Without it the fetcher is told so."""
+    """Without permitted networks the request has none."""
     west = partner_world()
     west.look()
     assert not lease_due(west.services, west.slots)[0].request.allow_private
 
 
 def test_a_responder_is_asked_about_one_certificate():
-    """The question is about the leaf, by its issuer's hashes."""
+    """The OCSP request is about the leaf, with its issuer's hashes."""
     west = partner_world()
     alice = west.let_in("alice", responder_at(RESPONDER))
     west.look()
@@ -67,8 +67,8 @@ def test_a_responder_is_asked_about_one_certificate():
     assert (question.serial, question.nonce) == (alice.parsed.serial, None)
 
 
-def test_a_list_is_asked_for_anew_only_if_it_changed():
-    """While the list at hand may be used the server is told which it is; after its end it is not."""
+def test_the_etag_is_sent_while_the_crl_is_valid():
+    """After the CRL's end no ETag is sent."""
     west = partner_world(refresh=timedelta(days=9))
     west.pages[ROOT_CRL] = lambda request: FetchResponse(body=crl_of(west.root), etag='"1"')
     west.run()
@@ -78,8 +78,8 @@ def test_a_list_is_asked_for_anew_only_if_it_changed():
     assert lease_due(west.services, FetchSlots())[0].request.etag == ""
 
 
-def test_what_is_claimed_is_nobody_elses():
-    """A second process, or this one a moment later, claims nothing; when the claim has ended it does."""
+def test_a_leased_fetch_is_not_leased_again():
+    """Another process leases nothing until the lease has ended."""
     west = partner_world()
     west.look()
     assert len(lease_due(west.services, FetchSlots())) == 1
@@ -88,8 +88,8 @@ def test_what_is_claimed_is_nobody_elses():
     assert len(lease_due(west.services, FetchSlots())) == 1
 
 
-def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
-    """Both saw the row as due; the second finds it moved, and gives its place back."""
+def test_of_two_concurrent_leases_one_succeeds(monkeypatch):
+    """The other one releases its slot."""
     west = partner_world()
     west.look()
     slots, other = FetchSlots(), FetchSlots()
@@ -102,8 +102,8 @@ def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
     assert slots.acquire(west.partner.id, "pki.partner.example", CRL)
 
 
-def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
-    """Where the database is away the places are given back."""
+def test_a_lease_that_cannot_be_written_takes_no_slot(monkeypatch):
+    """If the database is missing, the slots are released."""
     west = partner_world()
     west.look()
     slots = FetchSlots(total=1)
@@ -118,7 +118,7 @@ def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
 
 
 def test_a_host_is_not_asked_by_many_at_once():
-    """One host is asked twice at once, one partner four times, and all together eight times."""
+    """A host gets two fetches at once, a partner four, and all together eight."""
     slots = FetchSlots()
     assert [slots.acquire("a", "one", kind) for kind in (CRL, OCSP, CRL)] == [True, True, False]
     assert [
@@ -138,7 +138,7 @@ def test_a_host_is_not_asked_by_many_at_once():
 
 @pytest.mark.parametrize(("many", "other"), [(CRL, OCSP), (OCSP, CRL)])
 def test_neither_kind_takes_the_last_place_of_the_other(many, other):
-    """Of the four places of a partner one kind takes three."""
+    """One kind takes at most three of a partner's four slots."""
     slots = FetchSlots()
     assert [slots.acquire("a", str(number), many) for number in range(4)] == [True, True, True, False]
     assert slots.acquire("a", "four", other)
@@ -147,7 +147,7 @@ def test_neither_kind_takes_the_last_place_of_the_other(many, other):
 
 
 def test_a_list_does_not_wait_behind_thousands_of_answers():
-    """However many answers of dead responders are due, and however long, a list has a place in the next claim."""
+    """A CRL gets a slot in the next call, also if many answers are due."""
     west = partner_world(root_crl="")
     for number in range(40):
         west.let_in(f"user{number}", responder_at(f"http://{number}.example/"))
@@ -160,7 +160,7 @@ def test_a_list_does_not_wait_behind_thousands_of_answers():
 
 
 def test_a_list_does_not_wait_behind_those_of_a_dead_host():
-    """Many lists of one host that hangs are due before; those of another host are looked at all the same."""
+    """CRLs of another host are fetched while many of a hanging host are due."""
     west = partner_world(root_crl="")
     for number in range(40):
         west.let_in(f"user{number}", crl_at(f"http://dead.example/{number}"))
@@ -184,7 +184,7 @@ def many_due_at(west, *hosts: str) -> None:
 
 
 def test_an_answer_does_not_wait_behind_those_of_a_full_host():
-    """While a responder that hangs has all its places taken, the answers that are due behind its are looked at."""
+    """While a host has no free slot, answers of other hosts are fetched."""
     west = partner_world(root_crl="")
     many_due_at(west, "dead.example")
     assert {one.host for one in lease_due(west.services, west.slots)} == {"dead.example"}
@@ -192,7 +192,7 @@ def test_an_answer_does_not_wait_behind_those_of_a_full_host():
 
 
 def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
-    """Several dead responders take every place; as soon as one comes free it is the living one's."""
+    """If failed hosts hold all slots, the next free slot is for a good host."""
     west, dead = partner_world(root_crl=""), ("a-dead.example", "b-dead.example")
     many_due_at(west, *dead)
     tasks = lease_due(west.services, west.slots) + lease_due(west.services, west.slots)
@@ -205,7 +205,7 @@ def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
 
 
 def test_a_host_that_failed_comes_last_for_a_while():
-    """For one partner, for a minute, or until it gave something; the last sixteen of each are remembered."""
+    """A failed host comes last for one partner and one minute; the last sixteen are remembered."""
     slots = FetchSlots()
     slots.note_result("a", "dead", failed=True, now=NOON)
     assert slots.failed_hosts("a", NOON + BEHIND - timedelta(seconds=1)) == {"dead"}
@@ -221,7 +221,7 @@ def test_a_host_that_failed_comes_last_for_a_while():
 
 
 def test_a_partner_with_dead_responders_takes_no_turn_from_another():
-    """However much of one partner is due, the other's turn comes."""
+    """A partner with many due rows does not block another."""
     west = partner_world()
     for number in range(40):
         west.let_in(f"user{number}", crl_at(f"http://{number}.example/crl"))
@@ -237,7 +237,7 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
 
 
 def test_a_partner_that_names_no_url_stops_nobody():
-    """A certificate whose list lies at something that does not parse keeps nobody's evidence from being had."""
+    """A malformed address does not stop the fetches for other partners."""
     west = partner_world()
     west.let_in("alice", crl_at("http://["))
     west.look()
@@ -245,7 +245,7 @@ def test_a_partner_that_names_no_url_stops_nobody():
 
 
 def test_nothing_is_asked_for_what_lost_its_path():
-    """Between two looks an authority may go; nobody is asked about its certificates any more."""
+    """If an authority was removed since the scan, nothing is fetched for its certificates."""
     west = partner_world()
     west.let_in("alice", responder_at(RESPONDER))
     west.look()
@@ -254,7 +254,7 @@ def test_nothing_is_asked_for_what_lost_its_path():
 
 
 def test_nothing_is_asked_about_a_certificate_of_somebody_else():
-    """A row about a certificate that is unknown, or that the inventory has under another authority, asks nothing."""
+    """Nothing is fetched for an unknown certificate or one of another authority."""
     west = partner_world()
     alice = certify("alice", west.issuing, ca=False, extra=[responder_at(RESPONDER)])
     seen = replace(inventory_row(west.partner, west.issuing, alice, 1), authority_id="aut_other")
@@ -267,7 +267,7 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_a_serial_that_nobody_answers_for_is_not_asked():
-    """A certificate whose serial number no request can hold is passed over, and the row says why."""
+    """A serial number that fits in no request is skipped, and the row has the reason."""
     west = partner_world()
     issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
     odd = with_serial(issuing, west.root.key, b"\x00")
@@ -284,7 +284,7 @@ def test_a_serial_that_nobody_answers_for_is_not_asked():
 
 
 def test_off_asks_nobody():
-    """Rows of a partner that asks for no evidence are not fetched."""
+    """With `revocation: off` nothing is fetched."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()

@@ -1,4 +1,4 @@
-"""Whose list is taken from an address: only of an issuer whom somebody that names the address takes it from."""
+"""From which address a CRL is accepted: a certificate that the CRL covers must name the address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ELSEWHERE = "http://elsewhere.example/list.crl"
 
 
 def two_siblings() -> tuple[PartnerWorld, CertifiedKey]:
-    """A partner with `issuing`, and a sibling of it that signs lists too."""
+    """A partner with two issuing authorities that both sign CRLs."""
     west = partner_world()
     sibling = certify("West Sibling", west.root, extra=[crl_at(ROOT_CRL)])
     west.trust([west.root], [west.issuing, sibling])
@@ -37,12 +37,12 @@ def two_siblings() -> tuple[PartnerWorld, CertifiedKey]:
 
 
 def refusals(west: PartnerWorld) -> list[tuple[object, object]]:
-    """URL and code of what was refused."""
+    """Return URL and code of each refusal."""
     return [(one.data["url"], one.data["reason"]) for one in west.events(EventType.EVIDENCE_REFUSED)]
 
 
 def test_who_names_an_address_hands_out_no_list_of_a_sibling():
-    """The owner of one authority chooses an address, and plays there an old, genuine list of another."""
+    """An authority cannot serve an old CRL of another one at its own address."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     west.pages[ELSEWHERE] = crl_of(sibling)
@@ -52,7 +52,7 @@ def test_who_names_an_address_hands_out_no_list_of_a_sibling():
 
 
 def test_a_siblings_list_served_once_keeps_the_right_one_not_out():
-    """Whoever sits on the way may serve another authority's list; the right one is taken when it comes."""
+    """After another authority's CRL was refused, the right one is accepted."""
     west, sibling = two_siblings()
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.pages[ISSUING_CRL] = crl_of(sibling, number=9)
@@ -65,7 +65,7 @@ def test_a_siblings_list_served_once_keeps_the_right_one_not_out():
 
 @pytest.mark.parametrize(("indirect", "taken"), [(True, True), (False, False)], ids=["indirect", "its own"])
 def test_a_crl_issuer_is_named_for_indirect_lists_only(indirect, taken):
-    """To name a sibling as CRL issuer does not make the sibling's own list one about others."""
+    """Naming another authority as CRL issuer does not cover its own certificates."""
     west, sibling = two_siblings()
     point = x509.DistributionPoint(
         full_name=[x509.UniformResourceIdentifier(ELSEWHERE)],
@@ -80,7 +80,7 @@ def test_a_crl_issuer_is_named_for_indirect_lists_only(indirect, taken):
 
 
 def test_an_anchors_own_list_is_taken():
-    """An anchor needs no path to name its list."""
+    """An anchor needs no path to name its CRL."""
     west = partner_world()
     root = certify("Other", extra=[crl_at(ELSEWHERE)])
     west.trust([root])
@@ -89,8 +89,8 @@ def test_an_anchors_own_list_is_taken():
     assert west.row(ELSEWHERE).sha256
 
 
-def test_one_that_names_it_is_found_on_whatever_page(monkeypatch):
-    """All leaves are looked at before a list is refused; the one that counts may be the last."""
+def test_a_naming_leaf_is_found_on_any_page(monkeypatch):
+    """All leaves are read before a CRL is refused."""
     for module in (fetch_results, sources):
         monkeypatch.setattr(module, "CERTIFICATES_AT_ONCE", 2)
     west, sibling = two_siblings()
@@ -107,7 +107,7 @@ def test_one_that_names_it_is_found_on_whatever_page(monkeypatch):
 
 @pytest.mark.parametrize("why", ["held", "without a path", "another partner's"])
 def test_who_does_not_count_names_nothing(why):
-    """One that is held here, one without a good path, and another partner's speak for nobody."""
+    """A held leaf, one without a good path, and another partner's leaf do not count."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     if why == "another partner's":
@@ -131,7 +131,7 @@ def test_who_does_not_count_names_nothing(why):
 
 
 def test_others_certificates_are_not_loaded(monkeypatch):
-    """However many leaves another partner has, only this one's are read."""
+    """Leaves of other partners are not read."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     east, root = records.partner("east"), certify("East Root")
@@ -158,7 +158,7 @@ def test_others_certificates_are_not_loaded(monkeypatch):
 
 
 def test_the_list_at_hand_is_not_asked_about_again():
-    """It stays whatever the answer, so that who named it may be held since; another one has to be named anew."""
+    """A stored CRL stays if the leaf that named it is held; a new CRL must be named again."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
@@ -182,7 +182,7 @@ def test_the_list_at_hand_is_not_asked_about_again():
 
 
 def test_a_blank_in_an_address_keeps_no_list_out():
-    """The certificate holds the address with a blank; it is asked, and found again, with `%20`."""
+    """An address with a space in the certificate is fetched, and found, with `%20`."""
     west = partner_world(root_crl="http://pki.partner.example/west root.crl")
     url = "http://pki.partner.example/west%20root.crl"
     west.pages[url] = crl_of(west.root)

@@ -1,4 +1,4 @@
-"""When evidence is looked for next."""
+"""When evidence is fetched next."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(secon
     ],
 )
 def test_it_is_renewed_before_it_ends_and_within_refresh(refresh, left, pause):
-    """The sooner of `refresh` and half of what is left, not in a loop; chance makes it earlier, never later."""
+    """After `refresh` or half of the remaining validity, less a random part."""
     next_update = None if left is None else NOON + left
     assert next_try_after_success(NOON, refresh, next_update, 0.0) == NOON + pause
     assert next_try_after_success(NOON, refresh, next_update, 1.0) == NOON + 0.9 * pause
 
 
 def test_failures_back_off():
-    """Each failure in a row doubles the pause, up to an hour, and chance takes up to half of it."""
+    """Each failure in a row doubles the pause, up to an hour, less a random part of up to half."""
     pauses = [
         next_try_after_failure(NOON, 24 * HOUR, failures, 0.0) - NOON for failures in (1, 2, 3, 50, 10_000)
     ]
@@ -47,6 +47,6 @@ def test_failures_back_off():
 
 
 def test_a_failure_is_tried_again_within_refresh():
-    """A dead responder is asked as often as a living one, at least."""
+    """A dead responder is asked at least as often as a good one."""
     assert next_try_after_failure(NOON, MINUTE, 10, 0.0) == NOON + MINUTE
     assert next_try_after_failure(NOON, timedelta(0), 10, 0.0) == NOON + SECOND

@@ -38,7 +38,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def west() -> PartnerWorld:
-    """Alice and Bob name the list of the issuing authority."""
+    """Alice and Bob name the CRL of the issuing authority."""
     made = partner_world(root_crl="")
     for number, name in enumerate(("alice", "bob"), start=1):
         made.let_in(name, crl_at(ISSUING_CRL), serial=number)
@@ -46,7 +46,7 @@ def west() -> PartnerWorld:
 
 
 def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **options: object) -> None:
-    """A list of the issuing authority, as of then, that ends in an hour; it is fetched."""
+    """Serve a CRL of the issuing authority that is valid for an hour, and fetch it."""
     begins = NOON + at
     times = {"this_update": begins - HOUR / 2, "next_update": begins + HOUR}
     west.pages[ISSUING_CRL] = crl_of(west.issuing, *entries, **{**times, **options})  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **
 
 
 def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
-    """What is remembered: serial number -> reason, and whether it is a hold."""
+    """Return the recorded revocations: serial number to reason, and whether it is a hold."""
     with west.work.read() as stores:
         return {
             one.serial: (one.reason, one.held)
@@ -63,7 +63,7 @@ def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
 
 
 def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
-    """What is known of a leaf from the evidence that is at hand now."""
+    """Return the status of a leaf by the loaded evidence."""
     evidence_cache = EvidenceCache(west.work)
     evidence_cache.load(west.partner.id)
     sources = StatusSources(
@@ -78,12 +78,12 @@ def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
 
 
 def turn(west: PartnerWorld, by: timedelta) -> None:
-    """Time goes by."""
+    """Advance the clock."""
     west.clock.turn(seconds=by.total_seconds())
 
 
 def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
-    """Also of an authority; who is not known is in the list alone."""
+    """A revoked authority is recorded too; an unknown certificate is not."""
     serve(west, entry(1, x509.ReasonFlags.key_compromise), 99)
     assert seen(west) == {1: ("key-compromise", False)}
     west.trust(
@@ -96,7 +96,7 @@ def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
 
 
 def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: PartnerWorld) -> None:
-    """RFC 5280 sections 5.2.3, 5.3.1 and 5.3.2: a number of 20 octets, an unknown reason, an invalidity date that is none."""
+    """RFC 5280 sections 5.2.3, 5.3.1, 5.3.2: odd numbers, reasons and dates."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     odd = [
         listed(98, reason=encode_enumerated(11)),
@@ -111,7 +111,7 @@ def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: Partne
 
 
 def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerWorld) -> None:
-    """RFC 5280 section 3.3: an entry must not be taken out before the certificate has ended."""
+    """RFC 5280 section 3.3: an entry stays until the certificate has expired."""
     alice = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     serve(west, 3)
     assert judge(west, alice) is RevocationStatus.REVOKED
@@ -123,7 +123,7 @@ def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerW
 
 
 def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: PartnerWorld) -> None:
-    """Who came to be known after the list was taken; then a list for others comes to its address."""
+    """A certificate known later is recorded before the CRL is replaced."""
     serve(west, 3)
     assert seen(west) == {}
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
@@ -135,7 +135,7 @@ def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: Par
 
 
 def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
-    """No certificate names the address any more; whom its list named stays refused."""
+    """Before a row is removed, its revocations are recorded."""
     serve(west, 1)
     with west.work.change() as stores:
         for one in stores.evidence.recorded_revocations(west.partner.id):
@@ -157,7 +157,7 @@ def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
 
 
 def test_a_hold_is_released_by_a_newer_list(west: PartnerWorld) -> None:
-    """RFC 5280 section 5.3.1; until then it stays, also when the list that told it has ended."""
+    """RFC 5280 section 5.3.1: until then it stays, also after its CRL has expired."""
     erin = west.let_in("erin", crl_at(ISSUING_CRL), serial=3)
     serve(west, entry(3, HOLD))
     assert seen(west) == {3: ("certificate-hold", True)}
@@ -171,7 +171,7 @@ def test_a_hold_is_released_by_a_newer_list(west: PartnerWorld) -> None:
 
 
 def test_a_hold_becomes_a_revocation_and_never_the_other_way_round(west: PartnerWorld) -> None:
-    """Section 5.3.1."""
+    """RFC 5280 section 5.3.1."""
     serve(west, entry(1, HOLD))
     turn(west, HOUR)
     serve(west, entry(1, x509.ReasonFlags.superseded), at=HOUR, number=2)
@@ -182,7 +182,7 @@ def test_a_hold_becomes_a_revocation_and_never_the_other_way_round(west: Partner
 
 
 def test_a_delta_releases_what_it_takes_from_the_list(west: PartnerWorld) -> None:
-    """Section 5.2.4: `removeFromCRL`; a delta that does not name it says nothing of it."""
+    """RFC 5280 section 5.2.4: only `removeFromCRL` in a delta CRL releases a hold."""
     west.let_in("fred", crl_at("http://pki.partner.example/delta.crl"), serial=3)
     serve(west, entry(1, HOLD), entry(2, HOLD))
     assert set(seen(west)) == {1, 2}
@@ -195,7 +195,7 @@ def test_a_delta_releases_what_it_takes_from_the_list(west: PartnerWorld) -> Non
 
 
 def test_answers_are_remembered_too() -> None:
-    """Revoked for good stays; a hold ends with a newer answer that says good, and with no other."""
+    """A revocation stays; a hold is released by a newer answer that says good, and by no other."""
     west = partner_world(root_crl="")
     alice = west.let_in("alice", responder_at(RESPONDER), serial=1)
 
@@ -229,7 +229,7 @@ def test_answers_are_remembered_too() -> None:
 def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
     west: PartnerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is nearly full takes no large list; the revocations in it are a withdrawal, and small."""
+    """With a nearly full disk a large CRL is not stored, but its revocations are."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     monkeypatch.setattr(fetch_results, "LARGE_BYTES", 0)
     change = west.work.change
@@ -250,14 +250,14 @@ def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
 
 
 def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:
-    """What is in the inventory and has ended, or lost its authority, is refused in any case."""
+    """An expired certificate, or one without its authority, is refused anyway."""
     west.let_in("gone", crl_at(ISSUING_CRL), serial=3, not_after=NOON - timedelta(minutes=1))
     serve(west, 3)
     assert seen(west) == {}
 
 
 def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
-    """`keep` says whether anything is another than before."""
+    """`apply` returns whether it changed something."""
     seen = records.seen("aa", 1, "bb")
     update = RevocationUpdate(recorded=(seen,))
     with west.work.change() as stores:
@@ -267,7 +267,7 @@ def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
 
 
 def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) -> None:
-    """What came last cannot be used: told once. It can again, though it is the same list: told once more."""
+    """Becoming unusable is one change, becoming usable again is another one."""
     serve(west, next_update=NOON + DAY)
     good = west.pages[ISSUING_CRL]
 

@@ -1,4 +1,4 @@
-"""What is looked for: what verified certificates name, and nothing else."""
+"""Finding sources of evidence: those that verified certificates name, and no others."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.ports import NOON
 
 
 def looked_for(west) -> list[tuple[str, str]]:
-    """Kind and URL of every row."""
+    """Return kind and URL of every row."""
     return [(row.kind.value, row.source) for row in west.rows()]
 
 
 def test_what_authorities_and_leaves_name_is_looked_for():
-    """An intermediate's CRL and a leaf's are looked for at once."""
+    """CRLs of intermediates and leaves are found at once."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL, "ldap://pki.partner.example/"))
     west.look()
@@ -34,7 +34,7 @@ def test_what_authorities_and_leaves_name_is_looked_for():
 
 
 def test_an_anchors_crl_is_looked_for_and_its_status_is_not():
-    """The list that an anchor names may speak of others; of the anchor itself nobody is asked."""
+    """An anchor's CRL may cover others; the anchor itself is not checked."""
     west = partner_world()
     root = certify("Other", extra=[crl_at("http://a.example/1"), responder_at(RESPONDER)])
     west.trust([root])
@@ -42,8 +42,8 @@ def test_an_anchors_crl_is_looked_for_and_its_status_is_not():
     assert looked_for(west) == [("crl", "http://a.example/1")]
 
 
-def test_ocsp_is_asked_where_no_crl_is_named():
-    """With a CRL nobody asks the responder; without one it is asked about leaf and intermediate."""
+def test_ocsp_is_asked_if_no_crl_is_named():
+    """OCSP is used for leaf and intermediate only if they name no CRL."""
     west = partner_world()
     issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
     west.trust([west.root], [issuing])
@@ -54,8 +54,8 @@ def test_ocsp_is_asked_where_no_crl_is_named():
     assert {row.about for row in west.rows()} == {"", alice.parsed.sha256, issuing.parsed.sha256}
 
 
-def test_ocsp_is_asked_where_the_crl_cannot_be_had():
-    """After three failures without a list at hand the responder is asked, until the list is back."""
+def test_ocsp_is_asked_if_the_crl_is_unavailable():
+    """OCSP is used after three failures, until the CRL is back."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL), responder_at(RESPONDER))
     for _ in range(3):
@@ -74,7 +74,7 @@ def test_ocsp_is_asked_where_the_crl_cannot_be_had():
 
 @pytest.mark.parametrize("stands", [CertificateState.REVOKED, CertificateState.ON_HOLD])
 def test_only_valid_leaves_count(stands):
-    """For a certificate that the inventory has as revoked or held nothing is fetched."""
+    """Nothing is fetched for a revoked or held certificate."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
     with west.work.change() as stores:
@@ -84,7 +84,7 @@ def test_only_valid_leaves_count(stands):
 
 
 def test_nothing_is_looked_for_without_a_good_path():
-    """A leaf or an intermediate that no anchor vouches for is not believed where it leads."""
+    """The addresses in a certificate without a path to an anchor are ignored."""
     west = partner_world()
     stranger = certify("West Root")
     forged = certify("West Issuing", stranger, key=west.issuing.key, extra=[crl_at("http://evil.example/1")])
@@ -102,7 +102,7 @@ def test_nothing_is_looked_for_without_a_good_path():
 
 
 def test_a_partner_that_asks_for_no_evidence_has_none_fetched():
-    """With `revocation: off` nothing is looked for, and what was is forgotten."""
+    """With `revocation: off` all rows are removed."""
     west = partner_world()
     west.look()
     west.trust([west.root], [west.issuing], revocation=RevocationMode.OFF)
@@ -111,7 +111,7 @@ def test_a_partner_that_asks_for_no_evidence_has_none_fetched():
 
 
 def test_what_is_named_no_more_is_forgotten_and_told():
-    """When the authorities change the old sources go, and gateways hear of it where something was at hand."""
+    """After a change of authorities old rows are removed, with a change if they had evidence."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
@@ -126,7 +126,7 @@ def test_what_is_named_no_more_is_forgotten_and_told():
 
 
 def test_a_partner_that_was_removed_leaves_nothing():
-    """What was looked for is forgotten with the partner."""
+    """The rows of a removed partner are removed."""
     west = partner_world()
     west.look()
     with west.work.change() as stores:
@@ -136,7 +136,7 @@ def test_a_partner_that_was_removed_leaves_nothing():
 
 
 def test_a_new_leaf_is_found_at_once_and_an_ended_one_later():
-    """A leaf is found on the next look; when it has ended what it named goes with the next round."""
+    """A new leaf is found in the next step; rows of an expired one go with the next scan."""
     west = partner_world()
     west.look()
     west.let_in("alice", crl_at(ISSUING_CRL), not_after=NOON + timedelta(minutes=5))
@@ -151,7 +151,7 @@ def test_a_new_leaf_is_found_at_once_and_an_ended_one_later():
 
 
 def test_many_leaves_are_looked_at_in_pages(monkeypatch):
-    """No step looks at more than a page, none is left out, and nothing is forgotten before all were seen."""
+    """A step reads one page, every leaf is read, and rows are removed only after all were read."""
     monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 2)
     west = partner_world()
     for number in range(5):
@@ -166,7 +166,7 @@ def test_many_leaves_are_looked_at_in_pages(monkeypatch):
 
 
 def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
-    """However long the pages take, the newest leaves are seen, and what is named no more is forgotten."""
+    """A long scan still reads the newest leaves and removes old rows."""
     monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 1)
     west = partner_world()
     with west.work.change() as stores:
@@ -186,7 +186,7 @@ def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
 
 
 def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
-    """A partner whose leaves name a thousand lists gets as many rows as it may, and the rest is told."""
+    """A partner with too many sources gets rows up to its limit; the rest is counted."""
     monkeypatch.setattr(sources, "CRL_LIMIT", 3)
     west = partner_world()
     for number in range(5):
@@ -198,7 +198,7 @@ def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
 
 @pytest.mark.parametrize("what", ["authority", "terms"])
 def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
-    """What is left of it is looked for, and nothing is lost; the next one's is looked for as ever."""
+    """A partner with unreadable terms keeps its rows; others are scanned as usual."""
     west = partner_world()
     west.look()
     before = looked_for(west)
@@ -222,8 +222,8 @@ def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
         assert [row.source for row in stores.evidence.list(east.id)] == ["http://east.example/1"]
 
 
-def test_what_is_known_is_not_begun_anew():
-    """A look that finds a row leaves its time and its evidence as they are."""
+def test_a_known_row_is_not_changed():
+    """A scan that finds a row keeps its time and its evidence."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.run()
@@ -235,7 +235,7 @@ def test_what_is_known_is_not_begun_anew():
 
 
 def test_a_shorter_refresh_holds_at_once():
-    """What would be looked for later than the operator asks now is due, also where the change came before a start."""
+    """A shorter `refresh` makes rows due earlier, also if it was set before a start."""
     for restarted in (False, True):
         west = partner_world(refresh=timedelta(days=7))
         west.pages[ROOT_CRL] = crl_of(west.root, next_update=NOON + timedelta(days=30))
@@ -248,7 +248,7 @@ def test_a_shorter_refresh_holds_at_once():
 
 
 def test_new_terms_give_what_failed_another_try():
-    """After leave was given, or a missing authority imported, nobody waits for the next try; after a start they do."""
+    """After a change of terms failed rows are due at once; after a start they are not."""
     west = partner_world(refresh=timedelta(days=1))
     for _ in range(6):
         west.run()
@@ -264,7 +264,7 @@ def test_new_terms_give_what_failed_another_try():
 
 
 def test_addresses_given_by_hand_are_looked_at():
-    """A partner without addresses in its certificates (easy-rsa, step-ca) has the operator's."""
+    """For a partner without addresses in its certificates, the operator's addresses are used."""
     by_hand = {"crl_urls": (ISSUING_CRL,), "ocsp_urls": (RESPONDER,)}
     west = partner_world(root_crl="", **by_hand)
     west.look()
@@ -275,7 +275,7 @@ def test_addresses_given_by_hand_are_looked_at():
 
 
 def test_a_list_from_an_address_given_by_hand_is_taken():
-    """RFC 5280 section 6.3.3: without a distribution point the issuer's full list speaks."""
+    """RFC 5280 section 6.3.3: without a distribution point the issuer's full CRL covers it."""
     west = partner_world(root_crl="", crl_urls=(ISSUING_CRL,))
     west.let_in("alice")
     west.pages[ISSUING_CRL] = crl_of(west.issuing)
