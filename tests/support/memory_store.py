@@ -453,19 +453,19 @@ class MemoryUnitOfWork:
         self.tenant = tenant
         self.broken: DoorwardError | None = None
         self.full = False
-        self._state = State()
+        self.state = State()
         self._writer = threading.Lock()
         self._inside = threading.local()
 
     @property
     def events(self) -> list[Event]:
         """Every event that became durable, oldest first."""
-        return list(self._state.events.values())
+        return list(self.state.events.values())
 
     @contextmanager
     def read(self) -> Iterator[MemoryStores]:
         self._fail_where_told()
-        yield MemoryStores(self._state, self.tenant, write=False)
+        yield MemoryStores(self.state, self.tenant, write=False)
 
     @contextmanager
     def change(self, *, traffic: bool = False) -> Iterator[MemoryStores]:
@@ -477,10 +477,10 @@ class MemoryUnitOfWork:
         with self._writer:
             self._inside.change = True
             try:
-                state = self._state.copy()
+                state = self.state.copy()
                 yield MemoryStores(state, self.tenant, write=True)
-                moved = len(state.changes) > len(self._state.changes)
-                self._state = state
+                moved = len(state.changes) > len(self.state.changes)
+                self.state = state
             finally:
                 self._inside.change = False
         if moved:

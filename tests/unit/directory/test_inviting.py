@@ -35,7 +35,7 @@ def test_token_is_kept_as_a_digest_only(world):
     record = stored(world, invited)
     assert record == invited.record
     assert record.token_sha256 == hashlib.sha256(invited.token.encode()).hexdigest()
-    everything = repr((world.work._state, world.work.events, invited))
+    everything = repr((world.work.state, world.work.events, invited))
     assert invited.token not in everything
 
 

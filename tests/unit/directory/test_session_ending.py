@@ -52,7 +52,7 @@ def left(world, name):
 
 def id_of(world, name):
     """The id of a person, also of one who was removed."""
-    return next(one.id for one in world.work._state.principals.values() if one.name == name)
+    return next(one.id for one in world.work.state.principals.values() if one.name == name)
 
 
 def epoch(world, person):

@@ -105,7 +105,7 @@ def test_a_former_key_verifies_until_its_last_session_has_ended(world):
 def test_two_keys_at_once_do_not_both_begin(world):
     """Where another thread made the first key meanwhile, that one is used."""
     first, _ = current_session_key(world.services)
-    world.work._state.session_keys.clear()
+    world.work.state.session_keys.clear()
 
     class Overtaken:
         """The key store of a thread that is overtaken while it makes its key."""

@@ -55,10 +55,10 @@ def test_a_database_that_goes_on_keeps_its_sessions(world, watch):
 def test_an_older_database_opens_nothing(world, watch):
     """What was signed out since the copy is not open again: sessions, tokens and rights of the copy are worthless."""
     open_session(world)
-    kept = world.work._state.copy()
+    kept = world.work.state.copy()
     directory.suspend(world.services, "alice", actor=OPERATOR)
     watch.look()
-    world.work._state = kept
+    world.work.state = kept
     open_in_copy, rights, former = standing(world)
     assert (open_in_copy, rights) == (1, 1)
     world.clock.turn(seconds=1)
@@ -73,11 +73,11 @@ def test_an_older_database_opens_nothing(world, watch):
 
 def test_an_epoch_is_never_in_use_twice(world, watch):
     """One copy is put back twice: the tokens of the time between are worthless as well."""
-    kept = world.work._state.copy()
+    kept = world.work.state.copy()
     seen = {standing(world)[2]}
     for _ in range(3):
         world.clock.turn(seconds=1)
-        world.work._state = kept.copy()
+        world.work.state = kept.copy()
         watch._mark.unlink()
         assert watch.look()
         seen.add(standing(world)[2])

@@ -1,9 +1,10 @@
-"""Encrypted keys in files. One store is opened for the whole module: opening is slow on purpose."""
+"""Encrypted keys in files."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,28 +18,31 @@ from cryptography.hazmat.primitives.serialization import (
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.storage.keystore import HEADER, FileKeyStore
+from tests.support.doorway import quick_keys
 from tests.support.ports import PlainKeys
 from tests.support.refusals import refused
 
 PASSPHRASE = b"correct horse battery staple"
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> FileKeyStore:
-    """A store that was made once and opened once."""
-    folder = tmp_path_factory.mktemp("store") / "keys"
-    FileKeyStore.create(folder, PASSPHRASE)
-    return FileKeyStore.open(folder, PASSPHRASE)
+@pytest.fixture(autouse=True)
+def cheap_keys() -> Iterator[None]:
+    """What a guess at the passphrase costs is not what is tested."""
+    with quick_keys():
+        yield
 
 
 @pytest.fixture
-def store(opened: FileKeyStore, tmp_path: Path) -> FileKeyStore:
-    """A copy of it of the test's own."""
-    shutil.copytree(opened._folder, tmp_path / "keys")
-    copy = FileKeyStore.__new__(FileKeyStore)
-    copy._folder, copy._store_id, copy._cipher = tmp_path / "keys", opened._store_id, opened._cipher
-    copy._opened = {}
-    return copy
+def keys(tmp_path: Path) -> Path:
+    """The folder of the store."""
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def store(keys: Path) -> FileKeyStore:
+    """A store that was made and opened."""
+    FileKeyStore.create(keys, PASSPHRASE)
+    return FileKeyStore.open(keys, PASSPHRASE)
 
 
 def plain(key: PrivateKey) -> bytes:
@@ -55,43 +59,43 @@ def test_every_kind_of_key_comes_back(store: FileKeyStore, kind: KeyKind) -> Non
     assert type(store.load("one")) is type(key)
 
 
-def test_a_store_is_opened_by_its_passphrase_only(store: FileKeyStore) -> None:
+def test_a_store_is_opened_by_its_passphrase_only(store: FileKeyStore, keys: Path) -> None:
     """A second opening finds the same keys; another passphrase is refused in words that help."""
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("root", key)
-    assert plain(FileKeyStore.open(store._folder, PASSPHRASE).load("root")) == plain(key)
+    assert plain(FileKeyStore.open(keys, PASSPHRASE).load("root")) == plain(key)
     with refused(RequestRefused, "passphrase-wrong") as caught:
-        FileKeyStore.open(store._folder, PASSPHRASE + b"!")
+        FileKeyStore.open(keys, PASSPHRASE + b"!")
     assert caught.value.hint
 
 
-def test_nothing_of_the_key_is_on_the_disk(store: FileKeyStore) -> None:
+def test_nothing_of_the_key_is_on_the_disk(store: FileKeyStore, keys: Path) -> None:
     """No file contains the plain key or the passphrase, and no other user can read the files."""
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("root", key)
-    for path in store._folder.iterdir():
+    for path in keys.iterdir():
         data = path.read_bytes()
         assert plain(key)[-32:] not in data
         assert PASSPHRASE not in data
         assert path.stat().st_mode & 0o777 == 0o600
-    assert store._folder.stat().st_mode & 0o777 == 0o700
+    assert keys.stat().st_mode & 0o777 == 0o700
 
 
-def test_each_sealing_uses_a_fresh_nonce(store: FileKeyStore) -> None:
+def test_each_sealing_uses_a_fresh_nonce(store: FileKeyStore, keys: Path) -> None:
     """Two files of one key differ: nonces are never repeated."""
     key = PlainKeys().generate(KeyKind.ED25519)
     store.store("one", key)
-    first = (store._folder / "one.key").read_bytes()
+    first = (keys / "one.key").read_bytes()
     store.remove("one")
     store.store("one", key)
-    assert (store._folder / "one.key").read_bytes() != first
+    assert (keys / "one.key").read_bytes() != first
 
 
 @pytest.mark.parametrize("place", [0, 5, 16, 27, 28, 40, -1])
-def test_an_altered_file_is_found(store: FileKeyStore, place: int) -> None:
+def test_an_altered_file_is_found(store: FileKeyStore, keys: Path, place: int) -> None:
     """A changed byte anywhere (magic, nonce, key, tag) is an integrity error that names the file."""
     store.store("one", PlainKeys().generate(KeyKind.P256))
-    path = store._folder / "one.key"
+    path = keys / "one.key"
     data = bytearray(path.read_bytes())
     data[place] ^= 1
     path.write_bytes(data)
@@ -101,29 +105,29 @@ def test_an_altered_file_is_found(store: FileKeyStore, place: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 10, 16, 20, 44, 64 * 1024 + 1])
-def test_a_file_of_another_length_is_found(store: FileKeyStore, size: int) -> None:
+def test_a_file_of_another_length_is_found(store: FileKeyStore, keys: Path, size: int) -> None:
     """A cut, empty or huge file is an integrity error too."""
     store.store("one", PlainKeys().generate(KeyKind.P256))
-    path = store._folder / "one.key"
+    path = keys / "one.key"
     path.write_bytes(path.read_bytes().ljust(size, b"\x00")[:size])
     with pytest.raises(IntegrityError):
         store.load("one")
 
 
-def test_a_key_under_another_name_does_not_open(store: FileKeyStore) -> None:
+def test_a_key_under_another_name_does_not_open(store: FileKeyStore, keys: Path) -> None:
     """An attacker who swaps two files cannot make the root key act as another key."""
     store.store("root", PlainKeys().generate(KeyKind.P256))
-    shutil.copy(store._folder / "root.key", store._folder / "issuing.key")
+    shutil.copy(keys / "root.key", keys / "issuing.key")
     with pytest.raises(IntegrityError):
         store.load("issuing")
 
 
-def test_a_key_of_another_store_does_not_open(store: FileKeyStore, tmp_path: Path) -> None:
+def test_a_key_of_another_store_does_not_open(store: FileKeyStore, keys: Path, tmp_path: Path) -> None:
     """A file from another store is refused, under the same passphrase as well."""
     FileKeyStore.create(tmp_path / "other", PASSPHRASE)
     other = FileKeyStore.open(tmp_path / "other", PASSPHRASE)
     other.store("root", PlainKeys().generate(KeyKind.P256))
-    shutil.copy(tmp_path / "other" / "root.key", store._folder / "root.key")
+    shutil.copy(tmp_path / "other" / "root.key", keys / "root.key")
     with pytest.raises(IntegrityError):
         store.load("root")
 
@@ -158,20 +162,20 @@ def test_the_longest_name_will_do(store: FileKeyStore) -> None:
     assert store.names() == ["a" * 80]
 
 
-def test_names_are_those_of_keys(store: FileKeyStore) -> None:
+def test_names_are_those_of_keys(store: FileKeyStore, keys: Path) -> None:
     """Other files in the directory, and leftovers of a crash, are no keys."""
     for name in (".one.key.new", "Notes.key", "readme.txt"):
-        (store._folder / name).write_bytes(b"")
+        (keys / name).write_bytes(b"")
     store.store("one", PlainKeys().generate(KeyKind.ED25519))
     assert store.names() == ["one"]
 
 
-def test_a_store_is_made_once(store: FileKeyStore) -> None:
+def test_a_store_is_made_once(store: FileKeyStore, keys: Path) -> None:
     """A second header would make every key unreadable, so it is refused."""
-    before = (store._folder / HEADER).read_bytes()
+    before = (keys / HEADER).read_bytes()
     with refused(RequestRefused, "keystore-exists"):
-        FileKeyStore.create(store._folder, PASSPHRASE)
-    assert (store._folder / HEADER).read_bytes() == before
+        FileKeyStore.create(keys, PASSPHRASE)
+    assert (keys / HEADER).read_bytes() == before
 
 
 def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
@@ -182,15 +186,15 @@ def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
-def test_an_open_directory_is_refused(store: FileKeyStore, mode: int) -> None:
+def test_an_open_directory_is_refused(store: FileKeyStore, keys: Path, mode: int) -> None:
     """If other users may read the directory, making and opening are refused, with a hint."""
-    store._folder.chmod(mode)
+    keys.chmod(mode)
     with refused(RequestRefused, "keystore-open-to-others") as caught:
-        FileKeyStore.open(store._folder, PASSPHRASE)
+        FileKeyStore.open(keys, PASSPHRASE)
     assert "chmod 700" in caught.value.hint
-    (store._folder / HEADER).unlink()
+    (keys / HEADER).unlink()
     with pytest.raises(RequestRefused):
-        FileKeyStore.create(store._folder, PASSPHRASE)
+        FileKeyStore.create(keys, PASSPHRASE)
 
 
 def test_no_store_is_not_found(tmp_path: Path) -> None:
@@ -213,35 +217,37 @@ def test_no_store_is_not_found(tmp_path: Path) -> None:
         {"more": 1},
     ],
 )
-def test_a_header_that_asks_for_less_is_refused(store: FileKeyStore, changed: dict[str, object]) -> None:
+def test_a_header_that_asks_for_less_is_refused(
+    store: FileKeyStore, keys: Path, changed: dict[str, object]
+) -> None:
     """Weaker parameters, another version or another form are damage, not options."""
-    path = store._folder / HEADER
+    path = keys / HEADER
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
     with refused(IntegrityError, "keystore-damaged"):
-        FileKeyStore.open(store._folder, PASSPHRASE)
+        FileKeyStore.open(keys, PASSPHRASE)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 60000, b"x" * 70000])
-def test_a_header_that_is_none_is_refused(store: FileKeyStore, data: bytes) -> None:
+def test_a_header_that_is_none_is_refused(store: FileKeyStore, keys: Path, data: bytes) -> None:
     """Any other content of the header is one of our errors."""
-    (store._folder / HEADER).write_bytes(data)
+    (keys / HEADER).write_bytes(data)
     with pytest.raises(IntegrityError):
-        FileKeyStore.open(store._folder, PASSPHRASE)
+        FileKeyStore.open(keys, PASSPHRASE)
 
 
-def test_a_header_of_another_store_does_not_open_this_one(store: FileKeyStore) -> None:
+def test_a_header_of_another_store_does_not_open_this_one(store: FileKeyStore, keys: Path) -> None:
     """The verifier covers the store's id."""
-    path = store._folder / HEADER
+    path = keys / HEADER
     path.write_text(json.dumps(json.loads(path.read_text()) | {"store": "00" * 16}))
     with refused(RequestRefused, "passphrase-wrong"):
-        FileKeyStore.open(store._folder, PASSPHRASE)
+        FileKeyStore.open(keys, PASSPHRASE)
 
 
-def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
+def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore, keys: Path) -> None:
     """The same bytes give the same object; an altered or removed file is noticed all the same."""
     store.store("one", PlainKeys().generate(KeyKind.P256))
     assert store.load("one") is store.load("one")
-    path = store._folder / "one.key"
+    path = keys / "one.key"
     path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
     with pytest.raises(IntegrityError):
         store.load("one")
@@ -250,14 +256,14 @@ def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
         store.load("one")
 
 
-def test_errors_of_the_disk_are_reported(store: FileKeyStore) -> None:
+def test_errors_of_the_disk_are_reported(store: FileKeyStore, keys: Path) -> None:
     """A refusal by the operating system is one of our errors, and nothing was stored or removed."""
-    (store._folder / ".one.key.new").mkdir()
+    (keys / ".one.key.new").mkdir()
     with refused(Unavailable, "keystore-unwritable"):
         store.store("one", PlainKeys().generate(KeyKind.ED25519))
-    (store._folder / "two.key").mkdir()
+    (keys / "two.key").mkdir()
     unreadable: list[DoorwardError] = []
-    for act in (lambda: store.load("two"), lambda: FileKeyStore.exists(store._folder / ("x" * 300))):
+    for act in (lambda: store.load("two"), lambda: FileKeyStore.exists(keys / ("x" * 300))):
         with pytest.raises(Unavailable) as caught:
             act()
         unreadable.append(caught.value)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.access import policies
+from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import ConnectionEnder
 from doorward.gateway.connections.registry import ConnectionRegistry, LiveConnection
@@ -33,6 +34,7 @@ class Scene:
     follower: Follower
     evidence_cache: EvidenceCache
     evidence: EvidenceLoader
+    decider: AccessDecider
     published: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     regrants: list[int] = field(default_factory=list)
@@ -71,11 +73,12 @@ def scene_of(world: World) -> Scene:
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
     evidence_cache = EvidenceCache(world.services.work)
     evidence = EvidenceLoader(world.services, evidence_cache)
-    scene = Scene(world, connections, cutter, None, evidence_cache, evidence)  # type: ignore[arg-type]
     snapshots = PolicySnapshots()
+    decider = world.decider(evidence_cache, snapshots)
+    scene = Scene(world, connections, cutter, None, evidence_cache, evidence, decider)  # type: ignore[arg-type]
     scene.follower = Follower(
         world.services,
-        world.decider(evidence_cache, snapshots),
+        decider,
         snapshots,
         connections,
         ender,

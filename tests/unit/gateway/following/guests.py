@@ -32,7 +32,7 @@ class Guests:
         self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
         self.scene: Scene = scene_of(self.site)
         self.site.evidence_cache = self.scene.evidence_cache
-        self.site.judge = self.scene.follower._decider
+        self.site.judge = self.scene.decider
         self.scene.evidence.load_all()
         self.scene.follow()
         self.bob, self.eve = (self.site.leaf(f"{one}@clinic.example") for one in ("bob", "eve"))

@@ -225,7 +225,7 @@ def break_down(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: CertifiedKey
 ) -> None:
     """Make the judgement of one certificate raise, alone or together with others."""
-    decider = guests.scene.follower._decider
+    decider = guests.scene.decider
     reassess_all = decider.reassess_all
 
     def broken(facts: Sequence[tuple[LiveConnection, str]], now: datetime) -> list[AccessDecision]:
@@ -275,7 +275,7 @@ def test_what_says_nothing_about_a_connection_ends_none(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, alone: bool
 ) -> None:
     """If the machine lacks memory or files, new connections are refused, none is ended, and it is tried again."""
-    decider = guests.scene.follower._decider
+    decider = guests.scene.decider
     reassess_all = decider.reassess_all
 
     def broken(facts: Sequence[tuple[LiveConnection, str]], now: datetime) -> list[AccessDecision]:

@@ -29,7 +29,7 @@ def test_people_who_cannot_be_judged_by_newer_evidence_make_the_gateway_stale(
     guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """The sequence is read all the same: that alone would keep the door open beside revoked people."""
-    decider = guests.scene.follower._decider
+    decider = guests.scene.decider
     reassess_all = decider.reassess_all
 
     def broken(facts: Sequence[tuple[LiveConnection, str]], now: datetime) -> list[AccessDecision]:
@@ -76,7 +76,7 @@ def test_people_who_cannot_be_judged_are_logged_once_a_minute(
         guests.site.publish(guests.bob, load=False)
         guests.scene.follow()
         guests.load()
-    monkeypatch.setattr(follower._decider, "reassess_all", broken)
+    monkeypatch.setattr(guests.scene.decider, "reassess_all", broken)
     with capture_logs() as logs:
         follower.run(wait, stop)
     assert len(logs) == 2

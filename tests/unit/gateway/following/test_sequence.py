@@ -40,7 +40,7 @@ def test_what_changed_is_read_before_a_connection_asks(scene: Scene, monkeypatch
     scene.follow()
     monkeypatch.setattr(access, "_load_issuers", None)
     monkeypatch.setattr(policy_snapshot, "load_snapshot", None)
-    decision = scene.follower._decider.decide(scene.world.context(), held.record.der)
+    decision = scene.decider.decide(scene.world.context(), held.record.der)
     assert decision.verdict.outcome is Outcome.GOOD
 
 
