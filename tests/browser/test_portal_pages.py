@@ -30,7 +30,7 @@ TOLD = Explained(
         ("method", "GET"),
     ),
     lines=("2026-11-29 10:00:00.123Z  person/bob  connection:admitted  ok  evt_3oc66hzk2fnubz36ibgo",),
-    hints=("what the rules say now: doorward policy explain --principal bob --app payments GET /books",),
+    hints=("what the present rules say: doorward policy explain --principal bob --app payments GET /books",),
     application="payments",
     reasons=("no-allow-rule",),
 )

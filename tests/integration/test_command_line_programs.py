@@ -153,4 +153,4 @@ def test_ctrl_c_in_the_midst_of_a_command(folder: Path) -> None:
             command.kill()
         assert command.returncode == 128 + signal.SIGINT
         assert out == ""
-        assert err == "interrupted: what was under way was not done\n"
+        assert err == "interrupted: the command was not finished\n"

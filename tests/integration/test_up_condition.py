@@ -74,7 +74,7 @@ def test_an_authority_that_ends_soon(installation: Installation) -> None:
     """The end of the issuing authority is news sixty days before; the responder's only when it is past."""
     assert part(installation, "authority", after=timedelta(days=29)).trouble == ()
     ended = part(installation, "authority", after=timedelta(days=31))
-    assert ended.trouble == ("the ocsp-responder certificate has ended: no OCSP answer is signed",)
+    assert ended.trouble == ("the ocsp-responder certificate has expired: no OCSP answer is signed",)
     assert "serve" in ended.hints[0]
     ends = part(installation, "authority", after=timedelta(days=5 * 365 - 30)).trouble
     assert any(text.startswith("the issuing certificate ends") for text in ends)
@@ -126,7 +126,7 @@ def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.Monkey
     register_gateway(installation.services, name="gw", assertion_jwk="{}")
     monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
     silent = part(installation, "gateway")
-    assert "not heard of since" in silent.trouble[0]
+    assert "no sign of life since" in silent.trouble[0]
     assert silent.hints == ("start it: doorward up",)
 
 

@@ -1,6 +1,6 @@
 """The settings of a brand: name, logo and colour of pages, and where people find help.
 
-Not here: what is made of them (`web.look`).
+Not here: how pages use them (`web.look`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def check_help(text: str) -> str:
 
 
 def check_colour(text: str) -> str:
-    """Return a colour as it is if text in it can be read; empty is ours."""
+    """Return a colour if text in it is legible; empty is our own colour."""
     if text:
         check_accent(text)
     return text
@@ -51,7 +51,7 @@ Line = Annotated[str, AfterValidator(check_line)]
 
 
 class BrandSettings(BaseModel):
-    """What an organisation may set of every page that people see."""
+    """What an organisation may set for all pages."""
 
     brand_name: Line = Field(
         default="Doorward", min_length=1, description="Name that pages show, such as your organisation's."
@@ -62,11 +62,11 @@ class BrandSettings(BaseModel):
     )
     brand_accent: Annotated[str, AfterValidator(check_colour)] = Field(
         default="",
-        description="Colour of buttons and links as #rrggbb; refused if text in it cannot be read on white (contrast 7), with the nearest that can. The dark theme uses a lighter shade. Empty is our green.",
+        description="Colour of buttons and links as #rrggbb; refused if text in it is not legible on white (contrast 7); the error names the nearest colour that is. The dark theme uses a lighter shade. Empty is our green.",
     )
     brand_help: Annotated[str, AfterValidator(check_help)] = Field(
         default="",
-        description="Where people get help: `mailto:`, `https:` or `tel:` and the address. Pages offer it where it helps.",
+        description="Where people get help: `mailto:`, `https:` or `tel:` and the address. Pages offer it if something went wrong.",
     )
     brand_hours: Line = Field(
         default="", description="When help is there, in your own words, such as `Mon-Fri 8-18`."

@@ -2,9 +2,9 @@
 
 Two forms, told apart by the first line:
 - SHA-1 in hex, a line each, sorted, perhaps with `:count` behind: the form of Have I Been Pwned's download
-  ("ordered by hash"). It has some tens of gigabytes, so it is searched on the disk: 40 reads for one question.
+  ("ordered by hash"). It has some tens of gigabytes, so it is searched on the disk: 40 reads for one password.
 - passwords in UTF-8, a line each: at most 64 MiB, kept in memory as SHA-1 (a hundred bytes for each).
-SHA-1 is only a name for a password here; nothing rests on it.
+SHA-1 only identifies a password here; no security depends on it.
 
 Not here: who asks (`factors.password`).
 Standard: NIST SP 800-63B-4 section 3.1.1.2 (blocklists).
@@ -66,7 +66,7 @@ class PlainPasswords:
 
 
 class SortedHashes:
-    """A list on the disk; it is opened for each question, so that it may be replaced by a newer one."""
+    """A list on the disk; it is opened for each search, so that a newer file can replace it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,7 +92,7 @@ class SortedHashes:
 
 
 def _search(file: BinaryIO, wanted: bytes, size: int) -> bool:
-    """Look for a hash between two offsets that come closer: the line behind the middle is compared."""
+    """Binary search over offsets: compare the first line after the middle."""
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2
@@ -107,7 +107,7 @@ def _search(file: BinaryIO, wanted: bytes, size: int) -> bool:
 
 
 def _line_behind(file: BinaryIO, offset: int) -> bytes | None:
-    """Return the hash of the first line that begins at the offset or behind it; None at the end, empty for another line."""
+    """Return the hash of the first line that begins at or after the offset; None at the end, empty for a malformed line."""
     file.seek(max(offset - 1, 0))
     if offset:
         file.readline(LONGEST_LINE)
@@ -119,7 +119,7 @@ def _line_behind(file: BinaryIO, offset: int) -> bytes | None:
 
 
 def _require_sorted(path: Path, file: BinaryIO) -> None:
-    """Look at some lines all over the file: an unsorted list would find nothing, and say nothing."""
+    """Compare some lines all over the file: in an unsorted list the search would silently find nothing."""
     size = path.stat().st_size
     found = [_line_behind(file, size * number // _SAMPLES) for number in range(_SAMPLES)]
     hashes = [one for one in found if one is not None]

@@ -1,10 +1,10 @@
-"""The certificates of a file, in any form in which people hand them over.
+"""The certificates of a file, in any form in which people exchange them.
 
-Taken: PEM with any number of certificates and any text between, PKCS#7 (`.p7b`, PEM or DER), certificates in DER one after
-the other, all of these in UTF-16, with a byte order mark or with any line ends.
-Refused, with the command that converts: TRUSTED CERTIFICATE blocks (their settings are OpenSSL's own), keys and anything
-else beside certificates, PKCS#12, Java key stores, base64 without its lines. No part of a file is skipped silently: an
-authority that was skipped would be missed later.
+Accepted: PEM with any number of certificates and any text between them; PKCS#7 (`.p7b`, PEM or DER); certificates in DER, one
+after the other. All of these also in UTF-16, with a byte order mark, and with any line ends.
+Refused, with the command that converts: TRUSTED CERTIFICATE blocks (their settings are OpenSSL's own), keys and other
+blocks, PKCS#12, Java key stores, base64 without PEM lines. No part of a file is skipped silently: a skipped authority would
+be missing later.
 
 Not here: what is in the certificates (verification.path.certificate).
 Standard: RFC 7468 sections 2, 5 and 8; RFC 5652 section 5.1; RFC 2315.
@@ -62,7 +62,7 @@ def read_certificates(data: bytes) -> list[bytes]:
 
 
 def read_certificate_files(files: Iterable[Path]) -> list[bytes]:
-    """Return the certificates of files, in their order; an error names the file, and is as of `read_certificates`."""
+    """Return the certificates of files, in their order; errors are those of `read_certificates`, and name the file."""
     found = []
     for file in files:
         try:
@@ -77,7 +77,7 @@ def _as_ascii(data: bytes) -> bytes:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _recode(data[len(mark) :], encoding)
-    for encoding in ("utf-16-le", "utf-16-be"):  # Windows tools write it without the mark, too
+    for encoding in ("utf-16-le", "utf-16-be"):  # Windows tools also write it without the mark
         if data[:64].startswith("-----".encode(encoding)):
             return _recode(data, encoding)
     return data
@@ -92,14 +92,14 @@ def _read_blocks(data: bytes) -> Iterator[bytes]:
     if len(blocks) != data.count(_BEGIN):
         raise MalformedInput(
             "certificate-malformed",
-            "a block that begins has no end: the file was cut, or copied in parts",
+            "a block has a BEGIN line and no END line: the file was cut, or copied in parts",
             hint="export it again; each -----BEGIN line needs its -----END line",
         )
     for block in blocks:
         label = block["label"]
         if label != block["end"]:
             raise MalformedInput(
-                "certificate-malformed", "a block ends with another name than it begins with"
+                "certificate-malformed", "the END line of a block has another name than its BEGIN line"
             )
         if label in _CERTIFICATES:
             yield _decode(block["body"])
@@ -110,25 +110,25 @@ def _read_blocks(data: bytes) -> Iterator[bytes]:
 
 
 def _decode(body: bytes) -> bytes:
-    # Only what stands before an empty line may be a header (RFC 1421); base64 holds no colon.
+    # Only lines before an empty line may be headers (RFC 1421); base64 has no colon.
     head, gap, rest = body.replace(b"\r", b"").lstrip(b"\n").partition(b"\n\n")
     text = rest if gap and b":" in head else body
     try:
         return base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
-        raise MalformedInput("certificate-malformed", "a block holds something else than base64") from None
+        raise MalformedInput("certificate-malformed", "a block has characters that are not base64") from None
 
 
 def _other(label: bytes) -> MalformedInput:
     name = label.decode("ascii", "replace")[:64]
     if label == _TRUSTED:
-        message = "it holds a TRUSTED CERTIFICATE, with settings that only OpenSSL knows"
+        message = "it contains a TRUSTED CERTIFICATE, with settings that only OpenSSL knows"
         hint = "write the certificate without them: openssl x509 -in FILE -out CERTIFICATE.pem"
     elif label.endswith(b"PRIVATE KEY"):
-        message = f"it holds a {name}: no key of a partner's belongs here"
+        message = f"it contains a {name}: a partner's private key does not belong here"
         hint = "write the certificates alone: openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs"
     else:
-        message = f"it holds a {name}, which is no certificate"
+        message = f"it contains a {name}, which is not a certificate"
         hint = "write the certificates alone: openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs"
     return MalformedInput("file-not-certificates", message, hint=hint)
 
@@ -150,7 +150,7 @@ def _read_der(data: bytes) -> Iterator[bytes]:
 
 
 def _is_bundle(element: Element) -> bool:
-    """Return whether it is a ContentInfo with signed data; raise for what is no certificate either."""
+    """Return whether it is a ContentInfo with signed data; raise if it is no certificate either."""
     first = next(element.require(SEQUENCE).children(), None)
     if first is None or first.tag == INTEGER:  # PKCS#12 and keys begin with a version
         raise MalformedDer("no certificate")
@@ -189,10 +189,10 @@ def _unreadable(data: bytes) -> MalformedInput:
         message = "it is a PKCS#12 file"
         hint = "write the certificates: openssl pkcs12 -in FILE -nokeys -out CERTIFICATES.pem"
     elif _BASE64.fullmatch(data.strip()):
-        message = "it is base64 without the lines around it"
+        message = "it is base64 without BEGIN and END lines"
         hint = "decode it: openssl base64 -d -in FILE -out CERTIFICATE.der"
     elif data[:2] == b"\x30\x80":
-        message = "it is in BER with lengths that are not definite"
+        message = "it is BER with indefinite lengths"
         hint = "convert it: openssl pkcs7 -inform DER -in FILE -print_certs -out CERTIFICATES.pem"
     else:
         return _none()
@@ -209,4 +209,4 @@ def _is_pkcs12(data: bytes) -> bool:
 
 def _none() -> MalformedInput:
     hint = "give certificates in PEM (-----BEGIN CERTIFICATE-----), PKCS#7 or DER"
-    return MalformedInput("certificate-malformed", "this holds no X.509 certificate", hint=hint)
+    return MalformedInput("certificate-malformed", "this contains no X.509 certificate", hint=hint)

@@ -1,6 +1,6 @@
 """The condition of an installation, part by part, for `doorward status`.
 
-Not here: mending anything. Each part says what it is, what is wrong, and what to do about it.
+Each part says what it is, what is wrong, and what to do. Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LONGEST_ANSWER = 64 * 1024
 
 _OUT_OF_DATE = {
     "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
-    "responder-expired": "the ocsp-responder certificate has ended: no OCSP answer is signed",
+    "responder-expired": "the ocsp-responder certificate has expired: no OCSP answer is signed",
 }
 
 _ONLY_WITHDRAWALS = (
-    "what is left is kept for withdrawals; new connections are refused, requests are only counted"
+    "the remaining space is reserved for withdrawals; new connections are refused, requests are only counted"
 )
 
 _ROOT_LIST_OVER = (
@@ -47,8 +47,8 @@ _ROOT_LIST_OVER = (
     "authority refuse our certificates"
 )
 _ROOT_LIST_HINT = (
-    "with the root's key from where it is kept: doorward ca renew-root-list --exported root-key.pem "
-    "(`doorward serve` does it half a year before the end where the key was never removed)"
+    "with the exported root key: doorward ca renew-root-list --exported root-key.pem "
+    "(if the key was never removed, `doorward serve` does it half a year before the end)"
 )
 
 
@@ -56,7 +56,7 @@ _ROOT_LIST_HINT = (
 class Part:
     """One part: a line for people, what is wrong (sentences), what to do, and facts for `--json`.
 
-    `warnings` are what to look at although the part is well.
+    `warnings` need attention although the part works.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Part:
 
 
 def examine(installation: Installation, now: datetime) -> list[Part]:
-    """Look at every part.
+    """Return the condition of every part.
 
     Raises:
         Unavailable: `not-initialised`.
@@ -98,9 +98,9 @@ def _authority(installation: Installation, now: datetime) -> Part:
             trouble.append(f"the {one.kind.value} certificate ends {one.not_after:%Y-%m-%d}")
             hints.append("a root or issuing authority needs a successor")
     for code in find_faults(installation.services, now):
-        if code in _OUT_OF_DATE:  # a list that is still missing is made within a second of the first start
+        if code in _OUT_OF_DATE:  # a missing list is made within a second of the first start
             trouble.append(_OUT_OF_DATE[code])
-            hints.append("`doorward serve` renews it by itself: see that it runs, and what its log says")
+            hints.append("`doorward serve` renews it by itself: check that it runs, and read its log")
     ends = root_list_end(installation.services)
     if ends is not None and ends - now < SOON:
         trouble.append(_ROOT_LIST_OVER if ends <= now else f"the root's revocation list ends {ends:%Y-%m-%d}")
@@ -156,12 +156,12 @@ def _partner(told: EvidenceHealth) -> Part:
     trouble: list[str] = []
     if told.missing or told.stale:
         meaning = "is refused" if told.demanded else "passes, because the evidence is only preferred"
-        trouble.append(f"whose status rests on what is missing or stale {meaning}")
+        trouble.append(f"a certificate that needs evidence which is missing or stale {meaning}")
         if told.unusable and not told.demanded:
             but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
-            trouble.append(f"if what came last cannot be used ({told.unusable}), it {but}")
+            trouble.append(f"if the latest evidence cannot be used ({told.unusable}), the certificate {but}")
         trouble += told.problems
-    elif told.problems:  # the reason of each failure is shown, also if nothing rests on it yet
+    elif told.problems:  # show the reason of each failure, even if no certificate needs that evidence yet
         words += told.problems
     return Part(
         name="partner",
@@ -181,19 +181,19 @@ def _partner(told: EvidenceHealth) -> Part:
 
 
 def _keys(installation: Installation) -> list[Part]:
-    """Return a part if the file with the passphrase is gone: the next start would not unlock the keys."""
+    """Return a part if the passphrase file is missing: the next start could not unlock the keys."""
     file = installation.settings.passphrase_file
     try:
         if file is None or file.exists():
             return []
-    except OSError:  # this user may not look there
+    except OSError:  # this user may not read that folder
         return []
     return [
         Part(
             name="keys",
-            text=f"the passphrase file {file} is not there",
-            trouble=("`doorward serve` runs on until it is started again, and then cannot open the keys",),
-            hints=("put the file back from where the passphrase is kept",),
+            text=f"the passphrase file {file} is missing",
+            trouble=("`doorward serve` runs until its next start, and then cannot unlock the keys",),
+            hints=("restore the file from the place where you keep the passphrase",),
             facts={"passphrase_file": str(file)},
         )
     ]
@@ -227,14 +227,14 @@ def _serve(installation: Installation) -> Part:
 
 
 def _ask(url: str) -> bytes | None:
-    """Return what this machine answers, None for nothing."""
+    """Return the answer of a local address; None if nothing answers."""
     try:
         # Without the proxies of the environment: they would not lead to this machine.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
             body: bytes = answer.read(_LONGEST_ANSWER)
             return body
     except HTTPError:
-        return b""  # something else speaks there
+        return b""  # another program answers there
     except (OSError, HTTPException, ValueError):
         return None
 
@@ -248,11 +248,13 @@ def _gateways(installation: Installation) -> list[Part]:
         trouble = [str(text) for text in said.get("trouble", [])]
         hints = []
         if not one.fresh:
-            trouble.append(f"not heard of since {one.gateway.seen_at:%Y-%m-%d %H:%M:%S}Z")
+            trouble.append(f"no sign of life since {one.gateway.seen_at:%Y-%m-%d %H:%M:%S}Z")
             hints.append("start it: doorward up")
         elif not one.confirmed:
             trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
-            hints.append("wait a second and look again; it refuses new connections while it is behind")
+            hints.append(
+                "run `doorward status` again after a second; a gateway that is behind refuses new connections"
+            )
         text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
         text += f", cuts by {said.get('cuts_by', '?')}"
         if waiting := int(said.get("log_backlog_bytes") or 0):
@@ -279,7 +281,7 @@ def _gateways(installation: Installation) -> list[Part]:
 
 
 def _portal(installation: Installation) -> list[Part]:
-    """Return a part if passkeys were made for another host of the portal, or rules ask for some that no browser makes."""
+    """Return a part if passkeys belong to a former host of the portal, or rules need passkeys that browsers do not make."""
     host = installation.portal_host()
     with installation.services.work.read() as stores:
         lost = stores.factors.count_foreign(host)
@@ -312,7 +314,7 @@ def _silent(installation: Installation) -> list[Part]:
             name="application",
             text=f"{app.name}: {app.upstream.url}",
             trouble=(f"does not answer: {silent[app.name]}",),
-            hints=("see that it runs, and that the gateway's user may reach it",),
+            hints=("check that it runs, and that the gateway's user may connect to it",),
             facts={"application": app.name, "why": silent[app.name]},
         )
         for app in document.apps

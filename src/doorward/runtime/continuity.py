@@ -1,13 +1,13 @@
 """Whether the database is the one that ran here before, or an older one that was put back.
 
-In an older one, sessions are open that were ended since, and enrolment tickets that were used. So both roles look
-before they serve anything, and `serve` looks again and again; if the database was put back, every session is ended under
-an epoch that was never in use, and every ticket is voided (docs/design/0065).
+In an older database, sessions that were ended since are open again, and enrolment tickets that were used. So both roles
+check before they serve anything, and `serve` checks again every five seconds. If the database was put back, every session
+is ended under an epoch that was never in use, and every ticket is voided (docs/design/0065).
 
-    1. the mark lies in `run/`, which no backup has: without it, all was put back
-    2. it names the time of change (ctime) of the file `founded`: no program can set that, so a copy of the whole data
-       directory has another
-    3. it names how far the sequence of changes had come: a database that has not come so far is an older one
+    1. the mark is in `run/`, which no backup contains: if it is missing, everything was put back
+    2. the mark has the change time (ctime) of the file `founded`: no program can set a ctime, so it differs in a copy of
+       the whole data directory
+    3. the mark has the number of the last change: a database with a lower number is an older one
 
 Not here: revocations that the copy lacks, which an operator replays (docs/how-to/back-up.md); the gateway's own watch over
 the sequence of changes (gateway.following).
@@ -46,13 +46,13 @@ class Continuity:
         self._founded = founded
 
     def look(self) -> bool:
-        """Withdraw what an older database has open, if it is one; note how far it has come.
+        """If the database is an older one, end its sessions and tickets; then store its last change number.
 
         Returns:
-            Whether it was put back, or is looked at for the first time.
+            Whether it was put back, or is checked for the first time.
 
         Raises:
-            Unavailable: as `UnitOfWork.change`; the next look tries again.
+            Unavailable: as `UnitOfWork.change`; the next check tries again.
             OSError: the mark cannot be written, or `founded` cannot be found.
         """
         descriptor = os.open(self._mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -64,7 +64,7 @@ class Continuity:
             if put_back:
                 ended = withdraw_after_restore(self._services, actor=SYSTEM)
                 say = _log.warning if ended else _log.info
-                say("the database is new, or was put back: no session of before is open in it", ended=ended)
+                say("the database is new or was restored: all earlier sessions are ended", ended=ended)
             mark = json.dumps({"founded": changed_at, "head": self._head()}).encode()
             if mark != text:
                 os.ftruncate(descriptor, 0)
@@ -79,7 +79,7 @@ class Continuity:
 
 
 def _is_ahead(text: bytes, changed_at: int, head: int) -> bool:
-    """Return whether a database that has come to `head` continues what a mark says; False for what is no mark."""
+    """Return whether a database with the last change `head` is not older than the mark; False for a malformed mark."""
     try:
         mark = json.loads(text)
         return bool(mark["founded"] == changed_at and mark["head"] <= head)

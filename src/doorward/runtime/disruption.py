@@ -1,6 +1,6 @@
-"""What is said before a document is applied: which connections will end, and when.
+"""The announcement before a document is applied: which connections will end, and when.
 
-Not here: finding it out (enforcement.disruption).
+Not here: computing it (enforcement.disruption).
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def _tell(installation: Installation, before: Document, after: Document) -> list
         seconds = int(installation.settings.drain_time.total_seconds())
         said.append(
             f"all connections to {', '.join(drained)} end within {seconds} seconds: "
-            "clients of HTTP are asked to connect again, and what is still open then is cut"
+            "HTTP clients are asked to connect again, and connections that are still open then are cut"
         )
     if closed:
         said.append(
-            f"all connections to {', '.join(closed)} end at once: the document does not have it any more"
+            f"all connections to {', '.join(closed)} end at once: the document no longer has the application"
         )
     return said

@@ -1,6 +1,6 @@
-"""Where the door listens, by its settings, and whether it can: asked before a start begins anything.
+"""The door's listening addresses, and the check before a start that they are free.
 
-Not here: what Envoy is told of it (enforcement).
+Not here: Envoy's listeners (enforcement).
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ def door_listeners(settings: Settings) -> tuple[Endpoint, ...]:
 
 
 def check_door_port(settings: Settings, layout: Layout) -> None:
-    """Raise `Unavailable` if the door cannot listen; as root, the program in the way can be named."""
+    """Raise `Unavailable` if the door cannot listen; as root, the error names the program that has the port."""
     check_not_taken(door_listeners(settings), layout.gateway / "envoy")

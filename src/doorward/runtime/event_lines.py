@@ -1,7 +1,7 @@
-"""An event in one line for people: when, who, what, how it came out, why.
+"""An event in one line for people: time, actor, event, result, reason.
 
 Not here: where events come from (`reading`), and any judgement: a line says what the event says. What a peer
-said of itself is called claimed here too.
+said about itself is called claimed here too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.rules import NO_RULE
 
 _NO_RULE_NEEDED = "no rule was needed"
-"""Of a public path, or of a preflight that the door answered."""
+"""For a public path, or a preflight that the door answered."""
 
 GOOD_REASONS = frozenset(
     {
@@ -34,7 +34,7 @@ GOOD_REASONS = frozenset(
         "public-path",
     }
 )
-"""Reasons that spoke for it; a refusal is described by the others."""
+"""Reasons in favour; a refusal is described by the others."""
 
 RESULTS = ("ok", "refused", "failed")
 _REFUSED = (
@@ -57,12 +57,12 @@ _NO_UPSTREAM = frozenset({"UF", "UH", "UO"})
 """Envoy's flags of a connection for which the application could not be reached."""
 _WORST_ANSWER, _CLIENT_ERROR = 500, 400
 _OUR_REFUSALS = frozenset({401, 403})
-"""Statuses with which the portal refuses; Envoy records no reason, as it only passed the request on."""
+"""Statuses with which the portal refuses; Envoy records no reason, because it only passed the request on."""
 _SHOWN_ID = 24
 
 
 class Names(Protocol):
-    """What ids are called now; an id if nothing is known."""
+    """Looks up the present names of ids; returns the id if it is unknown."""
 
     def principal(self, principal_id: str) -> str:
         """Return `person/alice`."""
@@ -86,7 +86,7 @@ class EventLine:
     id: str
 
     def line(self) -> str:
-        """Return the line: two spaces part its columns, and no text within one has two, claimed text included."""
+        """Return the line: two spaces separate columns, and no text within a column has two, not even claimed text."""
         why = f" because {self.why}" if self.why else ""
         columns = (self.at, self.who, self.what, f"{self.outcome}{why}", self.id)
         return "  ".join(" ".join(one.split()) for one in columns)
@@ -97,7 +97,7 @@ def describe_event(event: Mapping[str, Any], names: Names) -> EventLine:
 
     Args:
         event: as `Evidence.events` yields it.
-        names: what ids are called.
+        names: looks up names of ids.
     """
     data, personal = _part(event, "data"), _part(event, "personal")
     kind = str(event.get("type", ""))
@@ -114,7 +114,7 @@ def describe_event(event: Mapping[str, Any], names: Names) -> EventLine:
 
 
 def result_of(event: Mapping[str, Any]) -> str:
-    """Return how it came out: `ok`, `refused` by us, or `failed`."""
+    """Return the result: `ok`, `refused` by us, or `failed`."""
     kind, data = str(event.get("type", "")), _part(event, "data")
     if kind in _REFUSED:
         return "refused"
@@ -187,7 +187,7 @@ def _why(kind: str, data: Mapping[str, Any]) -> str:
     if data.get("reason"):
         reasons.append(str(data["reason"]))
     detail, status = data.get("detail"), data.get("status")
-    # Of a path it names rule and section; of a request or handshake it is Envoy's own word for the reason.
+    # For a path, the detail names rule and section; for a request or handshake, it is Envoy's own word for the reason.
     own = kind not in {"request:answered", "handshake:failed"}
     wrong = not isinstance(status, int) or status >= _CLIENT_ERROR
     if detail and (own or (wrong and not reasons)):

@@ -26,7 +26,7 @@ SIGNED_BY_SERVE = "`doorward serve`, also as a part of `up`, signs one within se
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What an export holds; `checkpoint` is empty where none was signed yet."""
+    """What an export holds; `checkpoint` is empty if none was signed yet."""
 
     events: int
     checkpoint: str
@@ -45,7 +45,7 @@ class Evidence:
             return store.tree_size()
 
     def events(self, start: int, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the events from a number on, as far as there are any now, with the personal data that is kept.
+        """Yield the events from a number on, up to the newest, with the personal data that is kept.
 
         Args:
             start: the first number.
@@ -78,7 +78,7 @@ class Evidence:
     def verify(
         self, *, checkpoint: str | None = None, key: str | None = None, progress: Progress | None = None
     ) -> VerificationReport:
-        """Verify the log at rest; without `key`, by the key that this installation was founded with.
+        """Verify the log at rest; without `key`, with the key of this installation's founding.
 
         The database around it is checked as well: a trigger in it could swallow the next event.
         """
@@ -101,7 +101,7 @@ class Evidence:
         return replace(report, faults=(*report.faults, *faults))
 
     def unchecked(self) -> str:
-        """Return what `verify` cannot look at here, as a sentence; empty if it looks at everything."""
+        """Return what `verify` cannot check here, as a sentence; empty if it checks everything."""
         return self._installation.database.catalogue.unchecked
 
     def export(
@@ -116,19 +116,19 @@ class Evidence:
 
         Args:
             file: where the lines go.
-            checkpoint_out: a new file for the checkpoint: an older one there was kept, and is what a
-                rewriting would be found by.
-            personal: with the personal data that is still kept.
-            progress: called with the events that are written and their number.
+            checkpoint_out: a new file for the checkpoint. An existing file is an older checkpoint that was kept: a
+                rewriting would be found by it, so it is not overwritten.
+            personal: include the personal data that is still kept.
+            progress: called with the number of events written and of all.
 
         Raises:
             RequestRefused: `file-exists`, before anything is written.
-            Unavailable: `checkpoint-missing` where one is asked for and none was signed yet; likewise.
+            Unavailable: `checkpoint-missing` if one is asked for and none was signed yet; also before anything is written.
         """
         if checkpoint_out:
             refuse_existing(checkpoint_out, option="--checkpoint-out")
         with self._log.read() as store:
-            # Of the same snapshot: a checkpoint that is signed meanwhile covers more than the export.
+            # From the same snapshot: a checkpoint that is signed meanwhile would cover more than the export.
             checkpoint, size = store.latest_checkpoint() or "", store.tree_size()
             if checkpoint_out and not checkpoint:
                 raise Unavailable(
@@ -152,7 +152,7 @@ def verify_file(path: Path, *, checkpoint: str | None, key: str | None) -> Verif
 
 
 def refuse_empty(report: VerificationReport) -> None:
-    """Raise `Unavailable` (`checkpoint-missing`) where there was nothing to verify: no event, and no signature."""
+    """Raise `Unavailable` (`checkpoint-missing`) if there was nothing to verify: no event and no signature."""
     if not (report.faults or report.size or report.signature_verified):
         raise Unavailable(
             "checkpoint-missing",

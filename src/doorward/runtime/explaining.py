@@ -1,4 +1,4 @@
-"""What is known of an id that a person was shown: a request, decision, certificate, session, factor, event or incident.
+"""What the record has about an id: a request, decision, certificate, session, factor, event or incident.
 
 Not here: judging again (`doorward policy explain` says what a rule would do now). The record says what was
 decided then, and why.
@@ -23,7 +23,7 @@ from doorward.runtime.incidents import find_incident, incident_of, parse_inciden
 from doorward.runtime.reading import Reader, Wanted
 
 MOST_LINES = 20
-"""Events around it that are shown; the newest."""
+"""How many related events are shown: the newest."""
 
 MOST_DECISIONS = 2000
 LONGEST_CONNECTION = timedelta(hours=12)
@@ -33,7 +33,7 @@ _CONNECTION = ("gateway", "connection", "application")
 
 
 def explain_id(installation: Installation, text: str) -> Explained:
-    """Return what is known of an id.
+    """Return what the record has about an id.
 
     Raises:
         NotFound: `id-unknown`.
@@ -54,9 +54,9 @@ def explain_id(installation: Installation, text: str) -> Explained:
         raise NotFound(
             "id-unknown",
             f"nothing in the record mentions {text[:64]}",
-            hint="is it whole? An event is in the record a second after it happened, while `doorward serve` runs; "
-            "of many refusals of one source only some have their own event (events:counted), and what was older "
-            "than the kept record is gone: look by time with `doorward audit tail --result refused --since 1h`",
+            hint="check that the id is complete. An event is in the record a second after it happened, while `doorward serve` "
+            "runs. Of many refusals of one source only some have their own event (events:counted): "
+            "search by time with `doorward audit tail --result refused --since 1h`",
         )
     requests = {str(one["data"]["request"]) for one in events} if digits else set()
     if len(requests) > 1:
@@ -71,7 +71,7 @@ def explain_id(installation: Installation, text: str) -> Explained:
 
 
 def _decision_of(reader: Reader, event: dict[str, Any]) -> dict[str, Any] | None:
-    """The decision about the connection of a request: by its id, or, of one that was refused, by its connection."""
+    """Return the decision about a request's connection: by the id in the event, or for a refused one by the connection."""
     data = event.get("data", {})
     if named := data.get("decision"):
         return next((one for one in reader.mentioning(str(named)) if one["id"] == named), None)
@@ -92,19 +92,19 @@ def _decision_of(reader: Reader, event: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _several(reader: Reader, digits: str, events: list[dict[str, Any]]) -> Explained:
-    """Two requests may share eight digits: a person knows which one by its time."""
+    """List the requests that share eight digits; a person knows by the time which one is meant."""
     shown = events[-MOST_LINES:]
     return Explained(
         title=f"{len(events)} requests have the incident id {digits[:4]}-{digits[4:]}",
         facts=(),
         lines=tuple(describe_event(one, reader).line() for one in shown),
-        hints=("explain the one of that time by its event id, at the end of its line",),
+        hints=("run `doorward explain` with the event id at the end of the line with the right time",),
         value={"events": shown},
     )
 
 
 def _main(events: list[dict[str, Any]], text: str) -> dict[str, Any]:
-    """The event that the id is of, or the one that says most of it: the first."""
+    """Return the event with that id, or the first that mentions it."""
     own = [one for one in events if text in (one.get("id"), one.get("data", {}).get("request"))]
     return (own or events)[0]
 
@@ -162,7 +162,7 @@ def _certificate(
 def _kept(
     installation: Installation, reader: Reader, text: str, events: list[dict[str, Any]]
 ) -> Explained | None:
-    """What is kept of a session or a second factor, besides its events."""
+    """Return the stored facts of a session or a second factor, with its events."""
     services = installation.services
     with services.work.read() as stores:
         found = find_facts(stores, reader, text, services.clock.now())
@@ -187,7 +187,7 @@ def _incident(text: str, line: dict[str, Any]) -> Explained:
         title=f"incident {text}: an unexpected error",
         facts=tuple(facts),
         lines=tuple(f"  {one}" for one in where) if isinstance(where, list) else (),
-        hints=("this is a fault of the program: report it with these lines",),
+        hints=("this is a defect of the program: report it with these lines",),
         value={"incident": {**line, "where": where}},
     )
 
@@ -201,7 +201,7 @@ def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader:
         explained = ""
         at_portal = (
             data.get("application") == PORTAL_APPLICATION
-        )  # it has no rules, and asks no one to step up
+        )  # the portal has no rules and requires no step-up
         if who and "application" in data and not at_portal:
             asked = [str(data.get("method", "GET")), str(event.get("personal", {}).get("path", "/"))]
             words = ["--principal", who, "--app", reader.application(str(data["application"])), *asked]
@@ -220,7 +220,7 @@ def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader:
 
 
 def _reasons(event: Mapping[str, Any], decision: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The words of a refusal and of the decision about its connection."""
+    """Return the reasons of a refusal and of the decision about its connection."""
     data = event.get("data", {})
     known = {**(decision or {}).get("data", {}), **data}
     return tuple(filter(None, [*known.get("reasons", ()), str(data.get("reason", ""))]))

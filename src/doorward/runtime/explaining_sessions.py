@@ -30,7 +30,7 @@ def _session(reader: Reader, session: SessionRecord, now: datetime) -> Facts:
     if session.ended_at is not None:
         state = f"ended at {_moment(session.ended_at)}"
     else:
-        state = f"open until {_moment(session.ends_at)}" if now < session.ends_at else "over by itself"
+        state = f"open until {_moment(session.ends_at)}" if now < session.ends_at else "expired"
     shown = sorted(session.factors.items(), key=lambda one: one[1])
     return (
         ("holder", reader.principal(session.principal_id)),

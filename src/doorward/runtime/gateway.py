@@ -1,4 +1,4 @@
-"""`doorward gateway`: the door's side of a running installation. It holds no issuing key."""
+"""`doorward gateway`: the role that runs the door. It holds no issuing key."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from doorward.web.pages.surface import STATIC_BASE
 def run_gateway(
     installation: Installation, stop: threading.Event, *, started: Callable[[Gateway], None]
 ) -> None:
-    """Keep the door until `stop` is set; started by root, become an ordinary user first."""
+    """Run the door until `stop` is set; if started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
     installation.prepare_folders()
     installation.load_database_driver()
-    check_door_port(settings, layout)  # first: root may look into whatever has the port
+    check_door_port(settings, layout)  # first: as root, the error can name the process that has the port
     _, port = split_listen(settings.gateway_listen)
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
     become_ordinary(installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
-    installation.tenant()  # only now: the database belongs to the ordinary user
+    installation.tenant()  # not before: the database belongs to the ordinary user
     raise_file_limit()
     listener = DatagramListener(layout.run, "gateway")
     services = installation.services
@@ -64,12 +64,12 @@ def run_gateway(
 def build_options(
     installation: Installation, binary: Path | int, *, mechanism: Mechanism | None = None
 ) -> GatewayOptions:
-    """Return what the gateway of an installation is told.
+    """Return the options of an installation's gateway.
 
     Args:
         installation: an initialised one.
         binary: Envoy's path, or a descriptor of the opened program.
-        mechanism: forces how connections are cut; None tries which works.
+        mechanism: how connections are cut; None tries which mechanism works.
     """
     settings, layout = installation.settings, installation.layout
     host, port = split_listen(settings.gateway_listen)

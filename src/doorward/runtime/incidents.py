@@ -1,6 +1,6 @@
-"""What the log said of an incident, kept so that `doorward explain` can find it: a small file of JSON lines.
+"""A small file of JSON lines with the log entries of incidents, for `doorward explain`.
 
-Not here: what is safe to say of an error (`web.problems`). The file is bounded; the oldest incidents go.
+The file is bounded: the oldest incidents are dropped. Not here: what a peer is told about an error (`web.problems`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MOST_BYTES = 256 * 1024
 
 
 class IncidentFile:
-    """A processor of the log: lines that name an incident are written down as well.
+    """A processor of the log that also writes lines with an incident into a file.
 
     Args:
-        path: the file; its former half lies beside it.
+        path: the file; its older half is beside it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class IncidentFile:
     def __call__(
         self, _logger: object, _method: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        """Write a line down; a failure here must not stop the log."""
+        """Write a line; a failure here must not stop the log."""
         if "incident" in line:
             with suppress(OSError, ValueError, TypeError):
                 self._append(json.dumps(dict(line), default=str, sort_keys=True).encode() + b"\n")
@@ -56,7 +56,7 @@ def parse_incident(text: str) -> str:
     """Return the eight hexadecimal digits of an incident id; empty if it is none.
 
     Args:
-        text: as a person types or dictates it: `3f2a-9c1b`, in capitals, with spaces or without a sign.
+        text: as a person types or dictates it: `3f2a-9c1b`, in capitals, with spaces, or without the hyphen.
     """
     digits = text.translate(_SIGNS).lower()
     return digits if _DIGITS.fullmatch(digits) else ""
@@ -69,7 +69,7 @@ def incident_of(request: str) -> str:
 
 
 def find_incident(path: Path, incident: str) -> dict[str, Any] | None:
-    """Return what was logged of an incident, None if nothing is known any more."""
+    """Return the log entry of an incident; None if it is not kept."""
     wanted = parse_incident(incident) or incident
     for file in (path, _former(path)):
         with suppress(OSError):

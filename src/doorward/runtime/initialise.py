@@ -1,8 +1,8 @@
 """The first start: directory, settings file, passphrase, key store, database, authority.
 
-Each step may be repeated: an `init` that was interrupted is simply run again. Nothing that exists is
-overwritten (what the settings file lacks is added to it); an installation that is complete is refused with a clear error. The authority is founded
-last, in one transaction, so that an installation is whole or is none.
+Each step may be repeated: run an interrupted `init` again. No existing file is overwritten; missing lines are added to the
+settings file. A complete installation is refused with a clear error. The authority is founded last, in one transaction, so
+that an installation is either complete or does not exist.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WRITTEN = (
     "gateway_name",
     "user",
 )
-"""The settings that `init` writes down, so that later commands need not be told again."""
+"""The settings that `init` writes into the settings file for later commands."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -61,17 +61,17 @@ def initialise(
         settings: with `trust_domain` set.
         random: for the passphrase.
         actor: who acts, for the record.
-        explicit: the settings that were named in this call; a settings file that says otherwise would
-            win later, and is refused.
+        explicit: the settings that were named in this call. A settings file with other values is refused, because later
+            commands would read those.
 
     Raises:
         RequestRefused: `already-initialised`.
         ConfigurationError: a setting that is missing, a path or a user that cannot be used.
-        Unavailable: another `init` is at work here.
+        Unavailable: another `init` runs here.
     """
     _check(settings, explicit)
     installation = Installation(settings)
-    installation.account()  # a user that is not there is said before anything is made
+    installation.account()  # report a missing user before anything is created
     installation.layout.create()
     with only_one(installation.layout, "init"):
         if installation.is_founded():
@@ -95,7 +95,7 @@ def initialise(
 
 
 def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
-    """Refuse what could not be mended later, all faults at once."""
+    """Refuse values that could not be corrected later; all faults at once."""
     faults = []
     if not settings.trust_domain:
         faults.append(
@@ -110,7 +110,7 @@ def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
         faults.append(
             Fault(
                 code="status-url-missing",
-                message=f"nobody can ask {settings.status_listen}, and the address is baked into certificates",
+                message=f"clients cannot connect to {settings.status_listen}, and certificates contain the status address",
                 hint="name the public one, for instance: --status-url http://pki.corp.example",
                 key="status_url",
             )
@@ -120,8 +120,8 @@ def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
     faults += [
         Fault(
             code="settings-differ",
-            message=f"the file says {kept[key]!r}, and you say {value!r}"
-            if key != "database"  # nobody has checked yet that the file's one holds no password
+            message=f"the file says {kept[key]!r}, and the option says {value!r}"
+            if key != "database"  # the file's address was not checked yet: it may hold a password
             else "the file names another database",
             hint="change or remove the line in the file, or leave the option out",
             file=str(file),
@@ -135,7 +135,7 @@ def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
 
 
 def check_unchanged(current: Settings, named: Settings, explicit: Iterable[str]) -> None:
-    """Refuse options of a repeated `init` that it would have to ignore; it writes no settings a second time.
+    """Refuse options that a repeated `init` would ignore, because it does not write settings a second time.
 
     Args:
         current: the settings as they are.
@@ -149,13 +149,13 @@ def check_unchanged(current: Settings, named: Settings, explicit: Iterable[str])
         if getattr(named, key) != getattr(current, key):
             raise RequestRefused(
                 "already-initialised",
-                f"{key} is {getattr(current, key)} here, and `init` changes no setting of what was founded",
+                f"{key} is {getattr(current, key)} here, and `init` does not change settings of an existing installation",
                 hint=f"write {key} into doorward.toml there, or leave the option out",
             )
 
 
 def check_founded(fixed: Mapping[str, str], explicit: Mapping[str, str]) -> None:
-    """Refuse options that only the founding could follow, where they differ from what was founded.
+    """Refuse options that only the founding can use, if they differ from the founded values.
 
     Args:
         fixed: `Installation.founded_with`.
@@ -174,7 +174,7 @@ def check_founded(fixed: Mapping[str, str], explicit: Mapping[str, str]) -> None
 
 
 def default_passphrase_file(data: Path) -> Path:
-    """Return where the passphrase of this data directory lies: outside of it, so that a copy of one is not both."""
+    """Return the passphrase file of a data directory: outside of it, so that a copy of the directory lacks it."""
     base = (
         Path("/etc")
         if os.geteuid() == 0
@@ -185,7 +185,7 @@ def default_passphrase_file(data: Path) -> Path:
 
 
 def write_passphrase(path: Path, random: RandomSource) -> bool:
-    """Write a fresh passphrase, readable by its owner only; False where there is one, which stays.
+    """Write a fresh passphrase, readable by its owner only; False if there is one, which stays.
 
     Raises:
         ConfigurationError: `passphrase-file-unusable`.
@@ -200,7 +200,7 @@ def write_passphrase(path: Path, random: RandomSource) -> bool:
             file.write(base64.urlsafe_b64encode(random.token(PASSPHRASE_BYTES)) + b"\n")
             file.flush()
             os.fsync(descriptor)
-        sync_folder(path.parent)  # keys whose passphrase a power cut took away open for nobody
+        sync_folder(path.parent)  # a power cut must not lose the passphrase: the keys would be lost with it
     except OSError as error:
         raise ConfigurationError(
             [
@@ -225,7 +225,7 @@ def _open_empty(path: Path) -> int | None:
 
 
 def write_settings(settings: Settings, path: Path) -> None:
-    """Write down what later commands must know; the lines of an existing file stay as they are."""
+    """Write the settings that later commands need; existing lines stay unchanged."""
     kept = read_settings_file(path)
     lines = [
         f"{name} = {_toml(getattr(settings, name))}"
@@ -239,7 +239,7 @@ def write_settings(settings: Settings, path: Path) -> None:
 
 
 _HEADING = (
-    "# Settings of this Doorward installation; `doorward` reads them, DOORWARD_* variables win over them."
+    "# Settings of this Doorward installation; `doorward` reads them, DOORWARD_* variables override them."
 )
 
 
@@ -251,5 +251,5 @@ def _is_worth_writing(settings: Settings, name: str) -> bool:
 def _toml(value: object) -> str:
     if isinstance(value, int):
         return str(value)
-    # A basic string of TOML is one of JSON, but for DEL.
+    # A basic string of TOML is a JSON string, except for DEL.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
-"""What `doorward serve` does by itself: sequence events, sign checkpoints, fill orders, keep the status fresh.
+"""The background jobs of `doorward serve`: sequence events, sign checkpoints, fill orders, refresh CRLs and OCSP answers.
 
-Not here: any rule about when something is due (the use cases say so). Each job runs in a thread of
-its own and survives its own failures: it says what went wrong and tries again.
+Each job runs in a thread of its own. After a failure it logs the error and tries again. Not here: when something is due
+(the use cases decide).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 from doorward.core.errors import DoorwardError
 
 PAUSE_SECONDS = 1.0
-"""How long a job pauses after a failure: what was away for a moment is there again soon."""
+"""How long a job pauses after a failure, which is often short."""
 
 _log = structlog.get_logger("doorward.jobs")
 
@@ -24,9 +24,9 @@ _log = structlog.get_logger("doorward.jobs")
 class Job:
     """One kind of work.
 
-    `work` returns True where there is more to do at once; `wait` sleeps between two looks, at most
-    that many seconds, and may return early (a change notification). After a failure it pauses for a second,
-    and twice as long after each further one in a row, at most `longest_pause_seconds`.
+    `work` returns True if there is more to do at once. `wait` sleeps between two runs, at most so many seconds, and may return
+    early (a change notification). After a failure the job pauses for a second, and twice as long after each further failure
+    in a row, at most `longest_pause_seconds`.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Jobs:
     def join(self, timeout_seconds: float) -> None:
         """Wait for the jobs to end, after `stop` was set."""
         for thread in self._threads:
-            if thread.ident is not None:  # where an address was in use, none was started
+            if thread.ident is not None:  # if an address was in use, no job was started
                 thread.join(timeout_seconds)
 
     def _run(self, job: Job) -> None:
@@ -72,14 +72,14 @@ class Jobs:
             pass
 
     def _succeeds(self, job: Job, part: Callable[[], object]) -> bool:
-        """Do one part of a job; whatever it raises is said, and ends no thread."""
+        """Do one part of a job; log every exception, so that none ends the thread."""
         try:
             part()
         except DoorwardError as error:
             _log.error(
                 "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
             )
-        except Exception:  # noqa: BLE001  a job must not die of one bad moment
+        except Exception:  # noqa: BLE001  no exception may end a job
             _log.exception("a job failed and will be tried again", job=job.name)
         else:
             return True

@@ -1,10 +1,10 @@
-"""Where everything lies below the data directory, and who may enter.
+"""The files and folders of the data directory, and their permissions.
 
     DATA/doorward.toml     settings of this installation
     DATA/log.key           the verifier key of the evidence; public
-    DATA/keys/             the encrypted key store; its passphrase lies elsewhere
+    DATA/keys/             the encrypted key store; its passphrase is elsewhere
     DATA/db/               the database
-    DATA/founded           an authority was founded here; it is never founded twice
+    DATA/founded           the mark of the founding: an authority is founded only once
     DATA/*.lock            which roles run
     DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
@@ -12,9 +12,9 @@
     DATA/gateway/log/      Envoy's access log, until it is in the record
     DATA/gateway/connections.journal   the live connections, for the next gateway
 
-Started by root, the running parts become an ordinary user (`runtime.privileges`), who owns all
-folders; `serve` unlocks the key store first, and the passphrase file stays root's own. `run` and
-`gateway` hold nothing that a backup must have: each start makes them where they are missing.
+If root starts them, the running parts become an ordinary user (`runtime.privileges`), who owns all folders. `serve`
+unlocks the key store first; the passphrase file stays root's own. A backup needs nothing of `run` and `gateway`: each start
+makes them if they are missing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Layout:
 
     @property
     def founded(self) -> Path:
-        """Says that an authority was founded here; written last, and never by the running parts."""
+        """The mark of the founding; written last, and never by the running parts."""
         return self.data / "founded"
 
     @property
@@ -76,32 +76,32 @@ class Layout:
 
     @property
     def enrol_socket(self) -> Path:
-        """Where `serve` answers what the gateway passes on from the enrolment host."""
+        """The socket of `serve` for requests to the enrolment host."""
         return self.run / "enrol.sock"
 
     @property
     def portal_socket(self) -> Path:
-        """Where `serve` answers what the gateway passes on from the portal's host."""
+        """The socket of `serve` for requests to the portal's host."""
         return self.run / "portal.sock"
 
     @property
     def sessions_socket(self) -> Path:
-        """Where `serve` answers what belongs to the door on the hosts of applications: sessions, and pages of refusals."""
+        """The socket of `serve` for the door's own paths on the hosts of applications: sessions, and pages of refusals."""
         return self.run / "sessions.sock"
 
     @property
     def authorizer_socket(self) -> Path:
-        """Where the gateway answers Envoy."""
+        """The socket on which the gateway answers Envoy."""
         return self.run / "authz.sock"
 
     @property
     def incidents(self) -> Path:
-        """What was logged of incidents, for `doorward explain`."""
+        """Log entries of incidents, for `doorward explain`."""
         return self.run / "incidents.jsonl"
 
     @property
     def continuity(self) -> Path:
-        """How far the database had come when it was last looked at."""
+        """The number of the last change, as `runtime.continuity` saw it."""
         return self.run / "continuity.json"
 
     @property
@@ -126,9 +126,9 @@ class Layout:
         """Make every folder; existing ones keep their content, and ours are closed to others.
 
         Raises:
-            ConfigurationError: `data-path-too-long`, `data-unusable`; for root also `data-foreign` where
-                the data directory, or a folder in it, is not root's: whoever it belongs to could have
-                root follow a link, and exchange what only root may write.
+            ConfigurationError: `data-path-too-long`, `data-unusable`; for root also `data-foreign` if the data
+                directory or a folder in it is not root's. Its owner could make root follow a link, and replace files that
+                only root may write.
         """
         self._check_length()
         try:
@@ -145,18 +145,18 @@ class Layout:
             raise _unusable(error) from None
 
     def make_missing(self, owner: tuple[int, int] | None = None) -> None:
-        """Make `run` and `gateway` where they are missing, as after a restore; all else only a backup has.
+        """Make `run` and `gateway` if they are missing, as after a restore; everything else must come from a backup.
 
-        A folder that is there is left as it is. Root makes each aside, gives it away, and names it
-        last: it never gives away what it did not make, and a crash leaves no half-made folder under
-        the name. That holds only where nobody else can exchange names in the data directory.
+        An existing folder is left unchanged. Root makes each folder under a temporary name, changes its owner, and renames
+        it last. So root only gives away folders that it made, and a crash leaves no incomplete folder under the final name.
+        This needs a data directory in which no other user can rename files.
 
         Args:
-            owner: for root, user and group of the running parts; None where we are that user.
+            owner: for root, user and group of the running parts; None if this process is that user.
 
         Raises:
             ConfigurationError: `data-path-too-long`, `data-unusable`; for root also `data-foreign`
-                where the data directory is not root's alone, and `data-unreachable`.
+                if others can write into the data directory, and `data-unreachable`.
         """
         self._check_length()
         try:
@@ -189,8 +189,8 @@ class Layout:
         if facts.st_uid != 0 or facts.st_mode & _OTHERS_WRITE:
             raise _fault(
                 "data-foreign",
-                f"{self.data} is not root's alone, and root is to make folders in it",
-                f"see how it came so; then: chown root {self.data} and chmod 711 {self.data}",
+                f"{self.data} belongs to another user or is writable by others, and root must make folders in it",
+                f"find out why; then: chown root {self.data} and chmod 711 {self.data}",
             )
 
     def _check_reachable(self, uid: int, gid: int, *folders: Path) -> None:
@@ -208,7 +208,7 @@ class Layout:
         The data directory itself stays root's and becomes passable (0711), not readable.
 
         Raises:
-            ConfigurationError: `data-unreachable` where that user may not pass a folder above it.
+            ConfigurationError: `data-unreachable` if that user may not enter a folder above it.
         """
         self._check_reachable(uid, gid, *self.data.absolute().parents)
         self.data.chmod(0o711)
@@ -219,11 +219,10 @@ class Layout:
                     os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
 
     def check_owner(self, uid: int) -> None:
-        """Return where every shared folder is a folder of that user; for root, before it relies on any.
+        """Check that that user owns every shared folder; root calls this before it uses any of them.
 
-        After the first start root changes nothing in here any more: the user who owns these folders
-        may put links in their place, and whatever root then gave away or closed would be elsewhere.
-        Folders within `gateway` may be missing: that user makes them, not root.
+        After the first start root changes nothing in these folders: their owner could replace one by a link, and root
+        would then change the owner or mode of another file. Folders within `gateway` may be missing: that user makes them.
 
         Raises:
             ConfigurationError: `data-foreign`, `data-missing`, naming the folder.
@@ -243,8 +242,8 @@ class Layout:
             if not good:
                 raise _fault(
                     "data-foreign",
-                    f"{folder} is not a folder of user {uid}, who runs the parts",
-                    "see how it came so; if only the setting `user` changed, chown these folders to that user",
+                    f"{folder} does not belong to user {uid}, which runs the parts",
+                    "find out why; if only the setting `user` changed, chown these folders to that user",
                 )
 
     @contextmanager
@@ -310,7 +309,7 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
         raise Unavailable(
             "lock-unusable",
             f"{path} cannot be opened: {error.strerror}",
-            hint="start as the user who made this installation, or name another directory with --data",
+            hint="start as the user that made this installation, or name another directory with --data",
         ) from None
     try:
         try:
@@ -319,19 +318,19 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             raise Unavailable(
                 "already-running",
-                f"`doorward {role}` runs already on {layout.data} (process {holder})",
+                f"`doorward {role}` is already running on {layout.data} (process {holder})",
                 hint="stop that process, or name another directory with --data or DOORWARD_DATA",
             ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
-        os.ftruncate(descriptor, 0)  # it ended in order: see `find_lost`
+        os.ftruncate(descriptor, 0)  # a normal end: see `find_lost`
     finally:
         os.close(descriptor)
 
 
 def find_lost(layout: Layout, role: str) -> int:
-    """Return the process of a role that ended without a word, as by SIGKILL; 0 if it runs or ended in order."""
+    """Return the process of a role that was killed, as by SIGKILL; 0 if it runs or ended normally."""
     try:
         descriptor = os.open(layout.data / f"{role}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

@@ -1,7 +1,7 @@
 """Logging at the edges: JSON lines, or readable lines on a terminal; to standard error.
 
-Never logged, by the code that calls this: keys, tokens, links, codes, whole headers. Traces of
-exceptions are logged without the values of local variables, which may be any of these.
+Callers never log keys, tokens, links, codes or whole headers. Traces of exceptions are logged without the values of local
+variables, which could be any of these.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def configure_logging(level: str, *, role: str, incidents: Path | None = None) -
     Args:
         level: `debug`, `info`, `warning` or `error`.
         role: what this process is; part of every line.
-        incidents: where lines that name an incident are written down as well; None for nowhere.
+        incidents: a file for lines that name an incident; None for no file.
     """
     terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
@@ -54,7 +54,7 @@ def configure_logging(level: str, *, role: str, incidents: Path | None = None) -
 
 
 def _show_texts(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Let no value command the terminal; JSON lines are ASCII by themselves."""
+    """Escape values, so that none can control the terminal; JSON lines are ASCII already."""
     return {
         name: escape_unprintable(value) if isinstance(value, str) else value for name, value in line.items()
     }

@@ -1,6 +1,6 @@
-"""How much memory this machine, or the control group that we run in, has for the door.
+"""How much memory the door may use, from this machine or our control group.
 
-Not here: what Envoy does with the figure (`enforcement.envoy.overload`).
+Not here: what Envoy does at the limit (`enforcement.envoy.overload`).
 Standard: Linux cgroups(7), control group v2, `memory.max`.
 """
 
@@ -11,16 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 
 LEAST_BYTES = 256 << 20
-"""Envoy with nothing to do has 70 MiB: with less than this a small crowd would be refused."""
+"""An idle Envoy uses 70 MiB: with less than this, a few connections would already be refused."""
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def heap_bytes(mebibytes: int) -> int:
-    """Return the bound of Envoy's heap: what the setting says, or a third of what there is if it says 0.
+    """Return the bound of Envoy's heap: the setting, or a third of the memory if the setting is 0.
 
-    A third, because two Envoys run while one is replaced, and because there are others on a machine.
+    A third, because two Envoys run while one is replaced, and other programs need memory too.
     """
     return mebibytes << 20 if mebibytes else max(LEAST_BYTES, usable_bytes() // 3)
 

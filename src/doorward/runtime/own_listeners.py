@@ -1,12 +1,11 @@
 """Whether an address and a port are a listener of this installation.
 
-A partner's certificate must not make us ask ourselves, even if private networks are allowed: what arrives
-from this machine is trusted more than what arrives from outside. So the ports of this installation are
-never asked at any address of this machine: loopback as a whole, and what the kernel's routing table calls
-local, addresses that were added later and IPv6 included. If the kernel cannot be asked, an address with
-one of our ports counts as ours.
+A URL in a partner's certificate must not make us send a request to ourselves, even if private networks are allowed: our
+listeners trust requests from this machine more than others. So nothing is fetched from a port of this installation at any
+address of this machine: all of loopback, and every address that the kernel's routing table calls local, with IPv6 and
+addresses that were added later. If the kernel cannot be asked, an address with one of our ports counts as ours.
 
-Not here: sockets of the file system; a URL does not reach them.
+Not here: unix sockets, which a URL cannot name.
 Standard: Linux rtnetlink(7), RTM_GETROUTE; `linux/rtnetlink.h`.
 """
 
@@ -60,7 +59,7 @@ class OwnListeners:
 
 
 def is_local(address: Address) -> bool:
-    """Return whether the kernel delivers to this machine what is sent to an address."""
+    """Return whether the kernel delivers packets for an address to this machine."""
     if address.is_loopback or address.is_unspecified:
         return True
     try:

@@ -1,7 +1,7 @@
-"""Which places are this installation's own, and the check of a document that no upstream or host is one of them.
+"""This installation's own addresses, and the check that no upstream or host of a document is one of them.
 
-Not here: deciding it (gateway.forbidden_upstreams). The gateway asks again whenever it publishes: a link may be
-made, and a name changed, after a document was applied.
+Not here: deciding it (gateway.forbidden_upstreams). The gateway checks again at each publication, because a link
+or a name may change after a document was applied.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from doorward.runtime.settings import Settings, split_listen
 
 
 def own_places(settings: Settings, layout: Layout) -> ForbiddenUpstreams:
-    """Return where an installation answers itself: below its data, at the door, at the status listener."""
+    """Return the addresses at which the installation itself answers: its data folder, the door, the status listener."""
     door, status = split_listen(settings.gateway_listen), split_listen(settings.status_listen)
     listeners = [OwnListener("the door", *door), OwnListener("the status listener", *status)]
     if settings.gateway_public_port:
@@ -56,7 +56,7 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
         faults += [
             Fault(
                 code="host-reserved",
-                message=f"{host} is the portal's host ({portal}) or below it, and could ask for the passkeys of people",
+                message=f"{host} is the portal's host ({portal}) or below it, and could use the passkeys of people",
                 hint="choose a host that is not below it",
                 key=f"apps.{app.name}.hosts",
             )
@@ -73,9 +73,9 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
 def _check_watches(document: Document) -> None:
     """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors.
 
-    What other processes of the gateway's user hold, the gateway itself asks before it publishes.
+    The gateway itself counts the instances of its user's other processes before it publishes.
     """
     trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
-    # Root gives itself up: the gateway counts what its own user holds.
+    # The gateway does not run as root: it counts the instances of its own user.
     usage = read_inotify_usage(envoys_of_user()) if os.geteuid() else InotifyUsage(limit=watch_limit())
     check_watches(len(document.apps) + 2, usage, trusts=trusts + 1)  # with enrolment and the portal

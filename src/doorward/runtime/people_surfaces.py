@@ -1,4 +1,4 @@
-"""The surfaces for people, put together for one installation: enrolment, portal, the door's own paths and pages.
+"""Builds the surfaces for people: enrolment, portal, the door's own paths and pages.
 
 Not here: sockets and jobs (serve), the surfaces themselves (web).
 """
@@ -25,7 +25,7 @@ from doorward.web.portal.context import PortalOptions
 
 
 class PeopleSurfaces:
-    """Builds them; they share the policy in force, the brand, and what the settings say of the portal.
+    """Builds them; they share the policy in force, the brand, and the portal's settings.
 
     Args:
         installation: with a founded authority.

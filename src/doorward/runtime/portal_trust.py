@@ -1,4 +1,4 @@
-"""Whether a document counts on second factors that no browser can add, because it does not trust the portal.
+"""Whether a document needs second factors that browsers cannot enrol, because they do not trust the portal.
 
 Not here: the portal's certificate itself (`gateway.publishing`).
 """
@@ -12,7 +12,7 @@ from doorward.runtime.compose import Installation
 TROUBLE = "browsers do not trust the portal's certificate, and make no passkey there"
 MEND = "set portal_certificate and portal_key, or root_is_deployed"
 UNTRUSTED = f"{TROUBLE}: {MEND}"
-"""What is said where somebody counts on second factors, and no setting says that browsers trust the portal."""
+"""The warning if rules need second factors, and no setting says that browsers trust the portal."""
 
 
 def is_trust_missing(installation: Installation, document: Document) -> bool:
@@ -21,5 +21,5 @@ def is_trust_missing(installation: Installation, document: Document) -> bool:
 
 
 def tell_missing_trust(installation: Installation, text: str, *, file: str) -> list[str]:
-    """Return what to say of a document before it is in force; raise as `parse_document` does."""
+    """Return the warning about a document before it is in force; raise as `parse_document` does."""
     return [UNTRUSTED] if is_trust_missing(installation, parse_document(text, file=file)) else []

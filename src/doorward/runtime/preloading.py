@@ -1,14 +1,14 @@
-"""Imports what a role may need later, while it still may read it: before root is given up.
+"""Imports all modules that a role may need later, before root is given up.
 
-Not here: giving up root (privileges), and programs, which are opened before as well (`open_program`).
+Not here: giving up root (privileges), and opening programs before that (`open_program`).
 
-The interpreter, its packages and this source may lie where the ordinary user cannot go, such as below
-/root. So nothing is read from there once root is gone:
-1. every module of ours is imported, but for commands, the demonstration and migrations, which need root
-   or another process; data files (the page, its style) are read with their modules;
+The interpreter, its packages and this source may be in a place that the ordinary user cannot enter, such as
+/root. So nothing is read from there after root was given up:
+1. every module of ours is imported, except commands, the demo and migrations, which need root
+   or run in another process; data files (the page, its style) are read with their modules;
 2. modules that libraries import when they are first used are named here. `LATER` is complete as far as
    `tests/integration/test_up_closed_packages.py` drives the roles: it fails on every file that is
-   opened below the packages after root is gone. What judging needs is found by
+   opened below the packages after that. Modules that judging needs are found by
    `tests/integration/test_lazy_imports_of_judging.py`, with a corpus of odd certificates.
 """
 

@@ -1,7 +1,6 @@
-"""Files that a command writes where its caller says: readable by their owner only, and never over another file.
+"""Files that a command writes at a path of its caller: readable by their owner only, and never over another file.
 
-What is exported may be a key, or names and addresses of people; what the umask happens to be decides
-nothing about it. Not here: how a file is made durably (`doorward.files`).
+An export may be a key, or names and addresses of people, so the mode does not depend on the umask. Not here: how a file is made durably (`doorward.files`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def create_private(path: Path, data: bytes, *, option: str = "--out") -> None:
 
     Raises:
         RequestRefused: `file-exists`.
-        OSError: it cannot be written; nothing of the name is left.
+        OSError: it cannot be written; no file of that name is left.
     """
     try:
         create_file(path, data)

@@ -1,19 +1,19 @@
-"""Giving up root: the running parts keep what they need and nothing else.
+"""Giving up root: the running parts keep the capabilities that they need, and nothing else.
 
 Not here: which user and which folders (settings, layout).
 Standard: Linux capabilities(7), prctl(2), proc(5).
 
-Of root's powers the gateway keeps CAP_NET_ADMIN, to end connections by `SOCK_DESTROY`, and nothing
-that a child would inherit. Envoy, its child, starts with no capability at all, or with
-CAP_NET_BIND_SERVICE alone where the door listens below port 1024. Nobody can get any of it back: the
-bounding set is emptied, no_new_privs is set, root's special treatment is switched off and locked.
+The gateway keeps CAP_NET_ADMIN, to end connections by `SOCK_DESTROY`, and no capability that a child would inherit. Envoy,
+its child, starts without capabilities, or with CAP_NET_BIND_SERVICE alone if the door listens below port 1024. No process
+can regain a capability: the bounding set is emptied, no_new_privs is set, and root's special treatment is switched off and
+locked.
 
-The gateway is also made non-dumpable: Envoy, which faces the network under the same user id, may
-neither trace it nor read its memory, where the keys are. (Envoy itself stays dumpable, so that its
-sockets can be copied where CAP_NET_ADMIN is missing.)
+The gateway is also non-dumpable: Envoy faces the network under the same user id, and may neither trace the gateway nor
+read its memory, which has the keys. Envoy itself stays dumpable, so that its sockets can be copied if CAP_NET_ADMIN is
+missing.
 
-What lies where the ordinary user cannot go, such as an interpreter below /root, must be loaded or
-opened before: see `preloading` and `open_program`.
+Files that the ordinary user cannot reach, such as an interpreter below /root, must be loaded or opened before: see
+`preloading` and `open_program`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
-_SECBIT_NOROOT_LOCKED = 0b11  # SECBIT_NOROOT and its lock: uid 0 gets nothing on exec any more
+_SECBIT_NOROOT_LOCKED = 0b11  # SECBIT_NOROOT and its lock: uid 0 gains no capability on exec
 _CAPABILITY_VERSION = 0x2008_0522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits
 _HIGHEST_CAPABILITY = 63
 _FALLBACK_USER = "nobody"
@@ -69,9 +69,9 @@ def choose_account(wanted: str, *, required: bool = False) -> Account:
     """Return the user that the running parts become.
 
     Args:
-        wanted: its name; where it does not exist, `nobody` is taken instead.
-        required: the name was set by somebody, so a missing user is a fault: a name with a typing
-            error would give keys and database to `nobody`, whom other programs may be too.
+        wanted: its name; if there is no such user, `nobody` is used.
+        required: the name comes from a setting, so a missing user is an error. Otherwise a typing error would give keys
+            and database to `nobody`, which other programs may use too.
 
     Raises:
         ConfigurationError: `user-unknown`, `user-is-root`.
@@ -109,18 +109,18 @@ def drop(
 ) -> None:
     """Become an ordinary user for good.
 
-    Capabilities belong to a thread, so this must happen while there is only one; threads and
-    children that start later have what is left.
+    Capabilities belong to a thread, so this must happen while there is only one; later threads and children have what is
+    left.
 
     Args:
-        account: whom to become.
-        keep: what this process keeps, as far as it has it now: a container may lack CAP_NET_ADMIN.
-        hand_down: what its children get. The process keeps it too, for the kernel lets it copy
-            sockets only from a child whose capabilities are among its own.
+        account: the user to become.
+        keep: capabilities that this process keeps if it has them now: a container may lack CAP_NET_ADMIN.
+        hand_down: capabilities for its children. The process keeps them too, because the kernel lets it copy sockets
+            only from a child that has no capability beyond its own.
 
     Raises:
         ConfigurationError: we are not root, or threads run already.
-        OSError: the kernel refuses; nothing may go on after that.
+        OSError: the kernel refuses; the caller must stop.
     """
     if os.geteuid() != 0:
         raise _fault("not-root", "only root can become another user", "start as root, or as that user")
@@ -135,7 +135,7 @@ def drop(
         )
     kept = (keep | hand_down) & effective()
     inherited = hand_down & kept
-    with suppress(PermissionError):  # a container without CAP_SETPCAP: no_new_privs does it there
+    with suppress(PermissionError):  # a container without CAP_SETPCAP: there no_new_privs must be enough
         _prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT_LOCKED)
         for number in range(_HIGHEST_CAPABILITY + 1):
             if number not in inherited and _has_in_bounding_set(number):
@@ -148,13 +148,13 @@ def drop(
     _hold(kept, inherited)
     harden()
     if os.getresuid() != (account.uid,) * 3 or os.getresgid() != (account.gid,) * 3 or effective() != kept:
-        raise OSError("privileges were not dropped")  # never go on with more than was meant
+        raise OSError("privileges were not dropped")  # never continue with more privileges than intended
 
 
 def shed(*, keep: frozenset[Capability], hand_down: frozenset[Capability]) -> None:
-    """Started as an ordinary user: give up every capability but these, as systemd's AmbientCapabilities= grants them.
+    """As an ordinary user, give up every capability but these, for example those of systemd's AmbientCapabilities=.
 
-    Arguments as in `drop`. Without this, children would inherit whatever is ambient.
+    Arguments as in `drop`. Without this, children would inherit all ambient capabilities.
     """
     if sys.platform == "linux":
         kept = (keep | hand_down) & effective()
@@ -170,9 +170,9 @@ def _hold(kept: frozenset[Capability], inherited: frozenset[Capability]) -> None
 
 
 def harden() -> None:
-    """Rule out new privileges, tracing by other processes of this user, and core dumps with keys in them.
+    """Prevent new privileges, tracing by other processes of this user, and core dumps, which would contain keys.
 
-    For every start, as root or not; children inherit the first and the last.
+    At every start, as root or not. Children inherit the first and the last.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -181,14 +181,14 @@ def harden() -> None:
 
 
 def raise_file_limit() -> int:
-    """Allow as many open files as the system lets us, for 50,000 connections; return how many."""
+    """Raise the limit of open files to the hard limit, for 50,000 connections; return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def open_program(path: Path) -> int:
-    """Open a program, so that it can be started later though its path cannot be reached any more.
+    """Open a program, so that it can be started later even if its path cannot be reached then.
 
     The descriptor stays open for as long as the program may be started again.
 

@@ -1,7 +1,7 @@
-"""Reading what happened: the newest events that are wanted, those that come, and all that mention an id.
+"""Reads events: the newest that match a filter, new ones as they come, and all that mention an id.
 
-Not here: words (`event_lines`), verifying (`evidence`). Events are read from the log as they are; an event is in
-the log within a second of happening, if `doorward serve` runs.
+Not here: describing them (`event_lines`), verifying (`evidence`). An event is in the log within a second, if
+`doorward serve` runs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from doorward.runtime.evidence import Evidence
 
 BLOCK = 1000
 MOST_FOUND = 200
-"""Events that mention an id and are shown: the newest."""
+"""How many events that mention an id are shown: the newest."""
 SLACK = timedelta(minutes=5)
-"""How far the order of the log may differ from that of time."""
+"""How far the order of the log may differ from the order of time."""
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,7 +36,7 @@ _MENTIONED = re.compile(r"[A-Za-z0-9_.:-]{6,128}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which events are wanted; what is empty excludes none."""
+    """A filter of events; an empty field excludes none."""
 
     principal_id: str = ""
     application_id: str = ""
@@ -47,7 +47,7 @@ class Wanted:
     until: datetime | None = None
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Return whether an event is one of them."""
+        """Return whether an event matches."""
         data, kind = event.get("data", {}), str(event.get("type", ""))
         return (
             (not self.principal_id or self.principal_id in (data.get("principal"), event.get("actor")))
@@ -69,7 +69,7 @@ class Wanted:
 
 
 class Reader:
-    """The events of one installation, and what the ids in them are called."""
+    """The events of one installation, and the names of the ids in them."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -80,7 +80,7 @@ class Reader:
     # names
 
     def principal(self, principal_id: str) -> str:
-        """Return `person/alice`, or the id if it is none of ours."""
+        """Return `person/alice`, or the id if it is unknown."""
         if principal_id not in self._principals:
             with self._installation.services.work.read() as stores:
                 found = stores.directory.get(principal_id)
@@ -88,7 +88,7 @@ class Reader:
         return self._principals[principal_id]
 
     def application(self, application_id: str) -> str:
-        """Return the application's name, or the id if there is none any more."""
+        """Return the application's name, or the id if it was removed."""
         return self._applications.get(application_id, application_id)
 
     @cached_property
@@ -108,7 +108,7 @@ class Reader:
         since: str = "",
         until: str = "",
     ) -> Wanted:
-        """Return the filter that a person described.
+        """Return the filter that the options describe.
 
         Raises:
             NotFound: `principal-unknown`, `application-unknown`, `certificate-unknown`.
@@ -141,7 +141,7 @@ class Reader:
         return self._evidence.size()
 
     def newest(self, wanted: Wanted, most: int, *, end: int) -> list[dict[str, Any]]:
-        """Return the newest events before number `end` that are wanted, at most so many, oldest first."""
+        """Return the newest matching events before number `end`, at most so many, oldest first."""
         found: list[dict[str, Any]] = []
         first = self._begin(wanted.since, end) if wanted.since is not None else 0
         while end > first and len(found) < most:
@@ -152,7 +152,7 @@ class Reader:
         return found[-most:] if most else []
 
     def coming(self, start: int) -> Iterator[dict[str, Any]]:
-        """Yield what is there from a number on, wanted or not."""
+        """Yield all events from a number on."""
         return self._evidence.events(start)
 
     def mentioning(self, text: str) -> list[dict[str, Any]]:
@@ -181,7 +181,7 @@ class Reader:
         return self._evidence.events(start, end)
 
     def _begin(self, since: datetime, size: int) -> int:
-        """Return a number before which no event is wanted: events are in order of time but for some slack."""
+        """Return a number before which no event matches: events are in order of time within `SLACK`."""
         low, high = 0, size
         while low < high:
             middle = (low + high) // 2
@@ -194,7 +194,7 @@ class Reader:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return a moment: so long ago (`10m`, `2h`, `3d`), or a date and time (UTC if no zone is said).
+    """Return a moment: a duration ago (`10m`, `2h`, `3d`), or a date and time (UTC if it has no zone).
 
     Raises:
         MalformedInput: `time-malformed`.
@@ -208,13 +208,13 @@ def parse_moment(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         raise MalformedInput(
             "time-malformed",
-            f"{text[:40]} is no time",
-            hint="write 10m, 2h or 3d for so long ago, or a date such as 2026-11-29 or 2026-11-29T10:00",
+            f"{text[:40]} is not a time",
+            hint="write a duration such as 10m, 2h or 3d, or a date such as 2026-11-29 or 2026-11-29T10:00",
         ) from None
 
 
 def _require_event(name: str) -> str:
-    """Return a type of event, or the noun of some: a misspelt one would match nothing, for ever."""
+    """Return a type of event, or the noun of several; refuse a misspelt one, which would silently match nothing."""
     known = list_event_names()
     if name not in known:
         near = get_close_matches(name, known, n=1)

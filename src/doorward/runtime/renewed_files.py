@@ -1,4 +1,4 @@
-"""The `.p12` file of a renewed certificate, if the command that renews has the private key at hand.
+"""The `.p12` file of a renewed certificate, if the renewing command has the private key.
 
 Not here: issuing (authority), and how a `.p12` is encoded (agent.pkcs12).
 """
@@ -25,7 +25,7 @@ _OPENSSL = {
     Pkcs12Form.MODERN: "",
     Pkcs12Form.LEGACY: " -keypbe PBE-SHA1-3DES -certpbe PBE-SHA1-3DES -macalg sha1",
 }
-"""What OpenSSL 3 needs for each form."""
+"""The options of OpenSSL 3 for each form."""
 
 
 def read_key_of(path: Path, request: bytes) -> PrivateKey:
@@ -43,20 +43,20 @@ def read_key_of(path: Path, request: bytes) -> PrivateKey:
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput(
             "key-unreadable",
-            f"{path} is no private key in PEM without a passphrase",
+            f"{path} is not a private key in PEM without a passphrase",
             hint="convert it with `openssl pkey -in KEY -out PLAIN.pem`, and name PLAIN.pem with --key",
         ) from fault
     if _bits(public) != _bits(parse_csr(request).public_key):
         raise RequestRefused(
             "key-of-another-request",
             f"the key in {path} is not the key of the certification request; nothing was issued",
-            hint="name the key with which the request was made",
+            hint="name the key of the request",
         )
     return cast("PrivateKey", key)  # a private key's kind is that of its public one
 
 
 def check_p12(path: Path) -> None:
-    """Raise `RequestRefused` (`file-exists`) if the `.p12` could not be written: asked before issuing."""
+    """Raise `RequestRefused` (`file-exists`) if the `.p12` file exists; called before issuing."""
     refuse_existing(path, option="--out")
 
 

@@ -1,4 +1,4 @@
-"""What the roles have in common: signals, giving up root, and saying that they are ready."""
+"""Common to the roles: signals, giving up root, and reporting that they are ready."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def is_root() -> bool:
 def become_ordinary(
     account: Account | None, *, keep: frozenset[Capability], hand_down: frozenset[Capability]
 ) -> None:
-    """Give up root for good where we have it, and every capability but the named ones in any case.
+    """Give up root for good if we have it, and in any case every capability but the named ones.
 
     Args:
-        account: whom root becomes (`Installation.account`); None where we are not root.
+        account: the user to become (`Installation.account`); None if we are not root.
         keep: as in `privileges.drop`.
         hand_down: the same.
     """
@@ -60,9 +60,9 @@ def stopping(at_once: Callable[[], None] = lambda: None) -> Iterator[threading.E
 
 
 def say_ready() -> None:
-    """Tell whoever started us that we are ready: one line on the descriptor in DOORWARD_READY_FD."""
+    """Tell the process that started us that we are ready: one line on the descriptor in DOORWARD_READY_FD."""
     descriptor = os.environ.pop(READY_VARIABLE, "")
     if descriptor.isascii() and descriptor.isdigit():
-        with suppress(OSError):  # whoever started us may be gone, and the door opens all the same
+        with suppress(OSError):  # the process that started us may be gone; the door opens anyway
             os.write(int(descriptor), b"ready\n")
             os.close(int(descriptor))

@@ -1,6 +1,6 @@
-"""`doorward serve`: the authority's side of a running installation.
+"""`doorward serve`: the role that runs the authority.
 
-It signs: the status listener (CRL, OCSP, AIA), the surfaces behind the gateway (enrolment, portal, the door's own paths
+It has the keys and runs the status listener (CRL, OCSP, AIA), the surfaces behind the gateway (enrolment, portal, the door's own paths
 on hosts of applications), and the jobs that sequence events, sign checkpoints, fill gateways' orders, keep revocation
 data fresh and fetch that of partners.
 """
@@ -44,8 +44,8 @@ SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
 CHECKPOINT_SECONDS = 5.0
 ORDER_PAUSE_SECONDS = 30.0
-"""Between two tries at orders where they keep failing: each try that gets as far as the signature leaves
-an intent and its event behind, because a serial number is never used twice."""
+"""The pause between tries if orders keep failing: each try that reaches the signature leaves an intent and its event,
+because a serial number is never used twice."""
 
 _log = structlog.get_logger("doorward.serve")
 
@@ -154,7 +154,7 @@ class Serve:
         with self._installation.event_log.change() as store:
             more = sequence(store, SEQUENCED_AT_ONCE) == SEQUENCED_AT_ONCE
             if store.latest_checkpoint() is None:
-                # In the same transaction: verifying takes leaves without a checkpoint for a removed one.
+                # In the same transaction: to the verifier, leaves without a checkpoint look as if one was removed.
                 self._sign_head(store)
             return more
 
@@ -176,7 +176,7 @@ class Serve:
                 fill_order(self._services, order.id, actor=SYSTEM, own=own)
             except (MalformedInput, RequestRefused) as refusal:
                 _log.warning("an order was refused", order=order.id, code=refusal.code, detail=refusal.detail)
-            except DoorwardError as error:  # the order stays open, and the others do not wait for it
+            except DoorwardError as error:  # this order stays open, and the others are filled
                 fault = error
         if fault is not None:
             raise fault
@@ -219,7 +219,7 @@ class Serve:
 
 
 def build_factor_context(installation: Installation) -> FactorContext:
-    """Return what second factors need in this process.
+    """Return the context of second factors for this process.
 
     Raises:
         ConfigurationError: `breached-passwords-unusable`.
@@ -236,9 +236,9 @@ def build_factor_context(installation: Installation) -> FactorContext:
 
 
 def run_serve(installation: Installation, stop: threading.Event, *, started: Callable[[], None]) -> None:
-    """Serve until `stop` is set; started by root, give up everything that root may do first.
+    """Serve until `stop` is set; if started by root, become an ordinary user first.
 
-    The key store is unlocked before: the file with its passphrase stays root's own.
+    The key store is unlocked before that, because the passphrase file belongs to root.
     """
     installation.prepare_folders()
     installation.load_database_driver()

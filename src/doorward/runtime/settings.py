@@ -1,8 +1,7 @@
 """The settings: one frozen value, read once from TOML and `DOORWARD_*`.
 
-The environment wins over the file; a variable that is empty counts as not set. Every field has a safe
-default; secrets are file references. Nothing below floor 6 sees this value: `runtime.compose` hands
-each part what it needs.
+The environment overrides the file; an empty variable counts as not set. Every field has a safe default; secrets are file
+references. No room below floor 6 sees this value: `runtime.compose` passes each part what it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-# No plugin of another package takes part in reading our settings; looking for one reads every package's metadata.
+# No plugin of another package may take part in reading our settings; the search would read every package's metadata.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import (
@@ -49,7 +48,7 @@ HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
 MOST_MEMORY_MIB = 1 << 20
 LONGEST_STALENESS = timedelta(seconds=5)
-"""A gateway that was not heard of for 15 s counts as one that admits nobody (`authority.gateways`)."""
+"""After 15 s without a sign of life, a gateway counts as one that lets no connection in (`authority.gateways`)."""
 
 _PREFIX = "DOORWARD_"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -92,15 +91,15 @@ def parse_database(text: str) -> str:
     """Check the address of a PostgreSQL database and return it; an empty text is SQLite's file.
 
     Raises:
-        ValueError: it is another address, or holds a password: what is in settings and variables is
-            shown, logged and handed to other programs.
+        ValueError: it is another kind of address, or contains a password: settings and variables are shown, logged
+            and passed to other programs.
     """
     if not text:
         return text
     if not text.startswith(POSTGRESQL):
         raise ValueError("write it as postgresql://user@host/name; for SQLite leave it out")
     rest = text.partition("://")[2]
-    # As libpq cuts it: user information ends at the first @ before any slash. For urllib it ends at ? and # as well.
+    # As libpq parses it: user information ends at the first @ before any slash. urllib also ends it at ? and #.
     end = re.search("[@/]", rest)
     user, rest = (rest[: end.start()], rest[end.end() :]) if end and end.group() == "@" else ("", rest)
     place, _, query = rest.partition("?")
@@ -110,7 +109,7 @@ def parse_database(text: str) -> str:
         raise ValueError("it cannot be read: write it as postgresql://user@host/name")
     if secret:
         raise ValueError(
-            "it holds a password, or one of : @ # where a password could be: write those as %3A %40 %23, and a "
+            "it contains a password, or one of : @ # where a password could be: write these as %3A %40 %23, and put a "
             "password into a file of mode 0600 as host:port:database:user:password, "
             "and add ?passfile=/path/of/the/file to the address"
         )
@@ -142,7 +141,7 @@ POSTGRESQL = ("postgresql://", "postgres://")
 _SECRETS = frozenset({"password", "sslpassword"})
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 _UNTOLD = frozenset({"database"})
-"""Settings whose wrong values are not repeated: somebody wrote a password there."""
+"""Settings with values that errors do not repeat, because they may contain a password."""
 Listen = Annotated[str, AfterValidator(parse_listen)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
@@ -172,7 +171,7 @@ class Settings(BrandSettings):
     )
     status_url: Annotated[str, _checked(parse_status_url)] = Field(
         default="",
-        description="Public address of the status listener, baked into certificates; empty is http://status_listen.",
+        description="Public address of the status listener; certificates contain it. Empty is http://status_listen.",
     )
     database: Annotated[str, AfterValidator(parse_database)] = Field(
         default="",
@@ -184,7 +183,7 @@ class Settings(BrandSettings):
     user: str = Field(
         default="doorward",
         min_length=1,
-        description="Ordinary user of the running parts when started by root; where it is not set and there is no such user, `nobody`.",
+        description="Ordinary user of the running parts when started by root; if it is not set and there is no such user, `nobody`.",
     )
     max_staleness: Duration = Field(
         default=LONGEST_STALENESS,
@@ -321,7 +320,7 @@ class Settings(BrandSettings):
 
     @property
     def public_status_url(self) -> str:
-        """The address that is baked into certificates, without a trailing slash."""
+        """The status address in certificates, without a trailing slash."""
         return (self.status_url or f"http://{self.status_listen}").rstrip("/")
 
     @property
@@ -331,7 +330,7 @@ class Settings(BrandSettings):
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
-    """Return the data directory of this user where none is named."""
+    """Return the data directory of this user if none is named."""
     if os.geteuid() == 0:
         return Path("/var/lib/doorward")
     base = environ.get("XDG_DATA_HOME")
@@ -369,7 +368,7 @@ def load_settings(*, environ: Mapping[str, str], data: Path | None = None, **exp
 
 
 def read_settings_file(file: Path) -> dict[str, Any]:
-    """Return what a settings file says, unchecked; nothing where there is none.
+    """Return the unchecked values of a settings file; nothing if there is none.
 
     Raises:
         ConfigurationError: `settings-unreadable`.
@@ -379,11 +378,13 @@ def read_settings_file(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        hint = "see that it is a file, and that this user may read it"
+        hint = "check that it is a file, and that this user may read it"
         raise _unreadable(file, str(error.strerror), hint) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        # No command makes it anew: `init` reads it as well, and what it fixed is in certificates.
-        hint = 'mend it, or restore it from your backup: TOML in UTF-8, each line such as log_level = "info"'
+        # No command writes it again: `init` reads it too, and certificates contain some of its values.
+        hint = (
+            'correct it, or restore it from your backup: TOML in UTF-8, each line such as log_level = "info"'
+        )
         raise _unreadable(file, str(error), hint) from None
 
 
@@ -398,9 +399,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _misspelt(environ: Mapping[str, str]) -> list[Fault]:
-    """Return a fault for each variable that looks like a setting and is none.
+    """Return a fault for each variable that looks like a misspelt setting.
 
-    Others are left alone: containers are given variables such as DOORWARD_PORT by their surroundings.
+    Other variables are ignored: container systems set some of their own, such as DOORWARD_PORT.
     """
     names = [f"{_PREFIX}{key.upper()}" for key in Settings.model_fields]
     faults = []
@@ -414,7 +415,7 @@ def _misspelt(environ: Mapping[str, str]) -> list[Fault]:
 
 def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
     key = ".".join(str(part) for part in error["loc"])
-    # A default that does not fit has no place of its own; the key names the setting.
+    # A wrong default has no source; the key names the setting.
     place = origin.get(key, "arguments" if key == "data" else "")
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Settings.model_fields, n=1)

@@ -1,4 +1,4 @@
-"""Before `up`, and at `init` in a data directory that has an installation: what the options may still say.
+"""Prepares `up`, and `init` in an existing installation: which options are still possible.
 
 Not here: making an installation (`initialise`), migrating (`updating`), running (`up`).
 """
@@ -16,7 +16,7 @@ from doorward.runtime.updating import update
 from doorward.runtime.world import SystemRandom
 
 DEFAULT_DOMAIN = "doorward.localhost"
-"""The trust domain of a first start that names none: it is good on this machine only."""
+"""The trust domain of a first start without one: it works on this machine only."""
 
 Read = Callable[[Mapping[str, str]], Settings]
 """Reads the settings with those that options give."""
@@ -40,7 +40,7 @@ class Prepared:
 
 
 def prepare_up(installation: Installation, read: Read, given: Mapping[str, str], *, actor: str) -> Prepared:
-    """Make the installation on the first start; afterwards refuse what its founding fixed otherwise.
+    """Make the installation on the first start; afterwards refuse options that contradict its founding.
 
     Raises:
         ConfigurationError, RequestRefused, Unavailable: as `check_founded`, `check_door_port` and `initialise`.
@@ -61,7 +61,7 @@ def bring_up_to_date(installation: Installation, read: Read, given: Mapping[str,
     """Bring the database of an installation to the schema of this program; return the revision that it had.
 
     Raises:
-        RequestRefused: `already-initialised` where it is current; an option says otherwise than the installation.
+        RequestRefused: `already-initialised` if it is current, or an option contradicts the installation.
         Unavailable: as `update`.
     """
     fixed = installation.founded_with()

@@ -1,7 +1,7 @@
 """`doorward up`: a small parent that runs and restarts `serve` and `gateway` on this machine.
 
-Not here: anything that the two do. One that does not come up at the start ends `up` as well; one that
-ends later is started again within a second, with growing pauses while it keeps failing.
+If a role does not become ready at the start, `up` ends too. A role that ends later is started again within a second, with
+growing pauses while it keeps failing. Not here: what the two roles do.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class Up:
         """Start both roles, one after the other, and wait until they are ready.
 
         Args:
-            stop: where it is set meanwhile, whatever was started is ended again.
+            stop: if it is set meanwhile, the roles that were started are ended.
 
         Returns:
-            Whether they are ready; False where `stop` was set.
+            Whether they are ready; False if `stop` was set.
 
         Raises:
-            Unavailable: `role-failed` where one ended before it was ready, `role-not-ready` where one
-                took too long; its own words went to standard error.
+            Unavailable: `role-failed` if one ended before it was ready, `role-not-ready` if one took too long; its own log
+                went to standard error.
         """
         stop = stop or threading.Event()
         try:
@@ -94,7 +94,7 @@ class Up:
         return True
 
     def watch(self, stop: threading.Event, *, restarted: Callable[[str], None]) -> None:
-        """Start children again that end, until `stop` is set."""
+        """Restart children that end, until `stop` is set."""
         while not stop.wait(_TICK_SECONDS):
             for child in self._children.values():
                 status = child.process.poll()
@@ -117,7 +117,7 @@ class Up:
                 child.process.wait()
 
     def abandon(self) -> None:
-        """Ask every child to stop and wait for none: for whoever cannot wait either."""
+        """Ask every child to stop, and do not wait: for a second signal."""
         for child in self._children.values():
             child.process.send_signal(signal.SIGTERM)
 
@@ -135,7 +135,7 @@ class Up:
         child.began, child.retry_at = now, 0.0
         try:
             child.process = self._launch(child.role)
-        except OSError as error:  # no memory, no processes: later there may be
+        except OSError as error:  # out of memory or processes: try again later
             _log.error("a part cannot be started", part=child.role, why=error.strerror)
             return
         restarted(child.role)
@@ -155,7 +155,7 @@ class Up:
 
 
 def pause_after(failures: int) -> float:
-    """Return the seconds to wait before a part that failed so often in a row is started again."""
+    """Return the seconds to wait before a role is started again, after so many failures in a row."""
     return 0.0 if failures <= 1 else min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(failures, 16))
 
 
@@ -168,7 +168,7 @@ def _await_ready(child: _Child, pipe: int, stop: threading.Event) -> bool:
             raise Unavailable(
                 "role-not-ready",
                 f"`doorward {child.role}` was not ready after {READY_SECONDS:g} seconds",
-                hint="its log, just above, says what it waits for",
+                hint="read its log above: it says what it waits for",
             )
     if os.read(pipe, 6) == b"ready\n":
         return True
@@ -179,5 +179,5 @@ def _await_ready(child: _Child, pipe: int, stop: threading.Event) -> bool:
     raise Unavailable(
         "role-failed",
         f"`doorward {child.role}` did not start (status {status})",
-        hint="it said why just above",
+        hint="read its error above",
     )

@@ -1,15 +1,14 @@
-"""`doorward init` on an installation that was founded: its database comes to the schema of this program.
+"""`doorward init` on an existing installation: migrates its database to the schema of this program.
 
-Not here: what the revisions do (`storage.migrations`), why a start does not do it (docs/design/0024).
+Not here: the revisions (`storage.migrations`), the reason why a start does not migrate (docs/design/0024).
 
-    1. the locks of every role: a part that runs, of any version, holds one of them for all its life
-    2. the ordinary user, who owns the database: root opens nothing that he could have exchanged
-    3. the look at the schema; a newer one is refused, the same one is `already-initialised`
-    4. where a lock could not be had: `already-running`, and nothing is changed
-    5. the migration, in one transaction
+    1. take the locks of every role: a running role, of any version, holds its lock while it runs
+    2. become the ordinary user that owns the database: root must not open a file that this user could have replaced
+    3. compare the schema: a newer one is refused, the same one is `already-initialised`
+    4. if a lock is held: `already-running`, and nothing is changed
+    5. migrate, in one transaction
 
-Commands that only ask or change something for a moment hold no lock: whatever they would write after
-step 5 is refused by their own `Database`, which sees that the schema is another.
+Short commands hold no lock. If one writes after step 5, its own `Database` refuses, because the schema has changed.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ _LOCKS = ("init", "up", "serve", "gateway")
 
 
 def update(installation: Installation) -> str:
-    """Migrate the database of a founded installation; started by root, this process gives up root for good.
+    """Migrate the database of a founded installation; if started by root, this process gives up root for good.
 
     Returns:
         The revision that it had before.
 
     Raises:
-        RequestRefused: `already-initialised` where there is nothing to do.
+        RequestRefused: `already-initialised` if there is nothing to do.
         Unavailable: `already-running`, `schema-newer`, and what opening the database raises.
         ConfigurationError: as `Installation.prepare_folders`.
     """
@@ -47,7 +46,7 @@ def update(installation: Installation) -> str:
         if not installation.needs_migration():  # 3
             raise RequestRefused(
                 "already-initialised",
-                f"{installation.settings.data} holds an installation already, of this version",
+                f"{installation.settings.data} already has an installation of this version",
                 hint="start it with `doorward up`, or name another directory with --data",
             )
         if busy is not None:  # 4

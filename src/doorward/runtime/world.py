@@ -1,4 +1,4 @@
-"""The real clock, randomness and key factory: the only places that ask the machine for them."""
+"""The real clock, randomness and key factory: the only module that asks the machine for them."""
 
 from __future__ import annotations
 

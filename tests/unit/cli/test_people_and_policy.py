@@ -295,7 +295,7 @@ def test_a_setting_that_an_option_gave_is_named_by_it() -> None:
     ]
     with short_folder() as folder:
         said = Site(folder).say("init", *words, code=2)
-    assert "--database: it holds a password" in said
+    assert "--database: it contains a password" in said
     assert "--listen: " in said
     assert "secret" not in said
 

@@ -168,9 +168,7 @@ def test_a_certificate_is_explained(told: Site) -> None:
     assert "no-allow-rule" in text
 
 
-@pytest.mark.parametrize(
-    ("end", "state"), [(None, "open until"), ("ended", "ended at"), ("over", "over by itself")]
-)
+@pytest.mark.parametrize(("end", "state"), [(None, "open until"), ("ended", "ended at"), ("over", "expired")])
 def test_a_session_is_explained(told: Site, end: str | None, state: str) -> None:
     """Whose it is, where, by which factors, whether it goes on, and what happened to it."""
     installation = told.opened()

@@ -24,7 +24,7 @@ def test_a_name_is_quoted_for_the_shell() -> None:
 def test_good_reasons_need_nothing() -> None:
     """Only what spoke against it has an advice, and the rules are asked last."""
     found = advise(["issuer-known", "no-allow-rule"], status=403, explained="doorward policy explain …")
-    assert found == ("what the rules say now: doorward policy explain …",)
+    assert found == ("what the present rules say: doorward policy explain …",)
 
 
 @pytest.mark.parametrize("status", [302, 401])

@@ -1,4 +1,4 @@
-"""Putting the parts together: the one place that knows all of them, and may hold the key store."""
+"""Composition: the only package that knows all parts, and may hold the key store."""
 
 from doorward.runtime.compose.installation import LOG_KEY as LOG_KEY
 from doorward.runtime.compose.installation import Installation as Installation

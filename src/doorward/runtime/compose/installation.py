@@ -1,4 +1,4 @@
-"""An `Installation` is one data directory, opened; the roles and the command line take from it what they need.
+"""An `Installation` is one opened data directory: database, keys, log, services, and the addresses for links.
 
 Not here: what any part does.
 """
@@ -50,8 +50,8 @@ class Installation:
     """One data directory.
 
     Args:
-        settings: as read; nothing is opened before it is asked for.
-        passphrase_prompt: asks a person for the passphrase where no file is named; None never asks.
+        settings: as read; each part is opened when it is first used.
+        passphrase_prompt: asks a person for the passphrase if no file is named; None never asks.
         one_shot: this process lives for one command: its database has no pools and no line of threads.
     """
 
@@ -70,8 +70,8 @@ class Installation:
         """The database, of this version's schema.
 
         Raises:
-            Unavailable: `not-initialised` where there is none.
-            IntegrityError: `database-lost` where there was one.
+            Unavailable: `not-initialised` if there is none.
+            IntegrityError: `database-lost` if there was one.
         """
         with ExitStack() as opened:
             database = opened.enter_context(self._existing(one_shot=self._one_shot))
@@ -90,7 +90,7 @@ class Installation:
             yield database
 
     def migrate(self) -> str | None:
-        """Bring the database to the schema of this program; return the revision it had, None where it is current.
+        """Bring the database to the schema of this program; return the revision it had, None if it is current.
 
         Raises:
             Unavailable: `schema-newer`, and as `database`.
@@ -129,7 +129,7 @@ class Installation:
     # founding
 
     def is_founded(self) -> bool:
-        """Return whether `init` has come to its end here."""
+        """Return whether `init` was completed here."""
         if self.layout.founded.exists():
             return True
         if (tenant := self._find_tenant()) is None:
@@ -146,7 +146,7 @@ class Installation:
                 begun = database.catalogue.has_table(connection, "tenants")
             if begun:
                 with work.read() as stores:
-                    tenant = stores.tenants.get()  # of an older schema, too: this table is the same in all
+                    tenant = stores.tenants.get()  # works for older schemas too: they all have the same table
                 if tenant is not None:
                     self._require_own(tenant)
             migrate(database)
@@ -154,7 +154,7 @@ class Installation:
                 return stores.tenants.get()
 
     def _require_own(self, tenant: TenantRecord) -> None:
-        """Raise if the tenant was founded from another data directory: its log's key is written here before it is."""
+        """Raise if the tenant belongs to another data directory: the log's key is written into ours before the founding."""
         try:
             known = self.layout.log_key.read_text(encoding="ascii")
         except OSError:
@@ -164,7 +164,7 @@ class Installation:
                 [
                     Fault(
                         code="database-taken",
-                        message=f"the database holds the installation of {tenant.trust_domain}, of another data directory",
+                        message=f"the database belongs to the installation of {tenant.trust_domain} in another data directory",
                         hint="name an empty database, or that data directory with --data",
                         key="database",
                     )
@@ -172,7 +172,7 @@ class Installation:
             )
 
     def begin_database(self) -> None:
-        """Make the database's place, and see that it is fit for the tables, before anything else is made.
+        """Create the database's folder or check the server, before anything else is created.
 
         Raises:
             ConfigurationError: what is wrong with a PostgreSQL database.
@@ -182,23 +182,23 @@ class Installation:
             database.create()
 
     def mark_founded(self, tenant: TenantRecord) -> None:
-        """End the first start: hand the folders over, and write down that it came to its end.
+        """Complete the first start: change the owner of the folders, and write the mark of the founding.
 
-        From here on root relies on this mark, which only root can write, and not on the database,
-        which the running parts can: a database that is lost is not founded anew.
+        From then on root trusts this mark, which only root can write, and not the database, which the running parts can
+        write. So no second authority is founded if the database is lost.
         """
         account = self.account()
         if account is not None:
             self.layout.hand_over(account.uid, account.gid)
         fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
-        # Durably: a power cut must not take it back, or the next start would trust the database again.
+        # Durably: if a power cut removed it, the next start would trust the database again.
         replace_file(self.layout.founded, json.dumps(fixed).encode() + b"\n", mode=0o644)
 
     def found(self, *, actor: str) -> TenantRecord:
-        """Make key store, database and authority; what an interrupted run left is used.
+        """Make key store, database and authority; use what an interrupted run left.
 
-        The last step is the one transaction that makes the authority: before it, nothing is founded,
-        and after it nothing is missing.
+        The last step is one transaction that founds the authority: before it nothing is founded, after it nothing is
+        missing.
         """
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
         if not lazy.keystore.FileKeyStore.exists(self.layout.keys):
@@ -217,7 +217,7 @@ class Installation:
         )
 
     def require_founded(self) -> None:
-        """Raise `Unavailable` (`not-initialised`) before the end of the first start; opens nothing."""
+        """Raise `Unavailable` (`not-initialised`) if the first start was not completed; opens nothing."""
         if not self.layout.founded.exists():
             raise _not_initialised(self.settings.data)
 
@@ -225,7 +225,7 @@ class Installation:
         """Return what the founding fixed: `trust_domain` and `status_url`.
 
         Raises:
-            IntegrityError: `mark-damaged` where the mark cannot be read.
+            IntegrityError: `mark-damaged` if the mark cannot be read.
         """
         try:
             value = json.loads(self.layout.founded.read_text(encoding="utf-8"))
@@ -236,7 +236,7 @@ class Installation:
             ) from None
 
     def account(self) -> Account | None:
-        """Return the user whom the running parts become; None where this process is not root's.
+        """Return the user that the running parts become; None if this process does not run as root.
 
         Raises:
             ConfigurationError: `user-unknown`, `user-is-root`.
@@ -248,11 +248,11 @@ class Installation:
         )
 
     def load_database_driver(self) -> None:
-        """Import what the database needs, before root is given up; raises as `opening.load_driver`."""
+        """Import the database's driver before root is given up; raises as `opening.load_driver`."""
         load_driver(self.settings.database)
 
     def prepare_folders(self) -> None:
-        """Before a start: make what a restored backup lacks; for root, see that all is the ordinary user's.
+        """Before a start: make the folders that a restored backup lacks; as root, check that the ordinary user owns them.
 
         Raises:
             ConfigurationError: as `Layout.make_missing` and `Layout.check_owner`.
@@ -268,8 +268,8 @@ class Installation:
         """Open the key store.
 
         Raises:
-            Unavailable: `not-initialised`, or no passphrase can be had.
-            NotFound: `keystore-missing` where there was one.
+            Unavailable: `not-initialised`, or no passphrase is available.
+            NotFound: `keystore-missing` if there was one.
             RequestRefused: `passphrase-wrong`.
         """
         if self._keys is None:
@@ -279,10 +279,9 @@ class Installation:
             self._keys = lazy.keystore.FileKeyStore.open(self.layout.keys, passphrase)
 
     def unlock_if_possible(self) -> str:
-        """Open the key store where that can be done; return the code of what hindered it, or nothing.
+        """Open the key store if possible; return the error's code, or an empty text.
 
-        For withdrawals, which wait for nothing: whoever may change the database may revoke, also where
-        the passphrase is another user's or was forgotten.
+        For withdrawals: an operator who may change the database may revoke, even without the passphrase.
         """
         try:
             self.unlock()
@@ -311,7 +310,7 @@ class Installation:
         return log_origin(self.tenant().trust_domain)
 
     def log_verifier_key(self) -> str:
-        """Return the verifier key of the log, as it was written down when the installation was founded."""
+        """Return the verifier key of the log, as the founding wrote it."""
         try:
             return self.layout.log_key.read_text(encoding="ascii").strip()
         except OSError:
@@ -334,7 +333,7 @@ class Installation:
 
         Raises:
             Unavailable: `not-initialised`.
-            ConfigurationError: `database-taken` where the setting names another installation's database.
+            ConfigurationError: `database-taken` if the setting names another installation's database.
         """
         with self._work.read() as stores:
             tenant = stores.tenants.get()
@@ -349,7 +348,7 @@ class Installation:
             return _not_initialised(self.settings.data)
         return IntegrityError(
             "database-lost",
-            f"an authority was founded in {self.settings.data}, and its database is not there",
+            f"an authority was founded in {self.settings.data}, and its database is missing",
             hint="restore it from your backup; a new authority needs another directory (--data)",
         )
 
@@ -358,7 +357,7 @@ class Installation:
         return origin_of(*self._enrolment_place())
 
     def portal_host(self) -> str:
-        """Return the portal's host: as it is set, else the trust domain's."""
+        """Return the portal's host: the setting, or the default of the trust domain."""
         return self.settings.portal_host or portal_host(self.tenant().trust_domain)
 
     def portal_origin(self) -> str:
@@ -372,7 +371,7 @@ class Installation:
     def joining_link(self, token: str) -> str:
         """Return the one-time link of an invitation for a browser; empty if browsers do not trust the portal.
 
-        The token stands behind the `#`, which no browser sends (docs/design/0003); no pin helps a browser.
+        The token stands behind the `#`, which no browser sends (docs/design/0003); a browser cannot check a pin.
         """
         if not self.is_portal_trusted():
             return ""
@@ -388,7 +387,7 @@ class Installation:
         return enrolment_host(self.tenant().trust_domain), self._public_port()
 
     def _public_port(self) -> int:
-        """Return the port that people need: as it is set, else that of the door that runs, else the settings'.
+        """Return the port for links: the setting, or the running door's port, or the port in the settings file.
 
         `up --listen` gives the running door another port than the settings file, which a command reads.
         """
@@ -416,7 +415,7 @@ def origin_of(host: str, port: int) -> str:
 
 
 def _listening(status: str) -> list[str]:
-    """Return where a gateway says that it listens; nothing if it says something else."""
+    """Return the addresses in a gateway's status; nothing if the status is malformed."""
     try:
         said = json.loads(status)
     except ValueError:

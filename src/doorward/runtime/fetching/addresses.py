@@ -1,4 +1,4 @@
-"""Which URLs may be asked when a certificate names them: pure, no look-up.
+"""Which URLs in certificates may be fetched: pure, without a look-up.
 
 Not here: which addresses may be asked (core.addresses), the look-up (resolving), the connection (fetcher).
 A partner's authority writes these addresses, and the machine that asks them stands inside our network.
@@ -44,7 +44,7 @@ class Place:
 
 
 def parse_place(url: str, base: Place | None = None) -> Place:
-    """Return where a URL leads.
+    """Return the parsed parts of a URL.
 
     Args:
         url: at most 2048 characters; relative only with `base`.
@@ -63,7 +63,7 @@ def parse_place(url: str, base: Place | None = None) -> Place:
     host = (parts.hostname or "").rstrip(".")
     for holds, why in (
         (len(url) <= URL_LIMIT, "it is too long"),
-        (_PRINTABLE.fullmatch(url), "it holds something else than printable ASCII"),
+        (_PRINTABLE.fullmatch(url), "it has characters other than printable ASCII"),
         (parts.scheme in _PORTS, "it is neither http nor https"),
         ("@" not in parts.netloc, "it names a user"),
         (_HOST.fullmatch(host) or _is_ipv6(host), "it names no host"),

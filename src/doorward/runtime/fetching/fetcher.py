@@ -1,17 +1,17 @@
 """Fetching what a certificate names, over HTTP (`core.ports.Fetcher`): one request, one connection.
 
-Whoever answers may be dead, slow or hostile:
-1. A name is looked up once. Every address of it is judged, one that must not be asked refuses them all,
-   and the connection goes to an address that was judged: no second look-up, which could say another thing.
-   Our own listeners are refused at every address of this machine, redirects included.
-2. One deadline holds for everything, each read included: a byte a second does not hold us.
-3. The head may have 32 KiB, the body what was asked for; both are counted as they come, whatever
-   Content-Length says. Nothing is decompressed.
-4. At most 3 redirects, each judged anew; from a global address none leads into a private network.
-5. TLS by the roots of the system. No proxy and no key log of the environment, no cookie, no user, no
-   other header than those written here.
+The server may be dead, slow or hostile:
+1. A name is looked up once. Every address is judged; if one is forbidden, the host is refused. The connection goes to an
+   address that was judged: a second look-up could give another one. Our own listeners are refused at every address of this
+   machine, also after a redirect.
+2. One deadline covers everything, each read included: a server that sends a byte a second cannot hold us.
+3. The head may have 32 KiB, the body the requested limit; both are counted as they arrive, without trusting
+   Content-Length. Nothing is decompressed.
+4. At most 3 redirects, each judged again; from a global address none may lead into a private network.
+5. TLS with the roots of the system. No proxy and no key log from the environment, no cookie, no user, and no header but
+   those written here.
 
-Not here: which URLs may be fetched (addresses), what comes of it (partners.evidence).
+Not here: which URLs may be fetched (addresses), what is done with the answer (partners.evidence).
 Standard: RFC 9110, RFC 9112.
 """
 
@@ -47,7 +47,7 @@ CONNECT_SECONDS = 5.0
 ADDRESS_LIMIT = 4
 """Addresses of a host that are tried, one after the other."""
 VALIDATOR_LIMIT = 256
-"""Characters of an entity tag, or of a date, that is kept to be sent back."""
+"""The longest entity tag or date that is kept for the next request."""
 
 _CHUNK = 64 * 1024
 _MOVED = frozenset({301, 302, 303, 307, 308})
@@ -60,7 +60,7 @@ Resolve = Callable[[str, float], list[Address]]
 
 
 def system_context() -> ssl.SSLContext:
-    """Return TLS 1.2 or 1.3 with the roots of the system; `ssl`'s own default would keep a key log."""
+    """Return TLS 1.2 or 1.3 with the roots of the system; `ssl`'s own default could write a key log."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_default_certs()
@@ -68,7 +68,7 @@ def system_context() -> ssl.SSLContext:
 
 
 def connect_to(address: Address, port: int, seconds: float) -> socket.socket:
-    """Return a TCP connection to this very address."""
+    """Return a TCP connection to exactly this address."""
     return socket.create_connection((str(address), port), seconds)
 
 
@@ -76,7 +76,7 @@ class HttpFetcher:
     """Fetches; safe to share between threads.
 
     Args:
-        context: how an https server proves itself.
+        context: the TLS context for https.
         resolve: host and seconds to addresses.
         connect: address, port and seconds to a connection.
         is_ours: whether an address and port is a listener of ours; nothing is ever fetched from one.
@@ -103,22 +103,23 @@ class HttpFetcher:
                 addresses = self._look_up(place, until, allow_private=allow_private)
                 answer = self._ask(place, addresses, request, until)
             except ssl.SSLCertVerificationError as error:
-                why = f"{place.authority} did not prove its name: {error.verify_message}"
+                why = f"{place.authority} has no valid certificate for its name: {error.verify_message}"
                 raise Unavailable("fetch-not-trusted", why) from None
             except TimeoutError:
                 raise Unavailable("fetch-too-slow", f"{place.authority} did not answer in time") from None
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 raise Unavailable(
-                    "fetch-unreachable", f"{place.authority} cannot be reached, or broke off: {why}"
+                    "fetch-unreachable",
+                    f"{place.authority} cannot be reached, or broke the connection: {why}",
                 ) from None
             except (http.client.HTTPException, ValueError) as error:
-                why = f"{place.authority} broke off, or does not speak HTTP"
+                why = f"{place.authority} broke the connection, or does not speak HTTP"
                 raise MalformedInput("fetch-answer-malformed", why, error=type(error).__name__) from None
             if isinstance(answer, FetchResponse):
                 return answer
             place = answer
-            # Step 4: a page of the open network must not send us into our own.
+            # Step 4: a server of the public network must not redirect us into a private one.
             if any(classify_address(one) is not AddressClass.PRIVATE for one in addresses):
                 allow_private = ()
         raise Unavailable("fetch-redirects", f"more than {REDIRECT_LIMIT} redirects")
@@ -130,22 +131,22 @@ class HttpFetcher:
         if refused:
             raise RequestRefused(
                 "fetch-address-refused",
-                f"{place.host} lies where nothing may be fetched from: {refused[0]}",
-                hint="if its responder stands in your own network, name the network: --allow-private NETWORK",
+                f"{place.host} has an address from which nothing may be fetched: {refused[0]}",
+                hint="if its responder is in your own network, name the network: --allow-private NETWORK",
                 address=refused[0],
             )
         if any(self._is_ours(one, place.port) for one in addresses):
             raise RequestRefused(
                 "fetch-address-refused",
                 f"{place.authority} is a listener of this installation",
-                hint="have the partner name an address of its own responder",
+                hint="ask the partner to name its own responder",
             )
         return addresses
 
     def _ask(
         self, place: Place, addresses: list[Address], request: FetchRequest, until: _Deadline
     ) -> FetchResponse | Place:
-        """Make one request; return what came, or where it was moved to."""
+        """Make one request; return the answer, or the target of a redirect."""
         with self._dial(place, addresses, until) as raw:
             if not place.secure:
                 return _exchange(raw, place, request, until)
@@ -166,13 +167,13 @@ class HttpFetcher:
 
 
 class _Deadline:
-    """A moment by which everything is over."""
+    """The moment at which everything must be finished."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Return the seconds left; raise `TimeoutError` where there are none."""
+        """Return the seconds left; raise `TimeoutError` if there are none."""
         seconds = self._end - time.monotonic()
         if seconds <= 0:
             raise TimeoutError
@@ -180,7 +181,7 @@ class _Deadline:
 
 
 class _Wire(io.RawIOBase):
-    """What comes over a connection, counted and timed: steps 2 and 3."""
+    """The bytes of a connection, counted and timed: steps 2 and 3."""
 
     def __init__(self, connection: socket.socket, until: _Deadline) -> None:
         super().__init__()
@@ -199,12 +200,12 @@ class _Wire(io.RawIOBase):
         return count
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """As `http.client` asks of a socket."""
+        """Return the reader that `http.client` expects of a socket."""
         return io.BufferedReader(self)
 
 
 class _TooMuch(http.client.HTTPException):
-    """More came than was asked for."""
+    """The answer is longer than the limit."""
 
 
 def _exchange(
@@ -219,12 +220,12 @@ def _exchange(
             response.begin()
             return _take(response, wire, place, request)
     except _TooMuch:
-        why = f"{place.authority} answered more than {request.limit} bytes, or with a head without end"
+        why = f"{place.authority} answered more than {request.limit} bytes, or sent a head that is too long"
         raise MalformedInput("fetch-answer-too-large", why, came=True) from None
 
 
 def _render(place: Place, request: FetchRequest) -> bytes:
-    """Return the request's bytes; validators that do not fit into a header field are not sent."""
+    """Return the request's bytes; validators that are no valid header field are not sent."""
     fields = {
         "Host": place.authority,
         "User-Agent": "doorward",
@@ -259,7 +260,7 @@ def _take(
         why = f"{place.authority} answered with status {response.status}"
         raise Unavailable("fetch-answer-refused", why, status=response.status)
     if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
-        why = f"{place.authority} compressed what it was not to"
+        why = f"{place.authority} compressed its answer, which was not asked for"
         raise MalformedInput("fetch-answer-malformed", why, came=True)
     return FetchResponse(body=_read(response, wire, request.limit), **validators)
 
@@ -267,7 +268,7 @@ def _take(
 def _read(response: http.client.HTTPResponse, wire: _Wire, limit: int) -> bytes:
     if (response.length or 0) > limit:
         raise _TooMuch
-    wire.allowance = 2 * limit + HEAD_LIMIT  # chunks have heads of their own, which are no part of the body
+    wire.allowance = 2 * limit + HEAD_LIMIT  # chunk headers are not part of the body
     body = bytearray()
     while piece := response.read(_CHUNK):
         body += piece
@@ -279,6 +280,6 @@ def _read(response: http.client.HTTPResponse, wire: _Wire, limit: int) -> bytes:
 
 
 def _keep(value: str | None) -> str:
-    """Return a validator that may be sent back as it is, or nothing."""
+    """Return a validator if it may be sent back unchanged, otherwise an empty text."""
     text = value or ""
     return text if len(text) <= VALIDATOR_LIMIT and text.isascii() and text.isprintable() else ""

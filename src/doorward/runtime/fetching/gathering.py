@@ -1,9 +1,9 @@
-"""Gathers the evidence of partners' revocations, in threads of its own, beside everything else that `serve` does.
+"""Fetches the evidence of partners' revocations, in threads of its own, in parallel to the other jobs of `serve`.
 
-Not here: what is due, what may be asked and what of it is kept (partners.evidence), HTTP (fetcher).
-One look surveys a page and starts as many fetches as there is room for, each in a thread; a fetch that ends
-calls the next look. A dead or slow responder holds its thread until its deadline, and nobody else: no other
-job, no other partner, no connection. What `stop` finds under way is left: its claim ends by itself.
+Not here: what is due, which sources may be asked and which answers are kept (partners.evidence), HTTP (fetcher).
+One run scans a page of sources and starts as many fetches as there are slots, each in a thread. When a fetch ends, the next
+run starts. A dead or slow responder blocks only its own thread, until its deadline. At `stop`, fetches that are running are
+left: their leases expire.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Gathering:
         self._threads: set[threading.Thread] = set()
 
     def work(self) -> bool:
-        """Take one look; return whether there is more to survey at once."""
+        """Do one run; return whether there is more to scan at once."""
         more = self._scan.step()
         for partner_id, count in self._scan.left_out.items():
             if self._told.get(partner_id) != count:
@@ -50,7 +50,7 @@ class Gathering:
         for name, unread in self._scan.unread.items():
             if self._unread.get(name) != unread:
                 _log.warning(
-                    "authorities of a partner cannot be read: no path leads through them",
+                    "authorities of a partner cannot be read: paths through them are not built",
                     partner=name,
                     sha256=unread,
                 )
@@ -61,7 +61,7 @@ class Gathering:
             self._threads.add(thread)
             try:
                 thread.start()
-            except Exception:  # no thread is left to be had: the claims end by themselves, the places do not
+            except Exception:  # no thread could be started: the leases expire, but the slots must be released
                 self._threads.discard(thread)
                 for left in tasks[place:]:
                     self._leave(left)
@@ -69,12 +69,12 @@ class Gathering:
         return more
 
     def wait(self, seconds: float) -> None:
-        """Wait until a fetch has ended, or the time is over."""
+        """Wait until a fetch has ended, or for so many seconds."""
         self._returned.wait(seconds)
         self._returned.clear()
 
     def join(self, seconds: float) -> None:
-        """Wait for the fetches that are under way, no longer than that; `stop` was set."""
+        """Wait for running fetches, at most so many seconds; `stop` was set."""
         end = time.monotonic() + seconds
         for thread in tuple(self._threads):
             thread.join(max(end - time.monotonic(), 0))
@@ -92,8 +92,8 @@ class Gathering:
             )
             if not self._stop.is_set():
                 self._take(task, outcome)
-        except Exception as fault:  # noqa: BLE001  the claim ends by itself, and the row is tried again
-            _log.exception("evidence could not be taken", url=task.request.url)
+        except Exception as fault:  # noqa: BLE001  the lease expires, and the source is tried again
+            _log.exception("evidence could not be stored", url=task.request.url)
             self._tell(task, fault, came=came)
         finally:
             self._leave(task)
@@ -101,15 +101,15 @@ class Gathering:
             self._returned.set()
 
     def _tell(self, task: FetchTask, fault: Exception, *, came: bool) -> None:
-        """Keep the reason where it is looked for, if the database can be written; what came may say anything."""
-        internal = Unavailable("internal-error", "it could not be taken, and the log of `serve` says how")
+        """Store the reason with the source, if the database can be written."""
+        internal = Unavailable("internal-error", "the answer could not be stored; see the log of `serve`")
         try:
-            if isinstance(fault, DoorwardError):  # the database's: it is tried again
+            if isinstance(fault, DoorwardError):  # the database failed: it is tried again
                 record_failure(self._services, task.evidence, fault)
             else:
                 record_failure(self._services, task.evidence, internal, unusable=came)
         except Exception:  # noqa: BLE001  as above
-            _log.exception("why no evidence was taken could not be kept", url=task.request.url)
+            _log.exception("the reason why no evidence was stored could not be stored", url=task.request.url)
 
     def _leave(self, task: FetchTask) -> None:
         self._slots.release(task.evidence.partner_id, task.host, task.evidence.kind)

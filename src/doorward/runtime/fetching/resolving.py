@@ -1,7 +1,7 @@
-"""Names to addresses, within a time: the machine's resolver knows none.
+"""Resolves names within a time limit, which the machine's resolver does not have.
 
-A look-up runs in a thread of its own and is left alone when its time is over: the resolver gives up by
-itself later. At most 8 are under way, those left alone included, so that a dead name server costs no more.
+A look-up runs in a thread of its own. After the limit its thread is abandoned: the resolver gives up later. At most 8
+look-ups run at once, abandoned ones included, so that a dead name server cannot use up threads.
 Not here: which addresses may be asked (core.addresses).
 """
 
@@ -21,7 +21,7 @@ LOOK_UPS = 8
 
 
 class Resolver:
-    """The machine's resolver; safe to share between threads. `look_up` is its own function."""
+    """The machine's resolver; safe to share between threads. `look_up` is the resolver's function."""
 
     def __init__(self, look_up: Callable[..., list[Any]] = socket.getaddrinfo) -> None:
         self._ask = look_up
@@ -38,7 +38,7 @@ class Resolver:
         found: queue.SimpleQueue[list[Address] | None] = queue.SimpleQueue()
         try:
             threading.Thread(target=self._look_up, args=(host, found), name="look-up", daemon=True).start()
-        except Exception as fault:  # no thread is left to be had: nobody else would give the place back
+        except Exception as fault:  # no thread could be started: release the slot here
             self._free.release()
             raise Unavailable("fetch-unresolved", f"{host} could not be looked up now") from fault
         try:
