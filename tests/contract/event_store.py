@@ -106,7 +106,7 @@ class EventStoreContract:
         assert list(store.leaves(4, 99)) == rows[4:]
 
     @pytest.mark.parametrize("number", [0, 2])
-    def test_leaves_go_on_one_by_one(self, store: EventStore, number: int) -> None:
+    def test_leaves_are_appended_in_order(self, store: EventStore, number: int) -> None:
         """A leaf that is not the next one is refused: two sequencers cannot number two leaves alike."""
         store.append([leaf_row(0)], [])
         with refused(IntegrityError, "leaf-out-of-order"):
@@ -153,7 +153,7 @@ class EventStoreContract:
         with refused(IntegrityError, "checkpoint-duplicate"):
             store.store_checkpoint("two\n5\n—\n", 5, NOON)
 
-    def test_openings_are_filed_under_their_leaf(self, store: EventStore) -> None:
+    def test_openings_belong_to_their_leaf(self, store: EventStore) -> None:
         """Openings come back whole with the number of their leaf, by number and field; the outbox's do not."""
         sealed = [seal(request_answered(number)) for number in range(3)]
         for event in sealed:

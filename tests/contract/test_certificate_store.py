@@ -338,7 +338,7 @@ def test_open_invitations_are_listed(work: UnitOfWork) -> None:
         assert stores.invitations.unused_since("per_nobody", NOON) == []
 
 
-def test_invitations_are_told_apart(work: UnitOfWork) -> None:
+def test_invitations_are_distinguished(work: UnitOfWork) -> None:
     """A token is handed out once."""
     with work.change() as stores:
         stores.invitations.add(invitation("one"))

@@ -17,7 +17,7 @@ LAMP = principal("lamp", PrincipalKind.DEVICE)
 
 
 @pytest.fixture
-def town(work: UnitOfWork) -> UnitOfWork:
+def populated(work: UnitOfWork) -> UnitOfWork:
     """Two people, a device and two groups."""
     with work.change() as stores:
         for one in (BOB, ALICE, LAMP):
@@ -39,33 +39,33 @@ def test_there_is_one_tenant(work: UnitOfWork) -> None:
         assert stores.tenants.get() == tenant()
 
 
-def test_principals_come_back_by_id_and_name(town: UnitOfWork) -> None:
+def test_principals_come_back_by_id_and_name(populated: UnitOfWork) -> None:
     """A principal is found by id and by name with every field; unknown ones are None."""
-    with town.read() as stores:
+    with populated.read() as stores:
         assert stores.directory.get(ALICE.id) == ALICE
         assert stores.directory.by_name("alice") == ALICE
         assert stores.directory.get("per_nobody") is None
         assert stores.directory.by_name("nobody") is None
 
 
-def test_the_list_is_sorted_and_by_kind(town: UnitOfWork) -> None:
+def test_the_list_is_sorted_and_by_kind(populated: UnitOfWork) -> None:
     """All principals come sorted by name, or those of one kind."""
-    with town.read() as stores:
+    with populated.read() as stores:
         assert stores.directory.list() == [ALICE, BOB, LAMP]
         assert stores.directory.list(PrincipalKind.DEVICE) == [LAMP]
         assert stores.directory.list(PrincipalKind.SERVICE) == []
 
 
-def test_a_name_is_unique_over_all_kinds(town: UnitOfWork) -> None:
+def test_a_name_is_unique_over_all_kinds(populated: UnitOfWork) -> None:
     """A device cannot take the name of a person: rules speak of names."""
-    with town.change() as stores, refused(RequestRefused, "name-taken"):
+    with populated.change() as stores, refused(RequestRefused, "name-taken"):
         stores.directory.add(principal("alice", PrincipalKind.DEVICE), NOON)
 
 
-def test_a_removed_name_is_free_again(town: UnitOfWork) -> None:
+def test_a_removed_name_is_free_again(populated: UnitOfWork) -> None:
     """A removed principal is kept by id, vanishes from names and list, and frees its name for another id."""
     heir = principal("alice", id=opaque("per", "another alice"))
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
         assert stores.directory.by_name("alice") is None
         assert stores.directory.list() == [BOB, LAMP]
@@ -76,18 +76,18 @@ def test_a_removed_name_is_free_again(town: UnitOfWork) -> None:
         assert stores.directory.by_name("alice") == heir
 
 
-def test_a_removed_principal_cannot_come_back_under_a_taken_name(town: UnitOfWork) -> None:
+def test_a_removed_principal_cannot_come_back_under_a_taken_name(populated: UnitOfWork) -> None:
     """Two principals in use never share a name, in any order of state changes."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
         stores.directory.add(principal("alice", id=opaque("per", "another alice")), NOON)
         with refused(RequestRefused, "name-taken"):
             stores.directory.set_state(ALICE.id, PrincipalState.ACTIVE)
 
 
-def test_states_change(town: UnitOfWork) -> None:
+def test_the_state_changes(populated: UnitOfWork) -> None:
     """A suspended principal stays in names and list and can be active again; an unknown one is an error."""
-    with town.change() as stores:
+    with populated.change() as stores:
         for state in (PrincipalState.SUSPENDED, PrincipalState.ACTIVE):
             stores.directory.set_state(BOB.id, state)
             found = stores.directory.by_name("bob")
@@ -97,14 +97,14 @@ def test_states_change(town: UnitOfWork) -> None:
             stores.directory.set_state("per_nobody", PrincipalState.SUSPENDED)
 
 
-def test_groups_have_members(town: UnitOfWork) -> None:
+def test_groups_have_members(populated: UnitOfWork) -> None:
     """Membership shows in the principal, sorted, and in the count of the group."""
-    with town.change() as stores:
+    with populated.change() as stores:
         assert stores.directory.add_member("tellers", ALICE.id)
         assert stores.directory.add_member("managers", ALICE.id)
         assert stores.directory.add_member("tellers", LAMP.id)
         assert not stores.directory.add_member("tellers", ALICE.id)
-    with town.read() as stores:
+    with populated.read() as stores:
         alice = stores.directory.get(ALICE.id)
         assert alice is not None
         assert alice.groups == ("managers", "tellers")
@@ -112,9 +112,9 @@ def test_groups_have_members(town: UnitOfWork) -> None:
         assert list(stores.directory.groups().items()) == [("managers", 1), ("tellers", 2)]
 
 
-def test_members_leave(town: UnitOfWork) -> None:
+def test_members_are_removed(populated: UnitOfWork) -> None:
     """A removed member is not in the group; removing it twice is an error."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         assert stores.directory.remove_member("tellers", ALICE.id)
         assert not stores.directory.remove_member("tellers", ALICE.id)
@@ -123,17 +123,17 @@ def test_members_leave(town: UnitOfWork) -> None:
         assert found.groups == ()
 
 
-def test_removed_principals_do_not_count_as_members(town: UnitOfWork) -> None:
+def test_removed_principals_do_not_count_as_members(populated: UnitOfWork) -> None:
     """The count of a group counts the principals in use."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
         assert stores.directory.groups() == {"managers": 0, "tellers": 0}
 
 
-def test_a_group_name_is_taken_once(town: UnitOfWork) -> None:
+def test_a_group_name_is_taken_once(populated: UnitOfWork) -> None:
     """A second group of a name is refused."""
-    with town.change() as stores, refused(RequestRefused, "name-taken"):
+    with populated.change() as stores, refused(RequestRefused, "name-taken"):
         stores.directory.add_group("tellers", opaque("grp", "other"), NOON)
 
 
@@ -141,23 +141,23 @@ def test_a_group_name_is_taken_once(town: UnitOfWork) -> None:
     ("group", "who", "code"),
     [("nobody", ALICE.id, "group-unknown"), ("tellers", "per_nobody", "principal-unknown")],
 )
-def test_membership_needs_both_sides(town: UnitOfWork, group: str, who: str, code: str) -> None:
+def test_membership_needs_both_sides(populated: UnitOfWork, group: str, who: str, code: str) -> None:
     """An unknown group or principal is an error, for joining and for leaving."""
-    with town.change() as stores:
+    with populated.change() as stores:
         for act in (stores.directory.add_member, stores.directory.remove_member):
             with refused(NotFound, code):
                 act(group, who)
 
 
-def test_a_new_principal_may_bring_its_groups(town: UnitOfWork) -> None:
+def test_a_new_principal_may_bring_its_groups(populated: UnitOfWork) -> None:
     """Groups of the value that is added are joined; an unknown one refuses the whole."""
     carol = principal("carol", groups=("managers", "tellers"))
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add(carol, NOON)
         assert stores.directory.get(carol.id) == carol
-    with pytest.raises(NotFound), town.change() as stores:
+    with pytest.raises(NotFound), populated.change() as stores:
         stores.directory.add(principal("dave", groups=("nobody",)), NOON)
-    with town.read() as stores:
+    with populated.read() as stores:
         assert stores.directory.by_name("dave") is None
 
 
@@ -205,16 +205,16 @@ def test_a_group_ends_with_its_memberships(work: UnitOfWork) -> None:
             stores.directory.set_display_name("per_none", "x")
 
 
-def test_a_member_of_a_group_is_in_all_that_the_group_lies_in(town: UnitOfWork) -> None:
+def test_a_member_is_in_every_enclosing_group(populated: UnitOfWork) -> None:
     """Groups are resolved at each look-up, through any number of groups, and are distinguished from direct groups."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add_group("everyone", opaque("grp", "everyone"), NOON)
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.add_member("managers", BOB.id)
         assert stores.directory.nest("tellers", "managers")
         assert stores.directory.nest("managers", "everyone")
         assert not stores.directory.nest("tellers", "managers")
-    with town.read() as stores:
+    with populated.read() as stores:
         alice = stores.directory.get(ALICE.id)
         assert alice is not None
         assert alice == stores.directory.by_name("alice")
@@ -235,9 +235,9 @@ def test_a_member_of_a_group_is_in_all_that_the_group_lies_in(town: UnitOfWork) 
         assert stores.directory.enclosing([]) == ()
 
 
-def test_a_group_that_was_joined_too_is_not_inherited(town: UnitOfWork) -> None:
+def test_a_group_that_was_joined_too_is_not_inherited(populated: UnitOfWork) -> None:
     """A principal that is in a group directly and through another group stays in it if one way ends."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.add_member("managers", ALICE.id)
         stores.directory.nest("tellers", "managers")
@@ -254,9 +254,9 @@ def test_a_group_that_was_joined_too_is_not_inherited(town: UnitOfWork) -> None:
         assert (found.groups, found.inherited) == (("managers", "tellers"), ("managers",))
 
 
-def test_a_removed_group_lies_in_no_group(town: UnitOfWork) -> None:
+def test_a_removed_group_lies_in_no_group(populated: UnitOfWork) -> None:
     """Nestings end with either group, and an unknown group has none."""
-    with town.change() as stores:
+    with populated.change() as stores:
         stores.directory.add_member("tellers", ALICE.id)
         stores.directory.nest("tellers", "managers")
         for act in (stores.directory.nest, stores.directory.unnest):

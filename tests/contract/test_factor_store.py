@@ -87,7 +87,7 @@ def test_factors_are_renamed_and_removed(work: UnitOfWork) -> None:
         assert stores.factors.of_principal(BOB) == [other]
 
 
-def test_what_principals_of_a_partner_have_goes_with_the_partner(work: UnitOfWork) -> None:
+def test_data_of_a_partners_principals_are_removed_with_the_partner(work: UnitOfWork) -> None:
     """Factors and tickets of a partner's principals go, removed principals too; those of our own stay."""
     eve = principal("clinic/eve", partner=CLINIC)
     theirs, ours = factor("theirs", principal_id=eve.id), factor("ours")

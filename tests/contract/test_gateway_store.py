@@ -93,7 +93,7 @@ def test_a_position_that_moved_stops_the_reader(work: UnitOfWork, expected: int)
         assert stores.ingest.position("gtw_one", FILE) == 100
 
 
-def test_a_file_begins_at_its_begin(work: UnitOfWork) -> None:
+def test_the_position_of_an_unknown_file_is_zero(work: UnitOfWork) -> None:
     """An unknown file is at 0 and nowhere else."""
     with work.change() as stores, pytest.raises(IntegrityError):
         stores.ingest.advance("gtw_one", FILE, 50, 100)

@@ -129,7 +129,7 @@ def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
         assert stores.evidence.list(crl.partner_id) == [replace(about, der=b"")]
 
 
-def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
+def test_due_evidence_is_ordered(work: UnitOfWork) -> None:
     """The longest due first, no more than asked for, none before its time."""
     moments = {"c": 0, "a": 1, "b": 2, "d": 9}
     with work.change() as stores:
@@ -142,7 +142,7 @@ def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
         assert stores.evidence.due(NOON - timedelta(minutes=1), 10) == []
 
 
-def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
+def test_due_evidence_may_be_of_one_partner(work: UnitOfWork) -> None:
     """The evidence of one partner is listed without that of others."""
     with work.change() as stores:
         for name in ("west", "east"):
@@ -153,7 +153,7 @@ def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
         assert len(stores.evidence.due(NOON, 10)) == 2
 
 
-def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
+def test_due_evidence_may_be_of_one_kind(work: UnitOfWork) -> None:
     """One kind of one partner is listed, however long the other kind has been due."""
     answer = evidence("west", "http://a.example/", kind=EvidenceKind.OCSP, about=digest("leaf"))
     crls = [evidence(name, "http://a.example/crl", try_at=NOON) for name in ("west", "east")]
@@ -166,7 +166,7 @@ def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
         assert len(stores.evidence.due(NOON, 10, kind=EvidenceKind.CRL)) == 2
 
 
-def test_what_is_due_may_leave_hosts_out(work: UnitOfWork) -> None:
+def test_due_evidence_may_leave_out_hosts(work: UnitOfWork) -> None:
     """Every source of a host is left out, however it is written, and no source of another that begins alike."""
     left_out = ("http://a_b.example/x", "HTTP://A_b.Example/y", "http://a_b.example", "https://c.example:81/")
     kept = ("http://a-b.example/", "http://a_b.example.org/", "http://a_b.example:81/", "https://c.example/")
@@ -179,7 +179,7 @@ def test_what_is_due_may_leave_hosts_out(work: UnitOfWork) -> None:
         assert len(stores.evidence.due(NOON, 10)) == len(left_out) + len(kept)
 
 
-def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
+def test_due_evidence_is_claimed_once(work: UnitOfWork) -> None:
     """The first claim succeeds; the evidence is due again when the claim ends, and stored results stay."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     with work.change() as stores:
@@ -190,7 +190,7 @@ def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
         assert stores.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, try_at=later)
 
 
-def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
+def test_the_result_of_a_fetch_is_stored_separately(work: UnitOfWork) -> None:
     """Rescheduling touches nothing that was found, and brings nothing back that was forgotten."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     course = {
@@ -250,7 +250,7 @@ def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
             stores.certificates.assign(f"crt_{2:020d}", **owned)
 
 
-def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
+def test_the_principals_of_a_partner_are_removed_with_it(work: UnitOfWork) -> None:
     """Each principal knows its partner; removing a partner's leaves all others."""
     west = opaque("ptn", "west")
     mine, theirs = principal("bob"), principal("west/bob", partner=west)

@@ -14,7 +14,7 @@ from tests.support.ports import NOON
 from tests.support.records import revision
 
 
-def test_revisions_are_numbered_without_holes(work: UnitOfWork) -> None:
+def test_revisions_are_numbered_without_gaps(work: UnitOfWork) -> None:
     """The next revision is latest + 1; any other number lost a race and is refused."""
     second = revision(2, document="apps:\n  größe: {}\n")
     with work.change() as stores:
@@ -52,7 +52,7 @@ def test_changes_are_numbered_from_one(work: UnitOfWork) -> None:
         assert stores.changes.since(3) == []
 
 
-def test_an_undone_change_leaves_no_hole(work: UnitOfWork) -> None:
+def test_a_rolled_back_change_leaves_no_gap(work: UnitOfWork) -> None:
     """A number that was taken and rolled back is given to the next change."""
     with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
         assert stores.changes.note(ChangeKind.POLICY, "1", NOON) == 1

@@ -205,7 +205,7 @@ def test_a_code_is_taken_once(work: UnitOfWork) -> None:
         assert stores.session_codes.take(code.code_sha256) is None
 
 
-def test_codes_go_with_their_principal_and_their_time(work: UnitOfWork) -> None:
+def test_codes_are_removed_with_their_principal_and_after_expiry(work: UnitOfWork) -> None:
     """The codes of a removed principal are invalid, and expired codes are removed."""
     with work.change() as stores:
         for name, values in zip(NAMES, ({}, {"principal_id": BOB}, {"expires_at": NOON}), strict=True):
@@ -235,8 +235,8 @@ def test_epochs_are_three_counters(work: UnitOfWork) -> None:
             stores.epochs.raise_for("", BANK)
 
 
-def test_the_epoch_of_all_is_raised_beyond_what_was_counted(work: UnitOfWork) -> None:
-    """After a backup was put back it is a number that was not in use before, and it never falls."""
+def test_the_epoch_of_all_exceeds_every_used_number(work: UnitOfWork) -> None:
+    """After a restore the epoch is a number that was not used before, and it never falls."""
     micros = int(NOON.timestamp() * 1_000_000)
     with work.change() as stores:
         stores.epochs.raise_all(NOON)

@@ -28,7 +28,7 @@ from tests.support.records import (
 ALICE = principal("alice")
 
 
-def test_a_change_is_seen_after_its_end_and_not_before(work: UnitOfWork) -> None:
+def test_a_change_is_visible_after_its_commit_only(work: UnitOfWork) -> None:
     """A reader beside an open change sees nothing of it; the change itself sees its own writes."""
     with work.change() as stores:
         stores.directory.add(ALICE, NOON)
@@ -39,7 +39,7 @@ def test_a_change_is_seen_after_its_end_and_not_before(work: UnitOfWork) -> None
         assert stores.directory.get(ALICE.id) == ALICE
 
 
-def test_a_snapshot_stands_still(work: UnitOfWork) -> None:
+def test_a_snapshot_does_not_change(work: UnitOfWork) -> None:
     """The snapshot of a reader does not change, whatever is committed meanwhile."""
     with work.read() as stores:
         assert stores.directory.list() == []
@@ -129,7 +129,7 @@ def test_a_reader_cannot_write(work: UnitOfWork) -> None:
                 write()
 
 
-def test_no_record_of_another_tenant_slips_in(work: UnitOfWork) -> None:
+def test_a_record_of_another_tenant_is_refused(work: UnitOfWork) -> None:
     """A record that names another tenant than the transaction's is refused before it is stored."""
     with work.change() as stores:
         for write in (

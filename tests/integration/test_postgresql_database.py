@@ -53,7 +53,7 @@ def test_connections_that_the_server_ended_are_replaced(
             core_of(connection).execute(ADD)
 
 
-def test_an_error_that_was_swallowed_commits_nothing(postgresql: Server) -> None:
+def test_an_ignored_error_commits_nothing(postgresql: Server) -> None:
     """PostgreSQL answers the commit of a failed transaction with a rollback and no error; we raise an error."""
     for kind in (postgresql_database, one_shot_postgresql):
         with closing(kind(postgresql.cleared())) as database:
@@ -197,7 +197,7 @@ def test_a_password_comes_from_a_file(postgresql: Server, tmp_path: Path) -> Non
             assert word not in f"{caught.value.detail}{caught.value.hint}{caught.value.context}"
 
 
-def test_a_process_that_runs_on_writes_nothing_into_another_schema(postgresql: Server) -> None:
+def test_a_running_process_writes_nothing_into_another_schema(postgresql: Server) -> None:
     """A program that opened the database before a migration may change nothing after it."""
     with closing(postgresql_database(postgresql.migrated())) as database:
         require_current(database)

@@ -29,7 +29,7 @@ def door(postgresql: Server) -> Iterator[Doorway]:
         yield made
 
 
-def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
+def test_only_withdrawn_connections_are_ended(door: Doorway) -> None:
     """A revocation and a suspension end exactly the connections of the certificate or person concerned."""
     alice, bob, carol = (door.person(name, "staff") for name in ("alice", "bob", "carol"))
     with door.session(alice) as hers, door.session(bob) as his, door.session(carol) as kept:
@@ -65,7 +65,7 @@ def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Do
         assert session.request("GET", "/").status == 200
 
 
-def test_a_change_of_another_machine_is_heard(postgresql: Server) -> None:
+def test_a_change_of_another_machine_sends_a_notification(postgresql: Server) -> None:
     """Each commit that moved the sequence sends a notification once it is visible; other commits and a rollback send none."""
     address = postgresql.cleared()
     notified, heads = threading.Semaphore(0), []

@@ -44,7 +44,7 @@ def test_later_commands_know_the_database(postgresql: Server, folder: Path) -> N
     assert list((folder / "data" / "db").iterdir()) == []
 
 
-def test_the_database_of_another_installation_is_left_alone(postgresql: Server, folder: Path) -> None:
+def test_the_database_of_another_installation_is_not_changed(postgresql: Server, folder: Path) -> None:
     """A second data directory does not take over the first one's database; it makes no settings and no keys."""
     address = postgresql.empty()
     begin(settings(folder, address))
@@ -92,7 +92,7 @@ def test_an_interrupted_start_goes_on(postgresql: Server, folder: Path) -> None:
         assert installation.tenant().trust_domain == "test.localhost"
 
 
-def test_a_database_that_is_not_fit_leaves_no_settings(postgresql: Server, folder: Path) -> None:
+def test_an_unsuitable_database_leaves_no_settings(postgresql: Server, folder: Path) -> None:
     """Problems of the database are reported before a passphrase, a settings file or a key is made."""
     address = postgresql.empty()
     postgresql.run("CREATE TABLE foreign_rows (id int)", database=name_of(address))
@@ -142,7 +142,7 @@ def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
     ]
 
 
-def test_a_command_of_every_day_loads_no_sqlalchemy(postgresql: Server, folder: Path) -> None:
+def test_a_common_command_loads_no_sqlalchemy(postgresql: Server, folder: Path) -> None:
     """A change and a look on PostgreSQL need its driver alone; loading more takes longer than the command."""
     begin(settings(folder, postgresql.empty()))
     for words in (["person", "add", "alice"], ["person", "list"]):

@@ -44,7 +44,7 @@ def test_a_standby_is_refused_and_the_primary_is_found(postgresql: Server) -> No
             assert caught.value.code == "store-read-only"
 
 
-def test_a_lock_that_every_user_can_take_holds_up_no_change(postgresql: Server) -> None:
+def test_an_advisory_lock_of_another_user_blocks_no_change(postgresql: Server) -> None:
     """The lock of the writers needs a right on our tables, which no other user has."""
     address = postgresql.cleared()
     stranger = postgresql.url(name_of(address), role="locked_out")
@@ -133,7 +133,7 @@ def test_a_schema_in_which_others_may_make_objects_is_refused(
             require_current(database)
 
 
-def test_encoding_and_order_are_asked_at_each_start(postgresql: Server) -> None:
+def test_encoding_and_collation_are_checked_at_each_start(postgresql: Server) -> None:
     """A backup may have been restored into a database of another kind."""
     with closing(PostgresqlDatabase(postgresql.empty(options="ENCODING 'LATIN1' LOCALE 'C'"))) as database:
         with database.write() as connection:

@@ -144,7 +144,7 @@ def test_an_interrupted_migration_leaves_nothing(postgresql: Server) -> None:
 
 
 @pytest.mark.parametrize(("statement", "fault"), PLANTED, ids=[fault for _, fault in PLANTED])
-def test_what_was_planted_is_named(database: PostgresqlDatabase, statement: str, fault: str) -> None:
+def test_added_objects_are_named(database: PostgresqlDatabase, statement: str, fault: str) -> None:
     """An object that changes the effect of a later statement stops the start; the error names it."""
     with database.write() as connection:
         driver_of(connection).execute(statement)
@@ -179,9 +179,7 @@ def test_a_table_of_another_owner_is_named(postgresql: Server, database: Postgre
     assert caught.value.code == "schema-altered"
 
 
-def test_what_others_may_read_is_left_to_the_administrator(
-    postgresql: Server, database: PostgresqlDatabase
-) -> None:
+def test_rights_to_read_are_accepted(postgresql: Server, database: PostgresqlDatabase) -> None:
     """A user for reports, and rights of the tables' owner, are accepted."""
     grants = (
         "GRANT SELECT ON principals TO locked",
@@ -191,7 +189,7 @@ def test_what_others_may_read_is_left_to_the_administrator(
     require_current(database)
 
 
-def test_an_extension_of_the_administrator_is_left_alone(
+def test_an_extension_of_the_administrator_is_ignored(
     postgresql: Server, database: PostgresqlDatabase
 ) -> None:
     """Objects of an extension are ignored."""
@@ -217,9 +215,7 @@ def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
         ("ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'", "database-collation"),
     ],
 )
-def test_a_database_that_sorts_or_writes_otherwise_is_refused(
-    postgresql: Server, options: str, code: str
-) -> None:
+def test_another_encoding_or_collation_is_refused(postgresql: Server, options: str, code: str) -> None:
     """Encoding and sort order cannot be changed later, so they are checked before a table is made."""
     with closing(PostgresqlDatabase(postgresql.empty(options=options))) as database:
         with pytest.raises(ConfigurationError) as caught:
@@ -241,7 +237,7 @@ def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> 
         assert "orders" in caught.value.faults[0].message
 
 
-def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
+def test_a_user_without_the_right_to_make_tables_is_refused(postgresql: Server) -> None:
     """The user needs the right to make tables; otherwise the error names the statement."""
     address = postgresql.empty()
     name = name_of(address)
@@ -253,7 +249,7 @@ def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
         assert "doorward" in caught.value.faults[0].hint
 
 
-def test_what_the_demonstration_made_is_removed(database: PostgresqlDatabase) -> None:
+def test_the_tables_of_the_demonstration_are_removed(database: PostgresqlDatabase) -> None:
     """Every table of Doorward is dropped, and the database can be used again."""
     database.erase()
     assert not database.exists()

@@ -126,7 +126,7 @@ def test_the_sequencer_waits_for_an_event_that_is_not_committed(
         assert [leaf.event_id for leaf in store.leaves(0, 10)] == [first.id, request_answered(2).id]
 
 
-def test_a_turn_that_does_not_come_is_busy(address: str, here: PostgresqlDatabase) -> None:
+def test_a_lock_timeout_is_busy(address: str, here: PostgresqlDatabase) -> None:
     """A writer gives up after the timeout without effect, and later succeeds."""
     with closing(postgresql_database(address, busy_timeout=timedelta(milliseconds=50))) as hasty:
         with here.write(), pytest.raises(Unavailable) as caught, hasty.write():
@@ -136,7 +136,7 @@ def test_a_turn_that_does_not_come_is_busy(address: str, here: PostgresqlDatabas
             connection.exec_driver_sql("INSERT INTO change_counters VALUES ('ten_one', 1)")
 
 
-def test_a_writer_that_is_gone_gives_its_turn_back(
+def test_a_lost_writer_releases_the_lock(
     postgresql: Server, here: PostgresqlDatabase, there: PostgresqlDatabase
 ) -> None:
     """The lock ends with the session: uncommitted changes are rolled back, and the next writer continues."""

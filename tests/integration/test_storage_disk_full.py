@@ -128,7 +128,7 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
         command.close()
 
 
-def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
+def test_a_disk_with_free_space_accepts_changes_again(disk: Path) -> None:
     """The reserve is filled again, and traffic is accepted."""
     database = sqlite_database(disk)
     while database.maintain():

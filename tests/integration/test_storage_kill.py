@@ -48,7 +48,7 @@ with work.change() as stores:
 
 
 @pytest.mark.parametrize("code", [WRITER, MANY], ids=["one-by-one", "shared-commits"])
-def test_what_was_acknowledged_is_there(place: Path | str, code: str) -> None:
+def test_acknowledged_changes_are_stored(place: Path | str, code: str) -> None:
     """After kill -9 every acknowledged change is stored with its number and its event, without gaps."""
     database = database_at(place)
     work = sql_work(database)
@@ -73,7 +73,7 @@ def test_what_was_acknowledged_is_there(place: Path | str, code: str) -> None:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_what_was_not_committed_is_not_there(place: Path | str) -> None:
+def test_uncommitted_changes_are_lost(place: Path | str) -> None:
     """A process that is killed within a change leaves nothing of it, and the next process can write at once."""
     database = database_at(place)
     work = sql_work(database)

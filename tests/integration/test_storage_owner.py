@@ -44,7 +44,7 @@ def crossroads() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has an ordinary user to meet")
-def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
+def test_root_does_not_lock_out_the_service(crossroads: Path) -> None:
     """Files that root's process makes beside the database belong to its owner, who can still write."""
     folder = crossroads / "db"
     folder.mkdir(mode=0o700)
@@ -95,7 +95,7 @@ def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has files to give away")
 @pytest.mark.parametrize("content", ["a secret of root", ""])
-def test_root_gives_no_file_of_its_own_away(crossroads: Path, content: str) -> None:
+def test_root_does_not_give_away_its_own_files(crossroads: Path, content: str) -> None:
     """If the ordinary user links a file of root as the lock file, it stays root's, and the change is refused."""
     folder = crossroads / "db"
     folder.mkdir(mode=0o700)

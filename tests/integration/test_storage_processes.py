@@ -67,7 +67,7 @@ def test_one_of_many_processes_redeems_an_invitation(place: Path | str, tmp_path
     database.close()
 
 
-def test_numbers_have_no_holes_over_processes(place: Path | str) -> None:
+def test_numbers_have_no_gaps_over_processes(place: Path | str) -> None:
     """Three processes take numbers of the change sequence: each number once, without gaps."""
     database_at(place).close()
     processes = [child(place, NUMBERS) for _ in range(3)]
@@ -75,7 +75,7 @@ def test_numbers_have_no_holes_over_processes(place: Path | str) -> None:
     assert sorted(numbers) == list(range(1, 121))
 
 
-def test_a_revocation_is_not_starved_by_decisions(place: Path | str) -> None:
+def test_a_revocation_does_not_wait_for_a_flood_of_decisions(place: Path | str) -> None:
     """While another process records without a pause, every change gets the lock long before the timeout."""
     database = database_at(place, busy_timeout=timedelta(seconds=5))
     work = sql_work(database)

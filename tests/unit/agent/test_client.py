@@ -29,7 +29,7 @@ def test_a_problem_document_becomes_an_error_with_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_may_change_by_itself_is_unavailable(status: int) -> None:
+def test_a_retryable_refusal_is_unavailable(status: int) -> None:
     """These refusals are retryable: a script may try again later."""
     assert isinstance(read_problem(problem(status), LINK), Unavailable)
 

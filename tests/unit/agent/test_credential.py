@@ -49,7 +49,7 @@ def test_a_certificate_of_our_key_by_our_root_is_taken(kind: KeyKind) -> None:
     assert found.name == "alice"
 
 
-def test_text_around_the_blocks_is_let_through() -> None:
+def test_text_around_the_blocks_is_accepted() -> None:
     """Servers write comments between PEM blocks (RFC 7468 section 5.2)."""
     data = b"subject=alice\r\n" + chain(ISSUING.leaf(key=KEY), ISSUING).replace(b"\n", b"\r\n")
     assert parse_credential(data, KEY, ROOT.certificate, NOON).name == "alice"
@@ -102,7 +102,7 @@ def test_a_certificate_out_of_its_time_is_refused() -> None:
         ISSUING.pem + b"-----BEGIN CERTIFICATE-----\n",
     ],
 )
-def test_what_is_no_chain_is_malformed(data: bytes) -> None:
+def test_an_answer_without_a_chain_is_malformed(data: bytes) -> None:
     """One to five certificates, and no incomplete PEM block."""
     assert judge(data) == "chain-malformed"
 
@@ -110,7 +110,7 @@ def test_what_is_no_chain_is_malformed(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("good", "bad"), [(b"\x03B\x00\x04", b"\x03B\x00\x09"), (b"\x0c\x05alice", b"\x0c\x05\xff\xffice")]
 )
-def test_a_certificate_whose_parts_do_not_parse_is_malformed(good: bytes, bad: bytes) -> None:
+def test_a_certificate_with_unparsable_parts_is_malformed(good: bytes, bad: bytes) -> None:
     """A public key that is not on its curve; a name that is not UTF-8."""
     der = ISSUING.leaf("alice", key=KEY).der
     assert good in der

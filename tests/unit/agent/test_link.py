@@ -28,7 +28,7 @@ def test_a_link_is_read_and_written_alike(start: str, host: str, port: int) -> N
     assert render_link(link) == start + TAIL
 
 
-def test_what_people_do_to_links_is_forgiven() -> None:
+def test_small_changes_of_a_link_are_accepted() -> None:
     """White space around the link, capitals in host and pin, and the other order are accepted."""
     text = f"  https://Enroll.Corp.Example:443/join#sha256={PIN.upper()}&token={TOKEN}\n"
     assert render_link(parse_link(text)) == f"https://enroll.corp.example{TAIL}"
@@ -83,7 +83,7 @@ def test_names_of_this_machine_are_known(host: str, *, local: bool) -> None:
         ("https://enroll.corp.example" + TAIL + "a" * 1024, "at most 1024 characters"),
     ],
 )
-def test_what_is_not_a_link_is_refused_with_a_word_of_help(text: str, word: str) -> None:
+def test_an_invalid_link_is_refused_with_a_hint(text: str, word: str) -> None:
     """Each usual mistake has its own message, and no message repeats the secret."""
     with pytest.raises(MalformedInput, match=word) as caught:
         parse_link(text)

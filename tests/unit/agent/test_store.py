@@ -62,7 +62,7 @@ def test_the_key_is_stored_before_anything_else_happens(tmp_path: Path) -> None:
     assert not (tmp_path / KEY).exists()
 
 
-def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_files_survive_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The final name of each file is made durable too, because the link cannot be used again."""
     folder = IdentityFolder(tmp_path / "alice")
     folder.begin(make_key)
@@ -73,7 +73,7 @@ def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.M
     assert synced[-1] == (pending, True)
 
 
-def test_what_was_received_survives(tmp_path: Path) -> None:
+def test_a_received_answer_survives(tmp_path: Path) -> None:
     """A run that is killed after the server's answer leaves it for the next run; a newer answer replaces it."""
     identity = IdentityFolder(tmp_path)
     identity.begin(make_key)

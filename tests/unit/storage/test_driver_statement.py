@@ -38,12 +38,12 @@ def test_rows_go_in_and_come_out(connection: Connection) -> None:
     assert list(ALL.rows(connection, {"most": 5000})) == [(number,) for number in range(1200)]
 
 
-def test_nothing_to_write_is_nothing_written(connection: Connection) -> None:
+def test_an_empty_write_writes_nothing(connection: Connection) -> None:
     """An empty batch touches no row."""
     assert ADD.run_many(connection, []) == 0
 
 
-def test_parameters_go_by_name_where_the_driver_wants_names() -> None:
+def test_parameters_are_named_if_the_driver_needs_names() -> None:
     """PostgreSQL's driver takes a mapping, which also contains the statement's own values."""
 
     class Stub:

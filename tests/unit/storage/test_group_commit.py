@@ -109,7 +109,7 @@ def test_waiting_writers_share_a_commit(writers: Writers, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_MEMBERS", 1), ("MAX_SECONDS", 0)])
-def test_a_commit_is_shared_by_so_many_for_so_long(
+def test_a_shared_commit_has_a_size_and_a_time_limit(
     writers: Writers, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     """No further change joins a full or old transaction."""
@@ -121,7 +121,7 @@ def test_a_commit_is_shared_by_so_many_for_so_long(
     assert (writers.names(), writers.commits) == (["a", "b"], 2)
 
 
-def test_a_change_that_fails_is_undone_alone(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_change_is_rolled_back_alone(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception rolls back its own change only; the changes before and after it are kept."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
@@ -187,7 +187,7 @@ def test_no_change_returns_before_the_commit(writers: Writers, monkeypatch: pyte
     assert writers.names() == ["a", "b"]
 
 
-def test_a_commit_that_fails_fails_for_all(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_commit_fails_every_change(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the shared commit is refused, every change in it is rolled back and raises."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 

@@ -156,7 +156,7 @@ def test_names_cannot_leave_the_directory(store: FileKeyStore, name: str) -> Non
     assert store.names() == []
 
 
-def test_the_longest_name_will_do(store: FileKeyStore) -> None:
+def test_the_longest_name_works(store: FileKeyStore) -> None:
     """Eighty characters are allowed."""
     store.store("a" * 80, PlainKeys().generate(KeyKind.ED25519))
     assert store.names() == ["a" * 80]
@@ -217,7 +217,7 @@ def test_no_store_is_not_found(tmp_path: Path) -> None:
         {"more": 1},
     ],
 )
-def test_a_header_that_asks_for_less_is_refused(
+def test_a_header_with_weaker_parameters_is_refused(
     store: FileKeyStore, keys: Path, changed: dict[str, object]
 ) -> None:
     """Weaker parameters, another version or another form are damage, not options."""
@@ -228,7 +228,7 @@ def test_a_header_that_asks_for_less_is_refused(
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 60000, b"x" * 70000])
-def test_a_header_that_is_none_is_refused(store: FileKeyStore, keys: Path, data: bytes) -> None:
+def test_a_malformed_header_is_refused(store: FileKeyStore, keys: Path, data: bytes) -> None:
     """Any other content of the header is one of our errors."""
     (keys / HEADER).write_bytes(data)
     with pytest.raises(IntegrityError):

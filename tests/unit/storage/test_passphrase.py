@@ -82,7 +82,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_only_a_file_will_do(tmp_path: Path, kind: str) -> None:
+def test_only_a_plain_file_works(tmp_path: Path, kind: str) -> None:
     """A directory or a pipe is refused at once instead of hanging the start."""
     path = tmp_path / "p"
     if kind == "folder":

@@ -51,8 +51,8 @@ def test_every_row_names_its_tenant(table: Table) -> None:
     assert "tenant" in table.columns or table.name in {"tenants", "reserve"}
 
 
-def test_words_are_held_to_their_list() -> None:
-    """Every column of a closed list has its check, but for the one list that grows with the program."""
+def test_closed_lists_have_a_check_constraint() -> None:
+    """Every column of a closed list has its check, except the kinds of changes, which grow with the program."""
     columns = {
         f"{t.name}.{c.name}"
         for t in metadata.sorted_tables
@@ -83,7 +83,7 @@ def test_statements_are_known_to_postgresql(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", AS_TEXT)
-def test_text_statements_are_no_dialect(name: str, tmp_path: Path) -> None:
+def test_text_statements_use_no_dialect(name: str, tmp_path: Path) -> None:
     """Every statement that is text fits the schema, and uses no word that only SQLite knows."""
     module = importlib.import_module(f"doorward.storage.{name}")
     found = 0

@@ -22,7 +22,7 @@ MOMENTS = st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(9999, 
 
 
 @given(MOMENTS)
-def test_a_moment_is_kept_to_the_microsecond(moment: datetime) -> None:
+def test_a_timestamp_is_exact_to_the_microsecond(moment: datetime) -> None:
     """Any moment in UTC comes back as it was, and earlier ones are smaller numbers."""
     number = Timestamp().process_bind_param(moment, DIALECT)
     assert number is not None
@@ -30,13 +30,13 @@ def test_a_moment_is_kept_to_the_microsecond(moment: datetime) -> None:
     assert to_microseconds(moment) < to_microseconds(moment + timedelta(microseconds=1)) == number + 1
 
 
-def test_a_moment_of_another_zone_is_the_same_moment() -> None:
+def test_a_timestamp_of_another_zone_is_the_same_time() -> None:
     """The zone is lost, the moment is not."""
     berlin = NOON.astimezone(timezone(timedelta(hours=1)))
     assert from_microseconds(to_microseconds(berlin)) == NOON
 
 
-def test_a_naive_moment_is_refused() -> None:
+def test_a_naive_timestamp_is_refused() -> None:
     """A moment without a zone means another time on another machine."""
     with pytest.raises(TypeError):
         Timestamp().process_bind_param(NOON.replace(tzinfo=None), DIALECT)
@@ -57,7 +57,7 @@ def test_a_serial_that_is_not_positive_is_kept(number: int, text: str) -> None:
     assert SerialNumber().process_result_value(text, DIALECT) == number
 
 
-def test_a_word_is_a_member() -> None:
+def test_a_value_is_an_enum_member() -> None:
     """An enum member is its word in the row, and an unknown word is not a member."""
     kind = EnumText(CertificateState)
     assert kind.process_bind_param(CertificateState.ON_HOLD, DIALECT) == "on-hold"
@@ -68,12 +68,12 @@ def test_a_word_is_a_member() -> None:
 
 
 @given(st.lists(st.text()).map(tuple))
-def test_words_are_a_list(words: tuple[str, ...]) -> None:
+def test_a_tuple_is_a_json_list(words: tuple[str, ...]) -> None:
     """A tuple of any texts comes back."""
     assert TextList().process_result_value(TextList().process_bind_param(words, DIALECT), DIALECT) == words
 
 
-def test_a_span_has_whole_seconds() -> None:
+def test_a_duration_has_whole_seconds() -> None:
     """A duration comes back, and a part of a second is refused."""
     kept = WholeSeconds().process_bind_param(timedelta(hours=1, seconds=1), DIALECT)
     assert (kept, WholeSeconds().process_result_value(kept, DIALECT)) == (3601, timedelta(seconds=3601))
@@ -84,13 +84,13 @@ def test_a_span_has_whole_seconds() -> None:
 @pytest.mark.parametrize(
     "kind", [Timestamp(), SerialNumber(), EnumText(CertificateState), TextList(), WholeSeconds()]
 )
-def test_nothing_is_nothing(kind: Timestamp) -> None:
+def test_none_is_null(kind: Timestamp) -> None:
     """NULL is None both ways."""
     assert kind.process_bind_param(None, DIALECT) is None
     assert kind.process_result_value(None, DIALECT) is None
 
 
-def test_a_check_lists_every_word() -> None:
+def test_a_check_constraint_lists_every_value() -> None:
     """The check constraint names the words of the enum, all of them."""
     assert str(closed_list("state", CertificateState).sqltext) == (
         "state IN ('intended', 'valid', 'on-hold', 'revoked')"

@@ -33,12 +33,12 @@ def test_another_machine_must_prove_its_name(address: str) -> None:
         "postgresql://[::1]/doorward",
     ],
 )
-def test_this_machine_needs_none(address: str) -> None:
+def test_this_machine_needs_no_tls_setting(address: str) -> None:
     """For a socket's folder and loopback addresses libpq's default applies."""
     assert "sslmode" not in parameters(address, {})
 
 
-def test_what_is_said_is_not_overridden() -> None:
+def test_given_parameters_are_not_overridden() -> None:
     """The address wins over our defaults, and so do libpq's variables."""
     found = parameters("postgresql://db.corp.example/d?sslmode=require&connect_timeout=9", {})
     assert (found["sslmode"], found["connect_timeout"]) == ("require", "9")
@@ -60,7 +60,9 @@ def test_a_host_of_the_environment_counts() -> None:
         ("postgresql://db.corp.example,localhost/doorward?hostaddr=,127.0.0.1", {}),
     ],
 )
-def test_a_host_that_another_place_names_must_prove_its_name(address: str, environ: dict[str, str]) -> None:
+def test_a_host_of_a_service_file_or_variable_must_prove_its_name(
+    address: str, environ: dict[str, str]
+) -> None:
     """A service file and a variable may name hosts too; an unknown host counts as another machine."""
     assert parameters(address, environ)["sslmode"] == "verify-full"
     assert "sslmode" not in parameters(address, {**environ, "PGSSLMODE": "require"})
@@ -79,7 +81,7 @@ def test_the_primary_among_several_servers_is_looked_for() -> None:
     assert "target_session_attrs" not in parameters("postgresql://one.example/d", {})
 
 
-def test_waiting_for_a_peer_that_is_gone_ends() -> None:
+def test_waiting_for_a_lost_server_has_a_timeout() -> None:
     """Each way to lose a server has its limit."""
     found = parameters("postgresql:///d", {})
     assert found.keys() >= {"connect_timeout", "keepalives_idle", "keepalives_count", "tcp_user_timeout"}

@@ -31,7 +31,7 @@ from doorward.storage.postgresql.faults import translate, translate_commit, tran
         (errors.UntranslatableCharacter, IntegrityError, "store-contradiction"),
     ],
 )
-def test_each_state_has_its_word(kind: type[psycopg.Error], ours: type[DoorwardError], code: str) -> None:
+def test_each_sqlstate_has_its_error(kind: type[psycopg.Error], ours: type[DoorwardError], code: str) -> None:
     """The SQLSTATE, or its class, selects the error; each error has a hint."""
     error = translate(kind("near secret-token"))
     assert type(error) is ours
@@ -59,7 +59,7 @@ def test_an_empty_pool_is_busy() -> None:
     assert translate(exc.TimeoutError()).code == "store-busy"
 
 
-def test_a_connection_lost_in_a_commit_leaves_it_open() -> None:
+def test_a_connection_lost_in_a_commit_is_unsure() -> None:
     """The answer to a commit that never came is not "nothing was changed"; a refused commit is."""
     for error in (psycopg.OperationalError("server closed"), errors.AdminShutdown("ended")):
         lost = translate_commit(error)

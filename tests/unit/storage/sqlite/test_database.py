@@ -20,7 +20,7 @@ COUNT = text("SELECT count(*) FROM change_counters")
 
 
 @pytest.mark.parametrize("name", ["plain.db", "with space.db", "what?.db", "a%20b#c.db", "größe.db"])
-def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+def test_any_file_name_works(tmp_path: Path, name: str) -> None:
     """Characters that mean something in a URL are part of the name."""
     database = SqliteDatabase(tmp_path / name)
     database.create()
@@ -115,7 +115,7 @@ def test_a_reader_does_not_hold_its_snapshot_after_its_end(tmp_path: Path) -> No
     database.close()
 
 
-def test_a_foreign_lock_is_busy(tmp_path: Path) -> None:
+def test_a_lock_of_another_program_is_busy(tmp_path: Path) -> None:
     """If a process without our lock holds SQLite's lock, a change waits and then fails without effect."""
     database = sqlite_database(tmp_path, busy_timeout=timedelta(milliseconds=20))
     with closing(sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)) as other:

@@ -34,7 +34,7 @@ def driver_error(code: int, name: str = "SQLITE_X") -> sqlite3.Error:
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, IntegrityError, "store-contradiction"),
     ],
 )
-def test_each_result_code_has_its_word(number: int, kind: type[DoorwardError], code: str) -> None:
+def test_each_result_code_has_its_error(number: int, kind: type[DoorwardError], code: str) -> None:
     """Extended result codes map as their primary code; each error has a hint."""
     error = translate(driver_error(number, "SQLITE_NAME"))
     assert type(error) is kind

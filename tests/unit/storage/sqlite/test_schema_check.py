@@ -85,7 +85,7 @@ def test_a_migrated_file_has_no_fault(database: SqliteDatabase) -> None:
         ("PRAGMA default_cache_size = 1", "setting 'default_cache_size' is 1"),
     ],
 )
-def test_what_was_done_to_the_schema_is_named(database: SqliteDatabase, script: str, said: str) -> None:
+def test_changes_of_the_schema_are_named(database: SqliteDatabase, script: str, said: str) -> None:
     """Triggers, views, tables, indexes, columns, defaults, checks and settings: one write each."""
     write(database, script)
     with pytest.raises(IntegrityError) as caught:
