@@ -1,4 +1,4 @@
-"""One right, one certificate: claims that are redeemed by many threads at once, over every kind of store."""
+"""One claim, one certificate: claims that many threads redeem at once, over every kind of store."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_one_link_becomes_one_certificate(services: Services) -> None:
 
 
 def test_one_order_becomes_one_certificate(services: Services) -> None:
-    """If many threads fill one order at once, one succeeds; the drafts of the others are never valid."""
+    """If many threads fill one order at once, one succeeds; the others' certificates never become valid."""
     gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}")
     order = place_order(services, gateway.id, "apps", ["payments.corp.example"], csr())
     issued, refused = race(lambda: fill_order(services, order.id, actor="system"))

@@ -94,6 +94,6 @@ def test_a_position_that_moved_stops_the_reader(work: UnitOfWork, expected: int)
 
 
 def test_the_position_of_an_unknown_file_is_zero(work: UnitOfWork) -> None:
-    """An unknown file is at 0 and nowhere else."""
+    """An unknown file is at position 0."""
     with work.change() as stores, pytest.raises(IntegrityError):
         stores.ingest.advance("gtw_one", FILE, 50, 100)

@@ -108,7 +108,7 @@ def test_an_anchor_may_become_an_intermediate(work: UnitOfWork) -> None:
 
 
 def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
-    """Partner, kind, source and certificate tell evidence apart; storing again replaces."""
+    """Partner, kind, source and certificate identify evidence; storing it again replaces it."""
     crl = evidence("west", "http://a.example/crl")
     about = evidence("west", "http://a.example/crl", kind=EvidenceKind.OCSP, about=digest("leaf"))
     other = evidence("east", "http://a.example/crl", der=b"", sha256="", this_update=None, next_update=None)
@@ -130,7 +130,7 @@ def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
 
 
 def test_due_evidence_is_ordered(work: UnitOfWork) -> None:
-    """The longest due first, no more than asked for, none before its time."""
+    """The longest due come first, at most `limit`, and none before its time."""
     moments = {"c": 0, "a": 1, "b": 2, "d": 9}
     with work.change() as stores:
         for name, minutes in moments.items():
@@ -154,7 +154,7 @@ def test_due_evidence_may_be_of_one_partner(work: UnitOfWork) -> None:
 
 
 def test_due_evidence_may_be_of_one_kind(work: UnitOfWork) -> None:
-    """One kind of one partner is listed, however long the other kind has been due."""
+    """One kind of one partner is listed, also if the other kind has been due for longer."""
     answer = evidence("west", "http://a.example/", kind=EvidenceKind.OCSP, about=digest("leaf"))
     crls = [evidence(name, "http://a.example/crl", try_at=NOON) for name in ("west", "east")]
     with work.change() as stores:
@@ -167,7 +167,7 @@ def test_due_evidence_may_be_of_one_kind(work: UnitOfWork) -> None:
 
 
 def test_due_evidence_may_leave_out_hosts(work: UnitOfWork) -> None:
-    """Every source of a host is left out, however it is written, and no source of another that begins alike."""
+    """Every source of a host is left out, however it is written, but none of a host with a similar name."""
     left_out = ("http://a_b.example/x", "HTTP://A_b.Example/y", "http://a_b.example", "https://c.example:81/")
     kept = ("http://a-b.example/", "http://a_b.example.org/", "http://a_b.example:81/", "https://c.example/")
     with work.change() as stores:
@@ -180,7 +180,7 @@ def test_due_evidence_may_leave_out_hosts(work: UnitOfWork) -> None:
 
 
 def test_due_evidence_is_claimed_once(work: UnitOfWork) -> None:
-    """The first claim succeeds; the evidence is due again when the claim ends, and stored results stay."""
+    """The first lease succeeds; the evidence is due again when the lease ends, and stored results stay."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     with work.change() as stores:
         stores.evidence.store(crl)
@@ -191,7 +191,7 @@ def test_due_evidence_is_claimed_once(work: UnitOfWork) -> None:
 
 
 def test_the_result_of_a_fetch_is_stored_separately(work: UnitOfWork) -> None:
-    """Rescheduling touches nothing that was found, and brings nothing back that was forgotten."""
+    """Rescheduling changes no evidence and does not restore a removed row."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
     course = {
         "try_at": later,
@@ -212,7 +212,7 @@ def test_the_result_of_a_fetch_is_stored_separately(work: UnitOfWork) -> None:
 
 
 def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
-    """By partner, issuer and serial number of any size; a later word replaces one, a hold can be released."""
+    """By partner, issuer and serial number of any size; a later one replaces an earlier one; a hold is released."""
     west, east = opaque("ptn", "west"), opaque("ptn", "east")
     one = seen("aa", (1 << 159) + 1, digest("a"))
     held = seen("bb", 7, digest("b"), held=True, reason="certificate-hold")
@@ -234,7 +234,7 @@ def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
 
 
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
-    """It is in the inventory in its state; if one of its keys is taken, nothing is changed."""
+    """It is in the inventory with its state; if its digest or serial is taken, nothing changes."""
     seen = certificate(1, state=CertificateState.VALID, profile="partner")
     with work.change() as stores:
         assert stores.certificates.add_seen(seen)
@@ -251,7 +251,7 @@ def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
 
 
 def test_the_principals_of_a_partner_are_removed_with_it(work: UnitOfWork) -> None:
-    """Each principal knows its partner; removing a partner's leaves all others."""
+    """Removing a partner's principals leaves all others."""
     west = opaque("ptn", "west")
     mine, theirs = principal("bob"), principal("west/bob", partner=west)
     gone = principal("west/eve", partner=west, state=PrincipalState.REMOVED)

@@ -40,7 +40,7 @@ def test_a_change_is_visible_after_its_commit_only(work: UnitOfWork) -> None:
 
 
 def test_a_snapshot_does_not_change(work: UnitOfWork) -> None:
-    """The snapshot of a reader does not change, whatever is committed meanwhile."""
+    """The snapshot of a reader does not change after later commits."""
     with work.read() as stores:
         assert stores.directory.list() == []
         assert stores.changes.head() == 0
@@ -163,7 +163,7 @@ def test_events_wait_for_the_sequencer(work: UnitOfWork) -> None:
 
 
 def test_a_batch_is_recorded_whole_or_not(work: UnitOfWork) -> None:
-    """One event that was recorded before refuses its whole batch."""
+    """If one event was recorded before, its whole batch is refused."""
     work.record([request_answered(1)])
     with pytest.raises(IntegrityError) as caught:
         work.record([request_answered(2), request_answered(1)])

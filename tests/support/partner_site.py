@@ -1,4 +1,4 @@
-"""A partner of a founded world, imported as an operator does it, its evidence put where it is looked for.
+"""A founded world with an imported partner and loaded evidence.
 
     site = partner_site(everyone=True)                # clinic; evidence required and at hand
     bob = site.leaf("bob@clinic.example")
@@ -35,7 +35,7 @@ GUESTS = "      - {name: guests, allow: {groups: [clinicians]}}\n"
 
 
 def hearing(*names: str) -> str:
-    """The document with an application that trusts these, and lets the partner's people in."""
+    """Return the document with an application that trusts these partners and admits their people."""
     heard = f"    trust: [{', '.join(names)}]\n    rules:\n"
     return DOCUMENT.replace("    rules:\n", heard, 1).replace(
         "  sensors:\n    hosts", f"{GUESTS}  sensors:\n    hosts"
@@ -44,7 +44,7 @@ def hearing(*names: str) -> str:
 
 @dataclass(kw_only=True)
 class PartnerSite(World):
-    """A world with a partner; what is imported, published and judged goes through the real use cases."""
+    """A world with a partner, which is imported and judged by the real use cases."""
 
     root: CertifiedKey
     issuing: CertifiedKey
@@ -61,7 +61,7 @@ class PartnerSite(World):
 
     @property
     def partner(self) -> PartnerRecord:
-        """The partner as it is trusted now."""
+        """The partner's current record."""
         with self.work.read() as stores:
             found = stores.partners.by_name(self.name)
         assert found is not None
@@ -75,7 +75,7 @@ class PartnerSite(World):
         replacing: bool = False,
         **terms: Any,
     ) -> ChangeResult[ImportResult]:
-        """Import it; what is given replaces its first authorities and terms."""
+        """Import the partner; arguments replace its first authorities and terms."""
         return import_partner(
             self.services,
             self.name,
@@ -87,13 +87,13 @@ class PartnerSite(World):
         )
 
     def leaf(self, email: str, **words: Any) -> CertifiedKey:
-        """Certify somebody; what is given replaces what is right."""
+        """Return a certificate of the partner; arguments replace the good values."""
         self.count += 1
         given = {"names": [x509.RFC822Name(email)], "serial": 1000 + self.count, **words}
         return certify(email, given.pop("issuer", self.issuing), ca=given.pop("ca", False), **given)
 
     def publish(self, *revoked: CertifiedKey, lifetime: timedelta = DAY, load: bool = True) -> int:
-        """Store newer lists of both authorities, and put them on the evidence cache; return the change number."""
+        """Store newer CRLs of both authorities, and load them; return the change number."""
         self.number += 1
         now, partner = self.clock.now(), self.partner
         for issuer, listed in ((self.root, ()), (self.issuing, revoked)):
@@ -108,13 +108,13 @@ class PartnerSite(World):
         return seq
 
     def hear(self, *names: str) -> int:
-        """Let `payments` hear these authorities; return the change number."""
+        """Let `payments` trust these authorities; return the change number."""
         return policies.apply_document(self.services, hearing(*names), file="test.yaml", actor=OPERATOR).seq
 
     def decide(
         self, leaf: CertifiedKey | bytes | None, app: str = "payments", **changes: object
     ) -> AccessDecision:
-        """What a gateway is told of a partner's leaf, by a decider that lives as long as the site."""
+        """Return a gateway's decision about a leaf; the decider lives as long as the site."""
         if not isinstance(leaf, CertifiedKey):
             return super().decide(leaf, app, **changes)
         return self.judge.decide(self.context(app, **changes), leaf.der)
@@ -124,13 +124,13 @@ class PartnerSite(World):
         return [one.value for one in self.decide(leaf, app).verdict.reasons]
 
     def row(self, leaf: CertifiedKey) -> CertificateRecord | None:
-        """The inventory's row of a certificate."""
+        """Return the inventory's record of a certificate."""
         with self.work.read() as stores:
             return stores.certificates.by_sha256(leaf.parsed.sha256)
 
 
 def partner_site(name: str = "clinic", *, publish: bool = True, **terms: Any) -> PartnerSite:
-    """A founded world with one partner that `payments` hears; `terms` are fields of `Terms`."""
+    """Return a founded world with one partner that `payments` trusts; `terms` are fields of `Terms`."""
     root = certify(f"{name} Root")
     site = found_world(
         PartnerSite,

@@ -1,1 +1,1 @@
-"""What is kept: records, the stores that keep them (Protocols), and the facts that every use case reads."""
+"""The records, the store Protocols, and the checks that every use case begins with."""

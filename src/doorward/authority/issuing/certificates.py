@@ -53,13 +53,13 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         Unavailable: `keys-unavailable`, or the database cannot be reached: nothing was issued.
     """
     try:
-        # 1. the rules, 2. prepare
+        # 1. examine the claim, 2. prepare
         parsed = parse_csr(request)
         with services.work.read() as stores:
             entitlement = claim.examine(stores, services.clock.now())
             context = load_signing_context(services, stores)
         intended = prepare_certificate(services, context, entitlement, parsed, claim)
-        # 3. the intent
+        # 3. record the intent
         with services.work.change() as stores:
             _require_same(claim.examine(stores, services.clock.now()), entitlement)
             claim.redeem(services, stores, intended.record)
@@ -67,7 +67,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
             stores.outbox.add(write_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
         # 4. sign
         minted = sign(intended.prepared, context.key)
-        # 5. the record
+        # 5. record the certificate
         record = replace(
             intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
         )
@@ -88,7 +88,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
     except (MalformedInput, RequestRefused) as refusal:
         services.work.record([write_refusal_event(services, refusal, claim)])
         raise
-    # 6. hand out
+    # 6. return it
     return Issued(record=record, chain_der=(record.der, context.authority.der), seq=seq)
 
 

@@ -172,11 +172,11 @@ def _answer(services: Services, stores: Stores, question: OcspRequest, now: date
         return render_failure(OcspFailure.UNAUTHORIZED)
     # 3. the certificate
     record = stores.certificates.by_serial(issuer.id, question.serial)
-    # 4. made ahead
+    # 4. pre-signed
     ready = _find_ready(stores, record, question.hash_name, now)
     if ready and question.nonce is None:
         return ready
-    # 5. now
+    # 5. signed now
     with services.ocsp_signing_limiter.slot(services.clock.monotonic()) as granted:
         if not granted:
             return ready or render_failure(OcspFailure.TRY_LATER)
