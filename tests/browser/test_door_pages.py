@@ -12,7 +12,7 @@ from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.reply_cases import PAGE_STATES
 from doorward.enforcement.plan import Placeholder
 from doorward.web.look.brand import Brand
-from doorward.web.look.dates import tell_moment, tell_when
+from doorward.web.look.dates import render_moment, render_moment_with_distance
 from doorward.web.look.rendering import Look, page_policy
 from doorward.web.pages.message import Message, build_context
 from doorward.web.pages.replies import build_reply_pages
@@ -44,9 +44,9 @@ def door_page(name: str, language: str) -> str:
         "who": "alice",
         "issuer": "Some Other Authority",
         "organisation": BRAND.name,
-        "since": tell_when(NOW + timedelta(days=26), NOW, language),
-        "until": tell_when(NOW - timedelta(days=26), NOW, language),
-        "now": tell_moment(NOW, language),
+        "since": render_moment_with_distance(NOW + timedelta(days=26), NOW, language),
+        "until": render_moment_with_distance(NOW - timedelta(days=26), NOW, language),
+        "now": render_moment(NOW, language),
     }
     facts = [
         ("Application", "payments"),

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.web import protocol
-from doorward.web.edge import Edge, read_body
+from doorward.web.edge import EdgeMiddleware, read_body
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 LOCAL = TcpAddress(host="127.0.0.1", port=0)
@@ -57,7 +57,7 @@ def app() -> Starlette:
         Route("/flood", flood),
         Route("/echo", echo, methods=["POST"]),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Edge)])
+    return Starlette(routes=routes, middleware=[Middleware(EdgeMiddleware)])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doorward.enforcement.envoy.reply_cases import PAGE_STATES
 from doorward.web.pages.message import PROBLEMS_PATH
-from doorward.web.pages.states import BY_REASON, ELSEWHERE, STATES
+from doorward.web.pages.states import BY_REASON, STATES, UNKNOWN_CERTIFICATE
 from tools.reference.markdown import render_table
 
 HEAD = """\
@@ -51,6 +51,6 @@ def render_states() -> str:
     return (
         HEAD.format(path=PROBLEMS_PATH)
         + render_table(("state", "status", "title", "answered by"), rows)
-        + REASONS.format(elsewhere=ELSEWHERE)
+        + REASONS.format(elsewhere=UNKNOWN_CERTIFICATE)
         + render_table(("reason", "state"), reasons)
     )

@@ -67,9 +67,14 @@ class Serve:
         surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
         self._behind_the_door = [
             WebServer(surfaces.enrolment(), SocketPath(path=layout.enrol_socket), name="enrolment"),
-            WebServer(surfaces.portal(), SocketPath(path=layout.portal_socket), name="portal", wide=True),
             WebServer(
-                surfaces.sessions(), SocketPath(path=layout.sessions_socket), name="sessions", wide=True
+                surfaces.portal(), SocketPath(path=layout.portal_socket), name="portal", large_heads=True
+            ),
+            WebServer(
+                surfaces.sessions(),
+                SocketPath(path=layout.sessions_socket),
+                name="sessions",
+                large_heads=True,
             ),
         ]
         self._listener = DatagramListener(layout.run, "serve")

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from doorward.core.errors import AccessDenied, DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.web.edge import read_body
-from doorward.web.look.faults import tell_fault
+from doorward.web.look.error_texts import render_error_texts
 from doorward.web.look.languages import language_of, remember_language
 from doorward.web.look.rendering import Look, page_policy, translate
 from doorward.web.problems import choose_status, incident_of
@@ -110,7 +110,7 @@ class Pages:
         """Return the page of an error; raise it again if this is not for people, or an incident."""
         if not isinstance(error, PAGE_KINDS) or not wants_page(request):
             raise error
-        title, hint = tell_fault(error, language_of(request))
+        title, hint = render_error_texts(error, language_of(request))
         incident = incident_of(request.headers.get("x-request-id", ""))
         context = {"title": title, "text": "", "hint": hint, "action": None, "incident": incident}
         return self.page(request, MESSAGE, context, status=choose_status(error))

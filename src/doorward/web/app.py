@@ -20,7 +20,7 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
 from doorward.web.downloads import MAX_DOWNLOADS
-from doorward.web.edge import Edge, answer_http_errors
+from doorward.web.edge import EdgeMiddleware, answer_http_errors
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.look.rendering import Look
 from doorward.web.pages.errors import build_error_page
@@ -117,7 +117,7 @@ def build_sessions_app(
         options,
         snapshots or PolicySnapshots(),
         lifetime=lifetime,
-        stranger=refusals.refused,
+        without_certificate=refusals.refused,
         choice_recorder=choice_recorder,
     )
     return build_surface([*surface.routes(), *refusals.routes()], pages.look)
@@ -128,7 +128,7 @@ def build_surface(routes: list[Route], look: Look | None = None) -> Starlette:
     page = build_error_page(look) if look is not None else None
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, page=page)],
+        middleware=[Middleware(EdgeMiddleware, page=page)],
         exception_handlers={HTTPException: answer_http_errors(page)},
     )
     # A redirect to the path with or without a slash would repeat the Host field in a Location field.

@@ -25,7 +25,7 @@ from doorward.stores.certificate_choice import CertificateChoice
 from doorward.web.answers import ANSWER_FIRST_SECONDS
 from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import ASSERTION, Identities, source_of
-from doorward.web.pages.claimed import parse_claimed
+from doorward.web.pages.unverified_certificate import parse_unverified_certificate
 from doorward.web.pool import UseCasePool
 
 CHOOSE_PATH = "/_doorward/choose"
@@ -66,7 +66,7 @@ class CertificateChoiceRoute:
             caller = await self._identities.identify(request, await self._audience(request))
             sha256 = caller.certificate_sha256
         else:
-            claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
+            claimed = parse_unverified_certificate(request.headers.get(CLAIMED_CERTIFICATE, ""))
             sha256 = claimed.sha256 if claimed else ""
         choice = CertificateChoice.of(application, sha256, source_of(request))
 

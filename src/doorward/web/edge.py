@@ -47,7 +47,7 @@ _ALWAYS = {
 }
 
 
-class Edge:
+class EdgeMiddleware:
     """ASGI middleware around a whole application; `page` tells people what went wrong."""
 
     def __init__(self, app: ASGIApp, page: ErrorPage | None = None) -> None:
@@ -59,7 +59,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _WatchedExchange(scope, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -85,7 +85,7 @@ class Edge:
         return render_incident(incident)
 
 
-class _Exchange:
+class _WatchedExchange:
     """One request and its answer, watched."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -53,7 +53,7 @@ class Guard:
         audience: the audience that the assertion of a request must have.
         origin: from which page an unsafe request must come.
         refusal: makes a page of an error, or raises it again; None leaves it to the edge.
-        stranger: answers a person's request that comes without an assertion; None refuses it as any other.
+        without_certificate: answers a person's request that comes without an assertion; None refuses it as any other.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Guard:
         audience: Audience,
         origin: Origin,
         refusal: Refusal | None = None,
-        stranger: OpenHandler | None = None,
+        without_certificate: OpenHandler | None = None,
     ) -> None:
         self._identities = identities
         self._audience = audience
         self._origin = origin
         self._refusal = refusal
-        self._stranger = stranger
+        self._without_certificate = without_certificate
 
     def routes(self, table: Sequence[GuardedRoute | UnguardedRoute]) -> list[Route]:
         """Return the routes in their order; every GET answers HEAD too."""
@@ -99,8 +99,12 @@ class Guard:
                 caller = await self._identities.identify(request, await self._audience(request))
                 return await route.answer(request, caller)
             except DoorwardError as error:
-                if error.code == "certificate-needed" and self._stranger is not None and wants_page(request):
-                    return await self._stranger(request)
+                if (
+                    error.code == "certificate-needed"
+                    and self._without_certificate is not None
+                    and wants_page(request)
+                ):
+                    return await self._without_certificate(request)
                 if self._refusal is None:
                     raise
                 return self._refusal(request, error)

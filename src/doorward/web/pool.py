@@ -40,8 +40,8 @@ class UseCasePool:
         waiting: int = DEFAULT_WAITING,
         slow: int = SLOW_WORKERS,
     ) -> None:
-        self._quick = _Lane("use-case", workers, waiting)
-        self._slow = _Lane("slow-case", slow, 0)
+        self._quick = _BoundedExecutor("use-case", workers, waiting)
+        self._slow = _BoundedExecutor("slow-case", slow, 0)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Return what the call returns, or raise what it raises.
@@ -64,7 +64,7 @@ class UseCasePool:
         self._slow.close()
 
 
-class _Lane:
+class _BoundedExecutor:
     """Threads, and the places in front of them."""
 
     def __init__(self, name: str, workers: int, waiting: int) -> None:

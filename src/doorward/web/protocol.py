@@ -27,7 +27,7 @@ between two bytes only; 7.5 MB of revocation list need 64 KB a second."""
 MAX_HEAD_BYTES = 16 * 1024
 """Precedent: nginx takes 4 lines of 8 KiB, Apache lines of 8 KiB."""
 
-WIDE_HEAD_BYTES = 64 * 1024
+MAX_LARGE_HEAD_BYTES = 64 * 1024
 """Behind the door, which takes no more itself: a return path of 20,000 characters, assertion and cookies."""
 
 MAX_PIPELINED = 8
@@ -140,10 +140,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
-class WideProtocol(GuardedProtocol):
+class LargeHeadProtocol(GuardedProtocol):
     """The same with room for long heads: for sockets that only the door reaches."""
 
-    max_head_bytes = WIDE_HEAD_BYTES
+    max_head_bytes = MAX_LARGE_HEAD_BYTES
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
-from doorward.web.protocol import GuardedProtocol, WideProtocol
+from doorward.web.protocol import GuardedProtocol, LargeHeadProtocol
 
 MAX_CONNECTIONS = 1024
 """Precedent: nginx's worker_connections is 512 or 768 in packages."""
@@ -54,18 +54,18 @@ class WebServer:
     """One application on one address, in a thread of its own.
 
     `start()` returns when connections are taken; `stop()` when the last answer is out or the grace
-    is over. The address is bound by `start()`, so that a port in use is an error and not a log line. A `wide` one takes
+    is over. The address is bound by `start()`, so that a port in use is an error and not a log line. One with `large_heads` takes
     heads of requests of up to 64 KiB.
     """
 
     def __init__(
-        self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str, wide: bool = False
+        self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str, large_heads: bool = False
     ) -> None:
         self.name = name
         self.address = address
         self._socket: socket.socket | None = None
         self._inode = 0
-        self._uvicorn = uvicorn.Server(_config(app, WideProtocol if wide else GuardedProtocol))
+        self._uvicorn = uvicorn.Server(_config(app, LargeHeadProtocol if large_heads else GuardedProtocol))
         self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ import urllib.parse
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
 from doorward.web.look.languages import choose_language
 from doorward.web.look.logo import parse_logo
-from doorward.web.pages.claimed import MAX_NAME_CHARACTERS, parse_claimed
+from doorward.web.pages.unverified_certificate import MAX_NAME_CHARACTERS, parse_unverified_certificate
 from doorward.web.portal.renewing import parse_renewal
 from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.mutating import Shape
@@ -57,7 +57,7 @@ def _claimed() -> Harness:
 
     def judge(data: bytes) -> object:
         text = data.decode("latin-1")
-        claimed = parse_claimed(text)
+        claimed = parse_unverified_certificate(text)
         if claimed is None:
             return None
         assert len(claimed.issuer_name) <= MAX_NAME_CHARACTERS
@@ -102,7 +102,7 @@ PAGE_TARGETS = (
     ),
     Target(
         name="claimed-certificate",
-        covers=("web.pages.claimed.parse_claimed",),
+        covers=("web.pages.unverified_certificate.parse_unverified_certificate",),
         shape=Shape.TEXT,
         prepare=_claimed,
     ),

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.web import edge
 from doorward.web.app import build_surface
-from doorward.web.edge import Edge, read_body
+from doorward.web.edge import EdgeMiddleware, read_body
 from doorward.web.look.rendering import Look
 
 
@@ -62,7 +62,7 @@ def client() -> Iterator[TestClient]:
         Route("/echo", echo, methods=["POST"]),
         Route("/framed", framed),
     ]
-    with TestClient(Starlette(routes=routes, middleware=[Middleware(Edge)])) as running:
+    with TestClient(Starlette(routes=routes, middleware=[Middleware(EdgeMiddleware)])) as running:
         yield running
 
 
@@ -149,7 +149,7 @@ def test_a_client_that_hangs_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch)
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await read_body(Request(scope, receive), 10)
 
-    asyncio.run(Edge(app)({"type": "http", "headers": [], "method": "POST"}, gone, send))
+    asyncio.run(EdgeMiddleware(app)({"type": "http", "headers": [], "method": "POST"}, gone, send))
     assert sent == []
 
 
@@ -161,7 +161,7 @@ def test_a_peer_that_does_not_wait_for_its_answer_is_no_incident() -> None:
 
     scope = {"type": "http", "headers": [], "method": "GET", "path": "/"}
     with capture_logs() as logs:
-        asyncio.run(Edge(PlainTextResponse("hello"))(scope, None, send))  # type: ignore[arg-type]  # not called
+        asyncio.run(EdgeMiddleware(PlainTextResponse("hello"))(scope, None, send))  # type: ignore[arg-type]  # not called
     assert logs == []
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_http_is_passed_on() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Edge(app)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]  # not called
+    asyncio.run(EdgeMiddleware(app)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]  # not called
     assert seen == ["lifespan"]
 
 

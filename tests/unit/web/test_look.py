@@ -8,9 +8,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
-from doorward.web.look.assets import OUR_ASSETS, SIGNS, answer_asset
+from doorward.web.look.assets import BUILT_IN_ASSETS, ICONS, answer_asset
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
-from doorward.web.look.faults import FAULTS, tell_fault, tell_fault_line
+from doorward.web.look.error_texts import ERROR_TEXTS, render_error_line, render_error_texts
 from doorward.web.look.languages import choose_language
 from doorward.web.look.rendering import TEMPLATES, Look, page_policy, translate
 from tools.messages import catalogue_files, find_messages, missing, unused
@@ -133,7 +133,7 @@ def test_every_language_names_itself() -> None:
 def test_a_static_file_is_asked_for_with_its_digest() -> None:
     """A changed file has another address, so that browsers may keep it."""
     look = Look(base="/_doorward/static")
-    version = OUR_ASSETS["look.css"].version
+    version = BUILT_IN_ASSETS["look.css"].version
     assert look.static("look.css") == f"/_doorward/static/look.css?v={version}"
     answer = answer_asset(look.assets, "look.css")
     assert answer.headers["etag"] == f'"{version}"'
@@ -143,13 +143,13 @@ def test_a_static_file_is_asked_for_with_its_digest() -> None:
 def test_what_is_no_static_file_is_not_looked_up() -> None:
     """Names are keys of a table, not paths."""
     with pytest.raises(NotFound):
-        answer_asset(OUR_ASSETS, "../app.py")
+        answer_asset(BUILT_IN_ASSETS, "../app.py")
 
 
 def test_pages_stay_small() -> None:
     """Style and signs of a page of the door are within its 30 kB."""
-    assert len(OUR_ASSETS["look.css"].body) < 16_000
-    assert all(len(one) < 800 for one in SIGNS.values())
+    assert len(BUILT_IN_ASSETS["look.css"].body) < 16_000
+    assert all(len(one) < 800 for one in ICONS.values())
 
 
 @pytest.mark.parametrize("language", sorted(catalogue_files()))
@@ -179,20 +179,20 @@ def test_every_marked_message_is_found() -> None:
     assert ("%(num)d day ago", "%(num)d days ago") in found
 
 
-@pytest.mark.parametrize("code", sorted(FAULTS))
+@pytest.mark.parametrize("code", sorted(ERROR_TEXTS))
 def test_a_refusal_is_told_in_the_readers_language(code: str) -> None:
     """By its code; the words differ from those of the error, which are for programs."""
-    german, english = (tell_fault_line(RequestRefused(code, "x"), language) for language in ("de", "en"))
+    german, english = (render_error_line(RequestRefused(code, "x"), language) for language in ("de", "en"))
     assert german != english
     assert english.endswith((".", "!"))
 
 
 def test_an_unknown_refusal_is_told_in_its_own_words() -> None:
     """As sentences; a wait is told with its length."""
-    assert tell_fault(RequestRefused("odd-code", "this is odd", hint="do that"), "de") == (
+    assert render_error_texts(RequestRefused("odd-code", "this is odd", hint="do that"), "de") == (
         "This is odd",
         "Do that",
     )
     for seconds, words in ((1, "1 second."), (30, "30 seconds."), (91, "2 minutes.")):
         wait = Unavailable("factor-throttled", "wait", retry_after_seconds=seconds)
-        assert tell_fault(wait, "en")[1].endswith(words)
+        assert render_error_texts(wait, "en")[1].endswith(words)

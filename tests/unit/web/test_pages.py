@@ -21,15 +21,15 @@ from doorward.core.entities import Reason
 from doorward.directory.own_certificates import report_lost
 from doorward.enforcement.envoy.reply_cases import PAGE_STATES, STATUS_CASES
 from doorward.enforcement.plan import Placeholder
-from doorward.web.edge import Edge
-from doorward.web.look.assets import OUR_ASSETS, SIGNS
+from doorward.web.edge import EdgeMiddleware
+from doorward.web.look.assets import BUILT_IN_ASSETS, ICONS
 from doorward.web.look.brand import Brand
 from doorward.web.look.catalogues import CATALOGUES
-from doorward.web.look.dates import tell_distance, tell_when
+from doorward.web.look.dates import render_distance, render_moment_with_distance
 from doorward.web.look.rendering import Look, translate
 from doorward.web.pages.message import Message, build_context, describe_problem
 from doorward.web.pages.replies import build_reply_pages
-from doorward.web.pages.states import BY_REASON, STATES, Target, state_of
+from doorward.web.pages.states import BY_REASON, STATES, ActionTarget, state_of
 from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import incident_of
@@ -48,7 +48,7 @@ def client(world: World) -> Iterator[TestClient]:
     """A client of the surface, as the door calls it."""
     pool = UseCasePool(workers=2)
     routes = build_pages_routes(world.services, pool, Look(base=STATIC_BASE), portal_origin=PORTAL)
-    yield TestClient(Starlette(routes=routes, middleware=[Middleware(Edge)]))
+    yield TestClient(Starlette(routes=routes, middleware=[Middleware(EdgeMiddleware)]))
     pool.close()
 
 
@@ -73,7 +73,7 @@ def test_every_state_is_a_short_page_in_every_language(name: str, language: str)
     context = build_context(look, message)
     page = look.render("door.html", context, language)
     assert len(context["title"].split()) <= 8
-    assert context["button"] or STATES[name].button[0].to is Target.HELP
+    assert context["button"] or STATES[name].button[0].target is ActionTarget.HELP
     assert len(context["links"]) <= 2
     assert "%(" not in page
     assert len(page.encode()) < 5_000
@@ -81,12 +81,12 @@ def test_every_state_is_a_short_page_in_every_language(name: str, language: str)
 
 def test_a_page_of_the_door_is_small() -> None:
     """Page, style and script are less than 30 kB in all."""
-    assert sum(len(OUR_ASSETS[name].body) for name in ("look.css", "door.js", "door.svg")) < 25_000
+    assert sum(len(BUILT_IN_ASSETS[name].body) for name in ("look.css", "door.js", "door.svg")) < 25_000
 
 
 def test_every_state_has_a_sign_and_a_status() -> None:
     """Signs are those that there are; a state is an error (RFC 9110 section 15)."""
-    assert {one.sign for one in STATES.values()} <= set(SIGNS)
+    assert {one.icon for one in STATES.values()} <= set(ICONS)
     assert all(400 <= one.status < 600 for one in STATES.values())
 
 
@@ -125,7 +125,7 @@ def test_a_program_reads_the_same_words() -> None:
 
 def test_without_a_portal_the_help_desk_is_the_way() -> None:
     """A button that leads nowhere is not shown; what can stand in its place is."""
-    targets = {Target.AGAIN: "", Target.HELP: "mailto:help@corp.example"}
+    targets = {ActionTarget.AGAIN: "", ActionTarget.HELP: "mailto:help@corp.example"}
     context = build_context(
         Look(), Message(state="certificate-ended", language="en", values=EVERY, targets=targets)
     )
@@ -134,9 +134,11 @@ def test_without_a_portal_the_help_desk_is_the_way() -> None:
 
 def test_moments_are_written_out_with_their_distance() -> None:
     """Day, month, year, time, zone and how long ago; the element carries the moment itself."""
-    text = tell_when(NOW - timedelta(days=26), NOW, "en")
+    text = render_moment_with_distance(NOW - timedelta(days=26), NOW, "en")
     assert text == '<time datetime="2026-11-03T10:00:00Z">3 November 2026, 10:00 UTC</time> (26 days ago)'
-    assert "3. November 2026, 10:00 Uhr UTC" in tell_when(NOW - timedelta(days=26), NOW, "de")
+    assert "3. November 2026, 10:00 Uhr UTC" in render_moment_with_distance(
+        NOW - timedelta(days=26), NOW, "de"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_moments_are_written_out_with_their_distance() -> None:
 )
 def test_distances_have_one_unit(span: timedelta, words: str) -> None:
     """The largest of which there are two at least."""
-    assert tell_distance(NOW + span, NOW, "en") == words
+    assert render_distance(NOW + span, NOW, "en") == words
 
 
 def test_a_browser_without_a_certificate_gets_a_page(client: TestClient) -> None:

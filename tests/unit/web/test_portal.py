@@ -255,7 +255,7 @@ class TestSigningOut:
         """While a session is open there, it says so."""
         alice.at_app("GET", code_path(alice))
         services, options = alice.world.services, PortalOptions(origin=lambda: ORIGIN)
-        surface = SessionSurface(services, pool, Pages(Look()), options, PolicySnapshots(), looks=1)
+        surface = SessionSurface(services, pool, Pages(Look()), options, PolicySnapshots(), status_checks=1)
         client = TestClient(build_surface(surface.routes()), base_url=f"https://{HOST}")
         headers = alice.door.headers(alice.held, "payments")
         headers |= {"Doorward-Application": alice.world.application_id("payments"), "Accept": "text/html"}

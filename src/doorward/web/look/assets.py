@@ -37,8 +37,8 @@ class Asset:
         return hashlib.sha256(self.body).hexdigest()[:_DIGEST_LENGTH]
 
 
-SIGNS: Mapping[str, str] = {
-    file.stem: file.read_text("utf-8").strip() for file in (Path(__file__).parent / "signs").glob("*.svg")
+ICONS: Mapping[str, str] = {
+    file.stem: file.read_text("utf-8").strip() for file in (Path(__file__).parent / "icons").glob("*.svg")
 }
 """Name of a sign to its SVG, which stands within the page and has the colour of the text."""
 
@@ -52,19 +52,19 @@ def _read() -> dict[str, Asset]:
     }
     style = b"\n".join((_WEB / "static" / "look" / name).read_bytes() for name in _STYLES)
     assets["look.css"] = Asset(media_type=_TYPES[".css"], body=style)
-    for name, sign in SIGNS.items():
-        body = sign.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).encode()
+    for name, icon in ICONS.items():
+        body = icon.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).encode()
         assets[f"sign-{name}.svg"] = Asset(media_type=_TYPES[".svg"], body=body)
     return assets
 
 
-OUR_ASSETS: Mapping[str, Asset] = _read()
+BUILT_IN_ASSETS: Mapping[str, Asset] = _read()
 """What every installation has. Read with the module: root imports all modules before it becomes another user."""
 
 
 def build_assets(brand: Brand) -> dict[str, Asset]:
     """Return every static file of an installation with this brand."""
-    assets = dict(OUR_ASSETS)
+    assets = dict(BUILT_IN_ASSETS)
     if brand.accent:
         assets["brand.css"] = Asset(media_type=_TYPES[".css"], body=_render_accent(brand.accent).encode())
     if brand.logo is not None:

@@ -40,5 +40,5 @@ class Brand:
     logo: Logo | None = None
 
 
-PLAIN = Brand()
+DEFAULT_BRAND = Brand()
 """If the settings say nothing."""

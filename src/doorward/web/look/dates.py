@@ -30,7 +30,7 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 _FAR = 2
 
 
-def tell_moment(moment: datetime, language: str) -> Markup:
+def render_moment(moment: datetime, language: str) -> Markup:
     """Return `3 November 2026, 14:00 UTC` as a `time` element."""
     moment = moment.astimezone(UTC)
     words = translate(
@@ -44,7 +44,7 @@ def tell_moment(moment: datetime, language: str) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", words)
 
 
-def tell_distance(moment: datetime, now: datetime, language: str) -> str:
+def render_distance(moment: datetime, now: datetime, language: str) -> str:
     """Return how long ago a moment was, or in how long it will be: `26 days ago`, `in 4 minutes`."""
     span = abs(moment - now)
     past = moment <= now
@@ -64,6 +64,6 @@ def tell_distance(moment: datetime, now: datetime, language: str) -> str:
     return ago if past else ahead
 
 
-def tell_when(moment: datetime, now: datetime, language: str) -> Markup:
+def render_moment_with_distance(moment: datetime, now: datetime, language: str) -> Markup:
     """Return a moment and its distance: `3 November 2026, 14:00 UTC (26 days ago)`."""
-    return tell_moment(moment, language) + escape(f" ({tell_distance(moment, now, language)})")
+    return render_moment(moment, language) + escape(f" ({render_distance(moment, now, language)})")

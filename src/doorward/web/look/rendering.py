@@ -2,7 +2,7 @@
 
 Every template is read at the start. Values are escaped, a missing one is an error. In every template stand
 `brand`, `language`, `languages` (pairs of language and name, to choose from), `static(name)`, the address of a
-static file, and `sign(name)`, an SVG that the text's colour fills. Words are translated by `_()` and
+static file, and `icon(name)`, an SVG that the text's colour fills. Words are translated by `_()` and
 `{% trans %}`.
 
 No page may run a script or use a style that stands within it (`page_policy`).
@@ -20,8 +20,8 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup, escape
 
-from doorward.web.look.assets import SIGNS, Asset, build_assets
-from doorward.web.look.brand import PLAIN, Brand
+from doorward.web.look.assets import ICONS, Asset, build_assets
+from doorward.web.look.brand import DEFAULT_BRAND, Brand
 from doorward.web.look.catalogues import CATALOGUES, LANGUAGE_NAMES, SOURCE
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -105,7 +105,7 @@ class Look:
     """
 
     def __init__(
-        self, brand: Brand = PLAIN, *, base: str = "/static", chooses_language: bool = False
+        self, brand: Brand = DEFAULT_BRAND, *, base: str = "/static", chooses_language: bool = False
     ) -> None:
         self.assets: Mapping[str, Asset] = build_assets(brand)
         self.brand = brand
@@ -116,7 +116,7 @@ class Look:
             "home": "/" if chooses_language else "",
             "languages": tuple(LANGUAGE_NAMES.items()) if chooses_language else (),
             "static": self.static,
-            "sign": lambda name: Markup(SIGNS[name]),  # noqa: S704  files of ours, with nothing of a request
+            "icon": lambda name: Markup(ICONS[name]),  # noqa: S704  files of ours, with nothing of a request
         }
 
     def static(self, name: str) -> str:

@@ -16,7 +16,7 @@ from doorward.web.edge import ErrorPage
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import Look
 from doorward.web.pages.message import Message, answer_message, wants_page
-from doorward.web.pages.states import Target
+from doorward.web.pages.states import ActionTarget
 from doorward.web.problems import choose_status
 
 _BY_STATUS = {
@@ -41,7 +41,7 @@ def build_error_page(look: Look) -> ErrorPage:
             language=language_of(request),
             values={"application": look.brand.name},
             incident=incident,
-            targets={Target.AGAIN: "", Target.ROOT: "/"},
+            targets={ActionTarget.AGAIN: "", ActionTarget.ROOT: "/"},
         )
         return answer_message(look, request, message)
 

@@ -17,9 +17,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from doorward.web.look.dates import tell_moment
+from doorward.web.look.dates import render_moment
 from doorward.web.look.rendering import Look, mark, page_policy, translate, translate_markup
-from doorward.web.pages.states import STATES, Act, Target
+from doorward.web.pages.states import STATES, ActionTarget, PageAction
 from doorward.web.problems import PROBLEM_TYPE
 
 PROBLEMS_PATH = "/_doorward/problems/"
@@ -49,7 +49,7 @@ class Message:
     incident: str = ""
     at: datetime | None = None
     facts: Sequence[tuple[str, object]] = ()
-    targets: Mapping[Target, str] = field(default_factory=lambda: MappingProxyType({}))
+    targets: Mapping[ActionTarget, str] = field(default_factory=lambda: MappingProxyType({}))
     until: datetime | None = None
 
 
@@ -93,23 +93,27 @@ def build_context(look: Look, message: Message) -> dict[str, Any]:
     state, language = STATES[message.state], message.language
     targets = dict(message.targets)
     if look.brand.help_address:
-        targets.setdefault(Target.HELP, look.brand.help_address)
-    offered = [one for one in state.button if one.to in targets]
+        targets.setdefault(ActionTarget.HELP, look.brand.help_address)
+    offered = [one for one in state.button if one.target in targets]
     button = offered[:1]
-    links = [one for one in state.links if one.to in targets and one.to not in {act.to for act in button}]
+    links = [
+        one
+        for one in state.links
+        if one.target in targets and one.target not in {action.target for action in button}
+    ]
 
-    def shown(act: Act) -> tuple[str, str]:
-        return translate(act.words, language, **message.values), targets[act.to]
+    def shown(action: PageAction) -> tuple[str, str]:
+        return translate(action.words, language, **message.values), targets[action.target]
 
     facts: list[tuple[str, object]] = []
     if message.incident:
         facts.append((translate(mark("Incident"), language), _id(message.incident)))
     if message.at is not None:
-        facts.append((translate(mark("Time"), language), tell_moment(message.at, language)))
+        facts.append((translate(mark("Time"), language), render_moment(message.at, language)))
     facts += message.facts
     facts.append((translate(mark("Number"), language), state.status))
     return {
-        "sign_name": state.sign,
+        "icon_name": state.icon,
         "tone": state.tone,
         "title": translate(state.title, language, **message.values),
         "why": translate_markup(message.why or state.why, language, **message.values),
@@ -120,7 +124,7 @@ def build_context(look: Look, message: Message) -> dict[str, Any]:
         "now": f"{message.at:%Y-%m-%dT%H:%M:%SZ}" if message.at and message.until else "",
         "until": f"{message.until:%Y-%m-%dT%H:%M:%SZ}" if message.until else "",
         "explains_certificates": message.state == "certificate-missing",
-        "explains_another": any(one.to is Target.ANOTHER for one in (*button, *links[:2])),
+        "explains_another": any(one.target is ActionTarget.ANOTHER for one in (*button, *links[:2])),
     }
 
 

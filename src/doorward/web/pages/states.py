@@ -19,7 +19,7 @@ from doorward.core.entities import Reason
 from doorward.web.look.rendering import mark
 
 
-class Target(Enum):
+class ActionTarget(Enum):
     """Where a button or a link leads; what an installation does not have is not offered."""
 
     RENEW = "renew"  # the portal's way to a new certificate
@@ -31,11 +31,11 @@ class Target(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class PageAction:
     """A button or a link: its words and where it leads."""
 
     words: str
-    to: Target
+    target: ActionTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class PageState:
 
     Args:
         status: of the answer (RFC 9110).
-        sign: a name of `web.look.assets.SIGNS`.
+        icon: a name of `web.look.assets.ICONS`.
         tone: "" for what is in order, `soon` for what needs attention, `bad` for what was stopped.
         title: what happened.
         why: one or two sentences.
@@ -54,32 +54,32 @@ class PageState:
     """
 
     status: int
-    sign: str
+    icon: str
     tone: str
     title: str
     why: str
-    button: tuple[Act, ...] = ()
-    links: tuple[Act, ...] = ()
+    button: tuple[PageAction, ...] = ()
+    links: tuple[PageAction, ...] = ()
     reloads: tuple[int, ...] = ()
 
 
-_RENEW = Act(words=mark("Get or renew a certificate"), to=Target.RENEW)
-_NEW = Act(words=mark("Get a new one"), to=Target.RENEW)
-_ANOTHER = Act(words=mark("Use another certificate"), to=Target.ANOTHER)
-_CHOOSE = Act(words=mark("Choose again"), to=Target.ANOTHER)
-_HELP = Act(words=mark("Ask the help desk"), to=Target.HELP)
-_AGAIN = Act(words=mark("Try again"), to=Target.AGAIN)
-_LOAD = Act(words=mark("Load the page again"), to=Target.AGAIN)
-_OPEN = Act(words=mark("Open %(application)s"), to=Target.ROOT)
-_PORTAL = Act(words=mark("My applications"), to=Target.PORTAL)
-_CONTINUE = Act(words=mark("Continue"), to=Target.AGAIN)
+_RENEW = PageAction(words=mark("Get or renew a certificate"), target=ActionTarget.RENEW)
+_NEW = PageAction(words=mark("Get a new one"), target=ActionTarget.RENEW)
+_ANOTHER = PageAction(words=mark("Use another certificate"), target=ActionTarget.ANOTHER)
+_CHOOSE = PageAction(words=mark("Choose again"), target=ActionTarget.ANOTHER)
+_HELP = PageAction(words=mark("Ask the help desk"), target=ActionTarget.HELP)
+_AGAIN = PageAction(words=mark("Try again"), target=ActionTarget.AGAIN)
+_LOAD = PageAction(words=mark("Load the page again"), target=ActionTarget.AGAIN)
+_OPEN = PageAction(words=mark("Open %(application)s"), target=ActionTarget.ROOT)
+_PORTAL = PageAction(words=mark("My applications"), target=ActionTarget.PORTAL)
+_CONTINUE = PageAction(words=mark("Continue"), target=ActionTarget.AGAIN)
 
 STATES: Mapping[str, PageState] = MappingProxyType(
     {
         # The browser's certificate
         "certificate-missing": PageState(
             status=403,
-            sign="door",
+            icon="door",
             tone="",
             title=mark("This door needs your certificate"),
             why=mark(
@@ -91,16 +91,16 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "certificate-ended": PageState(
             status=403,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("Your certificate has ended"),
             why=mark("It was valid until %(until)s. Nothing is lost: a new one takes a minute."),
-            button=(Act(words=mark("Renew now"), to=Target.RENEW), _HELP),
+            button=(PageAction(words=mark("Renew now"), target=ActionTarget.RENEW), _HELP),
             links=(_ANOTHER,),
         ),
         "certificate-not-yet-valid": PageState(
             status=403,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("Your certificate is not valid yet"),
             why=mark("It begins on %(since)s. Our clock says %(now)s."),
@@ -109,7 +109,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "certificate-withdrawn": PageState(
             status=403,
-            sign="shield",
+            icon="shield",
             tone="bad",
             title=mark("This certificate was withdrawn"),
             why=mark("It opens nothing any more. If that was not you, tell the help desk now."),
@@ -118,7 +118,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "certificate-on-hold": PageState(
             status=403,
-            sign="shield",
+            icon="shield",
             tone="soon",
             title=mark("This certificate is on hold"),
             why=mark("It can be released again. The help desk can tell you more."),
@@ -127,25 +127,25 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "certificate-from-elsewhere": PageState(
             status=403,
-            sign="key",
+            icon="key",
             tone="soon",
             title=mark("This certificate is from somewhere else"),
             why=mark("It was issued by “%(issuer)s”. This door accepts those of %(organisation)s."),
             button=(_ANOTHER,),
-            links=(Act(words=mark("Get a certificate"), to=Target.RENEW), _HELP),
+            links=(PageAction(words=mark("Get a certificate"), target=ActionTarget.RENEW), _HELP),
         ),
         "certificate-purpose": PageState(
             status=403,
-            sign="key",
+            icon="key",
             tone="soon",
             title=mark("This certificate is not for signing in"),
             why=mark("It was made for something else, such as a server or mail."),
             button=(_ANOTHER,),
-            links=(Act(words=mark("Get a certificate"), to=Target.RENEW), _HELP),
+            links=(PageAction(words=mark("Get a certificate"), target=ActionTarget.RENEW), _HELP),
         ),
         "certificate-unchecked": PageState(
             status=403,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("Your certificate could not be checked"),
             why=mark("Its issuer does not answer at the moment. The fault is not yours."),
@@ -156,7 +156,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         # The person
         "access-paused": PageState(
             status=403,
-            sign="person",
+            icon="person",
             tone="soon",
             title=mark("Your access is paused"),
             why=mark("Nothing is wrong with this device. The help desk can tell you more."),
@@ -165,7 +165,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "not-allowed": PageState(
             status=403,
-            sign="door",
+            icon="door",
             tone="soon",
             title=mark("You cannot open this in %(application)s"),
             why=mark("You are known here as %(who)s, and this is not open to you."),
@@ -174,7 +174,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "one-more-step": PageState(
             status=401,
-            sign="safe",
+            icon="safe",
             tone="",
             title=mark("One more step"),
             why=mark("%(application)s asks you to confirm that it is you."),
@@ -183,7 +183,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "two-certificates": PageState(
             status=403,
-            sign="person",
+            icon="person",
             tone="soon",
             title=mark("Two different certificates"),
             why=mark(
@@ -194,7 +194,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "please-wait": PageState(
             status=429,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("Please wait a little"),
             why=mark("Too many requests came from you at once. This one was not passed on."),
@@ -205,7 +205,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         # The request
         "from-another-site": PageState(
             status=403,
-            sign="shield",
+            icon="shield",
             tone="bad",
             title=mark("This came from another website"),
             why=mark(
@@ -216,7 +216,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "cookies-too-large": PageState(
             status=431,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("Too many cookies for this site"),
             why=mark(
@@ -228,7 +228,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "other-address": PageState(
             status=421,
-            sign="plug",
+            icon="plug",
             tone="",
             title=mark("Please load this page again"),
             why=mark("Your browser used a connection that belongs to another application."),
@@ -236,7 +236,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "not-understood": PageState(
             status=400,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("This address cannot be opened"),
             why=mark("The request can be read in two ways, so it was not passed on to %(application)s."),
@@ -245,7 +245,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "nothing-here": PageState(
             status=404,
-            sign="door",
+            icon="door",
             tone="",
             title=mark("There is nothing here"),
             why=mark("The address may be misspelt, or the page was moved."),
@@ -253,7 +253,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "not-offered": PageState(
             status=405,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("This cannot be done here"),
             why=mark("The request asks for something that is not passed on to %(application)s."),
@@ -262,7 +262,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "too-slow": PageState(
             status=408,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("The connection was too slow"),
             why=mark("Your request did not arrive in time, so it was not passed on to %(application)s."),
@@ -270,7 +270,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "too-large": PageState(
             status=413,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("This is too large"),
             why=mark("What you sent is larger than %(application)s takes at once."),
@@ -280,7 +280,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         # The application, the door
         "application-silent": PageState(
             status=503,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("%(application)s does not answer"),
             why=mark("The fault is not yours, and you need not sign in again. It may be back shortly."),
@@ -290,7 +290,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "answer-malformed": PageState(
             status=502,
-            sign="plug",
+            icon="plug",
             tone="soon",
             title=mark("%(application)s gave no proper answer"),
             why=mark("Its answer could not be read. The fault is not yours."),
@@ -299,7 +299,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "application-slow": PageState(
             status=504,
-            sign="clock",
+            icon="clock",
             tone="soon",
             title=mark("%(application)s took too long"),
             why=mark("It did not answer in time. If you sent something, look first whether it was done."),
@@ -308,7 +308,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "door-starting": PageState(
             status=503,
-            sign="door",
+            icon="door",
             tone="",
             title=mark("One moment"),
             why=mark("The door is starting, or many people come at once. This page loads again by itself."),
@@ -317,7 +317,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "internal-error": PageState(
             status=500,
-            sign="plug",
+            icon="plug",
             tone="bad",
             title=mark("Something went wrong here"),
             why=mark("The fault is ours. Tell the help desk the incident number below."),
@@ -327,7 +327,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         # The portal
         "link-used": PageState(
             status=410,
-            sign="envelope",
+            icon="envelope",
             tone="soon",
             title=mark("This link has been used"),
             why=mark("Each link works once. If it was not you who used it, tell the help desk now."),
@@ -336,7 +336,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "link-over": PageState(
             status=410,
-            sign="envelope",
+            icon="envelope",
             tone="soon",
             title=mark("This link is over"),
             why=mark("Links work for a limited time. Ask for a new one."),
@@ -345,7 +345,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "link-unknown": PageState(
             status=404,
-            sign="envelope",
+            icon="envelope",
             tone="soon",
             title=mark("This link does not work"),
             why=mark("Copy the whole link from your message, with everything after the #."),
@@ -354,7 +354,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
         "welcome-back": PageState(
             status=401,
-            sign="door",
+            icon="door",
             tone="",
             title=mark("Welcome back"),
             why=mark("You were away for a while, so we ask again that it is you."),
@@ -390,7 +390,7 @@ BY_REASON: Mapping[Reason, str] = MappingProxyType(
 )
 """Why a certificate was not accepted to the state of its holder."""
 
-ELSEWHERE = "certificate-from-elsewhere"
+UNKNOWN_CERTIFICATE = "certificate-from-elsewhere"
 """Of every other reason: the certificate is none that this door knows."""
 
 
@@ -401,6 +401,6 @@ def state_of(refusal: str) -> str:
         refusal: a word of `core.entities.Reason`; if it is empty or unknown, there was no certificate.
     """
     try:
-        return BY_REASON.get(Reason(refusal), ELSEWHERE)
+        return BY_REASON.get(Reason(refusal), UNKNOWN_CERTIFICATE)
     except ValueError:
         return "certificate-missing"

@@ -28,17 +28,17 @@ from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, R
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from doorward.web.look.assets import answer_asset
-from doorward.web.look.dates import tell_moment, tell_when
+from doorward.web.look.dates import render_moment, render_moment_with_distance
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import Look, mark, page_policy, translate
-from doorward.web.pages.claimed import Claimed, parse_claimed
 from doorward.web.pages.message import (
     PROBLEMS_PATH,
     Message,
     answer_message,
     build_context,
 )
-from doorward.web.pages.states import STATES, Target, state_of
+from doorward.web.pages.states import STATES, ActionTarget, state_of
+from doorward.web.pages.unverified_certificate import UnverifiedCertificate, parse_unverified_certificate
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import incident_of
 
@@ -100,7 +100,7 @@ class PagesSurface:
         self._look = look
         self._targets = build_targets(portal_origin)
         if renews_here:
-            self._targets[Target.RENEW] = RENEW_PATH
+            self._targets[ActionTarget.RENEW] = RENEW_PATH
 
     def routes(self) -> list[Route]:
         """Return the routes; the last one takes every path and method."""
@@ -128,14 +128,14 @@ class PagesSurface:
 
     async def refused(self, request: Request) -> Response:
         """Answer with the page of a refusal."""
-        claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
+        claimed = parse_unverified_certificate(request.headers.get(CLAIMED_CERTIFICATE, ""))
         application = request.headers.get(APPLICATION, "")
         known = await self._pool.run(lambda: self._known(application, claimed))
         refusal = request.headers.get(REFUSAL)
         state = "nothing-here" if refusal is None else state_of(refusal)
         return answer_message(self._look, request, self._message(request, state, claimed, known))
 
-    def _known(self, application: str, claimed: Claimed | None) -> _Known:
+    def _known(self, application: str, claimed: UnverifiedCertificate | None) -> _Known:
         with self._services.work.read() as stores:
             found = stores.certificates.by_sha256(claimed.sha256) if claimed else None
             named = [one.name for one in stores.applications.list() if one.id == application]
@@ -143,29 +143,31 @@ class PagesSurface:
         is_lost = note is not None and note.lost_at is not None
         return _Known(application=named[0] if named else "", certificate=found, is_lost=is_lost)
 
-    def _message(self, request: Request, state: str, claimed: Claimed | None, known: _Known) -> Message:
+    def _message(
+        self, request: Request, state: str, claimed: UnverifiedCertificate | None, known: _Known
+    ) -> Message:
         language, now = language_of(request), self._services.clock.now()
         record = known.certificate
         values: dict[str, object] = {
             "application": known.application or translate(mark("this application"), language),
             "organisation": self._look.brand.name,
             "who": record.subject_name if record else "?",
-            "now": tell_moment(now, language),
+            "now": render_moment(now, language),
         }
         if claimed:
             values["issuer"] = claimed.issuer_name
-            values["since"] = tell_when(claimed.not_before, now, language)
-            values["until"] = tell_when(claimed.not_after, now, language)
+            values["since"] = render_moment_with_distance(claimed.not_before, now, language)
+            values["until"] = render_moment_with_distance(claimed.not_after, now, language)
         elif state not in _WITHOUT_CERTIFICATE:
             state = "certificate-missing"  # the words need what it says
         why = ""
         if state == "certificate-withdrawn" and record and record.revoked_at:
-            values["at"] = tell_when(record.revoked_at, now, language)
+            values["at"] = render_moment_with_distance(record.revoked_at, now, language)
             why = _WITHDRAWN_BECAUSE.get(record.reason or RevocationReason.UNSPECIFIED, _WITHDRAWN)
         targets = dict(self._targets)
         if state == "certificate-withdrawn" and not known.is_lost:
             targets.pop(
-                Target.RENEW, None
+                ActionTarget.RENEW, None
             )  # an administrator withdrew it, and decides whether there is another
         return Message(
             state=state,
@@ -212,15 +214,18 @@ def build_pages_routes(
     return PagesSurface(services, pool, look, portal_origin=portal_origin).routes()
 
 
-def build_targets(portal_origin: str) -> dict[Target, str]:
+def build_targets(portal_origin: str) -> dict[ActionTarget, str]:
     """Return where buttons and links of a page on an application's host lead."""
-    targets = {Target.AGAIN: "", Target.ROOT: "/", Target.ANOTHER: "#another"}
+    targets = {ActionTarget.AGAIN: "", ActionTarget.ROOT: "/", ActionTarget.ANOTHER: "#another"}
     if portal_origin:
-        targets |= {Target.RENEW: f"{portal_origin}{RENEW_PATH}", Target.PORTAL: f"{portal_origin}/"}
+        targets |= {
+            ActionTarget.RENEW: f"{portal_origin}{RENEW_PATH}",
+            ActionTarget.PORTAL: f"{portal_origin}/",
+        }
     return targets
 
 
-def _facts(language: str, known: _Known, claimed: Claimed | None) -> list[tuple[str, object]]:
+def _facts(language: str, known: _Known, claimed: UnverifiedCertificate | None) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = []
     if known.application:
         facts.append((translate(mark("Application"), language), known.application))
@@ -229,7 +234,7 @@ def _facts(language: str, known: _Known, claimed: Claimed | None) -> list[tuple[
             (translate(mark("Certificate of"), language), claimed.subject),
             (translate(mark("Issued by"), language), claimed.issuer),
             (translate(mark("Serial number ends in"), language), claimed.serial_end),
-            (translate(mark("Valid from"), language), tell_moment(claimed.not_before, language)),
-            (translate(mark("Valid until"), language), tell_moment(claimed.not_after, language)),
+            (translate(mark("Valid from"), language), render_moment(claimed.not_before, language)),
+            (translate(mark("Valid until"), language), render_moment(claimed.not_after, language)),
         ]
     return facts

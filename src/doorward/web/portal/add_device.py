@@ -29,10 +29,10 @@ from doorward.directory.added_devices import (
 from doorward.directory.callers import Caller
 from doorward.web.answers import redirect
 from doorward.web.guard import GuardedRoute
-from doorward.web.look.dates import tell_when
+from doorward.web.look.dates import render_moment_with_distance
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PortalContext
-from doorward.web.portal.enrolling import draw
+from doorward.web.portal.enrolling import render_qr_code
 from doorward.web.portal.joining import JOIN_PATH
 
 PATH = "/certificates/add"
@@ -82,8 +82,10 @@ class AddDeviceRoutes:
         except RequestRefused as refusal:
             return await self._answer_refusal(request, caller, refusal)
         link = f"{await portal.origin()}{JOIN_PATH}#{made.token}"
-        ends = tell_when(made.record.expires_at, services.clock.now(), language_of(request))
-        return self._page(request, caller, "link", link=link, qr=draw(link), ends=ends, id=made.record.id)
+        ends = render_moment_with_distance(made.record.expires_at, services.clock.now(), language_of(request))
+        return self._page(
+            request, caller, "link", link=link, qr=render_qr_code(link), ends=ends, id=made.record.id
+        )
 
     async def _withdraw(self, request: Request, caller: Caller) -> Response:
         portal, invitation = self._portal, request.path_params["id"]

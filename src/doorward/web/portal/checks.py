@@ -26,7 +26,7 @@ from doorward.directory.step_ups import end_own_check, find_step_up
 from doorward.policy.requirements import Requirement
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import cookie_of, form_of, redirect
-from doorward.web.look.faults import tell_fault_line
+from doorward.web.look.error_texts import render_error_line
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, portal_cookie
 from doorward.web.portal.factors import PortalFactors
@@ -65,13 +65,13 @@ class CheckRoutes:
         try:
             factor = await self._factors.check(caller, kind, fields)
         except RequestRefused as refusal:
-            told = tell_fault_line(refusal, language_of(request))
+            told = render_error_line(refusal, language_of(request))
             return await self._form(request, caller, step_up, fault=told, status=403)
         except Unavailable as away:
             if away.code != "factor-throttled":
                 raise
             return await self._form(
-                request, caller, step_up, fault=tell_fault_line(away, language_of(request)), status=429
+                request, caller, step_up, fault=render_error_line(away, language_of(request)), status=429
             )
         former = cookie_of(request, PORTAL_COOKIE)
         session, token = await portal.run(

@@ -42,12 +42,12 @@ from doorward.directory.portal_sessions import note_factor
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.services import Services
 from doorward.web.answers import cookie_of, form_of, redirect
-from doorward.web.look.dates import tell_moment
-from doorward.web.look.faults import tell_fault_line
+from doorward.web.look.dates import render_moment
+from doorward.web.look.error_texts import render_error_line
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, no_portal_cookie, portal_cookie
 from doorward.web.portal.factors import Fields, PortalFactors
-from doorward.web.portal.required import tell_missing_factors
+from doorward.web.portal.required import build_missing_factor_notes
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class FactorRoutes:
             "has_factor": has_factor,
             "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
             "usable": self._portal.options.is_trusted,
-            "missing": tell_missing_factors(await self._factors.missing(caller, kept), language),
+            "missing": build_missing_factor_notes(await self._factors.missing(caller, kept), language),
         }
         return self._portal.page(request, caller, "factors", context)
 
@@ -126,7 +126,7 @@ class FactorRoutes:
             added = await self._add(caller, kind, fields, shown, token)
         except RequestRefused as refusal:
             if refusal.code in SAID_ON_THE_PAGE:
-                told = tell_fault_line(refusal, language_of(request))
+                told = render_error_line(refusal, language_of(request))
                 return await self._form(request, caller, kind, token=token, fault=told)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
         # Adding a factor is also a check of it.
@@ -177,7 +177,7 @@ class FactorRoutes:
             return {"question": asked.id, "options": json.dumps(asked.options)}
         if kind is FactorKind.TOTP:
             offer = await self._run(lambda: begin_totp(context, caller, shown=shown, token=token))
-            return {"offer": offer.id, "secret": offer.secret, "qr": draw(offer.uri)}
+            return {"offer": offer.id, "secret": offer.secret, "qr": render_qr_code(offer.uri)}
         if kind is FactorKind.PASSWORD:
             await self._run(lambda: require_may_add(context.services, caller, kind, shown=shown, token=token))
         return {}
@@ -230,7 +230,7 @@ def require_may_add(
         require_ticket_or_check(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
 
 
-def draw(uri: str) -> Markup:
+def render_qr_code(uri: str) -> Markup:
     """Return a QR code as an SVG element with no style of its own."""
     svg = segno.make(uri, error="m").svg_inline(
         scale=4, border=2, omitsize=True, svgclass=None, lineclass=None
@@ -246,8 +246,8 @@ def _row(one: FactorView, language: str) -> dict[str, Any]:
         "name": one.name,
         "number": one.number,
         "lost": one.lost,
-        "created": tell_moment(one.created_at, language),
-        "used": tell_moment(one.last_used_at, language) if one.last_used_at else "",
+        "created": render_moment(one.created_at, language),
+        "used": render_moment(one.last_used_at, language) if one.last_used_at else "",
     }
 
 

@@ -26,7 +26,7 @@ from doorward.web.answers import form_of
 from doorward.web.guard import GuardedRoute
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
-from doorward.web.pages.states import ELSEWHERE, STATES, state_of
+from doorward.web.pages.states import STATES, UNKNOWN_CERTIFICATE, state_of
 from doorward.web.portal.context import PortalContext
 from doorward.web.portal.factors import PortalFactors
 
@@ -91,7 +91,7 @@ _TO_DO: Mapping[str, str] = MappingProxyType(
         ),
         "please-wait": mark("Too much came at once. The person waits a minute and tries again."),
         "door-starting": mark("The door was just starting. The person tries again."),
-        ELSEWHERE: mark(
+        UNKNOWN_CERTIFICATE: mark(
             "The door does not know this certificate. The person chooses another one; if there is none, tell an administrator."
         ),
     }
@@ -180,7 +180,7 @@ def _state(reasons: Sequence[str]) -> str:
     for reason in reasons:
         if reason in _DOOR:
             return _DOOR[reason]
-        if reason in {one.value for one in Reason} and (state := state_of(reason)) != ELSEWHERE:
+        if reason in {one.value for one in Reason} and (state := state_of(reason)) != UNKNOWN_CERTIFICATE:
             return state
     bad = {Reason.ISSUER_UNKNOWN.value, Reason.CERTIFICATE_UNKNOWN.value}
-    return ELSEWHERE if bad.intersection(reasons) else ""
+    return UNKNOWN_CERTIFICATE if bad.intersection(reasons) else ""

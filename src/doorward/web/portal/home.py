@@ -46,7 +46,7 @@ from doorward.directory.step_ups import with_port
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.answers import ANSWER_FIRST_SECONDS, form_of, redirect
 from doorward.web.guard import GuardedRoute
-from doorward.web.look.dates import tell_when
+from doorward.web.look.dates import render_moment_with_distance
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
@@ -59,7 +59,7 @@ from doorward.web.portal.recent_activity import (
     note_unknown_sign_ins,
     show_activities,
 )
-from doorward.web.portal.required import tell_missing_factors
+from doorward.web.portal.required import build_missing_factor_notes
 from doorward.web.token_exchange import read_request, render_issued
 
 FRESH = timedelta(minutes=5)
@@ -132,7 +132,7 @@ class HomeRoutes:
             now=now,
             language=language,
         )
-        missing = tell_missing_factors(await self._factors.missing(caller, factors), language)
+        missing = build_missing_factor_notes(await self._factors.missing(caller, factors), language)
         values = {
             "today": [
                 *note_unknown_sign_ins(activities, caller, context),
@@ -263,7 +263,7 @@ def _today(
         {
             "kind": "soon",
             "text": translate(mark("Another device got a certificate in your name:"), language),
-            "when": tell_when(one.record.created_at, now, language),
+            "when": render_moment_with_distance(one.record.created_at, now, language),
             "href": f"/certificates/{one.record.id}/lost",
             "act": translate(mark("It was not me"), language),
         }
@@ -276,7 +276,7 @@ def _today(
             {
                 "kind": "soon",
                 "text": translate(mark("The certificate of this device ends soon:"), language),
-                "when": tell_when(present.record.not_after, now, language),
+                "when": render_moment_with_distance(present.record.not_after, now, language),
                 "href": "/certificates/renew",
                 "act": translate(mark("Renew it now"), language),
             }
@@ -313,8 +313,10 @@ def _show_certificate(one: OwnCertificate, caller: Caller, now: datetime, langua
         "word": translate(word, language),
         "usable": one.is_usable,
         "lost": one.lost_at is not None,
-        "when": tell_when(ended if not one.is_usable else one.record.not_after, now, language),
-        "since": tell_when(one.record.not_before, now, language),
+        "when": render_moment_with_distance(
+            ended if not one.is_usable else one.record.not_after, now, language
+        ),
+        "since": render_moment_with_distance(one.record.not_before, now, language),
         "serial": f"{one.record.serial:x}"[-8:],
     }
 
@@ -334,6 +336,6 @@ def _show_session(
         else names.get(one.application_id, one.application_id),
         "client": name_client(one.client, language),
         "source": one.source,
-        "since": tell_when(one.created_at, now, language),
+        "since": render_moment_with_distance(one.created_at, now, language),
         "here": here is not None and one.id == here.id,
     }

@@ -23,7 +23,7 @@ from doorward.directory.account_activity import AccountActivity, ActivityKind, f
 from doorward.directory.callers import Caller
 from doorward.directory.own_certificates import OwnCertificate, list_own_certificates
 from doorward.web.guard import GuardedRoute
-from doorward.web.look.dates import tell_when
+from doorward.web.look.dates import render_moment_with_distance
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
@@ -178,7 +178,7 @@ def note_unknown_sign_ins(
             "text": context.translate(
                 mark("Somebody signed in as you from a place and a browser that you never used before:")
             ),
-            "when": tell_when(one.at, context.now, context.language),
+            "when": render_moment_with_distance(one.at, context.now, context.language),
             "href": f"/lately/{one.key}",
             "act": context.translate(mark("It was not me")),
         }
@@ -202,7 +202,7 @@ def show_activity(one: AccountActivity, context: ActivityContext) -> dict[str, A
         "word": context.translate(word),
         "title": context.translate(_TITLES[one.kind], thing=_name_thing(one, context)),
         "details": ", ".join(_list_details(one, context)),
-        "when": tell_when(one.at, context.now, context.language),
+        "when": render_moment_with_distance(one.at, context.now, context.language),
         "reference": one.subject_id,
     }
 

@@ -15,7 +15,7 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.web.answers import form_of, redirect
-from doorward.web.look.faults import tell_fault_line
+from doorward.web.look.error_texts import render_error_line
 from doorward.web.look.languages import language_of
 from doorward.web.portal.context import PortalContext, no_portal_cookie
 from doorward.web.portal.factors import PortalFactors
@@ -46,6 +46,6 @@ class RecoveryRoutes:
             known = {"factor-refused": 403, "factor-locked": 403, "factor-throttled": 429}
             if error.code not in known:
                 raise
-            told = tell_fault_line(error, language_of(request))
+            told = render_error_line(error, language_of(request))
             return self._portal.page(request, caller, "recover", {"fault": told}, status=known[error.code])
         return redirect("/factors", (no_portal_cookie(),))

@@ -14,7 +14,7 @@ _TOLD = {
 _ANY = mark("A group that you are in requires a second factor, and you have none yet.")
 
 
-def tell_missing_factors(missing: RequiredFactors, language: str) -> list[dict[str, str]]:
+def build_missing_factor_notes(missing: RequiredFactors, language: str) -> list[dict[str, str]]:
     """Return a note for each factor that is required and missing: a kind, words, and an address of ours with its words."""
     told = [(_TOLD[kind], f"/factors/{kind.value}") for kind in _TOLD if kind in missing.kinds]
     told += [(_ANY, "/factors")] if missing.any_kind else []

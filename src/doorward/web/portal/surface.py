@@ -85,7 +85,9 @@ class PortalSurface:
             audience=_audience,
             origin=self._portal.origin,
             refusal=pages.refusal,
-            stranger=PagesSurface(services, pool, pages.look, renews_here=options.is_trusted).refused,
+            without_certificate=PagesSurface(
+                services, pool, pages.look, renews_here=options.is_trusted
+            ).refused,
         )
 
     def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:

@@ -51,7 +51,7 @@ BEGIN_COOKIE = "__Host-doorward-begin"
 APPLICATION = "doorward-application"
 SIGNED_OUT = "/_doorward/signed-out"
 
-LOOKS, LOOK_SECONDS = 40, 0.05
+STATUS_CHECKS, STATUS_CHECK_SECONDS = 40, 0.05
 """How often, and how far apart, the page after signing out looks whether it has taken effect: for two seconds."""
 
 
@@ -65,9 +65,9 @@ class SessionSurface:
         options: what the settings say of the portal, for the door's port.
         snapshots: the policy in force.
         lifetime: of sessions.
-        stranger: answers a person who comes without a good certificate.
+        without_certificate: answers a person who comes without a good certificate.
         choice_recorder: notes who wants to show another certificate; shared with the portal.
-        looks: how often the page after signing out looks whether it has taken effect.
+        status_checks: how often the page after signing out looks whether it has taken effect.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class SessionSurface:
         snapshots: PolicySnapshots,
         *,
         lifetime: timedelta = LIFETIME,
-        stranger: OpenHandler | None = None,
+        without_certificate: OpenHandler | None = None,
         choice_recorder: CertificateChoiceRecorder | None = None,
-        looks: int = LOOKS,
+        status_checks: int = STATUS_CHECKS,
     ) -> None:
         self._services = services
         self._pool = pool
@@ -89,7 +89,7 @@ class SessionSurface:
         self._options = options
         self._snapshots = snapshots
         self._lifetime = lifetime
-        self._looks = looks
+        self._status_checks = status_checks
         identities = Identities(services, pool)
         self._certificate_choice = CertificateChoiceRoute(
             choice_recorder or CertificateChoiceRecorder(services), pool, identities, self._audience
@@ -99,7 +99,7 @@ class SessionSurface:
             audience=self._audience,
             origin=self._origin,
             refusal=pages.refusal,
-            stranger=stranger,
+            without_certificate=without_certificate,
         )
 
     def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:
@@ -206,7 +206,7 @@ class SessionSurface:
             listed = list_sessions(self._services, caller.principal_id)
             return any(one.application_id == application_id for one in listed)
 
-        for _ in range(self._looks):
+        for _ in range(self._status_checks):
             if not await self._pool.run(open_here):
                 return self._pages.message(
                     request,
@@ -216,7 +216,7 @@ class SessionSurface:
                     ),
                     action=("/", mark("Open again")),
                 )
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(STATUS_CHECK_SECONDS)
         return self._pages.message(
             request,
             title=mark("You are not signed out yet"),

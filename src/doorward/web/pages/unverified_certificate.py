@@ -28,7 +28,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class UnverifiedCertificate:
     """A certificate as its holder may read it; names are shortened, and the serial number to its last digits."""
 
     sha256: str
@@ -40,7 +40,7 @@ class Claimed:
     not_after: datetime
 
 
-def parse_claimed(value: str) -> Claimed | None:
+def parse_unverified_certificate(value: str) -> UnverifiedCertificate | None:
     """Return what the certificate of a header field says, None if there is none that can be read.
 
     Args:
@@ -57,7 +57,7 @@ def parse_claimed(value: str) -> Claimed | None:
         facts = parse_certificate(der).facts
     except (MalformedInput, ValueError):
         return None
-    return Claimed(
+    return UnverifiedCertificate(
         sha256=facts.sha256,
         subject=_shortened(facts.subject),
         issuer=_shortened(facts.issuer),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from doorward.core.errors import DoorwardError
 from doorward.web.look.rendering import mark, ngettext, translate
 
-FAULTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "certificate-needed": (
             mark("This needs your certificate"),
@@ -136,19 +136,19 @@ _LONG = 90
 """Seconds from which a wait is told in minutes, rounded up."""
 
 
-def tell_fault(error: DoorwardError, language: str) -> tuple[str, str]:
+def render_error_texts(error: DoorwardError, language: str) -> tuple[str, str]:
     """Return what happened and what to do, each a text to begin a sentence with; the second may be empty."""
-    if error.code in FAULTS:
-        what, mend = FAULTS[error.code]
+    if error.code in ERROR_TEXTS:
+        what, mend = ERROR_TEXTS[error.code]
         seconds = error.context.get("retry_after_seconds")
         wait = _tell_wait(seconds, language) if isinstance(seconds, int) else ""
         return translate(what, language), wait or translate(mend, language)
     return _sentence(error.detail), _sentence(error.hint)
 
 
-def tell_fault_line(error: DoorwardError, language: str) -> str:
+def render_error_line(error: DoorwardError, language: str) -> str:
     """Return the same in one line, for the place beside a form."""
-    what, mend = tell_fault(error, language)
+    what, mend = render_error_texts(error, language)
     return f"{what}. {mend}".strip()
 
 
