@@ -96,7 +96,7 @@ def spki(key: Any) -> bytes:
 
 
 def test_a_request_is_one_that_we_accept(generated: list[Made]) -> None:
-    """Our own intake parses it and finds the key that signed it; the name is the one that was given."""
+    """parse_csr accepts it and finds the key that signed it; the name is the one that was given."""
     for one in generated:
         parsed = parse_csr(one.request)
         assert spki(parsed.public_key) == one.spki, one.name

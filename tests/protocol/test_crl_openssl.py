@@ -55,7 +55,7 @@ class Judged:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_signature_verifies(kind, tmp_path):
-    """`openssl crl -verify` accepts the list, whatever the CA's key."""
+    """`openssl crl -verify` accepts the CRL, for every kind of CA key."""
     judged = Judged(tmp_path, kind)
     judged.publish(judged.entry())
     printed = run_openssl(

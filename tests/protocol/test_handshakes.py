@@ -1,4 +1,4 @@
-"""Whoever may not enter meets the right alert, and never a byte of the application.
+"""A client that may not enter gets the right alert, and never a byte of the application.
 
 Clients: openssl s_client, curl and Python's ssl; TLS 1.2 and 1.3. curl speaks at once and so often
 sees a broken pipe instead of a TLS 1.3 alert; of it is asked that it fails and receives nothing.
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.xdist_group("handshakes"), pytest.mark.needs("openssl"
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
-    """Open one door for all cases: everybody in `staff` may reach everything."""
+    """Open one door for all cases: all members of `staff` may reach everything."""
     with open_doorway() as opened:
         opened.apply("- {allow: {groups: [staff]}}")
         for kind in (KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048):
@@ -89,7 +89,9 @@ CASES: dict[str, tuple[Callable[[Doorway], Identity | None], dict[str, int]]] = 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_whoever_may_not_enter_meets_the_alert(door: Doorway, client: str, case: str, version: str) -> None:
+def test_a_client_that_may_not_enter_gets_the_alert(
+    door: Doorway, client: str, case: str, version: str
+) -> None:
     """The client fails with the expected alert and receives nothing; the application is not reached."""
     make, alerts = CASES[case]
     before = door.upstream.calls

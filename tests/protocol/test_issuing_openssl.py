@@ -192,7 +192,7 @@ def test_our_requests_verify_in_openssl(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_openssls_requests_are_taken(kind, tmp_path):
-    """What `openssl req -new` makes, the intake reads."""
+    """A request that `openssl req -new` makes is accepted."""
     path = tmp_path / "k.pem"
     path.write_bytes(key_pem_of(cached_key(kind)))
     made = run_openssl(

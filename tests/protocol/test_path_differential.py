@@ -1,4 +1,4 @@
-"""Generated chains with faults, judged by ours, by `openssl verify` and by the library: every difference is read up.
+"""Generated chains with faults, judged by us, by `openssl verify` and by the library: each difference is explained.
 
 The chains are the same in every run; `make prove` judges many more, new ones each time.
 """
@@ -66,8 +66,8 @@ def test_each_difference_from_the_library_is_real(kind: Difference) -> None:
     [Chain(authorities=2, crossed=frozenset({2})), Chain(authorities=2, twins=((1, "permit-dn-other"),))],
     ids=["cross-signed by a stranger", "a twin with constraints"],
 )
-def test_openssl_does_not_come_back_from_a_closed_way(chain: Chain, tmp_path: Path) -> None:
-    """With a second certificate of an authority it fails where we find the path; with that path it agrees."""
+def test_openssl_does_not_backtrack(chain: Chain, tmp_path: Path) -> None:
+    """With a second certificate of an authority it fails although there is a good path; with only that path it agrees."""
     built = build(chain)
     ours = judge_ours(built, PolicyInputs())
     assert ours.good

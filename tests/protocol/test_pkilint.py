@@ -50,7 +50,7 @@ HASHES = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}
 
 
 class Works:
-    """What one authority signed, written to files, and what the judge is asked about each."""
+    """Certificates, CRLs and OCSP responses of one authority, written to files, with the questions about each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -175,8 +175,8 @@ def test_everything_that_was_made_is_named(said: dict[str, list[Finding]]) -> No
     assert set(said) == set(NAMES)
 
 
-def test_no_reason_outlives_its_need(said: dict[str, list[Finding]]) -> None:
-    """Each entry of the list of what is allowed is still found somewhere."""
+def test_every_allowed_finding_is_still_found(said: dict[str, list[Finding]]) -> None:
+    """Each entry in the list of allowed findings is still found."""
     assert {one.code for found in said.values() for one in found} == set(ALLOWED)
 
 

@@ -89,7 +89,7 @@ def test_manglings_of_a_key_are_refused() -> None:
     ids=["wrong length", "unknown algorithm"],
 )
 def test_bad_keys_with_a_fitting_id_are_refused(text: str) -> None:
-    """Go's two bad keys, whose ids were adjusted, are refused."""
+    """Go's two bad keys, with adjusted ids, are refused."""
     with pytest.raises(MalformedInput):
         parse_verifier_key(text)
 

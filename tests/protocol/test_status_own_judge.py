@@ -34,7 +34,7 @@ from tests.support.world import OPERATOR, World, found_world
 
 
 class Partner:
-    """A relying party whose anchor is our issuing authority."""
+    """A relying party with our issuing authority as its anchor."""
 
     def __init__(self, count: int) -> None:
         self.world: World = found_world(document="")
@@ -74,7 +74,7 @@ class Partner:
 
 @pytest.fixture(params=[1, 4], ids=["full", "divided"])
 def partner(request: pytest.FixtureRequest) -> Partner:
-    """A relying party of an authority whose list is whole or divided."""
+    """A relying party of an authority with a complete or a partitioned CRL."""
     return Partner(request.param)
 
 
@@ -127,7 +127,7 @@ def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner)
         revocation=RevocationMode.REQUIRE,
     )
     own = parse_crl(partner.lists[partner.name].der)
-    theirs = "west.example"  # whose judge this is: our names are foreign to it
+    theirs = "west.example"  # the partner's own trust domain: our names are not in it
     found = judge_partner(partner.leaf.der, trust, crls=[own, parse_crl(of_root.der)], trust_domain=theirs)
     assert [one.status for one in found.findings] == [RevocationStatus.GOOD, RevocationStatus.GOOD]
     assert found.verdict.outcome is Outcome.GOOD

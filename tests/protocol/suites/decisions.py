@@ -1,4 +1,4 @@
-"""Where we say otherwise than a suite, and why; docs/standards.md has the same tables, a test compares.
+"""The cases where our result differs from a suite, and why; docs/standards.md has the same tables, a test compares.
 
 A case that is not listed here must come out as its suite says.
 """
@@ -101,4 +101,4 @@ WIRE = {
     "recast::webpki::san::public-suffix-private-namespace-wildcard-san": ("bad", _WILDCARD),
     "4.1.4": ("bad", "Doorward does not accept DSA for handshakes, and TLS 1.3 does not have it"),
 }
-"""At a door, both suites: id -> its answer where a partner's terms are narrower than the path's rules, and why."""
+"""At a door, both suites: id -> the answer if a partner's terms are stricter than the rules of paths, and why."""

@@ -19,7 +19,7 @@ from doorward.verification.revocation.status import RevocationStatus
 from tests.support.vectors import Verdict, judge_chain, load_suite, moment_of, read_all, read_pem, run_cases
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-"""Of a root whose serial number is zero."""
+"""Of a root with the serial number zero."""
 
 STRENGTH = Strength(accept_broken_algorithms=True)
 

@@ -74,7 +74,7 @@ def test_some_of_pkits(monkeypatch: pytest.MonkeyPatch, record_property: Record)
 
 
 def test_envoy_alone_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the judge takes any path for good, bad cases get in: it is not Envoy that refuses them."""
+    """If the judge accepts every path, bad cases get in: so Envoy is not what refuses them."""
 
     def take(
         leaf: PathCertificate, store: TrustStore, _inputs: Any, now: datetime, _work: Any

@@ -1,4 +1,4 @@
-"""Where an address lies, and which may be asked."""
+"""The class of an address, and which addresses may be fetched from."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ NEVER = (
 
 
 @pytest.mark.parametrize("text", GLOBAL)
-def test_global_addresses_may_be_asked(text):
-    """A global unicast address may be asked, whatever is allowed."""
+def test_global_addresses_are_allowed(text):
+    """A global unicast address may be contacted, with any list of allowed networks."""
     assert classify_address(ip_address(text)) is AddressClass.GLOBAL
     assert may_fetch_from(ip_address(text))
     assert may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
 
 @pytest.mark.parametrize("text", PRIVATE)
-def test_private_addresses_need_leave(text):
-    """A private, shared or loopback address may be asked only where the operator allowed it."""
+def test_private_addresses_need_permission(text):
+    """A private, shared or loopback address may be contacted only if the operator allowed it."""
     assert classify_address(ip_address(text)) is AddressClass.PRIVATE
     assert not may_fetch_from(ip_address(text))
     assert may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
 
 @pytest.mark.parametrize("text", NEVER)
-def test_some_addresses_are_never_asked(text):
-    """Link-local, multicast, reserved addresses, tunnels and clouds' credentials are asked by no leave."""
+def test_some_addresses_are_never_allowed(text):
+    """Link-local, multicast, reserved and tunnel addresses and those of cloud credentials are refused even if allowed."""
     assert classify_address(ip_address(text)) is AddressClass.NEVER
     assert not may_fetch_from(ip_address(text), PRIVATE_NETWORKS)
 
@@ -74,7 +74,7 @@ def test_only_the_networks_that_were_named(
     address: str,
     may: bool,  # noqa: FBT001
 ) -> None:
-    """A leave for one private network opens no other; a mapped address is the IPv4 address (RFC 4291 section 2.5.5.2)."""
+    """One allowed network allows no other; a mapped address is the IPv4 address (RFC 4291 section 2.5.5.2)."""
     assert may_fetch_from(ip_address(address), parse_private_networks(allowed)) is may
 
 
@@ -96,14 +96,14 @@ def test_only_the_networks_that_were_named(
     ],
 )
 def test_what_is_no_private_network_is_refused(text: str, word: str) -> None:
-    """RFC 4632 section 3.1: an address and a prefix without bits beyond it, within what is private."""
+    """RFC 4632 section 3.1: an address and a prefix without bits after it, inside a private network."""
     with pytest.raises(MalformedInput, match=word) as refused:
         parse_private_networks([text])
     assert refused.value.code == "network-malformed"
 
 
 def test_networks_are_sorted_and_each_once() -> None:
-    """The same networks are the same terms, in whatever order they were written."""
+    """The same networks give the same terms, in any order."""
     found = parse_private_networks(["::1", "192.168.0.0/16", "10.0.0.0/8", "::1/128"])
     assert found == (ip_network("10.0.0.0/8"), ip_network("192.168.0.0/16"), ip_network("::1/128"))
 

@@ -1,4 +1,4 @@
-"""core.alternative_names: one spelling of each name, case folded where it means nothing, and nothing guessed."""
+"""core.alternative_names: one spelling of each name, lower case only if case has no meaning, and nothing guessed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_one_spelling(spell, text: str, spelled: str) -> None:
     ],
 )
 def test_what_has_no_plain_spelling_is_refused(spell, text: str) -> None:
-    """A second spelling of a name, or half of one, is not taken for another name."""
+    """Another spelling of a name, or a part of one, is refused and not taken for another name."""
     with pytest.raises(MalformedInput):
         spell(text)
 

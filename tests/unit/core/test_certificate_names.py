@@ -20,7 +20,7 @@ def code_of(*arguments: str) -> str:
 
 
 def test_a_subject_is_a_common_name_after_an_organization():
-    """The organization, where given, stands before the common name; RFC 4514 text reverses them."""
+    """The organization, if given, is before the common name; RFC 4514 text reverses them."""
     assert render_distinguished_name(build_subject("alice")) == "CN=alice"
     subject = build_subject("Root 1", "Example, Inc.")
     assert render_distinguished_name(subject) == r"CN=Root 1,O=Example\, Inc."
@@ -61,7 +61,7 @@ def test_general_names_are_rendered_with_their_type(general, text):
     assert render_general_name(general) == text
 
 
-def test_a_general_name_of_a_kind_to_come_is_still_text():
+def test_a_general_name_of_an_unknown_kind_is_still_text():
     """Rendering is total: a class that the library may add gets a neutral word."""
 
     class Novel(x509.GeneralName):

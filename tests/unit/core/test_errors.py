@@ -15,7 +15,7 @@ from doorward.core.errors import (
 
 
 def test_an_error_carries_code_detail_hint_and_context():
-    """What an edge renders is in the error; its text is the detail."""
+    """The error holds everything that an edge renders; its text is the detail."""
     error = RequestRefused("some-code", "it is refused", hint="do that", limit=3)
     assert (error.code, error.detail, error.hint, error.context) == (
         "some-code",
@@ -33,7 +33,7 @@ def test_what_is_not_found_is_refused_too():
 
 
 def test_a_fault_says_where_it_is():
-    """File, line and column where known; the key in brackets."""
+    """File, line and column if known; the key in brackets."""
     assert str(Fault(code="c", message="m")) == "m"
     assert str(Fault(code="c", message="m", key="user")) == "m (user)"
     assert str(Fault(code="c", message="m", file="f")) == "f: m"

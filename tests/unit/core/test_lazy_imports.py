@@ -31,7 +31,7 @@ def test_a_module_is_imported_at_its_first_use(parts: ModuleType, monkeypatch: p
     assert vars(parts)["sums"] is sys.modules["statistics"]
 
 
-def test_what_is_not_named_is_not_there(parts: ModuleType) -> None:
+def test_an_unknown_attribute_raises(parts: ModuleType) -> None:
     """As with any module."""
     with pytest.raises(AttributeError, match="'parts_of_a_test' has no attribute 'other'"):
         _ = parts.other
@@ -45,14 +45,14 @@ LATE = sorted(
 )
 
 
-def test_there_are_such_modules() -> None:
+def test_the_search_finds_lazy_modules() -> None:
     """The search finds them."""
     assert {"doorward.cli.parts", "doorward.storage.repositories"} <= set(LATE)
 
 
 @pytest.mark.parametrize("name", LATE)
 def test_each_part_is_imported_as_it_is_typed(name: str) -> None:
-    """What mypy and import-linter see of such a module is what its users get, and nothing is missing or left over."""
+    """The modules that mypy and import-linter see are exactly those that are imported at run time."""
     module = importlib.import_module(name)
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     typed = {

@@ -31,8 +31,8 @@ def test_principal_names_that_do_not_fit_are_refused(text):
     assert code_of(names.parse_principal_name, text) == "name-malformed"
 
 
-def test_upper_case_is_refused_with_the_mend():
-    """Upper case is not folded silently: the hint gives the lower-case name."""
+def test_upper_case_is_refused_with_a_hint():
+    """Upper case is not converted silently: the hint gives the lower-case name."""
     with pytest.raises(MalformedInput) as caught:
         names.parse_principal_name("Alice")
     assert "write alice" in caught.value.hint
@@ -81,7 +81,7 @@ def test_what_is_no_host_name_is_refused(text):
 
 
 def test_a_wildcard_stands_for_one_leftmost_label_below_two_others():
-    """`*.corp.example` is let through where asked for; `*.example` and others are not."""
+    """`*.corp.example` is accepted if wildcards are allowed; `*.example` and others are not."""
     assert names.parse_dns_name("*.Corp.example", wildcard=True) == "*.corp.example"
     for text in ("*.example", "*", "a.*.example", "*a.corp.example", "*.*.corp.example"):
         assert code_of(names.parse_dns_name, text, wildcard=True) == "dns-name-malformed"

@@ -1,4 +1,4 @@
-"""Text from outside on a screen and in JSON: what is not printable is written out."""
+"""Untrusted text on a screen and in JSON: every character that is not printable is escaped."""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ def test_the_issuer_is_found_by_its_key():
 
 
 def test_a_shard_names_its_distribution_point():
-    """The scope is a critical extension, so nobody takes a shard for the whole; a full list has none."""
+    """The scope is a critical extension, so a partition is never taken for the complete CRL; a complete CRL has none."""
     url = "http://pki.corp.example/crl/1/7.crl"
     extension = make(distribution_point=url).extensions.get_extension_for_class(x509.IssuingDistributionPoint)
     assert extension.critical
     assert [name.value for name in extension.value.full_name] == [url]
-    assert extension.value.only_contains_user_certs  # nobody takes it for one about CA certificates
+    assert extension.value.only_contains_user_certs  # so that it is not taken for a CRL about CA certificates
     assert not extension.value.only_contains_ca_certs
     assert not extension.value.indirect_crl
     with pytest.raises(x509.ExtensionNotFound):

@@ -1,4 +1,4 @@
-"""PKCS#10 intake: what is taken, what is refused, with which code."""
+"""PKCS#10 requests: which are accepted, which are refused, and with which code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def der_of(request: x509.CertificateSigningRequest) -> bytes:
 
 
 def code_of(data: bytes) -> str:
-    """The code that the intake refuses `data` with."""
+    """Return the code that `data` is refused with."""
     with pytest.raises(MalformedInput) as caught:
         parse_csr(data)
     return caught.value.code
@@ -40,7 +40,7 @@ def code_of(data: bytes) -> str:
 
 @pytest.mark.parametrize("kind", list(KeyKind))
 def test_our_own_requests_are_taken(kind):
-    """What the agent builds, the intake reads, whatever the key."""
+    """A request that the agent builds is accepted, for every kind of key."""
     key = cached_key(kind)
     request = parse_csr(build_csr(key, "alice", ["A.corp.example", "*.corp.example"]))
     assert request.public_key == key.public_key()
@@ -48,7 +48,7 @@ def test_our_own_requests_are_taken(kind):
 
 
 def test_der_and_pem_are_one_request():
-    """Both forms give the same value, whatever stands around the PEM block."""
+    """Both forms give the same value, with any text around the PEM block."""
     pem = build_csr(cached_key(), "alice")
     parsed = parse_csr(pem)
     assert parse_csr(parsed.der) == parsed
@@ -90,14 +90,14 @@ def test_what_is_no_request_is_malformed(data, code):
 
 
 def test_one_request_at_a_time():
-    """Two PEM blocks, or bytes after the DER, are malformed: nobody may sign for the second."""
+    """Two PEM blocks, or bytes after the DER, are malformed: the second request must not be ignored."""
     pem = build_csr(cached_key(), "alice")
     assert code_of(pem + pem) == "csr-malformed"
     assert code_of(parse_csr(pem).der + b"\x00") == "csr-malformed"
 
 
-def test_somebody_elses_key_cannot_be_certified():
-    """A request whose signature is not by the key that it names has no proof of possession."""
+def test_a_key_without_proof_of_possession_is_refused():
+    """If another key than the one in the request made the signature, there is no proof of possession."""
     genuine = der_of(request_by(ec.generate_private_key(ec.SECP256R1())))
     swapped = bytearray(genuine)
     swapped[-1] ^= 1
@@ -138,7 +138,7 @@ def test_old_hashes_prove_nothing():
     ],
 )
 def test_keys_that_are_not_certified_are_refused_here(make, digest, code):
-    """Weak keys and other kinds do not get past the intake."""
+    """Weak keys and other kinds of keys are refused."""
     assert code_of(der_of(request_by(make(), digest=digest))) == code
 
 

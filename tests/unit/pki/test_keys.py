@@ -122,7 +122,7 @@ def test_the_lint_key_signs_like_the_issuer():
 
 @pytest.mark.parametrize("kind", list(KeyKind))
 def test_key_bits_are_the_tail_of_the_public_key_info(kind):
-    """What OCSP hashes is the content of the BIT STRING at the end of SubjectPublicKeyInfo."""
+    """OCSP hashes the content of the BIT STRING at the end of SubjectPublicKeyInfo."""
     public = cached_key(kind).public_key()
     info = keys.encode_public_key(public)
     assert info.endswith(b"\x00" + keys.encode_key_bits(public))

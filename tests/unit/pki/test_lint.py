@@ -158,7 +158,7 @@ def test_a_good_certificate_has_no_fault(draft):
     assert draft.lint() == []
 
 
-def test_pointers_are_no_duty():
+def test_pointers_are_optional():
     """A certificate without publication addresses is complete."""
     draft = person().drop(x509.CRLDistributionPoints).drop(x509.AuthorityInformationAccess)
     assert draft.lint() == []
@@ -191,7 +191,7 @@ def test_only_a_root_signs_itself():
 
 
 def test_the_issuer_is_a_ca():
-    """A leaf certifies nobody, and neither does a CA without keyCertSign or basicConstraints."""
+    """A leaf cannot be an issuer, and neither can a CA without keyCertSign or basicConstraints."""
     assert replace(person(), ca=BELOW.leaf("mallory")).lint()[0] == "issuer-not-ca"
     nearly = CA.issuing("bare")
     assert "issuer-not-ca" not in replace(person(), ca=nearly).lint()
@@ -243,7 +243,7 @@ def test_a_long_or_empty_name_is_a_fault():
 
 
 def test_weak_keys_are_faults():
-    """The rule is that of the intake, under its own codes."""
+    """The rule is that of certification requests, with its codes."""
     weak = rsa.generate_private_key(65537, 1024)
     assert replace(person(), key=weak).swap(own_key(weak)).lint() == ["key-weak"]
 
@@ -275,7 +275,7 @@ def test_no_extension_of_the_profile_may_be_missing(kind):
     ],
 )
 def test_no_other_extension_may_be_there(draft):
-    """What the profile does not have is a fault: a no-check on a person, a pointer in a root."""
+    """An extension that the profile does not have is a fault: a no-check on a person, a pointer in a root."""
     assert draft.lint() == ["extension-unexpected"]
 
 
@@ -295,7 +295,7 @@ def test_criticality_is_exact():
     ]
 
 
-def test_nobody_becomes_a_ca_by_accident():
+def test_no_certificate_becomes_a_ca_by_accident():
     """The CA bit in a person's certificate, and another path length, are faults."""
     assert person().swap(x509.BasicConstraints(ca=True, path_length=None)).lint() == ["basic-constraints"]
     deeper = authority(ISSUING, CA).swap(x509.BasicConstraints(ca=True, path_length=1))

@@ -1,4 +1,4 @@
-"""Minting in two steps: nothing is signed that lint refuses, and what is signed is what was linted."""
+"""Minting in two steps: lint can refuse before anything is signed, and exactly the linted bytes are signed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def refusal_of(request: MintingRequest) -> RequestRefused:
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048])
 def test_a_chain_of_any_kind_of_key_verifies(kind):
-    """Root, issuing CA and leaf are signed by the one above, whatever the CA's key."""
+    """Root, issuing CA and leaf are each signed by the one above, for every kind of CA key."""
     root, issuing, key, lint_key = make_ca(kind)
     minted = sign(prepare(ask(issuer=issuing.certificate), lint_key), key)
     minted.certificate.verify_directly_issued_by(issuing.certificate)
@@ -173,7 +173,7 @@ def test_a_weak_holder_or_issuer_is_malformed():
 
 
 def test_the_issuers_own_key_never_lints():
-    """Neither it nor a key whose signatures look different may sign before lint."""
+    """Neither the issuer's key nor a key with another signature algorithm may sign for lint."""
     for key in (ISSUER_KEY, cached_key(KeyKind.P384), cached_key(KeyKind.ED25519)):
         with refused(RequestRefused, "lint-key-refused"):
             prepare(ask(), key)

@@ -96,7 +96,7 @@ def test_a_serial_that_we_never_issued_is_unknown():
     assert answer(UNKNOWN, ask()).certificate_status is ocsp.OCSPCertStatus.UNKNOWN
 
 
-def test_states_of_the_inventory_in_ocsp_words():
+def test_states_of_the_inventory_in_ocsp():
     """Valid is good; on hold is revoked; intended and absent are unknown."""
     at, reason = NOON, RevocationReason.CERTIFICATE_HOLD
     assert describe_status(CertificateState.VALID, None, None) == GOOD
@@ -144,7 +144,7 @@ def test_no_nonce_is_made_up():
 
 @pytest.mark.parametrize("length", [0, 129])
 def test_nonces_of_other_lengths_are_refused(length):
-    """RFC 9654 section 2.1 says so: an echo of anything is a signing oracle."""
+    """RFC 9654 section 2.1: echoing nonces of any length would let a client choose what is signed."""
     assert code_of(ask(nonce=bytes(length))) == "ocsp-nonce-refused"
 
 
@@ -186,7 +186,7 @@ def test_one_certificate_per_request():
 
 
 def test_an_unknown_critical_extension_is_refused():
-    """What must be understood and is not, stops the request; otherwise it is passed over."""
+    """An unknown critical extension makes the request malformed; one that is not critical is ignored."""
     oid, critical = encode_oid("1.2.3.4"), b"\x01\x01\xff"
     strict = encode_sequence(oid, critical, encode_octets(b"\x05\x00"))
     lax = encode_sequence(oid, encode_octets(b"\x05\x00"))
@@ -195,7 +195,7 @@ def test_an_unknown_critical_extension_is_refused():
 
 
 def test_another_issuers_certificates_are_not_answered_for():
-    """A foreign issuer, and a hash that we do not index, end in unauthorized, whatever the status says."""
+    """Another issuer, or a hash that we do not use, is answered unauthorized, with any status."""
     other = toy_ca("Ocsp Issuing")
     for request in (ask(ca=other), ask(hashes.SHA512())):
         with refused(RequestRefused, "ocsp-unauthorized"):

@@ -45,7 +45,7 @@ def test_only_ca_profiles_may_sign_certificates():
     assert profiles.ISSUING.path_length == 0
 
 
-def test_a_profile_cannot_default_beyond_its_longest():
+def test_a_default_lifetime_is_at_most_the_maximum():
     """The constructor refuses it."""
     with pytest.raises(ValueError, match="lifetime"):
         profiles.CertificateProfile(

@@ -15,7 +15,7 @@ BODY = b"\x30\x00"
 
 
 class FaultyToken(ed25519.Ed25519PrivateKey):
-    """A token whose public half is right and whose signatures are not."""
+    """A token with the right public key and wrong signatures."""
 
     def __init__(self, honest):
         self.honest = honest
@@ -60,7 +60,7 @@ def test_another_key_than_the_issuers_signs_nothing():
 
 
 def test_a_broken_signature_does_not_leave():
-    """A faulty token or memory fault is found before anybody sees the signature."""
+    """A fault of the token or of memory is found before the signature is published."""
     token = FaultyToken(ed25519.Ed25519PrivateKey.generate())
     with refused(IntegrityError, "signature-broken"):
         sign_structure(BODY, token, token.public_key())

@@ -1,4 +1,4 @@
-"""Readings of leaves are kept within bounds, and never a word about them."""
+"""Parsed leaves are cached within limits, and verdicts are not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CA = toy_ca()
 
 
 def test_the_same_bytes_are_read_once() -> None:
-    """Of each kind, the first reading is given again, and it is what the parser gives."""
+    """For each kind, the first result is returned again, and it is that of the parser."""
     cache, der = CertificateCache(), CA.leaf("alice").der
     first, partners = cache.parse(der), cache.parse_partner(der)
     assert cache.parse(bytes(der)) is first
@@ -46,7 +46,7 @@ def test_what_does_not_parse_is_not_kept() -> None:
 
 
 def test_a_long_certificate_is_read_each_time() -> None:
-    """A few of the longest would push out everybody else."""
+    """A few of the longest would displace all others."""
     cache = CertificateCache()
     der = CA.leaf("alice", dns=[f"{number}.a.example" for number in range(300)]).der
     assert len(der) > LONGEST_LEAF
@@ -84,7 +84,7 @@ def test_dates_state_and_account_are_judged_each_time() -> None:
 
 
 def test_a_partners_leaf_is_judged_each_time() -> None:
-    """A kept reading and a kept signature, and a revocation that came meanwhile."""
+    """A cached certificate and a cached signature, and a revocation in between."""
     root = certify("Root")
     alice = certify("alice", root, ca=False, names=[x509.RFC822Name("alice@clinic.example")])
     clinic, cache = partner("clinic", root), CertificateCache()

@@ -1,4 +1,4 @@
-"""What rules may ask of a certificate: read from real ones, and undetermined where reading would be guessing."""
+"""What rules may ask about a certificate: read from real ones, and undetermined instead of guessed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_name_that_cannot_be_decoded_does_so_too(tag: int, field: str) -> None
 
 
 def test_too_many_names_are_not_looked_at() -> None:
-    """What a certificate may cost each judgement is bounded."""
+    """The cost of a certificate for each judgement is limited."""
     every = [DNS(f"a{at}.corp.example") for at in range(NAMES_LIMIT + 1)]
     assert content_of(*every).dns is None
     assert len(content_of(*every[1:]).dns or ()) == NAMES_LIMIT
@@ -127,7 +127,7 @@ def leaf_below(issuer: CertifiedKey, *valid: str) -> CertifiedKey:
 
 
 def test_policies_of_a_partner_are_those_of_the_path() -> None:
-    """An authority without a policy gives none away, whatever the leaf says (RFC 5280 section 6.1)."""
+    """An authority without a policy can pass none on, whatever the leaf contains (RFC 5280 section 6.1)."""
     strict = certify("Strict", ROOT, policy={"valid": [OTHER]})
     assert parse_partner_leaf(leaf_below(strict, OID).der).content.policies == {OID}
     assert judged(leaf_below(strict, OID), strict) == frozenset()
@@ -149,7 +149,7 @@ def test_any_policy_is_undetermined() -> None:
 
 
 def test_nothing_is_told_of_a_certificate_that_is_not_good() -> None:
-    """Whatever it says, before its chain is verified it is anybody's word."""
+    """Before its path is verified, its content may be written by anyone."""
     stranger = certify("Root")
     found = judge_partner(leaf_below(stranger, OID), partner("clinic", ROOT, revocation=RevocationMode.OFF))
     assert found.verdict.outcome is Outcome.BAD

@@ -25,8 +25,8 @@ def test_one_uri_names_one_principal():
 
 
 @pytest.mark.parametrize("uris", [[], [URI, URI], [URI, "https://x.example"], ["https://x.example"], [""]])
-def test_no_uri_two_uris_and_foreign_ones_name_nobody(uris):
-    """A relying party that reads the other URI would see somebody else."""
+def test_no_uri_two_uris_and_foreign_ones_name_no_principal(uris):
+    """A relying party that reads the other URI would identify another holder."""
     assert find_principal_uri(uris) is None
     assert not is_named(uris, ALICE, TRUST_DOMAIN)
 
@@ -41,7 +41,7 @@ def test_no_uri_two_uris_and_foreign_ones_name_nobody(uris):
         "spiffe://corp.example.evil.example/person/alice",
     ],
 )
-def test_somebody_else_is_not_this_principal(uri):
+def test_another_principal_is_not_this_one(uri):
     """Another name, kind or trust domain is another principal."""
     assert not is_named([uri], ALICE, TRUST_DOMAIN)
 
@@ -75,7 +75,7 @@ class TestPartnerNames:
         ],
     )
     def test_one_name_of_the_form_is_the_identity(self, source, written, identity):
-        """Only what has no case is folded; names of other forms do not matter."""
+        """Only parts without case are converted to lower case; names of other forms do not matter."""
         others = [EMAIL("x@x.example"), DNS("x.example"), URI_SAN("https://x.example")]
         beside = [one for one in others if type(one) is not type(written)]
         assert identity_of(source, written) == identity
@@ -110,7 +110,7 @@ class TestPartnerNames:
         ],
     )
     def test_a_name_that_could_break_out_of_a_list_is_none(self, source, text):
-        """So is one that is not of its form, and a wildcard, which is nobody in particular."""
+        """Neither is one that is not of its form, nor a wildcard, which names no single holder."""
         assert identity_of(source, text) is None
 
     def test_an_address_beyond_ascii_is_a_second_one(self):
@@ -120,7 +120,7 @@ class TestPartnerNames:
         assert identity_of(SanSource.EMAIL, mailbox) is None
 
     def test_an_address_in_the_subject_is_none(self):
-        """It is no general name: who writes common names would choose who somebody is."""
+        """It is not a general name: the author of a common name could choose another holder's identity."""
         subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "alice@clinic.example")])
         assert identity_of(SanSource.EMAIL, subject=subject) is None
         assert identity_of(SanSource.EMAIL, DNS("x.example"), subject=subject) is None
@@ -148,7 +148,7 @@ class TestPartnerNames:
         assert identity_of(SanSource.URI, URI_SAN(text), domain="clinic.example") is None
 
     def test_a_subject_is_its_text_and_stays_one_word(self):
-        """RFC 4514, most specific first; what an identity may not hold is percent-encoded, `%` as well."""
+        """RFC 4514, most specific part first; characters that an identity must not contain, and `%`, are percent-encoded."""
         attributes = [(NameOID.ORGANIZATION_NAME, "Clinic, Ltd"), (NameOID.COMMON_NAME, "Zo\u00eb 100%")]
         subject = x509.Name([x509.NameAttribute(*one) for one in attributes])
         wanted = "CN=Zo%C3%AB%20100%25%2CO=Clinic%5C%2C%20Ltd"
@@ -166,7 +166,7 @@ class TestPartnerNames:
         ],
     )
     def test_a_domain_that_could_hold_nothing_is_refused(self, source, domain):
-        """Such a rule would refuse everybody, or say less than it seems to."""
+        """Such a rule would refuse all holders, or mean less than it seems to."""
         with pytest.raises(MalformedInput) as refused:
             IdentityRule(source=source, kind=PrincipalKind.PERSON, domain=domain)
         assert (refused.value.code, "clinic.example" in refused.value.hint) == (

@@ -1,4 +1,4 @@
-"""What is told of a partner's authorities before they are trusted."""
+"""The findings about a partner's authorities before they are trusted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LISTED = [crl_at("http://pki.clinic.example/root.crl")]
 
 
 def issuing(root=ROOT, subject=ISSUING_NAME, **options):
-    """An intermediate of which there is nothing to say, but for the options."""
+    """An intermediate without findings, except for the options."""
     return certify(
         subject,
         root,
@@ -71,12 +71,12 @@ def lint(*anchors, others=(), own=(), partners=None, inputs=None, now=NOON):
 
 
 def words(findings, node=None):
-    """The codes, of one certificate where it is given."""
+    """The codes; if a certificate is given, only its own."""
     return [one.code.value for one in findings if node is None or one.certificate == node.parsed.sha256]
 
 
 def root(**options):
-    """A self-signed anchor of which there is nothing to say, but for the options."""
+    """A self-signed anchor without findings, except for the options."""
     return certify(CLINIC, **{**PERFECT, **options})
 
 
@@ -86,8 +86,8 @@ def test_of_good_authorities_there_is_nothing_to_say():
     assert lint() == ()
 
 
-def test_a_finding_names_the_certificate_and_the_mend():
-    """Whoever reads it knows which one, what, and what to do."""
+def test_a_finding_names_the_certificate_and_the_remedy():
+    """It says which certificate, what is wrong, and what to do."""
     late = root(not_after=NOON - DAY)
     (found,) = lint(late)
     assert (found.code, found.certificate) == (LintCode.EXPIRED, late.parsed.sha256)
@@ -98,7 +98,7 @@ def test_a_finding_names_the_certificate_and_the_mend():
     )
 
 
-def test_every_code_has_a_severity_and_a_mend():
+def test_every_code_has_a_severity_and_a_remedy():
     """The catalogue is closed: none is without words, and none is both warning and note."""
     assert all(code.mend for code in LintCode)
     counts = [sum(code.severity is severity for code in LintCode) for severity in Severity]
@@ -120,7 +120,7 @@ BASIC = x509.BasicConstraints(ca=True, path_length=1)
 
 
 class TestErrors:
-    """What nothing would pass by."""
+    """Findings that would refuse every certificate."""
 
     @pytest.mark.parametrize(
         ("node", "word"),
@@ -181,7 +181,7 @@ class TestErrors:
         assert lint(above, others=[b, a]) == ()
 
     def test_the_same_certificate_twice(self):
-        """The second is named, also where it is anchor and intermediate."""
+        """The second is reported, also if it is both anchor and intermediate."""
         assert words(lint(ROOT, ROOT)) == ["certificate-twice"]
         assert "certificate-twice" in words(lint(ROOT, others=[ROOT]))
 
@@ -209,7 +209,7 @@ class TestWarnings:
         assert found.text == "an authority of the partner east has the same key"
 
     def test_a_subject_of_another_partner(self):
-        """By its name where the key is another one, with all partners that have it; the same key is none."""
+        """The same subject with another key is reported with all partners that have it; with the same key it is not."""
         theirs = {
             "west": [root(key=ec.generate_private_key(ec.SECP256R1())), root(key=ROOT.key)],
             "east": [root(), issuing(root())],
@@ -262,7 +262,7 @@ class TestWarnings:
         """Excluded subtrees are no constraint to a partner's own names."""
         assert words(lint(root(permitted=(), excluded=EVERY_FORM[:1]))) == ["names-unconstrained"]
 
-    def test_an_operators_own_subtrees_are_the_mend(self):
+    def test_an_operators_own_subtrees_are_the_remedy(self):
         """They hold as if the anchor had them."""
         inputs = PathInputs(
             initial_permitted=tuple(
@@ -285,7 +285,7 @@ class TestWarnings:
         assert ROOT.parsed.sha256[:16] in found.text
 
     def test_an_intermediate_where_no_more_may_stand(self):
-        """Root (length 0) -> Issuing: nobody below it would pass. Self-issued ones are not counted."""
+        """Root (length 0) -> Issuing: no certificate below it would pass. Self-issued ones are not counted."""
         short = root(path_length=0)
         below = issuing(short)
         (found,) = lint(short, others=[below])
@@ -314,8 +314,8 @@ class TestWarnings:
             ),
         ],
     )
-    def test_where_evidence_of_an_intermediate_is_to_be_had(self, extra, found):
-        """Required evidence cannot be met without an address that is fetched from."""
+    def test_an_intermediate_needs_an_address_of_evidence(self, extra, found):
+        """If evidence is required, there must be an address that it can be fetched from."""
         assert words(lint(ROOT, others=[issuing(extra=extra)])) == found
 
 

@@ -1,4 +1,4 @@
-"""The values used last: bounded by count and by weight."""
+"""The most recently used values: limited by count and by weight."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_weights_are_held() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 6)), max_size=60))
 def test_neither_bound_is_ever_passed(puts: list[tuple[str, int]]) -> None:
-    """Whatever is put, again or anew, the newest that fit are there, and never more."""
+    """After any sequence of puts the newest values that fit are there, and never more."""
     kept, model = LruCache[str, int](count=3, weight=10), dict[str, int]()
     for key, weight in puts:
         kept.put(key, weight, weight)

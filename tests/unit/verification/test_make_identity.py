@@ -1,4 +1,4 @@
-"""The identity that a person writes down beforehand is the one that certificates give."""
+"""The identity that a person writes down in advance is the one that certificates give."""
 
 from __future__ import annotations
 

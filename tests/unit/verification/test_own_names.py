@@ -102,7 +102,7 @@ def test_the_subject_counts() -> None:
 
 
 def test_a_uri_of_ours_is_no_identity_of_a_partners() -> None:
-    """Not even where the partner's rule reads URIs and the name stands alone."""
+    """Not even if the partner's rule reads URIs and there is no other name."""
     name = x509.UniformResourceIdentifier("spiffe://corp.example/person/root")
     leaf = certify("alice", ROOT, ca=False, names=[name])
     assert judge_partner(leaf, BY_URI).verdict.outcome is Outcome.BAD

@@ -47,7 +47,7 @@ def test_facts_and_what_the_checker_needs():
 
 
 def test_both_readings_of_a_leaf_agree():
-    """What a partner's leaf says of itself is what one of ours would say."""
+    """A partner's leaf is parsed to the same facts as one of ours."""
     for der in (CA.leaf("alice", dns=("a.example",), emails=("a@corp.example",)).der, CA.der):
         parsed, leaf = parse_certificate(der), parse_partner_leaf(der)
         assert leaf.facts == parsed.facts
@@ -76,7 +76,7 @@ def test_keys_are_named_not_judged(key, word):
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x00", b"-----BEGIN CERTIFICATE-----", bytes(100)])
 def test_other_bytes_are_malformed(der):
-    """Whatever is no certificate is refused with one code."""
+    """Anything that is not a certificate is refused with one code."""
     assert code_of(der) == "certificate-malformed"
 
 
@@ -86,7 +86,7 @@ def test_bytes_after_the_certificate_are_malformed():
 
 
 def test_the_size_is_limited():
-    """16 KiB and not a byte more are looked at."""
+    """16 KiB are parsed, one byte more is refused."""
     assert code_of(bytes(CERTIFICATE_LIMIT)) == "certificate-malformed"
     assert code_of(bytes(CERTIFICATE_LIMIT + 1)) == "certificate-too-large"
 
@@ -97,7 +97,7 @@ def test_version_1_is_malformed():
 
 
 def test_a_second_extension_of_a_kind_is_malformed():
-    """Two subjectAltNames could name two people: RFC 5280 section 4.2 forbids them."""
+    """Two subjectAltNames could identify two people: RFC 5280 section 4.2 forbids them."""
     der = CA.leaf("alice", dns=("a.example",)).der
     # The keyUsage identifier (2.5.29.15) becomes a second subjectAltName (2.5.29.17).
     twice = der.replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d11"))

@@ -102,7 +102,7 @@ class TestPath:
     """Steps 2 and 4."""
 
     def test_an_issuer_that_no_partner_knows(self):
-        """No path is looked for; what the leaf alone says is still told."""
+        """No path is searched; the reasons of the leaf alone are still given."""
         stranger = certify("bob", certify("Elsewhere"), ca=False, names=MAIL)
         found = judge_partner(stranger, CLINIC, find=nobody)
         assert found.verdict.outcome is Outcome.BAD
@@ -137,7 +137,7 @@ class TestPath:
         ids=["key-agreement", "authority", "server", "no-purpose", "any-purpose"],
     )
     def test_what_is_not_made_for_clients_is_refused_though_its_path_is_good(self, leaf):
-        """Whatever the partner's inputs ask for: may sign, no CA, clientAuth by name."""
+        """With any inputs of the partner: may sign, not a CA, names clientAuth."""
         lenient = partner("clinic", ROOT, others=[ISSUING], inputs=PathInputs(purpose=None))
         found = judge_partner(leaf, lenient, crls=GOOD_LISTS, find=nobody)
         assert found.verdict.outcome is Outcome.BAD
@@ -161,7 +161,7 @@ class TestPath:
         assert names == ["clinic/alice@clinic.example", "ward/alice@clinic.example"]
 
     @pytest.mark.parametrize(("name", "id_"), [("clinic", "ptn_other"), ("ward", "ptn_clinic")])
-    def test_two_partners_of_one_name_or_id_are_refused(self, name, id_):
+    def test_two_partners_with_one_name_or_id_are_refused(self, name, id_):
         """Their holders would be one principal, or share one evidence cache."""
         with pytest.raises(ValueError, match="the same name or the same id"):
             judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=nobody)
@@ -182,7 +182,7 @@ class TestPath:
             certify("Issuing", root, key=key, not_after=NOON + timedelta(days=one + 1))
             for one in range(crowd)
         ]
-        clinic = partner("clinic", ROOT, others=[ISSUING])  # whose store remembers no signature yet
+        clinic = partner("clinic", ROOT, others=[ISSUING])  # its store has cached no signature yet
         found = judge_partner(ALICE, partner("crowd", root, others=others), clinic, crls=GOOD_LISTS)
         assert words(found)[2] == "path-valid"
         assert found.partner is clinic
@@ -228,14 +228,14 @@ class TestStatus:
         ids=["leaf", "authority", "leaf-of-an-authority-without-evidence", "leaf-by-the-last-list"],
     )
     def test_revoked_is_never_tolerated(self, trust, crls):
-        """Also where nothing is known of the authority, and where evidence is only preferred."""
+        """Even if nothing is known about the authority, and if evidence is only preferred."""
         found = judge_partner(ALICE, trust, crls=crls, find=nobody)
         assert (found.verdict.outcome, words(found)[5:]) == (Outcome.BAD, ["certificate-revoked"])
         assert (found.identity, found.principal) == (None, None)
 
     @pytest.mark.parametrize("crls", [[], [list_of(ROOT)], [list_of(ISSUING)]])
     def test_where_evidence_is_required_its_absence_refuses(self, crls):
-        """Unknown is a third answer; nobody asks for a name then."""
+        """Undetermined is a third outcome; the name is then not judged."""
         found = judge_partner(ALICE, CLINIC, crls=crls, find=nobody)
         assert found.verdict.outcome is Outcome.UNDETERMINED
         assert words(found)[5:] == ["revocation-status-undetermined"]
@@ -278,7 +278,7 @@ class TestStatus:
         ids=["forged", "forged above", "from the future", "garbage", "another's", "unknown"],
     )
     def test_evidence_that_cannot_be_used_refuses_also_where_it_is_preferred(self, evidence):
-        """It might say revoked. Only a mode whose name says that it is not safe lets in all the same."""
+        """It might say revoked. Only the mode that is called unsafe still lets in."""
         for trust in (CLINIC, self.PREFER):
             found = judge_partner(ALICE, trust, find=nobody, **evidence)
             assert (found.verdict.outcome, words(found)[5:]) == (
@@ -306,7 +306,7 @@ class TestStatus:
             assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-status-tolerated")
 
     def test_good_evidence_beside_what_cannot_be_used_is_enough(self):
-        """The last good list speaks until it ends, whatever came after it."""
+        """The last good CRL counts until it expires, whatever was fetched after it."""
         crls = [*GOOD_LISTS, list_of(ISSUING, this_update=NOON, signer=certify("Issuing").key)]
         for trust in (CLINIC, self.PREFER):
             assert judge_partner(ALICE, trust, crls=crls).verdict.outcome is Outcome.GOOD
@@ -318,7 +318,7 @@ class TestStatus:
         assert (found.findings, found.ends) == ((), min(ends_at(one.not_after) for one in found.path))
 
     def test_the_earliest_evidence_bounds_the_judgement(self):
-        """A connection must be judged anew when the first piece ends."""
+        """A connection must be judged again when the first piece of evidence expires."""
         lists = [list_of(ROOT, next_update=NOON + 3 * HOUR), list_of(ISSUING, next_update=NOON + 2 * HOUR)]
         assert judge_partner(ALICE, CLINIC, crls=lists).ends == NOON + 2 * HOUR
 
@@ -348,7 +348,7 @@ class TestStatus:
         assert judge_partner(ALICE, patient, answers=late).verdict.outcome is Outcome.GOOD
 
     def test_an_answer_that_revokes_is_heard(self):
-        """Whatever the list says."""
+        """Even if the CRL lists it."""
         revoked = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED)
         found = judge_partner(ALICE, CLINIC, crls=GOOD_LISTS, answers={ALICE.parsed.sha256: (revoked,)})
         assert "certificate-revoked" in words(found)

@@ -14,7 +14,7 @@ GOOD = [Reason.CERTIFICATE_WELL_FORMED, Reason.PRINCIPAL_ACTIVE]
 
 @pytest.mark.parametrize("reason", [one for one in Reason if one not in GOOD_REASONS], ids=str)
 def test_one_reason_against_it_is_enough(reason):
-    """Whatever is not known to be good refuses; an unknown status is undetermined where it stands alone."""
+    """Any reason that is not good refuses; an unknown status is undetermined if it is the only one."""
     alone = Outcome.UNDETERMINED if reason is Reason.REVOCATION_STATUS_UNDETERMINED else Outcome.BAD
     assert conclude([*GOOD, reason]) is alone
     assert conclude([*GOOD, reason, Reason.NAME_MISMATCH]) is Outcome.BAD

@@ -35,7 +35,7 @@ from doorward.verification.subject_text import parse_subject_text
     ],
 )
 def test_it_is_written_as_it_is_compared(text: str, found: str) -> None:
-    """RFC 4514 sections 2 and 3; what is written so is read the same again."""
+    """RFC 4514 sections 2 and 3; the result parses to the same text."""
     assert parse_subject_text(text) == found
     assert parse_subject_text(found) == found
 

@@ -53,7 +53,7 @@ def row(leaf: CertifiedKey = LEAF, **changes) -> KnownCertificate:
 
 
 def knowledge(leaf: CertifiedKey = LEAF, **changes) -> VerificationContext:
-    """What we know when all is well."""
+    """The data of the database if everything is good."""
     good = VerificationContext(
         certificate=row(leaf),
         principal=ALICE,
@@ -75,7 +75,7 @@ def swapped(*pairs: tuple[Reason, Reason]) -> tuple[Reason, ...]:
 
 
 def assert_refused(judgement: CertificateJudgement, *reasons: Reason) -> None:
-    """The verdict is bad for exactly these reasons, and nobody is named."""
+    """The verdict is bad for exactly these reasons, and there is no principal."""
     assert judgement.verdict.reasons == reasons
     assert judgement.verdict.outcome is Outcome.BAD
     assert judgement.principal is None
@@ -120,7 +120,7 @@ def test_what_is_no_certificate_is_a_refusal(der):
 
 
 def test_a_stranger_is_refused_with_every_reason():
-    """A certificate by another CA that nobody recorded: all that is wrong is told."""
+    """A certificate of another CA that is not in the inventory: all reasons are given."""
     stranger = toy_ca("Elsewhere").leaf("alice")
     judgement = judge(stranger, certificate=None, principal=None)
     assert_refused(
@@ -163,7 +163,7 @@ def test_a_forgery_under_our_name_is_unknown(forged):
 
 
 def test_another_certificates_row_vouches_for_nothing():
-    """Step 3: a look-up that returned the wrong row does not let anybody in."""
+    """Step 3: a look-up that returned the wrong row lets no certificate in."""
     other = CA.leaf("alice")
     judgement = judge_certificate(PresentedCertificate(der=other.der), knowledge(LEAF), NOON)
     assert Reason.CERTIFICATE_UNKNOWN in judgement.verdict.reasons
@@ -204,7 +204,7 @@ def test_the_dates_count_to_the_second():
 
 
 def test_narrower_dates_in_the_inventory_hold_too():
-    """Step 5: where record and certificate differ, both must hold."""
+    """Step 5: if inventory and certificate differ, both must be satisfied."""
     short = judge(certificate=row(not_after=NOON - timedelta(seconds=1)))
     assert_refused(short, *swapped((Reason.CERTIFICATE_IN_TIME, Reason.CERTIFICATE_EXPIRED)))
     late = judge(certificate=row(not_before=NOON + timedelta(seconds=1)))
@@ -236,7 +236,7 @@ def test_a_key_that_may_not_sign_is_for_something_else():
 
 
 def _encrypting_leaf() -> CertifiedKey:
-    """A certificate whose keyUsage says keyEncipherment only: the bits are patched in the DER."""
+    """A certificate with only keyEncipherment in keyUsage: the bits are patched in the DER."""
     der = LEAF.der.replace(
         bytes.fromhex("0603551d0f0101ff040403020780"), bytes.fromhex("0603551d0f0101ff040403020520")
     )
@@ -281,7 +281,7 @@ def test_only_active_principals_get_in(state, reason):
 
 
 def test_a_certificate_of_nobody_is_refused():
-    """Steps 7 and 8: without a principal there is no name to match and nobody to let in."""
+    """Steps 7 and 8: without a principal there is no name to match."""
     judgement = judge(principal=None)
     assert_refused(
         judgement,

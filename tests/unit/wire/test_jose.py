@@ -146,7 +146,7 @@ def test_an_assertion_without_audience_or_end_is_not_signed(claims: dict[str, An
 
 
 def test_an_assertion_that_no_header_could_carry_is_not_signed() -> None:
-    """A token over 8192 characters is refused where it is made."""
+    """A token of more than 8192 characters is not signed."""
     with pytest.raises(ValueError, match="more than 8192"):
         jose.sign_assertion(KEY, CLAIMS | {"groups": ["g" * 8192]})
 

@@ -1,4 +1,4 @@
-"""A CRL in PEM where DER was asked for."""
+"""A CRL that was served as PEM instead of DER."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def subjects(judgement):
 
 
 def test_a_judgement_has_no_truth_value():
-    """Who forgets `.outcome` is told."""
+    """Code that forgets `.outcome` raises an error."""
     with pytest.raises(TypeError):
         bool(judge(LEAF, ISSUING, anchors=[FIRST]))
 
@@ -93,7 +93,7 @@ def test_a_bad_alternative_does_not_hide_a_good_path(options):
 
 
 def test_cross_signed_loops_end():
-    """A and B sign each other, Root signs A; without Root nothing is found, with it the way is."""
+    """A and B sign each other, Root signs A; without Root no path is found, with Root one is."""
     a = certify("A")
     b = certify("B", a)
     a_by_b = crossed(a, b)
@@ -115,14 +115,14 @@ def test_a_rolled_over_key_is_bridged_by_a_self_issued_certificate():
     assert [fault.rule for fault in judgement.faults] == [PathRule.PATH_TOO_LONG] * 2
 
 
-def test_a_wrong_key_identifier_rules_nobody_out():
-    """First Root <- alice, whose authorityKeyIdentifier is another's: a hint, not a rule (4.2.1.1)."""
+def test_a_wrong_key_identifier_excludes_no_candidate():
+    """First Root <- alice, with the authorityKeyIdentifier of another key: a hint, not a rule (4.2.1.1)."""
     leaf = certify("alice", FIRST, ca=False, authority_key=b"somebody else")
     assert rules_of(judge(leaf, anchors=[FIRST])) == []
 
 
 def test_the_named_key_is_tried_first():
-    """Two roots of one name: one signature is enough where the identifier says whose it is."""
+    """Two roots of one name: only one signature is checked if the key identifier names the right one."""
     twins = [certify("Twin"), certify("Twin")]
     for signer in twins:
         leaf = certify("alice", signer, ca=False)

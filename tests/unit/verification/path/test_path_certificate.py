@@ -52,7 +52,7 @@ def test_an_authority_is_read():
 
 
 def test_a_leaf_is_read():
-    """What is absent is None or empty, and is not criticality of something else."""
+    """An absent extension is None or empty, and does not change which extensions are critical."""
     points, _ = crl_at("http://c.example/")
     read = certify(
         "alice", ROOT, ca=False, extra=[(points, False)], names=[x509.DNSName("a.example.com")]
@@ -169,7 +169,7 @@ def test_mappings_of_any_length_are_read():
 
 
 def test_an_unknown_extension_is_kept_by_its_identifier():
-    """Criticality of what is not known is the judge's."""
+    """An unknown extension is parsed; whether its criticality matters is for the judge."""
     unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), NULL)
     read = certify("x", ROOT, extra=[(unknown, True)]).parsed
     assert isinstance(read, PathCertificate)

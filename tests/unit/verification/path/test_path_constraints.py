@@ -29,7 +29,7 @@ MAILBOX = ObjectIdentifier("1.3.6.1.5.5.7.8.9")
 
 
 def dns(text):
-    """A host, or what is none: the library reads more than it writes."""
+    """A DNS name, or text that is not one: the library parses more than it writes."""
     return x509.DNSName._init_without_validation(text)
 
 
@@ -144,7 +144,7 @@ HELD = [
     ids=[f"{number}-{name.value}" for number, (name, *_) in enumerate(HELD)],
 )
 def test_a_name_against_a_subtree(name, subtree, in_permitted, out_of_excluded):
-    """A name is good where it is surely in a permitted subtree, or surely in no excluded one."""
+    """A name is good if it is certainly in a permitted subtree, or certainly in no excluded one."""
     assert allowed(name, permitted=subtree) is in_permitted
     assert allowed(name, excluded=subtree) is out_of_excluded
 

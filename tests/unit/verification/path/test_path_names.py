@@ -1,4 +1,4 @@
-"""Distinguished names are one where RFC 5280 section 7.1 says so."""
+"""Distinguished names are equal if RFC 5280 section 7.1 says so."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def canonical(value, kind=_ASN1Type.UTF8String, oid=NameOID.DN_QUALIFIER):
     ],
 )
 def test_spellings_of_one_name(one, other):
-    """Case, white space, compatibility forms and what nobody sees do not make another name."""
+    """Case, white space, compatibility forms and invisible characters do not make another name."""
     assert canonical(one) == canonical(other)
 
 
@@ -53,7 +53,7 @@ def test_spellings_of_one_name(one, other):
     ],
 )
 def test_other_names(one, other):
-    """What somebody would read as another name is one."""
+    """A name that a reader would take for another name is another name."""
     assert canonical(one) != canonical(other)
 
 
@@ -111,7 +111,7 @@ def test_a_value_that_would_cost_seconds_is_compared_without_normalisation(monke
 
 
 def test_an_issuer_is_found_under_another_spelling():
-    """Root (UTF8String "Toy Root") <- leaf whose issuer is PrintableString "TOY  ROOT"."""
+    """Root (UTF8String "Toy Root") <- leaf with the issuer PrintableString "TOY  ROOT"."""
     root = certify("Toy Root")
     spelled = x509.NameAttribute(NameOID.COMMON_NAME, "TOY  ROOT", _ASN1Type.PrintableString)
     leaf = certify("alice", root, ca=False, issuer_name=x509.Name([spelled]))

@@ -1,7 +1,4 @@
-"""Certificate policies along a path: RFC 5280 as RFC 9618 mends it.
-
-Paths stand from the anchor's side down: a row is the certificates below the anchor, the leaf last.
-"""
+"""Certificate policies along a path: RFC 5280 with the changes of RFC 9618."""
 
 from __future__ import annotations
 

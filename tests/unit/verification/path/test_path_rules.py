@@ -140,7 +140,7 @@ def test_version_1_signs_nothing_and_is_no_leaf():
 
 
 def test_the_two_algorithm_fields_agree():
-    """Root <- Issuing <- alice, whose outer algorithm names another hash than the signed one."""
+    """Root <- Issuing <- alice, with another hash in the outer algorithm than in the signed one."""
     leaf, middle = chain()
     same = rebuild(leaf, middle.key, list)
     assert rules_of(judge(same, middle, anchors=[ROOT])) == []
@@ -159,14 +159,14 @@ def test_the_two_algorithm_fields_agree():
     ],
 )
 def test_serial_numbers_have_twenty_octets_at_most(serial, rules):
-    """Root <- Issuing <- alice with 20 or 21 octets; zero and below are borne (4.1.2.2)."""
+    """Root <- Issuing <- alice with 20 or 21 octets; zero and negative ones are accepted (4.1.2.2)."""
     leaf, middle = chain()
     odd = with_serial(leaf, middle.key, serial)
     assert rules_of(judge(odd, middle, anchors=[ROOT])) == rules
     assert rules_of(judge(odd, middle, anchors=[ROOT], enforce_profile=False)) == []
 
 
-def test_a_path_length_of_zero_bears_a_leaf_and_no_authority():
+def test_a_path_length_of_zero_permits_a_leaf_and_no_authority():
     """Root <- A (length 0) <- leaf is good; Root <- A (length 0) <- B <- leaf is not."""
     first = certify("A", ROOT, path_length=0)
     second = certify("B", first)
@@ -249,13 +249,13 @@ def test_an_authority_for_any_purpose_may_stand_above_a_client():
 
 
 def test_an_authority_without_key_usage_may_sign():
-    """6.1.4 (n) asks only where the extension is present."""
+    """6.1.4 (n) applies only if the extension is present."""
     leaf, middle = chain(issuing={"drop": (x509.KeyUsage,)}, leaf={"drop": (x509.KeyUsage,)})
     assert rules_of(judge(leaf, middle, anchors=[ROOT])) == []
 
 
-def test_without_the_profile_the_musts_for_makers_are_not_asked():
-    """Root <- Issuing <- alice, whose certificates break rules of section 4 and none of section 6."""
+def test_without_the_profile_requirements_for_issuers_are_not_enforced():
+    """Root <- Issuing <- alice, with certificates that break rules of section 4 and none of section 6."""
     leaf, middle = chain(
         issuing={"drop": (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)},
         leaf={"subject": "", "usage": ("digital_signature", "key_cert_sign")},
@@ -285,7 +285,7 @@ def test_the_cases_name_every_rule():
 
 
 def test_uncritical_constraints_are_enforced():
-    """Root <- Issuing (uncritical nameConstraints) <- alice: 4.2.1.10 binds the maker; we believe them."""
+    """Root <- Issuing (nameConstraints, not critical) <- alice: 4.2.1.10 requires critical, and we enforce them anyway."""
     constraints = x509.NameConstraints([DNS("other.example")], None)
     leaf, middle = chain(issuing={"extra": ((constraints, False),)})
     assert rules_of(judge(leaf, middle, anchors=[ROOT])) == ["name-not-permitted"]
@@ -302,7 +302,7 @@ def test_a_required_policy_that_is_there_is_good():
 
 
 def test_explicit_curve_parameters_are_refused():
-    """Root <- Issuing <- alice, whose P-256 is written out instead of named."""
+    """Root <- Issuing <- alice, with P-256 as parameters instead of a named curve."""
     leaf, middle = chain()
     explicit = rebuild(leaf, middle.key, lambda fields: [*fields[:6], explicit_p256(fields[6]), fields[7]])
     judgement = judge(explicit, middle, anchors=[ROOT])
@@ -325,7 +325,7 @@ def explicit_p256(key_info: bytes) -> bytes:
 
 
 def test_a_key_of_an_unknown_kind_is_refused():
-    """Root <- Issuing <- alice with a key whose algorithm nobody knows."""
+    """Root <- Issuing <- alice with a key of an unknown algorithm."""
     leaf, middle = chain()
 
     def edit(fields):
@@ -338,7 +338,7 @@ def test_a_key_of_an_unknown_kind_is_refused():
 
 
 def test_critical_extensions_that_are_processed_may_be_critical():
-    """A critical CRL distribution point is the judge of revocation's."""
+    """A critical CRL distribution point is processed by the judgement of revocation."""
     points, _ = crl_at("http://c.example/")
     leaf, middle = chain(leaf={"extra": [(points, True)]})
     assert rules_of(judge(leaf, middle, anchors=[ROOT])) == []

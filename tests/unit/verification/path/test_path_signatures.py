@@ -1,4 +1,4 @@
-"""Which signatures are believed: kinds of keys, hashes, and algorithms that say what they are."""
+"""Which signatures are accepted: kinds of keys, hashes, and algorithm fields that are true."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PSS = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     ],
 )
 def test_an_authority_of_each_kind_signs(key, options):
-    """Root (key of the kind) <- Issuing (the same kind) <- alice; not so where another key signed."""
+    """Root (key of the kind) <- Issuing (the same kind) <- alice is good; not if another key signed."""
     root = certify("Root", key=key, **options)
     issuing = certify("Issuing", root, key=key, **options)
     leaf = certify("alice", issuing, ca=False, key=EC_KEY, **options)
@@ -83,7 +83,7 @@ def test_sha1_is_refused(algorithm, hash_algorithm):
 
 
 def relabelled(algorithm, sign):
-    """A certificate whose both algorithm fields say `algorithm`, signed by `sign`."""
+    """A certificate with `algorithm` in both algorithm fields, signed by `sign`."""
     named = tlv(0x30, *algorithm)
     node = certify("alice", certify("Root", key=EC_KEY), ca=False)
     edited = rebuild(node, None, lambda f: [*f[:2], named, *f[3:]], outer=named, sign=sign)
@@ -114,7 +114,7 @@ def test_an_algorithm_that_is_not_listed_is_refused():
 
 
 def test_dsa_is_for_old_suites():
-    """A DSA key signs where broken algorithms are accepted, nowhere else."""
+    """A DSA signature is valid only if broken algorithms are accepted."""
     key = dsa.generate_private_key(1024)
     signed = relabelled(
         [oid_der("2.16.840.1.101.3.4.3.2")], lambda content: key.sign(content, hashes.SHA256())

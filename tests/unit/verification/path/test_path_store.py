@@ -29,8 +29,8 @@ def test_anchors_and_intermediates_are_told_apart():
     assert list(store.find_by_subject(LEAF.parsed.subject)) == []
 
 
-def test_signatures_between_members_are_remembered():
-    """What was found of Issuing is known, for the strength that it was judged by."""
+def test_signatures_between_members_are_cached():
+    """The result for Issuing is cached, for the strength that it was checked with."""
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     assert store.find_checked_signature(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
@@ -40,8 +40,8 @@ def test_signatures_between_members_are_remembered():
     assert store.find_checked_signature(ROOT.parsed, ISSUING.parsed, STRENGTH) is False
 
 
-def test_a_leafs_signature_is_remembered_where_it_holds(monkeypatch):
-    """Of the leaves that came last; one that nobody signed pushes none of them out."""
+def test_a_valid_signature_of_a_leaf_is_cached(monkeypatch):
+    """Signatures of recent leaves are cached; an invalid one displaces none of them."""
     monkeypatch.setattr(store_module, "LEAF_SIGNATURES", 1)
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     stranger = certify("eve", ISSUING, ca=False, signer=LEAF.key)
@@ -69,7 +69,7 @@ def test_a_second_judgement_checks_no_signature_again():
 
 
 def test_memory_is_limited(monkeypatch):
-    """A store with too many certificates is refused, and a full memory only remembers no more."""
+    """A store with too many certificates is refused, and a full cache stores nothing more."""
     monkeypatch.setattr(store_module, "_REMEMBERED", 0)
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)

@@ -59,8 +59,8 @@ def test_each_form_has_its_spelling(text, form, value):
         ("dn:O=" + "x" * TEXT_LIMIT, "dn:O=Clinic"),
     ],
 )
-def test_another_spelling_is_refused_with_the_mend(text, mend):
-    """A subtree that holds nothing, or other names than it seems to, protects nobody."""
+def test_another_spelling_is_refused_with_a_hint(text, mend):
+    """A subtree with no names, or other names than it seems to have, would protect nothing."""
     with pytest.raises(MalformedInput) as refused:
         parse_subtree(text)
     assert refused.value.code == "subtree-malformed"

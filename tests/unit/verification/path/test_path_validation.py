@@ -16,7 +16,7 @@ DNS = x509.DNSName
 
 
 def faults(*top_down, inputs=None, budget=None):
-    """The rules that a path breaks and the common name of who breaks them; the anchor comes first."""
+    """The rules that a path breaks and the common names of the certificates; the anchor comes first."""
     path = tuple(node.parsed for node in reversed(top_down))
     names = {one.sha256: one.subject[-1][0][1] for one in path}
     found = check_path(path, inputs or PathInputs(), budget or ComparisonBudget())

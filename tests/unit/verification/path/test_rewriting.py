@@ -1,7 +1,4 @@
-"""Names and extensions that no decision needs, and that the library does not read.
-
-Root -> alice@clinic.example        unless a docstring draws another
-"""
+"""Names and extensions that no decision needs, and that the library cannot parse."""
 
 from __future__ import annotations
 
@@ -160,7 +157,7 @@ def good(der: bytes) -> bool:
 
 @pytest.mark.parametrize(("relative", "text"), SUBJECTS)
 def test_any_subject_is_read_shown_and_compared(relative: bytes, text: str) -> None:
-    """RFC 5280 4.1.2.4, RFC 4514 2.4: the good name beside it counts, and what cannot be decoded is shown as bytes."""
+    """RFC 5280 4.1.2.4, RFC 4514 2.4: the good name counts; a value that cannot be decoded is shown as bytes."""
     der = odd_certificate(ALICE, ROOT.key, subject=[rdn(ORG, 0x0C, b"Clinic"), relative])
     assert good(der)
     read = parse_path_certificate(der)
@@ -182,7 +179,7 @@ def test_an_extension_that_no_decision_needs(added: bytes) -> None:
 
 
 def test_a_critical_one_is_refused_and_not_malformed() -> None:
-    """RFC 5280 4.2: one that is critical and not known refuses the certificate, whatever its value."""
+    """RFC 5280 4.2: an unknown critical extension refuses the certificate, with any value."""
     found = judge_partner(
         odd_certificate(
             ALICE, ROOT.key, extensions=[extension("1.3.36.8.3.3", b"\x30\x03\x02\x01\x01", critical=True)]
@@ -194,7 +191,7 @@ def test_a_critical_one_is_refused_and_not_malformed() -> None:
 
 
 def test_an_address_that_cannot_be_read_is_an_address() -> None:
-    """RFC 5280 4.2.1.6: of two e-mail addresses neither is the name, though one is bytes only."""
+    """RFC 5280 4.2.1.6: of two e-mail addresses neither is the name, even if one is opaque."""
     unread = tlv(0x81, b"b\xf6b@clinic.example")
     der = odd_certificate(ALICE, ROOT.key, extensions=[alternative(unread, EMAIL)])
     found = judge_partner(der, CLINIC)
@@ -205,7 +202,7 @@ def test_an_address_that_cannot_be_read_is_an_address() -> None:
 
 @pytest.mark.parametrize("name", [tlv(0x81, b"\xfc@x"), tlv(0x82, b"\xfc"), tlv(0x86, b"\xfc"), STREET_NAME])
 def test_a_name_that_cannot_be_read_escapes_no_constraint(name: bytes) -> None:
-    """RFC 5280 4.2.1.10: where its form is constrained it is refused."""
+    """RFC 5280 4.2.1.10: it is refused if its form is constrained."""
     outside: list[x509.GeneralName] = [
         x509.RFC822Name("other.example"),
         x509.DNSName("other.example"),
@@ -230,7 +227,7 @@ def test_a_name_that_cannot_be_read_escapes_no_constraint(name: bytes) -> None:
     ],
 )
 def test_an_opaque_value_may_be_the_excluded_one(subject: list[bytes], outcome: Outcome) -> None:
-    """RFC 5280 4.2.1.10: only where it stands for a value that is excluded it cannot be told from it."""
+    """RFC 5280 4.2.1.10: an opaque value may equal an excluded value, and only then it is refused."""
     secret = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Secret")]))
     root = certify("Narrow", excluded=[secret])
     der = odd_certificate(certify("alice", root, ca=False, names=[MAIL]), root.key, subject=subject)
@@ -286,7 +283,7 @@ class TestAlgorithms:
         assert not good(der)
 
     def test_a_signature_over_the_copy_does_not_hold(self) -> None:
-        """What is rewritten for reading is never what a signature is checked over."""
+        """Signatures are never checked over the rewritten copy."""
         der = odd_certificate(ALICE, certify("Eve").key, subject=[rdn(CN, 0x14, LATIN)])
         assert not good(der)
 
@@ -300,7 +297,7 @@ class TestAlgorithms:
 
 
 def test_names_of_ours_in_bytes_are_found() -> None:
-    """A name that cannot be read may be one of our namespace to another reader."""
+    """Another reader could decode an opaque name as one of our namespace."""
     ours = "spiffe://corp.example/person/root"
     for subject, names in (
         ([rdn(CN, 0x13, b"\xfc " + ours.encode())], []),
@@ -327,7 +324,7 @@ def test_names_of_ours_in_bytes_are_found() -> None:
     ],
 )
 def test_what_a_decision_needs_is_not_opaque(added: bytes) -> None:
-    """What is judged by and does not parse makes the certificate malformed, as ever."""
+    """A part that a decision needs and that does not parse makes the certificate malformed."""
     with pytest.raises(MalformedInput) as refused:
         parse_path_certificate(odd_certificate(ALICE, ROOT.key, extensions=[added]))
     assert refused.value.code == "certificate-malformed"
@@ -380,7 +377,7 @@ def test_a_certificate_without_version_and_extensions_has_a_copy() -> None:
 
 
 def test_unique_identifiers_stay() -> None:
-    """RFC 5280 4.1.2.8: applications should be able to read them, though nobody writes them."""
+    """RFC 5280 4.1.2.8: applications should be able to parse them, although they must not be used."""
     signed, algorithm, signature = children(odd_certificate(ROOT, ROOT.key, subject=[rdn(CN, 0x14, LATIN)]))
     fields = children(signed)
     der = tlv(0x30, tlv(0x30, *fields[:7], tlv(0x81, b"\x00x"), *fields[7:]), algorithm, signature)
@@ -389,7 +386,7 @@ def test_unique_identifiers_stay() -> None:
 
 @pytest.mark.parametrize("at", [7, 8])
 def test_a_second_list_of_extensions_is_no_certificate(at: int) -> None:
-    """RFC 5280 section 4.1: there is one; in a second one a critical extension, or a name of ours, would be passed over."""
+    """RFC 5280 section 4.1: there is one list. A critical extension or a name of ours in a second one would be missed."""
     hidden = [
         extension(SAN, tlv(0x30, tlv(0x86, b"spiffe://corp.example/person/root"))),
         extension("1.2.3.4", b"\x05\x00", critical=True),
@@ -403,7 +400,7 @@ def test_a_second_list_of_extensions_is_no_certificate(at: int) -> None:
 
 
 def test_a_name_reads_the_same_either_way() -> None:
-    """What the library reads too is text of the same letters: order, sets and escapes."""
+    """A name that the library can parse too gives the same text: order, sets and escapes."""
     attributes: list[Any] = [
         x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COUNTRY_NAME, "DE")]),
         x509.RelativeDistinguishedName(

@@ -1,4 +1,4 @@
-"""Whose status is asked in the tests of this folder, and how.
+"""The path to Alice, and the judgement of her status, for the tests of this folder.
 
 Root -> Issuing -> alice
 """

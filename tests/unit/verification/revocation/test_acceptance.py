@@ -1,4 +1,4 @@
-"""Whether what was fetched may take the place of what is at hand."""
+"""Whether fetched evidence may replace the stored evidence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CA_ONLY = scope(only_contains_ca_certs=True)
 
 
 def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> AcceptedEvidence:
-    """Take a CRL at noon."""
+    """Accept a CRL at noon."""
     return accept_crl(
         der, before, store, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=CRL_RULES
     )
@@ -48,7 +48,7 @@ def refused(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> str:
 
 
 def test_a_crl_of_an_authority_is_taken():
-    """An anchor's CRL and an intermediate's are taken, with what they say of themselves."""
+    """A CRL of an anchor and of an intermediate is accepted, with its times and number."""
     expected = AcceptedEvidence(this_update=NOON - HOUR, next_update=NOON + HOUR, number=3)
     assert take(crl_of(ISSUING, 7, number=3)) == expected
     assert take(crl_of(ROOT, number=3)) == expected
@@ -60,19 +60,19 @@ def test_a_crl_of_an_authority_is_taken():
     ids=["", "html", "cut", "other"],
 )
 def test_what_is_no_crl_is_refused(der):
-    """A page, half a list or a certificate is none."""
+    """A web page, half a CRL or a certificate is not a CRL."""
     assert refused(der) == "crl-malformed"
 
 
-def test_a_crl_of_somebody_else_is_refused():
-    """Another key under the name of an authority, and an authority that nobody imported, are believed nothing."""
+def test_a_crl_of_another_signer_is_refused():
+    """A CRL by another key under an authority's name, or by an authority that was not imported, is refused."""
     assert refused(crl_of(ISSUING, signer=STRANGER.key)) == "evidence-not-signed"
     assert refused(crl_of(STRANGER)) == "evidence-not-signed"
     assert refused(crl_of(certify("Other", ROOT))) == "evidence-not-signed"
 
 
 def test_an_authority_must_be_one_that_may_sign_crls():
-    """Without cRLSign, or without a good path to an anchor, nobody signs CRLs."""
+    """The signer needs cRLSign and a good path to an anchor."""
     mute = certify("Issuing", ROOT, usage=("key_cert_sign",))
     lost = certify("Issuing", STRANGER, key=ISSUING.key)
     late = certify("Issuing", ROOT, not_after=NOON - HOUR)
@@ -92,20 +92,20 @@ def test_key_usage_may_be_absent():
     [(6 * MINUTE, HOUR), (-HOUR, -MINUTE)],
     ids=["later", "ended"],
 )
-def test_a_crl_speaks_of_now(begins, ends):
-    """One that begins later, or has ended, is refused."""
+def test_a_crl_must_be_current(begins, ends):
+    """A CRL from the future, or an expired one, is refused."""
     der = crl_of(ISSUING, this_update=NOON + begins, next_update=NOON + ends)
     assert refused(der) == "evidence-not-in-time"
 
 
 def test_a_crl_of_a_clock_that_is_ahead_is_taken():
-    """Clocks differ: five minutes are borne, as with OCSP answers (RFC 5280 section 5.1.2.4)."""
+    """Clocks differ: five minutes are tolerated, as with OCSP responses (RFC 5280 section 5.1.2.4)."""
     ahead = crl_of(ISSUING, this_update=NOON + 5 * MINUTE)
     assert take(ahead).this_update == NOON + 5 * MINUTE
 
 
 def test_a_crl_may_be_late_within_its_grace():
-    """What may still be used may still be taken."""
+    """A CRL that may still be used may still be accepted."""
     der = crl_of(ISSUING, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
     assert (
@@ -117,7 +117,7 @@ def test_a_crl_may_be_late_within_its_grace():
 
 
 def test_a_crl_does_not_end_before_it_begins():
-    """Times in the wrong order are refused, whatever grace there is."""
+    """Times in the wrong order are refused, with any grace time."""
     signed, algorithm, _ = children(crl_of(ISSUING, this_update=NOON - 2 * HOUR, next_update=NOON - HOUR))
     version, inner, issuer, begins, ends, *rest = children(signed)
     signed = tlv(0x30, version, inner, issuer, ends, begins, *rest)
@@ -128,8 +128,8 @@ def test_a_crl_does_not_end_before_it_begins():
         accept_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules)
 
 
-def test_a_list_that_nobody_takes_from_its_address_is_refused():
-    """Genuine or not older is not enough; of a list that is neither genuine nor of now nobody is asked."""
+def test_a_crl_that_no_certificate_accepts_from_its_address_is_refused():
+    """A genuine, current CRL is not enough. `is_named` is not called for a CRL that is not genuine or not current."""
     asked = []
 
     def is_named(crl):
@@ -156,8 +156,8 @@ def test_an_older_crl_is_a_replay():
     assert take(crl_of(ISSUING, number=6), kept).number == 6
 
 
-def test_a_list_for_others_takes_no_place():
-    """Another authority's genuine list, one for others and a delta do not make the revoked unknown, old or new."""
+def test_a_crl_about_other_certificates_replaces_nothing():
+    """A genuine CRL of another authority or scope, or a delta, does not replace the stored one, old or new."""
     kept = crl_of(ISSUING, 7, number=5)
     for number in (4, 9):
         assert refused(crl_of(ROOT, number=number), kept) == "evidence-replaced"
@@ -174,15 +174,15 @@ def test_a_list_for_others_takes_no_place():
     ],
     ids=["issuer", "scope", "delta"],
 )
-def test_what_has_ended_bars_no_list_of_another_kind(other):
-    """A list that was taken by mistake ends, and with it what its number and time could keep out."""
+def test_an_expired_crl_excludes_no_crl_of_another_kind(other):
+    """A CRL that was accepted by mistake expires, and then excludes no other by its number or time."""
     kept = crl_of(**{"number": 9, **other, "this_update": NOON - HOUR, "next_update": NOON - MINUTE})
     right = crl_of(ISSUING, 7, number=1, this_update=NOON - 2 * HOUR)
     assert take(right, kept).number == 1
 
 
-def test_what_has_ended_within_its_grace_still_bars():
-    """What may still be used is not replaced by a list for others."""
+def test_an_expired_crl_within_its_grace_still_excludes_others():
+    """A CRL that may still be used is not replaced by a CRL about other certificates."""
     kept = crl_of(ROOT, number=9, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
     with pytest.raises(DoorwardError) as caught:
@@ -193,7 +193,7 @@ def test_what_has_ended_within_its_grace_still_bars():
 
 
 def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
-    """Also when the one at hand has ended its time does not go back; that of deltas neither."""
+    """Even after the stored CRL has expired its time does not go back, and that of deltas does not either."""
     for base in (None, 2):
         kept = crl_of(ISSUING, 7, number=5, base=base, this_update=NOON - HOUR, next_update=NOON - MINUTE)
         earlier = crl_of(ISSUING, number=6, base=base, this_update=NOON - 2 * HOUR)
@@ -201,8 +201,8 @@ def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
         assert take(crl_of(ISSUING, number=6, base=base), kept).number == 6
 
 
-def test_numbers_begin_anew_with_another_key_or_after_the_end():
-    """An authority that was built anew: its time goes on, and no list of before keeps it out for ever."""
+def test_numbers_may_restart_with_another_key_or_after_expiry():
+    """An authority that was set up again: its times go on, and the numbers of its old CRLs do not exclude new ones."""
     kept = crl_of(ISSUING, number=900, this_update=NOON - HOUR)
     anew = crl_of(ISSUING, number=1, this_update=NOON - MINUTE)
     assert refused(anew, kept) == "evidence-replayed"
@@ -222,7 +222,7 @@ def test_numbers_begin_anew_with_another_key_or_after_the_end():
 
 
 def test_an_answer_that_is_too_much_work_is_refused():
-    """A crowd of responders, each to be verified by a costly key."""
+    """Many responder certificates, each expensive to verify."""
     numbers = rsa.RSAPublicNumbers((1 << 3070) + 1, (1 << 3071) + 1)
     issuer = replace(ISSUING.parsed, key=numbers.public_key())
     crowd = [
@@ -244,7 +244,7 @@ def test_an_answer_that_is_too_much_work_is_refused():
     ],
 )
 def test_a_genuine_answer_is_taken(said, status):
-    """Whatever a genuine answer says takes the place of what was said before."""
+    """A genuine response replaces the one before it, with any status."""
     der = answer_about(ALICE, ISSUING, status=said)
     taken = accept_ocsp_response(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
     assert taken == AcceptedEvidence(this_update=NOON - HOUR, next_update=NOON + HOUR, status=status)
@@ -252,7 +252,7 @@ def test_a_genuine_answer_is_taken(said, status):
 
 
 def test_a_failure_of_the_responder_is_no_answer():
-    """RFC 6960 section 4.2.1: signed by nobody, it is as if the responder could not be reached."""
+    """RFC 6960 section 4.2.1: it is not signed, so it counts as if the responder could not be reached."""
     failure = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     with pytest.raises(Unavailable) as caught:
         accept_ocsp_response(

@@ -26,8 +26,8 @@ def code_of(der: bytes) -> str:
     return caught.value.code
 
 
-def test_a_list_is_found_by_serial():
-    """Who is listed is found with the reason, whoever is not is not."""
+def test_an_entry_is_found_by_serial():
+    """A listed certificate is found with its reason; any other is not found."""
     crl = list_of(ROOT, 7, entry(9, x509.ReasonFlags.key_compromise), number=5)
     assert crl.find(ROOT.parsed.subject, 7) == (True, None)
     assert crl.find(ROOT.parsed.subject, 9) == (True, x509.ReasonFlags.key_compromise)
@@ -86,12 +86,12 @@ def test_what_may_not_be_used_is_refused():
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x00", bytes(100), b"-----BEGIN X509 CRL-----"])
 def test_other_bytes_are_malformed(der):
-    """Whatever is no CRL is refused with one code."""
+    """Anything that is not a CRL is refused with one code."""
     assert code_of(der) == "crl-malformed"
 
 
-def test_an_entry_of_nobody_is_malformed():
-    """An issuer that is no directory name names nobody."""
+def test_an_entry_without_an_issuer_name_is_malformed():
+    """An issuer that is not a directory name cannot be matched."""
     nobody = (x509.CertificateIssuer([x509.DNSName("a.example")]), True)
     assert code_of(crl_of(ROOT, entry(7, None, nobody))) == "crl-malformed"
 
@@ -102,7 +102,7 @@ def test_bytes_after_the_list_are_malformed():
 
 
 def test_the_size_is_limited(monkeypatch):
-    """What is larger than allowed is not looked at."""
+    """A CRL that is too large is not parsed."""
     der = crl_of(ROOT)
     monkeypatch.setattr(module, "CRL_LIMIT", len(der))
     assert parse_crl(der).number == 1
@@ -110,7 +110,7 @@ def test_the_size_is_limited(monkeypatch):
     assert code_of(der) == "crl-too-large"
 
 
-def test_without_a_next_update_nobody_knows_how_long_it_holds():
+def test_a_crl_needs_a_next_update():
     """RFC 5280 section 5.1.2.5 demands it."""
     der = crl_of(ROOT)
     content, algorithm, signature = children(der)

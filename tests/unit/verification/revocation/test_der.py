@@ -45,7 +45,7 @@ def test_other_bytes_are_unreadable(der):
 
 
 def test_one_element_and_no_more():
-    """What stands in an explicit tag is one element."""
+    """An explicit tag contains exactly one element."""
     number = render_element(INTEGER, b"\xff\x00")
     assert read_whole(render_element(0xA0, number)).only_child().read_integer() == -256
     for content in (b"", number + number):
@@ -68,7 +68,7 @@ def test_one_element_and_no_more():
     ],
 )
 def test_object_identifiers_are_shown(octets, dotted):
-    """X.690 section 8.19; what is none is shown as it is."""
+    """X.690 section 8.19; a malformed one is shown in hexadecimal digits."""
     assert render_dotted(bytes.fromhex(octets)) == dotted
 
 
@@ -76,7 +76,7 @@ def test_object_identifiers_are_shown(octets, dotted):
     ("flag", "critical"), [("", False), ("0101ff", True), ("010101", True), ("010100", False)]
 )
 def test_whether_an_extension_is_critical(flag, critical):
-    """Also where it is written in another way than DER asks: true is what is not zero."""
+    """Even if it is not written as DER requires: every value but zero is true."""
     der = render_element(SEQUENCE, bytes.fromhex("0603551d15"), bytes.fromhex(flag), b"\x04\x00")
     (extension,) = read_extensions(read_whole(render_element(SEQUENCE, der)))
     assert (extension.oid.hex(), extension.critical, extension.value) == ("551d15", critical, b"")

@@ -1,4 +1,4 @@
-"""What an OCSP answer says of a certificate, and whether it is believed."""
+"""The status of a certificate by an OCSP response, and whether the response is accepted."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ def test_names_and_keys_are_compared_by_any_digest(algorithm):
     assert ask(answer_about(ALICE, ISSUING, hash_algorithm=algorithm)).status is RevocationStatus.GOOD
 
 
-def test_a_digest_that_is_not_listed_matches_nobody():
-    """SHA-224 is in no profile."""
+def test_an_unsupported_digest_matches_nothing():
+    """SHA-224 is not supported."""
     assert (
         why(answer_about(ALICE, ISSUING, hash_algorithm=hashes.SHA224()))
         == "it is not about this certificate"
     )
 
 
-def test_an_answer_about_somebody_else():
-    """Another serial; the same serial of another issuer (name), and of another key under its name."""
+def test_a_response_about_another_certificate():
+    """Another serial number; the same serial number of another issuer name, or of another key under its name."""
     root_issued = certify("alice", ROOT, ca=False)
     assert why(answer_about(root_issued, ROOT)) == "it is not about this certificate"
     twin = certify("Issuing", ROOT)
@@ -106,7 +106,7 @@ def test_a_delegated_responder(by_name):
     ids=["no purpose", "any purpose", "expired", "not yet valid", "another issuer's", "forged"],
 )
 def test_a_responder_without_authority(delegate):
-    """RFC 6960 section 4.2.2.2: the issuer itself, or whom it marked for this."""
+    """RFC 6960 section 4.2.2.2: only the issuer itself, or a responder that it marked for OCSP."""
     assert (
         why(answer_about(ALICE, ISSUING, responder=delegate)) == "it does not name a signer that may sign it"
     )
@@ -148,8 +148,8 @@ def test_the_named_responder_must_have_signed():
     assert why(answer[:-1] + bytes((answer[-1] ^ 1,))) == "its signature does not verify"
 
 
-def test_what_stands_inside_is_parsed_late_and_may_not_parse():
-    """A digest that nobody knows; a certificate of a version that there is not."""
+def test_parts_that_are_parsed_late_may_not_parse():
+    """An unknown digest; a certificate of a version that does not exist."""
     sha1, unknown = bytes.fromhex("06052b0e03021a"), bytes.fromhex("06052b0e03027f")
     answer = answer_about(ALICE, ISSUING)
     assert sha1 in answer
@@ -164,7 +164,7 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
 
 
 def test_a_responders_name_that_does_not_parse():
-    """The name of the responder is not UTF-8: it is nobody's."""
+    """The responder's name is not UTF-8, so it matches no signer."""
     answer = answer_about(ALICE, ISSUING, by_name=True)
     assert answer.count(b"\x0c\x07Issuing") == 1
     assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "it does not name a signer that may sign it"
@@ -207,7 +207,7 @@ def test_a_grace_extends_the_next_update():
 
 
 def test_nonces():
-    """What was sent comes back; nothing was sent, nothing is asked."""
+    """The response must contain the nonce that was sent; without a nonce it is not checked."""
     nonce = bytes(range(32))
     assert ask(answer_about(ALICE, ISSUING, nonce=nonce), nonce=nonce).status is RevocationStatus.GOOD
     assert ask(answer_about(ALICE, ISSUING, nonce=nonce)).status is RevocationStatus.GOOD
@@ -220,7 +220,7 @@ def test_nonces():
 
 @pytest.mark.parametrize("answer", [b"", b"\x30\x00", bytes(100), b"OCSP"])
 def test_other_bytes(answer):
-    """Whatever is no answer."""
+    """Bytes that are not a response."""
     assert why(answer) == "it does not parse"
 
 

@@ -1,4 +1,4 @@
-"""OCSP answers as other responders write them: algorithms, encodings, extensions, several words about one."""
+"""OCSP responses as other responders write them: algorithms, encodings, extensions, several single responses."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def said(der: bytes, *, of=ALICE, issuer=ISSUING, rules: OcspRules = OCSP_RULES,
 
 
 def status(*singles: bytes, **options) -> RevocationStatus:
-    """What an answer with these single responses, signed by the issuer, says of Alice."""
+    """Return the status of Alice by a response with these single responses, signed by the issuer."""
     return said(answer(*singles, **{"by": BY, "responder": ISSUING, **options})).status
 
 
 def why(*singles: bytes, **options) -> str:
-    """Why it says nothing."""
+    """Return why the status is undetermined."""
     found = said(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
     assert found.status is RevocationStatus.UNDETERMINED
     return found.why[0].removeprefix("OCSP response: ")
@@ -113,8 +113,8 @@ def test_every_strong_signature_is_believed(make, sign):
     assert said(der).status is RevocationStatus.GOOD
 
 
-def test_an_algorithm_that_nobody_knows_verifies_nothing():
-    """Nor does RSA-PSS without parameters, whose defaults are SHA-1."""
+def test_an_unknown_algorithm_verifies_nothing():
+    """Neither does RSA-PSS without parameters, where the default is SHA-1."""
     for dotted in ("1.2.3.4", "1.2.840.113549.1.1.10"):
         by = (encode_sequence(encode_oid(dotted)), lambda content: b"x")
         assert why(GOOD_ONE, by=by) == "its signature does not verify"
@@ -136,7 +136,7 @@ def test_a_critical_extension_that_is_not_known_is_refused(place, state):
 
 
 def test_critical_extensions_that_are_known_are_understood():
-    """RFC 6960 sections 4.4.1 to 4.4.8: none of them makes anything less true for a judge of now."""
+    """RFC 6960 sections 4.4.1 to 4.4.8: none of them changes the present status."""
     nonce = encode_extension("1.3.6.1.5.5.7.48.1.2", encode_octets(bytes(32)), critical=True)
     revoked = odd(critical=True, oid="1.3.6.1.5.5.7.48.1.9")
     of_single = [
@@ -150,8 +150,8 @@ def test_critical_extensions_that_are_known_are_understood():
     )
 
 
-def test_what_is_said_of_another_is_not_looked_into():
-    """A critical extension, a time or a form of another's single response is its own."""
+def test_single_responses_about_others_are_not_parsed():
+    """A critical extension, a time or an encoding in another certificate's single response does not matter."""
     for other in (
         single(BOB, ISSUING, stated=[odd(critical=True)]),
         single(BOB, ISSUING, REVOKED, this_update=NULL),
@@ -174,14 +174,14 @@ def test_what_is_said_of_another_is_not_looked_into():
         ((GOOD, GOOD), RevocationStatus.GOOD),
     ],
 )
-def test_of_several_words_about_one_certificate_the_worst_counts(states, worst, turn):
-    """Wherever it stands, also behind many others."""
+def test_of_several_single_responses_the_worst_counts(states, worst, turn):
+    """In any position, also after many others."""
     singles = [single(ALICE, ISSUING, one) for one in states]
     others = [single(BOB, ISSUING)] * 200
     assert status(*[singles[0], *others, *singles[1:]][::turn]) is worst
 
 
-def test_a_good_word_in_time_does_not_outweigh_a_bad_one_that_ended():
+def test_a_current_good_response_does_not_outweigh_an_expired_revoked_one():
     """Of two good ones the one that is in time counts."""
     ended = {"next_update": NOON - timedelta(seconds=1)}
     found = said(answer(GOOD_ONE, single(ALICE, ISSUING, REVOKED, **ended), by=BY, responder=ISSUING))
@@ -254,7 +254,7 @@ def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
         (b"\x1f", "unspecified"),
     ],
 )
-def test_what_stands_beside_a_revocation_makes_nothing_less_revoked(reason, word):
+def test_an_odd_time_or_reason_leaves_it_revoked(reason, word):
     """RFC 6960 section 4.2.1: neither time nor reason is judged."""
     state = tlv(0xA1, encode_generalized_time(NOON), reason)
     found = said(answer(single(ALICE, ISSUING, state), by=BY, responder=ISSUING))
@@ -283,7 +283,7 @@ def test_what_is_judged_must_be_read(singles, options):
     assert why(*singles, **options) == "it does not parse"
 
 
-def test_what_responders_write_though_they_need_not():
+def test_needless_parts_that_responders_write():
     """The version that is the default, parts of seconds, several single responses of others."""
     fraction = tlv(0x18, b"20261123110000.5Z")
     one = single(ALICE, ISSUING, this_update=fraction, next_update=None)
@@ -295,7 +295,7 @@ def test_what_responders_write_though_they_need_not():
     [(3, "try later"), (6, "unauthorized"), (4, "an unknown failure"), (9, "an unknown failure")],
 )
 def test_failures_of_the_responder(code, text):
-    """RFC 6960 section 4.2.1: they are signed by nobody."""
+    """RFC 6960 section 4.2.1: they are not signed."""
     found = said(encode_sequence(encode_enumerated(code)))
     assert found.why == (f"OCSP response: the responder reports: {text}",)
 

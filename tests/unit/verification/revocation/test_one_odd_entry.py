@@ -1,4 +1,4 @@
-"""What is not judged is opaque: one odd entry, or one odd part, says nothing of the others."""
+"""What is not judged is skipped: one odd entry, or one odd part, does not affect the others."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def test_an_odd_entry_is_one_entry(entry):
         (listed(9, *[issuer_of(directory(OTHER.certificate.subject.public_bytes()))] * 2), "crl-malformed"),
     ],
 )
-def test_of_whom_an_entry_speaks_must_be_known(entry, code):
-    """RFC 5280 section 5.3: one that cannot be processed makes the whole list one that must not be used."""
+def test_the_issuer_of_an_entry_must_be_known(entry, code):
+    """RFC 5280 section 5.3: an entry that cannot be processed makes the whole CRL unusable."""
     assert code_of(list_bytes(ROOT, listed(7), entry)) == code
 
 
@@ -190,7 +190,7 @@ def test_what_decides_must_be_read(options, code):
     ],
     ids=["pss", "null", "ed25519"],
 )
-def test_lists_bear_every_strong_signature(make, sign):
+def test_crls_may_have_every_strong_signature(make, sign):
     """RFC 4055 section 3.1, RFC 5758 section 3.2 with the parameters that Java adds, RFC 8410."""
     key = make()
     crl = parse_crl(list_bytes(certify("Root", key=key), listed(7), by=sign(key)))
@@ -204,7 +204,7 @@ def test_a_list_of_version_1_has_no_number():
 
 
 def test_the_outline_has_no_entries():
-    """It is what a successor is compared with, and quick however long the list is."""
+    """It is for the comparison with a newer CRL, and fast for a CRL of any length."""
     der = list_bytes(ROOT, listed(7), number=5)
     outline = parse_crl_outline(der)
     assert (outline.number, outline.issuer, outline.find(NAMED, 7)) == (5, NAMED, (False, None))
@@ -213,7 +213,7 @@ def test_the_outline_has_no_entries():
 
 
 def test_many_ways_to_write_extensions_are_read(monkeypatch):
-    """The memory of extensions has an end; what is beyond is read each time."""
+    """The cache of extensions is limited; others are parsed each time."""
     monkeypatch.setattr(module, "_REMEMBERED", 1)
     entries = [listed(one, reason=encode_enumerated(one)) for one in (1, 1, 2, 2, 3)]
     crl = parse_crl(list_bytes(ROOT, *entries))
@@ -225,13 +225,13 @@ def test_many_ways_to_write_extensions_are_read(monkeypatch):
 
 
 def test_a_scope_that_is_not_critical_counts():
-    """RFC 5280 section 5.2.5 makes it critical; a list that forgets it speaks of no more than it says."""
+    """RFC 5280 section 5.2.5 requires critical; without it the scope still limits the CRL."""
     scope = encode_extension("2.5.29.28", encode_sequence(tlv(0x81, b"\xff")))
     assert parse_crl(list_bytes(ROOT, stated=[scope])).scope.only_users
 
 
 def test_the_serial_numbers_of_entries_have_any_length_and_sign():
-    """RFC 5280 section 4.1.2.2: users handle what breaks the rule for makers."""
+    """RFC 5280 section 4.1.2.2: users must handle serial numbers that break the rule for issuers."""
     long = encode_sequence(tlv(0x02, b"\x01" * 300), NULL)
     below = encode_sequence(tlv(0x02, b"\xff"), NULL)
     crl = parse_crl(list_bytes(ROOT, long, below))

@@ -48,20 +48,20 @@ def test_who_is_not_listed_is_good():
 
 
 def test_who_is_listed_is_revoked():
-    """With the reason where there is one."""
+    """With the reason if there is one."""
     assert of_leaf(list_of(ISSUING, 7)).status is RevocationStatus.REVOKED
     assert of_leaf(list_of(ISSUING, entry(7, R.key_compromise))).reason == "key-compromise"
     assert of_leaf(list_of(ISSUING, 7)).reason == ""
 
 
 def test_a_finding_has_no_truth_value():
-    """Nobody can forget undetermined."""
+    """So undetermined cannot be forgotten."""
     with pytest.raises(TypeError):
         bool(of_leaf(list_of(ISSUING)))
 
 
 def test_without_a_list_nothing_is_known():
-    """The authority's list says nothing of whom it did not issue."""
+    """The authority's CRL is not about certificates that it did not issue."""
     found = of_leaf()
     assert (found.status, found.why, found.fresh_until) == (
         RevocationStatus.UNDETERMINED,
@@ -71,7 +71,7 @@ def test_without_a_list_nothing_is_known():
 
 
 def test_a_revoked_authority_ends_it():
-    """Whatever the authority says of the leaf does not count any more."""
+    """The evidence of a revoked authority about the leaf no longer counts."""
     (found,) = statuses(PATH, crls=[list_of(ROOT, 7), list_of(ISSUING)])
     assert (found.status, found.certificate) == (RevocationStatus.REVOKED, ISSUING.parsed.sha256)
 
@@ -95,8 +95,8 @@ def test_a_revoked_authority_ends_it():
         ),
     ],
 )
-def test_an_unfit_list_leaves_it_undetermined(options, now, why):
-    """The reason is kept, with the list's digest."""
+def test_an_unusable_crl_leaves_it_undetermined(options, now, why):
+    """The reason is kept, with the SHA-256 of the CRL."""
     crl = list_of(ISSUING, **options)
     found = of_leaf(crl, now=now)
     assert (found.status, found.why) == (RevocationStatus.UNDETERMINED, (f"{crl.sha256[:16]}: {why}",))
@@ -133,8 +133,8 @@ def test_a_list_for_users_is_not_about_authorities():
     assert found.status is RevocationStatus.UNDETERMINED
 
 
-def test_below_an_authority_without_evidence_the_leaf_is_asked_all_the_same():
-    """Whoever tolerates the gap still hears that the leaf is revoked."""
+def test_below_an_authority_without_evidence_the_leaf_is_still_judged():
+    """An operator that tolerates the missing evidence still learns that the leaf is revoked."""
     found = statuses(PATH, crls=[list_of(ISSUING, 7)])
     assert [one.status for one in found] == [RevocationStatus.UNDETERMINED, RevocationStatus.REVOKED]
     assert (
@@ -142,7 +142,7 @@ def test_below_an_authority_without_evidence_the_leaf_is_asked_all_the_same():
     )
 
 
-def test_whoever_signs_lists_must_be_allowed_to():
+def test_the_signer_of_a_crl_must_be_allowed_to_sign_it():
     """KeyUsage without cRLSign: the signature is right and does not count (6.3.3 f); none at all may."""
     mute = certify("Mute", ROOT, usage=("key_cert_sign",))
     leaf = certify("bob", mute, ca=False)
@@ -232,8 +232,8 @@ class TestDeltas:
         assert of_leaf(base, first, stale).status is RevocationStatus.REVOKED
         assert of_leaf(base, stale).status is RevocationStatus.GOOD
 
-    def test_whom_the_last_delta_named_stays_revoked_when_it_ends(self):
-        """The complete list is older: who withholds the next delta brings nobody back."""
+    def test_a_revocation_outlives_its_expired_delta(self):
+        """The complete CRL is older: withholding the next delta does not un-revoke a certificate."""
         base = list_of(ISSUING, number=5, this_update=NOON - 2 * HOUR)
         last = list_of(ISSUING, 7, number=6, base=5, next_update=NOON - timedelta(seconds=1))
         assert of_leaf(base, last).status is RevocationStatus.REVOKED
@@ -248,7 +248,7 @@ class TestDeltas:
         assert of_leaf(held, lifted, others=(other,)).status is RevocationStatus.REVOKED
 
     def test_a_delta_from_before_its_complete_list_lifts_nothing(self):
-        """Numbers that began anew: by them it would fit."""
+        """The numbers were restarted; by its number alone the delta would fit."""
         anew = list_of(ISSUING, 7, number=2)
         lifted = entry(7, R.remove_from_crl)
         before = list_of(ISSUING, lifted, number=500, base=1, this_update=NOON - 2 * HOUR)
@@ -261,7 +261,7 @@ class TestDeltas:
 
 
 class TestIndirect:
-    """Lists by somebody else, whom the certificate names.
+    """CRLs by another issuer, which the certificate names.
 
     Root -> Issuing -> frida (cRLIssuer: Lister)
     Root -> Lister
@@ -296,8 +296,8 @@ class TestIndirect:
             is RevocationStatus.UNDETERMINED
         )
 
-    def test_whom_the_certificate_does_not_name(self):
-        """ALICE names nobody, so the lister may say nothing of her."""
+    def test_a_crl_issuer_that_the_certificate_does_not_name(self):
+        """ALICE names no CRL issuer, so the lister's CRL is not about her."""
         crl = list_of(self.LISTER, scope=self.INDIRECT)
         assert of_leaf(crl, others=(self.LISTER,)).status is RevocationStatus.UNDETERMINED
 
@@ -311,7 +311,7 @@ class TestIndirect:
             )
 
     def test_a_stranger_of_that_name(self):
-        """Another anchor's Lister is nobody here: the paths must end at one anchor (6.3.3 f)."""
+        """The Lister of another anchor does not count: the paths must end at one anchor (6.3.3 f)."""
         stranger = certify("Lister", certify("Root 2"), usage=("crl_sign",), ca=False, purposes=())
         crl = list_of(stranger, scope=self.INDIRECT)
         assert of_leaf(crl, path=self.PATH, others=(stranger,)).status is RevocationStatus.UNDETERMINED
@@ -327,8 +327,8 @@ class TestIndirect:
         )
         assert of_leaf(list_of(second), crl, path=self.PATH, others=others).status is RevocationStatus.GOOD
 
-    def test_nobody_vouches_for_himself(self):
-        """A lister whose own status only its own list tells is not believed."""
+    def test_no_signer_proves_its_own_status(self):
+        """The status of a lister cannot be proved by its own CRL alone."""
         lister = certify(
             "Lister",
             ISSUING,
@@ -378,8 +378,8 @@ class TestRollover:
         late = certify("Issuing", ROOT, not_after=NOON - timedelta(seconds=1))
         assert of_leaf(list_of(late), others=(late,)).status is RevocationStatus.UNDETERMINED
 
-    def test_nobody_vouches_for_himself(self):
-        """Root -> Issuing -> Issuing (new key) -> judy: that the new key is good the new key itself cannot say."""
+    def test_no_signer_proves_its_own_status(self):
+        """Root -> Issuing -> Issuing (new key) -> judy: the new key cannot prove its own status."""
         new = certify("Issuing", ISSUING, serial=9)
         leaf = certify("judy", new, ca=False, serial=10)
         path = (leaf, new, ISSUING, ROOT)
@@ -395,8 +395,8 @@ class TestRollover:
         for lists in ([ROOT_LIST, own, stolen], [ROOT_LIST, stolen, own]):
             assert statuses(path, crls=lists)[-1].status is RevocationStatus.REVOKED
 
-    def test_two_do_not_vouch_for_each_other(self):
-        """Two new keys, each with a list that is silent of the other: neither is good by that."""
+    def test_two_signers_do_not_prove_each_others_status(self):
+        """Two new keys, each with a CRL that does not list the other: neither proves the other's status."""
         first, second = (certify("Issuing", ISSUING, serial=serial) for serial in (11, 12))
         leaf = certify("judy", first, ca=False, serial=10)
         lists = [ROOT_LIST, list_of(first), list_of(second)]
@@ -420,7 +420,7 @@ class TestBoth:
         assert of_leaf(answers=answers).status is RevocationStatus.GOOD
 
     def test_revoked_by_either_is_revoked(self):
-        """Who says that it is revoked is believed first."""
+        """A finding that says revoked comes first."""
         good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
         bad = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED),)}
         assert of_leaf(list_of(ISSUING, 7), answers=good).status is RevocationStatus.REVOKED

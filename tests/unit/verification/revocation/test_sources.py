@@ -1,4 +1,4 @@
-"""Where revocation is looked up, and the question that is asked there."""
+"""Where revocation is looked up, and the request that is sent there."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_list_of_its_issuer_is_taken_from_where_it_says():
 
 
 def test_a_crl_issuer_that_is_named_is_taken_where_it_is_named():
-    """A point with a CRL issuer takes that one's indirect list, and nobody else's; a sibling's own stays its own."""
+    """A point with a CRL issuer accepts only that issuer's indirect CRL; a sibling without one accepts its own issuer's."""
     named = [UriName("http://a.example/"), x509.DirectoryName(name("OTHER"))]
     elsewhere = points([UriName(THERE)]), points([UriName(HERE)], crl_issuer=named)
     certificate = leaf(x509.CRLDistributionPoints([one for point in elsewhere for one in point]))
@@ -86,7 +86,7 @@ def test_a_crl_issuer_that_is_named_is_taken_where_it_is_named():
 
 
 def test_a_point_that_names_its_own_issuer_takes_its_plain_list():
-    """Nobody should write it (4.2.1.13), and it gives nobody anything: it is the issuer's own list."""
+    """4.2.1.13 forbids it, but it does no harm: it is the issuer's own CRL."""
     certificate = leaf(points([UriName(HERE)], crl_issuer=[x509.DirectoryName(name("Root"))]))
     assert may_serve(certificate, HERE, list_of(ROOT))
     assert not may_serve(certificate, HERE, list_of(OTHER))
@@ -113,13 +113,13 @@ def test_responders_are_named_by_http_urls():
     "url", ["http://[", "http://[west]/crl", "http://", "http:///crl", "http://a.example/\x00", "http://a b/"]
 )
 def test_what_is_no_url_is_no_source(url):
-    """An address that does not split, names no host or holds what is not printable is left out."""
+    """An address that cannot be split, has no host or is not printable is left out."""
     assert crl_urls(leaf(points([UriName(url)], [UriName("http://a.example/1")]))) == ("http://a.example/1",)
     assert ocsp_urls(leaf(accesses((Access.OCSP, UriName(url))))) == ()
 
 
 def test_a_question_names_one_certificate():
-    """The question holds the hashes of the issuer's name and key and the serial, and nothing more."""
+    """The request contains the hashes of the issuer's name and key and the serial number, and nothing more."""
     question = parse_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed))
     assert (question.hash_name, question.serial, question.nonce) == ("sha1", 7, None)
     assert question.issuer_key_hash == hashlib.sha1(ROOT.parsed.key_bits).digest()
@@ -134,7 +134,7 @@ def test_a_nonce_is_sent_where_one_is_given():
 
 
 @pytest.mark.parametrize("serial", [b"\x00", b"\xff", b"\x01" + b"\0" * 20], ids=["zero", "negative", "long"])
-def test_a_serial_that_nobody_answers_for(serial):
+def test_a_serial_out_of_range_cannot_be_asked_for(serial):
     """A serial number that RFC 5280 forbids cannot be asked for."""
     odd = with_serial(LEAF, ROOT.key, serial)
     with refused(MalformedInput, "ocsp-request-unbuildable"):

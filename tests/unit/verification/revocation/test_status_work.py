@@ -1,4 +1,4 @@
-"""What a judgement of status may cost, and what is left where it would cost more.
+"""The budget of a judgement of status, and the result if it is exceeded.
 
 Root -> Issuing -> alice
 """
@@ -28,8 +28,8 @@ R = x509.ReasonFlags
     ("work", "of_whom"),
     [(WorkBudget(candidates=1), -1), (WorkBudget(signatures=1), -1), (WorkBudget(candidates=0), 0)],
 )
-def test_without_work_left_nothing_is_known(work, of_whom):
-    """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
+def test_without_budget_the_status_is_undetermined(work, of_whom):
+    """A CRL costs one, a signature its own cost; without budget the status is undetermined, also of the rest."""
     findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
     assert findings[of_whom].status is RevocationStatus.UNDETERMINED
     assert "exceeds the work limit" in findings[of_whom].why[0]
@@ -38,8 +38,8 @@ def test_without_work_left_nothing_is_known(work, of_whom):
     ].status is (RevocationStatus.GOOD)
 
 
-def test_a_crowd_of_lists_and_signers_ends():
-    """Many lists that nobody signed, times many authorities of one name: bounded, whatever is at hand."""
+def test_many_crls_and_signers_have_a_limit():
+    """Many CRLs that no authority signed, times many authorities of one name: the work has a limit."""
     stranger = ec.generate_private_key(ec.SECP256R1())
     crowd = [certify("Issuing", ROOT, serial=100 + one) for one in range(20)]
     lists = [list_of(ISSUING, number=one, signer=stranger) for one in range(40)]
@@ -50,8 +50,8 @@ def test_a_crowd_of_lists_and_signers_ends():
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
-    """Revoked stays revoked, by an answer or a last list; good is good no more, for the rest was not heard."""
+def test_findings_before_the_budget_is_used_up_stay(*, ended):
+    """Revoked stays revoked; good is no longer good, because the rest was not judged."""
     bad = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED),)}
     good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
     strange = [list_of(ISSUING, number=one, signer=ec.generate_private_key(ec.SECP256R1())) for one in (2, 3)]

@@ -1,7 +1,4 @@
-"""Which of several lists and answers is believed: the newest, and a last bad word until a newer good one.
-
-Root -> Issuing -> alice
-"""
+"""Which of several CRLs and responses counts: the newest, and an expired revocation until a newer good finding."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, of_le
 R = x509.ReasonFlags
 
 
-def test_whom_the_last_list_named_stays_revoked_when_it_ends():
-    """Who keeps the next list from us brings nobody back; one that is newer and says otherwise does."""
+def test_a_revocation_outlives_its_expired_crl():
+    """Withholding the next CRL does not un-revoke a certificate; a newer CRL without it does."""
     old = {"next_update": NOON - timedelta(seconds=1)}
     found = of_leaf(list_of(ISSUING, entry(7, R.key_compromise), **old))
     ended = NOON - timedelta(seconds=1)
@@ -40,8 +37,8 @@ def test_whom_the_last_list_named_stays_revoked_when_it_ends():
     assert of_leaf(forged).status is RevocationStatus.UNDETERMINED
 
 
-def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
-    """The same for a responder: a newer word of either kind comes first."""
+def test_a_revocation_outlives_its_expired_response():
+    """The same for a responder: newer evidence of either kind overrides it."""
     old = {"next_update": NOON - timedelta(seconds=1)}
     answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
     answers = {ALICE.parsed.sha256: (answer,)}
@@ -53,8 +50,8 @@ def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
 
 
 @pytest.mark.parametrize("this_update", [NOON - 2 * HOUR, NOON - 3 * HOUR], ids=["as-old", "older"])
-def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(this_update):
-    """Who withholds the next list and replays an answer, or a list of another scope, from before it gains nothing."""
+def test_a_good_finding_that_is_not_newer_does_not_count(this_update):
+    """Withholding the next CRL and replaying an older response, or an older CRL of another scope, has no effect."""
     last = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
     answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, this_update=this_update),)}
     assert of_leaf(last, answers=answers).status is RevocationStatus.REVOKED
@@ -66,8 +63,8 @@ def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(t
     assert of_leaf(last, users, answers=answers).fresh_until == NOON - timedelta(seconds=1)
 
 
-def test_of_two_last_words_the_newer_one_counts():
-    """Each is as old as it says."""
+def test_of_two_expired_revocations_the_newer_counts():
+    """Each has the age that it states."""
     ended = NOON - timedelta(seconds=1)
     first = list_of(ISSUING, entry(7, R.superseded), this_update=NOON - 3 * HOUR, next_update=ended)
     second = list_of(
@@ -77,8 +74,8 @@ def test_of_two_last_words_the_newer_one_counts():
         assert of_leaf(*lists).reason == "key-compromise"
 
 
-def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
-    """The order of the sources decides nothing: an address may be chosen so that an old list comes first."""
+def test_the_newest_crl_of_a_key_counts_in_any_order():
+    """The order of the sources does not matter: an address may be chosen so that an old CRL comes first."""
     old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
     new = list_of(ISSUING, 7, number=2)
     assert of_leaf(old, new).status is RevocationStatus.REVOKED
@@ -89,8 +86,8 @@ def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
     assert of_leaf(released, held).status is RevocationStatus.GOOD
 
 
-def test_what_is_final_is_believed_of_an_older_list_in_force():
-    """Some cut their list into several files that all say that they are whole: one that names nobody pardons nobody."""
+def test_a_final_revocation_in_an_older_crl_counts():
+    """Some authorities divide their list into files that all claim to be complete: a missing entry un-revokes nothing."""
     part = list_of(ISSUING, entry(7, R.key_compromise), this_update=NOON - 2 * HOUR)
     other = list_of(ISSUING, number=2)
     found = of_leaf(part, other)
@@ -103,8 +100,8 @@ def test_what_is_final_is_believed_of_an_older_list_in_force():
     assert of_leaf(ended, other).status is RevocationStatus.GOOD
 
 
-def test_every_list_that_speaks_of_somebody_is_heard():
-    """One that covers all reasons already keeps no other scope's from naming him."""
+def test_every_crl_about_the_certificate_counts():
+    """A CRL that covers all reasons does not stop a CRL of another scope from revoking the certificate."""
     users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
     everybody = list_of(ISSUING)
     assert of_leaf(everybody, users).status is RevocationStatus.REVOKED
@@ -122,8 +119,8 @@ def remembered(**changed):
     return [seen(key, ALICE.parsed.serial, ALICE.parsed.sha256, **at)]
 
 
-def test_who_was_once_seen_revoked_for_good_stays_so():
-    """RFC 5280 section 3.3: whatever a newer list leaves out, and where nothing is at hand any more."""
+def test_a_recorded_final_revocation_stays():
+    """RFC 5280 section 3.3: even if a newer CRL omits it, or if there is no evidence any more."""
     for crls in ([], [list_of(ISSUING, this_update=NOON)]):
         found = statuses(PATH, crls=crls, seen=remembered())[-1]
         assert (found.status, found.reason) == (RevocationStatus.REVOKED, "key-compromise")
@@ -132,8 +129,8 @@ def test_who_was_once_seen_revoked_for_good_stays_so():
     assert statuses((other, *PATH[1:]), seen=remembered())[-1].status is RevocationStatus.UNDETERMINED
 
 
-def test_a_hold_that_was_seen_ends_with_a_newer_good_word():
-    """RFC 5280 section 5.3.1; one that is no newer, or none, leaves it."""
+def test_a_recorded_hold_ends_with_a_newer_good_finding():
+    """RFC 5280 section 5.3.1; a good finding that is not newer does not end it."""
     held = remembered(held=True, reason="certificate-hold")
     older = list_of(ISSUING, this_update=NOON - 2 * HOUR)
     for crls in ([], [older]):
@@ -144,8 +141,8 @@ def test_a_hold_that_was_seen_ends_with_a_newer_good_word():
     )
 
 
-def test_what_came_last_and_cannot_be_used_is_told_with_the_status():
-    """Undetermined with its reason; good as long as good evidence is at hand."""
+def test_unusable_evidence_is_reported_with_the_status():
+    """Undetermined with its reason; good while there is good evidence."""
     broken = UnusableSources(anybody=True)
     found = statuses(PATH, unusable=broken)[-1]
     assert (found.status, found.unusable) == (RevocationStatus.UNDETERMINED, True)
