@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 14; section 10, row "Access log": the log lines, and when they are on disk."""
+"""The log lines, and when they are on disk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestFlushing:
         assert self._left_after_a_kill(doors, drop=(FLUSH,)) == 0
 
     def test_the_flag_says_fifty_milliseconds(self, door: CompiledDoor) -> None:
-        """DESIGN 2.7: at most the flush interval may be lost."""
+        """At most the flush interval may be lost."""
         command = command_of(door.envoy.process.pid)
         assert command[command.index(FLUSH) + 1] == "50"
 

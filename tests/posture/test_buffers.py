@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, row "40 undecided connections", and section 4.3: what strangers can make the door hold."""
+"""What strangers can make the door hold."""
 
 from __future__ import annotations
 

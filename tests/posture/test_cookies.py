@@ -1,4 +1,4 @@
-"""ENVOY.md 10: our cookies end at the door, and two of one name are refused."""
+"""Our cookies end at the door, and two of one name are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, rows "SOCK_DESTROY on a stale address", "PROXY protocol", "[::]" and "idle": which sockets are cut.
+"""Which sockets are cut.
 
 The attacks that destroy a listener do so on a listener of this process, never on Envoy's.
 """

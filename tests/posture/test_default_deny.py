@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, items 2 and 9: a request that nothing allows is refused, at every layer, whichever part is missing."""
+"""A request that nothing allows is refused, at every layer, whichever part is missing."""
 
 from __future__ import annotations
 

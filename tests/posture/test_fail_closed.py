@@ -1,4 +1,4 @@
-"""ENVOY.md section 10: if any part fails, new connections are refused and open ones go on."""
+"""If any part fails, new connections are refused and open ones go on."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ class TestEmptyPolicy:
 
 
 class TestGrantsLimit:
-    """ENVOY.md section 10, row "Grants of 25 KiB": grants are capped at 4 KiB."""
+    """Grants are capped at 4 KiB."""
 
     def test_too_many_grants_refuse(self, uncut: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
         """A person named by two hundred rules is refused; with a larger limit admitted, at a cost for each request."""

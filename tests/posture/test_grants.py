@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, rows on metadata and grants: what an answer of the authorizer can open.
+"""What an answer of the authorizer can open.
 
 Whatever it looks like, only whole, delimited ids in a string, together with the word that the
 certificate was judged, open anything.

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 12, and section 10, row "SNI of one application with Host of another".
+"""SNI of one application with Host of another, and odd hosts.
 
 A connection is made for one application. HTTP/2 coalescing, domain fronting and forged Host fields
 reach no other one.

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, items 3 and 4; section 10, row "missing metadata key": who the application hears of.
+"""Who the application hears of.
 
 What a client says of itself in headers never reaches an application as if the door had said it.
 """

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 13: encoded slashes at an application that keeps them, through the whole door."""
+"""Encoded slashes at an application that keeps them, through the whole door."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, row "40 undecided connections": what clients that never read can make the door hold."""
+"""What clients that never read can make the door hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 13, for methods: what rules name in upper case is not passed in another case.
+"""What rules name in upper case is not passed in another case.
 
 HTTP/1.1 parsers of Envoy refuse unknown methods; HTTP/2 has no such list. An attack succeeds where the
 application receives a method that one which folds the case takes for the denied one.

@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2, section 6 items 1 to 3, section 10 "self-made CA": doors that answer anonymous connections.
+"""Doors that answer anonymous connections.
 
 A chain that asks for a certificate and does not demand it: whatever a peer shows, it is nobody until the
 authorizer says `judged=1`, and nobody reaches public paths and preflights only.

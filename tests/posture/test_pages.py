@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2, section 6 items 1 to 3: an application that explains refusals by a page, on its own host.
+"""An application that explains refusals by a page, on its own host.
 
 The chain is unverified and the certificate is not demanded, so everything that Envoy could say of a peer is a claim. Each
 row is tried: no certificate, a self-made authority that says alice, a date that is over. None reaches the application, whatever

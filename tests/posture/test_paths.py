@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 13: one meaning per path, for rules and application alike.
+"""One meaning per path, for rules and application alike.
 
 The policy opens `/public/**` and keeps `/admin/**` for itself. An attack succeeds where the application
 receives a target that a tolerant server (one that decodes, joins and resolves) takes for `/admin`, or

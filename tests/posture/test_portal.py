@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2, section 6 items 1 to 3: the portal's door, which asks for a certificate and does not need one.
+"""The portal's door, which asks for a certificate and does not need one.
 
 What Envoy knows of a peer is what the peer claims there. So each claim is tried (no certificate, a self-made authority
 that says alice, a date that is over), and a request says who comes only if the authorizer said `judged=1`.

@@ -187,10 +187,12 @@ def test_every_file_is_in_the_table() -> None:
     assert not {path.name for path in HERE.glob("test_*.py") if path.name not in text}
 
 
-def test_every_module_says_which_item_it_is_about() -> None:
-    """A file's first line names the section and item, or what else it proves."""
-    for path in HERE.glob("test_*.py"):
-        first = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        assert re.search(
-            r"section|ENVOY|DESIGN|secret|surface|table", first.partition("\n")[0], re.IGNORECASE
-        ), path
+def test_every_module_has_a_line() -> None:
+    """A module of this folder stands in the table, with the item that it is about."""
+    named = " ".join(one["tests"] for one in lines())
+    missing = [
+        path.name
+        for path in HERE.glob("test_*.py")
+        if path.name not in named and path.name != Path(__file__).name
+    ]
+    assert missing == []

@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, row "next=%REQ(:PATH)%": what a request says does not come back in what it reads."""
+"""What a request says does not come back in what it reads."""
 
 from __future__ import annotations
 

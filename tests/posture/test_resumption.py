@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 6: a resumed session skips validation, so none is ever resumed."""
+"""A resumed session skips validation, so none is ever resumed."""
 
 from __future__ import annotations
 

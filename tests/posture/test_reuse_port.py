@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 11: no second process takes a share of the door's connections."""
+"""No second process takes a share of the door's connections."""
 
 from __future__ import annotations
 

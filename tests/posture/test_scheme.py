@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 4, for the scheme: the client says `http`, and came over TLS.
+"""The client says `http`, and came over TLS.
 
 An upstream of HTTP/2 gets `:scheme`; an application that believes it would redirect, or make links, without TLS.
 Standard: RFC 9113 section 8.3.1; RFC 9110 section 4.2.2.

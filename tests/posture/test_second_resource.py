@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 13, for all that is not the request line: a second path, another method, TRACE.
+"""A second path, another method, TRACE.
 
 Standard: RFC 4918 sections 9.8, 9.9 and 10.3; RFC 9110 section 9.3.8.
 """

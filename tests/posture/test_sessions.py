@@ -1,4 +1,4 @@
-"""DESIGN 2.5 and ENVOY.md 6.16 and 10: a stolen session, and a factor that is too old.
+"""A stolen session, and a factor that is too old.
 
 Tokens are signed by hand, with the keys that the door trusts and with others.
 """

@@ -1,4 +1,4 @@
-"""ENVOY.md 10 and 11: the way to the portal, and requests that are not sent there."""
+"""The way to the portal, and requests that are not sent there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TARGETS = (
     b"https://other.test/x",
     b"/a?" + b"x" * 20_000,
 )
-"""Targets that must not become another place (ENVOY.md section 11)."""
+"""Targets that must not become another place."""
 
 
 def not_minding(part: str) -> Edit:

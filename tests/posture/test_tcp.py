@@ -1,4 +1,4 @@
-"""ENVOY.md section 10, "tcp_proxy connects first", and what else is particular to a TCP application at the door.
+"""A TCP application at the door: nothing is connected before the judgement, and other properties of TCP alone.
 
 Only a connection that was judged reaches a byte of it, and no web page does. There is no request that a second
 filter could still refuse. The application here greets at once, as SMTP and MySQL do.

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, items 1 and 18; section 10, rows "Ed25519" and "QUIC": what a handshake proves.
+"""What a handshake proves.
 
 The trust anchors are our issuing authorities; whoever is signed by anything else does not get in, and
 there is no second transport that would skip the question.

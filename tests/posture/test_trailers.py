@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 3, for trailers: fields behind a body never reach an application as if they were headers.
+"""Fields behind a body never reach an application as if they were headers.
 
 Over HTTP/1.1 Envoy drops the trailers of requests by itself; an upstream of HTTP/2 would get them.
 Standard: RFC 9110 section 6.5: an intermediary may drop them.

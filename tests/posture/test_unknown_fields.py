@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, items 10 and 15; section 10, row "--mode validate": nothing half-understood is in force."""
+"""Nothing half-understood is in force."""
 
 from __future__ import annotations
 

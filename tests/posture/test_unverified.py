@@ -1,4 +1,4 @@
-"""ENVOY.md section 2.2 and section 6, item 1: a chain that Envoy does not verify; only the authorizer judges.
+"""A chain that Envoy does not verify; only the authorizer judges.
 
 A partner's door is such a chain (docs/design/0043). Envoy's own check is the twin here: with it, good
 certificates are refused before anybody could judge them.

@@ -1,4 +1,4 @@
-"""ENVOY.md section 6, item 7: live connections outlive revocation and expiry, unless the gateway ends them.
+"""Live connections outlive revocation and expiry, unless the gateway ends them.
 
 The protection here is the cutter; it is taken away by a gateway that cannot cut (`Mechanism.NONE`), and
 for what Envoy does itself by leaving out `max_connection_duration`.
@@ -112,7 +112,7 @@ class TestExpiry:
 
 
 class TestChangedPolicy:
-    """Section 10, row "a deny left live connections allowed"; DESIGN 2.1 (5)."""
+    """A deny rule that is added ends live connections."""
 
     WITHOUT_READING = RULES.replace("[GET, HEAD, POST]", "[HEAD]")
 

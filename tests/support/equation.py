@@ -1,7 +1,7 @@
 """The door held to the judge: generated policies, kept connections and requests, against a running Envoy.
 
 A connection that an edit ended is opened anew; one that lives on must answer by the *new* policy,
-whatever ids it was given under an older one (DESIGN 2.1, points 4 and 5). Every other edit takes
+whatever ids it was given under an older one. Every other edit takes
 nothing from anybody: after it, no connection may be opened anew.
 
 Some rules ask for a second factor. Each request comes with a session of a kind that the dice say: none, one in which factors

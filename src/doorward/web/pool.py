@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 DEFAULT_WORKERS = 8
 DEFAULT_WAITING = 256
-"""Precedent: at 300 issuances a second (DESIGN section 6) this queue is worked off within a second."""
+"""Precedent: at 300 issuances a second this queue is worked off within a second."""
 
 SLOW_WORKERS = 34
 """As many as work and wait in `directory.factors.budget`: it says who is next, and nothing queues before it."""

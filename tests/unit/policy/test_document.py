@@ -66,7 +66,7 @@ def hint_of(text: str) -> str:
 
 
 def test_meaning() -> None:
-    """Every key means what DESIGN section 4 says."""
+    """Every key means what docs/reference/policy.md says."""
     document = parse_document(FULL)
     payments, sensors = document.apps
     assert document.trust_domain == "corp.example"

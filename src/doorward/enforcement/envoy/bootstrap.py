@@ -2,7 +2,7 @@
 
 Not here: the watched files (`resources`) and the command line (gateway.envoy.program). Start with
 `--reject-unknown-dynamic-fields` (a typing error must not drop a control), `--drain-time-s` and
-`--file-flush-interval-msec 50` (DESIGN 2.7).
+`--file-flush-interval-msec 50`.
 """
 
 from __future__ import annotations

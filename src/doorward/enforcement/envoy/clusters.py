@@ -1,7 +1,7 @@
 """Where requests and bytes go: the cluster of an application, of our own sockets, of the authorizer.
 
 Not here: TLS towards upstreams (`upstream_tls`), what is sent a second time (`forwarding`). The recommended
-form is a unix socket (DESIGN 2.6).
+form is a unix socket.
 """
 
 from __future__ import annotations

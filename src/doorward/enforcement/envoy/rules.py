@@ -4,7 +4,7 @@
                     AND (AND over deny rules: clearance id OR NOT residual)
 
 Two filters enforce the two halves, both with action ALLOW: what nothing names is refused, and a
-request that makes a matcher fail is refused too. An id is never negated (DESIGN 2.1(4)): a
+request that makes a matcher fail is refused too. An id is never negated: a
 connection that knows nothing of a new deny rule lacks its clearance. The only thing negated is the
 residual of a deny rule, and of the principal in its path not even that (`owners`).
 """

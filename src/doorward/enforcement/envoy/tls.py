@@ -3,7 +3,7 @@
 Not here: whether a certificate is still valid today (the authorizer's question). At a door that only our
 own people may use, Envoy checks signature, dates and issuer, and sends the right alert. At an
 *unverified chain* (`HttpDoor.trust`) it checks that the peer has the private key, and no more (docs/design/0043).
-No CRL: its cost per handshake grows with its length (DESIGN 2.4).
+No CRL: its cost per handshake grows with its length.
 Standard: RFC 8446, RFC 5246, RFC 9325 section 4.2.
 """
 

@@ -22,7 +22,7 @@ ENROL: dict[str, Any] = build_open_http(OPEN_DOOR, PATHS, GatewayLimits())["type
 
 @pytest.mark.parametrize("config", [HTTP, ENROL])
 def test_what_both_managers_have(config: dict[str, Any]) -> None:
-    """Each of these closes a hole that was seen open (ENVOY.md sections 6 and 10)."""
+    """Each of these closes a hole that was seen open."""
     assert config["normalize_path"] is True
     assert config["merge_slashes"] is True
     assert config["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
