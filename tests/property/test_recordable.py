@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from doorward.audit.events import CATALOGUE, EventType, FieldKind
 from doorward.audit.leaf import MAX_LEAF_BYTES, parse_leaf, seal_event
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from tests.support.ports import NOON
 from tests.support.world import empty_world
 
@@ -39,7 +39,7 @@ def test_any_value_from_outside_can_be_recorded(kind, data):
     spec = CATALOGUE[kind]
     public = {name: data.draw(BY_KIND[one], label=name) for name, one in spec.fields.items()}
     personal = {name: data.draw(ANY_TEXT, label=name) for name in spec.personal}
-    event = write_event(SERVICES, kind, actor="system", data=public, personal=personal)
+    event = new_event(SERVICES, kind, actor="system", data=public, personal=personal)
     leaf = seal_event(event, bytes(32)).leaf
     assert len(leaf) <= MAX_LEAF_BYTES
     assert parse_leaf(leaf).data.keys() == event.data.keys() == public.keys()

@@ -11,7 +11,7 @@ from datetime import datetime
 from doorward.access.decision import ConnectionAssessment, ConnectionContext
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import Verdict
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 
@@ -26,7 +26,7 @@ def write_admitted(
 ) -> Event:
     """Return `connection:admitted`."""
     record, principal = assessment.record, assessment.subject.principal if assessment.subject else None
-    return write_event(
+    return new_event(
         services,
         EventType.CONNECTION_ADMITTED,
         actor=principal.id if principal else "system",
@@ -89,7 +89,7 @@ def write_refused(
     admitted = assessment.policy is not None and assessment.policy.opens_something
     kind = EventType.CONNECTION_ANONYMOUS if admitted else EventType.CONNECTION_REFUSED
     actor = record.principal_id if record and record.principal_id else "system"
-    return write_event(services, kind, actor=actor, at=at, data=data, personal=personal)
+    return new_event(services, kind, actor=actor, at=at, data=data, personal=personal)
 
 
 def list_status_evidence(verdict: Verdict) -> list[str]:

@@ -22,7 +22,7 @@ from doorward.policy.analysis import PolicyDifference, PolicyFinding, check_name
 from doorward.policy.capacity import check_capacity
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.policy_snapshot import current_document, empty_document
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
@@ -171,7 +171,7 @@ def _apply(
         )
         stores.revisions.add(revision)
         _follow_applications(services, stores, document, revision)
-        event = write_event(
+        event = new_event(
             services,
             EventType.POLICY_APPLIED,
             actor=actor,
@@ -288,5 +288,5 @@ def _note_application(
         "revision": revision.number,
     }
     at = revision.created_at
-    stores.outbox.add(write_event(services, happened, actor=revision.actor, at=at, data=data))
+    stores.outbox.add(new_event(services, happened, actor=revision.actor, at=at, data=data))
     stores.changes.note(ChangeKind.APPLICATION, application.id, at)

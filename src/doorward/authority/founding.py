@@ -33,7 +33,7 @@ from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
 from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_keys, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
@@ -137,7 +137,7 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
     key = _load_root_key(services, root)
     pem = encrypt_private_key(key, passphrase, services.random)
     # The event is stored before the key is returned: no export of the root's key may go unrecorded.
-    event = write_event(services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id})
+    event = new_event(services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     return pem
 
@@ -161,7 +161,7 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
     _load_root_key(services, root)
     hint = "the key was not removed; export it again: doorward ca export --root"
     open_export_of(root.der, exported, passphrase, hint=hint)
-    event = write_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
+    event = new_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     require_keys(services).remove(root.key_name)
 
@@ -266,7 +266,7 @@ def _add(
     services: Services, stores: Stores, authority: AuthorityRecord, facts: CertificateFacts, *, actor: str
 ) -> None:
     stores.authorities.add(authority)
-    event = write_event(
+    event = new_event(
         services,
         EventType.AUTHORITY_CREATED,
         actor=actor,

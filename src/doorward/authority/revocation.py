@@ -23,7 +23,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
@@ -178,7 +178,7 @@ def _apply_step(
         _end_sessions(services, stores, after, actor=actor, now=now)
     if before.profile != PARTNER_PROFILE:  # for a partner's certificate, the partner's responder answers
         replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
-    event = write_event(
+    event = new_event(
         services,
         _EVENTS[step],
         actor=actor,
@@ -213,7 +213,7 @@ def _end_sessions(
         number += stores.sessions.end_all(held.principal_id, now, application_id)
         stores.epochs.raise_for(held.principal_id, application_id)
     if own:
-        event = write_event(
+        event = new_event(
             services,
             EventType.SESSION_ENDED,
             actor=actor,

@@ -16,7 +16,7 @@ from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import NotFound
 from doorward.core.names import parse_principal_name
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.freed_names import refuse_group_in_use
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
@@ -47,7 +47,7 @@ def remove_group(services: Services, group: str, *, actor: str) -> ChangeResult[
                 value=group, seq=stores.changes.head(), notes=(f"there is no group named {group}",)
             )
         data = {"group": group_id(group), "group_name": group}
-        stores.outbox.add(write_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
+        stores.outbox.add(new_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
         for one in members:
             stores.changes.note(ChangeKind.PRINCIPAL, one.id, now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
@@ -65,7 +65,7 @@ def create_within(services: Services, stores: Stores, group: str, *, actor: str,
     """Make a group in the caller's transaction; raise `RequestRefused` (`name-taken`) if it is there."""
     stores.directory.add_group(group, group_id(group), now)
     data = {"group": group_id(group), "group_name": group}
-    stores.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
+    stores.outbox.add(new_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
 
 
 def put_into_group(
@@ -88,7 +88,7 @@ def member_event(
     services: Services, happened: EventType, group: str, principal: Principal, *, actor: str, now: datetime
 ) -> Event:
     """Return the event of a membership that began or ended."""
-    return write_event(
+    return new_event(
         services,
         happened,
         actor=actor,
@@ -119,4 +119,4 @@ def nesting_event(
         "inner": group_id(inner),
         "inner_name": inner,
     }
-    return write_event(services, happened, actor=actor, at=now, data=data)
+    return new_event(services, happened, actor=actor, at=now, data=data)

@@ -12,7 +12,7 @@ from typing import Any
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory.callers import Caller
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 WINDOW_SECONDS = 60.0
@@ -106,7 +106,7 @@ class HelpDesk:
         return found
 
     def _record(self, caller: Caller, *, incident: str = "", reason: str = "") -> None:
-        event = write_event(
+        event = new_event(
             self._services,
             EventType.INCIDENT_EXPLAINED,
             actor=caller.principal_id,

@@ -29,7 +29,7 @@ from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import InvitationRecord
@@ -150,7 +150,7 @@ def _void(
     """Void one invitation with its event; False, and no event, if it was used or voided already."""
     if not stores.invitations.void(invitation.id, now):
         return False
-    event = write_event(
+    event = new_event(
         services,
         EventType.INVITATION_VOIDED,
         actor=actor,

@@ -16,7 +16,7 @@ from doorward.core.errors import RequestRefused
 from doorward.directory.factors.enrolment_tickets import open_first_enrolment
 from doorward.directory.invitations import VoidReason, has_lost_its_device, hash_token, void_open
 from doorward.pki.profiles import profile_for
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, InvitationRecord
@@ -78,7 +78,7 @@ class InvitationClaim:
         """Use the invitation up; raise `RequestRefused` (`invitation-invalid`) if it is not open any more."""
         if not stores.invitations.redeem(self.invitation.id, record.id, services.clock.now()):
             raise _refuse_invalid()
-        event = write_event(
+        event = new_event(
             services,
             EventType.INVITATION_REDEEMED,
             actor=self.actor,
@@ -163,7 +163,7 @@ def invite_within(
         certificate_id=made_from,
     )
     stores.invitations.add(record)
-    event = write_event(
+    event = new_event(
         services,
         EventType.INVITATION_CREATED,
         actor=actor,

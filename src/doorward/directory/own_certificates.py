@@ -26,7 +26,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.holder_notes import MAX_NAME_CHARACTERS, HolderNote
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord
@@ -144,7 +144,7 @@ def name_own_device(services: Services, principal_id: str, certificate_id: str, 
         record = _require_own(stores, principal_id, certificate_id)
         before = stores.holder_notes.of([record.id]).get(record.id) or _empty(record.id)
         stores.holder_notes.save(replace(before, name=kept))
-        event = write_event(
+        event = new_event(
             services,
             EventType.CERTIFICATE_NAMED,
             actor=principal_id,
@@ -252,7 +252,7 @@ def revoke_lost_within(
     for session in stores.sessions.open_at(now, holder):
         if session.certificate_id == record.id:
             stores.sessions.end(session.id, now)
-    event = write_event(
+    event = new_event(
         services,
         EventType.CERTIFICATE_LOST,
         actor=holder,

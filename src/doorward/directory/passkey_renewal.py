@@ -37,7 +37,7 @@ from doorward.factors.webauthn import (
     parse_passkey,
 )
 from doorward.pki.csr import parse_csr
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
@@ -85,7 +85,7 @@ class PasskeyClaim:
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Note by which passkey: the answer was used up before, and `settle` lets one certificate come of it."""
-        event = write_event(
+        event = new_event(
             services,
             EventType.RENEWAL_GRANTED,
             actor=self.holder,
@@ -273,7 +273,7 @@ class PasskeyRenewer:
     ) -> RequestRefused:
         """Record the reasons and return the one error that every peer gets."""
         services = self._services
-        event = write_event(
+        event = new_event(
             services,
             EventType.RENEWAL_REFUSED,
             actor=principal.id if principal else "system",

@@ -29,7 +29,7 @@ from doorward.directory.groups import create_within, group_id, member_event, put
 from doorward.directory.invitations import VoidReason, void_open
 from doorward.directory.session_ending import end_sessions
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.freed_names import refuse_freed_name
 from doorward.stores.prerequisites import require_partner, require_principal, require_tenant
 from doorward.stores.protocols import Stores
@@ -128,7 +128,7 @@ def set_display_name(
             note = f"the display name of {name} was that already"
             return ChangeResult(value=principal, seq=stores.changes.head(), notes=(note,))
         stores.directory.set_display_name(principal.id, display_name)
-        event = write_event(
+        event = new_event(
             services,
             EventType.PRINCIPAL_CHANGED,
             actor=actor,
@@ -285,7 +285,7 @@ def create_principal(
 ) -> None:
     """Add a principal with its event, in the caller's transaction."""
     stores.directory.add(principal, now)
-    event = write_event(
+    event = new_event(
         services,
         EventType.PRINCIPAL_CREATED,
         actor=actor,
@@ -364,7 +364,7 @@ def state_event(
     reason: str = "",
 ) -> Event:
     """Return the event of a principal the state of which changed."""
-    return write_event(
+    return new_event(
         services,
         happened,
         actor=actor,

@@ -12,7 +12,7 @@ from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import Public, write_event
+from doorward.stores.events import Public, new_event
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
@@ -41,7 +41,7 @@ def end_sessions(
     if not application_id:
         stores.step_ups.remove_all(principal_id)
     if ended:
-        event = write_event(
+        event = new_event(
             services,
             EventType.SESSION_ENDED,
             actor=actor,
@@ -74,7 +74,7 @@ def end_every_session(
         stores.session_codes.remove_all(principal_id)
         stores.step_ups.remove_all(principal_id)
         data: Public = {"principal": principal_id, "reason": reason, "number": number}
-        stores.outbox.add(write_event(services, EventType.SESSION_ENDED, actor=actor, data=data, at=now))
+        stores.outbox.add(new_event(services, EventType.SESSION_ENDED, actor=actor, data=data, at=now))
         stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
     return ended
 
@@ -110,7 +110,7 @@ def remove_factors(
     removed = stores.factors.remove_all(principal.id)
     stores.enrolment_tickets.void_all(principal.id, now)
     if removed:
-        event = write_event(
+        event = new_event(
             services,
             EventType.FACTOR_RESET,
             actor=actor,

@@ -30,7 +30,7 @@ from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
 from doorward.directory.sealing import open_sealed, seal
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import LONGEST_SESSION, SessionKeyRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -158,7 +158,7 @@ def _make(services: Services) -> SessionKeyRecord:
 
 def _add(services: Services, stores: Stores, record: SessionKeyRecord, *, actor: str, reason: str) -> int:
     stores.session_keys.add(record)
-    event = write_event(
+    event = new_event(
         services,
         EventType.SESSION_KEY_ROTATED,
         actor=actor,

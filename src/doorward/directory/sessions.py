@@ -24,7 +24,7 @@ from doorward.directory.callers import Caller
 from doorward.directory.session_ending import end_sessions
 from doorward.directory.step_ups import find_code_fault, hash_code
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import SessionCodeRecord, SessionRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -128,7 +128,7 @@ def _open(
         )
         stores.sessions.add(session)
     epoch = stores.epochs.of(caller.principal_id, code.application_id)
-    event = write_event(
+    event = new_event(
         services,
         EventType.SESSION_OPENED,
         actor=caller.principal_id,
@@ -235,7 +235,7 @@ def list_sessions(services: Services, principal_id: str | None = None) -> list[S
 
 
 def _portal_ended(services: Services, session: SessionRecord, actor: str, now: datetime) -> Event:
-    return write_event(
+    return new_event(
         services,
         EventType.SESSION_ENDED,
         actor=actor,
@@ -250,7 +250,7 @@ def _portal_ended(services: Services, session: SessionRecord, actor: str, now: d
 
 
 def _refusal(services: Services, caller: Caller, application_id: str, why: str) -> Event:
-    return write_event(
+    return new_event(
         services,
         EventType.SESSION_REFUSED,
         actor=caller.principal_id,

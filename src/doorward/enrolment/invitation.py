@@ -14,7 +14,7 @@ from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
 from doorward.directory.invitations import find_fault, hash_token
 from doorward.directory.inviting import InvitationClaim
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services
 
@@ -74,7 +74,7 @@ def _refuse(
     source_address: str,
 ) -> RequestRefused:
     """Record the reason and return the one error that every peer gets."""
-    event = write_event(
+    event = new_event(
         services,
         EventType.INVITATION_REFUSED,
         actor=invitation.id if invitation else "system",

@@ -67,7 +67,7 @@ from doorward.gateway.publishing.upstream_watch import UpstreamWatch
 from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import read_inotify_usage
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk
@@ -455,9 +455,7 @@ class Gateway:
             return stores.changes.head()
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
-        self._make_durable(
-            write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
-        )
+        self._make_durable(new_event(self._services, kind, actor="system", data={"gateway": self.id, **data}))
 
     def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])

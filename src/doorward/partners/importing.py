@@ -23,7 +23,7 @@ from doorward.partners.examining import check_names, lint, load_known, refuse_er
 from doorward.partners.terms import Terms
 from doorward.partners.trust import build_partner_trust
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.freed_names import refuse_freed_partner
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.policy_snapshot import current_document
@@ -168,7 +168,7 @@ def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult
             stores.evidence.forget(partner.id, one.kind, one.source, one.about)
         for seen in stores.evidence.recorded_revocations(partner.id):
             stores.evidence.forget_revocation(partner.id, seen)
-        event = write_event(
+        event = new_event(
             services,
             EventType.PARTNER_REMOVED,
             actor=actor,
@@ -203,7 +203,7 @@ def _build_event(
 ) -> Event:
     """Return the event with the terms, the first of the authorities, and a digest over all authorities."""
     digests = sorted(one.sha256 for one in authorities)
-    return write_event(
+    return new_event(
         services,
         kind,
         actor=actor,

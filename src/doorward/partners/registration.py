@@ -14,7 +14,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
 from doorward.partners.judging import PendingRegistration
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, ChangeKind
@@ -94,7 +94,7 @@ def _add_principal(
         partner=registration.partner.id,
     )
     stores.directory.add(principal, now)
-    event = write_event(
+    event = new_event(
         services,
         EventType.PRINCIPAL_CREATED,
         actor="system",
@@ -114,7 +114,7 @@ def _seen_event(
     san: Sequence[str],
     now: datetime,
 ) -> Event:
-    return write_event(
+    return new_event(
         services,
         EventType.CERTIFICATE_SEEN,
         actor="system",

@@ -19,7 +19,7 @@ from doorward.stores.services import Services
 Public = Mapping[str, str | int | bool | datetime | Sequence[str]]
 
 
-def write_event(
+def new_event(
     services: Services,
     kind: EventType,
     *,

@@ -11,7 +11,7 @@ from doorward.audit.events import EventType
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.runtime.incidents import IncidentFile
 from doorward.runtime.serve import Serve
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from tests.support.factor_records import factor, session
 from tests.unit.cli.conftest import Site
 
@@ -27,7 +27,7 @@ def told(site: Site) -> Site:
     with installation.services.work.read() as stores:
         alice = stores.directory.by_name("alice")
     assert alice is not None
-    event = write_event(
+    event = new_event(
         installation.services,
         EventType.REQUEST_ANSWERED,
         actor=alice.id,
@@ -107,7 +107,7 @@ def record_request(site: Site, *events: tuple[EventType, dict[str, object], dict
     """Put more events on record."""
     installation = site.opened()
     made = [
-        write_event(
+        new_event(
             installation.services, kind, actor="system", data={"gateway": GATEWAY, **data}, personal=said
         )
         for kind, data, said in events
@@ -186,7 +186,7 @@ def test_a_session_is_explained(told: Site, end: str | None, state: str) -> None
         )
         stores.sessions.add(made)
         data = {"session": made.id, "principal": alice.id, "reason": "signed-out"}
-        stores.outbox.add(write_event(services, EventType.SESSION_ENDED, actor=alice.id, data=data))
+        stores.outbox.add(new_event(services, EventType.SESSION_ENDED, actor=alice.id, data=data))
     Serve(installation).stop()
     installation.close()
     text = told.say("explain", made.id)

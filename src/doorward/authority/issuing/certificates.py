@@ -11,9 +11,9 @@ from doorward.audit.events import EventType
 from doorward.authority.issuing.claims import Claim, Entitlement
 from doorward.authority.issuing.preparation import (
     load_signing_context,
+    new_certificate_event,
+    new_refusal_event,
     prepare_certificate,
-    write_certificate_event,
-    write_refusal_event,
 )
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.status.answers import replace_answers
@@ -64,7 +64,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
             _require_same(claim.examine(stores, services.clock.now()), entitlement)
             claim.redeem(services, stores, intended.record)
             stores.certificates.add_intended(intended.record)
-            stores.outbox.add(write_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
+            stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
         # 4. sign
         minted = sign(intended.prepared, context.key)
         # 5. record the certificate
@@ -79,14 +79,14 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
                 require_active(stores, entitlement.principal_id)
             claim.settle(services, stores, record)
             if entitlement.replaces:
-                stores.outbox.add(write_certificate_event(services, EventType.CERTIFICATE_RENEWED, intended))
+                stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, intended))
             stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
             replace_answers(stores, record.id, answers, record.created_at)
             issued = EventType.CERTIFICATE_ISSUED
-            stores.outbox.add(write_certificate_event(services, issued, intended, facts=minted.facts))
+            stores.outbox.add(new_certificate_event(services, issued, intended, facts=minted.facts))
             seq = stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
     except (MalformedInput, RequestRefused) as refusal:
-        services.work.record([write_refusal_event(services, refusal, claim)])
+        services.work.record([new_refusal_event(services, refusal, claim)])
         raise
     # 6. return it
     return Issued(record=record, chain_der=(record.der, context.authority.der), seq=seq)

@@ -25,7 +25,7 @@ from doorward.pki.csr import CertificationRequest
 from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import choose_validity
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, TenantRecord
@@ -144,7 +144,7 @@ def prepare_certificate(
     )
 
 
-def write_certificate_event(
+def new_certificate_event(
     services: Services,
     kind: EventType,
     intended: IntendedCertificate,
@@ -170,12 +170,12 @@ def write_certificate_event(
         personal["san"] = printable(", ".join(facts.san))
     if kind is EventType.CERTIFICATE_RENEWED:
         data["replaces"] = record.replaces
-    return write_event(services, kind, actor=intended.actor, data=data, personal=personal)
+    return new_event(services, kind, actor=intended.actor, data=data, personal=personal)
 
 
-def write_refusal_event(services: Services, refusal: DoorwardError, claim: Claim) -> Event:
+def new_refusal_event(services: Services, refusal: DoorwardError, claim: Claim) -> Event:
     """Return the event of a refusal."""
-    return write_event(
+    return new_event(
         services,
         EventType.CERTIFICATE_REFUSED,
         actor=claim.actor,

@@ -33,7 +33,7 @@ from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
@@ -203,7 +203,7 @@ def store_list(services: Services, stores: Stores, crl: CrlRecord, *, entries: i
         IntegrityError: `crl-number`: its number is not larger than the stored one.
     """
     stores.status.store_crl(crl)
-    event = write_event(
+    event = new_event(
         services,
         EventType.CRL_PUBLISHED,
         actor=actor,

@@ -31,7 +31,7 @@ from doorward.factors import password, totp
 from doorward.factors.recovery import hash_recovery_code
 from doorward.factors.throttling import AttemptAdmission
 from doorward.factors.verdict import FactorFault
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.protocols import Stores
 
@@ -250,7 +250,7 @@ def _describe_failure(
     events = describe_counts(services, counts)
     if alone:
         events.append(
-            write_event(
+            new_event(
                 services,
                 EventType.FACTOR_FAILED,
                 actor=caller.principal_id,
@@ -268,7 +268,7 @@ def _describe_failure(
 
 
 def _describe_good(context: FactorContext, caller: Caller, factor: FactorRecord, now: datetime) -> Event:
-    return write_event(
+    return new_event(
         context.services,
         EventType.FACTOR_CHECKED,
         actor=caller.principal_id,

@@ -36,7 +36,7 @@ from doorward.directory.factors.removing import fit_name
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
 from doorward.factors import password, recovery, totp, webauthn
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import EnrolmentTicket, FactorRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -313,7 +313,7 @@ def _add(
         use_ticket(stores, ticket, first.created_at)
     for record in records:
         stores.factors.add(record)
-    event = write_event(
+    event = new_event(
         context.services,
         EventType.FACTOR_ENROLLED,
         actor=caller.principal_id,

@@ -24,7 +24,7 @@ from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalSt
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import EnrolmentTicket
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
@@ -214,7 +214,7 @@ def add_ticket(
 
 def describe_ticket(services: Services, ticket: EnrolmentTicket, name: str, actor: str) -> Event:
     """Return the event that tells of a ticket."""
-    return write_event(
+    return new_event(
         services,
         EventType.FACTOR_INVITED,
         actor=actor,

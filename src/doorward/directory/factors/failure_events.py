@@ -12,7 +12,7 @@ from datetime import datetime
 
 from doorward.audit.counting import OTHERS, EventCount, EventLimiter
 from doorward.audit.events import Event, EventType
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 COUNTED = "too-many-attempts"
@@ -47,7 +47,7 @@ class FailureEventLimiter:
 def describe_counts(services: Services, counts: Sequence[EventCount]) -> list[Event]:
     """Return the events that tell of counted failures."""
     return [
-        write_event(
+        new_event(
             services,
             EventType.FACTOR_FAILED,
             actor="system",

@@ -24,7 +24,7 @@ from doorward.directory.factors.change_rules import require_fresh, require_owner
 from doorward.directory.factors.required import refuse_if_required
 from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.factor_records import FactorRecord
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
@@ -142,7 +142,7 @@ def record_removal(
     services: Services, stores: Stores, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
 ) -> None:
     """Write the event of a factor that the caller removed or lost, and note it for the person's next visit."""
-    event = write_event(
+    event = new_event(
         services,
         EventType.FACTOR_REMOVED,
         actor=caller.principal_id,

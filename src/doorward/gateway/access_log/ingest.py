@@ -45,7 +45,7 @@ from doorward.gateway.access_log.lines import (
     sender_of,
 )
 from doorward.gateway.ballast import BALLAST
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
@@ -220,7 +220,7 @@ class Ingest:
 
     def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
         """Record that requests of this interval may be missing."""
-        event = write_event(
+        event = new_event(
             self._services,
             EventType.ACCESS_GAP,
             actor="system",
@@ -360,14 +360,14 @@ class Ingest:
 
     def _queue(self, stores: Stores, line: AccessLine) -> None:
         try:
-            event = write_event(
+            event = new_event(
                 self._services, line.type, actor=line.actor, data=line.data, personal=line.personal
             )
         except DoorwardError as error:
             # The catalogue refused a value that came from a peer; one line must not stop all others.
             raw = repr((line.data, line.personal)).encode()
             spare = malformed(raw, self._gateway_id, error.code)
-            event = write_event(
+            event = new_event(
                 self._services, spare.type, actor="system", data=spare.data, personal=spare.personal
             )
         stores.outbox.add(event)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import Reason
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 EVERY_SECONDS = 60.0
@@ -41,7 +41,7 @@ class ConnectionLimitRecorder:
         principal, certificate = decision.principal, decision.certificate
         if principal is None or certificate is None or not self._is_due(principal.id):
             return
-        event = write_event(
+        event = new_event(
             self._services,
             EventType.CONNECTION_REFUSED,
             actor=principal.id,

@@ -22,7 +22,7 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.cutter")
@@ -98,7 +98,7 @@ class ConnectionEnder:
         if not self._event_limiter.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
             return
         self._unrecorded.append(
-            write_event(
+            new_event(
                 self._services,
                 EventType.CONNECTION_CUT,
                 actor="system",
@@ -129,7 +129,7 @@ class ConnectionEnder:
                 self._unrecorded.popleft()
 
     def _event(self, connection: LiveConnection, reason: EndReason, result: CutResult) -> Event:
-        return write_event(
+        return new_event(
             self._services,
             EventType.CONNECTION_CUT,
             actor="system",

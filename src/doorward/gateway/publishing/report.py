@@ -13,7 +13,7 @@ import structlog
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.policy_snapshot import PolicySnapshot
 from doorward.stores.services import Services
 
@@ -86,7 +86,7 @@ class PublicationReport:
 
     def record(self, kind: EventType, data: Mapping[str, str | int]) -> None:
         """Record an event of this gateway; if that fails, log it and go on."""
-        event = write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
+        event = new_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
         try:
             self._services.work.record([event])
         except DoorwardError as error:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
 from doorward.core.errors import DoorwardError, Unavailable
-from doorward.stores.events import write_event
+from doorward.stores.events import new_event
 from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
@@ -91,7 +91,7 @@ def note_failure(
         try_at=next_try_after_failure(now, partner.refresh, failures, random_fraction(services)),
     )
     kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
-    event = write_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
+    event = new_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
     with services.work.change() as stores:
         stores.evidence.reschedule(failed)
         if failed.unusable != kept.unusable:
@@ -100,7 +100,7 @@ def note_failure(
             stores.outbox.add(event)
 
 
-def write_evidence_event(
+def new_evidence_event(
     services: Services,
     kind: EventType,
     row: EvidenceRecord,
@@ -109,7 +109,7 @@ def write_evidence_event(
 ) -> Event:
     """Return an event about a row."""
     about = {"partner": row.partner_id, "kind": row.kind.value, "url": row.source, "about": row.about}
-    return write_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
+    return new_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
 
 
 def random_fraction(services: Services) -> float:

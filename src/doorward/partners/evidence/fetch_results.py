@@ -27,10 +27,10 @@ from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import FetchResponse
 from doorward.partners.evidence.failures import (
     is_unusable,
+    new_evidence_event,
     next_try_after_success,
     note_failure,
     random_fraction,
-    write_evidence_event,
 )
 from doorward.partners.evidence.leasing import FetchTask, certificate_and_issuer
 from doorward.partners.evidence.recorded_revocations import (
@@ -214,7 +214,7 @@ def _store(
         news |= {"number": accepted.number} if fits else {"crl_number": f"0x{accepted.number:x}"}
     if accepted.status is not None:
         news["said"] = accepted.status.value
-    event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
+    event = new_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
     updates = _list_updates(services, context, found, accepted, now)
     # A large CRL must not use the disk space that is reserved for withdrawals (docs/design/0045); a small one may.
     try:
