@@ -1,1 +1,1 @@
-"""From a gateway plan to Envoy resources: plain dicts, content-hashed, no I/O."""
+"""Compiles a gateway plan into Envoy resources: plain dicts with versions from their content; no I/O."""

@@ -1,7 +1,7 @@
-"""Requests of connections that were not judged good: how routes tell them apart, and what our own pages hear of them.
+"""Requests of connections that were not judged good: the matcher of routes, and the headers for our own pages.
 
-`ConnectionFact.JUDGED` has three values where a connection may live without a good certificate: judged good, not, and unknown if
-the authorizer was away. Only the first carries an identity, and the third leads nowhere.
+At a door that admits connections without a good certificate, `ConnectionFact.JUDGED` has three values: judged good, not
+judged good, and unknown if the authorizer did not answer. Only the first has an identity; requests of the third are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def match_judged(value: str) -> dict[str, Any]:
 
 
 def build_claims() -> list[dict[str, Any]]:
-    """Return the headers that say what the peer showed, why it is not enough, and where it comes from."""
+    """Return the headers with the shown certificate, the reason why it was not judged good, and the peer's address."""
     return [
         overwrite_header(CLAIMED_CERTIFICATE, "%DOWNSTREAM_PEER_CERT%"),
         overwrite_header(REFUSAL, f"%FILTER_STATE({ConnectionFact.REASON.state_key}:PLAIN)%"),

@@ -1,7 +1,6 @@
 """The keys `timeouts` and `limits` of an application as fields of Envoy.
 
-Silence is a matter of routes, so that changing it ends no connection; sizes belong to the connection
-manager and to the cluster.
+Idle timeouts are in routes, so a change ends no connection. Sizes are in the connection manager and the cluster.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def build_idle_timeouts(app_limits: AppLimits) -> dict[str, Any]:
-    """Return the bound on silence of a forwarding route.
+    """Return the idle timeouts of a forwarding route.
 
-    `flush_timeout` is for a client that reads the last bytes slowly: Envoy does not count its progress.
+    `flush_timeout` is for a client that reads the last bytes slowly: Envoy does not count this as activity.
     """
     idle = render_duration(app_limits.idle)
     return {"idle_timeout": idle, "flush_timeout": idle}
@@ -27,7 +26,7 @@ def limit_requests(config: dict[str, Any], app_limits: AppLimits) -> None:
     """Put the limits on the header fields of requests into a connection manager."""
     config["max_request_headers_kb"] = app_limits.header_kilobytes
     config["common_http_protocol_options"]["max_headers_count"] = app_limits.headers
-    if app_limits.header_kilobytes > HEADER_KILOBYTES:  # Envoy's bound on a single field of HTTP/2
+    if app_limits.header_kilobytes > HEADER_KILOBYTES:  # Envoy's limit for a single field in HTTP/2
         config["http2_protocol_options"]["max_header_field_size_kb"] = app_limits.header_kilobytes
 
 

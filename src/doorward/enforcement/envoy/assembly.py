@@ -1,4 +1,4 @@
-"""Every door of a plan put together: clusters, route tables, network filters; `listener` does the chains."""
+"""Builds clusters, route tables and network filters for all doors of a plan; `listener` builds the chains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from doorward.policy.model import UnixUpstream
 
 
 def compiler_of(plan: GatewayPlan, door: Door) -> DoorCompiler:
-    """Return what compiles this kind of door."""
+    """Return the compiler for this kind of door."""
     match door:
         case HttpDoor():
             return HttpDoorCompiler(plan, door)
@@ -47,13 +47,13 @@ def build_clusters(plan: GatewayPlan) -> tuple[Resource, ...]:
 
 
 def build_route_tables(plan: GatewayPlan) -> dict[str, Resource]:
-    """Return every route table of a plan by name, which is its door's id."""
+    """Return every route table of a plan by name; the name is the door's id."""
     tables = _named(one.table() for one in every_compiler(plan))
     return {name: with_transport_security(table, plan.hsts) for name, table in tables.items()}
 
 
 def build_extensions(plan: GatewayPlan) -> dict[str, Resource]:
-    """Return every filter that is published by itself, by name: a TCP door's rules by its id, and the sessions' filter."""
+    """Return every filter that has a file of its own, by name: the rules of each TCP door, and the filter of sessions."""
     return _named((*(one.extension() for one in every_compiler(plan)), build_session_extension(plan)))
 
 

@@ -1,8 +1,8 @@
-"""What Envoy is started with: its name, its admin socket, which files it watches, its global limits.
+"""Envoy's bootstrap: its name, its admin socket, the files that it watches, its global limits.
 
-Not here: the watched files (`resources`) and the command line (gateway.envoy.program). Start with
-`--reject-unknown-dynamic-fields` (a typing error must not drop a control), `--drain-time-s` and
-`--file-flush-interval-msec 50`.
+Envoy must be started with `--reject-unknown-dynamic-fields` (otherwise a misspelt field would silently remove a
+protection), `--drain-time-s` and `--file-flush-interval-msec 50`.
+Not here: the watched files (`resources`), and the command line (gateway.envoy.program).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from doorward.enforcement.plan import GatewayLimits, GatewayPaths, check_socket_
 from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 
 ADMIN_MODE = 0o600
-"""The admin interface has no login: only the file system keeps others out."""
+"""The admin interface has no login: only the permissions of the file protect it."""
 
 HUNG = "10s"
-"""A thread that does nothing for so long hangs: Envoy ends itself, and the supervisor starts another.
+"""If a thread makes no progress for so long, Envoy ends itself, and the supervisor starts another.
 
-Connections would wait for ever otherwise. No honest work of one thread takes a tenth of it.
+Otherwise its connections would wait forever. Regular work of a thread takes less than a tenth of this.
 """
 
 
@@ -34,7 +34,7 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: 
         xds: the watched folder, the same as in the plan.
 
     Raises:
-        ValueError: the admin socket's path cannot be a socket.
+        ValueError: the path of the admin socket is relative or too long.
     """
     check_socket_path(admin_socket)
     return {
@@ -49,13 +49,13 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: 
 
 
 def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
-    """Return what a running and a validating Envoy have in common."""
-    # Envoy's default is about one path pattern long. RE2 takes time linear in the path whatever the
-    # expression, so that this bounds memory, not attacks.
+    """Return the part of the bootstrap that a running and a validating Envoy share."""
+    # Envoy's default allows about one path pattern. RE2 needs linear time for every expression, so a higher limit costs
+    # memory and opens no attack.
     runtime: dict[str, Any] = {
         "re2.max_program_size.error_level": RE2_PROGRAM_LIMIT,
-        # Envoy 1.40 holds each line of a field that it does not join itself (Cookie, Sec-Fetch-Site) against a matcher alone,
-        # and one that fits is enough. As one text, joined by commas, two lines of which one is good equal no good one.
+        # Envoy 1.40 matches each line of some fields (Cookie, Sec-Fetch-Site) separately, and one matching line is enough.
+        # With False the lines are joined by commas first, so a good line beside a bad one does not match.
         "envoy.reloadable_features.match_headers_individually": False,
     }
     watchdog = {"kill_timeout": HUNG, "max_kill_timeout_jitter": "1s"}

@@ -1,7 +1,6 @@
-"""Where requests and bytes go: the cluster of an application, of our own sockets, of the authorizer.
+"""Clusters: of applications, of our own sockets, and of the authorizer.
 
-Not here: TLS towards upstreams (`upstream_tls`), what is sent a second time (`forwarding`). The recommended
-form is a unix socket.
+The recommended upstream is a unix socket. Not here: TLS towards upstreams (`upstream_tls`), retries (`forwarding`).
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from doorward.policy.model import (
 )
 
 UPSTREAM_BUFFER_BYTES = 65_536
-"""What is read ahead of an answer that its client does not take: of each stream of each connection.
+"""How much of an answer is buffered if its client does not read, for each stream of each connection.
 
-With Envoy's default of 1 MiB, 60 connections of one client held 3.1 GB (measured)."""
+With Envoy's default of 1 MiB, 60 connections of one client took 3.1 GB (measured)."""
 
 MOST_RETRIES = 1024
-"""Second tries at once in one application: an application that restarts closes all its connections."""
+"""Retries at the same time for one application: an application that restarts closes all its connections."""
 
 _STREAMS, _WINDOW = 100, UPSTREAM_BUFFER_BYTES
 _HTTP1: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
@@ -39,15 +38,15 @@ _H2C: dict[str, Any] = {
         "http2_protocol_options": {
             "max_concurrent_streams": _STREAMS,
             "initial_stream_window_size": _WINDOW,
-            # All streams together: one that is not read must not stop the others of its connection.
+            # Enough for all streams together: one that is not read must not stop the others of its connection.
             "initial_connection_window_size": _STREAMS * _WINDOW,
         }
     }
 }
 _PASSIVE_HEALTH: dict[str, Any] = {
-    # An address that swallows packets keeps each request waiting for the connect timeout; after ten in a
-    # row they are answered with 503 at once, for two seconds. What the application itself answers is
-    # never counted: one failing path must not shut the others.
+    # If an address drops packets, each request waits for the connect timeout. After ten such failures in a row, requests
+    # get 503 at once, for two seconds. Answers of the application itself never count: one failing path must not shut
+    # the others.
     "outlier_detection": {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 10,
@@ -69,7 +68,7 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def build_empty_cluster(name: str, upstream: Upstream, limits: GatewayLimits) -> dict[str, Any]:
-    """Return the cluster of a door that leads nowhere: no endpoint. Requests are answered with 503, connections end."""
+    """Return a cluster without an endpoint: requests get 503, TCP connections end."""
     cluster = _cluster(name, upstream, limits, _HTTP1)
     cluster["load_assignment"]["endpoints"] = []
     return cluster
@@ -95,7 +94,7 @@ def build_tcp_upstream(name: str, upstream: TcpUpstream, limits: GatewayLimits) 
 
 
 def _found_by_name(cluster: dict[str, Any], host: str) -> dict[str, Any]:
-    """Return a cluster of a host; a DNS name is looked up again and again, an address is not."""
+    """Return a cluster for a host; a DNS name is resolved again and again, an address is not."""
     cluster |= _PASSIVE_HEALTH
     if not _is_address(host):
         del cluster["type"]
@@ -104,13 +103,13 @@ def _found_by_name(cluster: dict[str, Any], host: str) -> dict[str, Any]:
             "extensions.clusters.dns.v3.DnsCluster",
             dns_refresh_rate=render_duration(_DNS_REFRESH),
             dns_lookup_family="ALL",
-            # One endpoint with all addresses: a connection tries the next address if one does not
-            # answer (RFC 8305). As endpoints of their own, `::1` and 127.0.0.1 got half of the requests
-            # each, and one half failed if the application listens on one of them only.
+            # One endpoint with all addresses: a connection tries the next address if one does not answer (RFC 8305).
+            # With one endpoint for each address, `::1` and 127.0.0.1 would get half of the requests each, and one half
+            # would fail if the application listens on one of them only.
             all_addresses_in_single_endpoint=True,
         )
-        # A resolver that does not answer must not keep Envoy from starting: this application alone
-        # answers 503 until its name is known (measured: without it no door opened for 60 s and more).
+        # A resolver that does not answer must not stop Envoy from starting: only this application answers 503 until its
+        # name is resolved (measured: without this, no door opened for 60 s and more).
         cluster["wait_for_warm_on_init"] = False
     return cluster
 
@@ -124,8 +123,8 @@ def build_authorizer(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, An
 def _cluster(
     name: str, upstream: Upstream, limits: GatewayLimits, protocol: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what all clusters have; `protocol` is the version of HTTP, None for bytes."""
-    # A WebSocket holds an upstream connection: the default of 1,024 would be the door's real limit.
+    """Return the common part of all clusters; `protocol` has the HTTP options, None for a TCP upstream."""
+    # A WebSocket needs an upstream connection: Envoy's default of 1,024 would be the door's real limit.
     most = {"max_connections": limits.connections, "max_pending_requests": limits.connections}
     threshold = {
         "priority": "DEFAULT",

@@ -1,13 +1,15 @@
-"""Our own cookies: refused if doubled, and taken out before a request reaches an application.
+"""Our own cookies: a request with two of the same name is refused, and no cookie of ours reaches an application.
 
-1. Two session cookies, or two that bind a step-up to its beginning, are no browser's: the request is refused. Envoy joins the
-   crumbs of HTTP/2 before (RFC 9113 section 8.2.3). Lines of HTTP/1.1 are held against the expression as one text, joined by
-   commas; one of ours in such a field is refused too, because no client may send several (RFC 6265 section 5.4).
-2. Behind the rules two filters remove our cookies. They are skipped for a request without one. `jwt_authn` cannot do it: its
-   `forward: false` removes headers and no cookies (measured).
+1. No browser sends two session cookies, or two cookies of the beginning of a step-up: such a request is refused. Envoy joins
+   the parts of the field in HTTP/2 first (RFC 9113 section 8.2.3). Several lines of the field in HTTP/1.1 are matched as one
+   text, joined by commas; if one of our cookies is in such a field, the request is refused too, because a client must not
+   send several Cookie fields (RFC 6265 section 5.4).
+2. After the rules, two filters remove our cookies. They are skipped for a request without one. `jwt_authn` cannot do it: its
+   `forward: false` removes headers, but no cookies (measured).
 
-Envoy has no filter for single cookies. The first writes what is left of the field into filter state, by an expression. The second
-puts that in the place of the field; if nothing is left, there is none. Expressions with `re.extract` cost ten times as much.
+Envoy has no filter for single cookies. The first filter writes the rest of the field into filter state, by an expression. The
+second replaces the field with it; if nothing is left, the field is removed. Expressions with `re.extract` cost ten times as
+much.
 
 Standard: RFC 6265 sections 4.2 and 5.4; RFC 6265bis section 4.1.3 (the prefix).
 """
@@ -20,7 +22,7 @@ from doorward.enforcement.envoy.extension import CEL, build_extension, build_typ
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, COOKIE_FILTERS, COOKIE_PREFIX, SESSION_COOKIE
 
 _REST = "doorward.cookies"
-"""Holds what is left of the field."""
+"""The key of the rest of the field in filter state."""
 
 REFUSED = "|".join(
     (
@@ -31,12 +33,12 @@ REFUSED = "|".join(
         rf"(?s).*;(?:[ \t]{{2,}}|\t){COOKIE_PREFIX}.*",
     )
 )
-"""A field with one of our cookies twice, with more of them than we set, with one in a line of its own, or with one behind other
-white space than one space: Envoy would read it, and it would not be taken out."""
+"""A field with one of our cookies twice, with more of them than we set, in a field of several lines, or after other white
+space than one space: Envoy would read the cookie, but the filters would not remove it."""
 
 
 def build_cookie_filters() -> list[dict[str, Any]]:
-    """Return the filters that remove our cookies; they stand behind the rules."""
+    """Return the filters that remove our cookies; they come after the rules."""
     source = {"text_format_source": {"inline_string": f"%CEL({_rest_of_field()})%"}, "formatters": [CEL]}
     kept = {"object_key": _REST, "factory_key": "envoy.string", "format_string": source}
     put = {
@@ -61,9 +63,9 @@ def build_cookie_filters() -> list[dict[str, Any]]:
 
 
 def _rest_of_field() -> str:
-    """Return the expression; a field has one of our cookies or two, more are refused before.
+    """Return the expression for a field with one or two of our cookies; a field with more was refused before.
 
-    The usual field has the session's cookie alone of ours, and is cut with few operations: each costs a third of a
+    Usually only the session's cookie is there. It is removed with few operations, because each costs a third of a
     microsecond.
     """
     field, own = "request.headers['cookie']", f"{SESSION_COOKIE}="
@@ -80,7 +82,7 @@ def _rest_of_field() -> str:
 
 
 def _rest_of_any(field: str) -> str:
-    """Return the expression for every field: each cookie gets a line of its own, ours are cut out to their ends."""
+    """Return the expression for any field: it writes one cookie per line, and removes the lines of our cookies."""
     lines = rf"['\n', {field}.replace('; ', '\n').replace(';', '\n'), '\n'].join('')"
     parts = rf"{lines}.split('\n{COOKIE_PREFIX}')"
 
@@ -91,12 +93,12 @@ def _rest_of_any(field: str) -> str:
         return rf"[{', '.join(pieces)}].join('\n').trim().replace('\n\n', '\n').replace('\n', '; ')"
 
     one, two = whole(f"{parts}[0]", after(1)), whole(f"{parts}[0]", after(1), after(2))
-    # A name that only ends like ours makes no part.
+    # A cookie with a name that only ends like ours makes no part.
     return f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : {field}"
 
 
 def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:
-    """Return a filter that is skipped for a request without a cookie of ours."""
+    """Return a filter that is skipped for a request without one of our cookies."""
     ours = {
         "input": build_extension(
             "doorward.cookie", "type.matcher.v3.HttpRequestHeaderMatchInput", header_name="cookie"
@@ -114,5 +116,5 @@ def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_kept_cookies() -> dict[str, Any]:
-    """Return the slice of a route that leads to our own surface: it reads our cookies."""
+    """Return the per-route configuration that disables the filters: our own surface reads our cookies."""
     return {one: build_typed("config.route.v3.FilterConfig", disabled=True) for one in COOKIE_FILTERS}

@@ -1,19 +1,19 @@
-"""What pages of other sites may ask: foreign origins are refused, preflights are answered at the door.
+"""Requests from pages of other sites: foreign origins are refused, and the door answers preflights.
 
-A browser sends a person's certificate for every page that asks for something; there is no SameSite for
-it. So a request that may change something, and every upgrade, must come from the application's own pages or
-from a listed site. Programs send no Origin, and pass.
+A browser sends a person's certificate with the requests of every page; certificates have no SameSite attribute. So a request
+that may change something, and every upgrade, must come from the application's own pages or from a listed site. Programs send
+no Origin, and are accepted.
 
-1. Unsafe is each method but GET, HEAD and OPTIONS (RFC 9110 section 9.2.1), and each request with an Upgrade
-   field: a WebSocket handshake, also as extended CONNECT (RFC 8441), which Envoy turns into that form.
-2. Such a request is refused if its Origin is neither own nor listed. Origins are compared whole, octet by
-   octet; two Origin lines are joined by a comma and equal none.
-3. `Origin: null` passes only with `Sec-Fetch-Site: same-origin`: that is what browsers send from a page with
-   the referrer policy no-referrer. No page can set that field (W3C Fetch Metadata section 2.4).
+1. Unsafe requests are those with another method than GET, HEAD and OPTIONS (RFC 9110 section 9.2.1), and those with an Upgrade
+   field: a WebSocket handshake, also as extended CONNECT (RFC 8441), which Envoy converts to that form.
+2. An unsafe request is refused if its Origin is neither own nor listed. Origins are compared as a whole, octet by octet; two
+   Origin lines are joined by a comma and match nothing.
+3. `Origin: null` is accepted only with `Sec-Fetch-Site: same-origin`: browsers send this from a page with the referrer policy
+   no-referrer. No page can set that field (W3C Fetch Metadata section 2.4).
 4. Without an Origin, a `Sec-Fetch-Site` other than `same-origin` and `none` is refused.
-5. If sites are listed, the door answers their preflights (OPTIONS with Origin and
-   Access-Control-Request-Method; Fetch section 4.8) and refuses all others. A preflight has no certificate,
-   so that it comes over an anonymous connection; the request itself still needs its certificate.
+5. If sites are listed, the door answers their preflights (OPTIONS with Origin and Access-Control-Request-Method; Fetch
+   section 4.8) and refuses all other preflights. A preflight has no certificate, so it comes over an anonymous connection;
+   the request itself still needs a certificate.
 
 Standard: RFC 6454; Fetch sections 3.1 and 3.2; W3C Fetch Metadata.
 """
@@ -32,7 +32,7 @@ from doorward.enforcement.plan import HttpDoor, PortalDoor
 
 CORS_FILTER = "doorward.cors"
 PREFLIGHT_SECONDS = 600
-"""How long a browser may remember that a site is listed."""
+"""How long a browser may cache the answer to a preflight."""
 
 APPLICATIONS_OWN = (
     "access-control-allow-origin",
@@ -41,14 +41,14 @@ APPLICATIONS_OWN = (
     "access-control-allow-headers",
     "access-control-max-age",
 )
-"""Response headers that the door speaks in the application's place; what may be read is the application's word."""
+"""Response headers that the door sets instead of the application; Access-Control-Expose-Headers stays the application's."""
 
 _SAFE_METHOD = "GET|HEAD|OPTIONS"
 _Match = dict[str, Any]
 
 
 def build_cross_origin_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any]]:
-    """Return the routes that answer what comes from other sites, in the order in which they are tried."""
+    """Return the routes for requests from other sites, in the order in which they are tried."""
     routes = []
     if door.origins:
         listed = _matches("origin", _any_of(door.origins))
@@ -71,10 +71,10 @@ def build_cross_origin_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any
 
 
 def build_embedding_refusals() -> list[dict[str, Any]]:
-    """Return the routes that refuse what pages of other sites load for themselves: only a person may come from there.
+    """Return the routes that refuse requests of other sites' pages, except navigations by a person.
 
-    A person who follows a link is a navigation of a whole window. Frames, images, scripts and requests of other sites'
-    pages are not; of our own they are.
+    A person who follows a link navigates a whole window. Frames, images, scripts and fetches of other sites' pages are
+    refused; those of our own pages are accepted.
     Standard: W3C Fetch Metadata sections 2.1 to 2.4.
     """
     elsewhere = _matches("sec-fetch-site", "cross-site|same-site")
@@ -86,7 +86,7 @@ def build_embedding_refusals() -> list[dict[str, Any]]:
 
 
 def build_cors_filter() -> dict[str, Any]:
-    """Return the filter that lets listed sites read answers; the policy of its sites is in the route table."""
+    """Return the filter that lets listed sites read answers; the list of sites is in the route table."""
     return build_extension(CORS_FILTER, "extensions.filters.http.cors.v3.Cors")
 
 
@@ -104,7 +104,7 @@ def add_cors_policy(table: dict[str, Any], door: HttpDoor) -> dict[str, Any]:
     return {
         **table,
         "response_headers_to_remove": [*table["response_headers_to_remove"], *APPLICATIONS_OWN],
-        # Caches must not give one site's answer to another.
+        # A cache must not give one site's answer to another site.
         "virtual_hosts": [
             {
                 **own,
@@ -121,7 +121,7 @@ def _answer(
 ) -> dict[str, Any]:
     slices = build_open_slice()
     if answers:
-        # Envoy's filter would answer preflights itself, without the headers that were asked for.
+        # Envoy's CORS filter would answer preflights itself, without the requested headers.
         slices[CORS_FILTER] = build_typed("config.route.v3.FilterConfig", disabled=True)
     return {
         "name": name,
@@ -137,7 +137,7 @@ def _preflight() -> list[_Match]:
 
 
 def _preflight_headers() -> list[dict[str, Any]]:
-    """What was asked for is allowed by name: the rules judge the request itself."""
+    """Return the headers that allow the requested method and headers by name; the rules judge the request itself."""
     values = {
         "access-control-allow-origin": "%REQ(ORIGIN)%",
         "access-control-allow-credentials": "true",
@@ -154,7 +154,10 @@ def _any_of(texts: Iterable[str]) -> str:
 
 
 def _matches(name: str, regex: str, *, inverted: bool = False, absent: bool = False) -> _Match:
-    """A whole value that matches or, inverted, does not; a field that is absent does neither, unless told."""
+    """Match a field by its whole value, or by a value that does not match (`inverted`).
+
+    A missing field does not match. With `absent` it counts as empty.
+    """
     match: _Match = {"name": name, "string_match": {"safe_regex": {"regex": regex}}}
     return {
         **match,

@@ -1,10 +1,10 @@
-"""What every kind of door supplies to Envoy's configuration, and the parts of a chain that all share.
+"""The parts of Envoy's configuration that every kind of door has, and the filters that their chains share.
 
-Not here: the kinds themselves (`http_door`, `tcp_door`, `portal_door`, `open_door`), and putting them together (`assembly`).
+Order in a chain of an application: TLS; connection limit; the authorizer's one answer; its copy into connection filter
+state; then the filters of the kind. Never QUIC: with QUIC, Envoy does not ask the authorizer for each connection, and there
+is no socket to cut (measured: 0 calls, open routes answered).
 
-Order in a chain of an application: TLS; connection limit; the authorizer's one answer; its copy into connection
-filter state; then what the kind adds. Never QUIC: over it Envoy does not ask per connection, and there is no
-socket to cut (measured: 0 calls, open routes answered).
+Not here: the kinds themselves (`http_door`, `tcp_door`, `portal_door`, `open_door`), and all doors together (`assembly`).
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ class DoorCompiler(Protocol):
     """One door as parts of Envoy's configuration."""
 
     def chain(self) -> Resource:
-        """Return its filter chain: whatever changes it, ends its connections."""
+        """Return its filter chain; a change of the chain ends its connections."""
         ...
 
     def chain_matches(self) -> Mapping[str, Resource]:
-        """Return, for each server name, where the listener's matcher leads."""
+        """Return, for each server name, the listener's matcher that selects a chain."""
         ...
 
     def cluster(self) -> Resource:
-        """Return where it passes on to."""
+        """Return the cluster of its upstream."""
         ...
 
     def table(self) -> Resource | None:
-        """Return its route table, None if it has no requests."""
+        """Return its route table, None if it has none."""
         ...
 
     def extension(self) -> Resource | None:
-        """Return the network filter that is published apart from the chain, None if there is none."""
+        """Return the network filter that has a file of its own, None if there is none."""
         ...
 
 
 def build_chain(name: str, socket: Resource | None, filters: list[Resource], patience: timedelta) -> Resource:
-    """Return a filter chain; `patience` is how long the handshake may take."""
+    """Return a filter chain; `patience` is the longest time of a handshake."""
     chain: Resource = {"name": name}
     if socket is not None:
         chain["transport_socket"] = socket
@@ -65,13 +65,13 @@ def build_chain(name: str, socket: Resource | None, filters: list[Resource], pat
 
 
 def select_chain(chain: str) -> Resource:
-    """Return the end of a matcher: the name of a chain."""
+    """Return the action of a matcher that selects a chain by name."""
     name = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": chain}
     return {"action": {"name": "doorward.chain", "typed_config": name}}
 
 
 def build_connection_limit(name: str, most: int) -> Resource:
-    """Return the filter that closes what is beyond a number of connections."""
+    """Return the filter that closes connections beyond a number."""
     return build_extension(
         "doorward.connections",
         "extensions.filters.network.connection_limit.v3.ConnectionLimit",
@@ -88,14 +88,14 @@ def build_judgement(
     *,
     without_authorizer: bool = False,
 ) -> list[Resource]:
-    """Return the filters that ask the authorizer and copy its answer to where native matchers read it.
+    """Return the filters that ask the authorizer and copy its answer into filter state, where native matchers read it.
 
     Args:
         application_id: a constant of the chain, never from SNI.
-        plan: of the gateway.
-        facts: what is copied.
-        without_authorizer: whether a connection goes on if the authorizer is away. All its facts are unknown then,
-            and the door answers it with a fixed refusal.
+        plan: the gateway's plan.
+        facts: the facts that are copied.
+        without_authorizer: whether a connection goes on if the authorizer does not answer. Then all its facts are unknown,
+            and the door answers with a fixed refusal.
     """
     return [_authorizer(application_id, plan, goes_on=without_authorizer), _facts(facts)]
 

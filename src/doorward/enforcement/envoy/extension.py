@@ -1,4 +1,4 @@
-"""Envoy's spelling of an extension with its typed configuration, and of durations.
+"""The JSON form of Envoy's extensions with their typed configuration, and of durations.
 
 Standard: google.protobuf.Any and Duration in proto3 JSON.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def build_typed(kind: str, **config: Any) -> dict[str, Any]:
-    """Return a typed value; `kind` is the message name below `envoy.`."""
+    """Return a message with its type; `kind` is the message name below `envoy.`."""
     return {"@type": f"type.googleapis.com/envoy.{kind}", **config}
 
 
@@ -31,4 +31,4 @@ CEL = build_extension(
     "extensions.formatter.cel.v3.Cel",
     cel_config={"enable_string_conversion": True, "enable_string_functions": True},
 )
-"""The formatter of `%CEL(...)%` whose expressions may use `string(...)`; Envoy's built-in one knows no conversion."""
+"""The formatter of `%CEL(...)%` that allows `string(...)`; Envoy's built-in one has no conversions."""

@@ -1,6 +1,6 @@
-"""How a route passes a request on: to which cluster, under which path, and when a second time.
+"""How a route forwards a request: to which cluster, with which path, and when it is sent again.
 
-Not here: which requests are passed on (`routes`, `rules`), and the cluster itself (`clusters`).
+Not here: which requests are forwarded (`routes`, `rules`), and the cluster itself (`clusters`).
 Standard: RFC 9110 section 9.2.2 (what may be sent again), RFC 9112 section 9.3.1 (a connection that the
 server closes while the request is on its way).
 """
@@ -18,22 +18,22 @@ PATH_LIMIT = 1024
 _PATH = f"PATH(NQ:PATH):{PATH_LIMIT}"
 _PUBLIC_PATH = "doorward.path"
 _SENT_AGAIN = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
-"""Safe methods only: PUT and DELETE are idempotent too, but applications do not always keep to that."""
+"""Safe methods only: PUT and DELETE are idempotent too (RFC 9110), but not in every application."""
 
 
 def build_forwarding(cluster: str, upstream: WebUpstream) -> dict[str, Any]:
     """Return the action of a route that leads to an application."""
-    # No overall time limit: it would end downloads, event streams and WebSockets. Idle ones end.
+    # No time limit for the whole answer: it would end downloads, event streams and WebSockets. Idle ones end.
     action: dict[str, Any] = {"cluster": cluster, "timeout": "0s"}
     base = "" if isinstance(upstream, UnixUpstream) else upstream.base
     if base:
-        # After the rules, which see the public path; that path is normalised, so that no `..` climbs out.
+        # Done after the rules, which see the public path. The path is normalised, so `..` cannot leave the base path.
         action["regex_rewrite"] = {"pattern": {"regex": "^/"}, "substitution": f"{base}/"}
     return action
 
 
 def build_path_filter(upstream: WebUpstream) -> list[dict[str, Any]]:
-    """Return the filter that keeps the public path for the log, if the application gets another one."""
+    """Return the filter that keeps the public path for the log, if the application gets another path."""
     if isinstance(upstream, UnixUpstream) or not upstream.base:
         return []
     kept = {
@@ -51,16 +51,16 @@ def build_path_filter(upstream: WebUpstream) -> list[dict[str, Any]]:
 
 
 def logged_path(upstream: WebUpstream) -> str:
-    """Return the formatter of the path that the client asked for, which is the one that rules judge."""
+    """Return the formatter of the path in the request, which is also the path that the rules see."""
     kept = build_path_filter(upstream)
     return f"%FILTER_STATE({_PUBLIC_PATH}:PLAIN):{PATH_LIMIT}%" if kept else f"%{_PATH}%"
 
 
 def build_retry_policy() -> dict[str, Any]:
-    """Return the part of a virtual host that says what is sent again.
+    """Return the retry policy of a virtual host.
 
-    Once, and only while no answer has begun: often the application closed a kept connection while the
-    request was on its way. Of a body not one byte is kept, so that a request with one is never sent again.
+    A request is sent again once, and only if no answer has begun: often the application closed an idle connection at the
+    moment of the request. No byte of a body is buffered, so a request with a body is never sent again.
     """
     policy = {
         "retry_on": "reset,connect-failure",

@@ -1,7 +1,6 @@
-"""Header hygiene: what no client may say, what the application hears instead.
+"""Request and response headers: removes headers that a client must not send, and adds the identity headers.
 
-Standard: RFC 9440 section 2.4 (the proxy removes what clients send under its names), RFC 9110
-section 7.6.1.
+Standard: RFC 9440 section 2.4 (the proxy removes its own header fields from clients' requests), RFC 9110 section 7.6.1.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SOURCE, SURFACE_H
 from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, DESTINATION, OVERRIDES, HeaderOptions
 
 CLAIMING_HEADERS = (
-    # who the client is: ours to say
+    # who the client is: only the door says this
     "client-cert",
     "client-cert-chain",
     "remote-user",
     "x-remote-user",
     "x-client-cert",
     "x-arr-clientcert",
-    # where it comes from: Envoy writes X-Forwarded-For anew; appending would keep the lie on the left
+    # where it comes from: Envoy replaces X-Forwarded-For; appending would keep the client's false value on the left
     "forwarded",
     "forwarded-for",
     "x-forwarded",
@@ -38,7 +37,7 @@ CLAIMING_HEADERS = (
     "true-client-ip",
     "proxy-client-ip",
     "wl-proxy-client-ip",
-    # by which host and scheme it came
+    # the host and scheme of the request
     "x-host",
     "x-http-host-override",
     "x-scheme",
@@ -53,14 +52,14 @@ CLAIMING_HEADERS = (
     "script-name",
     "x-script-name",
     "front-end-https",
-    # the name of this request in our record: a client could give one name to many
+    # the id of this request in our log: a client could send the same id many times
     "x-request-id",
-    # CVE-2016-5385: CGI applications read it as HTTP_PROXY
+    # CVE-2016-5385: CGI applications read it as the variable HTTP_PROXY
     "proxy",
-    # RFC 9113 section 3.1 took `Upgrade: h2c` away; only a proxy's own HTTP/1.1 connection may carry these
+    # RFC 9113 section 3.1 removed `Upgrade: h2c`; only a proxy's own HTTP/1.1 connection may have this
     "http2-settings",
 )
-"""Request headers with which a client could lie to an application behind the door."""
+"""Request headers with which a client could deceive an application behind the door."""
 
 CLAIMING_PREFIXES = (
     "doorward-",
@@ -70,30 +69,30 @@ CLAIMING_PREFIXES = (
     "x-ssl-",
     "ssl-client-",
 )
-"""The same by prefix. X-Forwarded-Client-Cert is not written anew: RFC 9440's Client-Cert says the same."""
+"""The same by prefix. The door does not write X-Forwarded-Client-Cert: RFC 9440's Client-Cert has the same content."""
 
 LEAKING_HEADERS = ("server", "x-powered-by", "x-envoy-upstream-service-time")
-"""Response headers that only help an attacker who looks for a known hole."""
+"""Response headers that only help an attacker who looks for a known vulnerability."""
 
 NAMES_HEADER = "doorward-names"
-"""Says `true` if every name of a request's headers is of letters, digits and hyphens; removed again.
+"""It is `true` if every header name of a request has only letters, digits and hyphens; it is removed again.
 
-CGI, FastCGI and WSGI fold every other character to one (RFC 3875 section 4.1.18): `Doorward.Principal`,
-`Doorward+Principal` and `Doorward-Principal` are one variable. No matcher of Envoy 1.40 sees names, but
-a mutation removes by name, and headers can be counted: if fewer are left, one had another name.
+CGI, FastCGI and WSGI replace every other character by `_` (RFC 3875 section 4.1.18): `Doorward.Principal`,
+`Doorward+Principal` and `Doorward-Principal` become one variable. No matcher of Envoy 1.40 sees names, but a mutation can
+remove headers by name, and headers can be counted: if fewer are left, one had another character.
 """
 
 ENVOYS_OWN_HEADERS = (NAMES_HEADER, "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path")
-"""Request headers that Envoy or this module adds for itself; none of them is for the application."""
+"""Request headers that Envoy or this module adds for its own use; the application gets none of them."""
 
 _ODD_NAME = "[^:a-z0-9-].*|.[a-z0-9-]*[^a-z0-9-].*"
 
 
 def build_early_mutations(terms: HeaderOptions = DEFAULT_HEADER_OPTIONS) -> list[dict[str, Any]]:
-    """Return the mutations that run before anything else looks at a request."""
+    """Return the mutations that run before any other part of Envoy reads the request."""
     extensions = [_mutation(_removal(_claims(terms.passed))), _mutation(*_name_check())]
     if terms.destination:
-        # Two lines of it become one, so that the application reads what the rules saw.
+        # Two lines of the field become one, so that the application reads the same value as the rules.
         whole = {"header": {"key": DESTINATION, "value": f"%REQ({DESTINATION})%"}}
         extensions.append(_mutation({"append": {**whole, "append_action": "OVERWRITE_IF_EXISTS"}}))
     return extensions
@@ -112,9 +111,9 @@ def build_trailer_removal() -> dict[str, Any]:
 
 
 def _claims(passed: Collection[str]) -> str:
-    """Return the expression for names that are removed.
+    """Return the regex for names that are removed.
 
-    It looks at each header once; a matcher for each name would look once for every name.
+    One regex looks at each header once; a matcher for each name would look at each header once for every name.
     """
     prefixes = "|".join(re.escape(one) for one in CLAIMING_PREFIXES)
     names = "|".join(re.escape(one) for one in (*CLAIMING_HEADERS, *OVERRIDES) if one not in passed)
@@ -122,7 +121,7 @@ def _claims(passed: Collection[str]) -> str:
 
 
 def _name_check() -> list[dict[str, Any]]:
-    """Count the headers, remove those with other names, count again; the count itself is one more."""
+    """Count the headers, remove those with other characters in their names, and count again; the count is one header more."""
     count = "size(request.headers)"
     same = f"{count} - 1 == int(request.headers['{NAMES_HEADER}'])"
     return [
@@ -145,10 +144,10 @@ def _mutation(*mutations: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_route_headers() -> dict[str, Any]:
-    """Return the header part of a protected door's route table: the identity, from filter state only.
+    """Return the header part of a protected door's route table: the identity headers, from filter state only.
 
-    Every header is listed for removal too: an empty value is not set, and a client's own header
-    would pass in its place (measured); removal comes first.
+    Every identity header is removed first. Envoy does not set an empty value, so without the removal the client's own
+    header would pass (measured).
     """
     return {
         "request_headers_to_remove": sorted((*IDENTITY_HEADERS, *ENVOYS_OWN_HEADERS)),
@@ -158,7 +157,7 @@ def build_route_headers() -> dict[str, Any]:
 
 
 def build_identity() -> list[dict[str, Any]]:
-    """Return the headers that say who comes."""
+    """Return the identity headers."""
     return [
         overwrite_header(name, f"%FILTER_STATE({fact.state_key}:PLAIN)%")
         for name, fact in sorted(IDENTITY_HEADERS.items())
@@ -166,12 +165,12 @@ def build_identity() -> list[dict[str, Any]]:
 
 
 def build_source() -> dict[str, Any]:
-    """Return the header that says to our own surfaces where a connection comes from."""
+    """Return the header that tells our own surfaces the peer's address."""
     return overwrite_header(SOURCE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%")
 
 
 def build_portal_headers() -> dict[str, Any]:
-    """Return the header part of the portal's route table: no request says who comes, unless its route adds it."""
+    """Return the header part of the portal's route table: only a route adds identity headers."""
     every = (*IDENTITY_HEADERS, *SURFACE_HEADERS, *ENVOYS_OWN_HEADERS)
     return {"request_headers_to_remove": sorted(every), **_response_headers()}
 

@@ -33,30 +33,31 @@ from doorward.enforcement.plan import (
 )
 
 DRAIN = timedelta(seconds=1)
-"""How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
+"""How long a client may ignore `Connection: close`; Envoy ends the connection one second later."""
 
 HTTP_ALPN = ("h2", "http/1.1")
-"""What a door of HTTP speaks, best first (RFC 7301)."""
+"""The protocols of an HTTP door, best first (RFC 7301)."""
 
 PORTAL_TIMEOUT = timedelta(seconds=30)
-"""How long a request to the portal may take to arrive, and how long its answer may be silent."""
+"""How long a request to the portal may take to arrive, and how long a stream may be idle."""
 
 WEBSOCKET = "websocket"
-"""The one protocol that a connection may change to (RFC 6455)."""
+"""The only protocol that a connection may be upgraded to (RFC 6455)."""
 
-# RE2 has no negation: every word that parts from `websocket` somewhere, or goes on behind it.
+# RE2 has no negation. This matches every text that differs from `websocket` at some letter, or continues after it.
 _PARTING = "|".join(f"{WEBSOCKET[:at]}(?:[^{letter}].*)?" for at, letter in enumerate(WEBSOCKET))
 _OTHER_UPGRADES = f"(?i)(?:{_PARTING}|{WEBSOCKET}.+)"
 
 _SMALL_WINDOW_BYTES = 65_536
 _SMALL_CONNECTION_BYTES = 1 << 20
 STREAM_WINDOW_BYTES = 2 << 20
-"""A client sends one window in each round trip: 64 KiB made 30 MB take 20 s at 40 ms, this 0.9 s (0040).
+"""A client sends one window per round trip. At 40 ms, 30 MB took 20 s with 64 KiB, and take 0.9 s with this
+(docs/design/0040).
 
-Envoy also keeps so much of an answer that a client does not read; `envoy.overload` bounds all together.
+Envoy also buffers so much of an answer that a client does not read; `envoy.overload` limits the sum.
 """
 CONNECTION_WINDOW_BYTES = 6 << 20
-"""Three streams at full speed; a single one is slower if both windows are equal (measured)."""
+"""Enough for three streams at full speed; a single stream is slower if both windows are equal (measured)."""
 
 
 def build_http(
@@ -92,8 +93,8 @@ def build_http(
     challenges = [] if sessions is None else build_challenges(door, sessions, pages)
     config["local_reply_config"] = build_local_replies(door.name, challenges, pages)
     config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
-    # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100
-    # before any rule is asked, and drop 103 (RFC 9110 section 10.1.1, RFC 8297).
+    # The application answers `Expect: 100-continue` and may send 103. Without this, Envoy would send 100 before it
+    # evaluates any rule, and drop 103 (RFC 9110 section 10.1.1, RFC 8297).
     config["proxy_100_continue"] = True
     return _http_filter(config)
 
@@ -101,7 +102,7 @@ def build_http(
 def build_portal_http(
     door: PortalDoor, paths: GatewayPaths, limits: GatewayLimits, pages: ReplyPages | None = None
 ) -> dict[str, Any]:
-    """Return the HTTP filter of the portal: small requests that arrive in time, and no upgrade."""
+    """Return the HTTP filter of the portal: small requests, strict timeouts, and no upgrade."""
     config = _manager(door.id, paths, limits)
     config["http_filters"] = [
         build_rate_filter(limits),
@@ -130,33 +131,33 @@ def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) 
 
 
 def _manager(name: str, paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
-    """Return what both have in common: strict parsing, one meaning per path, explicit limits."""
+    """Return the common part of all connection managers: strict parsing, one meaning per path, explicit limits."""
     source = {"path_config_source": {"path": f"{paths.xds}/rds/{name}.json"}, "resource_api_version": "V3"}
     return {
         "stat_prefix": name,
         "codec_type": "AUTO",
         "rds": {"route_config_name": name, "config_source": source},
-        # One meaning per path, the one that policy.paths predicts.
+        # One meaning per path: the one of policy.normalisation.
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        # The peer of the socket is the client; what it says of where it comes from is removed.
+        # The peer of the socket is the client; its own claims about its address are removed.
         "use_remote_address": True,
         "xff_num_trusted_hops": 0,
         "forward_client_cert_details": "SANITIZE",
-        # Without a range of its own Envoy trusts X-Envoy-* and X-Request-Id of private addresses
-        # (measured); no peer has the broadcast address.
+        # Without a range Envoy trusts X-Envoy-* and X-Request-Id from private addresses (measured); no peer has the
+        # broadcast address.
         "internal_address_config": {
             "unix_sockets": False,
             "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}],
         },
         "early_header_mutation_extensions": build_early_mutations(),
-        # RFC 9110 section 4.2.3 knows no trailing dot; browsers keep the one that was typed.
+        # RFC 9110 section 4.2.3 has no trailing dot, but browsers send the one that a person typed.
         "strip_trailing_host_dot": True,
         "generate_request_id": True,
         "preserve_external_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
-        # The client came over TLS, even if it says otherwise: an upstream of HTTP/2 gets `:scheme` (RFC 9113 section 8.3.1).
+        # The client used TLS, even if its request says otherwise: an HTTP/2 upstream gets `:scheme` (RFC 9113 section 8.3.1).
         "scheme_header_transformation": {"scheme_to_overwrite": "https"},
         "max_request_headers_kb": limits.header_kilobytes,
         "request_headers_timeout": render_duration(limits.request_headers),
@@ -169,22 +170,22 @@ def _manager(name: str, paths: GatewayPaths, limits: GatewayLimits) -> dict[str,
             "idle_timeout": render_duration(limits.idle),
             "max_connection_duration": render_duration(limits.connection_lifetime),
             "max_headers_count": limits.header_count,
-            # Doorward_Principal and Doorward-Principal are one header to CGI and WSGI.
+            # For CGI and WSGI, Doorward_Principal and Doorward-Principal are one variable.
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
         "http_protocol_options": {
             "accept_http_10": False,
             "allow_chunked_length": False,
-            # Methods are judged by rules, over HTTP/2 as over HTTP/1.1: not by a list of the parser.
+            # The rules decide about methods, for HTTP/2 and HTTP/1.1 alike, and not a list in the parser.
             "allow_custom_methods": True,
-            # RFC 9110 section 7.8: an upgrade that we do not know is ignored, and not handed on.
+            # RFC 9110 section 7.8: an unknown upgrade is ignored, and not forwarded.
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": _OTHER_UPGRADES}}],
         },
         "http2_protocol_options": {
             "max_concurrent_streams": limits.streams_per_connection,
             "initial_stream_window_size": _SMALL_WINDOW_BYTES,
             "initial_connection_window_size": _SMALL_CONNECTION_BYTES,
-            # An invalid message ends the connection, not its stream only.
+            # An invalid message ends the whole connection, not only its stream.
             "override_stream_error_on_invalid_http_message": False,
         },
     }

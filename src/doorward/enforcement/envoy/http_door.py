@@ -39,7 +39,7 @@ class HttpDoorCompiler:
         return build_chain(door.id, socket, filters, plan.limits.handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:
-        """Return that each host leads to the chain, whatever protocol is offered."""
+        """Return that each host selects the chain, for any offered protocol."""
         return {host: select_chain(self.door.id) for host in self.door.hosts}
 
     def cluster(self) -> Resource:

@@ -1,12 +1,11 @@
-"""The listener: one filter chain an application, chosen by SNI; unknown names are closed.
+"""The listener: one filter chain for each application, selected by SNI; connections with an unknown name are closed.
 
-A chain is the unit of disruption: changing one drains its connections. So all that changes often
-is elsewhere: rules in route tables (RDS), certificates and anchors in secrets (SDS), and which name leads
-to which chain in the listener's matcher. A host that is added to an application changes its route table,
-its certificate and the matcher, and ends no connection (docs/design/0048). A name that the matcher does
-not have, and a connection without TLS or without a name, leads to no chain and is closed.
+If a chain changes, Envoy drains its connections. So everything that changes often is elsewhere: rules in route tables
+(RDS), certificates and anchors in secrets (SDS), and the chain of each server name in the listener's matcher. A host that is
+added to an application changes its route table, its certificate and the matcher, and ends no connection (docs/design/0048).
+A connection with a name that the matcher does not have, without a name, or without TLS selects no chain and is closed.
 
-Not here: what is in a chain (`door_compiler` and the kinds of doors).
+Not here: the content of a chain (`door_compiler` and the kinds of doors).
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
 
 
 def _by_server_name(compilers: Iterable[DoorCompiler]) -> dict[str, Any]:
-    """Return which server name leads where; Envoy gives names in lower case (RFC 6066 section 3)."""
+    """Return the matcher from server names to chains; Envoy has names in lower case (RFC 6066 section 3)."""
     leads = {host: lead for one in compilers for host, lead in one.chain_matches().items()}
     return {
         "matcher_tree": {
@@ -68,5 +67,5 @@ def _by_server_name(compilers: Iterable[DoorCompiler]) -> dict[str, Any]:
 def _address(where: SocketAddress) -> dict[str, Any]:
     address: dict[str, Any] = {"address": where.host, "port_value": where.port}
     if where.host == "::":
-        address["ipv4_compat"] = True  # every address means IPv4 too
+        address["ipv4_compat"] = True  # `::` also listens on IPv4
     return {"socket_address": address}

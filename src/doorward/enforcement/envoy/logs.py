@@ -1,11 +1,11 @@
-"""What Envoy writes down: one JSON line for each request, each TCP connection, each handshake that failed.
+"""Envoy's access logs: one JSON line for each request, each TCP connection and each failed handshake.
 
-A TCP connection has its line when it ends.
+The line of a TCP connection is written when it ends. Query strings are never logged, and neither are the paths of the
+enrolment door: they may contain tokens. Facts from an unverified certificate have names that begin with `claimed_`.
+All kinds of lines are in one file, so that they are in the order of time. Every field is one that the reader puts into an
+event (a test checks this), because each field costs time for each request.
 
-Not here: reading it (gateway.access_log.ingest). Query strings are never logged, the enrolment door's paths
-neither: they may carry tokens. What an unverified certificate says of itself is called claimed.
-All kinds share one file, so that their order is the order of happening. Every field is one that the
-reader takes into an event (a test holds the two together): what nobody reads costs each request.
+Not here: reading the file (gateway.access_log.ingest).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _REQUEST = {
     "method": "%REQ(:METHOD):32%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
-    "route": "%ROUTE_NAME%",  # of a refusal: its reason (names.Refusal)
-    # A refusal of a gRPC call goes out as status 200 with the code in a trailer: what it would have been.
+    "route": "%ROUTE_NAME%",  # for a refusal: its reason (names.Refusal)
+    # A refused gRPC call gets status 200 with the real code in a trailer.
     "grpc": "%GRPC_STATUS_NUMBER%",
-    "detail": "%RESPONSE_CODE_DETAILS%",  # why a request failed, the upstream's failure included
+    "detail": "%RESPONSE_CODE_DETAILS%",  # why a request failed, including a failure of the upstream
     "request": "%REQ(X-REQUEST-ID):64%",
 }
 _IDENTITY = {
@@ -60,9 +60,9 @@ _RULES = {
 }
 _CONNECTION = {
     "duration_ms": "%DURATION%",
-    "bytes_received": "%BYTES_RECEIVED%",  # what came before the upstream was connected counts twice (measured)
+    "bytes_received": "%BYTES_RECEIVED%",  # bytes before the upstream was connected count twice (measured)
     "bytes_sent": "%BYTES_SENT%",
-    "detail": "%CONNECTION_TERMINATION_DETAILS%",  # that the rules refused
+    "detail": "%CONNECTION_TERMINATION_DETAILS%",  # says whether the rules refused
 }
 _CLAIMED = {
     "tls": "%DOWNSTREAM_TLS_VERSION%",
@@ -80,8 +80,8 @@ _CLAIMED = {
 def build_request_log(path: str, application_id: str, upstream: WebUpstream) -> dict[str, Any]:
     """Return the log of a protected door's requests.
 
-    `rule` is the id of the allow rule that let the request through; `cleared` and `allowed` are how
-    the two halves came out (`allowed`, `denied`, or null where a half was not asked).
+    `rule` is the id of the allow rule that allowed the request; `cleared` and `allowed` are the results of the two filters
+    (`allowed`, `denied`, or null if the filter did not run).
     """
     fields = {
         **_COMMON,
@@ -98,7 +98,7 @@ def build_request_log(path: str, application_id: str, upstream: WebUpstream) -> 
 
 
 def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
-    """Return the log of the portal's requests: who came, if the connection was judged good; no rule is asked there."""
+    """Return the log of the portal's requests, with the identity if the connection was judged good; the portal has no rules."""
     fields = {
         **_COMMON,
         **_REQUEST,
@@ -118,7 +118,7 @@ def build_open_log(path: str, door_id: str) -> dict[str, Any]:
 def build_connection_log(path: str, application_id: str) -> dict[str, Any]:
     """Return the log of a TCP application: one line for each connection, when it ends.
 
-    Only of those that the authorizer admitted: what it refused is on record already.
+    Only for connections that the authorizer admitted: its refusals are recorded already.
     """
     fields = {
         **_COMMON,
@@ -132,12 +132,12 @@ def build_connection_log(path: str, application_id: str) -> dict[str, Any]:
 
 
 def build_handshake_log(path: str) -> dict[str, Any]:
-    """Return the listener's log, the only place where failed handshakes and unknown names appear.
+    """Return the listener's log, the only log with failed handshakes and unknown names.
 
-    A connection that the authorizer refused is not in it: that decision is on record already.
+    A connection that the authorizer refused is not in it: that decision is recorded already.
     """
     unknown_name = {"response_flag_filter": {"flags": ["NR"]}}
-    # What was judged has ended its handshake: a TCP connection that is cut or reset has its own line.
+    # A judged connection has completed its handshake; if it is cut or reset, it has its own line.
     failed = _cel(
         "connection.transport_failure_reason != '' && response.flags == 0"
         f" && !('{ConnectionFact.JUDGED.state_key}' in filter_state)"
@@ -152,7 +152,7 @@ def _states(fields: dict[str, ConnectionFact]) -> dict[str, str]:
 
 
 def _cel(expression: str) -> dict[str, Any]:
-    """Return a filter of a log; a missing key is an error, and then nothing is written."""
+    """Return a log filter by an expression; if a key is missing, the expression fails and no line is written."""
     extension = build_extension(
         "envoy.access_loggers.extension_filters.cel",
         "extensions.access_loggers.filters.cel.v3.ExpressionFilter",

@@ -21,7 +21,7 @@ from doorward.policy.model import UnixUpstream
 
 @dataclass(frozen=True, slots=True)
 class OpenDoorCompiler:
-    """See `DoorCompiler`. The authorizer is not asked: there is no certificate to be judged."""
+    """See `DoorCompiler`. The authorizer is not asked, because there is no certificate."""
 
     plan: GatewayPlan
     door: OpenDoor
@@ -37,7 +37,7 @@ class OpenDoorCompiler:
         return build_chain(door.id, socket, filters, plan.limits.open_handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:
-        """Return that its host leads to the chain."""
+        """Return that its host selects the chain."""
         return {self.door.host: select_chain(self.door.id)}
 
     def cluster(self) -> Resource:

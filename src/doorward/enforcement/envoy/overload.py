@@ -1,19 +1,19 @@
-"""What Envoy does before its memory is full: the overload manager, with every threshold written out.
+"""Envoy's overload manager: what Envoy does before its memory is full.
 
-Not here: the bound of one connection (`http`, `listener`, `clusters`). One connection of HTTP/2 may hold
-`streams_per_connection` answers of `UPSTREAM_BUFFER_BYTES` each (4 MiB) and what it may send ahead
-(`CONNECTION_WINDOW_BYTES`, 6 MiB). The connections of one principal could hold 5 GiB, all connections a
-terabyte. So the sum is bounded here, by the heap:
+One HTTP/2 connection may buffer `streams_per_connection` answers of `UPSTREAM_BUFFER_BYTES` each (4 MiB) and its receive
+window (`CONNECTION_WINDOW_BYTES`, 6 MiB). The connections of one principal could take 5 GiB, and all connections a
+terabyte. So the sum is limited here, by the heap:
 
 | part of the heap | what happens |
 | --- | --- |
-| 80 % | free pages go back to the system |
-| 82 to 94 % | the streams that hold most are reset, the largest first, 50 at a time; and streams and connections on which nothing moves end ever sooner, at last after 2 s |
+| 80 % | free pages are returned to the system |
+| 82 to 94 % | the streams with the largest buffers are reset, the largest first, 50 at a time; idle timeouts of streams and connections get shorter, at last 2 s |
 | 92 % | HTTP/1.1 answers carry `Connection: close` |
 | 95 % | new requests are answered with 503 |
 | 98 % | new connections are closed |
 
-Standard: Envoy's overload manager; RFC 9113 section 5.4.2 (a stream is reset, its connection lives).
+Not here: the limits of one connection (`http`, `listener`, `clusters`).
+Standard: Envoy's overload manager; RFC 9113 section 5.4.2 (a stream is reset, its connection stays open).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from doorward.enforcement.plan import GatewayLimits
 SHRINK, RESET_FROM, RESET_ALL, NO_KEEPALIVE, NO_REQUESTS, FULL = 0.80, 0.82, 0.94, 0.92, 0.95, 0.98
 
 LEAST_TRACKED_POWER = 10
-"""Streams that hold 2^10 bytes or more are accounted for, in eight classes of doubling size.
+"""Streams with buffers of 2^10 bytes or more are counted, in eight classes of doubling size.
 
-Between `RESET_FROM` and `RESET_ALL` one class after the other is reset, the largest first: from 2^10 on, a
-stream with a full upstream buffer (2^16) goes at a quarter of the way, long before requests are refused.
+Between `RESET_FROM` and `RESET_ALL` one class after the other is reset, the largest first. With classes from 2^10 on, a
+stream with a full upstream buffer (2^16) is reset after a quarter of that range, long before requests are refused.
 """
 
 IDLE_WHEN_FULL = "2s"
-"""Envoy resets streams only as the pressure changes: beyond the last threshold it would reset no more, and
-clients that read nothing would hold the door for as long as a stream may be idle (measured)."""
+"""Envoy resets streams only while the pressure changes: above the last threshold it would reset no more, and clients that
+do not read would keep the memory until their streams' idle timeout (measured)."""
 
 _HEAP = "envoy.resource_monitors.fixed_heap"
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 
 
 def build_overload_manager(limits: GatewayLimits) -> dict[str, Any]:
-    """Return the overload manager: a cap on connections, and on the heap with what to do before it."""
+    """Return the overload manager: limits of connections and of the heap, with the actions before the heap is full."""
     connections = build_extension(
         _CONNECTIONS,
         "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",

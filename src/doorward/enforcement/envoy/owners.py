@@ -1,14 +1,14 @@
-"""Whether a segment of the path is the connection's principal, told natively and once for each request.
+"""`{principal}` in paths: Envoy compares segments of the path with the principal's name, once for each request.
 
-A filter before the rules splits the path and compares the segment at each place that a rule of the route asks about
-with the principal's segment, which the authorizer said of the connection. It keeps `yes` or `no` for the request; rules
-match that word. If the path has no such segment, or the connection has no principal, it is neither, and a
-rule that asks for either does not hold: a grant is not fulfilled, and a deny rule is not cleared.
+A filter before the rules splits the path. For each position that a rule of the route uses, it compares the segment with
+the principal's segment, a fact from the authorizer. It keeps `yes` or `no` for the request, and the rules match this word.
+If the path has no such segment, or the connection has no principal, there is neither word. Then a condition on either does
+not hold: an allow rule does not allow, and a deny rule is not cleared.
 
-The filter is in every chain and does nothing without a route's own configuration, so that a rule of the first such kind
+The filter is in every chain and does nothing without a route's own configuration. So the first rule with `{principal}`
 changes routes only, and ends no connection (docs/design/0055).
 
-Not here: which places those are (`rules`). Standard: CEL, with the functions that Envoy has to be asked for.
+Not here: the positions (`rules`). Standard: CEL, with Envoy's optional string functions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build_owner_filter() -> dict[str, Any]:
 
 
 def build_owner_slice(places: Iterable[int]) -> dict[str, Any]:
-    """Return what one route compares, as its `typed_per_filter_config`; places count from 0."""
+    """Return the `typed_per_filter_config` of a route that compares these positions; they count from 0."""
     asked = sorted(set(places))
     return (
         {OWNER_FILTER: build_typed(_KIND, on_request_headers=[_compare(one) for one in asked])}
@@ -38,12 +38,12 @@ def build_owner_slice(places: Iterable[int]) -> dict[str, Any]:
 
 
 def is_owner(place: int) -> dict[str, Any]:
-    """Match requests whose segment at a place is the principal's."""
+    """Match requests whose segment at a position is the principal's."""
     return _told(place, "yes")
 
 
 def is_not_owner(place: int) -> dict[str, Any]:
-    """Match requests whose segment at a place is certainly not the principal's."""
+    """Match requests whose segment at a position is certainly not the principal's."""
     return _told(place, "no")
 
 
@@ -52,7 +52,7 @@ def _told(place: int, word: str) -> dict[str, Any]:
 
 
 def _compare(place: int) -> dict[str, Any]:
-    # The path begins with a slash: what stands before that is the first part.
+    # The path begins with a slash, so the first part of the split is empty.
     segment = f"request.url_path.split('/')[{place + 1}]"
     text = f"%CEL({segment} == string(filter_state['{ConnectionFact.OWNER.state_key}']) ? 'yes' : 'no')%"
     source = {"text_format_source": {"inline_string": text}, "formatters": [CEL]}

@@ -1,13 +1,14 @@
-"""Pages of our own on an application's host: what a refused connection reads, and what every page there is made of.
+"""Our own pages on an application's host: the page for refused connections, and the parts of every page.
 
-Style, script and the meaning of problems are for everybody who gets through the handshake. The page itself is for connections
-that the authorizer found not good, where `on_refusal` is `page`: it hears the application, the reason, and what the peer
-showed. No other request of theirs is passed on, and none of them reaches the application. If the authorizer was away and
-the caller is not known, the door answers by itself.
+Style, script and the descriptions of problems are for every connection that completes the handshake. The page itself is for
+connections that were not judged good, if `on_refusal` is `page`: its surface gets the application, the reason, and the
+certificate that the peer showed. All other requests of such connections are refused, and none reaches the application. If the
+authorizer did not answer, the caller is unknown, and Envoy answers by itself.
 
-Another certificate is chosen by a request of the page's own: `POST /_doorward/choose`, of a judged connection or another.
+A person chooses another certificate by a request of the page: `POST /_doorward/choose`, from a connection with or without a
+good certificate.
 
-Not here: what is answered (web.pages), and public paths, which go before (`public_routes`).
+Not here: the answers (web.pages), and public paths, which are tried first (`public_routes`).
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ STATIC_PREFIXES = (f"{RESERVED_PREFIX}/static/", f"{RESERVED_PREFIX}/problems/")
 CHOOSE_PATH = f"{RESERVED_PREFIX}/choose"
 
 ANSWER_TIMEOUT = "10s"
-"""How long our own answer may take."""
+"""The longest time for an answer of our own surface."""
 
 _NEITHER = f"[^{JUDGED}{ANONYMOUS}].*|[{JUDGED}{ANONYMOUS}].+|"
-"""Every text but the two words."""
+"""A regex for every text that is neither of the two values."""
 
 
 def build_away_refusal(door: HttpDoor) -> list[dict[str, Any]]:
-    """Return the route that answers where the authorizer was away; elsewhere such connections have ended."""
+    """Return the route that answers if the authorizer did not; at other doors such connections have ended."""
     if not door.explains_refusal:
         return []
     unknown = {"key": ConnectionFact.JUDGED.state_key, "string_match": {"safe_regex": {"regex": _NEITHER}}}
@@ -53,7 +54,7 @@ def build_away_refusal(door: HttpDoor) -> list[dict[str, Any]]:
 
 
 def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
-    """Return the routes of style, script and explanations; and where people come, of choosing another certificate."""
+    """Return the routes of style, script and descriptions, and at doors for people the route for another certificate."""
     if sessions is None:
         return []
     parts = [
@@ -77,7 +78,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
 
 
 def build_pages(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
-    """Return the route of the page that a refused connection gets for every request."""
+    """Return the route of the page that answers every GET and HEAD request of a refused connection."""
     if sessions is None or not door.explains_refusal:
         return []
     match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(ANONYMOUS)]}
@@ -90,7 +91,7 @@ def _explaining(door: HttpDoor, sessions: SessionPlan, name: str, match: dict[st
 
 
 def _bare(route: dict[str, Any]) -> dict[str, Any]:
-    """Take back what the table tells of an identity, also if the connection's state holds one."""
+    """Return a route without the identity headers of its table, even if the connection's filter state has values."""
     return {**route, "request_headers_to_remove": sorted(IDENTITY_HEADERS)}
 
 

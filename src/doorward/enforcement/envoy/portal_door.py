@@ -1,10 +1,10 @@
-"""The portal's door: a certificate is asked for and not needed; who comes is said only if the authorizer found it good.
+"""The portal's door: it asks for a certificate but does not require one; only judged connections have an identity.
 
-Under an unverified chain most of what Envoy knows of a peer is what the peer claims: its SAN, its principal, that TLS
-was mutual. Nothing of it is read here. A request of a connection that was judged good has the identity headers, from
-the authorizer's facts; any other has none, and what its peer showed under a name that says so, for pages that explain.
+In an unverified chain, most of Envoy's facts about a peer are the peer's own claims: its SAN, its principal, that TLS was
+mutual. None of them is used here. A request of a connection that was judged good has the identity headers, from the
+authorizer's facts. Any other request has none; it has the shown certificate in a header for pages that explain.
 
-Not here: what the portal answers (web).
+Not here: the answers of the portal (web).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from doorward.policy.normalisation import REFUSED_PATH_REGEXES
 
 @dataclass(frozen=True, slots=True)
 class PortalDoorCompiler:
-    """See `DoorCompiler`. If the authorizer is away, every request is answered with a fixed refusal."""
+    """See `DoorCompiler`. If the authorizer does not answer, every request gets a fixed refusal."""
 
     plan: GatewayPlan
     door: PortalDoor
@@ -55,7 +55,7 @@ class PortalDoorCompiler:
         )
 
     def chain_matches(self) -> Mapping[str, Resource]:
-        """Return that its host leads to the chain."""
+        """Return that its host selects the chain."""
         return {self.door.host: select_chain(self.door.id)}
 
     def cluster(self) -> Resource:

@@ -1,8 +1,8 @@
 """Routes of public paths: open to everybody, also to a connection without a good certificate.
 
-Each path has two routes. The first is for connections that were judged good, and tells the application who
-asks. The second is for all others and removes every identity header, even if the connection's state
-holds one: identity comes from `judged=1` alone.
+Each path has two routes. The first is for connections that were judged good, and has identity headers. The second is for
+all others and removes every identity header, even if the connection's filter state has a value: only a connection with
+`judged=1` has an identity.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _forward(door: HttpDoor, match: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(form: Form) -> dict[str, Any]:
-    """Match a path, for every method but those that only a rule can allow."""
+    """Match a path with every method, except those that only a rule can allow."""
     echoing = {"safe_regex": {"regex": "|".join(sorted(ECHOING_METHODS))}}
     headers = [{"name": ":method", "string_match": echoing, "invert_match": True}]
     if isinstance(form, Exact):

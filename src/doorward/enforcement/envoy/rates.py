@@ -1,12 +1,14 @@
-"""How many requests a second one certificate may send: beyond that Envoy answers 429 by itself.
+"""The rate limit: how many requests per second one certificate may send; above the limit Envoy answers 429.
 
-Not here: how many connections it may open (gateway.authorizer.judging). Every request is a leaf of the record, so
-without a limit one person could fill the disk. The bucket belongs to the certificate at this door, over all
-connections and workers of one Envoy; anonymous connections have one for each IPv4 address or IPv6 /64.
+Every request is a leaf of the log, so without a limit one person could fill the disk. A certificate has one token bucket at
+each door, for all connections and workers of one Envoy. Anonymous connections have one bucket for each IPv4 address or
+IPv6 /64.
 
-Each request is described in two ways, by its kind and its certificate and by its kind and its source, and only
-the one that fits its kind has a bucket. Expressions hold no lists or maps: Envoy's CEL builds none, and an
-expression that fails leaves the limit out; filter state is bytes to it, never equal to a text (measured).
+Each request has two descriptors: kind and certificate, kind and source. Only the one that fits the kind has a bucket. The
+expressions use no lists or maps, because Envoy's CEL cannot build them, and a failed expression would disable the limit. For
+CEL, filter state is bytes and never equals a string (measured).
+
+Not here: how many connections a certificate may open (gateway.authorizer.judging).
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
 from doorward.enforcement.plan import GatewayLimits
 
 BURST_SECONDS = 10
-"""A page with many parts, or a job that begins, may send so many seconds' worth at once."""
+"""A burst may have the requests of so many seconds, for a page with many parts or the start of a job."""
 ANONYMOUS_PER_SECOND = 50
 MOST_BUCKETS = 20_000
-"""Certificates and sources with a bucket of their own; the one that was used least lately is forgotten."""
+"""Certificates and sources with a bucket of their own; the least recently used one is dropped."""
 
 _NO_LIMIT = {"max_tokens": 1_000_000_000, "tokens_per_fill": 1_000_000_000, "fill_interval": "1s"}
 _ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -31,7 +33,7 @@ _CERTIFICATE = f"filter_state['{ConnectionFact.CERTIFICATE.state_key}']"
 
 
 def build_rate_filter(limits: GatewayLimits) -> dict[str, Any]:
-    """Return the HTTP filter that stands before all others of a protected door."""
+    """Return the rate limit filter, the first HTTP filter of a protected door."""
     kind = _expression("kind", f"{_JUDGED} == b'{JUDGED}' ? '{_KNOWN}' : '{_ANONYMOUS}'")
     by_certificate = [kind, _expression("certificate", _CERTIFICATE)]
     by_source = [kind, {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}]
@@ -60,7 +62,7 @@ def _expression(key: str, text: str) -> dict[str, Any]:
 
 
 def _bucket(kind: str, key: str, per_second: int) -> dict[str, Any]:
-    """An entry without a value stands for every value, each with a bucket of its own."""
+    """Return a descriptor; an entry without a value matches every value, each with a bucket of its own."""
     return {
         "entries": [{"key": "kind", "value": kind}, {"key": key}],
         "token_bucket": {

@@ -1,6 +1,6 @@
-"""Routes that answer by themselves, before any rule: requests that mean two things, or ask for too much.
+"""Routes that refuse requests before any rule is evaluated: requests with two meanings, or forbidden ones.
 
-Each has a name that the log shows as the reason. Not here: what passes (`routes`, `rules`).
+Each route has a name that the log shows as the reason. Not here: routes to the application (`routes`, `rules`).
 Standard: RFC 9110 sections 7.2, 7.6.1, 9.1, 9.3.8 and 15.5.6; RFC 9112 section 3.2; RFC 4918 section 10.3.
 """
 
@@ -19,7 +19,7 @@ from doorward.policy.normalisation import AMBIGUOUS_PATH_REGEX
 from doorward.policy.request_headers import DESTINATION, HeaderOptions
 
 ALLOWED_ELSEWHERE = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""The Allow field of a 405 (RFC 9110 section 15.5.6): what the door itself has nothing against."""
+"""The Allow field of a 405 (RFC 9110 section 15.5.6): the methods that the door itself does not refuse."""
 
 _PORT = (  # at most five digits, 1 to 65535
     "(?::(?:0{0,4}[1-9]|0{0,3}[1-9][0-9]|0{0,2}[1-9][0-9]{2}|0?[1-9][0-9]{3}|[1-5][0-9]{4}"
@@ -29,7 +29,7 @@ _ANY_HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]"
 
 
 def build_refusal(match: dict[str, Any], why: Refusal) -> dict[str, Any]:
-    """Return a route that refuses what it matches, for every caller."""
+    """Return a route that refuses every request that it matches."""
     return {
         "name": why.word,
         "match": match,
@@ -39,12 +39,12 @@ def build_refusal(match: dict[str, Any], why: Refusal) -> dict[str, Any]:
 
 
 def build_protocol_refusals(hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what every door refuses: odd header names, and a Host that is no host and port.
+    """Return the refusals of every door: for header names with other characters, and for a malformed Host.
 
-    Envoy looks for the virtual host by what stands before the last colon, with any text after it.
+    Envoy finds the virtual host by the text before the last colon of Host, and allows any text after it.
 
     Args:
-        hosts: of the door; none if any host may be asked for, to be told that it is misdirected.
+        hosts: the hosts of the door; empty for any host, for requests that then get the answer "misdirected".
     """
     names = {**_other_than(NAMES_HEADER, "true"), "treat_missing_header_as_empty": True}
     host = "|".join(re.escape(one) for one in hosts) or _ANY_HOST
@@ -53,16 +53,16 @@ def build_protocol_refusals(hosts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def build_message_refusals(unnamed: Iterable[str]) -> list[dict[str, Any]]:
-    """Return what is refused of any application's requests: odd methods and Connection fields.
+    """Return the refusals of every application: for malformed methods and Connection fields.
 
     Args:
-        unnamed: methods that only a rule could allow, and none does.
+        unnamed: methods that must be named in an allow rule, and are in none.
     """
-    # A method in another case, which HTTP/2 lets through: a rule that denies DELETE does not see
-    # `delete`, and an application that folds the case does.
+    # Envoy accepts `delete` over HTTP/2. A rule that denies DELETE does not match it, but an application that ignores
+    # case treats it as DELETE.
     method = _other_than(":method", METHOD.pattern)
-    # An upgrade with more names in its Connection field: a proxy behind the door would remove those headers,
-    # our identity headers among them. Envoy drops the field of other requests.
+    # An upgrade could have more names in its Connection field: a proxy behind the door would remove the headers with these
+    # names, such as our identity headers. For other requests Envoy removes the field.
     plain = "(?i)(?:keep-alive[ \t]*,[ \t]*)?upgrade(?:[ \t]*,[ \t]*keep-alive)?"
     return [
         _by_header(method, Refusal.METHOD),
@@ -72,12 +72,12 @@ def build_message_refusals(unnamed: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def build_cookie_refusal() -> dict[str, Any]:
-    """Return what is refused of cookies: two of our own with one name."""
+    """Return the refusal of requests that have one of our own cookies twice."""
     return _by_header({"name": "cookie", "string_match": {"safe_regex": {"regex": REFUSED}}}, Refusal.COOKIE)
 
 
 def build_destination_refusals(terms: HeaderOptions, hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what is refused of headers that name a second path; a judged Destination is in normal form."""
+    """Return the refusals of headers that name a second path; a judged Destination must be normalised."""
     routes = [
         _by_header({"name": name, "present_match": True}, Refusal.DESTINATION) for name in terms.refused
     ]
@@ -110,5 +110,5 @@ def _like(regex: str) -> dict[str, Any]:
 
 
 def _other_than(name: str, regex: str) -> dict[str, Any]:
-    """Match a header that is there and that the expression does not match as a whole."""
+    """Match a header that is present and has a value that the regex does not match as a whole."""
     return {"name": name, "string_match": {"safe_regex": {"regex": regex}}, "invert_match": True}

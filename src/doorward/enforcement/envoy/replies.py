@@ -1,9 +1,9 @@
-"""What a refused person or program reads if Envoy itself answers: in plain words, naming the application and no rule.
+"""Envoy's own replies (local replies) to refused people and programs: in plain words, with the application's name and no rule.
 
-A browser gets a page in its language if the plan has pages, a client that asks for JSON a problem document, any other a
-sentence. All have the incident id, by which `doorward explain` finds the request.
+A browser gets a page in its language if the plan has pages, a client that asks for JSON gets a problem document, and any
+other client gets a sentence. All have the incident id, by which `doorward explain` finds the request.
 
-Not here: which sentence or state (`reply_cases`), and how pages are made (the plan has them).
+Not here: the sentence and the state for each case (`reply_cases`), and rendering pages (they are in the plan).
 Standard: RFC 9457 (problem details), RFC 9110 section 12.5.4 (Accept-Language), W3C Fetch Metadata section 2.1.
 """
 
@@ -27,7 +27,7 @@ from doorward.enforcement.envoy.reply_cases import (
 from doorward.enforcement.plan.pages import Placeholder, ReplyPages
 
 INCIDENT = r"%CEL(re.extract(request.id, '^(.{4})(.{4}).*$', r'\1-\2'))%"
-"""The first eight hexadecimal digits of the request's id in two groups; `-` if there is no id (a head that was not read)."""
+"""The first eight hexadecimal digits of the request's id, in two groups; `-` without an id (the headers were not read)."""
 
 WHO = (
     rf"%CEL(re.extract(string(filter_state['{ConnectionFact.PRINCIPAL.state_key}']), '^[^/]*/(.*)$', r'\1'))%"
@@ -51,12 +51,12 @@ _NO_ACCEPT = {"name": "accept", "present_match": False}
 def build_local_replies(
     name: str, first: Sequence[dict[str, Any]] = (), pages: ReplyPages | None = None
 ) -> dict[str, Any]:
-    """Return the replies of one door that Envoy gives itself; an application's own pass unchanged.
+    """Return Envoy's own replies at one door; answers of the application pass unchanged.
 
     Args:
-        name: of the application.
-        first: mappers that stand before all others.
-        pages: for browsers; without them there are sentences only.
+        name: the application's name.
+        first: mappers that come before all others.
+        pages: pages for browsers; without them there are only sentences.
     """
     # RFC 9110 section 15.3.5: an answer with status 204 (a preflight's) has no content.
     mappers = [*first, _mapper([_status_is(204)], {"text_format_source": {"inline_string": ""}})]
@@ -79,11 +79,11 @@ def build_case(
 
     Args:
         holds: the filter of the case.
-        case: its words.
-        name: of the application.
+        case: the case.
+        name: the application's name.
         pages: as in `build_local_replies`.
-        changes: status and header fields that the answers have besides.
-        has_text: whether there is a sentence; without one, a client that gets no page gets the problem document.
+        changes: the status and more header fields of the replies.
+        has_text: whether there is a sentence; without it, a client that gets no page gets the problem document.
     """
     sentence = case.sentence.format(name=name)
     mappers = []
@@ -109,7 +109,7 @@ def _pages(holds: dict[str, Any], case: ReplyCase, name: str, pages: ReplyPages)
     ]
     mappers.append(_page(asks, pages.html[case.state, default], name, pages))
     if case.status == _HEADERS_TOO_LARGE:
-        # Of a head that is too large no field is known, not even Accept: it is a browser's, with its cookies.
+        # If the headers are too large, Envoy knows no field, not even Accept. The client is a browser with many cookies.
         mappers.append(_page([holds, _header(_NO_ACCEPT)], pages.html[case.state, default], name, pages))
     return mappers
 
@@ -132,10 +132,10 @@ def _page(filters: list[dict[str, Any]], page: str, name: str, pages: ReplyPages
 
 
 def _filled(text: str, name: str) -> str:
-    """Return a text with tokens as Envoy's format: what is no formatter of ours is literal."""
+    """Return a text with its placeholders replaced, as an Envoy format string in which every other `%` is literal."""
     text = _escaped(text).replace(Placeholder.APPLICATION.value, _escaped(name))
-    for token, value in _VALUES.items():
-        text = text.replace(token.value, value)
+    for placeholder, value in _VALUES.items():
+        text = text.replace(placeholder.value, value)
     return text
 
 

@@ -1,6 +1,6 @@
-"""When Envoy itself answers, and with which sentence and state: first what is more than a status, then by status.
+"""The cases in which Envoy itself answers, each with a sentence and a state: first by an expression, then by status.
 
-Not here: the form of the answer (`replies`), and pages (the plan has them under the names of states).
+Not here: the form of the reply (`replies`), and the pages (they are in the plan, by the names of states).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from doorward.enforcement.envoy.names import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyCase:
-    """One case: a CEL expression or a status, the sentence, and the name of the state; empty if it has no page.
+    """One case: a CEL expression or a status, the sentence, and the name of the state (empty if it has no page).
 
-    `{name}` in a sentence is the application's name.
+    `{name}` in a sentence is replaced by the application's name.
     """
 
     sentence: str
@@ -34,7 +34,7 @@ class ReplyCase:
 
 
 CONDITION_CASES = (
-    # Envoy keeps status and header fields of such an answer and drops its body; the status is any.
+    # Envoy keeps the status and the header fields of such an answer, and drops its body.
     ReplyCase(
         holds="response.code_details == 'websocket_handshake_unsuccessful'",
         sentence="{name} did not open a WebSocket. Of its answer, the status and the header fields are passed on.",
@@ -54,14 +54,14 @@ CONDITION_CASES = (
         sentence="The door of {name} is starting, or very busy. Try again in a few seconds.",
         state="door-starting",
     ),
-    # Pages and the portal are our own: the application is not what is away.
+    # Pages and the portal are our own surfaces: the application is not the one that does not answer.
     ReplyCase(
         holds=f"response.code == 503 && xds.cluster_name in ['{SESSIONS_CLUSTER}', '{PORTAL_APPLICATION}']",
         sentence="A part of the door of {name} is starting, or very busy. Try again in a few seconds.",
         state="door-starting",
     ),
 )
-"""Cases that a status does not tell; they stand first, and Envoy takes the first that fits."""
+"""Cases that depend on more than the status; they come first, and Envoy uses the first case that matches."""
 
 STATUS_CASES = (
     ReplyCase(
@@ -112,12 +112,12 @@ STATUS_CASES = (
     ),
     ReplyCase(status=504, sentence="{name} took too long to answer.", state="application-slow"),
 )
-"""One for each status that Envoy answers with."""
+"""One case for each status of Envoy's own replies."""
 
 FACTOR_MISSING = ReplyCase(
     status=401, sentence="{name} asks for a second factor here.", state="one-more-step"
 )
-"""Of a request that only a second factor is missing for; `step_up` says when."""
+"""The case of a request for which only a second factor is missing; `step_up` has its expression."""
 
 DEFAULT_SENTENCE = "The door of {name} could not pass this request on."
 
@@ -128,7 +128,7 @@ PAGE_STATES = tuple(
 
 
 def build_filter(expression: str) -> dict[str, Any]:
-    """Return the filter of a local reply that holds when the expression does."""
+    """Return the filter of a local reply that matches if the expression is true."""
     extension = build_extension(
         "envoy.access_loggers.extension_filters.cel",
         "extensions.access_loggers.filters.cel.v3.ExpressionFilter",

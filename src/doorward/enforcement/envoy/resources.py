@@ -1,8 +1,8 @@
-"""All Envoy resources of one plan, as files with their versions, and as one static rendering.
+"""All Envoy resources of one plan, as files with versions, and as one static configuration for validation.
 
-Not here: writing them anywhere (gateway.publishing.publisher). The static rendering is made *from* the
-published dicts, so that what `envoy --mode validate` has seen is what gets published: validation
-does not open the files that a dynamic configuration names (measured).
+`envoy --mode validate` does not open the files that a dynamic configuration names (measured). So the static configuration is
+made *from* the published dicts, and Envoy validates exactly the content that is published.
+Not here: writing the files (gateway.publishing.publisher).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Resource = dict[str, Any]
 
 
 class DiscoveryService(IntEnum):
-    """The kinds of file in the order of publishing: whoever refers comes after what it refers to."""
+    """Envoy's discovery services (xDS) in the order of publishing: a resource comes after the resources that it names."""
 
     SDS = 1
     CDS = 2
@@ -46,7 +46,7 @@ class ResourceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """The whole dynamic configuration of one gateway; `base` is the part that is fixed at start."""
+    """The whole dynamic configuration of one gateway; `base` is the static part, which is fixed at the start."""
 
     secrets: Mapping[str, Resource]
     clusters: tuple[Resource, ...]
@@ -100,9 +100,9 @@ def render_file(name: str, service: DiscoveryService, resources: tuple[Resource,
 
 
 def static_rendering(resources: Resources) -> Resource:
-    """Return one bootstrap with everything inlined, for `envoy --mode validate`.
+    """Return one bootstrap with all resources inlined, for `envoy --mode validate`.
 
-    References become what they refer to: secrets, route tables and network filters. Nothing else changes.
+    Each reference to a secret, route table or network filter is replaced by the resource. Nothing else changes.
     """
     whole = copy.deepcopy(resources.base)
     static = whole["static_resources"]

@@ -1,7 +1,7 @@
-"""Route tables: one an application, so that a policy edit touches neither chain nor neighbour.
+"""Route tables: one for each application, so that a policy edit changes no chain and no other application.
 
-Every route states its slice of the rules; a route without one inherits the filters' base, which
-refuses everything. The order is the defence: what is refused before any rule (`refusals`), then slices.
+Every route has a *slice*: the rules that its RBAC filters enforce. A route without a slice inherits the filters' base,
+which refuses everything. The order of routes matters: first the refusals before any rule (`refusals`), then slices.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEX
 from doorward.policy.paths import PathPattern
 
 MAX_SLICES = 64
-"""Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
+"""Routes are tried in order, and a rule for every path is repeated in each slice: both costs grow with this number."""
 
 _ONE_SPELLING = re.compile("[A-Za-z0-9._~-]+")
 
 
 def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dict[str, Any]:
-    """Return the route table of one application; without sessions, rules that ask for a factor allow nothing."""
+    """Return the route table of one application; without sessions, rules that require a factor allow nothing."""
     refused = KEPT_SLASH_REGEXES if door.keeps_slashes else REFUSED_PATH_REGEXES
     left = methods_left(door.rules)
     routes = [
@@ -76,7 +76,7 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
     whole: dict[str, Any] = {}
     if door.headers.destination:
         whole = build_destination_slice(door.rules)
-        # A refusal keeps its own status and reason: the rules are not asked about it.
+        # A refusal keeps its own status and reason: no rule is evaluated for it.
         routes = [
             {**one, "typed_per_filter_config": {**one["typed_per_filter_config"], **build_open_destination()}}
             if "direct_response" in one
@@ -88,7 +88,7 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
 
 
 def build_open_table(door: OpenDoor) -> dict[str, Any]:
-    """Return the route table of an open door: what is not listed is not there."""
+    """Return the route table of an open door: a request without a route gets 404."""
     action = build_forwarding(door.id, UnixUpstream(path=door.socket))
     routes = build_protocol_refusals((door.host,))
     routes += [_forward(_open_match(route), action, {}) for route in door.routes]
@@ -100,8 +100,8 @@ def slice_rules(rules: Sequence[DoorRule]) -> list[tuple[dict[str, Any], tuple[D
     """Divide rules by the first segment of their paths.
 
     Returns:
-        Route match and rules, in the order in which routes are tried. A route has every rule that
-        could hold for a path that gets there, and the last one takes every path.
+        Route match and rules, in the order in which routes are tried. A route has every rule that may hold for a path that
+        it matches, and the last route matches every path.
     """
     counts = Counter(segment for rule in rules for segment in _first_segments(rule) if segment)
     kept = sorted(segment for segment, _ in sorted(counts.items(), key=_most_first)[:MAX_SLICES])
@@ -118,7 +118,7 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def _first_segments(rule: DoorRule) -> set[str | None]:
-    """Return the literal first segments of a rule's paths; None stands for any segment, "" for none."""
+    """Return the literal first segments of a rule's paths; None stands for any segment, "" for the path `/`."""
     return {_first_segment(pattern) for pattern in rule.residual.paths}
 
 
@@ -126,14 +126,14 @@ def _first_segment(pattern: PathPattern) -> str | None:
     if not pattern.segments:
         return None if pattern.tail else ""
     segment = pattern.segments[0]
-    # A character with two spellings (`@` and `%40`) would need two routes: it gets the general one.
+    # A character with two spellings (`@` and `%40`) would need two routes: such a rule goes into the last route.
     return segment if segment and _ONE_SPELLING.fullmatch(segment) else None
 
 
 def _with_second_path(
     door: HttpDoor, routes: list[dict[str, Any]], sessions: SessionPlan | None
 ) -> list[dict[str, Any]]:
-    """Return public routes that verify sessions if a judged `Destination` may lead to where a factor is asked for."""
+    """Return public routes that also verify sessions, if a judged `Destination` may be a path that requires a factor."""
     if sessions is None or not door.headers.destination or not requirements_of(door.rules):
         return routes
     verifying = build_session_slice(door.id, door.rules)
@@ -143,7 +143,7 @@ def _with_second_path(
             "typed_per_filter_config": {**one["typed_per_filter_config"], **verifying},
             **build_session_headers(),
         }
-        if "filter_state" in one["match"]  # that of judged connections
+        if "filter_state" in one["match"]  # the route of judged connections
         else one
         for one in routes
     ]
@@ -157,10 +157,10 @@ def _judge(
     *,
     sessions: SessionPlan | None,
 ) -> dict[str, Any]:
-    """Return a route with its slice of the rules; if one of them asks for a factor, with the session's part."""
+    """Return a route with its slice of the rules; if one of them requires a factor, also with the session's part."""
     echoing = ECHOING_METHODS - methods_left(door.rules)
     slices = build_slice(rules, echoing)
-    # A second path is held against every rule, wherever the first one is.
+    # A second path is judged by every rule, for any first path.
     judged = door.rules if door.headers.destination else rules
     if sessions is None or not requirements_of(judged):
         return _forward(match, action, slices)
@@ -189,17 +189,17 @@ def build_table(
     *,
     has_rules: bool = True,
 ) -> dict[str, Any]:
-    """Return a table for these hosts; any other host of the same connection is misdirected.
+    """Return a table for these hosts; a request for any other host gets 421.
 
-    HTTP/2 coalescing and fronting must not cross from one application to another.
+    So neither connection coalescing of HTTP/2 nor domain fronting leads from one application to another.
 
     Args:
-        name: of the table.
-        hosts: of the door.
-        routes: for them, in the order in which they are tried.
-        headers: the table's own part about headers.
+        name: the table's name.
+        hosts: the hosts of the door.
+        routes: their routes, in the order in which they are tried.
+        headers: the header part of the table.
         whole: slices of rules for every route.
-        has_rules: whether the door has filters that the slices of its routes are for.
+        has_rules: whether the door has RBAC filters; without them, routes have no slices.
 
     Standard: RFC 9110 section 15.5.20.
     """
@@ -226,7 +226,7 @@ def _table(
     return build_typed(
         "config.route.v3.RouteConfiguration",
         name=name,
-        # From the table to the route: a public route takes back what the table tells of an identity.
+        # Header changes apply from the table to the route, so a public route can remove the identity headers of the table.
         most_specific_header_mutations_wins=True,
         ignore_port_in_host_matching=True,
         virtual_hosts=[

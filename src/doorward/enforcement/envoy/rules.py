@@ -1,12 +1,12 @@
-"""Rules as native RBAC: who holds which id is in connection filter state, the rest is in the request.
+"""Rules as native RBAC: the ids of a connection are in its filter state, the rest is in the request.
 
     decide = judged AND (OR over allow rules: id AND residual)
                     AND (AND over deny rules: clearance id OR NOT residual)
 
-Two filters enforce the two halves, both with action ALLOW: what nothing names is refused, and a
-request that makes a matcher fail is refused too. An id is never negated: a
-connection that knows nothing of a new deny rule lacks its clearance. The only thing negated is the
-residual of a deny rule, and of the principal in its path not even that (`owners`).
+Two filters enforce the two halves, both with action ALLOW: a request that no policy names is refused, and a request for
+which a matcher fails is refused too. An id is never negated: a connection that was judged before a new deny rule lacks its
+clearance, and is refused. Only the residual of a deny rule is negated, and `{principal}` in its path is not even negated
+(`owners`).
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ Matcher = dict[str, Any]
 CLEARED = "cleared"
 """Name of the one policy of the deny filter."""
 NO_RULE = "no-rule"
-"""Name of the policy of answers that rest on no rule: fixed refusals."""
+"""Name of the policy of routes without a rule, such as fixed refusals."""
 
 _ANY: Matcher = {"any": True}
 _AUTHORITY = "(?i:https?://[a-z0-9.-]+(?::[0-9]{1,5})?)?"
-"""Of a Destination; the routes before have refused every other host."""
+"""Scheme and host of a Destination; earlier routes have refused every other host."""
 
 Where = Callable[[Form], Matcher]
-"""Which part of a request a path form is held against."""
+"""Builds the matcher of a path form for one part of the request: its path, or its Destination."""
 
 
 def build_filters(*, destination: bool = False) -> list[dict[str, Any]]:
-    """Return the filters as a connection manager has them: without a slice they refuse everything.
+    """Return the RBAC filters of a connection manager: without a route's slice they refuse everything.
 
     Args:
-        destination: whether the third is there, which judges the path in `Destination`.
+        destination: whether there is a third filter, which judges the path in `Destination`.
     """
     names = [(DENY_FILTER, DENY_STATISTICS), (ALLOW_FILTER, ALLOW_STATISTICS)]
     names += [(DESTINATION_FILTER, DESTINATION_STATISTICS)] if destination else []
@@ -76,11 +76,11 @@ def methods_left(rules: Iterable[DoorRule]) -> frozenset[str]:
 
 
 def build_slice(rules: Sequence[DoorRule], echoing: Collection[str] = ()) -> dict[str, Any]:
-    """Return what one route of a protected door enforces, as its `typed_per_filter_config`.
+    """Return the slice of one route of a protected door, as its `typed_per_filter_config`.
 
     Args:
-        rules: those of the route.
-        echoing: methods that reach the rules and that a rule allows only by name.
+        rules: the rules of the route.
+        echoing: methods that reach the rules, and that a rule allows only by name.
     """
     denies, allows = _parted(rules)
     places = (at for rule in rules for pattern in rule.residual.paths for at in pattern.owned)
@@ -99,9 +99,9 @@ def build_slice(rules: Sequence[DoorRule], echoing: Collection[str] = ()) -> dic
 
 
 def build_destination_slice(rules: Sequence[DoorRule]) -> dict[str, Any]:
-    """Return how the path in `Destination` is judged, for a whole virtual host: by every rule.
+    """Return the slice of a virtual host that judges the path in `Destination` by every rule.
 
-    Not here: a Destination on another host or not in normal form; a route has refused it.
+    Not here: a Destination on another host or a path that is not normalised; an earlier route has refused it.
     """
     denies, allows = _parted(rules)
     echoing = ECHOING_METHODS - methods_left(rules)
@@ -119,13 +119,13 @@ def build_destination_slice(rules: Sequence[DoorRule]) -> dict[str, Any]:
 def build_step_up_slice(
     rules: Sequence[DoorRule], echoing: Collection[str] = (), *, destination: bool = False
 ) -> dict[str, Any]:
-    """Return the shadow rules of one route: what it would allow if only the factors were shown.
+    """Return the shadow rules of one route: the requests that it would allow if the factors were shown.
 
     Args:
-        rules: those of the route.
+        rules: the rules of the route.
         echoing: as for `build_slice`.
-        destination: whether the path in that header is judged too. A request with it is left out: its second path may be
-            refused for good, and then no factor helps.
+        destination: whether the path in that header is judged too. Requests with the header are not matched: their second
+            path may be refused for another reason, and then no factor helps.
     """
     denies, allows = _parted(rules)
     asking = [rule for rule in allows if rule.residual.requirements]
@@ -157,8 +157,8 @@ def _parted(rules: Iterable[DoorRule]) -> tuple[list[DoorRule], list[DoorRule]]:
 def build_connection_rules(rules: Sequence[DoorRule]) -> dict[str, Matcher]:
     """Return the policies of a TCP application's network filter, which are about whole connections.
 
-    One policy: judged, the clearance of each deny rule, and the grant of an allow rule. Without an allow rule there is
-    none, and everything is refused.
+    There is one policy: judged good, the clearance of each deny rule, and the grant of one allow rule. Without an allow rule
+    there is no policy, and every connection is refused.
     """
     denies, allows = _parted(rules)
     if not allows:
@@ -168,20 +168,17 @@ def build_connection_rules(rules: Sequence[DoorRule]) -> dict[str, Matcher]:
 
 
 def build_open_slice() -> dict[str, Any]:
-    """Return the slice of a route that answers everybody: fixed refusals and the enrolment door."""
+    """Return the slice of a route that is for everybody, such as fixed refusals and the enrolment door."""
     return {name: _per_route({NO_RULE: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}
 
 
 def build_open_destination() -> dict[str, Any]:
-    """Return the slice of a fixed refusal if `Destination` is judged."""
+    """Return the slice of a fixed refusal, if `Destination` is judged."""
     return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
 
 
 def _granted(rule: DoorRule, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
-    """Return one policy for rules with one id: they select the same connections and differ in what they allow.
-
-    `met` takes the rule's requirements for met.
-    """
+    """Return the matcher of an allow rule: residual, id and requirements; with `met`, without the requirements."""
     within = _within(rule, where)
     if rule.residual.methods is None and echoing:
         within.append({"not_id": _any_of([_method(one) for one in sorted(echoing)])})
@@ -207,10 +204,10 @@ def _holds(accepted: Iterable[str]) -> Matcher:
 
 
 def _shows(one: str) -> Matcher:
-    """A connection shows an id or a class token among its grants, or is itself the one that is meant."""
+    """Return the matcher of an id or class token among the grants, or of the decision that admitted the connection."""
     if one.startswith(DECISION_PREFIX):
         return _state(ConnectionFact.DECISION, {"exact": one})
-    # Delimited on both sides, or the id of one rule could hide inside another's.
+    # With a comma on both sides: otherwise an id could be found inside another one.
     return _state(ConnectionFact.GRANTS, {"contains": f",{one},"})
 
 
@@ -219,7 +216,7 @@ def _state(fact: ConnectionFact, match: Matcher) -> Matcher:
 
 
 def _within(rule: DoorRule, where: Where) -> list[Matcher]:
-    """Return the conditions of a residual, all of which must hold; none where every request is within."""
+    """Return the conditions of a residual, which must all hold; none if every request is within it."""
     residual = rule.residual
     conditions = []
     if not _takes_every_path(rule):
@@ -236,9 +233,9 @@ def _within(rule: DoorRule, where: Where) -> list[Matcher]:
 
 
 def _outside(rule: DoorRule, where: Where) -> list[Matcher]:
-    """Return conditions of which one holds where a request is certainly not within a residual.
+    """Return conditions; one of them holds if a request is certainly not within a residual.
 
-    Not the negation of `_within`, where the principal is in the path: a comparison that could not be made says neither.
+    With `{principal}` in a path this is not the negation of `_within`: a comparison that is not possible gives neither.
     """
     if not any(pattern.owned for pattern in rule.residual.paths):
         within = _within(rule, where)

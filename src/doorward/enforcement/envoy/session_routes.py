@@ -1,10 +1,10 @@
-"""What the door itself answers on an application's host: the way back from the portal, and the sign-out.
+"""Routes of sessions on an application's host: the callback from the portal, and the sign-out.
 
-Both lead to a socket of our own, over connections that were judged good only, with the application's own identity headers and
-its id. The id is a constant of the route: of what a client sends, nothing with that name is left. Every other path under the
-reserved prefix is refused (`routes`), and none of them reaches an application.
+They lead to a socket of our own, only for connections that were judged good, with the identity headers and the application's
+id. The id is a constant of the route; a header of a client with that name was removed before. Every other path below the
+reserved prefix is refused (`routes`), and no such request reaches an application.
 
-Not here: what is answered (web.sessions).
+Not here: the answers (web.sessions).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ OWN_PATHS = (
     ("POST", f"{RESERVED_PREFIX}/sign-out"),
     ("GET", f"{RESERVED_PREFIX}/signed-out"),
 )
-"""Method and exact path of each."""
+"""Method and exact path of each route."""
 
 ANSWER_TIMEOUT = "10s"
-"""How long our own answer may take."""
+"""The longest time for an answer of our own surface."""
 
 
 def build_session_routes(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
-    """Return the routes of a door if its rules ask for a factor; otherwise it has none."""
+    """Return the routes of a door; none if no rule requires a factor."""
     if sessions is None or not any(rule.residual.requirements for rule in door.rules):
         return []
     action = {

@@ -1,16 +1,17 @@
-"""Sessions, verified natively for each request of a route where a rule asks for a second factor.
+"""Sessions: Envoy verifies them for each request, on routes with a rule that requires a second factor.
 
-1. `jwt_authn` takes the token from our cookie and verifies signature, issuer, audience (the application's id) and end.
-   A request without a good token goes on; it only has no claims. Verified tokens are cached.
-2. One `set_filter_state` filter says which requirements of the route's rules the session meets, if it is *bound*: its certificate
-   is the connection's, and its epoch is the connection's. It also says which assertion the application gets.
-3. Rules look for their requirements in that word (`rules`). A token that is not good, and a claim that is missing, meet none.
+1. `jwt_authn` takes the token from our cookie and verifies signature, issuer, audience (the application's id) and expiry.
+   A request without a good token goes on without claims. Verified tokens are cached.
+2. One `set_filter_state` filter writes one word: which requirements of the route's rules the session meets. The session
+   must be *bound*: its certificate and its epoch must be those of the connection. The filter also selects the assertion
+   that the application gets.
+3. The rules look for their requirements in this word (`rules`). A bad token or a missing claim meets no requirement.
 
-Both filters are in every chain and do nothing without a route's own configuration, so that a rule of the first such kind changes
-routes only, and ends no connection. The keys are in none of the chains: the first filter comes by extension discovery, from
-one file that all chains share, so that a rotation ends no connection either (docs/design/0068).
+Both filters are in every chain and do nothing without a route's own configuration. So the first rule with a requirement
+changes routes only, and ends no connection. The keys are in no chain: the first filter comes by extension discovery (ECDS)
+from one file that all chains share, so a key rotation ends no connection either (docs/design/0068).
 
-Not here: tokens (directory.sessions), what happens if a factor is missing (`step_up`), the cookie's removal (`cookies`).
+Not here: tokens (directory.sessions), the reply if a factor is missing (`step_up`), removing the cookie (`cookies`).
 Standard: RFC 7519; RFC 8705 section 3 (binding, in the form that Envoy compares: hexadecimal).
 """
 
@@ -27,20 +28,20 @@ from doorward.enforcement.plan import DoorRule, GatewayPlan, HttpDoor, SessionPl
 from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS, Requirement
 
 CLOCK_SKEW_SECONDS = 1
-"""After its end a token is good for so long; 0 would mean Envoy's default of 60 s."""
+"""A token is accepted for so long after its expiry; 0 would mean Envoy's default of 60 s."""
 
 CACHED_TOKENS = 1_000
-"""Verified tokens that each worker keeps for one application; a verification takes three times as long as all else."""
+"""Verified tokens that each worker caches for one application; a verification takes three times as long as the rest."""
 
 _OF_SESSION = ("fp", "epoch", "assertion")
 CLAIM_HEADERS = {
     claim: f"doorward-session-{claim}"
     for claim in (*_OF_SESSION, *sorted(one.value for one in SECOND_FACTORS), ANY_FACTOR)
 }
-"""The claims that are compared or passed on, and the request header that carries each as far as the end of the filters.
+"""The claims that are compared or passed on, and the request header that has each of them until the end of the filters.
 
-Clients cannot send them: names that begin so are removed before anything else looks at a request (`headers`). The whole set of
-claims as metadata would cost 6 microseconds more (measured)."""
+Clients cannot send these headers: names with this prefix are removed first (`headers`). With all claims as metadata, a
+request would take 6 microseconds more (measured)."""
 
 _JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _STATE = "extensions.filters.http.set_filter_state.v3.Config"
@@ -49,7 +50,7 @@ _ASSERTION = "doorward.session.assertion"
 
 
 def build_session_filters(xds: str) -> list[dict[str, Any]]:
-    """Return the filters as a connection manager has them; `xds` is the watched folder."""
+    """Return the session filters of a connection manager; `xds` is the watched folder."""
     source = {"path_config_source": {"path": f"{xds}/ecds/{SESSION_FILTER}.json"}}
     discovered = {
         "name": SESSION_FILTER,
@@ -64,8 +65,8 @@ def build_session_filters(xds: str) -> list[dict[str, Any]]:
 def build_session_extension(plan: GatewayPlan) -> dict[str, Any] | None:
     """Return the verifying filter that all chains of a plan share; None if no chain has it.
 
-    Every application of HTTP has an entry, whether its rules ask for a factor or not: a route table may refer to it before
-    this filter is replaced, or after.
+    Every HTTP application has an entry, even if no rule requires a factor: a route table may name the entry before or after
+    this filter is replaced.
     """
     ids = [door.id for door in plan.doors if isinstance(door, HttpDoor)]
     if plan.sessions is None or not ids:
@@ -107,7 +108,7 @@ def _provider(issuer: str, application_id: str, key_set: str) -> dict[str, Any]:
 
 
 def build_session_slice(application_id: str, rules: Iterable[DoorRule]) -> dict[str, Any]:
-    """Return what one route verifies and compares, as its `typed_per_filter_config`; nothing if no rule asks for a factor."""
+    """Return the `typed_per_filter_config` of a route that verifies sessions; empty if no rule requires a factor."""
     asked = requirements_of(rules)
     if not asked:
         return {}
@@ -130,7 +131,7 @@ def build_session_slice(application_id: str, rules: Iterable[DoorRule]) -> dict[
 
 
 def build_session_headers() -> dict[str, Any]:
-    """Return the headers of a route that asks for a factor: the session's assertion, or the connection's, and no claim."""
+    """Return the header part of a route that requires a factor: the session's or the connection's assertion, and no claim."""
     assertion = overwrite_header("doorward-assertion", f"%FILTER_STATE({_ASSERTION}:PLAIN)%")
     return {
         "request_headers_to_remove": sorted(CLAIM_HEADERS.values()),
@@ -139,9 +140,9 @@ def build_session_headers() -> dict[str, Any]:
 
 
 def stream_limit(sessions: SessionPlan, rules: Iterable[DoorRule]) -> dict[str, Any]:
-    """Return how long a stream of a route lasts: the shortest age that its rules accept, at most a session.
+    """Return the longest duration of a stream: the shortest age in the route's rules, at most the lifetime of a session.
 
-    Nothing if no rule asks for a factor. A stream that began with a fresh factor must not outlive it.
+    Empty if no rule requires a factor. A stream must not live longer than the factor with which it began is fresh.
     """
     asked = requirements_of(rules)
     if not asked:
@@ -152,21 +153,21 @@ def stream_limit(sessions: SessionPlan, rules: Iterable[DoorRule]) -> dict[str, 
 
 
 def is_met(requirement: Requirement) -> dict[str, Any]:
-    """Match requests whose session is bound and shows the factor."""
+    """Match requests with a bound session that meets the requirement."""
     return {"filter_state": {"key": _BOUND, "string_match": {"contains": f",{_key(requirement)},"}}}
 
 
 def requirements_of(rules: Iterable[DoorRule]) -> list[Requirement]:
-    """Return what the rules ask for, each question once, in one order."""
+    """Return the requirements of the rules, each once, sorted."""
     by_key = {_key(one): one for rule in rules for one in rule.residual.requirements}
     return [by_key[key] for key in sorted(by_key)]
 
 
 def _comparison(asked: Sequence[Requirement]) -> str:
-    """Return the expression of the one word of a request: `,key,key,` of what is met, or `no` without a bound session.
+    """Return the expression of the word: `,key,key,` with the met requirements, or `no` without a bound session.
 
-    One expression for all of a route, because each costs a microsecond or more, a short one too. If a claim that binds
-    the session is missing, the expression fails, and the word is `-`.
+    There is one expression for the whole route, because even a short one costs a microsecond or more. If a claim that
+    binds the session is missing, the expression fails, and the word is `-`.
     """
     all_met = " && ".join(map(_is_shown, asked))
     every = f"',{','.join(map(_key, asked))},'"
@@ -176,7 +177,7 @@ def _comparison(asked: Sequence[Requirement]) -> str:
 
 
 def _binding() -> str:
-    """A token without an assertion is not ours: the application must not be told of a principal named `-`."""
+    """Return the condition that binds a session. A token without an assertion is not ours: its header would be `-`."""
     return (
         f"{_claim('fp')} == connection.sha256_peer_certificate_digest"
         f" && bytes({_claim('epoch')}) == filter_state['{ConnectionFact.EPOCH.state_key}']"

@@ -1,15 +1,16 @@
-"""What is answered if only a second factor is missing: a browser is sent to the portal, a program is told.
+"""The reply if only a second factor is missing: a browser is redirected to the portal, a program gets a challenge.
 
-1. A filter before the rules judges the same rules without their requirements, as *shadow rules*: it refuses nothing, and notes
-   whether a request would be allowed with a factor, and with which.
-2. If the rules then refuse, the local reply reads that note. A GET navigation (`Sec-Fetch-Dest: document`) gets 302 to the portal,
-   everything else 401 with the challenge of RFC 9470. A refusal for any other reason stays what it is: no factor would help.
+1. A filter before the rules evaluates the same rules without their requirements, as *shadow rules*. It refuses nothing, and
+   notes whether the request would be allowed with a factor, and with which one.
+2. If the rules then refuse, the local reply reads that note. A GET navigation (`Sec-Fetch-Dest: document`) gets 302 to the
+   portal, any other request gets 401 with the challenge of RFC 9470. A refusal for any other reason stays the same, because
+   no factor would help.
 
-The redirect leads to a constant origin, and the whole raw query of its address is the path to come back to. So nothing in
-that path can end it or add a parameter, and no other host can be meant. The request's id goes into a cookie; the portal's
-answer is taken only together with it.
+The redirect goes to a constant origin, and its whole raw query is the path to return to. So no text in that path can end the
+query or add a parameter, and the redirect cannot name another host. The id of the request is kept in a cookie; the callback
+from the portal is accepted only together with it.
 
-Not here: the rules (`rules`), the portal, and the way back (`session_routes`).
+Not here: the rules (`rules`), the portal, and the callback (`session_routes`).
 Standard: RFC 6750 section 3, RFC 9457, RFC 9470 section 3; W3C Fetch Metadata section 2.1.
 """
 
@@ -40,13 +41,13 @@ _NAVIGATION = "request.method == 'GET' && request.headers['sec-fetch-dest'] == '
 _RANK = 2
 _ANY_FACTOR, _PASSKEY = 2, 3
 _CHALLENGE = (
-    # The name of the shadow policy, without the number that puts the weakest first.
+    # The name of the shadow policy, without the number that sorts the weakest first.
     f"%CEL(re.extract({_RBAC}.{STEP_UP_STATISTICS}shadow_effective_policy_id, '^[0-9]+ (.*)$', r'\\1'))%"
 )
 
 
 def build_step_up_filter() -> dict[str, Any]:
-    """Return the filter as a connection manager has it: without a route's own rules it notes nothing."""
+    """Return the step-up filter of a connection manager: without a route's shadow rules it notes nothing."""
     return build_extension(
         STEP_UP_FILTER,
         "extensions.filters.http.rbac.v3.RBAC",
@@ -55,7 +56,7 @@ def build_step_up_filter() -> dict[str, Any]:
 
 
 def name_challenges(asked: Sequence[frozenset[Requirement]]) -> dict[frozenset[Requirement], str]:
-    """Return a name for each set of requirements: it sorts the weakest first, and says the parameters of the challenge."""
+    """Return a name for each set of requirements; it begins with a rank (weakest first), then has the challenge's parameters."""
     ranked = sorted(set(asked), key=_weakest_first)
     return {one: f"{rank:0{_RANK}d} {_parameters(one)}" for rank, one in enumerate(ranked)}
 
@@ -78,7 +79,7 @@ def _parameters(asked: frozenset[Requirement]) -> str:
 def build_challenges(
     door: HttpDoor, sessions: SessionPlan, pages: ReplyPages | None = None
 ) -> list[dict[str, Any]]:
-    """Return the local replies for a missing factor; they stand before those by status."""
+    """Return the local replies for a missing factor; they come before those by status."""
     place = f"{sessions.portal_origin}/step-up/{door.id}/%REQ(:AUTHORITY)%/%REQ(X-REQUEST-ID)%?%REQ(:PATH)%"
     begin = (
         f"{BEGIN_COOKIE}=%REQ(X-REQUEST-ID)%; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age={BEGIN_SECONDS}"

@@ -1,16 +1,17 @@
-"""The door of a TCP application: judged once for each connection, then bytes pass both ways.
+"""The door of a TCP application: each connection is judged once, then bytes pass in both directions.
 
-1. A client that offers a protocol which the application does not list is refused before the handshake, with the
-   alert that RFC 7301 section 3.2 asks for: browsers offer `h2` and `http/1.1`, so no web page can reach
-   a TCP application with a person's certificate. One that offers none passes.
-2. The authorizer judges at the first byte of the client. Nothing is connected to before: a server that speaks
-   first would show its greeting to everybody (measured without `ON_DOWNSTREAM_DATA`).
-3. The rules are one RBAC filter: judged, every clearance, one grant. It is published apart from the chain, so that an edited
-   rule ends no connection; new connections are held to the new rules, live ones are compared by the gateway and cut.
-4. No metadata, no filter, no grant: closed.
+1. A client that offers a protocol which the application does not list is refused before the handshake, with the alert of
+   RFC 7301 section 3.2. Browsers offer `h2` and `http/1.1`, so no web page can reach a TCP application with a person's
+   certificate. A client that offers no protocol is accepted.
+2. The authorizer judges the connection at the client's first byte. Envoy does not connect to the upstream before: a server
+   that sends first would show its greeting to everybody (measured without `ON_DOWNSTREAM_DATA`).
+3. The rules are one RBAC filter: judged good, every clearance, one grant. It has a file of its own, so an edited rule ends no
+   connection. New connections are judged by the new rules; the gateway compares live ones and cuts those that lost permissions.
+4. Without metadata, filter or grant the connection is closed.
 
-Envoy makes the filters of a connection when it accepts it. One that is accepted before an edit of the rules and judged after it
-is held to the former rules too; the authorizer shows their ids as well, and judges by the newest (docs/design/0052).
+Envoy makes the filters of a connection when it accepts it. A connection that is accepted before an edit of the rules and
+judged after it still has the former rules. So the authorizer also sends their ids, and judges by the newest rules
+(docs/design/0052).
 Standard: RFC 7301 sections 3.1, 3.2 and 4; RFC 8446 section 6 (an alert's bytes).
 """
 
@@ -43,7 +44,7 @@ FACTS = (
     ConnectionFact.CERTIFICATE,
     ConnectionFact.DECISION,
 )
-"""What rules and log read; an application of TCP hears nothing of who comes."""
+"""The facts that rules and log read; a TCP application gets no identity."""
 
 NO_APPLICATION_PROTOCOL = bytes((21, 3, 1, 0, 2, 2, 120))
 """A TLS record with one fatal alert (RFC 8446 section 6, RFC 7301 section 3.2)."""
@@ -60,7 +61,7 @@ class TcpDoorCompiler:
 
     @property
     def _cluster_name(self) -> str:
-        # Not the application's id: if it was HTTP until now, requests of its former chain must not arrive here.
+        # Not the application's id: if the application was HTTP before, requests of its former chain must not come here.
         return f"{self.door.id}_tcp"
 
     def chain(self) -> Resource:
@@ -99,7 +100,7 @@ class TcpDoorCompiler:
         )
 
     def chain_matches(self) -> Mapping[str, Resource]:
-        """Return, for each host, the chain for clients that offer what is listed or nothing, and the refusal."""
+        """Return, for each host, the chain for clients that offer listed protocols or none, and the refusal for others."""
         offered = build_extension(
             "doorward.alpn", "extensions.matching.common_inputs.network.v3.ApplicationProtocolInput"
         )
@@ -108,7 +109,7 @@ class TcpDoorCompiler:
             value = {"safe_regex": {"google_re2": {}, "regex": regex}}
             return {"single_predicate": {"input": offered, "value_match": value}}
 
-        # Envoy writes what is offered as 'a','b', and has no value if nothing is.
+        # Envoy writes the offered protocols as 'a','b', and has no value if none is offered.
         fits: Resource = {"not_matcher": matches("(?s).*")}
         if self.door.alpn:
             one = "|".join(re.escape(f"'{name}'") for name in self.door.alpn)
@@ -120,7 +121,7 @@ class TcpDoorCompiler:
         return {host: {"matcher": matcher} for host in self.door.hosts}
 
     def cluster(self) -> Resource:
-        """Return the application's cluster; one that leads nowhere has no endpoint, and connections end."""
+        """Return the application's cluster; if the application is shut, it has no endpoint, and connections end."""
         build = build_empty_cluster if self.door.is_shut else build_tcp_upstream
         return build(self._cluster_name, self.door.upstream, self.plan.limits)
 
@@ -137,7 +138,7 @@ class TcpDoorCompiler:
 def build_protocol_refusal(plan: GatewayPlan) -> Resource:
     """Return the chain that answers every ClientHello with the alert `no_application_protocol`, and closes.
 
-    It has no TLS: nothing is decrypted, and nothing of a certificate is seen.
+    It has no TLS: nothing is decrypted, and no certificate is seen.
     """
     alert = base64.b64encode(NO_APPLICATION_PROTOCOL).decode("ascii")
     refuse = build_extension(

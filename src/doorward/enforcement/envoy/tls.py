@@ -1,9 +1,9 @@
-"""TLS at the door: what the handshake demands, and the secrets that it reads by SDS.
+"""TLS at the door: the requirements of the handshake, and the secrets that Envoy reads by SDS.
 
-Not here: whether a certificate is still valid today (the authorizer's question). At a door that only our
-own people may use, Envoy checks signature, dates and issuer, and sends the right alert. At an
-*unverified chain* (`HttpDoor.trust`) it checks that the peer has the private key, and no more (docs/design/0043).
-No CRL: its cost per handshake grows with its length.
+At a door that trusts only our own authority, Envoy checks signature, dates and issuer, and sends the right alert. At an
+*unverified chain* (`HttpDoor.trust`) it only checks that the peer has the private key (docs/design/0043). Envoy gets no CRL,
+because its cost per handshake grows with the length of the CRL.
+Not here: whether a certificate was revoked (the authorizer checks it).
 Standard: RFC 8446, RFC 5246, RFC 9325 section 4.2.
 """
 
@@ -24,21 +24,21 @@ from doorward.enforcement.plan import (
 from doorward.enforcement.trust import DoorTrust
 
 SIGNATURE_ALGORITHMS = (
-    "ed25519",  # Envoy refuses Ed25519 client certificates by default (measured)
+    "ed25519",  # by default Envoy refuses Ed25519 client certificates (measured)
     "ecdsa_secp256r1_sha256",
     "ecdsa_secp384r1_sha384",
     "rsa_pss_rsae_sha256",
     "ecdsa_secp521r1_sha512",
     "rsa_pss_rsae_sha384",
     "rsa_pss_rsae_sha512",
-    # Smart cards and TPMs without PSS, in TLS 1.2 only: TLS 1.3 has no such handshake signature (RFC 8446
-    # section 4.2.3). RFC 9325 section 4.4 discourages SHA-1 and RSA key transport, which stay out.
+    # For smart cards and TPMs without PSS, in TLS 1.2 only: TLS 1.3 has no such handshake signature (RFC 8446
+    # section 4.2.3). SHA-1 and RSA key transport, which RFC 9325 section 4.4 discourages, are not in the list.
     "rsa_pkcs1_sha256",
     "rsa_pkcs1_sha384",
     "rsa_pkcs1_sha512",
 )
 CURVES = ("X25519", "P-256", "P-384", "P-521")
-"""For the exchange; Envoy's own list ends before P-384, which some cards' software offers alone."""
+"""For the key exchange. Envoy's default has no P-384, but the software of some smart cards offers only this curve."""
 CIPHER_SUITES = (  # for TLS 1.2: forward secrecy and AEAD only (RFC 9325 section 4.2)
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -54,10 +54,10 @@ TRUST_DEPTH = 1
 def build_client_tls(
     paths: GatewayPaths, door: ApplicationDoor | PortalDoor, alpn: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the transport socket of a protected door; `alpn` are the protocols that it speaks, best first.
+    """Return the transport socket of a protected door; `alpn` are its protocols, best first.
 
-    It demands a certificate, unless connections without one may live there. A door without a trust of
-    its own verifies the chain; any other is an *unverified chain*, where the authorizer alone judges.
+    It requires a certificate, unless the door admits connections without one. A door without a trust of its own verifies
+    the chain; any other has an *unverified chain*, and only the authorizer judges the certificate.
     """
     socket = build_open_tls(paths, door.certificate, alpn)
     config = socket["typed_config"]
@@ -85,8 +85,8 @@ def build_open_tls(
     config = build_typed(
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         require_client_certificate=False,
-        # A resumed session skips validation: an expired certificate got 200 (measured). Both switches
-        # are needed; the first alone leaves the session cache of TLS 1.2 on.
+        # A resumed session skips validation: a request with an expired certificate got 200 (measured). Both switches are
+        # needed; the first alone leaves the session cache of TLS 1.2 on.
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
         common_tls_context=context,
@@ -119,11 +119,11 @@ def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _trust(door_id: str, trust: DoorTrust) -> dict[str, Any]:
-    # The authorities are there for their names only (CertificateRequest). One kind of unverified chain:
-    # nothing in it may look as if Envoy had judged, and no matcher of ours reads what Envoy thinks of a peer.
+    # Envoy needs the authorities only for their names in CertificateRequest. It verifies nothing here, so no matcher of
+    # ours may read Envoy's own facts about the peer.
     context: dict[str, Any] = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
-    # Without authorities Envoy asks for a certificate and lets a peer through that has none, even if
-    # `require_client_certificate` is set (measured): the authorizer refuses it then.
+    # Without authorities Envoy asks for a certificate but accepts a peer without one, even with
+    # `require_client_certificate` (measured). Then the authorizer refuses the connection.
     if trust.named:
         context["trusted_ca"] = {"inline_string": "".join(trust.authorities)}
     return _secret(_trust_secret(door_id), validation_context=context)

@@ -1,7 +1,7 @@
-"""Strict-Transport-Security on every answer of our hosts, also on those that the door gives itself.
+"""Strict-Transport-Security on every answer of our hosts, including the door's own answers.
 
-A browser that knows a host by it never sends it a request without TLS, and lets no user click a bad
-certificate away. Without `includeSubDomains`: hosts beside ours are not ours to decide about.
+A browser that knows this header for a host never sends a request without TLS, and lets no person skip the warning about a
+bad certificate. There is no `includeSubDomains`, because other hosts may belong to somebody else.
 Standard: RFC 6797 sections 6.1, 7.2 and 8.1.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[str, Any]:
-    """Return a route table in which all hosts tell browsers to stay with TLS; `.localhost` names do not."""
+    """Return a route table that adds the header for all hosts, except `.localhost` names."""
     if not lifetime:
         return table
     hosts = [part for host in table["virtual_hosts"] for part in _parts(host, lifetime)]
@@ -20,7 +20,7 @@ def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[
 
 
 def _parts(host: dict[str, Any], lifetime: timedelta) -> list[dict[str, Any]]:
-    """Return a virtual host, divided in two if only some of its names may be told."""
+    """Return a virtual host, divided in two if only some of its names get the header."""
     told = [name for name in host["domains"] if name != "*" and not _is_local(name)]
     rest = [name for name in host["domains"] if name not in told]
     header = {"key": "strict-transport-security", "value": f"max-age={lifetime // timedelta(seconds=1)}"}
@@ -34,5 +34,5 @@ def _parts(host: dict[str, Any], lifetime: timedelta) -> list[dict[str, Any]]:
 
 
 def _is_local(name: str) -> bool:
-    """RFC 6761 section 6.3: names of this machine, where a developer may use plain HTTP tomorrow."""
+    """RFC 6761 section 6.3: names of this machine, where a developer may also use plain HTTP."""
     return name == "localhost" or name.endswith(".localhost")

@@ -1,6 +1,6 @@
-"""TLS towards an upstream: always verified, by authorities and by name; there is no switch to skip it.
+"""TLS towards an upstream: always verified, by authorities and by name; no option disables it.
 
-Standard: RFC 9525 section 6 (the name that was asked for must be in the certificate), RFC 9325 section 3.1.1.
+Standard: RFC 9525 section 6 (the certificate must have the expected name), RFC 9325 section 3.1.1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build_upstream_tls(upstream: HttpUpstream, tls: UpstreamTls, files: Upstream
             "trusted_ca": {"filename": files.ca},
             "trust_chain_verification": "VERIFY_TRUST_CHAIN",
             "allow_expired_certificate": False,
-            # Without it any certificate of these authorities would do, for any name.
+            # Without this, any certificate of these authorities would be accepted, with any name.
             "match_typed_subject_alt_names": [matcher],
         },
     }

@@ -1,7 +1,7 @@
-"""Versions of resources, and the number by which Envoy shows which version it has in force.
+"""Versions of resources, and the value of the gauge by which Envoy shows its current version.
 
-Envoy publishes no version text among its figures, only a gauge: xxHash64 of the text. A gauge that
-equals ours proves that exactly these resources were taken, whatever was counted before or since.
+Envoy's statistics do not have the version as text, only as a gauge: the xxHash64 of the text. If the gauge has our value,
+Envoy has loaded exactly these resources.
 Standard: xxHash fast digest algorithm, XXH64, for inputs shorter than 32 bytes; seed 0.
 """
 
@@ -22,12 +22,12 @@ _SHORTER_THAN = 32
 
 
 def version_of(content: bytes) -> str:
-    """Return the version of some content: its SHA-256, shortened."""
+    """Return the version of a content: its SHA-256, shortened."""
     return hashlib.sha256(content).hexdigest()[:VERSION_LENGTH]
 
 
 def version_gauge(version: str) -> int:
-    """Return what Envoy's `version` gauge shows while this version is in force.
+    """Return the value of Envoy's `version` gauge while this version is in force.
 
     Args:
         version: ASCII, shorter than 32 characters.
@@ -37,7 +37,9 @@ def version_gauge(version: str) -> int:
     """
     data = version.encode("ascii")
     if len(data) >= _SHORTER_THAN:
-        raise ValueError("only short versions can be compared")
+        raise ValueError(
+            f"the version has {len(data)} characters, and at most {_SHORTER_THAN - 1} are allowed"
+        )
     mixed = _P5 + len(data)
     while len(data) >= 8:  # noqa: PLR2004 - lanes of the algorithm
         lane = _rotated(int.from_bytes(data[:8], "little") * _P2, 31) * _P1
