@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.stores.protocols import UnitOfWork
 from tests.support.factor_records import ALICE, enrolment_ticket, factor, throttle
 from tests.support.ports import NOON
 from tests.support.records import digest, opaque, principal
+from tests.support.refusals import refused
 
 SECOND = timedelta(seconds=1)
 BOB = opaque("per", "bob")
@@ -41,9 +40,8 @@ def test_a_passkey_is_found_by_its_credential_and_enrolled_once(work: UnitOfWork
         stores.factors.add(key)
         stores.factors.add(password)
         stores.factors.add(factor("other password", FactorKind.PASSWORD, principal_id=BOB))
-        with pytest.raises(RequestRefused) as caught:
+        with refused(RequestRefused, "factor-duplicate"):
             stores.factors.add(factor("again", principal_id=BOB, credential_id=key.credential_id))
-        assert caught.value.code == "factor-duplicate"
         assert stores.factors.by_credential(key.credential_id) == key
         assert stores.factors.by_credential("") is None
         assert stores.factors.by_credential("unknown") is None
@@ -139,9 +137,8 @@ def test_a_right_is_found_by_its_token(work: UnitOfWork) -> None:
         assert stores.enrolment_tickets.use(ticket.id, NOON)
         assert stores.enrolment_tickets.by_token(digest("token")) == replace(ticket, used_at=NOON)
         assert stores.enrolment_tickets.by_token("") is None
-        with pytest.raises(IntegrityError) as caught:
+        with refused(IntegrityError, "enrolment-right-duplicate"):
             stores.enrolment_tickets.add(enrolment_ticket("again", token_sha256=digest("token")))
-        assert caught.value.code == "enrolment-right-duplicate"
 
 
 def test_old_rights_are_pruned(work: UnitOfWork) -> None:

@@ -20,6 +20,7 @@ from doorward.runtime.world import SystemRandom
 from doorward.storage import keystore
 from tests.support.commands import run_program
 from tests.support.doorway import founded, short_folder
+from tests.support.refusals import refused
 from tests.support.syncing import watch_syncing
 
 NOBODY = 65534
@@ -44,9 +45,8 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(installation: Installat
     installation.prepare_folders()
     (layout.gateway / "envoy").rename(layout.gateway / "old")
     (layout.gateway / "envoy").symlink_to(victim)
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-foreign"):
         installation.prepare_folders()
-    assert caught.value.code == "data-foreign"
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         layout.hand_over(NOBODY, NOBODY)
     assert (victim / "shadow").stat().st_uid == 0
@@ -79,9 +79,8 @@ def test_a_lost_database_is_not_founded_again(installation: Installation) -> Non
     for file in installation.layout.database.parent.iterdir():
         file.unlink()
     assert installation.is_founded()
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "database-lost"):
         installation.tenant()
-    assert caught.value.code == "database-lost"
     assert not installation.layout.database.exists()
 
 
@@ -89,9 +88,8 @@ def test_a_damaged_mark_is_said(installation: Installation) -> None:
     """A mark that cannot be read stops the start."""
     assert installation.founded_with()["trust_domain"] == "test.localhost"
     installation.layout.founded.write_text("?")
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "mark-damaged"):
         installation.founded_with()
-    assert caught.value.code == "mark-damaged"
 
 
 def test_a_start_that_was_interrupted_before_its_mark_goes_on(installation: Installation) -> None:
@@ -146,9 +144,8 @@ def test_root_makes_nothing_where_others_may_exchange_it(installation: Installat
     for uid, mode in ((NOBODY, 0o711), (0, 0o777)):
         os.chown(layout.data, uid, 0)
         layout.data.chmod(mode)
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "data-foreign"):
             installation.prepare_folders()
-        assert caught.value.code == "data-foreign"
         assert not layout.run.exists()
 
 
@@ -172,9 +169,8 @@ def test_content_is_never_made_again(installation: Installation) -> None:
     """Keys and database come from a backup: where their folder is missing, that is said."""
     for folder in (installation.layout.keys, installation.layout.database.parent):
         folder.rename(folder.with_name("away"))
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "data-missing"):
             installation.prepare_folders()
-        assert caught.value.code == "data-missing"
         folder.with_name("away").rename(folder)
 
 
@@ -183,17 +179,15 @@ def test_a_place_that_the_ordinary_user_cannot_reach(installation: Installation)
     """If it is restored below a folder that other users cannot enter, the start says so."""
     layout = emptied(installation)
     layout.data.chmod(0o700)
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "data-unreachable"):
         installation.prepare_folders()
-    assert caught.value.code == "data-unreachable"
 
 
 def test_lost_keys_are_not_a_new_installation(installation: Installation) -> None:
     """Without its key store a founded installation asks for the backup, not for `init`."""
     (installation.layout.keys / keystore.HEADER).unlink()
-    with pytest.raises(NotFound) as caught:
+    with refused(NotFound, "keystore-missing") as caught:
         installation.unlock()
-    assert caught.value.code == "keystore-missing"
     assert "backup" in caught.value.hint
 
 
@@ -206,16 +200,14 @@ def test_a_misspelt_user_is_not_replaced_by_the_default(installation: Installati
     data = installation.settings.data
     named = Installation(load_settings(environ={"DOORWARD_USER": "doorwrad"}, data=data))
     for way in (named.prepare_folders, named.account):
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "user-unknown") as caught:
             way()
-        assert caught.value.code == "user-unknown"
         assert "`user`" in caught.value.hint
     settings = load_settings(
         environ={}, data=data.with_name("other"), trust_domain="test.localhost", user="doorwrad"
     )
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "user-unknown"):
         initialise(settings, SystemRandom(), actor="os:0")
-    assert caught.value.code == "user-unknown"
     assert not settings.data.exists()
     by_default = Installation(Settings(data=data)).account()
     assert by_default is not None
@@ -248,9 +240,8 @@ def test_nothing_is_founded_in_a_folder_of_another_user() -> None:
         data = folder / "data"
         data.mkdir()
         os.chown(data, 65534, 65534)
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "data-foreign"):
             Layout(data).create()
-        assert caught.value.code == "data-foreign"
         assert list(data.iterdir()) == []
 
 
@@ -262,8 +253,7 @@ def test_founding_follows_no_link() -> None:
         elsewhere.mkdir()
         elsewhere.chmod(0o755)
         (data / "keys").symlink_to(elsewhere)
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "data-foreign"):
             Layout(data).create()
-        assert caught.value.code == "data-foreign"
         assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
         assert list(elsewhere.iterdir()) == []

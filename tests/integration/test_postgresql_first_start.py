@@ -19,6 +19,7 @@ from doorward.storage.schema_versions import migrate
 from tests.support.commands import run_program
 from tests.support.doorway import settings_in
 from tests.support.postgresql import Server, name_of
+from tests.support.refusals import refused
 
 
 def settings(folder: Path, database: str, name: str = "data", **more: Any) -> Settings:
@@ -48,9 +49,8 @@ def test_the_database_of_another_installation_is_not_changed(postgresql: Server,
     """A second data directory does not take over the first one's database; it makes no settings and no keys."""
     address = postgresql.empty()
     begin(settings(folder, address))
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "database-taken"):
         begin(settings(folder, address, "other"))
-    assert caught.value.code == "database-taken"
     assert not (folder / "other" / "doorward.toml").exists()
     assert list((folder / "other" / "keys").iterdir()) == []
     with closing(Installation(settings(folder, address))) as installation:
@@ -65,10 +65,11 @@ def test_a_setting_that_names_another_installation_is_refused(postgresql: Server
         update={"trust_domain": "other.localhost"}
     )
     begin(theirs)
-    with closing(Installation(mine.model_copy(update={"database": theirs.database}))) as installation:
-        with pytest.raises(ConfigurationError) as caught:
-            installation.tenant()
-        assert caught.value.code == "database-taken"
+    with (
+        closing(Installation(mine.model_copy(update={"database": theirs.database}))) as installation,
+        refused(ConfigurationError, "database-taken"),
+    ):
+        installation.tenant()
 
 
 def test_an_older_database_of_another_installation_is_not_migrated(postgresql: Server, folder: Path) -> None:
@@ -77,9 +78,8 @@ def test_an_older_database_of_another_installation_is_not_migrated(postgresql: S
     begin(settings(folder, address))
     with closing(PostgresqlDatabase(address)) as database, database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "database-taken"):
         begin(settings(folder, address, "other"))
-    assert caught.value.code == "database-taken"
 
 
 def test_an_interrupted_start_goes_on(postgresql: Server, folder: Path) -> None:
@@ -114,10 +114,11 @@ def test_a_database_that_is_gone_is_lost(postgresql: Server, folder: Path) -> No
     begin(settings(folder, address))
     with closing(PostgresqlDatabase(address)) as database:
         database.erase()
-    with closing(Installation(settings(folder, address))) as installation:
-        with pytest.raises(IntegrityError) as caught:
-            installation.tenant()
-        assert caught.value.code == "database-lost"
+    with (
+        closing(Installation(settings(folder, address))) as installation,
+        refused(IntegrityError, "database-lost"),
+    ):
+        installation.tenant()
     with pytest.raises(RequestRefused):
         begin(settings(folder, address))
 

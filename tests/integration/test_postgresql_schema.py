@@ -16,6 +16,7 @@ from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
 from doorward.storage.schema_versions import HEAD, migrate, require_current
 from tests.support.postgresql import Server, name_of
+from tests.support.refusals import refused
 
 PLANTED = [
     (
@@ -150,9 +151,8 @@ def test_added_objects_are_named(database: PostgresqlDatabase, statement: str, f
         driver_of(connection).execute(statement)
     with database.read() as connection:
         assert fault in database.catalogue.find_faults(connection)
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "schema-altered"):
         require_current(database)
-    assert caught.value.code == "schema-altered"
 
 
 def test_a_foreign_key_that_was_switched_off_is_named(
@@ -174,9 +174,8 @@ def test_a_table_of_another_owner_is_named(postgresql: Server, database: Postgre
         assert "owner 'locked of log_outbox' does not belong there" in database.catalogue.find_faults(
             connection
         )
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "schema-altered"):
         require_current(database)
-    assert caught.value.code == "schema-altered"
 
 
 def test_rights_to_read_are_accepted(postgresql: Server, database: PostgresqlDatabase) -> None:
@@ -203,9 +202,8 @@ def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     for act in (migrate, require_current):
-        with pytest.raises(Unavailable) as caught:
+        with refused(Unavailable, "schema-newer"):
             act(database)
-        assert caught.value.code == "schema-newer"
 
 
 @pytest.mark.parametrize(
@@ -218,9 +216,8 @@ def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
 def test_another_encoding_or_collation_is_refused(postgresql: Server, options: str, code: str) -> None:
     """Encoding and sort order cannot be changed later, so they are checked before a table is made."""
     with closing(PostgresqlDatabase(postgresql.empty(options=options))) as database:
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, code) as caught:
             migrate(database)
-        assert caught.value.code == code
         assert "createdb" in caught.value.hint
         assert not database.exists()
 
@@ -231,9 +228,8 @@ def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> 
     name = name_of(address)
     postgresql.run("CREATE TABLE orders (id int)", database=name)
     with closing(PostgresqlDatabase(address)) as database:
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "database-not-empty") as caught:
             migrate(database)
-        assert caught.value.code == "database-not-empty"
         assert "orders" in caught.value.faults[0].message
 
 
@@ -243,9 +239,8 @@ def test_a_user_without_the_right_to_make_tables_is_refused(postgresql: Server) 
     name = name_of(address)
     postgresql.run(f"ALTER DATABASE {name} OWNER TO admin", f"REVOKE CREATE ON DATABASE {name} FROM doorward")
     with closing(PostgresqlDatabase(address)) as database:
-        with pytest.raises(ConfigurationError) as caught:
+        with refused(ConfigurationError, "database-forbidden") as caught:
             migrate(database)
-        assert caught.value.code == "database-forbidden"
         assert "doorward" in caught.value.faults[0].hint
 
 

@@ -21,6 +21,7 @@ from doorward.runtime import privileges
 from doorward.runtime.privileges import Capability
 from tests.support.commands import run_program, run_python
 from tests.support.little_door import echo_server
+from tests.support.refusals import refused
 
 ROOT = Path(__file__).parents[2]
 NET_ADMIN, BIND = 1 << Capability.NET_ADMIN, 1 << Capability.NET_BIND_SERVICE
@@ -145,24 +146,21 @@ def test_dropping_too_late_is_refused(before: str, code: str) -> None:
 
 def test_a_user_that_was_asked_for_must_exist() -> None:
     """A missing user is a fault if it was set, and `nobody` if it is the default."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "user-unknown"):
         privileges.choose_account("doorward-absent", required=True)
-    assert caught.value.code == "user-unknown"
     assert privileges.choose_account("doorward-absent").name == "nobody"
 
 
 def test_root_is_no_ordinary_user() -> None:
     """Dropping to root is refused."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "user-is-root"):
         privileges.choose_account("root")
-    assert caught.value.code == "user-is-root"
 
 
 def test_a_program_that_is_missing(folder: Path) -> None:
     """A program that could not be had after the drop is said before it."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "program-unusable"):
         privileges.open_program(folder / "absent")
-    assert caught.value.code == "program-unusable"
 
 
 @as_root

@@ -34,6 +34,7 @@ from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import is_root
 from tests.support.ports import FakeRandom
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -107,9 +108,8 @@ def test_a_second_time_is_refused_and_changes_nothing(folder: Path) -> None:
     found(folder)
     before = {path: path.read_bytes() for path in (folder / "data" / "keys").iterdir()}
     passphrase = (folder / "passphrase").read_bytes()
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "already-initialised") as caught:
         found(folder)
-    assert caught.value.code == "already-initialised"
     assert "doorward up" in caught.value.hint
     assert {path: path.read_bytes() for path in (folder / "data" / "keys").iterdir()} == before
     assert (folder / "passphrase").read_bytes() == passphrase
@@ -181,16 +181,13 @@ def test_nothing_there(folder: Path) -> None:
     installation = Installation(settings_in(folder))
     assert not installation.is_founded()
     for way in (installation.tenant, installation.unlock, lambda: installation.database):
-        with pytest.raises(Unavailable) as caught:
+        with refused(Unavailable, "not-initialised") as caught:
             way()
-        assert caught.value.code == "not-initialised"
         assert "doorward init" in caught.value.hint
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "keys-locked"):
         installation.log_key()
-    assert caught.value.code == "keys-locked"
-    with pytest.raises(NotFound) as missing:
+    with refused(NotFound, "log-key-missing") as missing:
         installation.log_verifier_key()
-    assert missing.value.code == "log-key-missing"
     assert "--key" in missing.value.hint
 
 
@@ -204,9 +201,8 @@ def test_a_database_without_a_tenant_is_none(folder: Path) -> None:
     compose.migrate(database)
     database.close()
     assert not installation.is_founded()
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "not-initialised"):
         installation.tenant()
-    assert caught.value.code == "not-initialised"
     installation.close()
 
 
@@ -214,9 +210,8 @@ def test_a_wrong_passphrase(folder: Path) -> None:
     """Another passphrase opens nothing, and the error says which file to look for."""
     found(folder)
     (folder / "passphrase").write_text("quite another passphrase\n")
-    with pytest.raises(RequestRefused) as caught:
+    with refused(RequestRefused, "passphrase-wrong") as caught:
         opened(folder).unlock()
-    assert caught.value.code == "passphrase-wrong"
     assert caught.value.hint
 
 
@@ -233,9 +228,8 @@ def test_a_person_is_asked_where_no_file_is_named(folder: Path) -> None:
 
     Installation(settings, passphrase_prompt=answer).unlock()
     assert asked == ["passphrase of the key store"]
-    with pytest.raises(Unavailable) as caught:
+    with refused(Unavailable, "passphrase-missing"):
         Installation(settings).unlock()
-    assert caught.value.code == "passphrase-missing"
 
 
 def test_a_log_key_of_another_kind(folder: Path) -> None:
@@ -246,9 +240,8 @@ def test_a_log_key_of_another_kind(folder: Path) -> None:
     assert installation._keys is not None
     installation._keys.remove(LOG_KEY)
     installation._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.P256))
-    with pytest.raises(IntegrityError) as caught:
+    with refused(IntegrityError, "log-key-foreign"):
         installation.log_key()
-    assert caught.value.code == "log-key-foreign"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"SQLite format 3\0" + b"\xff" * 200])
