@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -10,13 +11,9 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from doorward.core.certificate_names import build_subject, render_distinguished_name, render_general_name
 from doorward.core.errors import MalformedInput
+from tests.support import refusals
 
-
-def code_of(*arguments: str) -> str:
-    """The code of the refusal of a subject."""
-    with pytest.raises(MalformedInput) as caught:
-        build_subject(*arguments)
-    return caught.value.code
+code_of = partial(refusals.code_of, build_subject, kind=MalformedInput)
 
 
 def test_a_subject_is_a_common_name_after_an_organization():

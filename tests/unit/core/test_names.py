@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from doorward.core import names
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import PrincipalUri
+from tests.support import refusals
 
-
-def code_of(function, *arguments, **keywords) -> str:
-    """The code of the refusal that a call ends with."""
-    with pytest.raises(MalformedInput) as caught:
-        function(*arguments, **keywords)
-    return caught.value.code
+code_of = partial(refusals.code_of, kind=MalformedInput)
 
 
 @pytest.mark.parametrize("text", ["a", "0", "alice", "alice.smith-2_b", "a" * 63, "a..b", "x-"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -28,6 +29,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from tests.support import refusals
 from tests.support.certificates.issuing import CertifiedKey, cached_key, toy_ca
 from tests.support.ports import NOON
 from tests.support.refusals import refused
@@ -40,6 +42,8 @@ GOOD = OcspStatus(cert_status=CertStatus.GOOD)
 UNKNOWN = OcspStatus(cert_status=CertStatus.UNKNOWN)
 RESPONDER = build_responder(CA.certificate, DELEGATE.key, DELEGATE.certificate)
 SHA1 = hashes.SHA1()  # what clients send
+
+code_of = partial(refusals.code_of, parse_ocsp_request, kind=MalformedInput)
 
 
 def revoked(reason: RevocationReason = RevocationReason.KEY_COMPROMISE) -> OcspStatus:
@@ -59,13 +63,6 @@ def answer(status: OcspStatus, request: bytes, responder=RESPONDER) -> ocsp.OCSP
     """The answer to a request, read by the library."""
     signed = sign_response(parse_ocsp_request(request), status, responder=responder, window=WINDOW)
     return ocsp.load_der_ocsp_response(signed)
-
-
-def code_of(data: bytes) -> str:
-    """The code that a request is refused with."""
-    with pytest.raises(MalformedInput) as caught:
-        parse_ocsp_request(data)
-    return caught.value.code
 
 
 @pytest.mark.parametrize("digest", [SHA1, hashes.SHA256()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -10,17 +11,13 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.pki import profiles
 from doorward.pki.profiles import BACKDATE, PERSON, PROFILES, ROOT, SanRule, Validity, choose_validity
+from tests.support import refusals
 from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
 
 YEARS = timedelta(days=3650)
 
-
-def code_of(function, *arguments, **keywords) -> str:
-    """The code of the refusal that a call ends with."""
-    with pytest.raises(RequestRefused) as caught:
-        function(*arguments, **keywords)
-    return caught.value.code
+code_of = partial(refusals.code_of, kind=RequestRefused)
 
 
 def test_profiles_go_by_their_names():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
@@ -13,6 +15,7 @@ from doorward.verification.path.certificate import (
     PathCertificate,
     parse_path_certificate,
 )
+from tests.support import refusals
 from tests.support.certificates.der import children, oid_der, tlv
 from tests.support.certificates.issuing import certify, crl_at, mapping_extension, name, policies, rebuild
 from tests.support.ports import NOON
@@ -20,12 +23,7 @@ from tests.support.ports import NOON
 ROOT = certify("Root", permitted=[x509.DNSName("example.com")], path_length=3)
 NULL = b"\x05\x00"
 
-
-def code_of(der: bytes) -> str:
-    """The code that bytes are refused with."""
-    with pytest.raises(MalformedInput) as caught:
-        parse_path_certificate(der)
-    return caught.value.code
+code_of = partial(refusals.code_of, parse_path_certificate, kind=MalformedInput)
 
 
 def test_an_authority_is_read():

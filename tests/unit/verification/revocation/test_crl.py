@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ObjectIdentifier
@@ -9,6 +11,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from doorward.core.errors import MalformedInput
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import ALL_REASONS, parse_crl
+from tests.support import refusals
 from tests.support.certificates.der import children, tlv
 from tests.support.certificates.issuing import certify, name
 from tests.support.certificates.status import HOUR, crl_of, entry, list_of, listed_for, scope
@@ -18,12 +21,7 @@ ROOT = certify("Root")
 OTHER = certify("Other")
 UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.55738.666.1"), b"\x05\x00")
 
-
-def code_of(der: bytes) -> str:
-    """The code that a CRL is refused with."""
-    with pytest.raises(MalformedInput) as caught:
-        parse_crl(der)
-    return caught.value.code
+code_of = partial(refusals.code_of, parse_crl, kind=MalformedInput)
 
 
 def test_an_entry_is_found_by_serial():

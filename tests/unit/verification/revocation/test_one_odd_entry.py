@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -18,6 +20,7 @@ from doorward.pki.der import (
 from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import parse_crl, parse_crl_outline
+from tests.support import refusals
 from tests.support.certificates.der import tlv
 from tests.support.certificates.issuing import certify, rsa_key
 from tests.support.certificates.status import HOUR
@@ -41,12 +44,7 @@ HOLD, REMOVE = encode_enumerated(6), encode_enumerated(8)
 DELTA = encode_extension("2.5.29.27", encode_integer(0), critical=True)
 INVALIDITY, HOLD_INSTRUCTION = "2.5.29.24", "2.5.29.23"
 
-
-def code_of(der: bytes) -> str:
-    """The code that a CRL is refused with."""
-    with pytest.raises(MalformedInput) as caught:
-        parse_crl(der)
-    return caught.value.code
+code_of = partial(refusals.code_of, parse_crl, kind=MalformedInput)
 
 
 def issuer_of(*names: bytes, critical: bool = True) -> bytes:
