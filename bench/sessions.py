@@ -32,9 +32,10 @@ from doorward.enforcement.envoy.resources import Resources
 from doorward.policy.model import HttpUpstream
 from doorward.policy.requirements import Requirement
 from tests.support.attacks import CHAINS, altered, changed
+from tests.support.compiled_door import open_door
 from tests.support.door_site import DoorSite, allow, id_of
 from tests.support.doorway import DOMAIN, Doorway, Identity, eventually, open_doorway, short_folder
-from tests.support.envoy_process import ENVOY, ToyAuthorizer, facts_of, running_envoy, write_resources
+from tests.support.envoy_process import ENVOY, ToyAuthorizer, facts_of
 from tests.support.session_tokens import Mint, fingerprint
 
 ROUNDS = 5
@@ -95,23 +96,19 @@ def _door(
     site.upstream = HttpUpstream(host="127.0.0.1", port=port)
     resources = site.resources({"pay": rules}, sessions=_MINT.plan(folder))
     resources = _stripped(resources) if strip else resources
-    write_resources(resources, site.xds)
-    facts = facts_of(*(id_of("pay", one) for one in rules))
+    authorizer = ToyAuthorizer(facts_of(*(id_of("pay", one) for one in rules)))
     token = (
         _MINT.token(fingerprint(folder, "p256"), webauthn=10, claims={"assertion": "a" * 700}) if asks else ""
     )
-    with (
-        ToyAuthorizer(facts).serving(folder / "authz.sock"),
-        running_envoy(resources, site.xds, folder) as envoy,
-    ):
+    with open_door(site, resources=resources, authorizer=authorizer, whole=False) as door:
 
         def measure(count: int) -> float:
             connections = [site.connect("pay.test") for _ in range(CONNECTIONS)]
             request = _request("pay.test", token)
             _ask(connections, request, CONNECTIONS * 3)
-            before = _cpu(envoy.process.pid)
+            before = _cpu(door.envoy.process.pid)
             _ask(connections, request, count)
-            taken = _cpu(envoy.process.pid) - before
+            taken = _cpu(door.envoy.process.pid) - before
             for one in connections:
                 one.close()
             return taken / count

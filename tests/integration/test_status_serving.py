@@ -21,6 +21,7 @@ from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.web import protocol
 from doorward.web.edge import EdgeMiddleware, read_body
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
+from tests.support.refusals import refused
 
 LOCAL = TcpAddress(host="127.0.0.1", port=0)
 GATE = threading.Event()
@@ -117,9 +118,8 @@ def test_a_tcp_server_answers_on_the_port_it_was_given() -> None:
 
 def test_a_port_in_use_is_an_error_and_not_a_log_line() -> None:
     """The second server on a port says so before it starts."""
-    with running() as server, pytest.raises(Unavailable) as caught:
+    with running() as server, refused(Unavailable, "address-in-use") as caught:
         WebServer(app(), server.address, name="status").start()
-    assert caught.value.code == "address-in-use"
     assert str(server.address) in caught.value.detail
     assert "status" in caught.value.detail
 
@@ -136,9 +136,8 @@ def test_a_port_in_use_is_an_error_and_not_a_log_line() -> None:
 )
 def test_an_impossible_address_is_explained(address: TcpAddress | SocketPath) -> None:
     """An address that is not ours is a configuration fault that names it."""
-    with pytest.raises(ConfigurationError) as caught:
+    with refused(ConfigurationError, "listen-impossible") as caught:
         WebServer(app(), address, name="status").start()
-    assert caught.value.code == "listen-impossible"
     assert str(address) in str(caught.value)
 
 
