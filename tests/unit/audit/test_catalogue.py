@@ -57,7 +57,7 @@ def test_a_name_is_public_for_applications_only() -> None:
 
 
 @pytest.mark.parametrize("field", ["source", "path", "san", "display_name", "line", "claimed_subject"])
-def test_what_tells_of_people_is_nowhere_public(field: str) -> None:
+def test_personal_fields_are_public_in_no_type(field: str) -> None:
     """Addresses, names, paths and unreadable lines are public in no type."""
     assert not any(field in spec.fields for spec in CATALOGUE.values())
 
@@ -79,7 +79,7 @@ def test_unproved_identities_are_called_claimed() -> None:
         (EventType.REQUEST_ANSWERED, frozenset()),
     ],
 )
-def test_whose_address_it_is(event: EventType, about_actor: frozenset[str]) -> None:
+def test_an_address_is_about_the_actor_or_the_caller(event: EventType, about_actor: frozenset[str]) -> None:
     """An administrator's address is about the administrator; a connection's is about the caller."""
     assert CATALOGUE[event].about_actor == about_actor
 

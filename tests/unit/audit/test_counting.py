@@ -77,7 +77,7 @@ def test_a_window_lasts_a_minute() -> None:
     assert not limiter.is_over(NOON + WINDOW)
 
 
-def test_the_next_window_begins_afresh() -> None:
+def test_the_next_window_records_individually_again() -> None:
     """In the next window a key's events are recorded individually again."""
     limiter = EventLimiter(limits=SMALL)
     for _ in range(4):
@@ -163,6 +163,6 @@ def test_a_window_of_the_default_is_small() -> None:
         ("192.0.2.7, 10.0.0.1", "unknown"),
     ],
 )
-def test_a_source_is_what_one_household_has(address: str, key: str) -> None:
+def test_a_source_is_an_ipv4_address_or_a_64(address: str, key: str) -> None:
     """RFC 6177: IPv6 counts by /64, mapped IPv4 as IPv4, and other text as one source."""
     assert source_key(address) == key

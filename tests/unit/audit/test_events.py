@@ -114,7 +114,7 @@ def test_actors(actor: str) -> None:
         ({"personal": {f"p{number}": "" for number in range(30)}}, "event"),
     ],
 )
-def test_what_is_not_in_the_catalogue_is_refused(changes: dict[str, Any], field: str) -> None:
+def test_values_outside_of_the_catalogue_are_refused(changes: dict[str, Any], field: str) -> None:
     """Unknown types and fields, missing fields and wrong values are refused; the error names the field."""
     with pytest.raises(MalformedInput) as caught:
         make(**changes)

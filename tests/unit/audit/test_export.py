@@ -258,7 +258,7 @@ def test_an_export_under_another_key_is_a_fault(lines: list[bytes]) -> None:
         b'{"checkpoint":"","checkpoint":"","doorward-audit-export":1,"size":9,"verifier_key":""}',
     ],
 )
-def test_a_header_that_is_none_is_a_fault(lines: list[bytes], header: bytes) -> None:
+def test_a_malformed_header_is_a_fault(lines: list[bytes], header: bytes) -> None:
     """A malformed header is a fault of line 1; the leaves are verified all the same."""
     report = verify_export([header, *lines[1:]], verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.EXPORT_MALFORMED, LogFaultCode.CHECKPOINT_MISSING]
@@ -290,7 +290,7 @@ def test_a_header_that_is_none_is_a_fault(lines: list[bytes], header: bytes) -> 
         b'{"hash":"' + b"x" * MAX_LINE_BYTES + b'","leaf":{},"number":3,"open":{}}',
     ],
 )
-def test_a_line_that_is_none_is_a_fault(lines: list[bytes], line: bytes) -> None:
+def test_a_malformed_line_is_a_fault(lines: list[bytes], line: bytes) -> None:
     """A malformed line is reported and counts as its leaf; the next lines keep their numbers."""
     lines[4] = line
     report = verify_export(lines, verifier_key=VERIFIER)

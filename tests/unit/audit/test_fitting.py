@@ -80,7 +80,7 @@ def test_a_long_list_says_how_much_is_missing():
     assert fit(REFUSED, "reasons", ["a b", 5]) == ("a\\x20b", 5)
 
 
-def test_what_is_too_long_together_is_shortened():
+def test_an_event_that_is_too_long_is_shortened():
     """Texts are shortened first, then the longest list."""
     reasons, evidence = ("a",), tuple(f"{one:0200}" for one in range(100))
     data = {"reasons": reasons, "evidence": evidence, "detail": "b" * 2000, "gateway": "gwy_1"}
@@ -91,7 +91,7 @@ def test_what_is_too_long_together_is_shortened():
     assert fit_data(REFUSED, {"reasons": reasons, "evidence": evidence[:2]}, 10)["evidence"] == ("+2-more",)
 
 
-def test_what_an_event_does_not_have_is_left_to_be_refused():
+def test_unknown_fields_are_not_changed():
     """An unknown field or a value of another kind is not changed, and is refused later."""
     data = {"nonsense": object(), "status": "x", "gateway": 5}
     assert fit_data(REFUSED, data, LIMIT) == data

@@ -63,7 +63,7 @@ def test_no_personal_value_is_in_the_leaf() -> None:
     assert all(len(opening.salt) == 32 and opening.subject == ALICE for opening in sealed.openings)
 
 
-def test_a_sealed_event_says_what_storage_needs() -> None:
+def test_a_sealed_event_has_the_values_for_storage() -> None:
     """Id, type, time, tenant and retention are available beside the leaf."""
     sealed = seal_event(EVENT, SALT)
     assert (sealed.id, sealed.type, sealed.at, sealed.tenant, sealed.retention) == (
@@ -169,7 +169,7 @@ def test_a_type_of_the_future_is_read() -> None:
         altered(data={"filler": ["x"] * MAX_LEAF_BYTES}),
     ],
 )
-def test_everything_else_is_no_leaf(data: bytes) -> None:
+def test_other_forms_are_no_leaf(data: bytes) -> None:
     """Other forms, orders, escapes, numbers, keys and lengths are refused with our error."""
     with refused(MalformedInput, "leaf-malformed"):
         parse_leaf(data)

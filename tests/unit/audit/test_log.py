@@ -54,7 +54,7 @@ def test_the_nodes_of_the_tree_are_stored(batch: int) -> None:
     }
 
 
-def test_sequencing_stops_where_the_tree_is_broken() -> None:
+def test_sequencing_stops_at_a_missing_node() -> None:
     """A missing node stops the sequencer before it writes anything."""
     store = MemoryEventStore()
     fill(store, 6)

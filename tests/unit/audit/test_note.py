@@ -90,7 +90,7 @@ def test_a_public_key_has_32_bytes(length: int) -> None:
         render_verifier_key(KEY) + "=",
     ],
 )
-def test_what_is_no_verifier_key(text: str) -> None:
+def test_malformed_verifier_keys_are_refused(text: str) -> None:
     """Cut, padded, renamed and foreign keys are refused."""
     with refused(MalformedInput, "key-malformed"):
         parse_verifier_key(text)
@@ -137,7 +137,7 @@ def test_a_lone_surrogate_cannot_be_signed() -> None:
         "é".encode() * MAX_NOTE_BYTES,
     ],
 )
-def test_what_is_no_note(data: bytes) -> None:
+def test_malformed_notes_are_refused(data: bytes) -> None:
     """Cut, extended, oversized and malformed notes are refused with our error."""
     with refused(MalformedInput, "note-malformed"):
         parse_note(data)
@@ -210,7 +210,7 @@ B64 = base64.b64encode(ROOT).decode()
         f"{NAME}\n7\n{B64}=\n",
     ],
 )
-def test_what_is_no_checkpoint(text: str) -> None:
+def test_malformed_checkpoints_are_refused(text: str) -> None:
     """Other line counts, sizes, encodings and lengths are refused with our error."""
     with refused(MalformedInput, "checkpoint-malformed"):
         parse_checkpoint(text)
@@ -226,7 +226,7 @@ def test_a_signed_checkpoint_is_opened() -> None:
     assert open_checkpoint(sign_note(render_checkpoint(HEAD), SIGNER, NAME), [KEY]) == HEAD
 
 
-def test_a_key_does_not_speak_for_another_log() -> None:
+def test_a_key_cannot_sign_for_another_log() -> None:
     """A checkpoint of another log is refused, also if a known key signed it."""
     foreign = Checkpoint(origin="corp.example/other", size=7, root=ROOT)
     with refused(IntegrityError, "signature-missing"):

@@ -75,7 +75,7 @@ def test_an_empty_log() -> None:
     assert report.signature_verified is False
 
 
-def test_a_log_whose_checkpoints_are_gone_is_a_fault(store: MemoryEventStore) -> None:
+def test_a_log_without_its_checkpoints_is_a_fault(store: MemoryEventStore) -> None:
     """A log with leaves and without a checkpoint is a fault, not a new log."""
     rewritten = MemoryEventStore()
     fill(rewritten, 11, first=100)
@@ -102,7 +102,7 @@ def test_a_kept_checkpoint_of_all_leaves_proves_all(store: MemoryEventStore) -> 
     assert (report.faults, report.verified) == ((), True)
 
 
-def test_a_checkpoint_of_nothing_vouches_for_nothing(store: MemoryEventStore) -> None:
+def test_a_checkpoint_of_the_empty_log_covers_no_leaf(store: MemoryEventStore) -> None:
     """A checkpoint of the empty log does not cover leaves."""
     store.checkpoints = [(0, head(0, EMPTY_ROOT), NOON)]
     report = verify_log(store, verifier_key=VERIFIER)

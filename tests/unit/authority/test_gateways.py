@@ -73,7 +73,7 @@ def test_a_gateway_that_is_away_is_not_waited_for(world):
     assert [(one.confirmed, one.fresh, waited) for one in states] == [(False, False, 0)]
 
 
-def test_confirmations_tell_who_follows(world):
+def test_confirmations_of_every_gateway(world):
     """Confirmed means up to that number; fresh means reported within fifteen seconds."""
     first, second = register(world), register(world, name="gateway-2")
     gateways.confirm(world.services, first.id, 5, "well")

@@ -138,7 +138,7 @@ def test_order_is_filled_once(world):
         orders.fill_order(world.services, "ord_nothing", actor="system")
 
 
-def test_two_who_fill_one_order_make_one_certificate(world):
+def test_two_processes_fill_one_order_with_one_certificate(world):
     """If two processes fill an order at once, one certificate becomes valid."""
     order = place(world, "payments.corp.example")
     before_change(world, 2, lambda: orders.fill_order(world.services, order.id, actor="system"))

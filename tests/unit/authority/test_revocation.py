@@ -35,7 +35,7 @@ def listed(crl):
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
 
 
-def test_what_was_renewed_from_it_is_told(world):
+def test_a_revocation_names_renewed_certificates(world):
     """A revocation names each valid certificate renewed from it, over several renewals."""
 
     def renewed(record):
@@ -199,7 +199,7 @@ def test_a_certificate_in_the_wanted_state_is_not_changed(world):
     assert (world.head(), len(world.events(EventType.CERTIFICATE_REVOKED))) == before
 
 
-def test_a_certificate_that_is_none(world):
+def test_unknown_certificates_and_transitions_are_refused(world):
     """An unknown certificate, and a transition that is not in the table, are refused."""
     held = world.issue("alice")
     with pytest.raises(NotFound):

@@ -148,7 +148,7 @@ def test_suspending_voids_the_link_for_good(world):
     assert certificates(world) == []
 
 
-def test_what_is_used_or_expired_is_not_voided(world):
+def test_used_and_expired_invitations_are_not_voided(world):
     """Only an open invitation is voided: the log has one end for each link."""
     redeem(world, invite(world).token)
     invite(world, lifetime=timedelta(minutes=1))
@@ -172,7 +172,7 @@ def test_a_link_is_withdrawn_by_its_id(world):
     assert len(voidings(world)) == 1
 
 
-def test_only_what_is_there_is_withdrawn(world):
+def test_only_open_invitations_are_withdrawn(world):
     """An unknown id and a used link are refused, and nothing is recorded."""
     with refused(NotFound, "invitation-unknown"):
         invitations.withdraw(world.services, "inv_nobody", actor=OPERATOR)
@@ -228,7 +228,7 @@ def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
     assert all(one.state is CertificateState.INTENDED for one in kept)
 
 
-def test_database_that_is_away_uses_nothing_up(world):
+def test_missing_database_uses_no_token(world):
     """If the database cannot be read, the token can be used later."""
     invited = invite(world)
     world.work.broken = Unavailable("store-unavailable", "away")

@@ -46,7 +46,7 @@ def findings(site: PartnerSite) -> list[PolicyFinding]:
 @pytest.mark.parametrize(
     ("count", "said"), [(0, ""), (20, ""), (50, "Java clients"), (100, "the door sends no names")]
 )
-def test_names_that_some_clients_do_not_take_are_told(site: PartnerSite, count: int, said: str) -> None:
+def test_names_too_long_for_some_clients_are_reported(site: PartnerSite, count: int, said: str) -> None:
     """RFC 8446 section 4.2.4 and Java's limit of 32 KiB for a handshake message."""
     site.bring_in(replacing=True, intermediates=[site.issuing, *long_names(site, count)])
     found = findings(site)

@@ -48,7 +48,7 @@ def lists(evidence_cache: EvidenceCache) -> list[bytes]:
     return [crl.sha256.encode() for leaf in (ALICE, BOB) for crl in evidence_index.crls_about(leaf.parsed)]
 
 
-def test_before_anything_is_loaded_nothing_is_known(world: World) -> None:
+def test_an_empty_cache_knows_nothing(world: World) -> None:
     """An empty cache admits nobody if evidence is required."""
     assert lists(EvidenceCache(world.work)) == []
 
@@ -63,7 +63,7 @@ def test_evidence_is_loaded_and_kept(world: World) -> None:
     assert evidence_cache.of(WEST) is evidence_index
 
 
-def test_only_what_is_new_is_read(world: World) -> None:
+def test_only_new_evidence_is_parsed(world: World) -> None:
     """A new CRL makes another index; the other CRL is the same object as before."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
@@ -78,7 +78,7 @@ def test_only_what_is_new_is_read(world: World) -> None:
     assert newer.number == 2
 
 
-def test_what_was_dropped_is_gone(world: World) -> None:
+def test_a_removed_crl_is_not_used(world: World) -> None:
     """A CRL that is not stored any more is not used any more."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
@@ -88,7 +88,7 @@ def test_what_was_dropped_is_gone(world: World) -> None:
     assert len(lists(evidence_cache)) == 1
 
 
-def test_what_was_never_had_is_not_loaded(world: World) -> None:
+def test_a_row_without_evidence_is_not_loaded(world: World) -> None:
     """A row without evidence is not loaded."""
     store(world, row(b"", "http://c.example/crl"))
     evidence_cache = EvidenceCache(world.work)
@@ -96,7 +96,7 @@ def test_what_was_never_had_is_not_loaded(world: World) -> None:
     assert len(lists(evidence_cache)) == 2
 
 
-def test_answers_are_kept_by_whom_they_are_about(world: World) -> None:
+def test_answers_are_kept_by_certificate(world: World) -> None:
     """OCSP answers of several responders about one certificate are kept together."""
     about = ALICE.parsed.sha256
     answers = [
@@ -134,7 +134,7 @@ def test_a_failure_keeps_the_former_evidence_index(world: World) -> None:
     assert evidence_cache.of(WEST) is before
 
 
-def test_evidence_that_was_never_read_is_not_none(world: World) -> None:
+def test_evidence_that_was_never_read_is_unusable(world: World) -> None:
     """Evidence that cannot be read at the start is unusable until it is read."""
     evidence_cache = EvidenceCache(world.work)
     assert not evidence_cache.of(WEST).has_unusable(ALICE.parsed)
@@ -147,7 +147,7 @@ def test_evidence_that_was_never_read_is_not_none(world: World) -> None:
     assert evidence_cache.of(WEST) is evidence_index
 
 
-def test_what_came_last_and_cannot_be_used_is_known(world: World) -> None:
+def test_unusable_evidence_is_known(world: World) -> None:
     """An unusable CRL is known by its address, an unusable answer by its certificate."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)
@@ -186,7 +186,7 @@ def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
     assert evidence_cache.of(WEST).seen(ALICE.parsed, OTHER.parsed) is None
 
 
-def test_what_cannot_be_read_makes_nothing_else_unknown(world: World) -> None:
+def test_an_unreadable_crl_does_not_affect_others(world: World) -> None:
     """If a CRL does not parse, its last good version and all others stay."""
     evidence_cache = EvidenceCache(world.work)
     evidence_cache.load(WEST)

@@ -85,7 +85,7 @@ def test_a_partner_is_imported_with_its_terms() -> None:
     assert (change.kind, change.subject, change.seq) == (ChangeKind.PARTNER, partner.id, done.seq)
 
 
-def test_what_is_found_is_returned_errors_first() -> None:
+def test_findings_are_returned_errors_first() -> None:
     """An import returns every finding; an examination changes nothing."""
     world = found_world()
     findings = examine(world.services, "east", Terms(), anchors=[ROOT.der], intermediates=[ISSUING.der])
@@ -98,7 +98,7 @@ def test_what_is_found_is_returned_errors_first() -> None:
     assert world.head() == head
 
 
-def test_an_authority_of_another_partner_is_told_by_its_name() -> None:
+def test_an_authority_of_another_partner_is_a_warning() -> None:
     """Importing an authority of another partner gives a warning."""
     world = found_world()
 
@@ -129,7 +129,7 @@ def test_errors_are_refused_with_each_finding() -> None:
     assert list_partners(world.services) == []
 
 
-def test_our_own_authority_is_nobody_elses() -> None:
+def test_our_own_authority_cannot_be_imported() -> None:
     """Our root, our issuing authority, and other certificates with their keys are refused."""
     world = found_world()
     with world.work.read() as stores:
@@ -160,7 +160,7 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
     assert first.value.code == code
 
 
-def test_a_name_that_is_taken_is_said_first() -> None:
+def test_a_taken_name_is_reported_first() -> None:
     """A taken name is reported before faults of the authorities."""
     with pytest.raises(RequestRefused) as caught:
         bring_in(partner_site(), "clinic", others=(certify("Stray", certify("Elsewhere")),))
@@ -244,7 +244,7 @@ def test_a_partner_that_is_trusted_at_once_is_noted() -> None:
     assert bring_in(found_world()).notes == ()
 
 
-def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authorities_are_examined_outside_of_the_write_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow bundle is examined before the write transaction begins."""
     site = partner_site(publish=False)
     change, changing, looked = site.services.work.change, [False], 0
@@ -294,7 +294,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) ->
     monkeypatch.setattr(examining, "lint_authorities", during)
 
 
-def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_taken_by_a_concurrent_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two concurrent imports one is refused; the other one stays unchanged."""
     world = found_world()
     meanwhile(monkeypatch, lambda: bring_in(world, domain="first.example"))
@@ -306,7 +306,7 @@ def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None
     assert {one.partner_id for one in authorities} == {partner.id}
 
 
-def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partner_that_was_removed_meanwhile_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A partner that got the name since then is not replaced."""
     site = partner_site(publish=False)
     meanwhile(monkeypatch, lambda: remove_partner(site.services, "clinic", actor=OPERATOR))
@@ -327,7 +327,7 @@ def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("when", ["while it is asked", "while it is looked at"])
 @pytest.mark.parametrize("what", ["anchor", "kind-of-authority", "term"])
-def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_change_is_not_replaced(what: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another operator changed the partner after the report, replacing is refused."""
     site, newer = partner_site(publish=False), certify("clinic Second Root")
     given: dict[str, dict[str, Any]] = {
@@ -357,7 +357,7 @@ def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: p
     }
 
 
-def test_the_same_imported_again_meanwhile_is_no_change() -> None:
+def test_an_equal_concurrent_import_is_no_change() -> None:
     """An equal import by another operator is not a change."""
     site = partner_site(publish=False)
     seen = find_replaced(site.services, "clinic", replacing=True)
@@ -369,7 +369,7 @@ def test_the_same_imported_again_meanwhile_is_no_change() -> None:
     assert [one.sha256 for one in done.value.authorities] == [site.root.parsed.sha256]
 
 
-def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_change_of_our_own_authorities_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If our own authorities changed during the import, it is refused."""
     world = found_world()
     with world.work.read() as stores:
@@ -408,7 +408,7 @@ def test_replacing_keeps_name_and_id() -> None:
     assert caught.value.code == "partner-unknown"
 
 
-def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
+def test_principals_that_stay_without_everyone_are_noted() -> None:
     """A note has the number of principals that were added automatically and stay."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
@@ -418,7 +418,7 @@ def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
     assert site.bring_in(replacing=True, everyone=False).notes == ()
 
 
-def test_who_was_named_by_another_rule_is_said() -> None:
+def test_principals_named_by_the_former_rule_are_noted() -> None:
     """After a change of the identity rule a note has the number of principals with old names."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
@@ -473,7 +473,7 @@ def test_after_a_new_import_people_come_back_as_others() -> None:
     assert after.groups == ("clinicians",)
 
 
-def test_who_was_removed_while_the_partner_was_trusted_stays_out() -> None:
+def test_a_removed_person_stays_out() -> None:
     """A removed person stays out, also with another certificate."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))

@@ -50,7 +50,7 @@ def revoke(
 # let in
 
 
-def test_everybody_whom_it_certifies(site: PartnerSite) -> None:
+def test_everyone_adds_every_certified_principal(site: PartnerSite) -> None:
     """The first connection records certificate and principal, and is already admitted."""
     bob = site.leaf(BOB)
     decision = site.decide(bob)
@@ -92,7 +92,7 @@ def test_a_partners_group_lies_in_other_groups(site: PartnerSite) -> None:
     assert (principal.groups, principal.inherited) == (("clinicians", "hospital"), ("hospital",))
 
 
-def test_only_those_who_were_added() -> None:
+def test_without_everyone_only_added_principals_are_admitted() -> None:
     """Without `everyone` only the certificate is recorded; an added principal is admitted."""
     site = partner_site()
     bob = site.leaf(BOB)
@@ -120,7 +120,7 @@ def test_names_become_others_with_the_rule(site: PartnerSite) -> None:
     assert former.id != later.id
 
 
-def test_a_principal_of_another_kind_is_nobody(site: PartnerSite) -> None:
+def test_a_principal_of_another_kind_is_not_used(site: PartnerSite) -> None:
     """If the partner's principals became devices, a person with the name is not used."""
     bob = site.leaf(BOB)
     site.decide(bob)
@@ -144,7 +144,7 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
 
 
-def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() -> None:
+def test_no_longer_than_the_last_good_crl_with_unusable_evidence() -> None:
     """With `prefer` and unusable evidence, access ends with the last CRL."""
     site = partner_site(everyone=True, revocation=RevocationMode.PREFER)
     address = "http://crl.example/issuing"
@@ -257,7 +257,7 @@ def test_a_signature_in_another_form_is_another_file(site: PartnerSite) -> None:
     assert site.row(disguised) is None
 
 
-def test_nor_does_it_come_back_after_its_issuer_was_renewed(site: PartnerSite) -> None:
+def test_a_revocation_holds_after_its_issuer_was_renewed(site: PartnerSite) -> None:
     """A renewed authority is the same issuer: its serial numbers stay used."""
     bob = site.leaf(BOB)
     site.decide(bob)
@@ -269,7 +269,7 @@ def test_nor_does_it_come_back_after_its_issuer_was_renewed(site: PartnerSite) -
     assert "certificate-revoked" in site.reasons(bob)
 
 
-def test_nor_after_the_partner_was_imported_anew(site: PartnerSite) -> None:
+def test_a_revocation_holds_after_a_new_import(site: PartnerSite) -> None:
     """A revocation here holds also after the partner was imported again."""
     bob = site.leaf(BOB)
     site.decide(bob)
@@ -308,7 +308,7 @@ def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
     assert after == replace(before, authority_id=ids[renewed.parsed.sha256])
 
 
-def test_what_is_not_for_clients_is_not_written_down(site: PartnerSite) -> None:
+def test_certificates_not_for_clients_are_not_recorded(site: PartnerSite) -> None:
     """A server certificate and one with a bad path are not recorded."""
     server = site.leaf(BOB, purposes=[x509.ExtendedKeyUsageOID.SERVER_AUTH])
     stranger = site.leaf(BOB, issuer=certify("clinic Issuing"))  # the right name, another key
@@ -393,7 +393,7 @@ def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
     assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
 
 
-def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite) -> None:
+def test_our_own_certificates_if_only_a_partner_is_trusted(site: PartnerSite) -> None:
     """Our own certificates are refused, and the reason says that we are not trusted."""
     alice = site.issue("alice")
     site.hear("clinic")
@@ -461,7 +461,7 @@ def test_no_certificate_is_refused(site: PartnerSite) -> None:
     assert site.events(EventType.CERTIFICATE_SEEN) == []
 
 
-def test_who_was_removed_and_comes_again_costs_no_write(
+def test_connections_of_a_removed_person_cost_no_write(
     site: PartnerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A removed person's connections cause no write, also with `everyone`."""

@@ -20,7 +20,7 @@ def add(site: PartnerSite, name: str) -> tuple[str, tuple[str, ...]]:
     return done.value.name, done.notes
 
 
-def test_it_is_folded_and_said() -> None:
+def test_a_host_is_lower_cased_with_a_note() -> None:
     """RFC 5280 section 7.5: a host is lower-cased with a note, and the principal is admitted."""
     site = partner_site(domain="clinic.example")
     assert add(site, "clinic/o'Brien@Clinic.EXAMPLE") == (
@@ -42,7 +42,7 @@ def test_a_subject_is_encoded() -> None:
 
 
 @pytest.mark.parametrize("identity", ["bob", "bob@other.example", "CN=bob,O=Clinic", ""])
-def test_what_can_never_match_is_not_added(identity: str) -> None:
+def test_a_name_that_can_never_match_is_not_added(identity: str) -> None:
     """A name that no certificate can have is refused with a hint."""
     site = partner_site(domain="clinic.example")
     head = site.head()

@@ -100,7 +100,7 @@ def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
     assert len([one for one in created if one.data.get("partner")]) == 1
 
 
-def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
+def test_former_terms_write_nothing(site: PartnerSite) -> None:
     """A registration on former terms writes nothing."""
     found = registration(site, site.leaf(BOB))
     site.bring_in(replacing=True, everyone=False)
@@ -151,7 +151,7 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
     assert site.row(bob) == before
 
 
-def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
+def test_a_failed_registration_refuses_the_connection(site: PartnerSite) -> None:
     """If the database cannot be written, the connection is refused with an error."""
     bob = site.leaf(BOB)
     found = registration(site, bob)

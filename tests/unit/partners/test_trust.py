@@ -37,7 +37,7 @@ def load(site: PartnerSite) -> dict[str, PartnerTrust]:
         return load_partners(stores)
 
 
-def test_the_terms_are_what_is_judged_by() -> None:
+def test_the_trust_has_every_term() -> None:
     """Each term of the record is in the trust."""
     record = records.partner(
         "west",
@@ -71,7 +71,7 @@ def test_an_intermediate_is_no_anchor() -> None:
     assert store.find_by_subject(issuing.parsed.subject) == [issuing.parsed]
 
 
-def test_what_did_not_change_is_kept() -> None:
+def test_an_unchanged_trust_is_kept() -> None:
     """The same trust store is returned, with its verified signatures; other terms make another one."""
     site = partner_site(publish=False)
     first = load(site)
@@ -97,7 +97,7 @@ def test_a_removed_partner_is_not_kept() -> None:
     assert load(site) == {}
 
 
-def test_certificates_of_one_signer_are_told() -> None:
+def test_certificates_of_one_signer_are_known() -> None:
     """Name and key identify an authority, through renewals and a new import."""
     site = partner_site(publish=False)
     first = load(site)["clinic"].authority_ids[site.issuing.parsed.sha256]

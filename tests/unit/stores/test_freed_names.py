@@ -107,7 +107,7 @@ def test_no_freed_name_is_reached_by_renaming(world: World) -> None:
     assert world.principal("alice").name == "alice"
 
 
-def test_renaming_refuses_what_adding_refuses(world: World) -> None:
+def test_renaming_refuses_the_same_names_as_adding(world: World) -> None:
     """A taken name and a malformed name are refused; the same name changes nothing."""
     with refused(RequestRefused, "name-taken"):
         removal.rename(world.services, "alice", "bob", actor=OPERATOR)
@@ -135,7 +135,7 @@ def test_a_group_that_must_have_factors_is_not_removed(world: World) -> None:
     assert "`factors` of reviewers" in caught.value.detail
 
 
-def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> None:
+def test_a_removed_group_loses_its_members(world: World) -> None:
     """A removed group loses its members; removing it twice changes nothing."""
     directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
     assert [one.name for one in nesting.show_group(world.services, "reviewers").members] == ["alice"]

@@ -34,7 +34,7 @@ def noting(kind: ChangeKind, times: int = 1) -> Callable[[World], None]:
     return note
 
 
-def test_it_holds_what_the_document_speaks_of(world: World) -> None:
+def test_it_has_the_policies_by_application_id(world: World) -> None:
     """The policy of an application is found by id, with our authorities and the trust domain."""
     snapshot = current(world, PolicySnapshots())
     assert (snapshot.revision, snapshot.trust_domain) == (1, "corp.example")

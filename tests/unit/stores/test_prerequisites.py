@@ -12,7 +12,7 @@ from tests.support.ports import NOON
 from tests.support.world import empty_world
 
 
-def test_half_an_authority_is_none():
+def test_a_tenant_without_certificates_is_damaged():
     """A tenant without its certificates is a damaged database: the error names the way to restore it."""
     world = empty_world()
     tenant = TenantRecord(

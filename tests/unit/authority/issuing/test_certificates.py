@@ -40,7 +40,7 @@ def intents(world):
         return stores.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
 
 
-def test_client_certificate_says_what_the_directory_says(world):
+def test_client_certificate_has_the_names_of_the_directory(world):
     """The names come from the directory, not from the request; only the key is the request's."""
     key = PlainKeys().generate(KeyKind.P256)
     csr = build_csr(key, "root", dns=["evil.example"])
@@ -65,7 +65,7 @@ def test_profile_follows_the_kind(world, name, profile, days):
     assert record.not_after == NOON + timedelta(days=days)
 
 
-def test_certificate_points_to_where_its_status_is(world):
+def test_certificate_has_the_addresses_of_its_status(world):
     """CRL, OCSP and issuer addresses are those of the issuing authority."""
     held = world.issue("alice")
     certificate = load(held.record)
@@ -134,7 +134,7 @@ def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
 @pytest.mark.parametrize(
     ("state", "code"), [(directory.suspend, "principal-suspended"), (removal.remove, "principal-removed")]
 )
-def test_inactive_principal_gets_none(world, state, code):
+def test_inactive_principal_gets_no_certificate(world, state, code):
     """A suspended or removed principal gets no certificate, and the refusal is an event."""
     principal = world.principal("alice")
     state(world.services, "alice", actor=OPERATOR)
@@ -145,14 +145,14 @@ def test_inactive_principal_gets_none(world, state, code):
     assert event.data["principal"] == principal.id
 
 
-def test_unknown_principal_gets_none(world):
+def test_unknown_principal_gets_no_certificate(world):
     """A principal that is not in the directory gets no certificate."""
     stranger = replace(world.principal("alice"), id="per_" + "z" * 20)
     with refused(NotFound, "principal-unknown"):
         issuing.issue(world.services, world.csr(), operator_claim(stranger))
 
 
-def test_principal_removed_while_signing_gets_none(world):
+def test_principal_removed_while_signing_gets_no_certificate(world):
     """If the principal is removed between the two transactions, the certificate never becomes valid."""
     principal, csr = world.principal("alice"), world.csr()
     before_change(world, 2, lambda: removal.remove(world.services, "alice", actor=OPERATOR))
@@ -239,7 +239,7 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
     ],
     ids=["revoked", "held", "ended"],
 )
-def test_certificate_withdrawn_while_its_successor_is_signed_has_none(world, withdraw):
+def test_certificate_withdrawn_during_its_renewal_is_not_renewed(world, withdraw):
     """If it is revoked, held or expires after the intent, the new one never becomes valid."""
     old, csr = world.issue("alice"), world.csr()
     before_change(world, 2, lambda: withdraw(world, old))

@@ -36,7 +36,7 @@ def published(world, authority_id):
     return [one for one in world.events(EventType.CRL_PUBLISHED) if one.data["authority"] == authority_id]
 
 
-def test_list_holds_what_is_revoked_or_held(world):
+def test_crl_has_revoked_and_held_certificates(world):
     """The CRL has revoked and held certificates, is signed by the issuing authority, and is an event."""
     revoked, held, good = world.issue("alice"), world.issue("bob"), world.issue("carol")
     revocation.revoke(world.services, revoked.record.id, COMPROMISE, OPERATOR)

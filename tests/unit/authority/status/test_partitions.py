@@ -53,6 +53,6 @@ def test_one_is_the_full_list_alone():
         "1000-of-1000",
     ],
 )
-def test_other_names_are_none(name):
+def test_other_texts_are_no_partition(name):
     """A text that is no name of a partition belongs to no division."""
     assert division_of(name) == 0

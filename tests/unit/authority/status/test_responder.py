@@ -81,7 +81,7 @@ def test_nonce_is_answered_live(world):
     assert answer.this_update_utc == NOON + timedelta(hours=1)
 
 
-def test_revoked_is_told_at_once(world):
+def test_revocation_is_answered_at_once(world):
     """After a revocation both kinds of answers say revoked."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
@@ -163,7 +163,7 @@ def test_bad_bytes_are_malformed(world, request_bytes):
         (IntegrityError("broken", "broken"), ocsp.OCSPResponseStatus.INTERNAL_ERROR),
     ],
 )
-def test_own_faults_are_said_in_the_protocols_words(world, fault, said):
+def test_own_faults_become_ocsp_failures(world, fault, said):
     """A missing database is tryLater, an integrity error is internalError; nothing is raised."""
     held = world.issue("alice")
     request = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
@@ -220,7 +220,7 @@ def test_signatures_for_strangers_are_bounded(world):
     assert [has_nonce() for _ in range(2)] == [True, False]
 
 
-def test_refresh_signs_what_is_half_over(world):
+def test_refresh_signs_after_half_of_the_lifetime(world):
     """Answers are signed again after half of their lifetime, in pages, each certificate once."""
     held = [world.issue(name) for name in ("alice", "bob", "carol")]
     assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=0, signed=0, more=False)
@@ -233,7 +233,7 @@ def test_refresh_signs_what_is_half_over(world):
     assert status.refresh_ocsp(world.services).looked_at == 0
 
 
-def test_refresh_signs_what_was_left_unsigned(world):
+def test_refresh_signs_missing_answers(world):
     """If a state changed while the responder's key was missing, the refresh signs the current state."""
     held = world.issue("alice")
     with world.work.read() as stores:
@@ -247,7 +247,7 @@ def test_refresh_signs_what_was_left_unsigned(world):
     assert ask(world, held, services=services).certificate_status is REVOKED
 
 
-def test_refresh_drops_what_nobody_asks_about(world):
+def test_refresh_removes_answers_that_are_not_needed(world):
     """Answers about expired, foreign and unknown certificates are removed after one look."""
     kept, expired, foreign = (world.issue(name) for name in ("alice", "bob", "carol"))
     with world.work.change() as stores:
@@ -343,7 +343,7 @@ def test_answers_hold_over_many_renewals(world):
     assert len([name for name in world.keys.names() if name.startswith("ocsp-")]) == 2
 
 
-def test_faults_of_what_is_published(world):
+def test_faults_of_published_crls(world):
     """A missing or expired CRL is a fault; before the founding there is no fault."""
     assert status.find_faults(world.services, NOON) == ("crl-missing",)
     crls.publish_crls(world.services)
@@ -355,7 +355,7 @@ def test_faults_of_what_is_published(world):
         status.find_faults(empty_world().services, NOON)
 
 
-def test_refresh_tells_what_was_revoked_meanwhile(world):
+def test_refresh_sees_a_concurrent_revocation(world):
     """A certificate that is revoked during the refresh gets the answer revoked."""
     held = world.issue("alice")
     world.clock.turn(hours=6)

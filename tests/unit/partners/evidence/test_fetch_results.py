@@ -80,7 +80,7 @@ def test_the_number_of_a_list_does_not_decide_whether_it_is_kept(number, field, 
         (RequestRefused("fetch-address-refused", "no"), False),
     ],
 )
-def test_what_came_and_was_not_read_may_say_anything(fault, unusable):
+def test_a_response_that_is_too_large_is_unusable(fault, unusable):
     """A response that is too large is unusable evidence; a missing response is not."""
     west = partner_world()
 
@@ -176,7 +176,7 @@ def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
     ],
     ids=["html", "10 MB", "wrong signer", "replayed", "stale", "future", "another's", "for others"],
 )
-def test_a_lie_is_not_kept(lie, code):
+def test_false_evidence_is_not_stored(lie, code):
     """Evidence that is not genuine, not valid or not newer keeps the old evidence, with one event."""
     west = partner_world()
     west.pages[ROOT_CRL] = good = crl(west, 7, number=5)
@@ -209,7 +209,7 @@ def test_a_lie_is_not_kept(lie, code):
         (MalformedInput("fetch-answer-too-large", "more than was asked for"), REFUSED),
     ],
 )
-def test_a_failure_is_told_when_it_is_news(fault, kind):
+def test_a_new_failure_is_an_event(fault, kind):
     """The first failure and a different one are events; a repeated one is not."""
     west = partner_world()
 
@@ -238,7 +238,7 @@ def test_a_failure_is_told_when_it_is_news(fault, kind):
     assert (west.row(ROOT_CRL).failures, west.row(ROOT_CRL).problem) == (0, "")
 
 
-def test_a_restart_asks_nobody_before_its_time():
+def test_a_restart_fetches_nothing_early():
     """After a restart every row keeps its time, also those that fail."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
@@ -249,7 +249,7 @@ def test_a_restart_asks_nobody_before_its_time():
     assert west.run() == 0
 
 
-def test_what_began_together_drifts_apart():
+def test_fetches_spread_out():
     """Rows fetched at the same time are due at different times."""
     west = partner_world()
     for number in range(4):
@@ -280,7 +280,7 @@ class TestOcsp:
             stores.evidence.lease(row, NOON)
         west.run()
 
-    def test_an_answer_is_kept_and_its_word_told(self):
+    def test_an_answer_is_stored_and_its_status_recorded(self):
         """Each new answer is stored with a change; an event is recorded if the status differs."""
         west = self.west()
         west.pages[RESPONDER] = self.answer(west)
@@ -293,7 +293,7 @@ class TestOcsp:
         assert west.row(RESPONDER, west.alice).der == revoked
         assert len(changes(west)) == 4
 
-    def test_an_answer_whose_signer_was_younger_is_news(self):
+    def test_an_answer_after_one_that_cannot_be_judged_is_an_event(self):
         """If the last answer cannot be judged at its own time, the next one is an event."""
         west = self.west()
         delegate = certify(
@@ -319,7 +319,7 @@ class TestOcsp:
         ],
         ids=["html", "wrong certificate", "wrong signer", "stale", "replayed"],
     )
-    def test_a_lie_is_not_kept(self, lie):
+    def test_false_evidence_is_not_stored(self, lie):
         """The stored answer stays, and the failure is recorded."""
         west = self.west()
         west.pages[RESPONDER] = revoked = self.answer(west, ocsp.OCSPCertStatus.REVOKED)
@@ -346,7 +346,7 @@ def ocsp_signing():
     return ExtendedKeyUsageOID.OCSP_SIGNING
 
 
-def test_what_is_gone_meanwhile_stays_gone():
+def test_a_removed_row_is_not_stored_again():
     """Nothing is stored if the partner or the row was removed, or another process was first."""
     for kind in ("removed", "forgotten", "overtaken"):
         west = partner_world()

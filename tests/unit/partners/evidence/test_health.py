@@ -12,7 +12,7 @@ from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, partner_world
 from tests.support.ports import NOON
 
 
-def test_missing_stale_and_failing_are_told():
+def test_missing_stale_and_failing_sources_are_counted():
     """Missing, stale and failing sources are counted, with their problems."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
@@ -41,6 +41,6 @@ def test_staleness_is_the_operators():
     assert (told.demanded, told.stale) == (False, 0)
 
 
-def test_a_partner_without_evidence_is_not_told():
+def test_a_partner_without_a_check_is_not_listed():
     """With `revocation: off` a partner is not listed."""
     assert list_evidence_health(partner_world(revocation=RevocationMode.OFF).services, NOON) == []

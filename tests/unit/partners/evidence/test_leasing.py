@@ -236,7 +236,7 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
     assert "east.example" in hosts
 
 
-def test_a_partner_that_names_no_url_stops_nobody():
+def test_a_malformed_address_stops_no_other_fetch():
     """A malformed address does not stop the fetches for other partners."""
     west = partner_world()
     west.let_in("alice", crl_at("http://["))
@@ -244,7 +244,7 @@ def test_a_partner_that_names_no_url_stops_nobody():
     assert [task.request.url for task in lease_due(west.services, west.slots)] == [ROOT_CRL]
 
 
-def test_nothing_is_asked_for_what_lost_its_path():
+def test_nothing_is_fetched_without_a_good_path():
     """If an authority was removed since the scan, nothing is fetched for its certificates."""
     west = partner_world()
     west.let_in("alice", responder_at(RESPONDER))
@@ -253,7 +253,7 @@ def test_nothing_is_asked_for_what_lost_its_path():
     assert {one.request.url for one in lease_due(west.services, west.slots)} == {ROOT_CRL}
 
 
-def test_nothing_is_asked_about_a_certificate_of_somebody_else():
+def test_nothing_is_fetched_for_a_foreign_certificate():
     """Nothing is fetched for an unknown certificate or one of another authority."""
     west = partner_world()
     alice = certify("alice", west.issuing, ca=False, extra=[responder_at(RESPONDER)])
@@ -266,7 +266,7 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-def test_a_serial_that_nobody_answers_for_is_not_asked():
+def test_a_serial_that_fits_no_request_is_skipped():
     """A serial number that fits in no request is skipped, and the row has the reason."""
     west = partner_world()
     issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
@@ -283,7 +283,7 @@ def test_a_serial_that_nobody_answers_for_is_not_asked():
     assert not west.slots.full_hosts()
 
 
-def test_off_asks_nobody():
+def test_off_fetches_nothing():
     """With `revocation: off` nothing is fetched."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))

@@ -41,7 +41,7 @@ def refusals(west: PartnerWorld) -> list[tuple[object, object]]:
     return [(one.data["url"], one.data["reason"]) for one in west.events(EventType.EVIDENCE_REFUSED)]
 
 
-def test_who_names_an_address_hands_out_no_list_of_a_sibling():
+def test_an_authority_serves_no_crl_of_another_authority():
     """An authority cannot serve an old CRL of another one at its own address."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
@@ -106,7 +106,7 @@ def test_a_naming_leaf_is_found_on_any_page(monkeypatch):
 
 
 @pytest.mark.parametrize("why", ["held", "without a path", "another partner's"])
-def test_who_does_not_count_names_nothing(why):
+def test_held_pathless_and_foreign_leaves_name_no_address(why):
     """A held leaf, one without a good path, and another partner's leaf do not count."""
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))

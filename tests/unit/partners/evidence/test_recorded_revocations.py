@@ -82,7 +82,7 @@ def turn(west: PartnerWorld, by: timedelta) -> None:
     west.clock.turn(seconds=by.total_seconds())
 
 
-def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
+def test_revocations_of_known_certificates_are_recorded(west: PartnerWorld) -> None:
     """A revoked authority is recorded too; an unknown certificate is not."""
     serve(west, entry(1, x509.ReasonFlags.key_compromise), 99)
     assert seen(west) == {1: ("key-compromise", False)}
@@ -95,7 +95,7 @@ def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
     assert seen(west) == {1: ("key-compromise", False), 5: ("", False)}
 
 
-def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: PartnerWorld) -> None:
+def test_odd_numbers_and_entries_do_not_hide_revocations(west: PartnerWorld) -> None:
     """RFC 5280 sections 5.2.3, 5.3.1, 5.3.2: odd numbers, reasons and dates."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     odd = [
@@ -110,7 +110,7 @@ def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: Partne
     assert seen(west) == {3: ("", False)}
 
 
-def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerWorld) -> None:
+def test_a_revocation_stays_if_a_newer_crl_leaves_it_out(west: PartnerWorld) -> None:
     """RFC 5280 section 3.3: an entry stays until the certificate has expired."""
     alice = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
     serve(west, 3)
@@ -122,7 +122,7 @@ def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerW
     assert judge(west, alice) is RevocationStatus.REVOKED
 
 
-def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: PartnerWorld) -> None:
+def test_revocations_are_recorded_before_a_crl_is_replaced(west: PartnerWorld) -> None:
     """A certificate known later is recorded before the CRL is replaced."""
     serve(west, 3)
     assert seen(west) == {}
@@ -134,7 +134,7 @@ def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: Par
     assert judge(west, carol) is RevocationStatus.REVOKED
 
 
-def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
+def test_revocations_are_recorded_before_a_row_is_removed(west: PartnerWorld) -> None:
     """Before a row is removed, its revocations are recorded."""
     serve(west, 1)
     with west.work.change() as stores:
@@ -181,7 +181,7 @@ def test_a_hold_becomes_a_revocation_and_never_the_other_way_round(west: Partner
     assert seen(west) == {1: ("superseded", False)}
 
 
-def test_a_delta_releases_what_it_takes_from_the_list(west: PartnerWorld) -> None:
+def test_a_delta_crl_releases_a_hold(west: PartnerWorld) -> None:
     """RFC 5280 section 5.2.4: only `removeFromCRL` in a delta CRL releases a hold."""
     west.let_in("fred", crl_at("http://pki.partner.example/delta.crl"), serial=3)
     serve(west, entry(1, HOLD), entry(2, HOLD))
@@ -226,7 +226,7 @@ def test_answers_are_remembered_too() -> None:
     assert (seen(west), judge(west, alice)) == ({1: ("", False)}, RevocationStatus.REVOKED)
 
 
-def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
+def test_revocations_are_recorded_if_the_crl_is_too_large_for_the_disk(
     west: PartnerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a nearly full disk a large CRL is not stored, but its revocations are."""
@@ -249,14 +249,14 @@ def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
     assert judge(west, carol) is RevocationStatus.REVOKED
 
 
-def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:
+def test_certificates_without_a_good_path_are_not_recorded(west: PartnerWorld) -> None:
     """An expired certificate, or one without its authority, is refused anyway."""
     west.let_in("gone", crl_at(ISSUING_CRL), serial=3, not_after=NOON - timedelta(minutes=1))
     serve(west, 3)
     assert seen(west) == {}
 
 
-def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
+def test_an_update_changes_something_once(west: PartnerWorld) -> None:
     """`apply` returns whether it changed something."""
     seen = records.seen("aa", 1, "bb")
     update = RevocationUpdate(recorded=(seen,))
@@ -266,7 +266,7 @@ def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
         assert not RevocationUpdate(released=(records.seen("aa", 2, "bb"),)).apply(stores, west.partner.id)
 
 
-def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) -> None:
+def test_evidence_that_becomes_usable_again_is_a_change(west: PartnerWorld) -> None:
     """Becoming unusable is one change, becoming usable again is another one."""
     serve(west, next_update=NOON + DAY)
     good = west.pages[ISSUING_CRL]

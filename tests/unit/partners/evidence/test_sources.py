@@ -24,7 +24,7 @@ def looked_for(west) -> list[tuple[str, str]]:
     return [(row.kind.value, row.source) for row in west.rows()]
 
 
-def test_what_authorities_and_leaves_name_is_looked_for():
+def test_crls_of_authorities_and_leaves_are_found():
     """CRLs of intermediates and leaves are found at once."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL, "ldap://pki.partner.example/"))
@@ -83,7 +83,7 @@ def test_only_valid_leaves_count(stands):
     assert looked_for(west) == [("crl", ROOT_CRL)]
 
 
-def test_nothing_is_looked_for_without_a_good_path():
+def test_certificates_without_a_good_path_give_no_source():
     """The addresses in a certificate without a path to an anchor are ignored."""
     west = partner_world()
     stranger = certify("West Root")
@@ -101,7 +101,7 @@ def test_nothing_is_looked_for_without_a_good_path():
     assert looked_for(west) == [("crl", ROOT_CRL)]
 
 
-def test_a_partner_that_asks_for_no_evidence_has_none_fetched():
+def test_off_removes_all_rows():
     """With `revocation: off` all rows are removed."""
     west = partner_world()
     west.look()
@@ -110,7 +110,7 @@ def test_a_partner_that_asks_for_no_evidence_has_none_fetched():
     assert west.rows() == []
 
 
-def test_what_is_named_no_more_is_forgotten_and_told():
+def test_rows_that_are_not_named_any_more_are_removed():
     """After a change of authorities old rows are removed, with a change if they had evidence."""
     west = partner_world()
     west.pages[ROOT_CRL] = crl_of(west.root)
@@ -125,7 +125,7 @@ def test_what_is_named_no_more_is_forgotten_and_told():
     assert [(one.kind, one.subject) for one in changes] == [(ChangeKind.EVIDENCE, west.partner.id)]
 
 
-def test_a_partner_that_was_removed_leaves_nothing():
+def test_a_removed_partner_leaves_no_row():
     """The rows of a removed partner are removed."""
     west = partner_world()
     west.look()
@@ -165,7 +165,7 @@ def test_many_leaves_are_looked_at_in_pages(monkeypatch):
     assert len(west.rows()) == 6
 
 
-def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
+def test_a_long_scan_is_completed(monkeypatch):
     """A long scan still reads the newest leaves and removes old rows."""
     monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 1)
     west = partner_world()
@@ -185,7 +185,7 @@ def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
     assert ("crl", "http://a.example/late") in looked_for(west)
 
 
-def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
+def test_sources_beyond_the_limits_are_counted(monkeypatch):
     """A partner with too many sources gets rows up to its limit; the rest is counted."""
     monkeypatch.setattr(sources, "CRL_LIMIT", 3)
     west = partner_world()
@@ -197,7 +197,7 @@ def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["authority", "terms"])
-def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
+def test_a_partner_with_unreadable_terms_does_not_stop_others(what):
     """A partner with unreadable terms keeps its rows; others are scanned as usual."""
     west = partner_world()
     west.look()
@@ -247,7 +247,7 @@ def test_a_shorter_refresh_holds_at_once():
         assert west.run() == 1
 
 
-def test_new_terms_give_what_failed_another_try():
+def test_new_terms_make_failed_rows_due():
     """After a change of terms failed rows are due at once; after a start they are not."""
     west = partner_world(refresh=timedelta(days=1))
     for _ in range(6):
