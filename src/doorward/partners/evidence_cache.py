@@ -37,7 +37,7 @@ class _Loaded:
 
 
 _UNREAD = _Loaded(
-    evidence_index=EvidenceIndex(unusable=UnusableSources(anybody=True)),
+    evidence_index=EvidenceIndex(unusable=UnusableSources(any_certificate=True)),
     crls={},
     bodies={},
     answers={},
@@ -155,7 +155,7 @@ def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> UnusableSou
     """Return what is unusable. A CRL that the operator added may cover every certificate, also one that names others."""
     rows = tuple(unusable)
     return UnusableSources(
-        anybody=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),
-        lists=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
-        answers=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),
+        any_certificate=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),
+        crl_urls=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
+        certificates=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),
     )

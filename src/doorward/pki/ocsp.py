@@ -35,7 +35,7 @@ from doorward.pki.der import (
     encode_sequence,
 )
 from doorward.pki.keys import check_public_key, encode_key_bits, encode_public_key
-from doorward.pki.signing import sign_answer
+from doorward.pki.signing import sign_without_verifying
 
 REQUEST_LIMIT = 8 * 1024
 """Bytes. An unsigned request has about 100; a signed one with its chain some thousand."""
@@ -309,7 +309,7 @@ def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, w
         extension = encode_extension(_NONCE, encode_octets(question.nonce))
         fields.append(encode_explicit(1, encode_sequence(extension)))
     body = encode_sequence(*fields)
-    basic = sign_answer(body, responder.key, responder.public_key, responder.certificates)
+    basic = sign_without_verifying(body, responder.key, responder.public_key, responder.certificates)
     answer = encode_sequence(_BASIC, encode_octets(basic))
     return encode_sequence(encode_enumerated(0), encode_explicit(0, answer))
 

@@ -58,7 +58,7 @@ def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
     return encode_sequence(body, encode_algorithm(expected), encode_bits(signature))
 
 
-def sign_answer(body: bytes, key: PrivateKey, public: PublicKey, trailer: bytes) -> bytes:
+def sign_without_verifying(body: bytes, key: PrivateKey, public: PublicKey, trailer: bytes) -> bytes:
     """Return SEQUENCE { body, signatureAlgorithm, signature, trailer } without verifying the signature.
 
     Only for OCSP responses: there are many, they live for minutes, and the caller has compared the keys once.

@@ -106,11 +106,11 @@ def test_answers_are_kept_by_certificate(world: World) -> None:
     store(world, *answers)
     evidence_cache = EvidenceCache(world.work)
     assert evidence_cache.load(WEST)
-    assert set(evidence_cache.of(WEST).answers_about(ALICE.parsed)) == {b"first", b"second"}
+    assert set(evidence_cache.of(WEST).responses_about(ALICE.parsed)) == {b"first", b"second"}
     assert not evidence_cache.load(WEST)
     store(world, replace(answers[0], der=b"third", sha256=hashlib.sha256(b"third").hexdigest()))
     assert evidence_cache.load(WEST)
-    assert set(evidence_cache.of(WEST).answers_about(ALICE.parsed)) == {b"third", b"second"}
+    assert set(evidence_cache.of(WEST).responses_about(ALICE.parsed)) == {b"third", b"second"}
 
 
 def test_one_answer_may_be_about_several(world: World) -> None:
@@ -120,7 +120,7 @@ def test_one_answer_may_be_about_several(world: World) -> None:
     evidence_cache.load(WEST)
     store(world, row(b"answer", kind=EvidenceKind.OCSP, about=BOB.parsed.sha256))
     assert evidence_cache.load(WEST)
-    assert evidence_cache.of(WEST).answers_about(BOB.parsed) == (b"answer",)
+    assert evidence_cache.of(WEST).responses_about(BOB.parsed) == (b"answer",)
 
 
 def test_a_failure_keeps_the_former_evidence_index(world: World) -> None:

@@ -32,7 +32,7 @@ from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate
-from doorward.verification.revocation.ocsp import ANSWER_LIMIT
+from doorward.verification.revocation.ocsp import RESPONSE_LIMIT
 from doorward.verification.revocation.sources import build_ocsp_request
 
 LEASE = timedelta(minutes=2)
@@ -215,7 +215,7 @@ def _build(
         return failure
     return FetchRequest(
         url=row.source,
-        limit=ANSWER_LIMIT,
+        limit=RESPONSE_LIMIT,
         seconds=FETCH_SECONDS,
         allow_private=parse_private_networks(partner.allow_private),
         accept="application/ocsp-response",

@@ -106,7 +106,7 @@ def judge_by_crls(
     judgement = _Judgement(path, evidence_index, now, find_signers, rules, work=work)
     try:
         for crl in evidence_index.crls_about(path[0]):
-            if crl.base is None and judgement.take(crl):
+            if crl.base is None and judgement.process(crl):
                 yield judgement.revoked()
                 return
     except WorkExceeded:
@@ -118,7 +118,7 @@ def judge_by_crls(
 class _Judgement:
     """The state of one judgement: reasons covered, CRLs used, faults found.
 
-    `_spoken` holds issuer, scope and key of each CRL that was the newest of its kind.
+    `_newest` holds issuer, scope and key of each CRL that was the newest of its kind.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class _Judgement:
         self._find_signers, self._rules, self._work = find_signers, rules, work
         self._points = tuple(_points(path[0]))
         self._deltas = [crl for crl in evidence_index.crls_about(path[0]) if crl.base is not None]
-        self._spoken: set[tuple[CanonicalName, Scope, bytes]] = set()
+        self._newest: set[tuple[CanonicalName, Scope, bytes]] = set()
         self._covered: frozenset[x509.ReasonFlags] = frozenset()
         self._used: list[tuple[Crl, ...]] = []
         self._faults: dict[str, None] = {}
@@ -143,21 +143,21 @@ class _Judgement:
         self._unusable = False
         self.ended: list[StatusFinding] = []
 
-    def take(self, crl: Crl) -> bool:
+    def process(self, crl: Crl) -> bool:
         """Steps (b) to (l) for one complete CRL; return whether the certificate is revoked."""
         self._work.take_candidate()
         try:
-            covers = self._covers(crl)
+            covers = self._find_covered(crl)
             signer = self._find_signer(crl)
-            spoken = (crl.issuer, crl.scope, signer.key_bits)
-            if spoken in self._spoken:
-                return self._names_for_good(crl)
+            kind = (crl.issuer, crl.scope, signer.key_bits)
+            if kind in self._newest:
+                return self._revokes_finally(crl)
             self._check_fresh(crl)
         except CrlRejected as rejected:
             self._faults[f"{crl.sha256[:16]}: {rejected}"] = None
             self._unusable |= isinstance(rejected, _CrlNotVerified)
             return False
-        self._spoken.add(spoken)
+        self._newest.add(kind)
         delta = self._find_delta(crl, signer)
         used = (crl, delta) if delta is not None else (crl,)
         listed, reason = _look_up(self._path[0], used)
@@ -168,7 +168,7 @@ class _Judgement:
             self._covered |= covers
         return listed
 
-    def _names_for_good(self, crl: Crl) -> bool:
+    def _revokes_finally(self, crl: Crl) -> bool:
         """Return whether an older CRL, still in force, revokes the certificate for good (5.3.1: anything but a hold).
 
         The newer CRL may omit such an entry: some authorities divide their list into several CRLs and do not say so in
@@ -181,7 +181,7 @@ class _Judgement:
         self._used, self._reason = [(crl,)], name_reason(reason)
         return True
 
-    def _covers(self, crl: Crl) -> frozenset[x509.ReasonFlags]:
+    def _find_covered(self, crl: Crl) -> frozenset[x509.ReasonFlags]:
         """Return the reasons for which a CRL covers the certificate: steps (b) and (d)."""
         covers: frozenset[x509.ReasonFlags] = frozenset()
         faults: dict[str, None] = {}
@@ -212,7 +212,7 @@ class _Judgement:
             return
         listed, reason = _look_up(self._path[0], (crl,))
         if listed:
-            self.ended.append(self._found(RevocationStatus.REVOKED, [(crl,)], reason))
+            self.ended.append(self._build_finding(RevocationStatus.REVOKED, [(crl,)], reason))
         raise CrlRejected("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
@@ -256,12 +256,12 @@ class _Judgement:
 
     def revoked(self) -> StatusFinding:
         """Return the finding if the certificate is listed."""
-        return self._found(RevocationStatus.REVOKED, self._used, self._reason)
+        return self._build_finding(RevocationStatus.REVOKED, self._used, self._reason)
 
     def conclude(self) -> tuple[StatusFinding, ...]:
         """Return the findings if no usable CRL lists the certificate: good if all reasons are covered."""
         if self._covered >= ALL_REASONS:
-            return (self._found(RevocationStatus.GOOD, self._used), *self.ended)
+            return (self._build_finding(RevocationStatus.GOOD, self._used), *self.ended)
         why = tuple(self._faults) or ("there is no CRL about it",)
         certificate = self._path[0].sha256
         undetermined = StatusFinding(
@@ -269,7 +269,7 @@ class _Judgement:
         )
         return (undetermined, *self.ended)
 
-    def _found(
+    def _build_finding(
         self, status: RevocationStatus, used: list[tuple[Crl, ...]], reason: str = ""
     ) -> StatusFinding:
         """Return a finding based on complete CRLs with their deltas; its time is that of the oldest of them."""

@@ -28,14 +28,14 @@ class UnusableSources:
     """Sources of which the newest evidence cannot be used.
 
     Args:
-        lists: addresses of CRLs, as certificates name them.
-        answers: SHA-256 (hex) of the certificates that unusable OCSP responses are about.
-        anybody: whether one of the CRLs may be about any certificate.
+        crl_urls: addresses of CRLs, as certificates name them.
+        certificates: SHA-256 (hex) of the certificates that unusable OCSP responses are about.
+        any_certificate: whether one of the CRLs may be about any certificate.
     """
 
-    lists: frozenset[str] = frozenset()
-    answers: frozenset[str] = frozenset()
-    anybody: bool = False
+    crl_urls: frozenset[str] = frozenset()
+    certificates: frozenset[str] = frozenset()
+    any_certificate: bool = False
 
 
 class EvidenceIndex:
@@ -76,7 +76,7 @@ class EvidenceIndex:
         """
         return (*self._direct.get(certificate.issuer, ()), *self._indirect)
 
-    def answers_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
+    def responses_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
         """Return the OCSP responses about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
 
@@ -90,10 +90,12 @@ class EvidenceIndex:
         CRLs count if the certificate names their address, or its issuer if one is given (for an anchor's own address).
         """
         unusable = self._unusable
-        if unusable.anybody or certificate.sha256 in unusable.answers:
+        if unusable.any_certificate or certificate.sha256 in unusable.certificates:
             return True
         named = (certificate,) if issuer is None else (certificate, issuer)
-        return bool(unusable.lists) and any(url in unusable.lists for one in named for url in crl_urls(one))
+        return bool(unusable.crl_urls) and any(
+            url in unusable.crl_urls for one in named for url in crl_urls(one)
+        )
 
     def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: WorkBudget) -> bool:
         """Return whether a CRL was signed with this key: RFC 5280 section 6.3.3 (g).

@@ -44,7 +44,7 @@ from doorward.verification.revocation.ocsp_response import (
 from doorward.verification.revocation.status import CLOCK_SKEW, RevocationStatus, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
-ANSWER_LIMIT = 64 * 1024
+RESPONSE_LIMIT = 64 * 1024
 """Bytes. Honest responses have one to five kilobytes, most of it the responder's certificate."""
 SIGNER_LIMIT = 8
 
@@ -107,7 +107,7 @@ class ResponseExpired(ResponseRejected):
 def judge_by_ocsp(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    answer: bytes,
+    der: bytes,
     now: datetime,
     rules: OcspRules,
     *,
@@ -119,7 +119,7 @@ def judge_by_ocsp(
     Args:
         certificate: whose status is judged.
         issuer: of the certificate, good in a path.
-        answer: an OCSPResponse in DER.
+        der: an OCSPResponse.
         now: aware, UTC.
         rules: see `OcspRules`.
         nonce: the nonce that was sent; None if none was sent.
@@ -135,10 +135,10 @@ def judge_by_ocsp(
     Standard: RFC 6960 section 3.2.
     """
     try:
-        found = verify_response(certificate, issuer, answer, now, rules, nonce=nonce, work=work)
+        found = verify_response(certificate, issuer, der, now, rules, nonce=nonce, work=work)
     except ResponseRejected as rejected:
         if isinstance(rejected, ResponseExpired) and rejected.response.status is RevocationStatus.REVOKED:
-            return _found(rejected.response, certificate, answer)
+            return _build_finding(rejected.response, certificate, der)
         return StatusFinding(
             status=RevocationStatus.UNDETERMINED,
             certificate=certificate.sha256,
@@ -148,24 +148,24 @@ def judge_by_ocsp(
     if found.status is RevocationStatus.UNDETERMINED:
         why = ("OCSP response: the responder does not know the certificate",)
         return StatusFinding(status=found.status, certificate=certificate.sha256, why=why, unusable=True)
-    return _found(found, certificate, answer)
+    return _build_finding(found, certificate, der)
 
 
-def _found(found: VerifiedResponse, certificate: PathCertificate, answer: bytes) -> StatusFinding:
+def _build_finding(response: VerifiedResponse, certificate: PathCertificate, der: bytes) -> StatusFinding:
     return StatusFinding(
-        status=found.status,
+        status=response.status,
         certificate=certificate.sha256,
-        evidence=(hashlib.sha256(answer).hexdigest(),),
-        reason=found.reason,
-        this_update=found.this_update,
-        fresh_until=found.fresh_until,
+        evidence=(hashlib.sha256(der).hexdigest(),),
+        reason=response.reason,
+        this_update=response.this_update,
+        fresh_until=response.fresh_until,
     )
 
 
 def verify_response(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    answer: bytes,
+    der: bytes,
     now: datetime,
     rules: OcspRules,
     *,
@@ -181,7 +181,7 @@ def verify_response(
         WorkExceeded: the budget is used up.
     """
     try:
-        return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or WorkBudget())
+        return _read(certificate, issuer, der, now, rules, nonce=nonce, work=work or WorkBudget())
     except (ResponseRejected, WorkExceeded):
         raise
     except Exception as fault:  # parts are parsed late and may raise any exception
@@ -191,14 +191,14 @@ def verify_response(
 def _read(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    answer: bytes,
+    der: bytes,
     now: datetime,
     rules: OcspRules,
     *,
     nonce: bytes | None,
     work: WorkBudget,
 ) -> VerifiedResponse:
-    response = _parse(answer)
+    response = _parse(der)
     singles = _find_singles(response, certificate, issuer)
     _check_critical(response, singles)
     _check_signature(response, issuer, now, rules, work)
@@ -210,18 +210,18 @@ def _read(
     return worst
 
 
-def _parse(answer: bytes) -> BasicResponse:
+def _parse(der: bytes) -> BasicResponse:
     """Step 1."""
-    if len(answer) > ANSWER_LIMIT:
+    if len(der) > RESPONSE_LIMIT:
         raise ResponseRejected("it is too large")
     try:
-        return parse_basic_response(answer)
+        return parse_basic_response(der)
     except ErrorResponse as failure:
         raise ResponderFailed(f"the responder reports: {failure}") from None
 
 
 def _find_singles(
-    answer: BasicResponse, certificate: PathCertificate, issuer: PathCertificate
+    response: BasicResponse, certificate: PathCertificate, issuer: PathCertificate
 ) -> list[SingleResponse]:
     """Step 2: the issuer's name may be encoded differently in its own certificate and in this one."""
     names = {
@@ -237,7 +237,7 @@ def _find_singles(
 
     found = [
         single
-        for one, single in answer.singles
+        for one, single in response.singles
         if one.serial == certificate.serial and is_of(one.digest, one.name_hash, one.key_hash)
     ]
     if not found:
@@ -245,32 +245,32 @@ def _find_singles(
     return [read_single_response(one) for one in found]
 
 
-def _check_critical(answer: BasicResponse, singles: list[SingleResponse]) -> None:
+def _check_critical(response: BasicResponse, singles: list[SingleResponse]) -> None:
     """Step 3."""
-    unknown = answer.unknown or next((one.unknown for one in singles if one.unknown), "")
+    unknown = response.unknown or next((one.unknown for one in singles if one.unknown), "")
     if unknown:
         raise ResponseRejected(f"it has an unknown critical extension: {unknown}")
 
 
 def _check_signature(
-    answer: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
+    response: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> None:
     """Step 4."""
-    for signer in _signers(answer, issuer, now, rules, work):
-        if _is_named(answer, signer):
+    for signer in _signers(response, issuer, now, rules, work):
+        if _is_named(response, signer):
             work.take_signature(signer.key)
-            if is_signature_valid(signer.key, answer.signed, rules.strength):
+            if is_signature_valid(signer.key, response.signed, rules.strength):
                 return
             raise ResponseRejected("its signature does not verify")
     raise ResponseRejected("it does not name a signer that may sign it")
 
 
 def _signers(
-    answer: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
+    response: BasicResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: WorkBudget
 ) -> Iterator[PathCertificate]:
     yield issuer
     inputs = PathInputs(purpose=_OCSP_SIGNING, enforce_profile=False, strength=rules.strength)
-    for der in answer.certificates[:SIGNER_LIMIT]:
+    for der in response.certificates[:SIGNER_LIMIT]:
         try:
             delegate = parse_path_certificate(der)
         except MalformedInput:
@@ -283,12 +283,12 @@ def _signers(
             yield delegate
 
 
-def _is_named(answer: BasicResponse, signer: PathCertificate) -> bool:
+def _is_named(response: BasicResponse, signer: PathCertificate) -> bool:
     """Return whether the response's ResponderID names this signer (4.2.1); names compare by RFC 5280 section 7.1."""
-    if answer.responder_name is not None:
-        written, name = answer.responder_name
+    if response.responder_name is not None:
+        written, name = response.responder_name
         return name == signer.subject if name is not None else signer.subject_der == written
-    return answer.responder_key == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
+    return response.responder_key == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
 
 
 def _read_verified(single: SingleResponse, now: datetime, rules: OcspRules) -> VerifiedResponse:
@@ -306,11 +306,11 @@ def _read_verified(single: SingleResponse, now: datetime, rules: OcspRules) -> V
     )
 
 
-def _check_nonce(answer: BasicResponse, nonce: bytes | None) -> None:
+def _check_nonce(response: BasicResponse, nonce: bytes | None) -> None:
     """Step 6: an old response must not be accepted as a new one."""
     if nonce is None:
         return
-    if not answer.nonces:
+    if not response.nonces:
         raise ResponseRejected("it lacks the nonce that was sent")
-    if set(answer.nonces) != {nonce}:
+    if set(response.nonces) != {nonce}:
         raise ResponseRejected("it has another nonce than the one that was sent")

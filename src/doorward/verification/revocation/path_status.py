@@ -144,7 +144,7 @@ class _Judge:
 
     def _ask_answers(self, path: CertificationPath) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
-        for answer in self._sources.evidence_index.answers_about(path[0]):
+        for answer in self._sources.evidence_index.responses_about(path[0]):
             yield judge_by_ocsp(path[0], path[1], answer, self._now, rules, work=self._work)
 
     def _ask_crls(self, path: CertificationPath, depth: int) -> Iterator[StatusFinding]:

@@ -143,10 +143,12 @@ def test_a_recorded_hold_ends_with_a_newer_good_finding():
 
 def test_unusable_evidence_is_reported_with_the_status():
     """Undetermined with its reason; good while there is good evidence."""
-    broken = UnusableSources(anybody=True)
+    broken = UnusableSources(any_certificate=True)
     found = statuses(PATH, unusable=broken)[-1]
     assert (found.status, found.unusable) == (RevocationStatus.UNDETERMINED, True)
     assert found.why[-1] == "the newest evidence cannot be used"
     found = statuses(PATH, crls=[list_of(ISSUING)], unusable=broken)[-1]
     assert (found.status, found.unusable) == (RevocationStatus.GOOD, True)
-    assert not statuses(PATH, unusable=UnusableSources(lists=frozenset({"http://a.example/"})))[-1].unusable
+    assert not statuses(PATH, unusable=UnusableSources(crl_urls=frozenset({"http://a.example/"})))[
+        -1
+    ].unusable

@@ -234,5 +234,5 @@ def test_a_responder_that_is_busy():
 
 def test_the_size_is_limited():
     """64 KiB and not a byte more are looked at."""
-    assert why(bytes(module.ANSWER_LIMIT)) == "it does not parse"
-    assert why(bytes(module.ANSWER_LIMIT + 1)) == "it is too large"
+    assert why(bytes(module.RESPONSE_LIMIT)) == "it does not parse"
+    assert why(bytes(module.RESPONSE_LIMIT + 1)) == "it is too large"
