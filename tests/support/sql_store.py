@@ -17,7 +17,7 @@ from doorward.core.ports import ChangeNotifier
 from doorward.storage.backend import Database
 from doorward.storage.schema_versions import migrate
 from doorward.storage.sqlite.database import SqliteDatabase
-from doorward.storage.sqlite.one_shot import OneShotDatabase
+from doorward.storage.sqlite.one_shot import OneShotSqlite
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import CountingNotifier, FakeRandom
 
@@ -51,10 +51,10 @@ def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers
     return SqliteDatabase(path, busy_timeout=busy_timeout, readers=readers)
 
 
-def one_shot_database(folder: Path) -> OneShotDatabase:
+def one_shot_database(folder: Path) -> OneShotSqlite:
     """Return the same database as a process of one command has it."""
     sqlite_database(folder).close()
-    return OneShotDatabase(folder / "doorward.db", busy_timeout=PATIENCE)
+    return OneShotSqlite(folder / "doorward.db", busy_timeout=PATIENCE)
 
 
 def sql_work(

@@ -34,9 +34,9 @@ def open_database(address: str, file: Path, *, one_shot: bool = False) -> Databa
 
         return PostgresqlDatabase(address)
     if one_shot:
-        from doorward.storage.sqlite.one_shot import OneShotDatabase  # noqa: PLC0415  only this kind
+        from doorward.storage.sqlite.one_shot import OneShotSqlite  # noqa: PLC0415  only this kind
 
-        return OneShotDatabase(file)
+        return OneShotSqlite(file)
     from doorward.storage.sqlite.database import SqliteDatabase  # noqa: PLC0415  needs Core
 
     return SqliteDatabase(file)

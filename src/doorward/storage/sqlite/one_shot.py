@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-class OneShotDatabase(DatabaseFile):
+class OneShotSqlite(DatabaseFile):
     """One database file. Safe to share between threads, which write one after another.
 
     Args:
