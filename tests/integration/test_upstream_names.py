@@ -60,7 +60,7 @@ def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Comp
         }
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
-        yield stack.enter_context(open_door(site, asks("new", silent), authorizer=authorizer))
+        yield stack.enter_context(open_door(site, asks("new", silent), apps=APPS, authorizer=authorizer))
 
 
 def publish(door: CompiledDoor, resources: Resources) -> None:
