@@ -27,9 +27,9 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.path_status import judge_path_status
 from doorward.verification.revocation.status import RevocationStatus, StatusFinding
-from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner
+from tests.support.certificates.judging import judge_partner, status_sources
 from tests.support.world import OPERATOR, World, found_world
 
 
@@ -61,13 +61,8 @@ class Partner:
     ) -> StatusFinding:
         """What the judge finds about the leaf with this evidence and no other."""
         path = tuple(parse_path_certificate(der) for der in (self.leaf.der, self.issuer))
-        sources = StatusSources(
-            evidence_index=EvidenceIndex([parse_crl(one.der) for one in lists], {path[0].sha256: answers}),
-            store=TrustStore(path[1:], []),
-            inputs=PathInputs(),
-            crl_rules=CRL_RULES,
-            ocsp_rules=OCSP_RULES,
-        )
+        index = EvidenceIndex([parse_crl(one.der) for one in lists], {path[0].sha256: answers})
+        sources = status_sources(index, TrustStore(path[1:], []))
         (finding,) = judge_path_status(path, sources, now or self.world.clock.now())
         return finding
 

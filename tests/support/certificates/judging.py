@@ -76,14 +76,25 @@ def statuses(
     """The findings about a path, leaf first; `others` are known besides."""
     nodes = [one.parsed for one in path]
     store = TrustStore(nodes[-1:], [*nodes[1:-1], *(one.parsed for one in others)])
-    sources = StatusSources(
-        evidence_index=EvidenceIndex(crls, answers, seen=seen, unusable=unusable),
+    index = EvidenceIndex(crls, answers, seen=seen, unusable=unusable)
+    return judge_path_status(tuple(nodes), status_sources(index, store, crl_rules=crl_rules), now, work)
+
+
+def status_sources(
+    index: EvidenceIndex,
+    store: TrustStore,
+    *,
+    inputs: PathInputs | None = None,
+    crl_rules: CrlRules = CRL_RULES,
+) -> StatusSources:
+    """This evidence for certificates of this store, under the usual rules."""
+    return StatusSources(
+        evidence_index=index,
         store=store,
-        inputs=PathInputs(),
+        inputs=inputs or PathInputs(),
         crl_rules=crl_rules,
         ocsp_rules=OCSP_RULES,
     )
-    return judge_path_status(tuple(nodes), sources, now, work)
 
 
 def partner(

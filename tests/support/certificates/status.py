@@ -1,4 +1,4 @@
-"""CRLs and OCSP answers for tests, wrong on purpose where asked; never by the product's own making.
+"""CRLs and OCSP answers for tests, wrong on purpose if asked; never by the product's own making.
 
 list_of(issuing, 7)                                   # a CRL that lists serial 7
 list_of(issuing, scope=scope(indirect_crl=True))      # of another scope

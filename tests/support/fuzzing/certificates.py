@@ -49,7 +49,7 @@ from doorward.verification.verifier import (
 from tests.support import records
 from tests.support.certificates.der import sign_ecdsa, signed
 from tests.support.certificates.issuing import CertifiedKey, certify, crl_at, name, responder_at
-from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner, partner
+from tests.support.certificates.judging import CRL_RULES, OCSP_RULES, judge_partner, partner, status_sources
 from tests.support.certificates.status import answer_about, crl_of, entry, listed_for, scope
 from tests.support.events import seal
 from tests.support.fuzzing.mutating import Shape
@@ -109,15 +109,8 @@ class _Family:
     def sources(
         self, *crls: bytes, answers: tuple[bytes, ...] = (), store: TrustStore | None = None
     ) -> StatusSources:
-        return StatusSources(
-            evidence_index=EvidenceIndex(
-                [parse_crl(one) for one in crls], {self.leaf.parsed.sha256: answers} if answers else {}
-            ),
-            store=store or self.store(),
-            inputs=PathInputs(),
-            crl_rules=CRL_RULES,
-            ocsp_rules=OCSP_RULES,
-        )
+        told = {self.leaf.parsed.sha256: answers} if answers else {}
+        return status_sources(EvidenceIndex(map(parse_crl, crls), told), store or self.store())
 
     def store(self) -> TrustStore:
         return TrustStore([self.root.parsed], [self.issuing.parsed, self.other.parsed])

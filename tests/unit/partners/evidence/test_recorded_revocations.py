@@ -18,15 +18,12 @@ from doorward.partners.evidence.recorded_revocations import RevocationUpdate
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.stores.records import ChangeKind
-from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
-from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.ocsp import OcspRules
-from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.path_status import judge_path_status
 from doorward.verification.revocation.status import RevocationStatus
 from tests.support import records
 from tests.support.certificates.issuing import CertifiedKey, certify, crl_at, responder_at
+from tests.support.certificates.judging import status_sources
 from tests.support.certificates.status import HOUR, answer_about, crl_of, entry, scope
 from tests.support.certificates.status_der import list_bytes, listed
 from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, PartnerWorld, partner_world
@@ -66,13 +63,8 @@ def judge(west: PartnerWorld, leaf: CertifiedKey) -> RevocationStatus:
     """Return the status of a leaf by the loaded evidence."""
     evidence_cache = EvidenceCache(west.work)
     evidence_cache.load(west.partner.id)
-    sources = StatusSources(
-        evidence_index=evidence_cache.of(west.partner.id),
-        store=TrustStore([west.root.parsed], [west.issuing.parsed]),
-        inputs=PathInputs(),
-        crl_rules=CrlRules(strength=Strength()),
-        ocsp_rules=OcspRules(strength=Strength()),
-    )
+    store = TrustStore([west.root.parsed], [west.issuing.parsed])
+    sources = status_sources(evidence_cache.of(west.partner.id), store)
     path = (leaf.parsed, west.issuing.parsed, west.root.parsed)
     return judge_path_status(path, sources, west.services.clock.now())[-1].status
 
