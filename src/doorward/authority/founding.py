@@ -109,7 +109,7 @@ def renew_responder(services: Services, *, actor: str) -> ChangeResult[Authority
             actor=actor,
             now=now,
         )
-        expired = [one for one in stores.authorities.list() if _is_spent(one, now)]
+        expired = [one for one in stores.authorities.list() if _is_expired_responder(one, now)]
         seq = stores.changes.note(ChangeKind.AUTHORITY, responder.id, now)
     held = set(keys.names())
     for one in expired:
@@ -172,22 +172,24 @@ def _found_within(
     """Make and add the three certificates, each signed by the one before, and the root's first CRL."""
     now, domain = tenant.created_at, tenant.trust_domain
     root_name, root_key = _new_key(services, keys, "root")
-    minted = certify_root(services, common_name=_title(domain, "Root", root_name), key=root_key, now=now)
-    root = _record(services, AuthorityKind.ROOT, minted.facts, root_name, now)
+    minted = certify_root(
+        services, common_name=_common_name(domain, "Root", root_name), key=root_key, now=now
+    )
+    root = _build_record(services, AuthorityKind.ROOT, minted.facts, root_name, now)
     _add(services, stores, root, minted.facts, actor=actor)
     publish_root_list(services, stores, root, root_key, actor=actor, now=now)
 
     issuing_name, issuing_key = _new_key(services, keys, "issuing")
     signed = certify_issuing(
         services,
-        common_name=_title(domain, "Issuing", issuing_name),
+        common_name=_common_name(domain, "Issuing", issuing_name),
         public_key=issuing_key.public_key(),
         root=minted.certificate,
         root_key=root_key,
         addresses=publication_addresses(tenant.status_url, root.id),
         now=now,
     )
-    issuing = _record(services, AuthorityKind.ISSUING, signed.facts, issuing_name, now)
+    issuing = _build_record(services, AuthorityKind.ISSUING, signed.facts, issuing_name, now)
     _add(services, stores, issuing, signed.facts, actor=actor)
 
     _add_responder(
@@ -217,13 +219,13 @@ def _add_responder(
     name, key = _new_key(services, keys, "ocsp")
     minted = certify_responder(
         services,
-        common_name=_title(trust_domain, "OCSP", name),
+        common_name=_common_name(trust_domain, "OCSP", name),
         public_key=key.public_key(),
         issuer=issuer,
         issuer_key=issuer_key,
         now=now,
     )
-    responder = _record(services, AuthorityKind.OCSP_RESPONDER, minted.facts, name, now)
+    responder = _build_record(services, AuthorityKind.OCSP_RESPONDER, minted.facts, name, now)
     _add(services, stores, responder, minted.facts, actor=actor)
     return responder
 
@@ -241,13 +243,13 @@ def _is_numbered(name: str, word: str) -> bool:
     return name.startswith(f"{word}-") and name.removeprefix(f"{word}-").isdigit()
 
 
-def _title(trust_domain: str, word: str, key_name: str) -> str:
+def _common_name(trust_domain: str, word: str, key_name: str) -> str:
     """Return a common name that no other certificate of this authority has (RFC 5280 section 4.1.2.6)."""
     tail = f" {word} {key_name.rpartition('-')[2]}"
     return trust_domain[: COMMON_NAME_LIMIT - len(tail)].rstrip(".-") + tail
 
 
-def _record(
+def _build_record(
     services: Services, kind: AuthorityKind, facts: CertificateFacts, key_name: str, now: datetime
 ) -> AuthorityRecord:
     return AuthorityRecord(
@@ -288,7 +290,7 @@ def _is_due(responder: AuthorityRecord, now: datetime) -> bool:
     return now >= responder.not_after - (responder.not_after - responder.created_at) / 3
 
 
-def _is_spent(authority: AuthorityRecord, now: datetime) -> bool:
+def _is_expired_responder(authority: AuthorityRecord, now: datetime) -> bool:
     return (
         authority.kind is AuthorityKind.OCSP_RESPONDER and not authority.current and authority.not_after < now
     )

@@ -32,8 +32,8 @@ class _Loaded:
     crls: Mapping[str, Crl]
     bodies: Mapping[str, bytes]
     answers: Mapping[str, tuple[bytes, ...]]
-    placed: Mapping[str, Crl]
-    told: tuple[frozenset[_Key], tuple[RecordedRevocation, ...], tuple[str, ...]]
+    by_source: Mapping[str, Crl]
+    other_inputs: tuple[frozenset[_Key], tuple[RecordedRevocation, ...], tuple[str, ...]]
 
 
 _UNREAD = _Loaded(
@@ -41,8 +41,8 @@ _UNREAD = _Loaded(
     crls={},
     bodies={},
     answers={},
-    placed={},
-    told=(frozenset({(EvidenceKind.CRL, "", "")}), (), ()),
+    by_source={},
+    other_inputs=(frozenset({(EvidenceKind.CRL, "", "")}), (), ()),
 )
 
 
@@ -73,13 +73,13 @@ class EvidenceCache:
             crls: dict[str, Crl] = {}
             bodies: dict[str, bytes] = {}
             answers: dict[str, tuple[bytes, ...]] = {}
-            placed: dict[str, Crl] = {}
-            rows, seen, by_hand = self._list(partner_id)
+            by_source: dict[str, Crl] = {}
+            rows, seen, added_urls = self._list(partner_id)
             unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
             for one in rows:
                 if not one.sha256:
                     continue
-                known = _known(before, one)
+                known = _find_loaded(before, one)
                 body = b"" if known else self._read(one)
                 if not known and not body:  # removed since it was listed; the next change loads again
                     continue
@@ -87,25 +87,29 @@ class EvidenceCache:
                     crl = known if isinstance(known, Crl) else _parse(body)
                     if crl is None:
                         unusable.add((one.kind, one.source, one.about))
-                        crl = before.placed.get(one.source) if before else None  # the last good one stays
+                        crl = before.by_source.get(one.source) if before else None  # the last good one stays
                     if crl is not None:
-                        crls[crl.sha256] = placed[one.source] = crl
+                        crls[crl.sha256] = by_source[one.source] = crl
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
                     answers[one.about] = (*answers.get(one.about, ()), bodies[one.sha256])
-            told = (frozenset(unusable), seen, by_hand)
-            if before and (before.crls.keys(), before.answers, before.told) == (crls.keys(), answers, told):
+            other_inputs = (frozenset(unusable), seen, added_urls)
+            if before and (before.crls.keys(), before.answers, before.other_inputs) == (
+                crls.keys(),
+                answers,
+                other_inputs,
+            ):
                 return False
             evidence_index = EvidenceIndex(
-                crls.values(), answers, seen=seen, unusable=_describe(unusable, by_hand)
+                crls.values(), answers, seen=seen, unusable=_describe(unusable, added_urls)
             )
             loaded = _Loaded(
                 evidence_index=evidence_index,
                 crls=crls,
                 bodies=bodies,
                 answers=answers,
-                placed=placed,
-                told=told,
+                by_source=by_source,
+                other_inputs=other_inputs,
             )
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
@@ -125,11 +129,11 @@ class EvidenceCache:
         """Return the rows, the recorded revocations, and the addresses of CRLs that the operator added."""
         with self._work.read() as stores:
             partner = stores.partners.get(partner_id)
-            by_hand = partner.crl_urls if partner is not None else ()
+            added_urls = partner.crl_urls if partner is not None else ()
             return (
                 stores.evidence.list(partner_id),
                 tuple(stores.evidence.recorded_revocations(partner_id)),
-                by_hand,
+                added_urls,
             )
 
     def _read(self, one: EvidenceRecord) -> bytes:
@@ -138,7 +142,7 @@ class EvidenceCache:
         return found.der if found is not None and found.sha256 == one.sha256 else b""
 
 
-def _known(before: _Loaded | None, one: EvidenceRecord) -> Crl | bytes | None:
+def _find_loaded(before: _Loaded | None, one: EvidenceRecord) -> Crl | bytes | None:
     if before is None:
         return None
     return (before.crls if one.kind is EvidenceKind.CRL else before.bodies).get(one.sha256)
@@ -151,11 +155,11 @@ def _parse(body: bytes) -> Crl | None:
         return None
 
 
-def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> UnusableSources:
+def _describe(unusable: Iterable[_Key], added_urls: tuple[str, ...]) -> UnusableSources:
     """Return what is unusable. A CRL that the operator added may cover every certificate, also one that names others."""
     rows = tuple(unusable)
     return UnusableSources(
-        any_certificate=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),
+        any_certificate=any(kind is EvidenceKind.CRL and source in added_urls for kind, source, _ in rows),
         crl_urls=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
         certificates=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),
     )

@@ -84,7 +84,7 @@ def _read_own(stores: Stores) -> list[PathCertificate]:
     return [parse_path_certificate(one.der) for one in stores.authorities.list()]
 
 
-def require_same_own(stores: Stores, known: KnownAuthorities) -> None:
+def require_unchanged_authorities(stores: Stores, known: KnownAuthorities) -> None:
     """Refuse if our own authorities changed since the comparison: a new one may be among the imported ones."""
     seen = {one.sha256 for one in known.own}
     if any(hashlib.sha256(one.der).hexdigest() not in seen for one in stores.authorities.list()):

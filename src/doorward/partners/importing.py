@@ -19,7 +19,13 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
-from doorward.partners.examining import check_names, lint, load_known, refuse_errors, require_same_own
+from doorward.partners.examining import (
+    check_names,
+    lint,
+    load_known,
+    refuse_errors,
+    require_unchanged_authorities,
+)
 from doorward.partners.terms import Terms
 from doorward.partners.trust import build_partner_trust
 from doorward.stores.change_result import ChangeResult
@@ -112,7 +118,7 @@ def import_partner(
     now = services.clock.now()
     with services.work.read() as stores:
         require_tenant(stores)
-        _find_before(stores, name, replacing)  # its errors come before the findings about authorities
+        _require_unchanged(stores, name, replacing)  # its errors come before the findings about authorities
         known = load_known(stores, name)
     # Not in a write transaction: a large bundle takes seconds, and every decision would wait to be recorded.
     findings = lint(terms, anchors, intermediates, known, now)
@@ -122,9 +128,10 @@ def import_partner(
     build_partner_trust(partner, authorities)  # raises if no trust can be built from them
     with services.work.change() as stores:
         require_tenant(stores)
-        require_same_own(stores, known)  # an authority that another partner has too is only a warning
-        before = _find_before(stores, name, replacing)
-        large = check_names(stores, name, (*anchors, *intermediates))
+        # An authority that another partner has too is only a warning.
+        require_unchanged_authorities(stores, known)
+        before = _require_unchanged(stores, name, replacing)
+        warnings = check_names(stores, name, (*anchors, *intermediates))
         if before is None:
             refuse_freed_partner(stores, name, (one.sha256 for one in authorities if one.anchor))
             stores.partners.add(partner)
@@ -140,7 +147,7 @@ def import_partner(
         stores.outbox.add(_build_event(services, kind, partner, authorities, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
         trusting = list_trusting_applications(stores, name)
-        notes = (*_notes_of(stores, partner, before, trusting), *large)
+        notes = (*_list_notes(stores, partner, before, trusting), *warnings)
     value = ImportResult(
         partner=partner,
         authorities=tuple(authorities),
@@ -231,20 +238,20 @@ def list_trusting_applications(stores: Stores, name: str) -> list[str]:
     return [app.name for app in document.apps if name in app.trust]
 
 
-def _notes_of(
+def _list_notes(
     stores: Stores, partner: PartnerRecord, before: PartnerRecord | None, trusting: Sequence[str]
 ) -> tuple[str, ...]:
     """Return notes about effects of an import that the operator may not expect."""
     if before is None:
         note = f"trusted at once: `trust` of {', '.join(trusting)} names {partner.name} already"
         return (note,) if trusting else ()
-    stay = [one for one in stores.directory.list() if one.partner == partner.id]
-    if before.everyone and not partner.everyone and stay:
-        text = f"new principals are not added automatically any more; {len(stay)} {_were(len(stay))} added before"
+    remaining = [one for one in stores.directory.list() if one.partner == partner.id]
+    if before.everyone and not partner.everyone and remaining:
+        text = f"new principals are not added automatically any more; {len(remaining)} {_were(len(remaining))} added before"
         return (f"{text} and still have access: `doorward {before.kind.value} remove` removes one",)
-    if (before.source, before.kind) != (partner.source, partner.kind) and stay:
+    if (before.source, before.kind) != (partner.source, partner.kind) and remaining:
         return (
-            f"{len(stay)} of its principals {_were(len(stay))} named by the former rule and stay in the directory",
+            f"{len(remaining)} of its principals {_were(len(remaining))} named by the former rule and stay in the directory",
         )
     return ()
 
@@ -269,7 +276,7 @@ def _require_free(stores: Stores, name: str) -> None:
         )
 
 
-def _find_before(stores: Stores, name: str, replacing: PartnerState | None) -> PartnerRecord | None:
+def _require_unchanged(stores: Stores, name: str, replacing: PartnerState | None) -> PartnerRecord | None:
     """Return the partner to replace; None for a new one.
 
     Refuse if the partner changed since it was shown: the operator did not agree to undo another operator's change.

@@ -80,7 +80,7 @@ def judge_for_partners(
         The judgement, with the partner's groups added to the principal; and what to record before the certificate is
         judged again, or None.
     """
-    asked = {one.id: evidence_cache.of(one.id) for one in partners}  # read once each, because it may change
+    indexes = {one.id: evidence_cache.of(one.id) for one in partners}  # read once each, because it may change
 
     def find_principal(trust: PartnerTrust, identity: str) -> Principal | None:
         principal = stores.directory.by_name(render_partner_principal_name(trust.name, identity))
@@ -88,24 +88,24 @@ def judge_for_partners(
             return None
         return in_partners_groups(stores.directory, principal, trust.groups)
 
-    vouched = certificate_cache if record is not None else None
+    cache = certificate_cache if record is not None else None
     found = judge_partner_certificate(
-        presented, partners, asked, find_principal, now, trust_domain=trust_domain, certificate_cache=vouched
+        presented, partners, indexes, find_principal, now, trust_domain=trust_domain, certificate_cache=cache
     )
     if found.partner is None:
         return found, None
-    if record is None and _knows_serial(stores, found.issuer_ids, found.path[0].serial):
-        return _hold_against(found, Reason.SERIAL_NOT_UNIQUE), None
+    if record is None and _is_serial_used(stores, found.issuer_ids, found.path[0].serial):
+        return _refuse_by_state(found, Reason.SERIAL_NOT_UNIQUE), None
     state = judge_state(None if record is None else record.state)
-    return _hold_against(found, state), _find_registration(stores, found, found.partner, record)
+    return _refuse_by_state(found, state), _find_registration(stores, found, found.partner, record)
 
 
-def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
+def _is_serial_used(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
     """Return whether one of these authorities, which share name and key, has issued this serial number before."""
     return any(stores.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
-def _hold_against(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
+def _refuse_by_state(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
     """Refuse a certificate that was revoked or held here, or is not recorded yet, even if its evidence is good."""
     if reason in GOOD_REASONS:
         return found
@@ -122,21 +122,21 @@ def _find_registration(
     if Reason.PURPOSE_CLIENT not in reasons or facts is None:
         return None
     principal_id = found.principal.id if found.principal is not None else ""
-    unlisted = (
+    unrecorded = (
         record is None
         or record.authority_id
         != found.authority_id  # renewed, or of a partner that was removed and imported again
         or (principal_id and record.principal_id != principal_id)
     )
     unknown = found.identity is not None and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
-    terms = stores.partners.get(partner.id) if unlisted or unknown else None
+    terms = stores.partners.get(partner.id) if unrecorded or unknown else None
     if terms is None:
         return None
     identity = None
     if unknown and terms.everyone and found.identity is not None:
         name = render_partner_principal_name(terms.name, found.identity)
         identity = None if stores.directory.knows_removed(name, terms.id) else found.identity
-    if not unlisted and identity is None:
+    if not unrecorded and identity is None:
         return None
     return PendingRegistration(
         partner=terms,

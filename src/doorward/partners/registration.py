@@ -36,7 +36,7 @@ def register(services: Services, registration: PendingRegistration, now: datetim
         principal_id = principal.id if principal else registration.principal_id
         known = stores.certificates.by_sha256(facts.sha256)
         if known is not None:
-            _correct(stores, known, principal_id or known.principal_id, registration.authority_id, now)
+            _update_record(stores, known, principal_id or known.principal_id, registration.authority_id, now)
             return
         record = CertificateRecord(
             id=services.new_id("crt"),
@@ -58,7 +58,7 @@ def register(services: Services, registration: PendingRegistration, now: datetim
             stores.changes.note(ChangeKind.CERTIFICATE, record.id, now)
 
 
-def _correct(
+def _update_record(
     stores: Stores, known: CertificateRecord, principal_id: str, authority_id: str, now: datetime
 ) -> None:
     """Update the principal and the authority of a recorded certificate.

@@ -104,7 +104,7 @@ class PolicySnapshots:
             NotFound, IntegrityError: as `current_document`.
         """
         kept, seq = self._kept, stores.changes.head()
-        if kept is not None and (kept[1] == seq or _holds(stores, since=kept[1], until=seq)):
+        if kept is not None and (kept[1] == seq or _is_valid(stores, since=kept[1], until=seq)):
             found = kept[0], seq
         else:
             # Two threads may both load it, and the one with the older transaction may finish later. That costs
@@ -114,7 +114,7 @@ class PolicySnapshots:
         return found
 
 
-def _holds(stores: Stores, *, since: int, until: int) -> bool:
+def _is_valid(stores: Stores, *, since: int, until: int) -> bool:
     """Return whether no change made the snapshot invalid; False also if there are too many changes to read."""
     changes = stores.changes.since(since, limit=_LOOK_BACK) if since < until else []
     reached = bool(changes) and changes[-1].seq == until

@@ -79,7 +79,7 @@ def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
         due = {name for name in wanted if name not in heads or is_half_over(heads[name], now)}
         full = heads.get(FULL)
         if full is not None and now >= full.this_update + CRL_PAUSE:
-            due |= _find_news(stores, full, wanted)
+            due |= _find_changed(stores, full, wanted)
     return tuple(sorted(due))
 
 
@@ -140,21 +140,21 @@ def is_half_over(crl: CrlRecord, now: datetime) -> bool:
     return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
 
 
-def _find_news(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[str]:
+def _find_changed(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[str]:
     """Return the CRLs with a change since the full one was made; all of them if there are too many changes to read."""
     changes = stores.changes.since(full.through_seq, limit=_LOOK_BACK)
     if len(changes) == _LOOK_BACK:
         return set(wanted)
     counts = {division_of(name) for name in wanted}
-    news: set[str] = set()
+    changed: set[str] = set()
     for change in changes:
         record = stores.certificates.get(change.subject) if change.kind is ChangeKind.CERTIFICATE else None
-        if record is not None and _is_news(record, full):
-            news |= {partition_of(record.serial, count) for count in counts}
-    return news
+        if record is not None and _may_have_changed(record, full):
+            changed |= {partition_of(record.serial, count) for count in counts}
+    return changed
 
 
-def _is_news(record: CertificateRecord, full: CrlRecord) -> bool:
+def _may_have_changed(record: CertificateRecord, full: CrlRecord) -> bool:
     # A valid certificate that is older than the CRL may have been released since then.
     return record.authority_id == full.authority_id and (
         record.state in LISTED_STATES or record.created_at <= full.this_update

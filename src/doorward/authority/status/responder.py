@@ -173,22 +173,24 @@ def _answer(services: Services, stores: Stores, question: OcspRequest, now: date
     # 3. the certificate
     record = stores.certificates.by_serial(issuer.id, question.serial)
     # 4. pre-signed
-    ready = _find_ready(stores, record, question.hash_name, now)
-    if ready and question.nonce is None:
-        return ready
+    pre_signed = _find_pre_signed(stores, record, question.hash_name, now)
+    if pre_signed and question.nonce is None:
+        return pre_signed
     # 5. signed now
     with services.ocsp_signing_limiter.slot(services.clock.monotonic()) as granted:
         if not granted:
-            return ready or render_failure(OcspFailure.TRY_LATER)
+            return pre_signed or render_failure(OcspFailure.TRY_LATER)
         signer = _find_signer(services, stores, issuer)
         if signer is None:
-            return ready or render_failure(OcspFailure.UNAUTHORIZED)
+            return pre_signed or render_failure(OcspFailure.UNAUTHORIZED)
         state, at, reason = (record.state, record.revoked_at, record.reason) if record else (None, None, None)
         status = describe_status(state, at, reason)
         return sign_response(question, status, responder=signer.responder, window=signer.window(now))
 
 
-def _find_ready(stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime) -> bytes:
+def _find_pre_signed(
+    stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime
+) -> bytes:
     """Return the pre-signed answer, or empty bytes if there is none or it has expired."""
     answer = stores.status.ocsp(record.id, hash_name) if record is not None else None
     return answer.der if answer is not None and now < answer.next_update else b""

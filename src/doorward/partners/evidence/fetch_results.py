@@ -312,7 +312,7 @@ def is_named_for(
     trust = trust_of(partner, authorities)
     if trust is None:
         return False
-    for der in _holding(services, partner, authorities, url):
+    for der in _certificates_containing(services, partner, authorities, url):
         certificate = parse_if_sound(der)
         if certificate is None or not may_serve(certificate, url, crl):
             continue
@@ -321,7 +321,7 @@ def is_named_for(
     return False
 
 
-def _holding(
+def _certificates_containing(
     services: Services, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord], url: str
 ) -> Iterator[bytes]:
     """Yield the partner's certificates that contain the text of the address."""

@@ -39,7 +39,7 @@ class EvidenceHealth:
     problems: tuple[str, ...]
 
 
-PROBLEMS_TOLD = 5
+MOST_PROBLEMS = 5
 
 
 def list_evidence_health(services: Services, now: datetime) -> list[EvidenceHealth]:
@@ -65,7 +65,7 @@ def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime)
         failing=len(failing),
         unusable=sum(row.unusable for row in (*missing, *stale)),
         tolerated=partner.revocation is RevocationMode.UNSAFE_PREFER,
-        problems=tuple(problems.values())[:PROBLEMS_TOLD],
+        problems=tuple(problems.values())[:MOST_PROBLEMS],
     )
 
 

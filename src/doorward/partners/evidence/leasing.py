@@ -40,10 +40,10 @@ FETCH_SECONDS = 30.0
 CRL_BYTES = 32 * 1024 * 1024
 """Of one CRL: about 800,000 entries. Several may be in memory at once."""
 
-_PEEK = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: 32}
+_ROWS_AT_ONCE = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: 32}
 """Rows of one partner that are read at once: every CRL, so that the CRLs of a dead host hide no other."""
 
-BEHIND = timedelta(minutes=1)
+FAILED_HOST_DELAY = timedelta(minutes=1)
 """How long the rows of a host come last after a failure. It is longer than one fetch, so a dead host stays last while it
 is tried again. It is short, so a working host does not stay last for long because of one failure."""
 _FAILED_LIMIT = 16
@@ -92,7 +92,7 @@ class FetchSlots:
             self._failed.pop((partner_id, host), None)
             self._failed = {key: until for key, until in self._failed.items() if now < until}
             if failed:
-                self._failed[partner_id, host] = now + BEHIND
+                self._failed[partner_id, host] = now + FAILED_HOST_DELAY
             known = [key for key in self._failed if key[0] == partner_id]
             for key in known[:-_FAILED_LIMIT]:
                 del self._failed[key]
@@ -104,7 +104,7 @@ class FetchSlots:
         return frozenset(host for host, count in taken if count >= self._per_host)
 
     def failed_hosts(self, partner_id: str, now: datetime) -> frozenset[str]:
-        """Return the hosts that failed for a partner within the last minute (`BEHIND`)."""
+        """Return the hosts that failed for a partner within the last minute (`FAILED_HOST_DELAY`)."""
         with self._lock:
             kept = list(self._failed.items())
         return frozenset(host for (whose, host), until in kept if whose == partner_id and now < until)
@@ -128,51 +128,53 @@ def lease_due(services: Services, slots: FetchSlots) -> list[FetchTask]:
     now = services.clock.now()
     with services.work.read() as stores:
         partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
-        due = {one.id: _due(stores, slots, one, now) for one in partners}
+        due = {one.id: _list_due(stores, slots, one, now) for one in partners}
     waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
-    entered = [(one, row) for one, row in waiting if slots.acquire(one.id, _host(row.source), row.kind)]
+    slotted = [(one, row) for one, row in waiting if slots.acquire(one.id, _host(row.source), row.kind)]
     tasks: list[FetchTask] = []
-    unasked: list[tuple[EvidenceRecord, DoorwardError]] = []
+    unbuildable: list[tuple[EvidenceRecord, DoorwardError]] = []
     try:
-        if entered:
+        if slotted:
             with services.work.change() as stores:
-                for partner, row in entered:
+                for partner, row in slotted:
                     request = _build(stores, partner, row, now)
                     if not stores.evidence.lease(row, now + LEASE) or request is None:
                         continue
                     if isinstance(request, FetchRequest):
                         tasks.append(FetchTask(evidence=row, request=request, host=_host(row.source)))
                     else:
-                        unasked.append((row, request))
-        for row, failure in unasked:
+                        unbuildable.append((row, request))
+        for row, failure in unbuildable:
             record_failure(services, row, failure)
     except BaseException:
         tasks = []
         raise
     finally:
         claimed = {id(one.evidence) for one in tasks}
-        for partner, row in entered:
+        for partner, row in slotted:
             if id(row) not in claimed:
                 slots.release(partner.id, _host(row.source), row.kind)
     return tasks
 
 
-def _due(stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
+def _list_due(
+    stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetime
+) -> list[EvidenceRecord]:
     """Return the due rows, CRLs and OCSP answers in turns; of each kind the longest due first, failed hosts last."""
     full, failed = slots.full_hosts(), slots.failed_hosts(partner.id, now)
 
-    def look(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
-        rows = stores.evidence.due(now, limit, partner.id, kind, _beginnings(full | failed))
+    def read_rows(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
+        rows = stores.evidence.due(now, limit, partner.id, kind, _url_prefixes(full | failed))
         if failed and len(rows) < limit:
-            behind = stores.evidence.due(now, limit, partner.id, kind, _beginnings(full))
+            behind = stores.evidence.due(now, limit, partner.id, kind, _url_prefixes(full))
             rows = list(dict.fromkeys([*rows, *behind]))
         return rows
 
-    crls, answers = (look(kind, limit) for kind, limit in _PEEK.items())
+    crls, answers = (read_rows(kind, limit) for kind, limit in _ROWS_AT_ONCE.items())
     return [row for pair in zip_longest(crls, answers) for row in pair if row is not None]
 
 
-def _beginnings(hosts: Iterable[str]) -> tuple[str, ...]:
+def _url_prefixes(hosts: Iterable[str]) -> tuple[str, ...]:
     """Return the beginnings of all URLs of these hosts."""
     return tuple(f"{scheme}://{host}/" for host in sorted(hosts) for scheme in ("http", "https"))
 

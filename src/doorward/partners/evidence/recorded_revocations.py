@@ -90,7 +90,7 @@ def update_from_crl(
     with services.work.read() as stores:
         kept = stores.evidence.recorded_revocations(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
-    for der in _listed(services, partner, authorities, crl, known):
+    for der in _find_listed(services, partner, authorities, crl, known):
         found = _judge(der, trust, evidence_index, now)
         if found is not None:
             recorded.append(found)
@@ -103,10 +103,10 @@ def update_from_crl(
             continue
         _, reason = crl.find(path[0].issuer, path[0].serial)
         if delta:
-            over = reason is ReasonFlags.remove_from_crl
+            has_ended = reason is ReasonFlags.remove_from_crl
         else:
-            over = _find_status(path, trust, evidence_index, now).status is RevocationStatus.GOOD
-        if over:
+            has_ended = _find_status(path, trust, evidence_index, now).status is RevocationStatus.GOOD
+        if has_ended:
             released.append(one)
     return RevocationUpdate(recorded=tuple(recorded), released=tuple(released))
 
@@ -115,18 +115,18 @@ def update_from_answer(
     services: Services,
     partner: PartnerRecord,
     pair: tuple[PathCertificate, PathCertificate],
-    said: StatusFinding,
+    finding: StatusFinding,
 ) -> RevocationUpdate:
-    """Return the update that follows from an OCSP answer; `said` is its finding about the certificate in `pair`."""
-    if said.status is RevocationStatus.REVOKED:
-        return RevocationUpdate(recorded=(_seen(pair[0], pair[1], said),))
+    """Return the update that follows from an OCSP answer; `finding` is its finding about the certificate in `pair`."""
+    if finding.status is RevocationStatus.REVOKED:
+        return RevocationUpdate(recorded=(_seen(pair[0], pair[1], finding),))
     with services.work.read() as stores:
         kept = stores.evidence.recorded_revocations(partner.id)
-    key, at = _key_of(pair[1]), said.this_update
-    over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
-    good = said.status is RevocationStatus.GOOD and at is not None
+    key, at = _key_of(pair[1]), finding.this_update
+    holds = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
+    good = finding.status is RevocationStatus.GOOD and at is not None
     return RevocationUpdate(
-        released=tuple(one for one in over if good and at is not None and at > one.this_update)
+        released=tuple(one for one in holds if good and at is not None and at > one.this_update)
     )
 
 
@@ -146,7 +146,7 @@ def update_from_row(
     return RevocationUpdate(recorded=update_from_crl(services, partner, authorities, crl, now).recorded)
 
 
-def _listed(
+def _find_listed(
     services: Services,
     partner: PartnerRecord,
     authorities: Iterable[PartnerAuthorityRecord],

@@ -40,12 +40,12 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.sources import crl_urls, ocsp_urls
 from doorward.verification.revocation.status import usable_until
 
-PASS = timedelta(minutes=10)
+SCAN_INTERVAL = timedelta(minutes=10)
 CERTIFICATES_AT_ONCE = 200
 CRL_LIMIT = 256
 OCSP_LIMIT = 20_000
 """Rows of one partner."""
-LOST_AFTER = 3
+UNAVAILABLE_AFTER = 3
 """After this many failures in a row a CRL without usable evidence counts as unavailable."""
 
 _ORPHANS_AT_ONCE = 1000
@@ -55,7 +55,7 @@ Key = tuple[EvidenceKind, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Partner:
+class _ScannedPartner:
     """One partner, as read in one step."""
 
     record: PartnerRecord
@@ -86,9 +86,9 @@ class SourceScan:
         now = self._services.clock.now()
         with self._services.work.read() as stores:
             every = [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
-            trusted = [(one, authorities) for one, authorities in every if _asks(one)]
+            trusted = [(one, authorities) for one, authorities in every if _checks_revocation(one)]
             terms = {one.id: (one, tuple(authorities)) for one, authorities in trusted}
-            begins = terms != self._terms or self._began is None or self._is_over(now)
+            begins = terms != self._terms or self._began is None or self._begins_again(now)
             leaves = [] if begins else stores.certificates.list(self._next_page())
             if not begins and not leaves and self._complete:
                 return False
@@ -100,9 +100,9 @@ class SourceScan:
         wanted = _of_leaves(partners, leaves, owners, now)
         if begins:
             wanted = {one.record.id: set(_of_authorities(one, now)) for one in partners}
-        self.left_out = self._note(partners, wanted, now)
+        self.left_out = self._add_rows(partners, wanted, now)
         if begins:
-            self._hurry(
+            self._make_due(
                 [one for one in partners if terms[one.record.id] != self._terms.get(one.record.id)], now
             )
         seen = {one.record.id: set() if begins else self._seen[one.record.id] for one in partners}
@@ -110,7 +110,7 @@ class SourceScan:
             seen[partner_id] |= keys
         ends = not begins and len(leaves) < CERTIFICATES_AT_ONCE
         if ends and not self._complete:
-            self._forget(partners, seen, now)
+            self._remove_rows(partners, seen, now)
         if begins:
             self._terms, self._began, self._cursor = terms, now, ""
         elif leaves:
@@ -118,9 +118,9 @@ class SourceScan:
         self._seen, self._complete = seen, not begins and (self._complete or ends)
         return not ends
 
-    def _is_over(self, now: datetime) -> bool:
+    def _begins_again(self, now: datetime) -> bool:
         """Return whether the scan should start again; a scan that did not reach the last page always continues."""
-        return self._complete and self._began is not None and now >= self._began + PASS
+        return self._complete and self._began is not None and now >= self._began + SCAN_INTERVAL
 
     def _next_page(self) -> CertificateFilter:
         return CertificateFilter(
@@ -130,8 +130,8 @@ class SourceScan:
             limit=CERTIFICATES_AT_ONCE,
         )
 
-    def _note(
-        self, partners: Iterable[_Partner], wanted: Mapping[str, set[Key]], now: datetime
+    def _add_rows(
+        self, partners: Iterable[_ScannedPartner], wanted: Mapping[str, set[Key]], now: datetime
     ) -> Mapping[str, int]:
         """Add the missing rows; return for each partner how many are left out because of its limits."""
         left_out = {one.record.id: self.left_out.get(one.record.id, 0) for one in partners}
@@ -149,21 +149,23 @@ class SourceScan:
                         stores.evidence.store(row)
         return {partner_id: count for partner_id, count in left_out.items() if count}
 
-    def _hurry(self, partners: Iterable[_Partner], now: datetime) -> None:
+    def _make_due(self, partners: Iterable[_ScannedPartner], now: datetime) -> None:
         """After a change of terms: make rows due that the new terms want sooner, and rows that failed under the old."""
-        met = self._began is not None  # a start is no change of terms: failed rows keep their time
-        hurried = [
+        terms_changed = self._began is not None  # a start is no change of terms: failed rows keep their time
+        due = [
             row
             for one in partners
             for row in one.rows.values()
-            if row.try_at > now + one.record.refresh or (row.failures and met)
+            if row.try_at > now + one.record.refresh or (row.failures and terms_changed)
         ]
-        if hurried:
+        if due:
             with self._services.work.change() as stores:
-                for row in hurried:
+                for row in due:
                     stores.evidence.lease(row, now)
 
-    def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
+    def _remove_rows(
+        self, partners: Iterable[_ScannedPartner], seen: Mapping[str, set[Key]], now: datetime
+    ) -> None:
         """Remove the rows that no certificate names any more, and those of partners that were removed."""
         with self._services.work.read() as stores:
             overdue = stores.evidence.due(now, _ORPHANS_AT_ONCE)
@@ -188,15 +190,17 @@ class SourceScan:
                     stores.changes.note(ChangeKind.EVIDENCE, partner_id, now)
 
 
-def _asks(partner: PartnerRecord) -> bool:
+def _checks_revocation(partner: PartnerRecord) -> bool:
     """Step 1."""
     return partner.revocation is not RevocationMode.OFF
 
 
-def _load(stores: Stores, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> _Partner:
+def _load(
+    stores: Stores, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]
+) -> _ScannedPartner:
     rows = {(row.kind, row.source, row.about): row for row in stores.evidence.list(partner.id)}
     kept = tuple(authorities)
-    return _Partner(record=partner, authorities=kept, trust=trust_of(partner, kept), rows=rows)
+    return _ScannedPartner(record=partner, authorities=kept, trust=trust_of(partner, kept), rows=rows)
 
 
 def _within_limits(new: set[Key], rows: Iterable[Key]) -> list[Key]:
@@ -219,7 +223,7 @@ def _row(partner: PartnerRecord, key: Key, now: datetime) -> EvidenceRecord:
     )
 
 
-def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
+def _of_authorities(partner: _ScannedPartner, now: datetime) -> Iterator[Key]:
     """Steps 2 to 4 for anchors and intermediates; an anchor's own revocation is not checked."""
     yield from ((EvidenceKind.CRL, url, "") for url in partner.record.crl_urls)
     for record in partner.authorities:
@@ -229,11 +233,11 @@ def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
         if partner.trust.store.is_anchor(certificate):
             yield from ((EvidenceKind.CRL, url, "") for url in crl_urls(certificate))
         elif find_issuer(partner.trust, certificate, now) is not None:
-            yield from _sources(certificate, partner, now)
+            yield from _find_sources(certificate, partner, now)
 
 
 def _of_leaves(
-    partners: Iterable[_Partner],
+    partners: Iterable[_ScannedPartner],
     leaves: Iterable[CertificateRecord],
     owners: Mapping[str, str | None],
     now: datetime,
@@ -247,24 +251,24 @@ def _of_leaves(
         if partner is None or partner.trust is None or certificate is None:
             continue
         if find_issuer(partner.trust, certificate, now) is not None:
-            wanted[partner.record.id].update(_sources(certificate, partner, now))
+            wanted[partner.record.id].update(_find_sources(certificate, partner, now))
     return wanted
 
 
-def _sources(certificate: PathCertificate, partner: _Partner, now: datetime) -> Iterator[Key]:
+def _find_sources(certificate: PathCertificate, partner: _ScannedPartner, now: datetime) -> Iterator[Key]:
     """Steps 3 and 4."""
     lists: list[Key] = [(EvidenceKind.CRL, url, "") for url in crl_urls(certificate)]
     yield from lists
-    if all(_is_lost(partner.rows.get(key), partner.record, now) for key in lists):
+    if all(_is_unavailable(partner.rows.get(key), partner.record, now) for key in lists):
         yield from (
             (EvidenceKind.OCSP, url, certificate.sha256)
             for url in (*ocsp_urls(certificate), *partner.record.ocsp_urls)
         )
 
 
-def _is_lost(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) -> bool:
+def _is_unavailable(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) -> bool:
     """Return whether a CRL is unavailable: several fetches failed, and no stored one may be used."""
-    if row is None or row.failures < LOST_AFTER:
+    if row is None or row.failures < UNAVAILABLE_AFTER:
         return False
     return (
         not row.sha256

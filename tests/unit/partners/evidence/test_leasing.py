@@ -12,7 +12,7 @@ from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
 from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import FetchSlots, lease_due
-from doorward.partners.evidence.leasing import BEHIND, LEASE
+from doorward.partners.evidence.leasing import FAILED_HOST_DELAY, LEASE
 from doorward.pki.ocsp import parse_ocsp_request
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
@@ -208,8 +208,8 @@ def test_a_host_that_failed_comes_last_for_a_while():
     """A failed host comes last for one partner and one minute; the last sixteen are remembered."""
     slots = FetchSlots()
     slots.note_result("a", "dead", failed=True, now=NOON)
-    assert slots.failed_hosts("a", NOON + BEHIND - timedelta(seconds=1)) == {"dead"}
-    assert slots.failed_hosts("a", NOON + BEHIND) == frozenset()
+    assert slots.failed_hosts("a", NOON + FAILED_HOST_DELAY - timedelta(seconds=1)) == {"dead"}
+    assert slots.failed_hosts("a", NOON + FAILED_HOST_DELAY) == frozenset()
     assert slots.failed_hosts("b", NOON) == frozenset()
     slots.note_result("a", "dead", failed=False, now=NOON)
     assert slots.failed_hosts("a", NOON) == frozenset()
