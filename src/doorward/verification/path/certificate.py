@@ -322,7 +322,7 @@ def _read_policies(extension: x509.CertificatePolicies) -> frozenset[str]:
     """Return the policies. A policy that occurs twice is malformed: 4.2.1.4, "MUST NOT appear more than once"."""
     found = [one.policy_identifier.dotted_string for one in extension]
     if len(set(found)) != len(found) or len(found) > POLICY_LIMIT:
-        raise ValueError("a policy stands twice, or there are too many")
+        raise ValueError("a policy occurs twice, or there are too many")
     return frozenset(found)
 
 
