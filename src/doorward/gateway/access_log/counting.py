@@ -123,8 +123,8 @@ class LogLimiter:
     def is_due(self, line: AccessLine) -> bool:
         """Return whether this line is logged: a failed handshake, or a request or connection that the door refused."""
         refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
-        told = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
-        if line.type not in told or not refused:
+        logged = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
+        if line.type not in logged or not refused:
             return False
         return self.allows(str(line.data.get("certificate") or line.personal.get("source", "")))
 

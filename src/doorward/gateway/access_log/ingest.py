@@ -404,5 +404,5 @@ def _read_number(counter: Path) -> int:
 def _log_fields(line: AccessLine) -> dict[str, str]:
     """Return the log fields of a refusal: ids and reasons, and no name of a person."""
     names = ("application", "principal", "certificate", "status", "reason", "request", "connection")
-    told = {name: str(line.data[name]) for name in names if name in line.data}
-    return told | {"source": line.personal.get("source", "")}
+    fields = {name: str(line.data[name]) for name in names if name in line.data}
+    return fields | {"source": line.personal.get("source", "")}

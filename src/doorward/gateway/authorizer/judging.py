@@ -369,5 +369,5 @@ def decode_certificate(text: str) -> bytes | None:
 def _log_fields(decision: AccessDecision) -> dict[str, str]:
     """Return the log fields of a refusal: ids and every reason, and no name of a person."""
     data = decision.event.data
-    told = {name: str(data[name]) for name in ("application", "principal", "certificate") if name in data}
-    return told | {"reasons": ", ".join(reason.value for reason in decision.verdict.reasons)}
+    fields = {name: str(data[name]) for name in ("application", "principal", "certificate") if name in data}
+    return fields | {"reasons": ", ".join(reason.value for reason in decision.verdict.reasons)}

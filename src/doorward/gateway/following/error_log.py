@@ -24,7 +24,7 @@ class ThrottledErrorLog:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: dict[tuple[str, str], float] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
 
     def note(self, what: str, error: Exception) -> None:
         """Log that something failed, unless the same was logged within a minute and nothing succeeded since.
@@ -35,10 +35,10 @@ class ThrottledErrorLog:
         """
         foreseen = error if isinstance(error, DoorwardError) else None
         key = what, foreseen.code if foreseen else type(error).__name__
-        told, now = self._told.get(key), self._clock.monotonic()
-        if told is not None and now - told < AGAIN_SECONDS:
+        logged_at, now = self._logged_at.get(key), self._clock.monotonic()
+        if logged_at is not None and now - logged_at < AGAIN_SECONDS:
             return
-        self._told[key] = now
+        self._logged_at[key] = now
         if foreseen:
             _log.error(what, code=foreseen.code, detail=foreseen.detail, hint=foreseen.hint)
         else:
@@ -46,4 +46,4 @@ class ThrottledErrorLog:
 
     def clear(self) -> None:
         """Note that everything succeeded: the next error is logged at once."""
-        self._told.clear()
+        self._logged_at.clear()

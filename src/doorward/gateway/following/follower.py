@@ -185,13 +185,13 @@ class Follower:
     def _note_listening_failed(self, error: Exception) -> None:
         """Log the first failure in full and then one a minute, also if some waits in between succeed."""
         self._listening_failed = True
-        told, now = self._listening_logged_at, self._services.clock.monotonic()
-        if told is None or now - told >= LISTEN_ERROR_SECONDS:
+        logged_at, now = self._listening_logged_at, self._services.clock.monotonic()
+        if logged_at is None or now - logged_at >= LISTEN_ERROR_SECONDS:
             self._listening_logged_at = now
             _log.error(
                 f"{_NO_NOTIFICATIONS}; changes are found by polling",
                 error=repr(error),
-                exc_info=error if told is None else None,
+                exc_info=error if logged_at is None else None,
             )
 
     def step(self) -> bool:
