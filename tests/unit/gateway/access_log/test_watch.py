@@ -37,14 +37,14 @@ def scene():
 
 
 def pass_seconds(watch, clock, count):
-    """One look a second."""
+    """Look once a second for so many seconds."""
     for _ in range(count):
         clock.turn(seconds=1)
         watch.look()
 
 
 def test_all_is_well(scene):
-    """Nothing is recorded and nothing said."""
+    """A counter that does not grow records and reports nothing."""
     _, watch, clock, gaps = scene
     pass_seconds(watch, clock, 100)
     assert gaps == []
@@ -89,7 +89,7 @@ def test_another_envoy_has_its_own_counter(scene):
 
 
 def test_an_envoy_that_does_not_answer_is_no_news(scene):
-    """Nor one that is not there."""
+    """An Envoy that does not answer, or does not run, gives no gap."""
     envoy, watch, clock, gaps = scene
     envoy.failed, envoy.answers = 1, False
     pass_seconds(watch, clock, 5)

@@ -141,5 +141,5 @@ def test_what_is_away_is_said_by_the_door_itself(place: Place) -> None:
 
 @pytest.mark.parametrize("word", ["nonsense", "1", "certificate-missing "])
 def test_a_reason_that_is_none_of_ours_does_not_leave(word: str) -> None:
-    """The word becomes a header field."""
+    """The reason becomes a header field, so only known words are allowed."""
     assert not is_whole({**anonymous_facts(None), ConnectionFact.REASON.value: word})

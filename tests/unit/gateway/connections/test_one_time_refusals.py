@@ -45,7 +45,7 @@ def test_without_a_certificate_the_source_is_meant() -> None:
 
 
 def test_notes_are_few() -> None:
-    """The oldest make room."""
+    """If there are too many, the oldest is dropped."""
     refusals = OneTimeRefusals(FakeClock())
     for number in range(MOST_REFUSALS + 1):
         refusals.note(f"app_pay/{number}", NOON)

@@ -25,7 +25,7 @@ def test_what_envoy_says_of_ports_is_understood(tmp_path: Path, words: str, code
     assert error.hint
 
 
-def test_other_last_words_are_passed_on(tmp_path: Path) -> None:
+def test_another_last_line_is_passed_on(tmp_path: Path) -> None:
     """Any other last line of Envoy is shown, shortened, with its status and the path of its log."""
     (tmp_path / "stderr.log").write_text(CRITICAL + "no such field: 'a' " + "x" * 5000 + "\n\n")
     error = explain_exit(tmp_path, 1)
@@ -41,7 +41,7 @@ def test_signals_are_named(tmp_path: Path) -> None:
     assert explain_exit(tmp_path, -99).detail == "Envoy was ended by signal 99"
 
 
-def test_last_words_of_a_long_file(tmp_path: Path) -> None:
+def test_last_line_of_a_long_file(tmp_path: Path) -> None:
     """Only the end of a file is read, and bytes that are no text are borne."""
     file = tmp_path / "log"
     file.write_bytes(b"x\n" * 100_000 + b"\xff the end \n\n")

@@ -11,7 +11,7 @@ from tests.support.world import OPERATOR, World, found_world
 
 
 def suspended(world: World, name: str) -> ChangeRecord:
-    """The change by which somebody is suspended."""
+    """The change that suspends a person."""
     seq = directory.suspend(world.services, name, actor=OPERATOR).seq
     with world.work.read() as stores:
         (change,) = stores.changes.since(seq - 1, 1)
@@ -25,7 +25,7 @@ def put_back(world: World) -> None:
 
 
 def test_a_change_that_is_there_is_known_by_its_mark() -> None:
-    """Also after newer ones."""
+    """A mark is known also after newer changes."""
     world = found_world()
     mark = render_mark(suspended(world, "alice"))
     assert database_has(world.services, mark)
@@ -34,7 +34,7 @@ def test_a_change_that_is_there_is_known_by_its_mark() -> None:
 
 
 def test_a_change_that_is_gone_is_not() -> None:
-    """Nor is another one that was given its number since."""
+    """A missing change is unknown, also if another one has its number since."""
     world = found_world()
     mark = render_mark(suspended(world, "alice"))
     put_back(world)

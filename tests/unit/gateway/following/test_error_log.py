@@ -27,7 +27,7 @@ def test_each_trouble_is_told_once_a_minute() -> None:
 
 
 def test_what_failed_tells_troubles_apart() -> None:
-    """One cause may keep two things from being done."""
+    """One cause may prevent two actions, and each is logged."""
     errors = ThrottledErrorLog(FakeClock())
     with capture_logs() as logs:
         errors.note("one failed", AWAY)

@@ -35,7 +35,7 @@ def refuse(scene: Scene, held: Held | None, cookie: int = COOKIE) -> LiveConnect
 
 
 def test_it_ends_when_its_certificate_is_released(scene: Scene, held: Held) -> None:
-    """The browser comes back, and is somebody."""
+    """It ends, so that the browser connects again with the good certificate."""
     revocation.hold(scene.world.services, held.record.id, actor=OPERATOR)
     refuse(scene, held)
     revocation.release(scene.world.services, held.record.id, actor=OPERATOR)

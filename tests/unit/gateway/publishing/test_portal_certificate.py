@@ -48,7 +48,7 @@ def test_a_good_pair_is_copied_and_shown(files: tuple[Path, Path], tmp_path: Pat
 
 
 def test_without_files_there_is_none(tmp_path: Path) -> None:
-    """Our own authority certifies the portal then."""
+    """If no files are named, our own authority certifies the portal."""
     none = reader(None, tmp_path)
     assert none.read(NOON) is None
     assert (none.changed(), none.trouble(), none.is_named) == (False, "", False)
@@ -75,7 +75,7 @@ def test_a_name_that_covers_the_host_will_do(files: tuple[Path, Path], tmp_path:
 def test_a_certificate_that_cannot_be_shown_shuts_the_portal(
     files: tuple[Path, Path], tmp_path: Path, hosts: tuple[str, ...], options: dict[str, object], word: str
 ) -> None:
-    """And the status says why."""
+    """The portal is shut, and the status says why."""
     put(files, *hosts, **options)
     one = reader(files, tmp_path)
     assert one.read(NOON) is None

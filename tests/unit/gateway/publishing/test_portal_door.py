@@ -32,7 +32,7 @@ def file(site: Site, name: str) -> str:
 
 
 def test_there_is_a_door_with_a_certificate_of_our_own_authority(tmp_path: Path) -> None:
-    """Ordered as those of applications are."""
+    """It is ordered as the certificates of applications are."""
     site = opened(tmp_path)
     assert PORTAL_APPLICATION in site.doors()
     (host, _) = json.loads(file(site, "rds/app_portal.json"))["resources"][0]["virtual_hosts"]
@@ -83,7 +83,7 @@ def test_an_application_that_has_its_host_keeps_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [DOCUMENT, "trust_domain: corp.example\napps: {}\n"])
 def test_it_exists_with_every_document(tmp_path: Path, text: str) -> None:
-    """Also if there is no application."""
+    """The portal's door exists also if there is no application."""
     site = opened(tmp_path)
     site.publish(text)
     assert PORTAL_APPLICATION in site.doors()

@@ -119,7 +119,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """A bench of the test's own."""
+    """A new bench for one test."""
     return Bench(tmp_path)
 
 
@@ -163,7 +163,7 @@ def test_nothing_changed_nothing_done(bench: Bench) -> None:
 
 
 def test_an_edit_is_one_file(bench: Bench) -> None:
-    """Checked, written, confirmed."""
+    """A change is checked, written and confirmed."""
     published = bench.publisher.publish(bench.resources(doors=(EDITED, SECOND)), bench.envoy)
     assert published.changed == ("rds/app_pay.json",)
     assert bench.envoy.taken == ["rds/app_pay.json"]

@@ -57,7 +57,7 @@ def test_one_that_hangs_is_told_and_not_asked_twice(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_probe_that_fails_is_no_answer() -> None:
-    """A defect of ours is not taken for good news."""
+    """A bug in the probe does not count as an answer."""
 
     def probe(_one: WatchedUpstream) -> str:
         raise RuntimeError("a defect")
