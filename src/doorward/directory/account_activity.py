@@ -1,9 +1,8 @@
-"""What happened to a person's account lately, told so that the person notices what somebody else did.
+"""Recent activity of a person's account, so that the person notices what somebody else did.
 
-Composed of rows that are kept anyway: sessions, factors, factors that were taken away, certificates, and links for
-certificates (if a link was used, the certificate tells of it). Nothing reads the log of evidence, which may hold millions of
-events.
-Not here: the words (web.portal.recent_activity), and mending it (own_certificates, sessions, factors).
+The list is built from rows that are kept anyway: sessions, factors, removed factors, certificates, and links for
+certificates (a used link is shown as its certificate). The evidence log is not read: it may hold millions of events.
+Not here: the texts (web.portal.recent_activity), and the repair (own_certificates, sessions, factors).
 Standard: NIST SP 800-63B-4 section 4.6 (account notifications); OWASP ASVS 5.0 section 7.5.2 (a person sees and ends sessions).
 """
 
@@ -24,19 +23,19 @@ from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 ACTIVITY_PERIOD = timedelta(days=14)
-"""How far back is told."""
+"""How far back the list goes."""
 
 KNOWN_FOR = timedelta(days=30)
-"""How long an address and a browser are known after a session from there; ended sessions are kept as long (`pruning`)."""
+"""How long an address and a browser count as known after a session; ended sessions are kept as long (`pruning`)."""
 
 MOST_SESSIONS = 1000
-"""Newest sessions of one person that are looked at."""
+"""How many of the newest sessions of a person are read."""
 
 MOST_SHOWN = 10
 
 
 class ActivityKind(Enum):
-    """What happened, in the order in which it must not be pushed out of the list by more of the same."""
+    """Kinds of activity, the most important first: a full list drops the later kinds first."""
 
     FACTOR_REMOVED = "factor-removed"
     FACTORS_RESET = "factors-reset"
@@ -55,22 +54,22 @@ _UNKNOWN_PLACE_RANK = _RANKS[ActivityKind.SIGNED_IN] - 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountActivity:
-    """One thing that happened.
+    """One entry of the list.
 
     Args:
         kind: what happened.
-        at: when.
-        subject_id: id of the session, factor, certificate or link, or of the event that a factor was lost by, as `doorward explain`
-            takes it.
-        certificate_id: the device it was done with, or that it is about; empty if it is not known.
+        at: when it happened.
+        subject_id: id of the session, factor, certificate or link; for a removed factor the id of the event. `doorward explain`
+            takes each of them.
+        certificate_id: the certificate that was used, or that was issued, renewed or withdrawn; empty if it is not known.
         application_id: of a session; empty otherwise.
         factor_kind: of a factor; None otherwise.
         name: of a factor, as its person calls it.
         source: the address of a session; empty if it is not known.
-        client: what the browser of a session said about itself.
-        by_self: whether it was done as the person; otherwise an administrator did it.
-        is_over: the session has ended, the factor is gone, or the certificate or link is worthless already.
-        is_from_unknown_place: a session from an address and a browser that this person never came with before.
+        client: the User-Agent of a session.
+        by_self: whether the person, or somebody in the person's name, did it; otherwise an administrator did it.
+        is_over: whether the session has ended, the factor was removed, or the certificate or link is no longer valid.
+        is_from_unknown_place: whether both address and browser of a session are new for this person.
     """
 
     kind: ActivityKind
@@ -88,12 +87,12 @@ class AccountActivity:
 
     @property
     def key(self) -> str:
-        """What names it in an address."""
+        """The name of this entry in URLs."""
         return f"{self.kind.value}.{self.subject_id}.{int(self.at.timestamp())}"
 
 
 def list_activities(services: Services, principal_id: str) -> list[AccountActivity]:
-    """Return what happened to a principal in the last 14 days, newest first."""
+    """Return the activity of a principal in the last 14 days, newest first."""
     now = services.clock.now()
     since = now - ACTIVITY_PERIOD
     with services.work.read() as stores:
@@ -109,7 +108,7 @@ def list_activities(services: Services, principal_id: str) -> list[AccountActivi
 
 
 def select_shown(activities: Sequence[AccountActivity]) -> list[AccountActivity]:
-    """Return at most 10, newest first; many sign-ins hide no change of a factor or a certificate."""
+    """Return at most 10 entries, newest first; many sign-ins do not push out a change of a factor or a certificate."""
 
     def rank(one: AccountActivity) -> float:
         return _UNKNOWN_PLACE_RANK if one.is_from_unknown_place else _RANKS[one.kind]
@@ -119,7 +118,7 @@ def select_shown(activities: Sequence[AccountActivity]) -> list[AccountActivity]
 
 
 def find_activity(services: Services, principal_id: str, key: str) -> AccountActivity | None:
-    """Return the one of that key; None if there is none, or if it is another person's."""
+    """Return the entry with that key; None if there is none, or if it belongs to another person."""
     return next((one for one in list_activities(services, principal_id) if one.key == key), None)
 
 
@@ -136,7 +135,7 @@ def _of_sessions(newest_first: Sequence[SessionRecord], now: datetime) -> Iterat
             source=one.source,
             client=one.client,
             is_over=one.ended_at is not None or one.ends_at <= now,
-            # Of the first session everything is new: that says nothing.
+            # At the first session every address and browser is new, so that is not marked.
             is_from_unknown_place=bool(sources) and one.source not in sources and one.client not in clients,
         )
         sources.add(one.source)
@@ -146,7 +145,7 @@ def _of_sessions(newest_first: Sequence[SessionRecord], now: datetime) -> Iterat
 def _of_factors(factors: Iterable[FactorRecord]) -> Iterator[AccountActivity]:
     told_codes: set[datetime] = set()
     for one in factors:
-        if one.kind is FactorKind.RECOVERY:  # ten rows are made at once, and one is used up by its use
+        if one.kind is FactorKind.RECOVERY:  # ten rows are made at once, and each use removes one
             if one.created_at in told_codes:
                 continue
             told_codes.add(one.created_at)

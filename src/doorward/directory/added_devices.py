@@ -1,12 +1,12 @@
-"""A device that a person adds from another one: an invitation for the person's own name, made at the portal.
+"""Adding a device: at the portal, a person makes an invitation for another device of their own.
 
-    require_may_add   says whether this caller may do it now
-    invite_own_device        makes the invitation, and voids the one that was open
-    withdraw_own_invitation      takes it back
+    require_may_add           refuse if this caller may not add a device now
+    invite_own_device         make the invitation, and void the earlier one that is open
+    withdraw_own_invitation   void the invitation
 
-A certificate alone never makes another one, because a thief of the device has it. So the person shows the strongest
-enrolled factor within the last five minutes, as for a change of factors; a person without a factor adds no device. The
-invitation is bound to the certificate from which it was made: it is worth nothing once that one is revoked or on hold.
+A certificate alone is not enough, because a thief of the device has it. The person must have shown the strongest enrolled
+factor within the last five minutes, as for a change of factors; a person without a factor cannot add a device. The
+invitation is bound to the certificate that made it: it cannot be used after that certificate is revoked or put on hold.
 Not here: redeeming it (`inviting.InvitationClaim`), the page (web.portal.add_device).
 Standard: docs/design/0074.
 """
@@ -28,16 +28,16 @@ from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services
 
 LIFETIME = timedelta(minutes=15)
-"""Long enough to take the other device in hand; the link is not meant to be sent."""
+"""Long enough to open the link on the other device; the link is not meant to be sent by mail."""
 
 
 def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now: datetime) -> Principal:
-    """Return the caller as the directory has it, if the caller may add a device now.
+    """Return the caller's principal, if the caller may add a device now.
 
     Args:
         stores: of a transaction.
-        caller: who comes, with a judged certificate.
-        shown: what the caller's session at the portal has shown.
+        caller: with a judged certificate.
+        shown: the factors shown in the caller's session at the portal.
         now: aware, UTC.
 
     Raises:
@@ -49,7 +49,7 @@ def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now:
     if not enrolled:
         raise RequestRefused(
             "device-needs-factor",
-            "you have no second factor, and a certificate alone adds no other device",
+            "you have no second factor, and a certificate alone cannot add a device",
             hint="add a second factor first",
         )
     require_fresh(enrolled, shown, now)
@@ -58,12 +58,12 @@ def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now:
 
 
 def invite_own_device(services: Services, caller: Caller, *, shown: ShownFactors) -> Invitation:
-    """Make the caller an invitation for another device; one that was open is voided in the same transaction.
+    """Make an invitation for another device of the caller; an open one is voided in the same transaction.
 
     Args:
         services: the ports of this process.
-        caller: who comes, with a judged certificate.
-        shown: what the caller's session at the portal has shown.
+        caller: with a judged certificate.
+        shown: the factors shown in the caller's session at the portal.
 
     Raises:
         RequestRefused: as `require_may_add`; `principal-of-a-partner`.
@@ -76,5 +76,5 @@ def invite_own_device(services: Services, caller: Caller, *, shown: ShownFactors
 
 
 def withdraw_own_invitation(services: Services, caller: Caller, invitation_id: str) -> InvitationRecord:
-    """Void an invitation that its holder made; raises as `withdraw`, also for an operator's and for another's."""
+    """Void an invitation that the caller made; raises as `withdraw`, and finds no invitation made by anybody else."""
     return withdraw(services, invitation_id, actor=caller.principal_id, made_by=caller.principal_id)

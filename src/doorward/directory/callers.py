@@ -1,4 +1,4 @@
-"""Who calls a web surface of ours: a principal with a judged certificate. A value; nothing is looked up here."""
+"""The caller of a web surface of ours: a principal with a judged certificate. A value; nothing is looked up here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from doorward.core.entities import PrincipalKind
 
 MAX_CLIENT_CHARACTERS = 200
-"""Of what a browser says about itself."""
+"""Characters of a User-Agent that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,15 +16,15 @@ class Caller:
     """A principal, the certificate of the connection, and where the request came from.
 
     Args:
-        principal_id: as in the directory; active when it was looked up.
+        principal_id: as in the directory; the principal was active when it was looked up.
         name: of the principal, in certificates and rules.
-        kind: what the principal is.
-        certificate_id: as in the inventory; valid when it was looked up.
+        kind: of the principal.
+        certificate_id: as in the inventory; the certificate was valid when it was looked up.
         certificate_sha256: of its DER, lower-case hex.
         not_after: when the certificate ends.
         expires_at: when the connection ends at the latest.
-        source: the address as the door saw it; empty if it is not known.
-        client: what the browser says about itself, at most 200 characters.
+        source: the network address that the door saw; empty if it is not known.
+        client: the User-Agent, at most 200 characters.
     """
 
     principal_id: str

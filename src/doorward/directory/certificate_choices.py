@@ -1,9 +1,9 @@
-"""Another certificate: note that a person wants to be asked again.
+"""Choosing another certificate: record in the change sequence that the browser should ask the person again.
 
-The notes are bounded, in memory: the same one at most once in ten seconds, and so many of all in a minute. A page asks for it,
-and strangers could ask again and again; those with a good certificate have a share of their own.
+The number of entries is limited, in memory: the same choice once in ten seconds, and a number in total each minute. The
+request needs no good certificate, so anybody could repeat it; callers with a good certificate have a limit of their own.
 
-Not here: what gateways do about it (gateway.connections.one_time_refusals).
+Not here: the effect on gateways (gateway.connections.one_time_refusals).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from doorward.stores.services import Services
 
 WINDOW_SECONDS = 60.0
 MOST_OF_STRANGERS, MOST_OF_HOLDERS = 60, 300
-"""Notes in a minute."""
+"""Choices recorded in a minute."""
 
 
 class CertificateChoiceRecorder:
-    """Notes choices for one process; safe between threads.
+    """Records choices for one process; safe between threads.
 
     Args:
         services: the ports of this process.
@@ -35,14 +35,14 @@ class CertificateChoiceRecorder:
         self._noted: dict[bool, deque[tuple[float, CertificateChoice]]] = {True: deque(), False: deque()}
 
     def record(self, choice: CertificateChoice, *, good: bool) -> ChangeResult[None]:
-        """Note a choice.
+        """Record a choice.
 
         Args:
-            choice: what is to be shown no more.
+            choice: the certificate that the person no longer wants to use.
             good: whether the connection was judged good.
 
         Returns:
-            The number of the change; the newest one if the same choice was noted a moment ago.
+            The number of the change; the newest number if the same choice was recorded in the last ten seconds.
 
         Raises:
             RequestRefused: `too-many-choices`.
@@ -65,7 +65,7 @@ class CertificateChoiceRecorder:
             if len(noted) >= (MOST_OF_HOLDERS if good else MOST_OF_STRANGERS):
                 raise RequestRefused(
                     "too-many-choices",
-                    "too many people ask for another certificate just now",
+                    "too many people asked for another certificate in the last minute",
                     hint="close all windows of the browser, then open the application again",
                     retry_after_seconds=max(1, round(noted[0][0] + WINDOW_SECONDS - now)),
                 )

@@ -1,6 +1,6 @@
-"""The certificates of a person, device or service. Reads only.
+"""The certificates of a person, device or service: reading only.
 
-Not here: finding one certificate by its own names (`authority.inventory`).
+Not here: finding one certificate by id, serial number or digest (`authority.inventory`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from doorward.stores.services import Services
 def list_certificates(
     services: Services, *, of: str = "", state: CertificateState | None = None, after: str = "", limit: int
 ) -> tuple[list[CertificateRecord], bool]:
-    """Return certificates, oldest first, and whether there are more than these.
+    """Return certificates, oldest first, and whether there are more.
 
     Args:
         services: the ports of this process.
-        of: name of a principal: only its own.
-        state: only those in this state.
-        after: id of a certificate: only what follows it.
-        limit: the most that are returned.
+        of: name of a principal, to list only its certificates.
+        state: list only certificates in this state.
+        after: id of a certificate, to list only later ones.
+        limit: how many are returned at most.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -32,7 +32,7 @@ def list_certificates(
             principal_id=require_principal(stores, of).id if of else None,
             state=state,
             after_id=after,
-            limit=limit + 1,  # one more than is returned tells whether there are more
+            limit=limit + 1,  # one more than returned, to know whether there are more
         )
         found = stores.certificates.list(wanted)
     return found[:limit], len(found) > limit

@@ -1,8 +1,8 @@
-"""Challenges for strangers: nothing is kept for one until it was answered well.
+"""WebAuthn challenges for unknown callers; memory is used only for challenges that got a good answer.
 
-A challenge holds random bytes, the moment at which it ends, and a MAC over both. The key of the MAC is in memory only.
-So asking for a million costs no memory. It is used up by a good answer (which needs a passkey), so a recorded answer
-is worth nothing; a wrong answer uses nothing up, or a stranger could spend what another is about to answer.
+A challenge contains random bytes, its expiry time, and a MAC over both. The MAC key exists in memory only. So a million
+challenges cost no memory. A good answer, which needs a passkey, marks the challenge as used: a recorded answer cannot be
+replayed. A wrong answer does not: otherwise an attacker could use up a challenge that another person is about to answer.
 Standard: WebAuthn Level 3 section 13.4.3 (challenges); RFC 2104.
 """
 
@@ -17,20 +17,20 @@ from datetime import datetime, timedelta
 from doorward.core.ports import RandomSource
 
 LIFETIME = timedelta(minutes=5)
-"""As long as the browser waits for the person (factors.webauthn, TIMEOUT_MILLISECONDS)."""
+"""The same time as the browser's own timeout (factors.webauthn, TIMEOUT_MILLISECONDS)."""
 
 MOST_USED = 4096
-"""Used challenges that are remembered: each is a good answer with a passkey, within five minutes."""
+"""How many used challenges are remembered; each one was a good answer with a passkey in the last five minutes."""
 
 _RANDOM_BYTES, _MOMENT_BYTES, _MAC_BYTES = 16, 8, 16
 _LENGTH = _RANDOM_BYTES + _MOMENT_BYTES + _MAC_BYTES
 
 
 class Challenges:
-    """Makes challenges and knows its own again; safe between threads.
+    """Makes challenges and recognises its own; safe between threads.
 
     Args:
-        random: where their bytes come from.
+        random: the source of the random bytes.
     """
 
     def __init__(self, random: RandomSource) -> None:
@@ -40,13 +40,13 @@ class Challenges:
         self._lock = threading.Lock()
 
     def make(self, now: datetime) -> bytes:
-        """Return a fresh challenge of 40 bytes, good for five minutes."""
+        """Return a new challenge of 40 bytes, valid for five minutes."""
         ends = int((now + LIFETIME).timestamp())
         text = self._random.token(_RANDOM_BYTES) + ends.to_bytes(_MOMENT_BYTES, "big")
         return text + self._mac(text)
 
     def is_open(self, challenge: bytes, now: datetime) -> bool:
-        """Say whether it is one of ours, in time, and was not used."""
+        """Say whether this process made the challenge, it has not expired, and it was not used."""
         if len(challenge) != _LENGTH:
             return False
         text, mac = challenge[:-_MAC_BYTES], challenge[-_MAC_BYTES:]
@@ -57,7 +57,7 @@ class Challenges:
             return in_time and challenge not in self._used
 
     def use(self, challenge: bytes, now: datetime) -> bool:
-        """Use it up; True for exactly one caller, and only while it is open."""
+        """Mark the challenge as used; True for exactly one caller, and only while it is open."""
         if not self.is_open(challenge, now):
             return False
         with self._lock:

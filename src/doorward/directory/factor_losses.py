@@ -1,8 +1,8 @@
-"""That second factors were taken from a person: kept in the transaction that takes them, because their rows are gone.
+"""Notes about removed second factors, written in the transaction that removes them, because the rows are gone afterwards.
 
-A person is told of it at the next visit (`directory.account_activity`). The last few are kept, in a ring of notes under ids that
-are made of the principal's. All that a stranger with the person's device could do is write over the oldest.
-Not here: taking factors away (`directory.factors`, `session_ending`), and the evidence, which has every one of them.
+The portal shows them to the person (`directory.account_activity`). The last ten are kept, as a ring of notes under ids
+derived from the principal's id. So a thief of the person's device can overwrite only the oldest notes.
+Not here: removing factors (`directory.factors`, `session_ending`), and the evidence log, which contains every removal.
 Standard: NIST SP 800-63B-4 section 4.6 (account notifications).
 """
 
@@ -17,7 +17,7 @@ from doorward.stores.holder_notes import HolderNote
 from doorward.stores.protocols import Stores
 
 KEPT = 10
-"""Losses of one person that are kept: more than a person has factors and resets in two weeks."""
+"""Notes for each person: more than the removals and resets that one person has in two weeks."""
 
 _ALL = "all"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,13 +25,13 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorLoss:
-    """What was taken from a person.
+    """One removal.
 
     Args:
-        at: when.
-        kind: of the factor; None for all of them at once.
-        event_id: of the event in the evidence that tells more of it.
-        by_self: whether its person did it; otherwise an administrator.
+        at: when it happened.
+        kind: of the factor; None if all factors were removed at once.
+        event_id: id of its event in the evidence log.
+        by_self: whether the person did it; otherwise an administrator.
     """
 
     at: datetime
@@ -41,7 +41,7 @@ class FactorLoss:
 
 
 def note_loss(stores: Stores, principal_id: str, loss: FactorLoss) -> None:
-    """Keep it in the place of the oldest, within the transaction of the loss itself."""
+    """Store a note in the place of the oldest one, in the transaction of the removal."""
     places = _places(principal_id)
     notes = stores.holder_notes.of(places)
     oldest = min(places, key=lambda one: (notes[one].lost_at or _BEGINNING) if one in notes else _BEGINNING)
@@ -51,7 +51,7 @@ def note_loss(stores: Stores, principal_id: str, loss: FactorLoss) -> None:
 
 
 def list_losses(stores: Stores, principal_id: str, since: datetime) -> list[FactorLoss]:
-    """Return what was taken from a person since then, in no order."""
+    """Return the removals since that time, in no particular order."""
     found = []
     for note in stores.holder_notes.of(_places(principal_id)).values():
         who, what, event_id = note.name.split(" ")

@@ -1,7 +1,8 @@
-"""Groups: making and removing them.
+"""Groups: creating and removing them.
 
-A group is its name: rules, partners' terms and events refer to it so. It exists from its first use, and is
-removed only if nothing names it any more (`freed_names`). Not here: who enters and leaves (`principals`, `nesting`).
+A group has no identity but its name: rules, partners' terms and events refer to the name. A group exists from its first
+use, and is removed only if no rule and no partner names it any more (`freed_names`).
+Not here: members (`principals`), groups in groups (`nesting`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from doorward.stores.services import Services
 
 
 def remove_group(services: Services, group: str, *, actor: str) -> ChangeResult[str]:
-    """Remove a group that no rule and no partner names; its members stay. One that is not there is said to be so.
+    """Remove a group that no rule and no partner names; its members stay in the directory. `.notes` say if it did not exist.
 
-    What lay in it, and what it lay in, lose it.
+    It is also taken out of other groups, and groups in it are taken out.
 
     Raises:
         MalformedInput: `name-malformed`.
@@ -56,13 +57,13 @@ def remove_group(services: Services, group: str, *, actor: str) -> ChangeResult[
 
 @lru_cache(maxsize=4096)
 def group_id(group: str) -> str:
-    """Return the id of a group: a digest of its name, since a group is its name: rules refer to it so."""
+    """Return the id of a group: a digest of its name, because rules refer to groups by name."""
     digest = hashlib.sha256(f"{TENANT}\n{group}".encode()).digest()
     return "grp_" + base64.b32encode(digest).decode("ascii").lower()[:20]
 
 
 def create_within(services: Services, stores: Stores, group: str, *, actor: str, now: datetime) -> None:
-    """Make a group in the caller's transaction; raise `RequestRefused` (`name-taken`) if it is there."""
+    """Create a group in the caller's transaction; raise `RequestRefused` (`name-taken`) if it exists."""
     stores.directory.add_group(group, group_id(group), now)
     data = {"group": group_id(group), "group_name": group}
     stores.outbox.add(new_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
@@ -71,7 +72,7 @@ def create_within(services: Services, stores: Stores, group: str, *, actor: str,
 def put_into_group(
     services: Services, stores: Stores, group: str, principal: Principal, *, actor: str, now: datetime
 ) -> list[str]:
-    """Make the group if it does not exist, put the principal into it, and return what to tell."""
+    """Put a principal into a group, which is created if it does not exist; return the notes for the operator."""
     notes = []
     try:
         stores.directory.add_member(group, principal.id)
@@ -87,7 +88,7 @@ def put_into_group(
 def member_event(
     services: Services, happened: EventType, group: str, principal: Principal, *, actor: str, now: datetime
 ) -> Event:
-    """Return the event of a membership that began or ended."""
+    """Return the event for a membership that began or ended."""
     return new_event(
         services,
         happened,
@@ -101,7 +102,7 @@ def member_event(
 def unnest_within(
     services: Services, stores: Stores, outer: str, inner: str, *, actor: str, now: datetime
 ) -> int | None:
-    """Take a group out of a group in the caller's transaction; return the number of the change, or None."""
+    """Take a group out of a group in the caller's transaction; return the number of the change; None if it was not in it."""
     if not stores.directory.unnest(inner, outer):
         return None
     unnested = EventType.GROUP_UNNESTED
@@ -112,7 +113,7 @@ def unnest_within(
 def nesting_event(
     services: Services, happened: EventType, outer: str, inner: str, *, actor: str, now: datetime
 ) -> Event:
-    """Return the event of a group that was put into a group, or taken out."""
+    """Return the event for a group that was put into a group, or taken out."""
     data = {
         "group": group_id(outer),
         "group_name": outer,

@@ -1,6 +1,6 @@
-"""The help desk's look at an incident id: who may, how often, and the event that says that it was done.
+"""Looking up incident ids for the help desk: who may do it, how often, and the event for each look-up.
 
-Not here: what is known of an id (`runtime.explaining`, which is passed in), and the page (web.portal.help_desk).
+Not here: the look-up itself (`runtime.explaining`, passed in), and the page (web.portal.help_desk).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from doorward.stores.services import Services
 
 WINDOW_SECONDS = 60.0
 MOST_LOOKUPS = 30
-"""Of one person in a minute: more than anybody reads, and too few to walk through ids."""
+"""By one person in a minute: more than a person can read, and too few to guess ids."""
 
 MOST_PEOPLE = 1000
-"""People of the help desk whose look-ups are counted; beyond that the oldest count is forgotten."""
+"""How many people have a count; beyond that the oldest count is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One id in words.
+    """The explanation of one id.
 
     Args:
-        title: what it is.
-        facts: by name.
-        lines: of events around it.
+        title: what the id stands for.
+        facts: pairs of name and value.
+        lines: the related events.
         hints: what to do, mostly commands.
-        value: the same for `--json`.
-        application: the name of the application that it happened at; empty if there is none.
-        reasons: the words of a refusal, of `core.entities.Reason` and of the door; empty if nothing was refused.
+        value: the same facts for `--json`.
+        application: name of the application concerned; empty if there is none.
+        reasons: the reason codes of a refusal, of `core.entities.Reason` and of Envoy's rules; empty if nothing was refused.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Explained:
 
 
 Explain = Callable[[str], Explained]
-"""From an id to what is known of it; raises `NotFound` or `MalformedInput`."""
+"""Explains an id; raises `NotFound` or `MalformedInput`."""
 
 
 class HelpDesk:
@@ -55,8 +55,8 @@ class HelpDesk:
 
     Args:
         services: the ports of this process.
-        group: of the directory; members of groups in it belong to it too.
-        explain: looks an id up.
+        group: name of the group; members of groups in it count too.
+        explain: explains an id.
     """
 
     def __init__(self, services: Services, group: str, explain: Explain) -> None:
@@ -72,7 +72,7 @@ class HelpDesk:
         return principal is not None and self._group in principal.groups
 
     def count(self, caller: Caller) -> None:
-        """Count a look-up; called on one event loop.
+        """Count a look-up; must be called on one event loop only.
 
         Raises:
             RequestRefused: `lookups-too-many`.
@@ -88,14 +88,14 @@ class HelpDesk:
             raise RequestRefused(
                 "lookups-too-many",
                 f"more than {MOST_LOOKUPS} ids were looked up within a minute",
-                hint="wait a minute; doorward audit tail lists many events at once",
+                hint="wait a minute; `doorward audit tail` lists many events at once",
                 retry_after_seconds=max(1, round(began + WINDOW_SECONDS - now)),
             )
 
     def look_up(self, caller: Caller, text: str) -> Explained | None:
-        """Return what is known of an id, None for nothing; the look-up is on record before anything is shown.
+        """Return the explanation of an id; None if the id is unknown. The event is stored before the answer is shown.
 
-        Of an id that nothing is known of the text is not recorded: it may be a name.
+        The event does not contain an unknown id: the text may be a name.
         """
         try:
             found = self._explain(text)

@@ -1,20 +1,20 @@
 """One-time invitations: a link becomes a certificate, once.
 
-A token is 256 random bits in base64url. Only its SHA-256 is kept: a reader of the database cannot redeem
-anything. A plain hash is right here, since there is nothing to guess in 256 bits.
+A token is 256 random bits in base64url. Only its SHA-256 is stored, so that a reader of the database cannot redeem an
+invitation. A fast hash is sufficient: 256 random bits cannot be guessed.
 
-The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired;
-open --void--> voided, for good: by hand, by a newer invitation, by suspending or removing the principal.
-- A principal has at most one open invitation; resuming a suspended principal brings none back.
-- One that its holder made from a device (`added_devices`) is good only while the certificate of that device is valid: a
-  loss that is reported, by its holder or by an administrator, takes the link with it.
+States of an invitation: open --redeem--> used (by exactly one caller); open --time--> expired;
+open --void--> voided for good: by an operator, by a newer invitation, by suspending or removing the principal.
+- A principal has at most one open invitation; resuming a suspended principal does not reopen one.
+- An invitation that a person made for another device (`added_devices`) works only while the certificate that made it is
+  valid: reporting a loss, by the holder or an administrator, ends the link too.
 - Redeeming (`inviting.InvitationClaim`) is one conditional UPDATE in the transaction that records the intent to issue. Of
-  two callers one wins; a certificate without a redeemed invitation, or two for one, cannot be.
-- After a crash between intent and signature the invitation is used and its certificate stays an
-  intent that is never valid: nobody got in, and the operator invites again.
+  two callers one succeeds; no certificate exists without a redeemed invitation, and no invitation gives two.
+- After a crash between intent and signature the invitation is used, and its certificate stays an intent that is never
+  valid: no person got in, and the operator invites again.
 
-Not here: making one (`inviting`), what the holder of a link is told (`enrolment.invitation`), the link around the token (web, cli), and
-who may invite (each process that can write the database).
+Not here: making an invitation (`inviting`), answers to the holder of a link (`enrolment.invitation`), the link around the
+token (web, cli), and who may invite (each process that can write the database).
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
 
-from doorward.audit.events import EventType
+from doorward.audit.events import EventType, printable
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import NotFound, RequestRefused
@@ -35,11 +34,8 @@ from doorward.stores.protocols import Stores
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services
 
-if TYPE_CHECKING:
-    pass
-
 TOKEN_LIMIT = 256
-"""Characters that are looked at; what is longer cannot be one of ours."""
+"""Characters of a token that are read; a longer text cannot be a token of ours."""
 
 
 class VoidReason(Enum):
@@ -66,17 +62,17 @@ def list_open(services: Services, principal_name: str | None = None) -> list[tup
 
 
 def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str = "") -> InvitationRecord:
-    """Void an invitation for good, with its event; one that was voided before is returned as it is.
+    """Void an invitation for good, with its event; an invitation that was voided before is returned unchanged.
 
     Args:
         services: the ports of this process.
-        invitation_id: which one.
+        invitation_id: id of the invitation.
         actor: who withdraws it.
-        made_by: the principal that made it for another device of its own; any other is not found. Empty finds all.
+        made_by: find only invitations that this principal made for another device of its own; empty finds all.
 
     Raises:
         NotFound: `invitation-unknown`.
-        RequestRefused: `invitation-not-open`: it was used, or is expired; nothing changes.
+        RequestRefused: `invitation-not-open`: it was used or has expired; nothing changes.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -85,17 +81,17 @@ def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str
         if record is None or principal is None or (made_by and not _is_made_by(record, made_by)):
             raise NotFound(
                 "invitation-unknown",
-                "there is no such invitation",
-                hint="`doorward invitation list` shows those that are open",
+                f"there is no invitation {printable(invitation_id)[:64]}",
+                hint="`doorward invitation list` shows the open invitations",
             )
-        if record.voided_at is not None:  # what was asked for is so already
+        if record.voided_at is not None:  # it is voided already
             return record
         why = find_fault(stores, record, now)
         if why:
             raise RequestRefused(
                 "invitation-not-open",
-                f"this link works no longer: {why}",
-                hint="where a certificate came of it: `doorward cert list --of NAME`, `doorward cert revoke ID`",
+                f"this link no longer works: {why}",
+                hint="if it was used for a certificate: `doorward cert list --of NAME`, `doorward cert revoke ID`",
             )
         _void(services, stores, record, principal, VoidReason.WITHDRAWN, actor=actor, now=now)
     return replace(record, voided_at=now)
@@ -104,14 +100,14 @@ def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str
 def void_open(
     services: Services, stores: Stores, principal: Principal, reason: VoidReason, *, actor: str, now: datetime
 ) -> tuple[str, ...]:
-    """Void every open invitation of a principal, in the caller's transaction; return what to tell."""
+    """Void every open invitation of a principal in the caller's transaction; return the notes for the operator."""
     found = stores.invitations.open_at(now, principal.id)
     count = sum(_void(services, stores, one, principal, reason, actor=actor, now=now) for one in found)
     return (f"{count} open link{'s were' if count != 1 else ' was'} withdrawn",) if count else ()
 
 
 def find_fault(stores: Stores, invitation: InvitationRecord, now: datetime) -> str:
-    """Return why an invitation cannot be redeemed, in a word for the record; empty if it can."""
+    """Return the reason code why an invitation cannot be redeemed; empty if it can."""
     if invitation.used_at is not None:
         return "invitation-used"
     if invitation.voided_at is not None or has_lost_its_device(stores, invitation):
@@ -120,7 +116,7 @@ def find_fault(stores: Stores, invitation: InvitationRecord, now: datetime) -> s
 
 
 def has_lost_its_device(stores: Stores, invitation: InvitationRecord) -> bool:
-    """Say whether an open invitation was made from a device whose certificate is revoked, on hold or unknown."""
+    """Say whether the device that made an open invitation has a certificate that is revoked, on hold or unknown."""
     if invitation.used_at is not None or not invitation.certificate_id:
         return False
     certificate = stores.certificates.get(invitation.certificate_id)
@@ -128,12 +124,12 @@ def has_lost_its_device(stores: Stores, invitation: InvitationRecord) -> bool:
 
 
 def _is_made_by(invitation: InvitationRecord, principal_id: str) -> bool:
-    """Say whether its holder made it. Of a used one this is not kept any more; it cannot be withdrawn in any case."""
+    """Say whether the principal made it. For a used invitation this is not stored; it cannot be withdrawn anyway."""
     return invitation.principal_id == principal_id and bool(invitation.certificate_id)
 
 
 def hash_token(token: str) -> str:
-    """Return what is kept of a token: its SHA-256, lower-case hex."""
+    """Return the stored form of a token: its SHA-256, lower-case hex."""
     return hashlib.sha256(token[:TOKEN_LIMIT].encode("utf-8", "surrogatepass")).hexdigest()
 
 

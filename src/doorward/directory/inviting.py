@@ -1,6 +1,6 @@
 """Making an invitation, and redeeming it as a claim to a certificate.
 
-Not here: the life of an invitation, listing and voiding (`invitations`), a person's own for another device (`added_devices`).
+Not here: states of an invitation, listing, voiding (`invitations`), invitations for a person's own device (`added_devices`).
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from doorward.stores.services import Services
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=7)
-"""A link lies in mailboxes and chats: what is not used within a week is forgotten or found by another."""
+"""Links stay in mailboxes and chats: after a week an unused link is more likely found by an attacker than used."""
 
 TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """`token` (base64url, 43 characters) is shown once and kept nowhere; `notes` are for the operator."""
+    """`token` (base64url, 43 characters) is shown once and not stored; `notes` are for the operator."""
 
     token: str
     record: InvitationRecord
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        # What is printed ends in logs; the token must not.
+        # Printed values end up in logs; the token must not.
         return f"Invitation(record={self.record.id})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvitationClaim:
-    """An invitation as a claim (`authority.issuing.claims`): it is good for one certificate of its principal.
+    """An invitation as a claim (`authority.issuing.claims`) to one certificate of its principal.
 
     Args:
-        invitation: found by its token.
-        name: the principal's.
+        invitation: the invitation, found by its token.
+        name: the name of the principal.
     """
 
     invitation: InvitationRecord
@@ -56,7 +56,7 @@ class InvitationClaim:
 
     @property
     def actor(self) -> str:
-        """The invitation's id: more is not known of who holds the link."""
+        """The id of the invitation: nothing else is known about the holder of the link."""
         return self.invitation.id
 
     @property
@@ -65,17 +65,17 @@ class InvitationClaim:
         return self.invitation.principal_id
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return the principal's right.
+        """Return the entitlement of the principal.
 
         Raises:
-            RequestRefused: as `authority.issuing.entitlement_of`; `invitation-invalid` if it was made from a device whose
-                certificate is not valid any more.
+            RequestRefused: as `authority.issuing.entitlement_of`; `invitation-invalid` if the certificate that made it is
+                no longer valid.
         """
         self._require_device(stores)
         return entitlement_of(stores, self.holder)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Use the invitation up; raise `RequestRefused` (`invitation-invalid`) if it is not open any more."""
+        """Mark the invitation as used; raise `RequestRefused` (`invitation-invalid`) if it is no longer open."""
         if not stores.invitations.redeem(self.invitation.id, record.id, services.clock.now()):
             raise _refuse_invalid()
         event = new_event(
@@ -88,9 +88,9 @@ class InvitationClaim:
         stores.outbox.add(event)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Let a person's new certificate enrol a first second factor; the invitation was used up before.
+        """Let a person's new certificate enrol a first second factor; `redeem` has marked the invitation as used.
 
-        The device from which it was made may have been reported lost since the intent: no certificate becomes valid then.
+        If the device that made the invitation was reported lost since the intent, no certificate becomes valid.
         """
         self._require_device(stores)
         open_first_enrolment(services, stores, self.holder, record.id, actor=self.actor)
@@ -103,12 +103,12 @@ class InvitationClaim:
 def invite(
     services: Services, principal_name: str, *, lifetime: timedelta = DEFAULT_LIFETIME, actor: str
 ) -> Invitation:
-    """Make an invitation for an active principal; those that it had open are voided in the same transaction.
+    """Make an invitation for an active principal; its open invitations are voided in the same transaction.
 
     Args:
         services: the ports of this process.
-        principal_name: who may redeem it.
-        lifetime: more than nothing, at most 7 days.
+        principal_name: the principal that gets the certificate.
+        lifetime: more than 0, at most 7 days.
         actor: who invites.
 
     Raises:
@@ -118,11 +118,11 @@ def invite(
     if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise RequestRefused(
             "lifetime-refused",
-            "an invitation cannot be open that long or short",
-            hint=f"choose at most {LONGEST_LIFETIME.days} days",
+            f"an invitation cannot be open for {lifetime}",
+            hint=f"choose more than 0 seconds and at most {LONGEST_LIFETIME.days} days",
         )
     with services.work.change() as stores:
-        # In the transaction: an invitation that is made while its principal is suspended would outlive that.
+        # Inside the transaction: otherwise an invitation could be made while its principal is being suspended.
         principal = require_principal(stores, principal_name)
         return invite_within(services, stores, principal, lifetime=lifetime, actor=actor)
 
@@ -144,7 +144,7 @@ def invite_within(
         principal: as it is in that transaction.
         lifetime: how long it is open.
         actor: who invites.
-        made_from: the certificate of the device from which its holder makes it; empty if an operator does.
+        made_from: id of the certificate of the device that makes it; empty if an operator does.
 
     Raises:
         RequestRefused: `principal-suspended`, `principal-of-a-partner`.
@@ -185,7 +185,7 @@ def _refuse_invalid() -> RequestRefused:
 
 
 def _require_invitable(principal: Principal) -> None:
-    """Refuse who is suspended, and a partner's: its own authority certifies it, and two would be two identities."""
+    """Refuse suspended principals, and those of partners: their own authority certifies them."""
     if principal.state is not PrincipalState.ACTIVE:
         raise RequestRefused(
             "principal-suspended",
@@ -195,6 +195,6 @@ def _require_invitable(principal: Principal) -> None:
     if principal.partner:
         raise RequestRefused(
             "principal-of-a-partner",
-            f"{principal.name} has its certificates from its own authority",
-            hint="it needs no link: it connects with the certificate it has",
+            f"{principal.name} gets its certificates from the authority of its partner",
+            hint="no link is needed: it connects with the certificate that it has",
         )

@@ -1,8 +1,8 @@
 """Groups in groups: putting one into another, taking it out, and the paths from one to another.
 
-Whoever is in the inner group is in the outer one too, and in every group that the outer one lies in: the store
-resolves that at each look-up, so that no judgement can forget it. One entry of the change sequence (`GROUP`)
-names the inner group; everybody in it is judged again (docs/design/0055).
+A member of the inner group is a member of the outer group too, and of every group that contains the outer one: the store
+resolves this at each look-up, so no judgement can miss it. One entry of the change sequence (`GROUP`) names the inner
+group; all its members are judged again (docs/design/0055).
 
 Not here: making and removing groups (`groups`), and principals as members (`principals`).
 """
@@ -25,23 +25,23 @@ from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
 DEPTH_LIMIT = 8
-"""Groups in a chain; deeper ones cannot be understood by those who review them."""
+"""Groups in a chain; deeper nesting is too hard to review."""
 
 ENCLOSING_LIMIT = 256
-"""Groups that one group may lie in; each of its members carries all of them. As many as one command names."""
+"""Groups that may contain one group, directly or not; each member belongs to all of them. The same limit as for one command."""
 
 NESTINGS_LIMIT = 4096
-"""Of all groups together: what a change reads to find circles."""
+"""Nestings of all groups together; each change reads them all to find circles."""
 
 GROUP_KIND = "group"
-"""What commands call a member that is a group, beside the kinds of principals."""
+"""The word in commands for a member that is a group, beside the kinds of principals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """One group as a person looks at it.
+    """One group as shown to an operator.
 
-    `paths` says of each principal that is in it only through other groups which ones, from the inside outwards.
+    `paths` has, for each indirect member, the groups through which it belongs to this one, innermost first.
     """
 
     name: str
@@ -52,7 +52,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSummary:
-    """One line of the list: how many principals were put in, which groups, and how many these bring."""
+    """One line of the list: the number of direct members, the groups in it, and the number of indirect members."""
 
     name: str
     members: int
@@ -61,7 +61,7 @@ class GroupSummary:
 
 
 def nest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeResult[str]:
-    """Put a group into a group; the outer one is created where it does not exist.
+    """Put a group into a group; the outer group is created if it does not exist.
 
     Raises:
         MalformedInput: `name-malformed`.
@@ -92,7 +92,7 @@ def nest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeRes
 
 
 def unnest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeResult[str]:
-    """Take a group out of a group; whoever was in the outer one through it alone is in it no more.
+    """Take a group out of a group; principals that belonged to the outer group only through it leave the outer group.
 
     Raises:
         NotFound: `group-unknown`.
@@ -110,12 +110,12 @@ def unnest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeR
 
 
 def is_group(services: Services, name: str, kind: str | None = None) -> bool:
-    """Return whether a member that a command names is a group, and not a principal.
+    """Return whether a member named in a command is a group, and not a principal.
 
     Args:
         services: the ports of this process.
         name: of the member.
-        kind: `group` or the word of a kind of principal, where the command says so; None for either.
+        kind: `group` or a kind of principal, if the command says it; None if it does not.
 
     Raises:
         RequestRefused: `member-ambiguous` if there is a principal and a group of that name.
@@ -129,7 +129,7 @@ def is_group(services: Services, name: str, kind: str | None = None) -> bool:
         raise RequestRefused(
             "member-ambiguous",
             f"there is a {principal.kind.value} named {name}, and a group named {name}",
-            hint=f"say which one: --kind {principal.kind.value}, or --kind {GROUP_KIND}",
+            hint=f"add --kind {principal.kind.value} or --kind {GROUP_KIND}",
         )
     return known
 
@@ -153,7 +153,7 @@ def show_group(services: Services, group: str) -> GroupView:
 
 
 def list_nested_groups(services: Services) -> list[GroupSummary]:
-    """Return every group with what is in it, sorted by name."""
+    """Return a summary of every group, sorted by name."""
     with services.work.read() as stores:
         graph = GroupGraph(stores.directory.nestings())
         return [
@@ -168,14 +168,14 @@ def list_nested_groups(services: Services) -> list[GroupSummary]:
 
 
 def count_members(services: Services, group: str) -> int:
-    """Return how many members a group has: groups, and principals that were put into it; 0 if there is none."""
+    """Return how many direct members a group has, groups and principals; 0 if the group does not exist."""
     with services.work.read() as stores:
         nested = len(GroupGraph(stores.directory.nestings()).children(group))
         return nested + stores.directory.groups().get(group, 0)
 
 
 def find_group_paths(services: Services, principal: Principal) -> dict[str, tuple[str, ...]]:
-    """Return for each inherited group of a principal the groups that lead to it, from the inside outwards."""
+    """Return, for each indirect group of a principal, the groups that lead to it, innermost first."""
     if not principal.inherited:
         return {}
     with services.work.read() as stores:
@@ -198,7 +198,7 @@ def _require_group(groups: Mapping[str, int], name: str) -> None:
         raise NotFound(
             "group-unknown",
             f"there is no group named {name[:64]}",
-            hint="`doorward group list` shows them, `doorward group create` makes one",
+            hint="`doorward group list` shows all groups, `doorward group create` creates one",
         )
 
 
@@ -208,7 +208,7 @@ def _refuse_circle(graph: GroupGraph, inner: str, outer: str) -> None:
         circle = " in ".join((inner, *way))
         raise RequestRefused(
             "group-cycle",
-            f"{inner} cannot be in {outer}: the groups would lie in each other ({circle})",
+            f"{inner} cannot be in {outer}: the groups would contain each other ({circle})",
             hint=f"take one out first: doorward group remove {way[1]} {way[0]}"
             if len(way) > 1
             else "a group is not a member of itself",
@@ -221,14 +221,14 @@ def _refuse_beyond_limits(graph: GroupGraph, inner: str, outer: str) -> None:
     widest = max(len((graph.with_ancestors(one) | new) - {one}) for one in graph.with_descendants(inner))
     problem = ""
     if depth > DEPTH_LIMIT:
-        problem = f"a chain of {depth} groups would come of it, and {DEPTH_LIMIT} is the most"
+        problem = f"the chain would have {depth} groups, and the limit is {DEPTH_LIMIT}"
     elif widest > ENCLOSING_LIMIT:
-        problem = f"a group would lie in {widest} groups, and {ENCLOSING_LIMIT} is the most"
+        problem = f"{widest} groups would contain one group, and the limit is {ENCLOSING_LIMIT}"
     elif graph.count >= NESTINGS_LIMIT:
-        problem = f"groups lie in groups {graph.count} times already, which is the most"
+        problem = f"there are {graph.count} nestings of groups already, which is the limit"
     if problem:
         raise RequestRefused(
             "group-nesting-limit",
             f"{inner} cannot be in {outer}: {problem}",
-            hint="put the people into the outer group themselves, or use fewer groups",
+            hint="put the people into the outer group directly, or use fewer groups",
         )

@@ -1,12 +1,12 @@
-"""A person's own certificates: how they stand, what their devices are called, and that one was lost.
+"""A person's own certificates: their status, the names of their devices, renewal, and the report of a loss.
 
-    list_own_certificates      every certificate of a principal, newest first, with its note
-    name_own_device      give the device of one a name
-    renew_own_certificate     a successor of the certificate with which its holder comes
-    report_lost   the device is lost: its certificate and its line of renewals are revoked now, and so their sessions end
+    list_own_certificates   return every certificate of a principal, newest first, with its note
+    name_own_device         give the device of a certificate a name
+    renew_own_certificate   issue a successor of the certificate of the connection
+    report_lost             revoke the certificate of a lost device, with all its renewals, and end their sessions
 
-Each function takes the id of a principal, and finds nothing of another one. The caller of `report_lost` checks first that
-the person is there (a fresh factor).
+Each function takes the id of a principal and finds only certificates of this principal. The caller of `report_lost`
+first requires a fresh second factor.
 Not here: what an administrator may do (authority.revocation), and a new certificate (passkey_renewal, issuing).
 """
 
@@ -34,20 +34,20 @@ from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
 
 SOON = timedelta(days=14)
-"""A person should renew then; a third of the lifetime if that is less."""
+"""How long before its end a certificate should be renewed; a third of its lifetime if that is less."""
 
 SHOWN_AFTER_END = timedelta(days=90)
-"""Certificates that ended longer ago are not shown: there may be hundreds."""
+"""How long an ended certificate is shown: there may be hundreds."""
 
 MOST_USABLE = 20
-"""Certificates of one holder that are valid at once, counted when one is renewed or a device is added at the portal: a
-script there may not fill the inventory. An operator may still issue more."""
+"""Valid certificates of one holder; checked if the portal renews a certificate or adds a device, so that a script cannot
+fill the inventory. An operator may issue more."""
 
 _PAGE = 100
 
 
 class OwnCertificateStatus(Enum):
-    """How a certificate stands, in a word for its holder."""
+    """The status of a certificate, as its holder sees it."""
 
     GOOD = "good"
     SOON = "soon"
@@ -62,9 +62,9 @@ class OwnCertificate:
 
     Args:
         record: as in the inventory.
-        name: of the device, as the holder gave it; empty for none.
-        lost_at: when the holder reported the device lost.
-        status: at the moment of the question.
+        name: the holder's name for the device; empty if there is none.
+        lost_at: when the holder reported the device lost; None if not.
+        status: at the time of the request.
     """
 
     record: CertificateRecord
@@ -74,12 +74,12 @@ class OwnCertificate:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the door lets it in."""
+        """Whether the door accepts the certificate."""
         return self.status in {OwnCertificateStatus.GOOD, OwnCertificateStatus.SOON}
 
 
 def find_status(record: CertificateRecord, now: datetime) -> OwnCertificateStatus:
-    """Return how a certificate stands."""
+    """Return the status of a certificate."""
     if record.state is CertificateState.REVOKED:
         return OwnCertificateStatus.WITHDRAWN
     if has_ended(record.not_after, now):
@@ -113,7 +113,7 @@ def list_own_certificates(services: Services, principal_id: str) -> list[OwnCert
 
 
 def find_own_certificate(services: Services, principal_id: str, certificate_id: str) -> OwnCertificate:
-    """Return one certificate of a principal; raise `NotFound` (`certificate-unknown`), also for another's."""
+    """Return a certificate of a principal; raise `NotFound` (`certificate-unknown`), also if it is another principal's."""
     now = services.clock.now()
     with services.work.read() as stores:
         record = _require_own(stores, principal_id, certificate_id)
@@ -121,13 +121,13 @@ def find_own_certificate(services: Services, principal_id: str, certificate_id: 
 
 
 def name_own_device(services: Services, principal_id: str, certificate_id: str, name: str) -> str:
-    """Give the device of a certificate a name, and return it as it is kept.
+    """Give the device of a certificate a name; return the name as stored.
 
     Args:
         services: the ports of this process.
         principal_id: the holder; a certificate of another principal is not found.
-        certificate_id: which one.
-        name: at most 64 printable characters; white space around it is removed, an empty one takes the name away.
+        certificate_id: id of the certificate.
+        name: at most 64 printable characters; white space around it is removed, and an empty name removes the name.
 
     Raises:
         MalformedInput: `device-name-malformed`.
@@ -137,8 +137,8 @@ def name_own_device(services: Services, principal_id: str, certificate_id: str, 
     if len(kept) > MAX_NAME_CHARACTERS or not kept.isprintable():
         raise MalformedInput(
             "device-name-malformed",
-            f"the name of a device has at most {MAX_NAME_CHARACTERS} printable characters",
-            hint="choose a shorter one, on one line",
+            f"the name of a device may have at most {MAX_NAME_CHARACTERS} printable characters",
+            hint="choose a shorter name, on one line",
         )
     with services.work.change(traffic=True) as stores:
         record = _require_own(stores, principal_id, certificate_id)
@@ -156,7 +156,7 @@ def name_own_device(services: Services, principal_id: str, certificate_id: str, 
 
 
 def renew_own_certificate(services: Services, certificate_id: str, request: bytes, *, actor: str) -> Issued:
-    """Issue a successor of the certificate with which its holder comes; the old one stays valid beside it.
+    """Issue a successor of the certificate of the connection; both stay valid.
 
     Args:
         services: of a process that may sign.
@@ -176,7 +176,7 @@ def renew_own_certificate(services: Services, certificate_id: str, request: byte
 
 
 def require_room(stores: Stores, principal_id: str, now: datetime) -> None:
-    """Refuse (`certificates-too-many`) if a principal has as many valid certificates as it may get at the portal."""
+    """Refuse (`certificates-too-many`) if a principal has reached the limit of valid certificates at the portal."""
     usable = sum(
         one.state is CertificateState.VALID and not has_ended(one.not_after, now)
         for one in own_records(stores, principal_id)
@@ -184,28 +184,28 @@ def require_room(stores: Stores, principal_id: str, now: datetime) -> None:
     if usable >= MOST_USABLE:
         raise RequestRefused(
             "certificates-too-many",
-            f"you have {usable} certificates that are valid, and may have {MOST_USABLE}",
-            hint="report those lost that you do not use any more",
+            f"you have {usable} valid certificates, and the limit is {MOST_USABLE}",
+            hint="report the devices lost that you no longer use",
         )
 
 
 def report_lost(
     services: Services, principal_id: str, certificate_id: str, *, present: str = ""
 ) -> ChangeResult[CertificateRecord]:
-    """Revoke a certificate whose device its holder lost, end its sessions, and note the loss.
+    """Revoke the certificate of a lost device, end its sessions, and note the loss.
 
-    What it was renewed from, and what was renewed from it, is of the same device and goes too: otherwise a thief who
-    renewed it in time would keep the successor.
+    Its predecessors and successors by renewal belong to the same device and are revoked too: otherwise a thief who renewed
+    the certificate in time would keep the successor.
 
     Args:
         services: the ports of this process.
         principal_id: the holder; a certificate of another principal is not found.
-        certificate_id: which one.
-        present: the certificate with which its holder comes; it stays, unless it is the lost one.
+        certificate_id: id of the lost certificate.
+        present: id of the certificate of the connection; it stays valid, unless it is the lost one.
 
     Raises:
-        NotFound: `certificate-unknown`, also for another's.
-        RequestRefused: `transition-refused`: it is revoked already.
+        NotFound: `certificate-unknown`.
+        RequestRefused: `transition-refused`: the certificate is revoked already.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -220,7 +220,7 @@ def report_lost(
 
 
 def _line_of(stores: Stores, record: CertificateRecord) -> list[CertificateRecord]:
-    """Return the certificates that are joined to one by renewals, itself among them."""
+    """Return a certificate with its predecessors and successors by renewal."""
     records = {one.id: one for one in own_records(stores, record.principal_id)}
     joined: dict[str, set[str]] = {one: set() for one in records}
     for one in records.values():

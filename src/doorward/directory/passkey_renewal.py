@@ -1,14 +1,14 @@
-"""A new certificate by passkey, for a person without a usable one: it ended, or the device was lost.
+"""A new certificate by passkey, for a person without a usable certificate: it has ended, or the device was lost.
 
-Browsers do not send a certificate that has ended, so the door cannot know who stands there: the passkey says it.
-1. The answer of the browser is parsed, and belongs to a passkey that we know and to a challenge that is ours. 2. The
-passkey is checked, with its user verified. 3. The challenge and the passkey's counter are used up. 4. If the person
-says that the device is lost, what is still valid is revoked. 5. The certificate is issued by the claim: the person is
-active, and the last certificate ended at most so many days ago, by itself or because its own holder lost it.
+Browsers do not send a certificate that has ended, so the passkey must identify the person.
+1. Parse the browser's answer; find its passkey and check that the challenge is ours. 2. Check the passkey, with user
+verification. 3. Mark the challenge and the passkey's counter as used. 4. If the person says that the device is lost, revoke
+the certificates that are still valid. 5. Issue by the claim: the person is active, and the last certificate ended at most
+`within` ago, by itself or because its own holder reported it lost.
 
-What fails in 1 to 3 is one word to the peer, `passkey-refused`; the event says which. Password, TOTP and recovery
-codes cannot come here: only an answer of WebAuthn is parsed, and only a passkey is found by its credential id.
-Not here: the HTTP around it and how many may try (web), the checks of a passkey (factors.webauthn).
+The peer gets one code for all faults in 1 to 3, `passkey-refused`; the event has the reasons. Passwords, TOTP and recovery
+codes cannot be used here: only an answer of WebAuthn is parsed, and only a passkey is found by its credential id.
+Not here: HTTP and limits on tries (web), the checks of a passkey (factors.webauthn).
 Standard: WebAuthn Level 3 section 7.2; docs/design/0072.
 """
 
@@ -46,17 +46,17 @@ from doorward.verification.validity import has_ended
 from doorward.wire.base64url import render_base64url
 
 WITHIN = timedelta(days=30)
-"""How long after the end of the last certificate a passkey brings a person back, if the settings say nothing."""
+"""How long after the end of the last certificate a passkey gives a new one, if the settings do not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasskeyClaim:
-    """A passkey that was checked, as a claim (`authority.issuing.claims`) to one certificate of its person.
+    """A checked passkey as a claim (`authority.issuing.claims`) to one certificate of its person.
 
     Args:
-        factor_id: of the passkey.
-        holder: the principal's id, who is also who acts.
-        name: the principal's.
+        factor_id: id of the passkey.
+        holder: id of the principal, which is also the actor.
+        name: of the principal.
         within: how long ago the last certificate may have ended.
     """
 
@@ -67,11 +67,11 @@ class PasskeyClaim:
 
     @property
     def actor(self) -> str:
-        """The person: the passkey said who it is."""
+        """The person, as the passkey identified them."""
         return self.holder
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
-        """Return the person's right.
+        """Return the entitlement of the person.
 
         Raises:
             RequestRefused: `passkey-refused` if the passkey was removed meanwhile; as `require_lately_ended`, and
@@ -84,7 +84,7 @@ class PasskeyClaim:
         )
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Note by which passkey: the answer was used up before, and `settle` lets one certificate come of it."""
+        """Write the event with the passkey; the answer is used already, and `settle` allows one certificate."""
         event = new_event(
             services,
             EventType.RENEWAL_GRANTED,
@@ -95,26 +95,26 @@ class PasskeyClaim:
         stores.outbox.add(event)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
-        """Refuse if another certificate became valid since the intent: of two calls one wins."""
+        """Refuse if another certificate became valid since the intent: of two calls one succeeds."""
         require_lately_ended(stores, self.holder, services.clock.now(), self.within)
 
 
 def require_lately_ended(
     stores: Stores, principal_id: str, now: datetime, within: timedelta
 ) -> CertificateRecord:
-    """Return the certificate that a principal had last, if a passkey may bring another.
+    """Return the last certificate of a principal, if a passkey may replace it.
 
     Raises:
-        RequestRefused: `renewal-not-due` while one is valid; `renewal-held` while one is on hold;
-            `renewal-withdrawn` if the last one was revoked, and not because its own holder lost it;
-            `renewal-too-late`; `renewal-without-certificate` if there never was one.
+        RequestRefused: `renewal-not-due` if a certificate is valid; `renewal-held` if one is on hold;
+            `renewal-withdrawn` if the last one was revoked without a report of loss by its holder;
+            `renewal-too-late`; `renewal-without-certificate` if there never was a certificate.
     """
     records = list(own_records(stores, principal_id))
     if any(one.state is CertificateState.VALID and not has_ended(one.not_after, now) for one in records):
         raise RequestRefused(
             "renewal-not-due",
             "you have a certificate that is still valid",
-            hint="use it, and renew it from there; if its device is lost, say so on this page",
+            hint="renew on the device that has it; if that device is lost, say so on this page",
         )
     _require_no_hold(records)
     if not records:
@@ -147,7 +147,7 @@ def _require_no_hold(records: Sequence[CertificateRecord]) -> None:
 
 
 def _end_of(record: CertificateRecord) -> datetime:
-    """Return when a certificate that is of no use any more came to its end."""
+    """Return when a certificate that is no longer valid ended or was revoked."""
     revoked = record.revoked_at if record.state is CertificateState.REVOKED else None
     return min(revoked, record.not_after) if revoked is not None else record.not_after
 
@@ -166,7 +166,7 @@ class PasskeyRenewer:
         self._challenges = Challenges(services.random)
 
     def ask(self, party: RelyingParty) -> dict[str, object]:
-        """Return what the browser is asked: any passkey of the portal, with its user verified."""
+        """Return WebAuthn's request options: any passkey for the portal, with user verification."""
         return build_authentication_options(
             party, challenge=self._challenges.make(self._services.clock.now())
         )
@@ -181,22 +181,22 @@ class PasskeyRenewer:
         source: str = "",
         if_wrong: RequestRefused | None = None,
     ) -> Issued:
-        """Turn a passkey's answer and a request into a certificate.
+        """Issue a certificate for a passkey's answer and a certificate request.
 
         Args:
             answer: JSON of the browser's `PublicKeyCredential.toJSON()`.
-            request: PKCS#10, PEM or DER; only its key counts.
+            request: PKCS#10, PEM or DER; only its key is used.
             party: the portal.
-            lost: the person says that the device with a certificate that is still valid is lost.
-            source: where the request came from, for the record.
-            if_wrong: what a wrong answer is answered with, without an event of its own: too many came from there.
+            lost: whether the person says that the device with the valid certificate is lost.
+            source: the network address of the request, for the event.
+            if_wrong: the error for a wrong answer after too many from this address; no event is written then.
 
         Raises:
             MalformedInput: `webauthn-malformed`, and as `pki.csr.parse_csr`.
             RequestRefused: `passkey-refused`, and as `PasskeyClaim.examine`.
         """
         services, now = self._services, self._services.clock.now()
-        parse_csr(request)  # what cannot become a certificate must use nothing up, and revoke nothing
+        parse_csr(request)  # a malformed request must neither use the challenge nor revoke a certificate
         # 1. known
         parsed = parse_authentication(answer)
         factor, principal = self._find(parsed)
@@ -205,7 +205,7 @@ class PasskeyRenewer:
             faults.append("challenge-wrong")
         if (
             not parsed.user_handle
-        ):  # without a caller the passkey itself has to say whose it is (section 7.2, step 6)
+        ):  # without a caller, the passkey must identify the person (section 7.2, step 6)
             faults.append(FactorFault.USER.value)
         if factor is None or principal is None or faults:
             raise if_wrong or self._refuse(faults, factor, principal, source)
@@ -239,14 +239,14 @@ class PasskeyRenewer:
             return factor, stores.directory.get(factor.principal_id) if factor is not None else None
 
     def _use(self, answer: AuthenticationAnswer, factor: FactorRecord, counter: int, now: datetime) -> bool:
-        """Use the challenge and the counter up; of two callers with one answer one gets on."""
+        """Mark challenge and counter as used; of two callers with the same answer one succeeds."""
         if not self._challenges.use(answer.client_data.challenge, now):
             return False
         with self._services.work.change(traffic=True) as stores:
             return stores.factors.use(factor.id, expected=factor.counter, counter=counter, at=now)
 
     def _lose(self, principal_id: str) -> None:
-        """Revoke what is still valid, and note that its holder lost it; nothing for who gets no other certificate.
+        """Revoke the valid certificates and note the loss; only if the person is entitled to a new certificate.
 
         Raises:
             RequestRefused: `renewal-held`, and as `authority.issuing.entitlement_of`.
@@ -271,7 +271,7 @@ class PasskeyRenewer:
         principal: Principal | None,
         source: str,
     ) -> RequestRefused:
-        """Record the reasons and return the one error that every peer gets."""
+        """Record the reasons and return the error, which is the same for every reason."""
         services = self._services
         event = new_event(
             services,

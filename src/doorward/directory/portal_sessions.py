@@ -1,11 +1,11 @@
-"""A person's session at the portal: which factors were shown there, by this certificate, and how long ago.
+"""A person's session at the portal: which factors were shown there with this certificate, and when.
 
-    note_factor           a factor was checked: a new session takes over what the former had shown
-    find_portal_session   the session of a cookie, if it is this certificate's and not over
+    note_factor           begin a new session after a check; it keeps the factors of the previous session
+    find_portal_session   return the session of a cookie, if it belongs to this certificate and has not ended
 
-The cookie is 256 random bits and is stored as its SHA-256. Each check makes a new one, so that a cookie from before
-the check is worth nothing after it (OWASP ASVS 5.0 7.2.4). A session is over 15 minutes after the last request (a
-setting), 8 hours after the first factor, when its certificate ends, or when it is signed out.
+The cookie is 256 random bits; its SHA-256 is stored. Each check makes a new cookie, and the previous cookie stops working
+(OWASP ASVS 5.0 7.2.4). A session ends 15 minutes after the last request (a setting), 8 hours after the first factor, when
+its certificate ends, or at a sign-out.
 Not here: sessions of applications (sessions), checking a factor (factors).
 """
 
@@ -26,14 +26,14 @@ from doorward.stores.services import Services
 from doorward.wire.base64url import render_base64url
 
 IDLE = timedelta(minutes=15)
-"""Precedent: NIST SP 800-63B-4 section 2.3.3 has 15 minutes for its highest level, section 2.2.3 one hour for the middle one."""
+"""Precedent: NIST SP 800-63B-4: 15 minutes for the highest level (section 2.3.3), one hour for the middle one (2.2.3)."""
 
 LONGEST = timedelta(hours=8)
 """A working day; NIST SP 800-63B-4 section 2.3.3 has 12 hours."""
 
 TOKEN_BYTES = 32
 SEEN_STEP = timedelta(seconds=30)
-"""A request writes that it was seen no more often than this."""
+"""How often, at most, a request stores the time at which the session was last used."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -47,27 +47,27 @@ def note_factor(
     former: str,
     idle: timedelta = IDLE,
 ) -> tuple[SessionRecord, str]:
-    """Begin a session that has shown this factor now, and keeps what the former one had shown.
+    """Begin a session with this factor, shown now, and with the factors of the previous session.
 
     Args:
         services: the ports of this process.
-        caller: who showed it.
-        kind: what was shown; the caller of this function checked it.
-        factor_id: which factor was shown.
-        former: the cookie that came with the request; empty for none.
-        idle: how long a session may be without a request.
+        caller: the person.
+        kind: the kind of factor; the calling function has checked it.
+        factor_id: id of the factor.
+        former: the cookie of the request; empty if there was none.
+        idle: how long a session may go without a request.
 
     Returns:
         The session, and its cookie.
 
     Raises:
-        RequestRefused: `factor-refused` if the factor was removed, replaced or reset since it was checked.
+        RequestRefused: `factor-refused` if the factor was removed, replaced or reset since the check.
     """
     token, now = render_base64url(services.random.token(TOKEN_BYTES)), services.clock.now()
     with services.work.change(traffic=True) as stores:
         if stores.factors.get(factor_id) is None:
             raise RequestRefused(
-                "factor-refused", "this factor was removed just now", hint="take another one"
+                "factor-refused", "this factor was removed just now", hint="use another factor"
             )
         before = _find(stores, caller, former, now=now, idle=idle)
         session = SessionRecord(
@@ -94,7 +94,7 @@ def note_factor(
 def find_portal_session(
     services: Services, caller: Caller, token: str, *, idle: timedelta = IDLE
 ) -> SessionRecord | None:
-    """Return the session of a cookie, and note that it was seen; None if it is over, or another certificate's."""
+    """Return the session of a cookie and note its use; None if it has ended or belongs to another certificate."""
     now = services.clock.now()
     with services.work.read() as stores:
         found = _find(stores, caller, token, now=now, idle=idle)

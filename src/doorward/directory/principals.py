@@ -1,17 +1,17 @@
 """Persons, devices and services, and the groups they are in.
 
-A name belongs to one principal at a time, over all kinds; a removed principal is kept for the record
-and its name may be given to another, which is another principal with another id.
+A name belongs to one principal at a time, of whatever kind; a removed principal is kept for the record. Its name may be
+given to a new principal, which has another id.
 
     ACTIVE --suspend--> SUSPENDED --resume--> ACTIVE
     ACTIVE, SUSPENDED --remove--> REMOVED (for good; its certificates are revoked)
-Suspending and removing void the open invitations: a link that lies in a mailbox outlives neither. They end the sessions
-as well: a token of before is worthless afterwards, also once the principal was resumed.
+Suspending and removing void the open invitations, so that a link in a mailbox stops working. They end the sessions as
+well: earlier tokens stay refused, even after the principal is resumed.
 
-A group exists from its first use. A misspelt group gives nobody anything (rules name groups
-exactly), and `.notes` says that it was created, so that the slip is seen at once.
+A group exists from its first use. A misspelt group gives no access (rules name groups exactly), and `.notes` says that
+it was created, so that the mistake is seen at once.
 
-Not here: removing and renaming (`removal`), what a principal may reach (policies), its certificates (issuing, revocation).
+Not here: removing and renaming (`removal`), access (policies), certificates (issuing, revocation).
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from doorward.stores.partner_records import PartnerRecord
 
 DISPLAY_NAME_LIMIT = 128
-"""Characters; long enough for the names people have, short enough for a line on a screen."""
+"""Characters: enough for names of people, and short enough for a line on a screen."""
 
 GROUPS_LIMIT = 256
-"""Groups that one command may name; an honest person is in a few dozen."""
+"""Groups that one command may name; people are usually in a few dozen."""
 
 
 def add_principal(
@@ -56,22 +56,22 @@ def add_principal(
     keep_rules: bool = False,
     actor: str,
 ) -> ChangeResult[Principal]:
-    """Add a principal to the directory, active, and to groups; if it is there just so, say so in `.notes`.
+    """Add an active principal to the directory and to groups; if exactly this principal exists, only `.notes` say so.
 
     Args:
         services: the ports of this process.
-        kind: what it is; it cannot be changed later.
-        name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either. Of a
-            partner's principal `<partner>/<identity>`; it is written as its certificates say, told in `.notes`.
+        kind: person, device or service; it cannot be changed later.
+        name: `[a-z0-9][a-z0-9._-]{0,62}`; it is part of the certificates, so it cannot be changed either. For a
+            partner's principal `<partner>/<identity>`; if its certificates write it differently, `.notes` say so.
         display_name: for screens, at most 128 printable characters.
-        groups: names; those that do not exist are created, said in `.notes`.
-        keep_rules: give the name also if rules in force name a former bearer of it.
+        groups: names of groups; missing groups are created, and `.notes` say so.
+        keep_rules: allow the name even if rules in force name an earlier principal of this name.
         actor: who acts.
 
     Raises:
         MalformedInput: `name-malformed`, `identity-never-matches`, `subject-malformed`, `display-name-malformed`,
             `too-many-groups`.
-        RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` if the partner's principals are of another.
+        RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` if the partner's principals are of another kind.
         NotFound: `not-founded`; `partner-unknown`.
     """
     partner_name, slash, identity = name.partition("/")
@@ -85,10 +85,10 @@ def add_principal(
         notes = []
         if partner is not None:
             written, name = name, f"{partner_name}/{_make_identity(partner, identity)}"
-            notes = [f"its certificates say {name}"] if name != written else []
+            notes = [f"its certificates contain the name {name}"] if name != written else []
         there = stores.directory.by_name(name)
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
-            notes.append(f"{name} was there already")
+            notes.append(f"{name} existed already")
             return ChangeResult(value=there, seq=stores.changes.head(), notes=tuple(notes))
         refuse_taken_name(stores, name)
         if not keep_rules:
@@ -113,7 +113,7 @@ def add_principal(
 def set_display_name(
     services: Services, name: str, display_name: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:
-    """Set the name on screens.
+    """Set the display name.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -125,7 +125,7 @@ def set_display_name(
     with services.work.change() as stores:
         principal = require_principal(stores, name, kind)
         if principal.display_name == display_name:
-            note = f"the display name of {name} was that already"
+            note = f"{name} had this display name already"
             return ChangeResult(value=principal, seq=stores.changes.head(), notes=(note,))
         stores.directory.set_display_name(principal.id, display_name)
         event = new_event(
@@ -144,13 +144,13 @@ def set_display_name(
 def suspend(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:
-    """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
+    """Take all access from a principal until it is resumed; its certificates do not change.
 
     Its open invitations are voided and its sessions are ended for good, in the same transaction.
 
     Raises:
         NotFound: `principal-unknown`.
-        RequestRefused: `principal-kind` where `kind` is given and it is another.
+        RequestRefused: `principal-kind` if `kind` is given and does not match.
     """
     return _set_state(
         services, name, kind, PrincipalState.SUSPENDED, EventType.PRINCIPAL_SUSPENDED, actor=actor
@@ -160,19 +160,19 @@ def suspend(
 def resume(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:
-    """Give back what suspending took; raises as `suspend` does."""
+    """Give a suspended principal its access back; raises as `suspend`."""
     return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor=actor)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> ChangeResult[str]:
-    """Create an empty group; one that exists is left as it is, which `.notes` say."""
+    """Create an empty group; if it exists, nothing changes and `.notes` say so."""
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as stores:
         require_tenant(stores)
         if group in stores.directory.groups():
             return ChangeResult(
-                value=group, seq=stores.changes.head(), notes=(f"the group {group} was there already",)
+                value=group, seq=stores.changes.head(), notes=(f"the group {group} existed already",)
             )
         create_within(services, stores, group, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
@@ -182,12 +182,12 @@ def create_group(services: Services, group: str, *, actor: str) -> ChangeResult[
 def add_member(
     services: Services, group: str, name: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:
-    """Put a principal into a group, which is created where it does not exist.
+    """Put a principal into a group, which is created if it does not exist.
 
     Raises:
         MalformedInput: `name-malformed` (of the group).
         NotFound: `principal-unknown`.
-        RequestRefused: `principal-kind` where `kind` is given and it is another.
+        RequestRefused: `principal-kind` if `kind` is given and does not match.
     """
     parse_principal_name(group)
     now = services.clock.now()
@@ -210,7 +210,7 @@ def remove_member(
     Raises:
         MalformedInput: `name-malformed` (of the group).
         NotFound: `principal-unknown`, `group-unknown`.
-        RequestRefused: `principal-kind` where `kind` is given and it is another.
+        RequestRefused: `principal-kind` if `kind` is given and does not match.
     """
     parse_principal_name(group)
     now = services.clock.now()
@@ -227,13 +227,13 @@ def remove_member(
 
 
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
-    """Return the principal of that name; raise `NotFound` or `RequestRefused` (`principal-kind`)."""
+    """Return the principal with that name; raise `NotFound` or `RequestRefused` (`principal-kind`)."""
     with services.work.read() as stores:
         return require_principal(stores, name, kind)
 
 
 def list_principals(services: Services, kind: PrincipalKind | None = None) -> list[Principal]:
-    """Return all that are not removed, sorted by name."""
+    """Return all principals that are not removed, sorted by name."""
     with services.work.read() as stores:
         return stores.directory.list(kind)
 
@@ -249,21 +249,21 @@ def _check_display_name(text: str) -> None:
         raise MalformedInput(
             "display-name-malformed",
             "this display name cannot be shown safely",
-            hint=f"write at most {DISPLAY_NAME_LIMIT} printable characters, no space at either end",
+            hint=f"use at most {DISPLAY_NAME_LIMIT} printable characters, without a space at the start or the end",
         )
 
 
 def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
-    """Return the names once each, sorted."""
+    """Return the checked names without duplicates, sorted."""
     if len(groups) > GROUPS_LIMIT:
         raise MalformedInput(
-            "too-many-groups", f"a principal is put into {GROUPS_LIMIT} groups at most at once"
+            "too-many-groups", f"one command may name {GROUPS_LIMIT} groups at most, not {len(groups)}"
         )
     return tuple(sorted({parse_principal_name(group) for group in groups}))
 
 
 def _note_still_in(principal: Principal, group: str) -> tuple[str, ...]:
-    """Return what to tell of a principal that is in a group through another of its groups."""
+    """Return a note if the principal is in the group through another group."""
     if group not in principal.inherited:
         return ()
     show = f"doorward {principal.kind.value} show {principal.name}"
@@ -271,7 +271,7 @@ def _note_still_in(principal: Principal, group: str) -> tuple[str, ...]:
 
 
 def _is_as_asked(there: Principal, kind: PrincipalKind, display_name: str, groups: tuple[str, ...]) -> bool:
-    """Return whether adding would make what is there; a name that is shared by accident is no repetition."""
+    """Return whether the existing principal is the same as the requested one, so that the command was only repeated."""
     return (
         there.kind is kind
         and there.state is PrincipalState.ACTIVE
@@ -297,7 +297,7 @@ def create_principal(
 
 
 def refuse_taken_name(stores: Stores, name: str) -> None:
-    """Say whose the name is; the store holds the same law for two who come at once."""
+    """Refuse a name that is in use, and say which principal has it; the store checks again for two calls at the same time."""
     other = stores.directory.by_name(name)
     if other is not None:
         raise RequestRefused(
@@ -308,20 +308,20 @@ def refuse_taken_name(stores: Stores, name: str) -> None:
 
 
 def _make_identity(partner: PartnerRecord, text: str) -> str:
-    """Return the identity that the partner's certificates give; raise if none ever gives it."""
-    # Most commands are about our own people, and load no library of certificates (record 0049).
+    """Return the identity as the partner's certificates write it; raise if no certificate can contain it."""
+    # Most commands concern our own people and should not load the certificate library (record 0049).
     from doorward.verification.identity import IdentityRule, make_identity  # noqa: PLC0415  as said above
 
     return make_identity(text, IdentityRule(source=partner.source, kind=partner.kind, domain=partner.domain))
 
 
 def _find_partner(stores: Stores, name: str, kind: PrincipalKind) -> PartnerRecord:
-    """Return the partner whose authorities vouch for a principal of this kind."""
+    """Return the partner; refuse if its principals are of another kind."""
     partner = require_partner(stores, name)
     if partner.kind is not kind:
         raise RequestRefused(
             "principal-kind",
-            f"the certificates of {name} are those of a {partner.kind.value}, not of a {kind.value}",
+            f"certificates of the partner {name} identify a {partner.kind.value}, not a {kind.value}",
             hint=f"doorward {partner.kind.value} add NAME",
         )
     return partner
@@ -336,7 +336,7 @@ def _set_state(
     *,
     actor: str,
 ) -> ChangeResult[Principal]:
-    """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""
+    """Change between active and suspended; both directions are always allowed, and a repeat changes nothing."""
     now = services.clock.now()
     with services.work.change() as stores:
         principal = require_principal(stores, name, kind)
@@ -363,7 +363,7 @@ def state_event(
     *,
     reason: str = "",
 ) -> Event:
-    """Return the event of a principal the state of which changed."""
+    """Return the event for a principal that changed its state."""
     return new_event(
         services,
         happened,

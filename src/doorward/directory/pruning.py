@@ -1,6 +1,6 @@
-"""What is kept of sessions and of what led to them goes after its time.
+"""Removing old rows: codes, step-ups, sessions, enrolment tickets and counts of failed tries.
 
-Not here: session keys (`session_keys`), and the evidence, which tells of all of it for longer.
+Not here: session keys (`session_keys`), and the evidence log, which keeps the events for longer.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from doorward.factors.throttling import FORGOTTEN_AFTER
 from doorward.stores.services import Services
 
 KEPT = timedelta(days=30)
-"""How long an ended session and an expired right to enrol stay to be looked at."""
+"""How long ended sessions and expired enrolment tickets are kept."""
 
 
 THROTTLES_KEPT = FORGOTTEN_AFTER
-"""As long as a count of failed tries says something: a locked certificate stays locked for so long."""
+"""A certificate that is locked after failed tries stays locked for this time."""
 
 
 def prune_expired(services: Services) -> int:
-    """Remove what is past, in one transaction; return how many rows went.
+    """Remove the old rows in one transaction; return how many there were.
 
     Raises:
         Unavailable: as `UnitOfWork.change`.

@@ -1,7 +1,7 @@
-"""Removing persons, devices and services, and giving them another name, which ends the identity they had.
+"""Removing persons, devices and services, and renaming them, which ends the previous identity.
 
-In one transaction the certificates are revoked, the open invitations are voided, the second factors are removed, the
-sessions are ended, and the state is changed.
+One transaction revokes the certificates, voids the open invitations, removes the second factors, ends the sessions and
+changes the state.
 
 Not here: adding, suspending and resuming (`principals`).
 """
@@ -42,16 +42,16 @@ def rename(
     keep_rules: bool = False,
     actor: str,
 ) -> ChangeResult[Principal]:
-    """Give a principal another name: it is another identity, with another id, in the same groups.
+    """Give a principal another name: the result is a new identity with a new id, in the same groups.
 
-    The name is what its certificates say: they are revoked and its open invitations are withdrawn, in
-    the same transaction, and rules that name the old name do not hold for the new one (docs/design/0050).
+    The certificates contain the name: they are revoked and the open invitations are voided in the same transaction. Rules
+    with the old name do not apply to the new name (docs/design/0050).
 
     Raises:
         NotFound: `principal-unknown`.
         MalformedInput: `name-malformed`.
-        RequestRefused: `principal-kind`, `name-taken`, `name-in-rules`; `principal-of-a-partner`: its name
-            is what its own authority says.
+        RequestRefused: `principal-kind`, `name-taken`, `name-in-rules`; `principal-of-a-partner`: the name comes from the
+            partner's certificates.
     """
     parse_principal_name(new_name)
     now = services.clock.now()
@@ -60,12 +60,12 @@ def rename(
         if former.partner:
             raise RequestRefused(
                 "principal-of-a-partner",
-                f"{name} is named by its partner's certificates",
-                hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
+                f"the name {name} comes from the certificates of its partner",
+                hint=f"add the other identity: `doorward {former.kind.value} add PARTNER/IDENTITY`",
             )
         if name == new_name:
             return ChangeResult(
-                value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",)
+                value=former, seq=stores.changes.head(), notes=(f"the name was {name} already",)
             )
         refuse_taken_name(stores, new_name)
         if not keep_rules:
@@ -85,7 +85,7 @@ def rename(
 def remove(
     services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:
-    """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
+    """Remove a principal for good and revoke its certificates (`cessation-of-operation`), in one transaction.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -100,7 +100,7 @@ def remove(
 
 
 def was_removed(services: Services, name: str) -> bool:
-    """Return whether a principal of ours had this name and was removed, and no principal has it now."""
+    """Return whether one of our own principals with this name was removed, and no principal has the name now."""
     with services.work.read() as stores:
         return stores.directory.by_name(name) is None and stores.directory.knows_removed(name, "")
 
@@ -108,7 +108,7 @@ def was_removed(services: Services, name: str) -> bool:
 def _remove(
     services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime, reason: str = ""
 ) -> tuple[str, ...]:
-    """End a principal with its invitations, certificates, factors and sessions; return what to tell."""
+    """Remove a principal with its invitations, certificates, factors and sessions; return the notes for the operator."""
     stores.directory.set_state(principal.id, PrincipalState.REMOVED)
     removed = EventType.PRINCIPAL_REMOVED
     stores.outbox.add(state_event(services, removed, principal, actor, now, reason=reason))
@@ -129,7 +129,7 @@ def _remove(
 
 
 def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:
-    """Yield the ids of a principal's certificates that are valid or held."""
+    """Yield the ids of a principal's certificates that are valid or on hold."""
     wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
     while page := stores.certificates.list(wanted):
         for record in page:

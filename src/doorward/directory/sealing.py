@@ -1,14 +1,15 @@
-"""Sealing of secrets that must be read again: TOTP secrets, private session keys.
+"""Encryption of secrets that must be readable again: TOTP secrets, private session keys.
 
-A sealed value lies in the database and opens only with the key store, so a copy of the database alone tells nothing.
+A sealed value is stored in the database and can be decrypted only with the key store, so a copy of the database alone is
+not enough.
 
     sealed = version byte 1 || nonce, 12 bytes || AES-256-GCM of the secret, with its tag
     key = HKDF-SHA-256 of the raw seed of the key `secrets-1` of the key store
-    associated data = version, tenant, context: a value that was copied into another row, or stands for another kind, does not open
+    associated data = version, tenant, context: a value that was copied into another row or another use is not decrypted
 
-The key `secrets-1` is of Ed25519, because the key store keeps keys that sign; it never signs anything. It is made when
-it is first needed.
-Not here: passwords and codes, which are compared and never read (`factors`).
+The key `secrets-1` is an Ed25519 key, because the key store holds signing keys; it never signs. It is made when it is
+first needed.
+Not here: passwords and recovery codes, of which only hashes are stored (`factors`).
 Standard: NIST SP 800-38D (GCM, random nonces: at most 2**32 values for one key), RFC 5869 (HKDF).
 """
 
@@ -34,12 +35,12 @@ _INFO = b"doorward sealed secrets 1"
 
 
 def seal(services: Services, secret: bytes, *, context: str) -> bytes:
-    """Return a secret, sealed for one place; it is 29 bytes longer.
+    """Return a secret, encrypted for one place in the database; it is 29 bytes longer.
 
     Args:
-        services: with keys; the key is made where there is none yet.
+        services: with keys; the key is made if there is none yet.
         secret: any bytes.
-        context: which value of which row it is, such as `factor:fct_…`.
+        context: name of the place, such as `factor:fct_…`.
 
     Raises:
         Unavailable: `keys-locked`: this process has no key store.
@@ -54,12 +55,12 @@ def seal(services: Services, secret: bytes, *, context: str) -> bytes:
 
 
 def open_sealed(services: Services, sealed: bytes, *, context: str) -> bytes:
-    """Return the secret that was sealed for this place.
+    """Return the secret that was encrypted for this place.
 
     Raises:
         Unavailable: `keys-locked`: this process has no key store.
-        IntegrityError: `secret-unreadable`: it was altered, is of another place, or was sealed with the key of another
-            key store.
+        IntegrityError: `secret-unreadable`: it was altered, belongs to another place, or was encrypted with another key
+            store.
     """
     keys = _require_keys(services)
     version, nonce, rest = sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
@@ -68,8 +69,8 @@ def open_sealed(services: Services, sealed: bytes, *, context: str) -> bytes:
     except (InvalidTag, NotFound, ValueError):
         raise IntegrityError(
             "secret-unreadable",
-            f"the secret of {context} does not open with the key {SECRETS_KEY} of the key store",
-            hint="restore the key store that belongs to this database, or remove what the secret is for",
+            f"the secret of {context} cannot be decrypted with the key {SECRETS_KEY} of the key store",
+            hint="restore the key store that belongs to this database; otherwise remove the factor or rotate the key",
         ) from None
 
 
@@ -77,8 +78,8 @@ def _require_keys(services: Services) -> KeyStore:
     if services.keys is None:
         raise Unavailable(
             "keys-locked",
-            "this process holds no keys, so it can neither seal nor open secrets",
-            hint="the key store opens in doorward serve",
+            "this process has no keys, so it can neither encrypt nor decrypt secrets",
+            hint="run this in `doorward serve`, which opens the key store",
         )
     return services.keys
 

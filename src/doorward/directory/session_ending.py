@@ -1,4 +1,4 @@
-"""Ending the sessions of a principal, and all else that lets a second factor count: within another change.
+"""Ending the sessions of a principal, with their codes and step-ups, in the transaction of another change.
 
 Not here: signing out (`sessions`), suspending and removing a principal (`principals`, `removal`).
 """
@@ -28,10 +28,10 @@ def end_sessions(
     actor: str,
     now: datetime,
 ) -> int:
-    """End them within a transaction that notes the change of the principal itself; return how many were open.
+    """End the sessions of a principal in the caller's transaction, which notes the change; return how many were open.
 
-    The portal's sessions of the principal end as well, and codes that are on their way: otherwise the next person at
-    the same browser would be let in without a factor.
+    The principal's sessions at the portal end as well, and unused codes are removed: otherwise the next person at the same
+    browser would need no factor.
     """
     ended = stores.sessions.end_all(principal_id, now, application_id or None)
     if application_id:
@@ -60,10 +60,10 @@ def end_sessions(
 def end_every_session(
     services: Services, stores: Stores, *, reason: str, actor: str, now: datetime
 ) -> dict[str, int]:
-    """End all sessions of all principals; return how many were open, by principal.
+    """End all sessions of all principals in the caller's transaction; return how many were open, by principal.
 
-    The change of each of them is noted. The new epoch is a number that was never in use, also if the database is an
-    older one that was put back.
+    A change is noted for each of these principals. The new epoch was never used before, even if the database was restored
+    from a backup.
     """
     ended: dict[str, int] = {}
     for one in stores.sessions.open_at(now):
@@ -89,9 +89,9 @@ def end_everyone(services: Services, *, reason: str, actor: str) -> ChangeResult
 
 
 def withdraw_after_restore(services: Services, *, actor: str) -> int:
-    """End all sessions and void all enrolment tickets, because the database is an older one; return how many ended.
+    """End all sessions and void all enrolment tickets after a restore from a backup; return how many sessions ended.
 
-    What was signed out, used or reset after the copy was made is open again in it.
+    In the backup, sessions are open again that were ended later, and tickets that were used later.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -105,7 +105,7 @@ def remove_factors(
 ) -> int:
     """Remove every second factor of a principal and void its enrolment tickets; return how many factors there were.
 
-    The caller ends the sessions, and notes the change of the principal.
+    The calling function ends the sessions and notes the change of the principal.
     """
     removed = stores.factors.remove_all(principal.id)
     stores.enrolment_tickets.void_all(principal.id, now)

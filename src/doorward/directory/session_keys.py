@@ -1,11 +1,11 @@
-"""The keys that sign sessions of applications: made, rotated without a sign-out, and pruned.
+"""The keys that sign sessions at applications: made, rotated without a sign-out, and removed.
 
-    announced  it verifies, and signs nothing for `LEAD`: gateways and applications learn of it first
-    signing    the newest key that is older than `LEAD`; the very first signs at once
-    retired    it verifies until the last session that it signed has ended: `LONGEST_SESSION` after it was retired
+    announced  is published for verification and signs nothing during `LEAD`, so that gateways and applications know it first
+    signing    the newest key that is older than `LEAD`; the very first key signs at once
+    retired    is still published for `LONGEST_SESSION`, until the last session that it signed has ended
     removed
 
-The private part lies sealed in the database, so that every process with the key store signs with the same key.
+The private key is stored sealed in the database, so that every process with the key store signs with the same key.
 Not here: what a session's token says (`directory.sessions`), and the gateways' own keys for assertions.
 Standard: RFC 7517 (JWK), RFC 7638 (the `kid` is the thumbprint), RFC 7518 section 3.4 (ES256).
 """
@@ -38,13 +38,13 @@ from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk, thumbprint
 
 LEAD = timedelta(minutes=1)
-"""Between announcing a key and signing with it; a gateway that is further behind admits no connection."""
+"""The time between announcing a key and signing with it; a gateway that is further behind admits no connection."""
 
 SYSTEM = "system"
 
 
 def current_session_key(services: Services) -> tuple[str, EllipticCurvePrivateKey]:
-    """Return the key that signs now, and its `kid`; make the first one where there is none.
+    """Return the `kid` of the key that signs now, and the key; make the first key if there is none.
 
     Raises:
         Unavailable: `keys-locked`: this process has no key store.
@@ -67,7 +67,7 @@ def current_session_key(services: Services) -> tuple[str, EllipticCurvePrivateKe
 
 
 def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> ChangeResult[str]:
-    """Announce another key, which signs after `LEAD`; sessions that were signed before stay good.
+    """Announce a new key, which signs after `LEAD`; sessions signed by earlier keys stay valid.
 
     Returns:
         The `kid` of the new key.
@@ -82,14 +82,14 @@ def rotate_session_key(services: Services, *, actor: str, reason: str = "") -> C
 
 
 def maintain_session_keys(services: Services, lifetime: timedelta) -> bool:
-    """Do what is due: make the first key, announce the next, retire and remove old ones.
+    """Do the maintenance that is due: make the first key, announce the next, retire and remove old keys.
 
     Args:
         services: with keys.
-        lifetime: how long a key signs before another is announced.
+        lifetime: how long a key signs before the next one is announced.
 
     Returns:
-        Whether anything was done.
+        Whether anything changed.
 
     Raises:
         Unavailable: `keys-locked`.
@@ -107,14 +107,14 @@ def maintain_session_keys(services: Services, lifetime: timedelta) -> bool:
 
 
 def _signing(keys: Sequence[SessionKeyRecord], now: datetime) -> SessionKeyRecord | None:
-    """Return the newest key that was announced for long enough, the oldest where none was; keys are newest first."""
+    """Return the newest key that was announced at least `LEAD` ago; otherwise the oldest. `keys` are newest first."""
     open_keys = [one for one in keys if one.retired_at is None]
     announced = (one for one in open_keys if one.created_at + LEAD <= now)
     return next(announced, open_keys[-1] if open_keys else None)
 
 
 def _retire(services: Services, keys: Sequence[SessionKeyRecord], now: datetime) -> bool:
-    """Retire what signs no more, and remove what verifies nothing any more; return whether there was any."""
+    """Retire keys that no longer sign, and remove retired keys without open sessions; return whether there were any."""
     signing = _signing(keys, now)
     past = [
         one
@@ -134,7 +134,7 @@ def _retire(services: Services, keys: Sequence[SessionKeyRecord], now: datetime)
 
 
 def _begin(services: Services) -> None:
-    """Add the first key, unless another thread or process was first."""
+    """Add the first key, unless another thread or process has added it."""
     record = _make(services)
     with services.work.change() as stores:
         if _signing(stores.session_keys.list(), record.created_at) is None:

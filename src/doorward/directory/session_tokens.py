@@ -1,6 +1,6 @@
-"""The signed token of an application's session, with what the application learns of it.
+"""The signed token of a session at an application, with the assertion that the application receives.
 
-Not here: opening the session (sessions), the keys (session_keys), the form of the token (`factors.session`).
+Not here: opening the session (sessions), the keys (session_keys), the format of the token (`factors.session`).
 Standard: RFC 7519, RFC 8705 section 3.1 (`cnf`), RFC 9470 (`acr`, `auth_time`).
 """
 
@@ -30,7 +30,7 @@ def sign_session_token(
         caller: the person and the certificate that it was opened for.
         opened: the session.
         trust_domain: of the tenant.
-        application: name of the application, the audience of the assertion within.
+        application: the name of the application; it is the audience of the assertion in the token.
 
     Raises:
         Unavailable: `keys-locked`.

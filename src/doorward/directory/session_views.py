@@ -1,6 +1,6 @@
-"""Sessions as administrators see them: with names in the place of ids.
+"""Sessions as administrators see them: with names instead of ids.
 
-Not here: what a person sees of the own ones (`portal`), ending them (`sessions`, `session_ending`).
+Not here: a person's own sessions at the portal (`web.portal`), ending sessions (`sessions`, `session_ending`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from doorward.stores.prerequisites import require_principal
 from doorward.stores.services import Services
 
 PORTAL_NAME = "portal"
-"""What the portal is called among applications; `app_portal` is its id."""
+"""The name of the portal in lists of applications; its id is `app_portal`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
     """A session with the name of its principal and of its application.
 
-    Both are ids where the name is gone: an application may have been removed while sessions went on.
+    An id is shown if there is no name any more: an application may be removed while its sessions are open.
     """
 
     session: SessionRecord

@@ -1,11 +1,11 @@
-"""Sessions of applications: a one-use code becomes one, and signing out ends it.
+"""Sessions at applications: a one-use code opens one, and a sign-out ends it.
 
-    redeem_code    1. the code is taken; 2. its bindings are compared; 3. certificate and account are still good;
-                   4. a session is opened, or the one that this browser has is gone on with; 5. what its token says
-    sign_out       of one application, or everywhere: the session epoch grows, so that every token of its time is
-                   worthless at every gateway, and connections are judged again and cut
+    redeem_code    1. take the code; 2. compare its bindings; 3. check that certificate and account are still good;
+                   4. open a session, or continue the one that this browser has; 5. return what the token will say
+    sign_out       at one application, or everywhere: the session epoch is raised, so every gateway refuses all earlier
+                   tokens, and live connections are judged again and cut
 
-Steps 1 to 5 are one transaction: two callers with one code, or a sign-out in between, cannot both win.
+Steps 1 to 5 are one transaction: of two callers with the same code one succeeds, and after a sign-out none does.
 Not here: the code (step_ups), the portal's own sessions (portal_sessions), signing the token.
 """
 
@@ -32,12 +32,12 @@ from doorward.stores.services import Services
 
 LIFETIME = timedelta(hours=8)
 MAX_OPEN = 20
-"""Sessions of one principal at one application; beyond that the oldest one is gone on with."""
+"""Sessions of one principal at one application; at the limit the oldest session is continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedSession:
-    """What a good code leads to: the session, the epoch that its token carries, and where the person was."""
+    """The result of a good code: the session, the epoch for its token, and the path where the person was."""
 
     session: SessionRecord
     epoch: str
@@ -54,12 +54,12 @@ def redeem_code(
     begin: str,
     lifetime: timedelta = LIFETIME,
 ) -> OpenedSession:
-    """Trade a code for a session, once.
+    """Exchange a code for a session; a code works once.
 
     Args:
         services: the ports of this process.
-        caller: who has the code, as the application's own door says.
-        code: as it came; it is used up, also if it is not good here.
+        caller: the caller with the code, as the door of the application identified it.
+        code: as received; it is used up, even if it is not good here.
         application_id: the application that was asked.
         host: the host that was asked, with its port if that is not 443.
         begin: the cookie of the request that began the step-up; empty for none.
@@ -77,7 +77,7 @@ def redeem_code(
         if taken is not None and not why:
             opened, event = _open(services, stores, caller, taken, now=now, lifetime=lifetime)
             stores.outbox.add(event)
-            # Gateways learn when the connections of this certificate end: with its last session.
+            # So that gateways learn the new end of this certificate's connections, which is that of its last session.
             stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
             return opened
         stores.outbox.add(_refusal(services, caller, application_id, why))
@@ -85,7 +85,7 @@ def redeem_code(
 
 
 def _find_withdrawal(stores: Stores, caller: Caller, now: datetime) -> str:
-    """Return whether something withdrew certificate or account since the request came in."""
+    """Return the fault if the certificate or the account was withdrawn since the request came in; empty if not."""
     certificate = stores.certificates.get(caller.certificate_id)
     principal = stores.directory.get(caller.principal_id)
     good = (
@@ -151,11 +151,11 @@ def _open(
 def _find_known(
     stores: Stores, caller: Caller, application_id: str, *, now: datetime, lifetime: timedelta
 ) -> SessionRecord | None:
-    """Return the open session to go on with: of this certificate, browser and address, with half of its time to come.
+    """Return the open session to continue: same certificate, browser and address, and at least half of its time left.
 
-    A rule that wants a fresh factor every five minutes then makes one line in the list of sessions, not a hundred. Another
-    address makes another line, so that a person sees a session that is not theirs. What the former token had shown
-    is not taken over: the certificate's key and a weaker factor may be somebody else's.
+    So a rule that wants a new check every five minutes makes one line in the list of sessions, not a hundred. Another
+    address makes another line, so that people notice a session that is not theirs. The factors of the earlier token
+    are not taken over: an attacker may hold the certificate's key and a weaker factor.
     """
     listed = [
         one
@@ -172,10 +172,10 @@ def _find_known(
 def sign_out(
     services: Services, principal_id: str, *, application_id: str = "", reason: str = "signed-out", actor: str
 ) -> ChangeResult[int]:
-    """End the sessions of a principal at one application, or everywhere if none is named; the portal's then too.
+    """End the sessions of a principal at one application, or everywhere if no application is named; also at the portal.
 
     Returns:
-        How many ended. The number of the change is what gateways confirm when every token of before is refused.
+        How many sessions ended. Gateways confirm the number of this change when they refuse every earlier token.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -189,12 +189,12 @@ def sign_out(
 def end_session(
     services: Services, session_id: str, *, of: str = "", actor: str
 ) -> ChangeResult[SessionRecord]:
-    """End one session. One at an application takes all of that principal there with it: they share an epoch.
+    """End one session. At an application, all sessions of the principal there end with it, because they share an epoch.
 
     Args:
         services: the ports of this process.
-        session_id: which one.
-        of: id of the principal that it must be of; empty for any.
+        session_id: id of the session.
+        of: id of the principal that must own the session; empty for any.
         actor: who acts.
 
     Raises:
@@ -205,11 +205,11 @@ def end_session(
     with services.work.change() as stores:
         found = stores.sessions.get(session_id)
         if found is None or (of and found.principal_id != of):
-            hint = "`doorward session list` shows the open ones"
+            hint = "`doorward session list` shows the open sessions"
             raise NotFound("session-unknown", f"there is no session {printable(session_id)[:64]}", hint=hint)
         if found.ended_at is not None or found.ends_at <= now:
-            hint = "nothing is left to end; `doorward session list` shows the open ones"
-            raise RequestRefused("session-over", "this session is over already", hint=hint)
+            hint = "nothing needs to be done; `doorward session list` shows the open sessions"
+            raise RequestRefused("session-over", "this session has ended already", hint=hint)
         if found.application_id == PORTAL_APPLICATION:
             stores.sessions.end(found.id, now)
             stores.session_codes.remove_all(found.principal_id)
@@ -267,7 +267,7 @@ def _refusal(services: Services, caller: Caller, application_id: str, why: str) 
 def _refused(why: str) -> RequestRefused:
     return RequestRefused(
         "session-code-refused",
-        "this way back to the application does not work (any more)",
+        "the one-time code for the way back to the application is not valid, or was used",
         hint="open the application again",
         reason=why,
     )

@@ -1,12 +1,12 @@
-"""A person is asked for a second factor: sent to the portal by an application, and back with a one-use code.
+"""Step-up: an application sends a person to the portal for a second factor; the person returns with a one-use code.
 
-    begin_step_up   an application's door sent a person here: where from is kept here, and never in a link
-    make_code       the factor was checked: a code for that application, that certificate, that request
-    find_code_fault the application's callback has the code: once, within 30 seconds, all bindings compared
+    begin_step_up     store where the person came from; the return path is never in a link
+    make_code         after the check, make a code for this application, certificate and request
+    find_code_fault   compare all bindings of a code that the callback received, within 30 seconds
 
-The code has 256 random bits and is stored as its SHA-256 (no salt: it cannot be guessed). A code with a wrong
-binding is used up by the try: it was taken from somebody else.
-Not here: the session that comes of a code (sessions), checking a factor (factors), HTTP (web).
+The code has 256 random bits and is stored as its SHA-256 (without salt: it cannot be guessed). A code with a wrong binding
+is used up all the same: it was stolen from another person.
+Not here: the session that a code opens (sessions), checking a factor (factors), HTTP (web).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from doorward.stores.services import Services
 from doorward.wire.base64url import render_base64url
 
 STEP_UP_LIFETIME = timedelta(minutes=5)
-"""As long as the browser keeps the cookie that the door gave it when the step-up began."""
+"""The same time as the cookie that the door set when the step-up began."""
 
 CODE_LIFETIME = timedelta(seconds=30)
 CODE_BYTES = 32
 MAX_RETURN_PATH = 20_000
-"""Characters; Envoy takes headers of 60 KiB in all, and browsers addresses of 32,000 to 2,000,000."""
+"""Characters. Envoy accepts headers of 60 KiB in total, and browsers accept URLs of 32,000 to 2,000,000 characters."""
 
 HTTPS_PORT = 443
 
@@ -51,23 +51,23 @@ def begin_step_up(
     return_path: str,
     port: int,
 ) -> StepUpRecord:
-    """Keep where a person came from, for five minutes.
+    """Store for five minutes where a person came from.
 
     Args:
         services: the ports of this process.
         snapshots: the policy in force.
-        caller: who came.
-        application_id: where from.
-        authority: its host, and `:port` if that is not 443, as the browser named it.
-        request: id of the request that was sent here; the browser has it as a cookie.
+        caller: the person.
+        application_id: the application that the person came from.
+        authority: its host, with `:port` if that is not 443, as the browser sent it.
+        request: id of the request that was redirected; the browser has it in a cookie.
         return_path: path and query on that host; begins with `/`, at most 20,000 printable ASCII characters.
-        port: the door's port, as people see it.
+        port: the public port of the door.
 
     Raises:
         NotFound: `application-unknown`.
-        RequestRefused: `step-up-refused`: the authority is not one of the application's, or the rest is malformed.
+        RequestRefused: `step-up-refused`: the authority does not belong to the application, or another value is malformed.
     """
-    # Printable ASCII alone: put behind `https://host` it can neither name another host nor break a header.
+    # Only printable ASCII: appended to `https://host`, it can neither name another host nor break a header.
     fits = len(return_path) <= MAX_RETURN_PATH and _RETURN_PATH.fullmatch(return_path)
     if not fits or not _REQUEST.fullmatch(request):
         raise _refused_step_up()
@@ -75,10 +75,12 @@ def begin_step_up(
     with services.work.change(traffic=True) as stores:
         snapshot, _ = snapshots.current(stores)
         app = snapshot.policies.get(application_id)
-        # The portal is judged as an application and is none: its own checks lead back without a host (`begin_own_check`),
-        # and a path of a stranger's link, such as `//evil.example/`, would lead away from it.
+        # The portal has a policy like an application, but is not one: its own checks lead back without a host
+        # (`begin_own_check`), so a return path from an attacker's link, such as `//evil.example/`, would leave the portal.
         if app is None or application_id == PORTAL_APPLICATION:
-            raise NotFound("application-unknown", "there is no such application here", hint="go back to it")
+            raise NotFound(
+                "application-unknown", "there is no such application here", hint="open the application again"
+            )
         if authority not in {with_port(host, port) for host in app.hosts}:
             raise _refused_step_up()
         step_up = StepUpRecord(
@@ -98,7 +100,7 @@ def begin_step_up(
 
 
 def begin_own_check(services: Services, caller: Caller, *, return_path: str) -> StepUpRecord:
-    """Keep which page of the portal asked for a factor; `return_path` is one of the portal's own, from us."""
+    """Store which page of the portal asked for a factor; `return_path` is a constant of our code, not of a request."""
     now = services.clock.now()
     step_up = StepUpRecord(
         id=services.new_id("stp"),
@@ -118,15 +120,15 @@ def begin_own_check(services: Services, caller: Caller, *, return_path: str) -> 
 
 
 def with_port(host: str, port: int) -> str:
-    """Return a host as browsers write it in an address: with its port, unless that is 443."""
+    """Return a host as browsers write it in a URL: with its port, unless that is 443."""
     return host if port == HTTPS_PORT else f"{host}:{port}"
 
 
 def find_step_up(services: Services, caller: Caller, step_up_id: str) -> StepUpRecord:
-    """Return a step-up of this very certificate.
+    """Return a step-up of the caller's certificate.
 
     Raises:
-        NotFound: `step-up-unknown`: it is over, another's, or never was.
+        NotFound: `step-up-unknown`: it has ended, belongs to another certificate, or never existed.
     """
     with services.work.read() as stores:
         return _require(stores, caller, step_up_id, services.clock.now())
@@ -139,12 +141,12 @@ def make_code(
 
     Args:
         services: the ports of this process.
-        caller: who was asked.
-        step_up_id: of `begin_step_up`, at an application.
-        session: the person's session at the portal, with the factors that were shown; it must be open still.
+        caller: the person.
+        step_up_id: id from `begin_step_up`.
+        session: the person's session at the portal, with the factors that were shown; it must still be open.
 
     Returns:
-        The step-up, which is over now, and the code.
+        The ended step-up, and the code.
 
     Raises:
         NotFound: `step-up-unknown`.
@@ -152,7 +154,7 @@ def make_code(
     code, now = render_base64url(services.random.token(CODE_BYTES)), services.clock.now()
     with services.work.change(traffic=True) as stores:
         step_up = _require(stores, caller, step_up_id, now)
-        # A sign-out or a reset may have come since the session was looked up.
+        # The session may have been ended by a sign-out or a reset since it was loaded.
         found = stores.sessions.get(session.id)
         is_open = found is not None and found.ended_at is None
         if not is_open or not stores.step_ups.remove(step_up_id):
@@ -177,7 +179,7 @@ def make_code(
 
 
 def end_own_check(services: Services, caller: Caller, step_up_id: str) -> StepUpRecord:
-    """End a check that a page of the portal asked for; raises `NotFound` (`step-up-unknown`)."""
+    """End a check that a page of the portal asked for; raise `NotFound` (`step-up-unknown`)."""
     with services.work.change(traffic=True) as stores:
         step_up = _require(stores, caller, step_up_id, services.clock.now())
         stores.step_ups.remove(step_up_id)
@@ -193,10 +195,10 @@ def find_code_fault(
     begin: str,
     now: datetime,
 ) -> str:
-    """Return why a code that was just taken is not good here: a word of `session:refused`; empty if it is good.
+    """Return why a code is not valid here, as a reason of `session:refused`; empty if it is valid.
 
-    1. it is there; 2. its certificate is the caller's; 3. its application and host are these; 4. the browser has the
-    cookie of the request that began it; 5. it is not over.
+    1. It exists; 2. its certificate is the caller's; 3. its application and host match; 4. the browser has the cookie of
+    the request that began the step-up; 5. it has not expired.
     """
     if record is None:
         return "code-unknown"
@@ -212,7 +214,7 @@ def find_code_fault(
 
 
 def hash_code(code: str) -> str:
-    """Return the SHA-256 of a code, under which it is stored; a text that cannot be one has none that is."""
+    """Return the SHA-256 under which a code is stored."""
     return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -235,7 +237,7 @@ def _same(one: str, other: str) -> bool:
 def _unknown_step_up() -> NotFound:
     return NotFound(
         "step-up-unknown",
-        "this check is over, or it was begun with another certificate",
+        "this check has ended, or it was begun with another certificate",
         hint="open the application again",
     )
 
@@ -243,6 +245,6 @@ def _unknown_step_up() -> NotFound:
 def _refused_step_up() -> RequestRefused:
     return RequestRefused(
         "step-up-refused",
-        "this does not come from an application of this door",
+        "the redirect does not come from an application behind this door",
         hint="open the application again",
     )

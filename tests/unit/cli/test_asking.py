@@ -73,8 +73,8 @@ def test_twice_is_once(site: Site) -> None:
     """The second time nothing happens, and that is said."""
     site.do("person", "add", "bob", "--group", "few")
     for words, note in (
-        (["person", "add", "bob", "--group", "few"], "bob was there already"),
-        (["group", "create", "few"], "the group few was there already"),
+        (["person", "add", "bob", "--group", "few"], "bob existed already"),
+        (["group", "create", "few"], "the group few existed already"),
         (["group", "add", "few", "bob"], "bob was in few already"),
     ):
         assert site.do(*words)["notes"] == [note]

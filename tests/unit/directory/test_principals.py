@@ -229,7 +229,7 @@ def test_group_is_created_once(world):
     assert directory.list_groups(world.services)["auditors"] == 0
     head = world.head()
     again = directory.create_group(world.services, "auditors", actor=OPERATOR)
-    assert again.notes == ("the group auditors was there already",)
+    assert again.notes == ("the group auditors existed already",)
     assert world.head() == head
 
 

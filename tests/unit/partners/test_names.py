@@ -25,13 +25,16 @@ def test_a_host_is_lower_cased_with_a_note() -> None:
     site = partner_site(domain="clinic.example")
     assert add(site, "clinic/o'Brien@Clinic.EXAMPLE") == (
         "clinic/o'Brien@clinic.example",
-        ("its certificates say clinic/o'Brien@clinic.example",),
+        ("its certificates contain the name clinic/o'Brien@clinic.example",),
     )
     assert "principal-active" in site.reasons(site.leaf("o'Brien@CLINIC.example"))
     assert add(site, "clinic/bob@clinic.example") == ("clinic/bob@clinic.example", ())
     assert add(site, "clinic/bob@CLINIC.example") == (
         "clinic/bob@clinic.example",
-        ("its certificates say clinic/bob@clinic.example", "clinic/bob@clinic.example was there already"),
+        (
+            "its certificates contain the name clinic/bob@clinic.example",
+            "clinic/bob@clinic.example existed already",
+        ),
     )
 
 

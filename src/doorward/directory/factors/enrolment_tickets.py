@@ -1,15 +1,15 @@
-"""Who may enrol a factor without having shown one: a ticket, used once.
+"""Enrolment tickets: each lets a person enrol one factor without showing one first, once.
 
-  it comes from                       it is for                    it is open for
+  made by                             for                          open for
   a certificate issued by invitation  that certificate             15 minutes, if the person has no factor then
   a recovery code                     the certificate it came with 15 minutes
   `doorward factor invite`            the person, with a link      24 hours, 7 days at most
 
-A ticket by a recovery code goes no further than what was lost: a code that was made with a password gives no passkey.
-The first factor that is enrolled ends all of them. A ticket without a token is good only while the person has no
-factor; an administrator's link also adds one to others, for example a passkey where there is a password only.
+A ticket by a recovery code allows no stronger factor than the lost one: a code that was made with a password allows no
+passkey. Enrolling a factor voids all tickets of the person. A ticket without a token works only while the person has no
+factor; an administrator's link also works beside other factors, for example to add a passkey to a password.
 
-Not here: what is enrolled (`enrolling`). This module loads no library of factors: issuing calls it.
+Not here: enrolling itself (`enrolling`). This module imports no library for factors, because issuing calls it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from doorward.stores.services import Services
 from doorward.wire.base64url import render_base64url
 
 FIRST_LIFETIME = timedelta(minutes=15)
-"""Long enough to install a certificate and to come back with it."""
+"""Long enough to install a certificate and to open the portal with it."""
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=7)
-"""As for invitations: a link lies in mailboxes and chats."""
+"""As for invitations: links stay in mailboxes and chats."""
 
 TOKEN_BYTES = 32
 MAX_TOKEN_CHARACTERS = 256
@@ -45,10 +45,10 @@ MAX_TOKEN_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorInvitation:
-    """`token` (base64url, 43 characters) is shown once and kept nowhere.
+    """`token` (base64url, 43 characters) is shown once and not stored.
 
-    `has_certificate`: whether the person has a valid one; without it the link opens nothing.
-    `ended`: how many tickets and links were open, and are void now.
+    `has_certificate`: whether the person has a valid certificate; without one the link does not work.
+    `ended`: how many open tickets were voided.
     """
 
     token: str
@@ -57,19 +57,19 @@ class FactorInvitation:
     ended: int
 
     def __repr__(self) -> str:
-        # What is printed ends in logs; the token must not.
+        # Printed values end up in logs; the token must not.
         return f"FactorInvitation(ticket={self.ticket.id})"
 
 
 def invite_to_enrol(
     services: Services, name: str, *, lifetime: timedelta = DEFAULT_LIFETIME, actor: str
 ) -> FactorInvitation:
-    """Let an active person enrol one factor, with a link; tickets that were open are void.
+    """Let an active person enrol one factor with a link; open tickets are voided.
 
     Args:
         services: the ports of this process.
-        name: the person's.
-        lifetime: more than nothing, at most 7 days.
+        name: the name of the person.
+        lifetime: more than 0, at most 7 days.
         actor: who invites.
 
     Raises:
@@ -79,8 +79,8 @@ def invite_to_enrol(
     if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise RequestRefused(
             "lifetime-refused",
-            "an invitation cannot be open that long or short",
-            hint=f"choose at most {LONGEST_LIFETIME.days} days",
+            f"an invitation cannot be open for {lifetime}",
+            hint=f"choose more than 0 seconds and at most {LONGEST_LIFETIME.days} days",
         )
     now = services.clock.now()
     token = render_base64url(services.random.token(TOKEN_BYTES))
@@ -96,12 +96,12 @@ def invite_to_enrol(
 
 
 def require_person(principal: Principal) -> Principal:
-    """Return an active person; raise `RequestRefused` (`factors-for-persons`, `principal-suspended`) for another."""
+    """Return the principal if it is an active person; raise `RequestRefused` (`factors-for-persons`, `principal-suspended`)."""
     if principal.kind is not PrincipalKind.PERSON:
         raise RequestRefused(
             "factors-for-persons",
             f"{principal.name} is a {principal.kind.value}, and only a person has second factors",
-            hint="a device or service is its certificate's key",
+            hint="devices and services are identified by their certificate alone",
         )
     if principal.state is not PrincipalState.ACTIVE:
         raise RequestRefused(
@@ -115,10 +115,10 @@ def require_person(principal: Principal) -> Principal:
 def open_first_enrolment(
     services: Services, stores: Stores, principal_id: str, certificate_id: str, *, actor: str
 ) -> EnrolmentTicket | None:
-    """Let the certificate that was just issued to a person enrol the first factor; within the caller's transaction.
+    """Let a certificate that was just issued to a person enrol the first factor, in the caller's transaction.
 
     Returns:
-        The ticket; None if the principal is no person, or has a factor already: a stolen invitation must not replace it.
+        The ticket; None if the principal is not a person, or has a factor already: a stolen invitation must not replace it.
     """
     principal = stores.directory.get(principal_id)
     if principal is None or principal.kind is not PrincipalKind.PERSON or _has_factor(stores, principal_id):
@@ -141,7 +141,7 @@ def find_ticket(stores: Stores, caller: Caller, token: str, now: datetime) -> En
     Args:
         stores: of a transaction.
         caller: who wants to enrol.
-        token: of an administrator's link; empty where there is none.
+        token: of an administrator's link; empty if there is none.
         now: aware, UTC.
     """
     if token:
@@ -162,23 +162,23 @@ def find_ticket(stores: Stores, caller: Caller, token: str, now: datetime) -> En
 
 
 def use_ticket(stores: Stores, ticket: EnrolmentTicket, now: datetime) -> None:
-    """Use a ticket up, and every other of that person; raise `RequestRefused` (`enrolment-closed`) if it is not open."""
+    """Mark a ticket as used and void the person's other tickets; raise `RequestRefused` (`enrolment-closed`) if not open."""
     if not stores.enrolment_tickets.use(ticket.id, now):
         raise refuse_closed()
     stores.enrolment_tickets.void_all(ticket.principal_id, now)
 
 
 def refuse_closed() -> RequestRefused:
-    """Return the refusal of a person without a ticket to enrol and without a factor to show."""
+    """Return the error for a person who has neither an enrolment ticket nor a factor to show."""
     return RequestRefused(
         "enrolment-closed",
-        "the time to enrol a first factor is over, or this certificate has no right to it",
+        "the time to enrol a first factor is over, or this certificate may not enrol one",
         hint="ask an administrator: `doorward factor invite NAME`",
     )
 
 
 def hash_token(token: str) -> str:
-    """Return what is kept of a token: its SHA-256, lower-case hex."""
+    """Return the stored form of a token: its SHA-256, lower-case hex."""
     return hashlib.sha256(token[:MAX_TOKEN_CHARACTERS].encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -197,7 +197,7 @@ def add_ticket(
     token: str = "",
     strongest: FactorKind = FactorKind.WEBAUTHN,
 ) -> EnrolmentTicket:
-    """Keep a ticket, within the caller's transaction."""
+    """Store a ticket in the caller's transaction."""
     ticket = EnrolmentTicket(
         id=services.new_id("enr"),
         tenant=TENANT,
@@ -213,7 +213,7 @@ def add_ticket(
 
 
 def describe_ticket(services: Services, ticket: EnrolmentTicket, name: str, actor: str) -> Event:
-    """Return the event that tells of a ticket."""
+    """Return the event for a new ticket."""
     return new_event(
         services,
         EventType.FACTOR_INVITED,
