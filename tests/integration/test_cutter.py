@@ -22,7 +22,7 @@ from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import has_ended
-from tests.support.little_door import LittleDoor, ask, echo_server, echoes, ends_of, web_socket
+from tests.support.little_door import LittleDoor, ask, echo_server, echoes, ends_of, facts_of, web_socket
 
 MECHANISMS = [
     pytest.param(
@@ -81,13 +81,6 @@ def opened(
     return client, alive
 
 
-def known(client: socket.socket) -> SocketFacts:
-    """The kernel's facts about the door's side of a connection."""
-    facts = sockdiag.find(*ends_of(client))
-    assert facts is not None
-    return facts
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -99,7 +92,7 @@ def test_one_connection_ends_and_the_others_go_on(
     others = [opened(little, other) for other in KINDS]
     client, _ = opened(little, kind, address)
     cutter = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=mechanism)
-    result = cutter.cut(known(client))
+    result = cutter.cut(facts_of(client))
     assert (result.mechanism, result.outcome, result.ended) == (mechanism, CutOutcome.CUT, True)
     assert has_ended(client)
     assert result.seconds < 0.5
@@ -113,7 +106,7 @@ def test_cutting_what_has_just_closed_leaves_the_listener(
     """A stale address, for which the kernel answers with the listener, cuts nothing."""
     little, supervisor = door
     client, _ = opened(little, "keep-alive")
-    facts = known(client)
+    facts = facts_of(client)
     client.close()
     cutter = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=mechanism)
     deadline = time.monotonic() + 5
@@ -133,7 +126,7 @@ def test_another_connection_at_the_same_address_is_spared(
     """The cookie decides, not the address: with a wrong cookie no connection is cut."""
     little, supervisor = door
     client, alive = opened(little, "keep-alive")
-    facts = known(client)
+    facts = facts_of(client)
     wrong = SocketFacts(facts.cookie + 1_000_000, facts.inode, facts.state, facts.local, facts.remote)
     cutter = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=mechanism)
     assert cutter.cut(wrong).outcome is CutOutcome.GONE
@@ -153,7 +146,7 @@ def test_half_closed_streams_do_not_escape(mechanism: Mechanism, first: str) -> 
         own, _ = listener.accept()
         with peer, own:
             (peer if first == "peer" else own).shutdown(socket.SHUT_WR)
-            facts = known(peer)
+            facts = facts_of(peer)
             assert facts.state in (
                 TcpState.CLOSE_WAIT if first == "peer" else TcpState.FIN_WAIT2,
                 TcpState.FIN_WAIT1,
@@ -170,7 +163,7 @@ def test_many_at_once(door: tuple[LittleDoor, Supervisor], mechanism: Mechanism)
     """Hundreds end in one call, each with a result in the order of the question."""
     little, supervisor = door
     clients = [opened(little, "keep-alive")[0] for _ in range(300)]
-    facts = [known(client) for client in clients]
+    facts = [facts_of(client) for client in clients]
     results = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=mechanism).cut_many(facts)
     assert [result.cookie for result in results] == [one.cookie for one in facts]
     assert {result.outcome for result in results} == {CutOutcome.CUT}
@@ -197,7 +190,7 @@ def test_where_nothing_can_be_cut_it_is_said() -> None:
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as peer,
     ):
-        result = nothing.cut(known(peer))
+        result = nothing.cut(facts_of(peer))
     assert (result.outcome, result.ended) == (CutOutcome.NOT_PERMITTED, False)
     assert nothing.trouble()
 
@@ -209,7 +202,7 @@ def test_a_connection_that_is_not_accepted_yet_is_found(door: tuple[LittleDoor, 
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as peer,
     ):
-        facts = known(peer)
+        facts = facts_of(peer)
         assert facts.inode == 0
         cutter = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=Mechanism.PIDFD)
         assert cutter.cut(facts).outcome is CutOutcome.MISSED
@@ -219,7 +212,7 @@ def test_the_listing_holds_what_the_look_up_finds(door: tuple[LittleDoor, Superv
     """Sockets of the door are listed on both families and counted when skipped; others are not."""
     little, _ = door
     clients = [opened(little, "keep-alive", address)[0] for address in ("127.0.0.1", "::1")]
-    facts = {known(client) for client in clients}
+    facts = {facts_of(client) for client in clients}
     cookies = {one.cookie for one in facts}
     listing = sockdiag.dump([little.listener])
     assert facts <= set(listing.sockets)

@@ -71,20 +71,13 @@ def test_the_death_of_envoy_is_a_gap_on_record(door: Doorway) -> None:
     assert running is not None
     assert door.get(door.identities["alice"], "/reports/1").status == 200
     os.kill(running.pid, signal.SIGKILL)
-    assert eventually(lambda: _let_in(door), 15)
+    assert eventually(lambda: door.lets_in("alice", "/reports/1"), 15)
     (died,) = door.events(EventType.ENVOY_DIED)
     assert (died["data"]["pid"], died["data"]["signal"]) == (running.pid, signal.SIGKILL)
     (gap,) = door.events(EventType.ACCESS_GAP)
     assert gap["data"]["reason"] == "envoy-died"
     assert gap["data"]["from_at"] < gap["data"]["to_at"]
     assert len(door.events(EventType.ENVOY_STARTED)) == 2
-
-
-def _let_in(door: Doorway) -> bool:
-    try:
-        return door.get(door.identities["alice"], "/reports/1").status == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), RuntimeError("a defect")])
@@ -125,7 +118,7 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
     assert gateway.supervisor.envoy_pids() == []
     assert list(folder.glob("*.sock")) == []
     assert find_gateway(door.services, "gateway-2") is None  # no change waits for it
-    assert _let_in(door)
+    assert door.lets_in("alice", "/reports/1")
     other.close()
 
 

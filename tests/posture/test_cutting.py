@@ -33,7 +33,7 @@ from doorward.runtime.world import SystemClock
 from tests.support.attacks import LISTENER, changed, exchange, has_ended, statuses
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.doorway import ACTOR, Doorway, Session, eventually, is_root, open_doorway
-from tests.support.little_door import ends_of
+from tests.support.little_door import ends_of, facts_of
 from tests.support.ports import FakeClock
 
 pytestmark = pytest.mark.xdist_group("posture-cutting")
@@ -70,13 +70,6 @@ def connected(listener: socket.socket, *, port: int = 0) -> Iterator[tuple[socke
             yield client, accepted
 
 
-def facts_of_client(client: socket.socket) -> SocketFacts:
-    """Return what the kernel knows of the listener's side."""
-    facts = sockdiag.find(*ends_of(client))
-    assert facts is not None
-    return facts
-
-
 def listens(listener: socket.socket) -> bool:
     """Return whether a connection can be made."""
     try:
@@ -94,7 +87,7 @@ class TestCookies:
         """Cutting a connection that has just closed gives GONE, and the door stays open."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
-                facts = facts_of_client(client)
+                facts = facts_of(client)
             assert cutter_of_mine(mechanism).cut(facts).outcome is CutOutcome.GONE
             assert listens(listener)
 
@@ -103,7 +96,7 @@ class TestCookies:
         """Without the cookie the kernel finds the listener for a stale address, and closes it."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
-                facts = facts_of_client(client)
+                facts = facts_of(client)
             assert listens(listener)
             destroy_by_address(facts.local, facts.remote)
             assert not listens(listener)
@@ -113,9 +106,9 @@ class TestCookies:
         """Another connection between the same two addresses is not the one that was meant."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
-                facts, port = facts_of_client(client), client.getsockname()[1]
+                facts, port = facts_of(client), client.getsockname()[1]
             with connected(listener, port=port) as (innocent, other):
-                assert facts_of_client(innocent).remote == facts.remote
+                assert facts_of(innocent).remote == facts.remote
                 assert cutter_of_mine(mechanism).cut(facts).outcome is CutOutcome.GONE
                 other.sendall(b"x")
                 assert innocent.recv(1) == b"x"
@@ -125,7 +118,7 @@ class TestCookies:
         """Without the cookie another connection that has the address now is cut."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with connected(listener) as (client, _):
-                facts, port = facts_of_client(client), client.getsockname()[1]
+                facts, port = facts_of(client), client.getsockname()[1]
             with connected(listener, port=port) as (innocent, _):
                 destroy_by_address(facts.local, facts.remote)
                 assert has_ended(innocent)
@@ -137,7 +130,7 @@ class TestCookies:
             with pytest.raises(ValueError, match="cookie"):
                 sockdiag.destroy(facts)
             with connected(listener) as (client, _):
-                good = facts_of_client(client)
+                good = facts_of(client)
                 for cookie in (0, 2**64 - 1):
                     wrong = SocketFacts(cookie, good.inode, good.state, good.local, good.remote)
                     with pytest.raises(ValueError, match="cookie"):
@@ -231,7 +224,7 @@ class TestBothFamilies:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
                 accepted, _ = listener.accept()
                 with accepted:
-                    facts = facts_of_client(client)
+                    facts = facts_of(client)
                     listing = sockdiag.dump([parse_endpoint(f"[::]:{port}")])
                     assert facts.cookie in listing.cookies
                     assert cutter_of_mine(mechanism).cut(facts).outcome is CutOutcome.CUT
@@ -244,7 +237,7 @@ class TestBothFamilies:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
                 accepted, _ = listener.accept()
                 with accepted:
-                    inode = str(facts_of_client(client).inode)
+                    inode = str(facts_of(client).inode)
                     assert inode not in self._inodes("tcp")
                     assert inode in self._inodes("tcp6")
 

@@ -185,18 +185,18 @@ class TestStore:
         """A table that cannot be used refuses new connections, at once or when knowledge is stale."""
         with self._line(living) as before:
             with self._without(living, table):
-                assert eventually(lambda: not self._gets_in(living), 3.0)
+                assert eventually(lambda: not living.lets_in("alice"), 3.0)
                 assert statuses(exchange(before, LIVE, answers=1)) == [200]
-            assert eventually(lambda: self._gets_in(living))
+            assert eventually(lambda: living.lets_in("alice"))
             assert statuses(exchange(before, LIVE, answers=1)) == [200]
 
     def test_a_decision_that_cannot_be_recorded_is_not_taken(self, living: Doorway) -> None:
         """If no event can be written, no connection is admitted, and open connections go on."""
         with self._line(living) as before:
             with self._locked(living):
-                assert not self._gets_in(living)
+                assert not living.lets_in("alice")
                 assert statuses(exchange(before, LIVE, answers=1)) == [200]
-            assert eventually(lambda: self._gets_in(living))
+            assert eventually(lambda: living.lets_in("alice"))
 
     def test_without_waiting_for_the_record_it_would_be(self, uncut: Doorway) -> None:
         """With an authorizer that does not wait, the same locked database lets every client in, unrecorded."""
@@ -205,7 +205,7 @@ class TestStore:
         authorizer._ports = replace(ports, record=lambda _event: None)
         try:
             with self._locked(uncut):
-                assert self._gets_in(uncut)
+                assert uncut.lets_in("alice")
         finally:
             authorizer._ports = ports
 
@@ -214,25 +214,25 @@ class TestStore:
         follower = uncut.gateway.follower
         with self._standing_still(uncut):
             assert eventually(lambda: not follower.fresh(), 8.0)
-            assert not self._gets_in(uncut)
+            assert not uncut.lets_in("alice")
             with self._fresh(uncut, says=True):
-                assert self._gets_in(uncut)
-            assert not self._gets_in(uncut)
-        assert eventually(lambda: self._gets_in(uncut), 8.0)
+                assert uncut.lets_in("alice")
+            assert not uncut.lets_in("alice")
+        assert eventually(lambda: uncut.lets_in("alice"), 8.0)
 
     def test_stale_is_enough_to_refuse(self, uncut: Doorway) -> None:
         """If everything else is well, a gateway that is stale admits no connection."""
-        assert self._gets_in(uncut)
+        assert uncut.lets_in("alice")
         with self._fresh(uncut, says=False):
-            assert not self._gets_in(uncut)
-        assert self._gets_in(uncut)
+            assert not uncut.lets_in("alice")
+        assert uncut.lets_in("alice")
 
     def test_a_sequence_that_cannot_be_read_makes_stale(self, uncut: Doorway) -> None:
         """Without the table of changes the follower becomes stale, and no connection is admitted."""
         with self._without(uncut, "changes"):
             assert eventually(lambda: not uncut.gateway.follower.fresh(), 8.0)
-            assert not self._gets_in(uncut)
-        assert eventually(lambda: self._gets_in(uncut), 8.0)
+            assert not uncut.lets_in("alice")
+        assert eventually(lambda: uncut.lets_in("alice"), 8.0)
 
     @contextmanager
     def _standing_still(self, doorway: Doorway) -> Iterator[None]:
@@ -291,13 +291,6 @@ class TestStore:
         with closing(_raw(doorway)) as connection:
             connection.execute("PRAGMA legacy_alter_table=ON")
             connection.execute(statement)
-
-    @staticmethod
-    def _gets_in(doorway: Doorway) -> bool:
-        try:
-            return doorway.get(doorway.identities["alice"], "/x").status == 200
-        except OSError:
-            return False
 
 
 class TestEmptyPolicy:

@@ -20,7 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.sockdiag import SocketFacts
 from tests.support.certificates.issuing import toy_ca
 
 _TYPES = "type.googleapis.com/envoy"
@@ -162,6 +164,13 @@ def ends_of(client: socket.socket) -> tuple[Endpoint, Endpoint]:
         return parse_endpoint(f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}")
 
     return read(client.getpeername()), read(client.getsockname())
+
+
+def facts_of(client: socket.socket) -> SocketFacts:
+    """Return what the kernel knows of the door's side of a client's connection."""
+    facts = sockdiag.find(*ends_of(client))
+    assert facts is not None
+    return facts
 
 
 def ask(client: ssl.SSLSocket) -> bytes:

@@ -15,13 +15,7 @@ import pytest
 from doorward.files import create_file, read_limited, replace_file, replacing, sync_folder
 from tests.support.syncing import watch_syncing
 
-
-@pytest.fixture(autouse=True)
-def generous_umask() -> Iterator[None]:
-    """A umask that closes nothing."""
-    before = os.umask(0)
-    yield
-    os.umask(before)
+pytestmark = pytest.mark.usefixtures("generous_umask")
 
 
 @contextmanager

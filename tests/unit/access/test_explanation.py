@@ -18,7 +18,7 @@ from doorward.policy.requirement_text import parse_shown
 from doorward.stores.records import AuthorityKind
 from tests.support import factor_records
 from tests.support.certificates.issuing import certify
-from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_site import PartnerSite
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, TRUST_DOMAIN, World, found_world
 
@@ -152,12 +152,6 @@ def test_a_certificate_of_somebody_else(world: World) -> None:
         ask(world, certificate=other.id)
     with pytest.raises(NotFound):
         ask(world, certificate="crt_" + "z" * 20)
-
-
-@pytest.fixture
-def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is let in."""
-    return partner_site(everyone=True)
 
 
 def test_a_partners_certificate(site: PartnerSite) -> None:

@@ -13,14 +13,8 @@ from doorward.partners.terms import Terms
 from doorward.policy.analysis import PolicyFinding
 from doorward.stores.policy_snapshot import current_document
 from tests.support.certificates.issuing import CertifiedKey, certify
-from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_site import PartnerSite
 from tests.support.world import OPERATOR, found_world
-
-
-@pytest.fixture
-def site() -> PartnerSite:
-    """A partner that the application trusts."""
-    return partner_site(everyone=True)
 
 
 def long_names(site: PartnerSite, count: int) -> list[CertifiedKey]:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from cryptography import x509
 
 from tests.support.certificates.issuing import certify
-from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_site import PartnerSite
 
 BOB = "bob@clinic.example"
-
-
-@pytest.fixture
-def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is admitted."""
-    return partner_site(everyone=True)
 
 
 def test_rules_see_a_partners_certificate(site: PartnerSite) -> None:

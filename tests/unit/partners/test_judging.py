@@ -32,12 +32,6 @@ BOB = "bob@clinic.example"
 NAME = f"clinic/{BOB}"
 
 
-@pytest.fixture
-def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is admitted."""
-    return partner_site(everyone=True)
-
-
 def revoke(
     site: PartnerSite, leaf: object, reason: RevocationReason = RevocationReason.KEY_COMPROMISE
 ) -> None:

@@ -16,17 +16,11 @@ from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
 from doorward.verification.steps import PresentedCertificate
 from tests.support.certificates.issuing import CertifiedKey, certify
-from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_site import PartnerSite
 from tests.support.world import OPERATOR
 
 BOB = "bob@clinic.example"
 NAME = f"clinic/{BOB}"
-
-
-@pytest.fixture
-def site() -> PartnerSite:
-    """Everybody whom the clinic certifies is admitted."""
-    return partner_site(everyone=True)
 
 
 def registration(site: PartnerSite, leaf: CertifiedKey) -> PendingRegistration:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,7 @@ import pytest
 from doorward.core.errors import RequestRefused
 from doorward.runtime.private_files import create_private, refuse_existing
 
-
-@pytest.fixture(autouse=True)
-def generous_umask() -> Iterator[None]:
-    """A umask that closes nothing."""
-    before = os.umask(0)
-    yield
-    os.umask(before)
+pytestmark = pytest.mark.usefixtures("generous_umask")
 
 
 def mode_of(path: Path) -> int:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +18,7 @@ from doorward.gateway.access_log.lines import LONGEST_LINE
 from tests.support.access_log import GATEWAY, Log, line
 from tests.support.memory_store import MemoryStores, MemoryUnitOfWork
 from tests.support.ports import NOON
-from tests.support.world import World, empty_world
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    """An empty log."""
-    made = Log(empty_world(), tmp_path)
-    made.start()
-    return made
-
+from tests.support.world import World
 
 # in order, never twice
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +12,8 @@ from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.gateway.access_log import ingest as module
 from tests.support.access_log import GATEWAY, Log, line
-from tests.support.world import empty_world
 
 CERTIFICATE = "crt_" + "c" * 20
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    """An empty log."""
-    made = Log(empty_world(), tmp_path)
-    made.start()
-    return made
 
 
 def hello(source: str = "192.0.2.9", name: str = "wiki") -> str:

@@ -17,7 +17,7 @@ from doorward.verification.identity import SanSource
 from doorward.wire.header_text import decode_header_text
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
 from tests.support.certificates.issuing import CertifiedKey
-from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_site import PartnerSite
 from tests.support.ports import NOON
 from tests.unit.gateway.authorizer.conftest import (
     COOKIE,
@@ -29,12 +29,6 @@ from tests.unit.gateway.authorizer.conftest import (
     url_pem,
 )
 from tests.unit.gateway.live import LOCAL
-
-
-@pytest.fixture
-def site() -> PartnerSite:
-    """Every person certified by the clinic is admitted."""
-    return partner_site(everyone=True)
 
 
 @pytest.fixture

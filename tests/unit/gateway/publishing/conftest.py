@@ -55,6 +55,12 @@ class Site:
     inotify_usage: InotifyUsage = field(default_factory=lambda: InotifyUsage(limit=None))
     ordered_portal: str = ""  # the portal's host, if our own authority certifies it
 
+    def lets_in(self, name: str) -> bool:
+        """Whether a judgement of now about an application may go on."""
+        newest = self.world.snapshot()
+        one = newest.ids[name]
+        return self.gate.wait(newest.revision, one, newest.policies[one], 0.0)
+
     def apply(self, text: str) -> int:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
 

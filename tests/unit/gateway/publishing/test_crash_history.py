@@ -16,13 +16,6 @@ CHANGED = DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]")
 ABORTED = -signal.SIGABRT
 
 
-def lets_in(site: Site, name: str) -> bool:
-    """Whether a judgement of now about an application may go on."""
-    newest = site.world.snapshot()
-    one = newest.ids[name]
-    return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
-
-
 @pytest.fixture
 def deadly(site: Site) -> Site:
     """Revision 1 in force; revision 2 changes payments, came into force as well, and Envoy aborted."""
@@ -38,8 +31,8 @@ def test_the_next_envoy_is_given_the_one_before(deadly: Site) -> None:
     """Unchanged applications are open, the changed one admits no new connection, and status names it with the reason."""
     deadly.prepare()
     assert deadly.gate.revision == 1
-    assert lets_in(deadly, "sensors")
-    assert not lets_in(deadly, "payments")
+    assert deadly.lets_in("sensors")
+    assert not deadly.lets_in("payments")
     trouble = deadly.publishing.trouble()
     assert "(payments)" in trouble
     assert "SIGABRT" in trouble
@@ -60,7 +53,7 @@ def test_a_mended_revision_is_published(deadly: Site) -> None:
     deadly.publishing.requests.request(deadly.apply(DOCUMENT))
     assert deadly.publishing.step() == CHECK_SECONDS
     assert deadly.gate.revision == 3
-    assert lets_in(deadly, "payments")
+    assert deadly.lets_in("payments")
     assert deadly.publishing.trouble() == ""
     assert LastPublished(deadly.folder / "published").number() == 3
 

@@ -25,13 +25,6 @@ def room_for(site: Site, chains: int) -> None:
     site.inotify_usage = InotifyUsage(limit=2 * watches_needed(chains) + SPARE)
 
 
-def lets_in(site: Site, name: str) -> bool:
-    """Whether a judgement of now about an application may go on."""
-    newest = site.world.snapshot()
-    one = newest.ids[name]
-    return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
-
-
 @pytest.fixture
 def refused(site: Site) -> Site:
     """Revision 1 in force and confirmed; revision 2 changes payments, adds an application, and is refused."""
@@ -46,9 +39,9 @@ def refused(site: Site) -> Site:
 def test_only_applications_that_it_changes_admit_no_new_connection(refused: Site) -> None:
     """An application of which both revisions say the same is judged and admitted as before."""
     assert refused.gate.revision == 1
-    assert lets_in(refused, "sensors")
-    assert not lets_in(refused, "payments")
-    assert not lets_in(refused, "more")
+    assert refused.lets_in("sensors")
+    assert not refused.lets_in("payments")
+    assert not refused.lets_in("more")
     assert "revision 2 is refused" in refused.publishing.trouble()
     assert "inotify" in refused.publishing.trouble()
 
@@ -60,8 +53,8 @@ def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
     refused.prepare()
     assert refused.doors() == doors
     assert refused.gate.revision == 1
-    assert lets_in(refused, "sensors")
-    assert not lets_in(refused, "payments")
+    assert refused.lets_in("sensors")
+    assert not refused.lets_in("payments")
     assert "revision 2 is refused" in refused.publishing.trouble()
     assert refused.publishing.requests.pending() is not None  # nobody is told that revision 2 is in force
     assert refused.publishing.step() == RETRY_SECONDS
@@ -75,7 +68,7 @@ def test_it_comes_into_force_when_it_can(refused: Site) -> None:
     room_for(refused, 5)
     assert refused.publishing.step() == CHECK_SECONDS
     assert refused.gate.revision == 2
-    assert all(lets_in(refused, name) for name in ("sensors", "payments", "more"))
+    assert all(refused.lets_in(name) for name in ("sensors", "payments", "more"))
     assert refused.publishing.trouble() == ""
     assert refused.publishing.requests.pending() is None
 
@@ -121,12 +114,12 @@ def test_an_exchange_with_unknown_result_opens_no_changed_application(
         site.apply(CHANGED)
         assert site.publishing.step() == RETRY_SECONDS
     site.apply(DOCUMENT)  # back to what is believed to be in force
-    assert lets_in(site, "sensors")
-    assert not lets_in(site, "payments")
+    assert site.lets_in("sensors")
+    assert not site.lets_in("payments")
     site.validator.checked.clear()
     assert site.publishing.step() == CHECK_SECONDS
     assert len(site.validator.checked) == 1  # not believed: written and confirmed anew
-    assert lets_in(site, "payments")
+    assert site.lets_in("payments")
 
 
 def test_a_number_that_cannot_be_noted_holds_up_nothing(site: Site) -> None:
