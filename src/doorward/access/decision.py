@@ -89,7 +89,7 @@ class ConnectionAssessment:
 
     @property
     def partner_id(self) -> str:
-        """The partner whose authority issued the certificate; empty for our own authority."""
+        """The partner that issued the certificate; empty for our own authority."""
         found = self.judgement
         return found.partner.id if isinstance(found, PartnerJudgement) and found.partner is not None else ""
 
@@ -126,7 +126,7 @@ class AccessDecision:
         deadline: when the connection must end; for a refused one, the time of the decision.
         seq: the number in the change sequence at which the database was read.
         event: `connection:admitted`, `connection:refused` or `connection:anonymous`.
-        partner_id: the partner whose authority issued the certificate; empty for our own authority.
+        partner_id: the partner that issued the certificate; empty for our own authority.
         evidence_index: the evidence by which the certificate was judged (`AccessDecider.is_current`).
         sessions: the holder's sessions at this application.
     """

@@ -259,7 +259,7 @@ def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
 def _follow_applications(
     services: Services, stores: Stores, document: Document, revision: RevisionRecord
 ) -> None:
-    """Add an application with a new id for each new name, and remove the applications whose names are gone."""
+    """Add an application with a new id for each new name, and remove the applications without a name in the document."""
     known = {one.name: one for one in stores.applications.list()}
     named = {app.name: app for app in document.apps}
     for name in sorted(known.keys() - named.keys()):

@@ -1,4 +1,4 @@
-"""The applications whose connections end because of a change of the document, found by compiling both documents.
+"""The applications that lose their connections by a change of the document, found by compiling both documents.
 
 Envoy drains the connections of a filter chain that changes. Most of a document is not in the chains (docs/design/0048):
 rules, hosts and upstream addresses are elsewhere. So both documents are compiled, and their chains are compared.

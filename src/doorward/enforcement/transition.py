@@ -1,6 +1,6 @@
 """The transition from one policy to the next while connections live: which ones may stay, and by which aliases.
 
-The ids in the filter state of a connection decide what it may do, and nobody can change them. An edited rule gets a new
+The ids in the filter state of a connection decide what it may do, and they never change. An edited rule gets a new
 id, which no live connection has. So each connection also has a *class token* among its grants: the hash of tenant,
 application, policy revision and its sorted ids. All live connections of one class have the same ids. If every one of them
 deserves a new id, the new configuration accepts the class token instead of that id: an *alias*.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
-from doorward.policy.model import Upstream, place_of
+from doorward.policy.model import Upstream, upstream_address
 
 BY_NAME_ONLY = "*"
 """The address of a listener that only names lead to, for example a listener behind a load balancer."""
@@ -67,7 +67,7 @@ class ForbiddenUpstreams:
             upstream: as the document has it.
             hosts: the names that lead to the door, by the document.
         """
-        place = place_of(upstream)
+        place = upstream_address(upstream)
         if isinstance(place, str):
             return "a socket of Doorward itself" if self._is_own_socket(place) else ""
         host, port = place

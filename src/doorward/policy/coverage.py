@@ -131,7 +131,7 @@ class Coverage:
         return found & reduce(int.__or__, paths)
 
     def _asking_no_more(self, requirements: frozenset[Requirement]) -> int:
-        """The rules whose requirements are all met if these requirements are met."""
+        """The rules that have all their requirements met if these requirements are met."""
         sets = (found for asked, found in self._requiring.items() if all_met_with(asked, requirements))
         return reduce(int.__or__, sets, 0)
 

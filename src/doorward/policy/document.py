@@ -54,7 +54,7 @@ def append_app(
     alpn: Sequence[str] = (),
     on_refusal: OnRefusal = OnRefusal.ALERT,
 ) -> str:
-    """Return a document's text with one more application, comments and layout kept where possible.
+    """Return a document's text with one more application, comments and layout kept if possible.
 
     Args:
         text: a document without faults.

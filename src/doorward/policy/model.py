@@ -142,7 +142,7 @@ class TcpUpstream:
 Upstream = WebUpstream | TcpUpstream
 
 
-def place_of(upstream: Upstream) -> str | tuple[str, int]:
+def upstream_address(upstream: Upstream) -> str | tuple[str, int]:
     """Return where an upstream listens: the path of a unix socket, or a host and a port."""
     if isinstance(upstream, UnixUpstream) or (isinstance(upstream, TcpUpstream) and upstream.path):
         return upstream.path
@@ -215,7 +215,7 @@ class Rule:
 class AppPolicy:
     """One application of the document: its hosts, its upstream, and who may reach which paths.
 
-    `trust` names the authorities whose certificates are accepted: `own`, and partners by name. `public` are paths that
+    `trust` names the accepted authorities: `own`, and partners by name. `public` are paths that
     are open to everybody, also without a certificate. Pages of the sites in `origins` may call this application.
 
     A TCP application has no field about requests: its rules are about whole connections. `alpn` are the protocols that

@@ -51,7 +51,7 @@ class NodeReader:
         *,
         example: str = "",
     ) -> dict[str, Node]:
-        """Return the entries of a mapping whose keys are known.
+        """Return the entries of a mapping; an unknown key is a fault.
 
         Args:
             node: what should be a mapping.

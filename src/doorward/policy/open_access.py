@@ -2,7 +2,7 @@
 
 `public: ["/share/**"]` opens paths to everybody, also without a certificate. A public path that a deny rule covers is a
 fault: a denied person could connect without the certificate.
-`cors: {origins: [https://other.example]}` lists sites whose pages may call the application.
+`cors: {origins: [https://other.example]}` lists sites; their pages may call the application.
 
 Not here: what they mean for a request (`decision`), and how Envoy enforces them (enforcement).
 """

@@ -5,7 +5,7 @@ Not here: the normalisation of request paths (`normalisation`); patterns are com
 The grammar: `/`, then segments joined by `/`. A segment is a literal, or `*` (exactly one segment, never empty). The
 last one may be `**`: any number of segments, also none. So `/admin/**` covers `/admin`, and a deny rule for a tree also
 denies its root. Patterns are case-sensitive. A trailing slash of the request makes no difference: `/x` covers `/x/`.
-Most applications answer both in the same way, and nobody should pass a deny rule by adding a slash.
+Most applications answer both in the same way, and a deny rule must not be bypassed by an added slash.
 
 Literals are *decoded* characters: `/a@b` also covers `/a%40b`. Each literal has one canonical spelling: characters that
 are allowed in a URL stand for themselves; all others, and a literal star (`%2A`), are escaped UTF-8 with upper-case hex
@@ -55,7 +55,7 @@ OWNER = "{principal}"
 OWNED = "\0"
 """The same segment in `PathPattern.segments`; no path has this character."""
 NO_OWNER = ""
-"""For a principal whose name matches no path, and for an anonymous connection: no path has an empty segment."""
+"""For a principal with a name that matches no path, and for an anonymous connection: no path has an empty segment."""
 _LONGEST_NAME = 63
 
 

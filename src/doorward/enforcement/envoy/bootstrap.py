@@ -25,7 +25,7 @@ Otherwise its connections would wait forever. Regular work of a thread takes les
 
 
 def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: str) -> dict[str, Any]:
-    """Return the bootstrap of a gateway whose listeners and clusters come from watched files.
+    """Return the bootstrap of a gateway; its listeners and clusters come from watched files.
 
     Args:
         base: `Resources.base`.

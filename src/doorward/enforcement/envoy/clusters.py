@@ -20,7 +20,7 @@ from doorward.policy.model import (
     UnixUpstream,
     Upstream,
     WebUpstream,
-    place_of,
+    upstream_address,
 )
 
 UPSTREAM_BUFFER_BYTES = 65_536
@@ -152,7 +152,7 @@ def _cluster(
 
 
 def _address(upstream: Upstream) -> dict[str, Any]:
-    place = place_of(upstream)
+    place = upstream_address(upstream)
     if isinstance(place, str):
         return {"pipe": {"path": place}}
     return {"socket_address": {"address": place[0], "port_value": place[1]}}

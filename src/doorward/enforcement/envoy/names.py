@@ -68,7 +68,7 @@ REFUSAL = "doorward-refusal"
 SOURCE = "doorward-source"
 """The peer's address as the authorizer gets it; for peers on loopback, Envoy writes another one into X-Forwarded-For."""
 APPLICATION = "doorward-application"
-"""The id of the application on whose host our own surface got the request."""
+"""The id of the application; our own surface got the request on its host."""
 SURFACE_HEADERS = (APPLICATION, CLAIMED_CERTIFICATE, REFUSAL, SOURCE)
 """Headers that only our own surfaces get, and no application."""
 

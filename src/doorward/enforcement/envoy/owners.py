@@ -38,12 +38,12 @@ def build_owner_slice(places: Iterable[int]) -> dict[str, Any]:
 
 
 def is_owner(place: int) -> dict[str, Any]:
-    """Match requests whose segment at a position is the principal's."""
+    """Match requests with the principal's segment at a position."""
     return _told(place, "yes")
 
 
 def is_not_owner(place: int) -> dict[str, Any]:
-    """Match requests whose segment at a position is certainly not the principal's."""
+    """Match requests with certainly another segment than the principal's at a position."""
     return _told(place, "no")
 
 

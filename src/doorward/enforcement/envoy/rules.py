@@ -47,7 +47,7 @@ _ANY: Matcher = {"any": True}
 _AUTHORITY = "(?i:https?://[a-z0-9.-]+(?::[0-9]{1,5})?)?"
 """Scheme and host of a Destination; earlier routes have refused every other host."""
 
-Where = Callable[[Form], Matcher]
+MatchPath = Callable[[Form], Matcher]
 """Builds the matcher of a path form for one part of the request: its path, or its Destination."""
 
 
@@ -177,17 +177,19 @@ def build_open_destination() -> dict[str, Any]:
     return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
 
 
-def _granted(rule: DoorRule, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
+def _granted(
+    rule: DoorRule, match_path: MatchPath, echoing: Collection[str], *, met: bool = False
+) -> Matcher:
     """Return the matcher of an allow rule: residual, id and requirements; with `met`, without the requirements."""
-    within = _within(rule, where)
+    within = _within(rule, match_path)
     if rule.residual.methods is None and echoing:
         within.append({"not_id": _any_of([_method(one) for one in sorted(echoing)])})
     factors = [] if met else [is_met(one) for one in sorted(rule.residual.requirements, key=str)]
     return _all_of([*within, _holds(rule.accepted), *factors])
 
 
-def _cleared(rule: DoorRule, where: Where) -> Matcher:
-    outside = _outside(rule, where)
+def _cleared(rule: DoorRule, match_path: MatchPath) -> Matcher:
+    outside = _outside(rule, match_path)
     return _any_of([*outside, _holds(rule.accepted)])
 
 
@@ -215,41 +217,41 @@ def _state(fact: ConnectionFact, match: Matcher) -> Matcher:
     return {"filter_state": {"key": fact.state_key, "string_match": match}}
 
 
-def _within(rule: DoorRule, where: Where) -> list[Matcher]:
+def _within(rule: DoorRule, match_path: MatchPath) -> list[Matcher]:
     """Return the conditions of a residual, which must all hold; none if every request is within it."""
     residual = rule.residual
     conditions = []
     if not _takes_every_path(rule):
         plain = [form for pattern in residual.paths if not pattern.owned for form in pattern.forms()]
         owned = [
-            _all_of([_any_of([where(form) for form in pattern.forms()]), *map(is_owner, pattern.owned)])
+            _all_of([_any_of([match_path(form) for form in pattern.forms()]), *map(is_owner, pattern.owned)])
             for pattern in residual.paths
             if pattern.owned
         ]
-        conditions.append(_any_of([*(where(form) for form in plain), *owned]))
+        conditions.append(_any_of([*(match_path(form) for form in plain), *owned]))
     if residual.methods is not None:
         conditions.append(_any_of([_method(one) for one in sorted(residual.methods)]))
     return conditions
 
 
-def _outside(rule: DoorRule, where: Where) -> list[Matcher]:
+def _outside(rule: DoorRule, match_path: MatchPath) -> list[Matcher]:
     """Return conditions; one of them holds if a request is certainly not within a residual.
 
     With `{principal}` in a path this is not the negation of `_within`: a comparison that is not possible gives neither.
     """
     if not any(pattern.owned for pattern in rule.residual.paths):
-        within = _within(rule, where)
+        within = _within(rule, match_path)
         return [{"not_id": _all_of(within)}] if within else []
     outside = []
     if not _takes_every_path(rule):
-        outside.append(_all_of([_outside_path(pattern, where) for pattern in rule.residual.paths]))
+        outside.append(_all_of([_outside_path(pattern, match_path) for pattern in rule.residual.paths]))
     if rule.residual.methods is not None:
         outside.append({"not_id": _any_of([_method(one) for one in sorted(rule.residual.methods)])})
     return outside
 
 
-def _outside_path(pattern: PathPattern, where: Where) -> Matcher:
-    elsewhere = {"not_id": _any_of([where(form) for form in pattern.forms()])}
+def _outside_path(pattern: PathPattern, match_path: MatchPath) -> Matcher:
+    elsewhere = {"not_id": _any_of([match_path(form) for form in pattern.forms()])}
     return _any_of([elsewhere, *map(is_not_owner, pattern.owned)])
 
 

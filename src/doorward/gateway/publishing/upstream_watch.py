@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import structlog
 
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.model import HttpUpstream, Upstream, place_of
+from doorward.policy.model import HttpUpstream, Upstream, upstream_address
 
 _log = structlog.get_logger("doorward.upstreams")
 
@@ -119,7 +119,7 @@ class UpstreamWatch:
 def probe_upstream(one: WatchedUpstream) -> str:
     """Open a connection and close it; return why that fails, and an empty text if it succeeds."""
     try:
-        place = place_of(one.upstream)
+        place = upstream_address(one.upstream)
         if isinstance(place, str):
             _open_unix(place)
         else:
@@ -165,7 +165,7 @@ def _open_tcp(place: tuple[str, int], upstream: Upstream, files: UpstreamFiles |
 
 
 def _no_answer(upstream: Upstream) -> str:
-    place = place_of(upstream)
+    place = upstream_address(upstream)
     if isinstance(place, tuple) and place[0].strip("0123456789.") and ":" not in place[0]:
         return f"DNS: no answer about {place[0]}, or {place[0]} itself does not answer"
     return "no answer"

@@ -65,7 +65,7 @@ class Selector:
         profiles = self.value(PROFILE.word)
         if profiles is None:
             return
-        # Not part of `possible_kinds`: a deny rule also matches a principal whose profile is unknown.
+        # Not part of `possible_kinds`: a deny rule also matches a principal with an unknown profile.
         if kinds.isdisjoint(profiles):
             raise ValueError(f"a {either(kinds)} has no certificate with the profile {either(profiles)}")
         names = frozenset[str]().union(*(names for _, names in self.named))
