@@ -112,7 +112,7 @@ def test_a_chain_has_a_limit(world: World) -> None:
         nest(world, "staff" if at == 1 else f"high-{at}", f"high-{at + 1}")
     nest(world, "low-5", "staff")  # tellers, low-2 to low-5, staff, high-2, high-3
     for pair in (("high-3", "everyone"), ("everyone", "tellers")):
-        with pytest.raises(RequestRefused, match="a chain of 9 groups") as caught:
+        with pytest.raises(RequestRefused, match="would have 9 groups") as caught:
             nest(world, *pair)
         assert caught.value.code == "group-nesting-limit"
 
@@ -124,7 +124,7 @@ def test_a_group_lies_in_so_many_groups_and_no_more(world: World) -> None:
     with world.work.change() as stores:
         for one in outer:
             stores.directory.nest("staff", one)
-    with pytest.raises(RequestRefused, match="would lie in 257 groups"):
+    with pytest.raises(RequestRefused, match="257 groups would contain"):
         nest(world, "staff", "everyone")
 
 
@@ -136,7 +136,7 @@ def test_nestings_are_bounded_in_all(world: World) -> None:
         for inner in made[:side]:
             for outer in made[side:]:
                 stores.directory.nest(inner, outer)
-    with pytest.raises(RequestRefused, match="4096 times already"):
+    with pytest.raises(RequestRefused, match="4096 nestings"):
         nest(world, "tellers", "staff")
 
 

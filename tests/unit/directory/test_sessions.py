@@ -187,7 +187,7 @@ class TestStepUp:
         """As the cookie in the browser does."""
         step_up = begin(world, alice)
         world.clock.turn(minutes=5)
-        with pytest.raises(NotFound, match="is over"):
+        with pytest.raises(NotFound, match="has ended"):
             find_step_up(world.services, alice, step_up.id)
 
     def test_it_gives_one_code(self, world: World, alice: Caller) -> None:
