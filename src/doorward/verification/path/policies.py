@@ -40,7 +40,7 @@ class _Node:
 
 
 class PolicyGraph:
-    """The state of policy processing: call `take` for each certificate in order, then `finish`.
+    """The state of policy processing: call `process` for each certificate in order, then `wrap_up`.
 
     Args:
         inputs: see `PolicyInputs`.
@@ -56,7 +56,7 @@ class PolicyGraph:
         self._mapping = 0 if inputs.inhibit_mapping else length + 1
         self._depths: list[dict[str, _Node]] | None = [{ANY_POLICY: _Node({ANY_POLICY})}]
 
-    def take(self, certificate: PathCertificate, *, last: bool) -> bool:
+    def process(self, certificate: PathCertificate, *, last: bool) -> bool:
         """Steps (d) to (f) of 6.1.3; return whether the path is still valid.
 
         Raises:
@@ -96,7 +96,7 @@ class PolicyGraph:
                 depth[policy] = _Node({policy}, expecting[policy])
         return depth
 
-    def prepare(self, certificate: PathCertificate) -> bool:
+    def prepare_next(self, certificate: PathCertificate) -> bool:
         """Steps (a), (b) and (h) to (j) of 6.1.4; return whether the path is still valid."""
         if any(ANY_POLICY in pair for pair in certificate.mappings):
             return False
@@ -132,14 +132,14 @@ class PolicyGraph:
         if not depth:
             self._depths = None
 
-    def finish(self, certificate: PathCertificate) -> bool:
+    def wrap_up(self, certificate: PathCertificate) -> bool:
         """Steps (a), (b) and (g) of 6.1.5; return whether the path is acceptable."""
         self._explicit = max(0, self._explicit - 1)
         if certificate.explicit_policy == 0:
             self._explicit = 0
-        return self._explicit > 0 or bool(self.constrained())
+        return self._explicit > 0 or bool(self.user_constrained_policies())
 
-    def constrained(self) -> frozenset[str]:
+    def user_constrained_policies(self) -> frozenset[str]:
         """Return the policies that are valid for the path and acceptable (user-constrained-policy-set).
 
         `2.5.29.32.0` in it means any policy.

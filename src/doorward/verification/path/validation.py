@@ -121,7 +121,7 @@ def list_valid_policies(path: CertificationPath, inputs: PathInputs) -> frozense
     Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set, as the first authority calls them.
     """
     _, graph = _process_policies(path, inputs, ComparisonBudget())
-    return graph.constrained()
+    return graph.user_constrained_policies()
 
 
 def _process_policies(
@@ -132,14 +132,14 @@ def _process_policies(
     for position in range(len(path) - 2, -1, -1):
         certificate = path[position]
         last = position == 0
-        if not graph.take(certificate, last=last):
+        if not graph.process(certificate, last=last):
             return CertificationPathFault(
                 rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256
             ), graph
-        if not last and not graph.prepare(certificate):
+        if not last and not graph.prepare_next(certificate):
             return CertificationPathFault(
                 rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256
             ), graph
-    if not graph.finish(path[0]):
+    if not graph.wrap_up(path[0]):
         return CertificationPathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256), graph
     return None, graph

@@ -35,10 +35,10 @@ def verdict(nodes, inputs, budget=None):
     *others, leaf = nodes
     graph = PolicyGraph(inputs, len(others) + 1, budget or ComparisonBudget(10**9))
     for node in others:
-        if not (graph.take(node.parsed, last=False) and graph.prepare(node.parsed)):
+        if not (graph.process(node.parsed, last=False) and graph.prepare_next(node.parsed)):
             return False, frozenset()
-    good = graph.take(leaf.parsed, last=True) and graph.finish(leaf.parsed)
-    return good, graph.constrained()
+    good = graph.process(leaf.parsed, last=True) and graph.wrap_up(leaf.parsed)
+    return good, graph.user_constrained_policies()
 
 
 def has(*valid, **more):
@@ -245,10 +245,10 @@ def test_edges_are_taken_from_the_budget():
     nodes = list(row(has(GOLD, SILVER), has(GOLD)))
     for left, enough in ((30, True), (29, False)):
         graph = PolicyGraph(EXPLICIT, 2, ComparisonBudget(left))
-        assert graph.take(nodes[0].parsed, last=False)
-        assert graph.prepare(nodes[0].parsed)
+        assert graph.process(nodes[0].parsed, last=False)
+        assert graph.prepare_next(nodes[0].parsed)
         if enough:
-            assert graph.take(nodes[1].parsed, last=True)
+            assert graph.process(nodes[1].parsed, last=True)
         else:
             with pytest.raises(ComparisonsExceeded):
-                graph.take(nodes[1].parsed, last=True)
+                graph.process(nodes[1].parsed, last=True)
