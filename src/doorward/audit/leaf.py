@@ -194,7 +194,7 @@ def parse_canonical(data: bytes, limit: int) -> object:
     try:
         return _decoder.decode(data.decode())
     except (ValueError, RecursionError) as error:  # RecursionError: [[[[… is nested too deeply
-        raise MalformedInput("json-malformed", "not JSON as canonical leaves use it") from error
+        raise MalformedInput("json-malformed", "not canonical JSON") from error
 
 
 def parse_leaf(data: bytes) -> Leaf:

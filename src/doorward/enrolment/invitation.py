@@ -25,7 +25,7 @@ def redeem(
     csr: bytes,
     *,
     source_address: str = "",
-    if_wrong: RequestRefused | None = None,
+    bad_token_error: RequestRefused | None = None,
 ) -> Issued:
     """Issue a certificate for a token, once.
 
@@ -34,7 +34,7 @@ def redeem(
         token: from the link.
         csr: PKCS#10, PEM or DER, at most 16 KiB; only its key is used.
         source_address: the address of the requester, for the event.
-        if_wrong: the error for a bad token, raised without an event, if this source has tried too often. None means
+        bad_token_error: the error for a bad token, raised without an event, if this source has tried too often. None means
             `invitation-invalid` with an event.
 
     Returns:
@@ -51,9 +51,11 @@ def redeem(
         principal = stores.directory.get(invitation.principal_id) if invitation else None
         why = find_fault(stores, invitation, services.clock.now()) if invitation else ""
     if invitation is None or principal is None:
-        raise if_wrong or _refuse(services, "invitation-unknown", invitation, principal, source_address)
+        raise bad_token_error or _refuse(
+            services, "invitation-unknown", invitation, principal, source_address
+        )
     if why:
-        raise if_wrong or _refuse(services, why, invitation, principal, source_address)
+        raise bad_token_error or _refuse(services, why, invitation, principal, source_address)
     try:
         return issue(services, csr, InvitationClaim(invitation=invitation, name=principal.name))
     except RequestRefused as refusal:

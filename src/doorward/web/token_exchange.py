@@ -66,7 +66,7 @@ class TokenExchange:
         # 4. the use case
         try:
             issued = await self._pool.run(
-                lambda: redeem(self._services, found[1], csr, source_address=source, if_wrong=too_many)
+                lambda: redeem(self._services, found[1], csr, source_address=source, bad_token_error=too_many)
             )
         except RequestRefused as error:
             if error.code == "invitation-invalid":
