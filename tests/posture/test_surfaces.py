@@ -18,6 +18,7 @@ from doorward.web.pool import UseCasePool
 from tests.support.attacks import changed, without
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.doorway import Doorway
+from tests.support.tcp import ports_of
 
 pytestmark = pytest.mark.xdist_group("posture-living")
 
@@ -203,22 +204,4 @@ class TestSockets:
         """Envoy listens on one port, the door's: its admin interface, which has no login, on none."""
         running = living.gateway.supervisor.running
         assert running is not None
-        assert _listening(running.pid) == {living.port}
-
-
-def _listening(pid: int) -> set[int]:
-    from pathlib import Path
-
-    held = set()
-    for one in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            held.add(str(one.readlink()))
-        except OSError:
-            continue
-    ports = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
-                ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports
+        assert ports_of(running.pid, "tcp", state="0A") == {living.port}

@@ -10,7 +10,6 @@ import socket
 import ssl
 import subprocess
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +20,7 @@ from tests.support.attacks import LISTENER, TLS_PARAMETERS, added, changed, ever
 from tests.support.certificates.issuing import CertifiedKey
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import APPS
+from tests.support.tcp import ports_of
 
 pytestmark = pytest.mark.xdist_group("posture-tls")
 
@@ -205,7 +205,7 @@ class TestNoOtherTransport:
 
     def test_envoy_opens_no_udp_port(self, door: CompiledDoor) -> None:
         """The running door holds no UDP socket on its port."""
-        assert not _udp_ports(door.envoy.process.pid) & {door.site.port}
+        assert not ports_of(door.envoy.process.pid, "udp") & {door.site.port}
 
     def test_with_a_udp_listener_it_would(self, kept: Kept) -> None:
         """The check above would find this: the same listener over UDP."""
@@ -235,7 +235,7 @@ class TestNoOtherTransport:
         }
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         door = kept(changed("listeners", to=lambda old: [*old, {"@type": kind, **listener}]), name="with udp")
-        assert _udp_ports(door.envoy.process.pid)
+        assert ports_of(door.envoy.process.pid, "udp")
 
 
 def test_the_listener_is_one(doors: CompiledDoors) -> None:
@@ -283,20 +283,3 @@ def _openssl_gets_in(door: CompiledDoor, *options: str, key: str = "p256") -> bo
         check=False,
     )
     return b"HTTP/1.1 200" in done.stdout
-
-
-def _udp_ports(pid: int) -> set[int]:
-    """Return the local ports of a process's UDP sockets."""
-    held = set()
-    for one in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            held.add(str(one.readlink()))
-        except OSError:
-            continue
-    ports = set()
-    for table in ("udp", "udp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if f"socket:[{fields[9]}]" in held:
-                ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports

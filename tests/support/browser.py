@@ -59,13 +59,6 @@ class Authenticator:
         wanted = {"authenticatorId": self.id, "isUserVerified": succeeds}
         self.session.send("WebAuthn.setUserVerified", wanted)
 
-    def copy_to(self, other: Authenticator) -> None:
-        """Put its keys into another one, as a passkey that is synchronised between devices."""
-        for credential in self.credentials():
-            other.session.send(
-                "WebAuthn.addCredential", {"authenticatorId": other.id, "credential": credential}
-            )
-
     def remove(self) -> None:
         """Take it off."""
         self.session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": self.id})
@@ -180,19 +173,6 @@ class Chromium:
             if self.page.evaluate("wanted => document.activeElement?.matches(wanted) ?? false", selector):
                 return
         raise AssertionError(f"{selector} cannot be reached with the Tab key on {self.page.url}")
-
-    def forget_connections(self) -> None:
-        """Close every connection, so that the next request has a new handshake."""
-        session = self.context.new_cdp_session(self.page)
-        session.send("Network.enable")
-        session.send("Network.clearBrowserCache")
-        session.send("Network.emulateNetworkConditions", _network(offline=True))
-        session.send("Network.emulateNetworkConditions", _network(offline=False))
-        session.detach()
-
-
-def _network(*, offline: bool) -> dict[str, Any]:
-    return {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 
 
 @contextmanager

@@ -18,8 +18,6 @@ from tests.support.browser import Authenticator
 from tests.support.doorway import Doorway
 from tests.support.passkeys import SoftAuthenticator, enrol_passkey
 
-_CHALLENGE = b"c" * 32
-
 
 def portal_party(door: Doorway) -> RelyingParty:
     """Return the portal of a door as WebAuthn names it."""

@@ -26,11 +26,11 @@ def run_python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return run_program([sys.executable, *words], **{"env": environment, **options})
 
 
-def run_openssl(*words: str, standard_input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def run_openssl(*words: str) -> subprocess.CompletedProcess[bytes]:
     """Run openssl; both outputs, as bytes, in `stdout`."""
     return subprocess.run(
         ["openssl", *words],
-        input=standard_input,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=60,

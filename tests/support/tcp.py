@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.doorway import Doorway, Identity
 
@@ -88,3 +89,18 @@ def read_exactly(client: socket.socket, number: int) -> bytes:
     while len(data) < number and (piece := client.recv(number - len(data))):
         data += piece
     return data
+
+
+def ports_of(pid: int, protocol: str, *, state: str = "") -> set[int]:
+    """The local ports of a process's sockets; `state` as /proc/net writes it (`0A` for LISTEN)."""
+    held = set()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(str(one.readlink()))
+    found = set()
+    for table in (protocol, f"{protocol}6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == (state or fields[3]) and f"socket:[{fields[9]}]" in held:
+                found.add(int(fields[1].rpartition(":")[2], 16))
+    return found
