@@ -37,7 +37,7 @@ class ShownFactors:
 
     @property
     def level(self) -> int:
-        """The level, whatever the age of the factors: 1, 2 or 3."""
+        """The level, without regard to the age of the factors: 1, 2 or 3."""
         return level_of(self.kinds)
 
     @property

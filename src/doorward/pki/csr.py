@@ -28,7 +28,7 @@ _BEGIN = b"-----BEGIN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRequest:
-    """A request with an acceptable key, whose signature proved possession of that key."""
+    """A request with an acceptable key; its signature proved possession of that key."""
 
     public_key: PublicKey
     key_kind: str

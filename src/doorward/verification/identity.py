@@ -41,7 +41,7 @@ def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:
     """Return the principal in the URI SANs; None for no URI, two URIs, or a URI that names no principal.
 
     Two URIs are refused even if one of them is right: another relying party could read the other one and identify
-    somebody else.
+    another principal.
     """
     if len(uris) != 1:
         return None

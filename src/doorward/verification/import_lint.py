@@ -1,7 +1,7 @@
 """Checks of a partner's authorities before they are trusted: errors, warnings and notes.
 
 An error is a fault that the path validator would refuse, or that makes no sense: no certificate would pass, or
-certificates of somebody other than the partner would. A warning is what the operator should know; a note is harmless.
+certificates of another organisation would. A warning is what the operator should know; a note is harmless.
 
 1. Each authority alone: conformance, dates, key, limits, name constraints.
 2. An anchor need not be self-signed. It is trusted by the operator's decision, so neither its signature nor the
@@ -161,7 +161,7 @@ _MENDS = {
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an authority above it with a larger path length",
     LintCode.SUBJECT_SHARED: "nothing during a rotation of the key; otherwise ask the partner which one is genuine",
     LintCode.OTHER_PARTNER: "know that a holder is a different principal at each partner; if an application trusts both,"
-    " the partner whose name comes first decides",
+    " the first partner by name decides",
     LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which one is genuine; let no application trust both partners, because they"
     " would share the limit of work of one judgement",
     LintCode.STATUS_ADDRESS_MISSING: "if revocation is required, give the address of its issuer's CRL",
@@ -379,7 +379,7 @@ class _Comparison:
         other = self._others.get(key)
         if other is not None:
             yield LintCode.OTHER_PARTNER, f"an authority of the partner {other} has the same key"
-        # Paths are searched by name, and partners whose authorities have one name share the budget of a judgement.
+        # Paths are searched by name, and partners share the budget of a judgement if their authorities share a name.
         there = {name for one, name in self._namesakes.get(authority.subject, ()) if one != key}
         if there:
             text = f"an authority of {', '.join(sorted(there))} has the same subject and another key"

@@ -98,7 +98,7 @@ def judge_certificate(
         certificate_cache: parsed certificates, never verdicts; None parses each time.
 
     Returns:
-        A judgement whose verdict is good or bad, with the reasons in the order of the steps.
+        A judgement with a good or bad verdict, and the reasons in the order of the steps.
 
     Not checked: path, CRL and OCSP (partners only), possession of the private key, policy.
     Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6 and 4.2.1.12.

@@ -170,7 +170,7 @@ def sign_token(key: EllipticCurvePrivateKey, claims: Mapping[str, object], *, to
     """Return the claims as a signed token of that type.
 
     Args:
-        key: a P-256 key; a hardware key is a subclass whose `sign` calls the token.
+        key: a P-256 key; a subclass for a hardware key calls the token in `sign`.
         claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
             a token without them would be valid everywhere and for ever.
         token_type: the header's `typ`.

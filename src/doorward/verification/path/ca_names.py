@@ -1,7 +1,7 @@
 """The size of the list of authority names in a CertificateRequest, and its limits.
 
-A server sends the names of the authorities whose certificates it accepts. TLS limits the list to 64 KiB, and Java
-clients refuse handshake messages above 32 KiB. So they could not connect to a door that trusts hundreds of authorities.
+A server sends the names of the authorities that it trusts. TLS limits the list to 64 KiB, and Java clients refuse
+handshake messages above 32 KiB. So they could not connect to a door that trusts hundreds of authorities.
 Standard: RFC 8446 section 4.2.4, RFC 5246 section 7.4.4.
 """
 

@@ -2,7 +2,7 @@
 
 1. The subject, if it is not empty, is a directory name; so is each directoryName.
 2. An e-mail address in the subject counts if the certificate has no rfc822Name.
-3. Excluded subtrees come first: a name in one of them is refused, whatever is permitted.
+3. Excluded subtrees come first: a name in one of them is refused, even if it is also in a permitted one.
 4. If there are permitted subtrees of the form of a name, one of them must contain it.
 5. A name that cannot be judged is refused if a constraint of its form exists: registeredID and otherName, and names
    or subtrees with text that is not of their form. A name that cannot be decoded has the form of its tag; a subtree

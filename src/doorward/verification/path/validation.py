@@ -91,14 +91,14 @@ def _check_names(
 ) -> Sequence[CertificationPathFault]:
     """Step 2."""
     faults = []
-    for bound, subtrees, whose in _list_subtrees(path, inputs):
+    for bound, subtrees, owner in _list_subtrees(path, inputs):
         for depth, below in enumerate(bound):
             if depth and below.self_issued:
                 continue
             try:
                 check_names(below.names, subtrees, budget)
             except NameRefused as refused:
-                detail = f"{refused} of {whose}"
+                detail = f"{refused} of {owner}"
                 faults.append(
                     CertificationPathFault(
                         rule=PathRule.NAME_NOT_PERMITTED, certificate=below.sha256, detail=detail

@@ -48,7 +48,7 @@ class CrlRejected(Exception):
 
 
 class _CrlNotVerified(CrlRejected):
-    """A CRL about this certificate whose signature or time could not be verified."""
+    """A CRL about this certificate; its signature or time could not be verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ def judge_by_ocsp(
     """Return the status of a certificate by an OCSP response.
 
     Args:
-        certificate: whose status is judged.
+        certificate: to be judged.
         issuer: of the certificate, good in a path.
         der: an OCSPResponse.
         now: aware, UTC.

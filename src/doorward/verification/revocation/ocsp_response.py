@@ -186,7 +186,7 @@ def _read_responder(der: bytes) -> tuple[bytes, CanonicalName | None]:
 
 
 def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]:
-    """Yield the single responses whose CertID can be read; others cannot be about a certificate that is looked for."""
+    """Yield the single responses with a readable CertID; others cannot be about a certificate that is looked for."""
     for single in responses.children():
         try:
             parts = single.require(SEQUENCE).children()

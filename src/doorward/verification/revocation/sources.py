@@ -134,7 +134,7 @@ def build_ocsp_request(
     """Return the OCSP request for one certificate.
 
     Args:
-        certificate: whose status is asked.
+        certificate: to be asked about.
         issuer: of the certificate.
         nonce: 1 to 128 octets to send; None for no nonce, as pre-signed responses need (RFC 5019).
 
