@@ -132,25 +132,15 @@ def import_partner(
         require_unchanged_authorities(stores, known)
         before = _require_unchanged(stores, name, replacing)
         warnings = check_names(stores, name, (*anchors, *intermediates))
-        if before is None:
-            refuse_freed_partner(stores, name, (one.sha256 for one in authorities if one.anchor))
-            stores.partners.add(partner)
-        else:
-            partner = replace(partner, id=before.id, created_at=before.created_at)
-            authorities = [replace(one, partner_id=before.id) for one in authorities]
-            stores.partners.save(partner)
-        stores.partners.set_authorities(partner.id, authorities)
-        authorities = stores.partners.authorities(
-            partner.id
-        )  # a certificate that was there already keeps its id
+        stored = _store_partner(stores, before, partner, authorities)
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
-        stores.outbox.add(_build_event(services, kind, partner, authorities, actor=actor, now=now))
-        seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
+        stores.outbox.add(_build_event(services, kind, stored, actor=actor, now=now))
+        seq = stores.changes.note(ChangeKind.PARTNER, stored.partner.id, now)
         trusting = list_trusting_applications(stores, name)
-        notes = (*_list_notes(stores, partner, before, trusting), *warnings)
+        notes = (*_list_notes(stores, stored.partner, before, trusting), *warnings)
     value = ImportResult(
-        partner=partner,
-        authorities=tuple(authorities),
+        partner=stored.partner,
+        authorities=stored.authorities,
         findings=findings,
         trusting_applications=tuple(trusting),
     )
@@ -199,16 +189,32 @@ def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerA
         return [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
 
 
-def _build_event(
-    services: Services,
-    kind: EventType,
+def _store_partner(
+    stores: Stores,
+    before: PartnerRecord | None,
     partner: PartnerRecord,
     authorities: Sequence[PartnerAuthorityRecord],
-    *,
-    actor: str,
-    now: datetime,
+) -> PartnerState:
+    """Add or replace a partner and its authorities; return both as stored.
+
+    A replaced partner keeps its id, and so does a certificate that it had already.
+    """
+    if before is None:
+        refuse_freed_partner(stores, partner.name, (one.sha256 for one in authorities if one.anchor))
+        stores.partners.add(partner)
+    else:
+        partner = replace(partner, id=before.id, created_at=before.created_at)
+        authorities = [replace(one, partner_id=before.id) for one in authorities]
+        stores.partners.save(partner)
+    stores.partners.set_authorities(partner.id, authorities)
+    return PartnerState(partner=partner, authorities=tuple(stores.partners.authorities(partner.id)))
+
+
+def _build_event(
+    services: Services, kind: EventType, stored: PartnerState, *, actor: str, now: datetime
 ) -> Event:
     """Return the event with the terms, the first of the authorities, and a digest over all authorities."""
+    partner, authorities = stored.partner, stored.authorities
     digests = sorted(one.sha256 for one in authorities)
     return new_event(
         services,
