@@ -218,7 +218,7 @@ def _find_certificate(
             raise RequestRefused(
                 "certificate-of-another",
                 f"{record.id} is not a certificate of {who.name}",
-                hint=f"doorward cert list --principal {who.name}",
+                hint=f"doorward cert list --of {who.name}",
             )
         return record
     wanted = CertificateFilter(principal_id=who.id, state=CertificateState.VALID, limit=1000)
