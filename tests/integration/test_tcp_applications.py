@@ -31,6 +31,7 @@ from tests.support.doorway import ACTOR, STAFF, Doorway, Identity, eventually, o
 from tests.support.equation import PEOPLE, selectors_of_today
 from tests.support.mosquitto import Subscriber, publish, running_broker
 from tests.support.postgresql import running_server
+from tests.support.servers import accepting
 from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly
 from tests.support.watching import NewBytes, watching
 
@@ -239,16 +240,11 @@ def test_an_application_that_is_away_ends_the_connection(site: Site) -> None:
 def test_a_unix_socket(site: Site) -> None:
     """`tcp+unix://`: then there is no way to the application past the door."""
     path = site.folder / "bytes.sock"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o666)
-    listener.listen()
-    server = Greeter()
-    threading.Thread(target=server.accept, args=(listener,), daemon=True).start()
-    site.apply(upstream=f"tcp+unix://{path}")
-    assert site.speak(site.alice) == GREETING + b"hello"
-    site.apply()
-    listener.close()
+    with accepting(Greeter().serve, path):
+        path.chmod(0o666)
+        site.apply(upstream=f"tcp+unix://{path}")
+        assert site.speak(site.alice) == GREETING + b"hello"
+        site.apply()
 
 
 def test_the_door_connects_exactly_the_allowed(site: Site) -> None:

@@ -32,6 +32,7 @@ from tests.support.compiled_door import CompiledDoor, launched, open_door
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of, write_resources
+from tests.support.servers import accepting
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -48,26 +49,14 @@ class Fickle:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Listen as long as the block runs."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
-            thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
-            thread.start()
+        with accepting(self._serve) as self.port:
             yield
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                peer, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
-        with peer, suppress(OSError):
-            if self._head(peer):
-                peer.sendall(OK)
-            if self._head(peer):
-                self.second(peer)
+        if self._head(peer):
+            peer.sendall(OK)
+        if self._head(peer):
+            self.second(peer)
 
     def _head(self, peer: socket.socket) -> bytes:
         data = b""

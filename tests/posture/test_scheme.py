@@ -15,6 +15,7 @@ from tests.support.attacks import HTTP, Edit, H2Client, exchange, statuses, with
 from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import CLEARED, id_of
 from tests.support.envoy_process import facts_of
+from tests.support.servers import accepting
 
 pytestmark = pytest.mark.xdist_group("posture-trailers")
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.xdist_group("posture-trailers")
 def upstream() -> Iterator[Upstream]:
     """One application for all doors of this file."""
     one = Upstream()
-    yield one
-    one.close()
+    with accepting(one.serve) as one.port:
+        yield one
 
 
 def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[str]:

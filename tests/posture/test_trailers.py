@@ -7,9 +7,7 @@ Standard: RFC 9110 section 6.5: an intermediary may drop them.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 
 import h2.config
 import h2.connection
@@ -20,6 +18,7 @@ from tests.support.attacks import HTTP, Edit, H2Client, changed, exchange, statu
 from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
+from tests.support.servers import accepting
 
 pytestmark = pytest.mark.xdist_group("posture-trailers")
 
@@ -31,49 +30,36 @@ class Upstream:
     """An application that speaks HTTP/2 without TLS, and writes down the schemes and trailers of requests."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self.port = 0
         self.requests: list[list[str]] = []
         self.schemes: list[str] = []
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                peer, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
-
-    def _serve(self, peer: socket.socket) -> None:
+    def serve(self, peer: socket.socket) -> None:
+        """Serve one connection."""
         machine = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="latin-1")
         )
         machine.initiate_connection()
         names: dict[int, list[str]] = {}
-        with peer, suppress(OSError):
+        peer.sendall(machine.data_to_send())
+        while data := peer.recv(65536):
+            for event in machine.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    self.schemes += [str(value) for name, value in event.headers if name == ":scheme"]
+                elif isinstance(event, h2.events.TrailersReceived):
+                    names[event.stream_id] = [str(name) for name, _ in event.headers]
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.requests.append(names.get(event.stream_id, []))
+                    machine.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
             peer.sendall(machine.data_to_send())
-            while data := peer.recv(65536):
-                for event in machine.receive_data(data):
-                    if isinstance(event, h2.events.RequestReceived):
-                        self.schemes += [str(value) for name, value in event.headers if name == ":scheme"]
-                    elif isinstance(event, h2.events.TrailersReceived):
-                        names[event.stream_id] = [str(name) for name, _ in event.headers]
-                    elif isinstance(event, h2.events.StreamEnded):
-                        self.requests.append(names.get(event.stream_id, []))
-                        machine.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
-                peer.sendall(machine.data_to_send())
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     """One application for all doors of this file."""
     one = Upstream()
-    yield one
-    one.close()
+    with accepting(one.serve) as one.port:
+        yield one
 
 
 def speaking(upstream: Upstream) -> tuple[Edit, Edit]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SURFACE_HEADERS
+from tests.support.servers import accepting
 
 SPOOFED = [
     ("doorward-principal", "person/alice"),
@@ -70,34 +70,18 @@ class Witness:
 @contextmanager
 def standing_witness(path: Path | None = None) -> Iterator[Witness]:
     """Listen on a port of loopback, or on a unix socket, for as long as the block runs."""
-    if path is None:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    else:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(path))
-        listener.listen(256)
-    witness = Witness(port=0 if path else listener.getsockname()[1])
+    witness = Witness()
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                peer, _ = listener.accept()
-                witness.connections += 1
-                threading.Thread(target=_serve, args=(peer, witness), daemon=True).start()
+    def serve(peer: socket.socket) -> None:
+        witness.connections += 1
+        _serve(peer, witness)
 
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
+    with accepting(serve, path) as witness.port:
         yield witness
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(2)
 
 
 def _serve(peer: socket.socket, witness: Witness) -> None:
-    with peer, suppress(OSError, ValueError, EOFError), peer.makefile("rb") as stream:
+    with suppress(OSError, ValueError, EOFError), peer.makefile("rb") as stream:
         while line := stream.readline():
             if line.strip():
                 _answer(peer, stream, line, witness)

@@ -16,6 +16,7 @@ import pytest
 from tests.support.browser import Chromium, chromium
 from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorway, render_document
 from tests.support.firefox import Firefox, firefox
+from tests.support.servers import serving
 
 Browser = Callable[[Doorway, Identity], AbstractContextManager[Chromium | Firefox]]
 
@@ -130,19 +131,13 @@ class _Pages(BaseHTTPRequestHandler):
 def three_applications(door: Doorway) -> Iterator[Site]:
     """Put `app`, `api` (which lists the pages of `app`) and `other` into force, all of one site."""
     site = Site()
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
     rules, upstream = "- {allow: {kind: person}}", f"http://127.0.0.1:{site.server_port}"
     listed = f"{{origins: ['https://{door.host('app')}:{door.port}']}}"
     apps = [door.app(name, rules, upstream=upstream) for name in ("app", "other")]
     text = render_document(*apps, door.app("api", rules, upstream=upstream, cors=listed))
-    try:
+    with serving(site):
         door.apply_document(text)
         yield site
-    finally:
-        site.shutdown()
-        site.server_close()
-        thread.join()
 
 
 CHROMIUM = pytest.param(

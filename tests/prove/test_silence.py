@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from tests.support.doorway import DOMAIN, Doorway, open_doorway
+from tests.support.servers import serving
 
 SILENCE_SECONDS = 320.0
 HOST = f"Host: app.{DOMAIN}\r\n"
@@ -54,16 +55,12 @@ class _Quiet(socketserver.StreamRequestHandler):
 def silent_application(door: Doorway) -> Iterator[Silent]:
     """Put it into force behind the door, for everybody."""
     server = Silent()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    door.apply("- {allow: {kind: person}}", upstream=f"http://127.0.0.1:{server.server_address[1]}")
-    try:
-        yield server
-    finally:
-        server.speak.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(server):
+        door.apply("- {allow: {kind: person}}", upstream=f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            yield server
+        finally:
+            server.speak.set()
 
 
 def test_silence_ends_nothing() -> None:

@@ -10,7 +10,6 @@ import json
 import socket
 import socketserver
 import ssl
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,6 +52,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.servers import serving
 
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
@@ -160,15 +160,8 @@ class _OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 @contextmanager
 def echo_surface(path: Path) -> Iterator[None]:
     """Serve the same on a unix socket, as long as the block runs."""
-    server = _OnSocket(str(path), _Echo)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(_OnSocket(str(path), _Echo)):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager
@@ -176,14 +169,8 @@ def echo_upstream(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """Serve an upstream that answers with what it was asked; gives its port."""
     server = (_OnIPv6 if ":" in host else ThreadingHTTPServer)((host, port), _Echo)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class DoorSite:

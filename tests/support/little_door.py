@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.sockdiag import SocketFacts
 from tests.support.certificates.issuing import toy_ca
+from tests.support.servers import accepting
 
 _TYPES = "type.googleapis.com/envoy"
 UPGRADE = (
@@ -194,32 +194,15 @@ def echoes(client: ssl.SSLSocket, text: bytes = b"ping") -> bool:
 @contextmanager
 def echo_server() -> Iterator[int]:
     """Serve echo on a port of loopback; an HTTP upgrade is answered with 101 first."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
 
     def serve(peer: socket.socket) -> None:
-        with peer, suppress(OSError):
-            while data := peer.recv(65536):
-                if data.startswith(b"GET /ws"):
-                    peer.sendall(
-                        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-                    )
-                else:
-                    peer.sendall(data)
+        while data := peer.recv(65536):
+            if data.startswith(b"GET /ws"):
+                peer.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+                )
+            else:
+                peer.sendall(data)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while not stop.is_set():
-                peer, _ = listener.accept()
-                threading.Thread(target=serve, args=(peer,), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop.set()
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(2)
+    with accepting(serve) as port:
+        yield port

@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.doorway import Doorway, Identity
+from tests.support.servers import accepting
 
 GREETING = b"220 who are you\r\n"
 
@@ -33,36 +33,24 @@ class Greeter:
     accepted: int = 0
     spoken: int = 0
 
-    def accept(self, listener: socket.socket) -> None:
-        """Serve connections until the listener is shut down."""
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = listener.accept()
-                self.accepted += 1
-                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
-
-    def _serve(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError):
-            if peer.family != socket.AF_UNIX:
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.sendall(GREETING)
-            spoke = False
-            while data := peer.recv(65536):
-                self.spoken, spoke = self.spoken + (not spoke), True
-                peer.sendall(data)
+    def serve(self, peer: socket.socket) -> None:
+        """Serve one connection."""
+        self.accepted += 1
+        if peer.family != socket.AF_UNIX:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.sendall(GREETING)
+        spoke = False
+        while data := peer.recv(65536):
+            self.spoken, spoke = self.spoken + (not spoke), True
+            peer.sendall(data)
 
 
 @contextlib.contextmanager
 def greeter() -> Iterator[Greeter]:
     """Serve one on a free loopback port."""
     server = Greeter()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server.port = int(listener.getsockname()[1])
-        thread = threading.Thread(target=server.accept, args=(listener,), daemon=True)
-        thread.start()
+    with accepting(server.serve) as server.port:
         yield server
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
 
 
 def offer(
