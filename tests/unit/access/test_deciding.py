@@ -1,4 +1,4 @@
-"""The PDP: who is let in, what for, until when, and every reason where not."""
+"""The PDP: who is admitted, with which permissions, until when, and the reasons of each refusal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_teller_is_admitted(world):
 
 
 def test_admission_is_an_event(world):
-    """What the caller makes durable says who, with what, where, why and until when."""
+    """The event has principal, certificate, application, reasons and deadline."""
     held = world.issue("alice")
     event = world.decide(held.der).event
     assert event.type is EventType.CONNECTION_ADMITTED
@@ -157,14 +157,14 @@ def test_nothing_matched_is_refused(world):
 
 
 def test_each_application_has_its_own_rules(world):
-    """What opens one application does not open another."""
+    """A grant for one application is no grant for another."""
     held = world.issue("alice")
     assert_refused(world.decide(held.der, "sensors"), Reason.NO_RULE_MATCHED)
     assert world.decide(world.issue("sensor-1").der, "sensors").verdict.outcome is Outcome.GOOD
 
 
 def test_unknown_application_is_refused(world):
-    """An application that is not in the document opens to nobody, and is not named in the event."""
+    """An application that is not in the document admits no connection, and the event does not name it."""
     decision = world.decide(world.issue("alice").der, application_id="app_" + "z" * 20)
     assert_refused(decision, Reason.APPLICATION_UNKNOWN)
     assert decision.permissions is None
@@ -179,7 +179,7 @@ def test_denied_part_gives_no_clearance(world):
 
 
 def test_hostile_words_are_made_printable(world):
-    """What a peer claims cannot break a line of the record."""
+    """Text that a peer claims cannot break a line of the log."""
     forged = toy_ca().leaf("a\\b")
     event = world.decide(forged.der, source_address="bad\naddress").event
     assert event.personal["source"] == "bad\\x0aaddress"
@@ -234,7 +234,7 @@ def test_strangers_certificates_are_not_kept(world):
 
 
 def test_live_connection_is_judged_again(world):
-    """A reassessment says the same for as long as nothing changed, and what was lost where it did."""
+    """A reassessment gives the same decision while nothing changes, and shows a loss after a change."""
     decider = world.decider()
     held = world.issue("alice")
     first = decider.decide(world.context(), held.der)
@@ -266,7 +266,7 @@ def test_connection_of_an_unknown_certificate_is_refused(world):
 
 
 def test_database_that_is_away_decides_nothing(world):
-    """Without the database there is no decision: the error goes to the caller, who refuses."""
+    """Without the database there is no decision: the caller gets the error and refuses."""
     held = world.issue("alice")
     context = world.context()
     world.work.broken = Unavailable("store-unavailable", "away")

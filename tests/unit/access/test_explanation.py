@@ -1,4 +1,4 @@
-"""What `policy explain` tells the rules of a certificate, and what it says where it has none to tell of."""
+"""`policy explain`: the certificate that rules see, and the notes if there is none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(world: World, name: str = "alice", certificate: str = "") -> Explanation
 
 
 def test_a_tcp_connection_is_explained_without_a_request(world: World) -> None:
-    """There is no method and no path; each kind of application says what it needs."""
+    """A TCP application has no method and no path; the error says which arguments an application needs."""
     text = document("{allow: {groups: [tellers]}}").replace("http:", "tcp:")
     apply_document(world.services, text, file="test.yaml", actor=OPERATOR)
     for name, outcome in (("alice", Outcome.GOOD), ("carol", Outcome.BAD), (None, Outcome.BAD)):
@@ -110,7 +110,7 @@ def test_a_connection_of_tcp_shows_no_factor(world: World) -> None:
 
 
 def test_the_newest_valid_certificate_is_told_of(world: World) -> None:
-    """A revoked one is not, and where no rule asks none is looked for."""
+    """A revoked certificate is not used, and no certificate is looked up if no rule needs one."""
     put(world, f'{{allow: {{certificate: {{san-uri: "{PERSON}"}}}}}}')
     first, second, third = (world.issue("alice").record for _ in range(3))
     revoke(world.services, third.id, RevocationReason.SUPERSEDED, actor=OPERATOR)
@@ -124,7 +124,7 @@ def test_the_newest_valid_certificate_is_told_of(world: World) -> None:
 
 
 def test_the_fact_that_failed_is_named(world: World) -> None:
-    """With its value, and what is wanted."""
+    """The explanation has the value and the wanted value."""
     put(world, '{allow: {certificate: {san-uri: "spiffe://corp.example/device/**"}}}')
     world.issue("alice")
     (finding,) = ask(world).decision.findings
@@ -145,7 +145,7 @@ def test_without_a_certificate_nothing_can_be_determined(world: World) -> None:
 
 
 def test_a_certificate_of_somebody_else(world: World) -> None:
-    """It would explain what nobody asked."""
+    """A certificate of another principal, and an unknown one, are refused."""
     put(world, "{allow: {kind: person}}")
     other = world.issue("bob").record
     with refused(RequestRefused, "certificate-of-another"):
@@ -155,7 +155,7 @@ def test_a_certificate_of_somebody_else(world: World) -> None:
 
 
 def test_a_partners_certificate(site: PartnerSite) -> None:
-    """What its path says is told, also where no evidence of revocation is at hand; without a path nothing is."""
+    """Rules see the facts of a partner's path, also without evidence of revocation; without a path they see nothing."""
     bob = site.leaf(
         "bob@clinic.example", names=[x509.RFC822Name("bob@clinic.example"), x509.DNSName("w.clinic.example")]
     )

@@ -38,7 +38,7 @@ apps:
 
 
 def names(world: World, source: str = "192.0.2.7") -> list[str]:
-    """Return what Alice, a teller, may open from there."""
+    """Return the applications that Alice, a teller, may open from this address."""
     found = list_own_applications(
         world.services,
         PolicySnapshots(),

@@ -31,7 +31,7 @@ def apply(world, text=DOCUMENT, **options):
 
 
 def trust_clinic(world):
-    """Trust a partner whose people are all in the group `clinicians`."""
+    """Trust a partner; all its people are in the group `clinicians`."""
     with world.work.change() as stores:
         stores.partners.add(records.partner("clinic"))
 
@@ -60,7 +60,7 @@ def test_first_document_is_revision_one(world):
 
 
 def test_same_meaning_makes_no_revision(world):
-    """Applying again what is in force, in other words or not, changes nothing."""
+    """Applying a document with the meaning of the one in force changes nothing, even with another text."""
     first = apply(world)
     before = world.work.events
     again = apply(world, "# a comment\n" + DOCUMENT)
@@ -70,7 +70,7 @@ def test_same_meaning_makes_no_revision(world):
 
 
 def test_empty_document_can_be_the_first(world):
-    """The first revision is one, even where it allows nothing."""
+    """The first document makes revision 1, even if it allows nothing."""
     done = apply(world, f"trust_domain: {TRUST_DOMAIN}\napps: {{}}\n")
     assert (done.changed, done.revision.number) == (True, 1)
 
@@ -91,7 +91,7 @@ def test_ids_outlive_edits_and_not_removal(world):
 
 
 def test_expected_number_guards_against_overwriting(world):
-    """Who edits an old revision is told, and nothing changes."""
+    """A change of an old revision is refused, and nothing changes."""
     apply(world, expected_number=0)
     with refused(RequestRefused, "revision-conflict") as refusal:
         apply(world, DOCUMENT.replace("GET", "PUT"), expected_number=0)
@@ -141,7 +141,7 @@ OWN_NAME = DOCUMENT.replace("  payments:", "  portal:")
     [(FOREIGN, "trust-domain-other"), (OWN_HOST, "host-reserved"), (OWN_NAME, "name-reserved")],
 )
 def test_foreign_trust_domain_and_own_hosts_are_faults(world, text, code):
-    """Another authority's document is refused, and a host or a name that is Doorward's own, whoever asks."""
+    """A document for another trust domain is refused, and so is a host or a name that belongs to Doorward, for every caller."""
     for use_case in (apply, lambda w, t: policies.check_document(w.services, t, file="apps.yaml"),
                      lambda w, t: policies.diff_document(w.services, t, file="apps.yaml")):  # fmt: skip
         with pytest.raises(ConfigurationError) as refusal:
@@ -160,14 +160,14 @@ def test_difference_is_told_and_nothing_done(world):
 
 
 def test_unknown_names_are_findings(world):
-    """A group that nobody is in may be a typing error: it is pointed out, not refused."""
+    """A group without members may be a typing error: it is a finding, not a fault."""
     text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [telers]}")
     assert any("telers" in str(one) for one in apply(world, text).findings)
     assert any("telers" in str(one) for one in policies.check_document(world.services, text, file="a.yaml"))
 
 
 def test_only_names_that_nobody_has_are_findings(world):
-    """A person of the directory is no finding; a device's name where a person is meant is one."""
+    """A person of the directory gives no finding; a device's name in `persons` gives one."""
     text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {persons: [alice, sensor-1]}")
     found = [str(one) for one in policies.check_document(world.services, text, file="a.yaml")]
     assert any("sensor-1" in one for one in found)
@@ -175,7 +175,7 @@ def test_only_names_that_nobody_has_are_findings(world):
 
 
 def test_a_partners_group_is_no_finding(world):
-    """A group that a partner's people are in by its terms is known, though the directory has nobody in it."""
+    """A group of a partner's terms is known, even if the directory has no member of it."""
     text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clinicians]}")
     assert any(
         "clinicians" in str(one) for one in policies.check_document(world.services, text, file="a.yaml")
@@ -195,7 +195,7 @@ def test_export_is_what_was_applied(world):
 
 
 def test_stored_document_that_cannot_be_read_stops_everything(world):
-    """What is stored was checked: where it does not parse any more, nothing goes on with a guess."""
+    """Stored documents were checked: if one cannot be parsed any more, every use case stops."""
     revision = apply(world).revision
     with world.work.change() as stores:
         stores.revisions.add(replace(revision, number=2, document="apps: ["))
@@ -204,7 +204,7 @@ def test_stored_document_that_cannot_be_read_stops_everything(world):
 
 
 def test_app_is_added_without_rules(world):
-    """The shortcut makes a revision of the same document; nobody may reach the application yet."""
+    """The shortcut makes a revision of the same document; the new application refuses every request."""
     apply(world)
     done = shortcuts.add_app(
         world.services, "wiki", hosts=["wiki.corp.example"], upstream="http://127.0.0.1:9002", actor=OPERATOR
@@ -269,7 +269,7 @@ def test_explain_judges_by_what_is_in_force(world):
 
 
 def test_explain_counts_a_partners_groups(world):
-    """What a partner's terms put its people into is theirs in an explanation as it is at the door."""
+    """The groups of a partner's terms count in an explanation as they do at the door."""
     trust_clinic(world)
     name = "clinic/bob@clinic.example"
     directory.add_principal(world.services, PrincipalKind.PERSON, name, actor=OPERATOR)
@@ -295,7 +295,7 @@ def test_explain_knows_what_is_open_to_everybody(world):
 
 
 def test_explain_needs_known_names(world):
-    """A name that nobody has and an application that is not there are said."""
+    """An unknown principal and an unknown application are refused with their names."""
     apply(world)
     with refused(NotFound, "principal-unknown"):
         explain(world.services, principal="nobody", app="payments", method="GET", path="/")

@@ -22,7 +22,7 @@ def read(lines: list[str]) -> tuple[Rule, ...]:
 
 
 def test_what_is_named_stands_in_the_rule() -> None:
-    """Name, effect, who, which certificate, methods and paths; what is empty is left out."""
+    """Name, effect, principals, certificate, methods and paths; empty values are left out."""
     assert render_rule(
         name="a rule",
         deny=False,
@@ -49,7 +49,7 @@ def test_what_is_named_stands_in_the_rule() -> None:
     ],
 )
 def test_a_rule_requires_a_factor(require: dict[str, str], requirement: str) -> None:
-    """What is empty is left out; the document reads the same."""
+    """Empty values are left out; the document parser reads the same rule."""
     lines = render_rule(
         name="", deny=False, who={"groups": ("a",)}, certificate=NOTHING, to=NOTHING, require=require
     )
@@ -66,7 +66,7 @@ def test_no_word_is_markup() -> None:
 
 
 def test_a_rule_selects_somebody() -> None:
-    """Limits alone are refused: the rule would be about everybody or about nobody."""
+    """Methods and paths alone are refused: the rule selects no principal."""
     with pytest.raises(MalformedInput) as error:
         render_rule(name="x", deny=False, who=NOTHING, certificate=NOTHING, to={"paths": ("/a",)})
     assert error.value.code == "rule-without-principals"

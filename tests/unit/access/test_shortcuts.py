@@ -57,7 +57,7 @@ def test_adding_twice_is_adding_once(world: World) -> None:
 
 
 def test_an_application_is_changed_and_removed(world: World) -> None:
-    """What is not said stays; twice is once; nobody else's comments go."""
+    """Other values stay, a second run changes nothing, and comments of other applications stay."""
     services = world.services
     assert shortcuts.set_app(services, "payments", upstream="http://127.0.0.1:7", actor=OPERATOR).changed
     assert not shortcuts.set_app(services, "payments", upstream="http://127.0.0.1:7", actor=OPERATOR).changed
@@ -90,7 +90,7 @@ def test_an_application_is_changed_and_removed(world: World) -> None:
 def test_another_address_is_verified_as_the_former_was(
     world: World, given: str, tls: UpstreamTls | None
 ) -> None:
-    """RFC 9525 section 6: what is not said stays, or the system's authorities would vouch in place of the own ones."""
+    """RFC 9525 section 6: the TLS options stay, otherwise the system's authorities would replace the configured ones."""
     secured = "{url: https://records.internal, ca_file: /etc/ca.pem, server_name: records}"
     text = DOCUMENT.replace("http://127.0.0.1:9000", secured)
     policies.apply_document(world.services, text, file="f", actor=OPERATOR)
@@ -159,7 +159,7 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
 
 
 def test_an_application_is_added_for_people(world: World) -> None:
-    """It answers with pages; what is not said leaves it so, and another way to refuse is refused."""
+    """The application answers with pages; an empty value keeps this, and another value is refused."""
     services = world.services
     words = {"hosts": ["w.corp.example"], "upstream": "http://127.0.0.1:1"}
     for on_refusal, changed in (("page", True), ("page", False), ("", False)):
@@ -175,7 +175,7 @@ def test_an_application_is_added_for_people(world: World) -> None:
 
 
 def test_protocols_are_taken_away(world: World) -> None:
-    """Alone, or together with the upstream that does not go with them; what is not said stays."""
+    """Protocols change alone or together with the upstream; other values stay."""
     services, tcp, http = world.services, "tcp://127.0.0.1:1883", "http://127.0.0.1:1"
     words = {"hosts": ["q.corp.example"], "upstream": tcp, "alpn": ["mqtt"]}
     shortcuts.add_app(services, "q", **words, actor=OPERATOR)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def test_two_at_once_both_succeed(world: World) -> None:
 
 
 def test_it_does_not_try_for_ever(world: World) -> None:
-    """Somebody who applies each time in between wins in the end, and that is said."""
+    """If another revision is applied during each try, the shortcut is refused in the end."""
     count = iter(range(1000))
 
     def always(_document: object) -> None:
@@ -214,7 +214,7 @@ def test_it_does_not_try_for_ever(world: World) -> None:
 
 
 def test_revisions_are_listed_and_found(world: World) -> None:
-    """Newest first; what is dropped is told; one that is not there is said."""
+    """Revisions are listed newest first; dropped applications are named; an unknown revision is refused."""
     add(world, "wiki")
     assert [one.number for one in policies.list_revisions(world.services, 10)] == [2, 1]
     assert policies.find_revision(world.services, 1).document == DOCUMENT

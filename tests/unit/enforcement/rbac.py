@@ -102,7 +102,7 @@ def route_of(
 
 
 def _compared(config: Mapping[str, Any], path: str, state: Mapping[str, str]) -> dict[str, str]:
-    """What the filter before the rules keeps for the request; nothing that it cannot compare."""
+    """Return the words of the filter before the rules; a comparison that is not possible gives none."""
     found = {}
     for one in config.get("on_request_headers", ()):
         text = one["format_string"]["text_format_source"]["inline_string"]
@@ -170,7 +170,7 @@ _WORD = re.compile(
 
 
 def _met(slices: Mapping[str, Any], session: BoundSession | None) -> dict[str, str]:
-    """The one word of the request: what the session meets of that which the route asks for."""
+    """Return the word of the request: the requirements of the route that the session meets."""
     if BOUND_FILTER not in slices:
         return {}
     word, _ = slices[BOUND_FILTER]["on_request_headers"]

@@ -1,4 +1,4 @@
-"""Whose connections a change of the document ends: found by compiling, not guessed from its words."""
+"""The applications that lose their connections by a change of the document, found by compiling both documents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def document(*apps: str) -> Document:
     ],
 )
 def test_what_replaces_a_chain_is_told(changed: str, drained: tuple[str, ...]) -> None:
-    """Rules, hosts and upstreams end nothing; whom an application trusts, and what is public, does."""
+    """A change of rules, hosts and upstreams ends no connection; a change of `trust` or `public` does."""
     assert drained_applications(document(APP, OTHER), document(changed, OTHER)) == drained
 
 

@@ -1,4 +1,4 @@
-"""The plan: what it refuses to be, and how a document becomes one."""
+"""The plan: impossible values, and compiling a document."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_aliases_are_accepted_after_the_rules_own_id() -> None:
 
 
 def test_a_rule_with_a_requirement_is_a_term_with_it() -> None:
-    """What a rule asks for goes with its other conditions."""
+    """The requirements of a rule are compiled with its other conditions."""
     needing = Residual(requirements=frozenset({Requirement(factor=FactorKind.WEBAUTHN)}))
     rules = (Rule(name="one", effect=Effect.ALLOW, selector=STAFF, residual=needing),)
     app = replace(DOCUMENT.apps[0], rules=rules)
@@ -96,7 +96,7 @@ def test_a_rule_with_a_requirement_is_a_term_with_it() -> None:
 
 
 def test_an_application_without_a_certificate_waits() -> None:
-    """No door stands open before it can prove who it is."""
+    """A door without a server certificate is not in the plan."""
     assert [one.id for one in plan_of(certificates={"web": CERTIFICATE}).doors] == ["app_web"]
 
 
@@ -148,7 +148,7 @@ def test_an_impossible_plan_is_refused(changed: dict[str, Any]) -> None:
     ],
 )
 def test_an_open_route_is_narrow(method: str, path: str) -> None:
-    """What anybody may send is one method and one path, of which `{name}` stands for one segment."""
+    """An open route has one method and one path, and `{name}` matches one segment."""
     with pytest.raises(ValueError, match="open route"):
         OpenRoute(method=method, path=path)
 
@@ -181,7 +181,7 @@ OPEN_VALUES = {
     ],
 )
 def test_impossible_parts_are_refused(kind: Any, values: dict[str, Any]) -> None:
-    """Constructors refuse what the compiler would otherwise have to check."""
+    """Constructors refuse values that the compiler would otherwise have to check."""
     with pytest.raises(ValueError, match=r"\w"):
         kind(**values)
 
@@ -202,7 +202,7 @@ def test_socket_paths_have_a_length() -> None:
 
 
 def test_a_term_keeps_what_it_was_given() -> None:
-    """The helper of these tests makes what it says."""
+    """The helper of these tests builds the described rule."""
     assert door_rule("g", "/a", methods=("GET",)).residual.methods == frozenset({"GET"})
 
 
@@ -211,7 +211,7 @@ def test_a_term_keeps_what_it_was_given() -> None:
     [(4096, 512, 512), (600, 512, 300), (2, 512, 32), (2, 5, 5), (100_000, 100_000, 50_000)],
 )
 def test_one_principal_takes_half_of_an_address_at_most(source: int, principal: int, share: int) -> None:
-    """An office keeps places for others, whatever the settings say; a source with few places is no office."""
+    """One principal never takes all connections of one address, for any settings; a single browser still gets enough."""
     limits = GatewayLimits(connections_per_source=source, connections_per_principal=principal)
     assert limits.share_of_principal == share
 

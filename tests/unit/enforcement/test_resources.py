@@ -30,7 +30,7 @@ def compiled(plan: GatewayPlan | None = None) -> Resources:
 
 
 def test_the_rendering_is_the_golden_one() -> None:
-    """A change of what Envoy is told is a change of this file, to be read by a person.
+    """A change of Envoy's configuration changes this file, and a person must read the change.
 
     Write it anew with DOORWARD_WRITE_GOLDEN=1.
     """
@@ -44,7 +44,7 @@ def test_the_rendering_is_the_golden_one() -> None:
 
 
 def test_equal_plans_give_equal_bytes() -> None:
-    """Only what changed is published."""
+    """Only changed files are published."""
     assert compiled().files() == compiled().files()
     assert compiled().version == compiled().version
 
@@ -79,7 +79,7 @@ def test_a_new_certificate_or_authority_changes_secrets_only() -> None:
 
 
 def test_files_come_in_the_order_of_publishing() -> None:
-    """Whoever refers comes after what it refers to."""
+    """A resource comes after the resources that it names."""
     stages = [one.service for one in compiled().files()]
     assert stages == sorted(stages)
     assert {one.name for one in compiled().files()} == {
@@ -96,7 +96,7 @@ def test_files_come_in_the_order_of_publishing() -> None:
 
 
 def test_a_file_says_its_version_and_types() -> None:
-    """What Envoy's file source reads: version, resources, a type for each."""
+    """The format of Envoy's file source: version, resources, a type for each resource."""
     for one in compiled().files():
         content = json.loads(one.content)
         assert content["version_info"] == one.version
@@ -106,7 +106,7 @@ def test_a_file_says_its_version_and_types() -> None:
 
 
 def test_the_static_rendering_refers_to_nothing_outside() -> None:
-    """What validation sees is everything: no file is left unopened."""
+    """The static configuration for validation contains everything: it names no file of resources."""
     rendering = static_rendering(compiled())
     for key in ("rds", "sds_config", "path_config_source", "dynamic_resources"):
         assert not list(every(rendering, key))
@@ -126,7 +126,7 @@ def test_rendering_does_not_touch_what_is_published() -> None:
 
 
 def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
-    """Nobody but the owner may talk to the admin interface, which has no login."""
+    """Only the owner of the file can use the admin interface, which has no login."""
     bootstrap = build_bootstrap(compiled().base, node="gw-1", admin_socket="/run/a.sock", xds="/run/dw/xds")
     assert bootstrap["admin"]["address"]["pipe"] == {"path": "/run/a.sock", "mode": 0o600}
     assert (
@@ -139,7 +139,7 @@ def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
 
 
 def test_a_thread_that_hangs_ends_envoy() -> None:
-    """Envoy's watchdogs kill by default nothing: then nobody would notice that a door answers no more."""
+    """By default Envoy's watchdogs end nothing: a door that hangs would stay unnoticed."""
     watchdogs = compiled().base["watchdogs"]
     assert set(watchdogs) == {"main_thread_watchdog", "worker_watchdog"}
     assert all(one["kill_timeout"] == "10s" for one in watchdogs.values())

@@ -1,4 +1,4 @@
-"""From policy to policy: aliases are sound, and nobody keeps an id that it does not deserve."""
+"""Transitions between policies: aliases are sound, and no connection keeps an id that it does not deserve."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def token(*grants: str, revision: int = 1) -> str:
 
 
 def test_a_class_is_tenant_application_revision_and_grants() -> None:
-    """Whatever tells two classes apart gives another token; the order of grants does not."""
+    """Each fact of a class changes the token; the order of grants does not."""
     same = class_token(TENANT, APP, 1, ["a", "b"])
     assert same == class_token(TENANT, APP, 1, ("b", "a", "a"))
     others = [
@@ -67,7 +67,7 @@ def test_a_class_that_deserves_a_new_id_gets_an_alias() -> None:
 
 
 def test_one_unworthy_member_prevents_an_alias() -> None:
-    """A token speaks for the whole class, so that nobody slips through with the others."""
+    """A token counts for the whole class, so one member that does not deserve the id prevents the alias."""
     live = [held(1, ["gold"], ["gnew"]), held(2, ["gold"], [])]
     assert aliases_for(live, tenant=TENANT, revision=2) == {}
 
@@ -79,7 +79,7 @@ def test_a_class_that_can_still_grow_gets_no_alias() -> None:
 
 
 def test_ids_that_are_held_need_no_alias() -> None:
-    """An alias is only for what the connection lacks."""
+    """An alias is only made for an id that the connection lacks."""
     assert aliases_for([held(1, ["ga"], ["ga"])], tenant=TENANT, revision=2) == {}
 
 
@@ -93,14 +93,14 @@ def test_aliases_are_limited_and_the_largest_classes_come_first() -> None:
 
 
 def test_an_undeserved_id_is_overreaching_only_while_a_rule_asks_for_it() -> None:
-    """What no rule asks for opens nothing; it must be gone before one asks again."""
+    """An id that no rule has allows nothing; its connections must be gone before a rule has it again."""
     live = [held(1, ["ga", "gb"], ["ga"])]
     assert not classify_connections(live, tenant=TENANT, ids={APP: frozenset({"ga"})}).overreaching
     assert classify_connections(live, tenant=TENANT, ids={APP: frozenset({"ga", "gb"})}).overreaching == {1}
 
 
 def test_an_undeserved_alias_is_overreaching_too() -> None:
-    """Who loses the group that an alias stood for may not go on by the alias."""
+    """A principal that loses the group of an alias loses the alias, too."""
     live = [held(1, ["gold"], [])]
     aliases = {"gnew": frozenset({token("gold")})}
     ids = {APP: frozenset({"gnew"})}
@@ -118,7 +118,7 @@ def test_short_and_carried_are_told_apart() -> None:
 
 
 def test_connections_of_a_removed_application_must_go() -> None:
-    """Where there is no application there is nothing to deserve."""
+    """Without its application a connection deserves nothing."""
     assert classify_connections([held(1, [], [])], tenant=TENANT, ids={}).overreaching == {1}
 
 
@@ -149,7 +149,7 @@ def policy(selectors: Sequence[tuple[Effect, set[str] | frozenset[str]]]) -> App
 
 
 def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
-    """What somebody in these groups deserves."""
+    """Return the ids that a person in these groups deserves."""
     person = records.principal("x", id="per_x", groups=tuple(sorted(groups)))
     return frozenset(permissions_of(app, TENANT, APP, Subject(principal=person)).grants)
 
@@ -204,7 +204,7 @@ def test_a_decision_stands_for_its_own_connection_only() -> None:
 
 
 def test_a_decision_that_deserves_no_more_is_overreaching_by_its_alias() -> None:
-    """An alias that was proved once is not believed for a connection that lost what it stands for."""
+    """A connection that can show an id by an old alias and lost the id is overreaching."""
     lost = replace(held(1, ["g1"], ["g1"]), decision="evt_1")
     ids = {APP: frozenset({"g1", "g2"})}
     standing = classify_connections([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
@@ -221,7 +221,7 @@ def test_the_aliases_of_an_id_are_bounded() -> None:
 
 
 def test_an_adopted_connection_is_left_alone_when_all_ids_are_others() -> None:
-    """A restarted gateway knows neither its grants nor what it deserves: an upgrade that changes ids ends none."""
+    """A restarted gateway knows neither its grants nor its deserved ids: an upgrade that changes ids ends no connection."""
     ids = {APP: frozenset({"gnew", "cnew"})}
     standing = classify_connections([held(1, [], [])], tenant=TENANT, ids=ids)
     assert (standing.overreaching, standing.carried, dict(standing.lacking)) == (frozenset(), frozenset(), {})

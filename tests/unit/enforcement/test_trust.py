@@ -21,7 +21,7 @@ def pem(one: CertifiedKey) -> str:
 
 
 def trust(*partners: CertifiedKey) -> DoorTrust:
-    """What a door is told that trusts our own authority and these."""
+    """Return the trust of a door for our own authority and these partners."""
     return build_trust([OWN.der], [one.der for one in partners])
 
 
@@ -42,7 +42,7 @@ def test_nobody_and_nonsense_are_impossible() -> None:
 
 
 def test_names_that_fit_into_no_handshake_are_not_told() -> None:
-    """RFC 8446 section 4.2.4: 65,535 octets; the authorities stay what a path may lead to."""
+    """RFC 8446 section 4.2.4: a handshake has room for 65,535 octets of names; above that no name is sent."""
     key = ROOT.key
     few = [certify(f"{at:03d}" + "x" * 57, key=key).der for at in range(300)]
     many = [*few, *(certify(f"{at:03d}" + "y" * 57, key=key).der for at in range(600))]
@@ -60,7 +60,7 @@ def test_a_name_that_envoy_does_not_read_takes_no_other_with_it(tag: int) -> Non
 
 
 def test_an_authority_is_told_in_its_own_bytes() -> None:
-    """What the library reads of it from a copy is not what Envoy gets."""
+    """Envoy gets the original bytes, and not the library's encoding."""
     latin = odd_certificate(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
     [told] = build_trust([], [latin]).authorities
     assert ssl.PEM_cert_to_DER_cert(told) == latin

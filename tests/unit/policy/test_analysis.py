@@ -77,7 +77,7 @@ READ = "name: read, allow: {groups: [tellers]}, to: {methods: [GET], paths: [/a,
     ],
 )
 def test_lint(rules: list[str], found: list[tuple[str, str]]) -> None:
-    """What is certainly without effect, or probably not meant, is found, and nothing else."""
+    """Rules that are certainly without effect or probably not wanted are found, and nothing else."""
     assert codes(*rules) == found
 
 
@@ -106,7 +106,7 @@ def test_unknown_names() -> None:
 
 
 def test_issuers_of_which_no_certificate_can_come() -> None:
-    """An id that nobody has, and one of an authority that the application does not trust."""
+    """An unknown authority, and one that the application does not trust."""
     text = document("allow: {certificate: {issuer: [aut_own, aut_clinic, aut_gone]}}")
     known = {"aut_own": "own", "aut_clinic": "clinic"}
     findings = check_names(text, principals=[], groups=[], authorities=known)
@@ -158,14 +158,14 @@ def test_changes() -> None:
 
 
 def test_applications_come_and_go() -> None:
-    """A removed application is one line; an added one shows what it brings."""
+    """A removed application is one line; an added one shows all its parts."""
     old = document(READ)
     new = Document(trust_domain="a.b", apps=(replace(old.apps[0], name="other"),))
     assert [str(one) for one in diff_documents(old, new)][:2] == ["- apps.pay", "+ apps.other"]
 
 
 def test_order_alone() -> None:
-    """Where only the order differs, that is said: the text in force changes, its effect does not."""
+    """If only the order differs, one difference says so: the text in force changes, but not its effect."""
     old, new = document(ALL_TELLERS, READ), document(READ, ALL_TELLERS)
     assert [str(one) for one in diff_documents(old, new)] == ["~ document: the order of its entries"]
 
@@ -183,7 +183,7 @@ def test_a_partner_that_nobody_trusts() -> None:
 
 
 def test_a_change_of_trust_is_told() -> None:
-    """What an application trusts beyond our own authority is a difference of its own."""
+    """The partners that an application trusts are a difference of their own."""
     before = document(READ)
     after = replace(before, apps=(replace(before.apps[0], trust=("clinic", "own")),))
     assert [str(one) for one in diff_documents(before, after)] == ["+ apps.pay.trust: clinic, own"]

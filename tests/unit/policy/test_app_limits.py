@@ -33,7 +33,7 @@ apps:
     ],
 )
 def test_an_application_says_what_it_needs(text: str, app_limits: AppLimits) -> None:
-    """The canonical document says the same, and a comparison shows what changes."""
+    """The canonical document parses back, and a comparison shows each changed limit."""
     before, document = parse_document(APP), parse_document(f"{APP}    {text}\n")
     assert document.apps[0].app_limits == app_limits
     assert parse_document(render_document(document)) == document
@@ -80,6 +80,6 @@ def test_another_value_is_a_fault(text: str) -> None:
     ],
 )
 def test_no_value_lies_outside(values: dict[str, object]) -> None:
-    """What the door does not support cannot be made."""
+    """Limits out of range cannot be made."""
     with pytest.raises(ValueError, match="out of range"):
         AppLimits(**values)  # type: ignore[arg-type]

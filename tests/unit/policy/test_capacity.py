@@ -1,4 +1,4 @@
-"""How many ids the rules of an application can make a connection hold, and what is refused for it."""
+"""The number of ids that a connection may hold, and documents that are refused because of it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_last_that_fits_is_taken() -> None:
 
 
 def test_what_may_not_fit_is_said() -> None:
-    """Who is in all groups of many allow rules would hold too much; most people do not, so it is a finding."""
+    """A member of all groups of many allow rules would hold too many ids; this is a finding, because most people are not."""
     allows = [f"{{allow: {{groups: [g{at}]}}, to: {{paths: [/p{at}]}}}}" for at in range(MOST_GRANTS + 1)]
     large = document(*allows)
     check_capacity(large, file="test.yaml")
@@ -85,5 +85,5 @@ def test_what_may_not_fit_is_said() -> None:
     ],
 )
 def test_counts(rules: list[str], expected: tuple[int, int]) -> None:
-    """Equal selectors count once, a principal has one name, and what denies a whole kind needs no clearance."""
+    """Equal selectors count once, a principal has one name, and a deny rule for a whole kind needs no clearance."""
     assert count_grants(document(*rules).apps[0]) == expected

@@ -1,4 +1,4 @@
-"""policy.decision: who may reach what, by connection and by request."""
+"""policy.decision: decisions about connections and requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TENANT, APP_ID = "ten_1", "app_1"
 
 
 def rule(effect: Effect, group: str, *paths: str, methods: str = "") -> Rule:
-    """A rule about a group, named after what it says."""
+    """Return a rule about a group, named after its content."""
     return Rule(
         name=f"{effect.value} {group} {' '.join(paths)}".strip(),
         effect=effect,
@@ -73,7 +73,7 @@ def person(
 
 
 def permissions(policy: AppPolicy, *groups: str) -> ConnectionPermissions:
-    """What a person in these groups may do."""
+    """Return the permissions of a person in these groups."""
     return permissions_of(policy, TENANT, APP_ID, person(*groups))
 
 
@@ -101,7 +101,7 @@ def test_ids_are_never_shared() -> None:
 
 
 def test_grants_are_only_positive_evidence() -> None:
-    """Who is selected by an allow holds its grant; who is NOT selected by a deny holds its clearance."""
+    """A principal that an allow rule selects has its grant; one that a deny rule does NOT select has its clearance."""
     ids = {one.name: grant_id(TENANT, APP_ID, one.effect, one.selector) for one in POLICY.rules}
     assert set(permissions(POLICY, "tellers").grants) == {ids[READ.name], ids[NO_REPORTS.name]}
     assert set(permissions(POLICY, "tellers", "contractors").grants) == {ids[READ.name]}
@@ -118,7 +118,7 @@ def test_grants_are_only_positive_evidence() -> None:
     ],
 )
 def test_no_permissions_without_an_active_principal(who: Subject, status: Reason) -> None:
-    """Who is not an active principal of this tenant has no grant, not even a clearance."""
+    """A principal that is not active in this tenant has no grant, and no clearance either."""
     found = permissions_of(POLICY, TENANT, APP_ID, who)
     assert (found.grants, found.allowed, found.denied) == ((), frozenset(), frozenset())
     assert check_admission(found).outcome is Outcome.BAD
@@ -130,7 +130,7 @@ def test_no_permissions_without_an_active_principal(who: Subject, status: Reason
 
 
 def test_admission() -> None:
-    """A connection is worth keeping where some allowed term is not denied; the reasons say why not."""
+    """A connection is admitted if some allowed pattern is not denied; otherwise the reasons say why not."""
     active = Reason.PRINCIPAL_ACTIVE
     denied = app(READ, rule(Effect.DENY, "tellers"))
     for policy, groups, outcome, reasons in (
@@ -146,7 +146,7 @@ def test_admission() -> None:
 
 
 def test_grants_are_limited() -> None:
-    """Grants that do not fit into what Envoy can look through are refused, never cut short."""
+    """A connection with too many grants for Envoy is refused; grants are never cut short."""
     many = app(*(rule(Effect.ALLOW, f"g{at}") for at in range(200)))
     groups = [f"g{at}" for at in range(200)]
     held = permissions(many, *groups)
@@ -215,7 +215,7 @@ def test_every_rule_says_why() -> None:
 
 
 def test_ambiguous_paths_reach_no_rule() -> None:
-    """A path without one clear meaning is refused even to those who may do everything."""
+    """A path without one clear meaning is refused, even with permission for everything."""
     request = Request(method="GET", raw_path="/a;b")
     decision = decide(POLICY, TENANT, APP_ID, person("admins"), request)
     assert decision.outcome is Outcome.BAD
@@ -228,7 +228,7 @@ def test_ambiguous_paths_reach_no_rule() -> None:
 
 @pytest.mark.parametrize("method", ["get", "Get", "", "GET ", "G\u00c9T", "A" * 33])
 def test_odd_methods_reach_no_rule(method: str) -> None:
-    """A method in another case is refused even to those who may do everything: no deny rule would see it."""
+    """A method in another case is refused, even with permission for everything: no deny rule would match it."""
     request = Request(method=method, raw_path="/a")
     decision = decide(POLICY, TENANT, APP_ID, person("admins"), request)
     assert decision.outcome is Outcome.BAD
@@ -249,7 +249,7 @@ def test_old_grants_know_no_new_deny() -> None:
 
 
 def test_loses_permissions() -> None:
-    """Whoever lost a term or met a new deny lost something; whoever has as much or more did not."""
+    """A lost pattern and a new deny that overlaps are losses; equal or more permissions are not."""
     wide = permissions(app(ALL), "admins")
     read = permissions(app(READ), "tellers")
     reports = replace(read, denied=frozenset({RequestPattern("*", "/accounts/reports/**")}))
@@ -293,7 +293,7 @@ class TestTrust:
         ],
     )
     def test_the_authority_must_be_trusted(self, trust: tuple[str, ...], partner: str, *, good: bool) -> None:
-        """Own principals where `own` is trusted, a partner's where it is named; no rule is asked otherwise."""
+        """Our own principals need `own` in `trust`, a partner's need its name; otherwise no rule is evaluated."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=trust)
         who = person("staff", partner=partner)
         found = permissions_of(policy, TENANT, APP_ID, who)
@@ -313,12 +313,12 @@ class TestTrust:
         assert loses_permissions(before, after)
 
     def test_an_own_name_with_the_words_of_a_partner(self) -> None:
-        """A principal of our own is never a partner's, whatever it is called."""
+        """One of our own principals is never a partner's, with any name."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("alice",))
         assert not permissions_of(policy, TENANT, APP_ID, person("staff")).grants
 
     def test_trust_is_sorted_and_somebody(self) -> None:
-        """An application that trusts nobody, or twice, is impossible."""
+        """An application without a trusted authority, or with one twice, is impossible."""
         for trust in ((), ("own", "own"), ("own", "clinic")):
             with pytest.raises(ValueError, match="trusted authorities"):
                 replace(app(), trust=trust)
@@ -340,7 +340,7 @@ MOVABLE = replace(POLICY, headers=HeaderOptions(destination=True))
 def test_what_asks_for_more_than_the_request_line_reaches_no_rule(
     policy: AppPolicy, method: str, destination: str | None, reason: Reason
 ) -> None:
-    """A Destination that is not judged or has no one meaning, and TRACE, whatever the person may do."""
+    """A Destination that is not judged or is ambiguous, and TRACE, are refused for any permissions."""
     request = Request(method=method, raw_path="/a", destination=destination)
     decision = decide(policy, TENANT, APP_ID, person("admins"), request)
     assert decision.outcome is Outcome.BAD
@@ -350,7 +350,7 @@ def test_what_asks_for_more_than_the_request_line_reaches_no_rule(
 
 
 def test_a_destination_is_judged_like_the_path() -> None:
-    """RFC 4918 section 9.8: what COPY writes lies below the Destination; a deny of that path denies it."""
+    """RFC 4918 section 9.8: COPY writes to the Destination, so a deny rule for that path denies it."""
     policy = replace(
         app(rule(Effect.ALLOW, "staff"), rule(Effect.DENY, "staff", "/secret/**")),
         headers=HeaderOptions(destination=True),
@@ -390,7 +390,7 @@ def permissions_with(
 
 
 def test_thousands_of_terms_are_compared_in_time() -> None:
-    """A follower compares each connection with each new policy: what both say alike costs nothing."""
+    """A follower compares each connection with each new policy: equal patterns cost nothing."""
 
     def patterns(word: str) -> frozenset[RequestPattern]:
         return frozenset(RequestPattern("GET", f"/{word}/{at}") for at in range(5000))

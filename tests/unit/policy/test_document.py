@@ -59,14 +59,14 @@ def faults_of(text: str) -> list[tuple[str, int, int, str]]:
 
 
 def hint_of(text: str) -> str:
-    """The mend of the first fault."""
+    """Return the hint of the first fault."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(text)
     return caught.value.faults[0].hint
 
 
 def test_meaning() -> None:
-    """Every key means what docs/reference/policy.md says."""
+    """Every key has the meaning in docs/reference/policy.md."""
     document = parse_document(FULL)
     payments, sensors = document.apps
     assert document.trust_domain == "corp.example"
@@ -102,7 +102,7 @@ def test_rules_may_be_absent() -> None:
 
 
 def test_render() -> None:
-    """The canonical text says the same, once, and leaves out what goes without saying."""
+    """The canonical text has the same meaning, and leaves out default values."""
     assert render_document(parse_document(FULL)) == (
         "trust_domain: corp.example\n"
         "apps:\n"
@@ -269,7 +269,7 @@ def test_faults(text: str, faults: list[tuple[str, int, int, str]]) -> None:
     ],
 )
 def test_mends(text: str, hint: str) -> None:
-    """A fault tells how to mend it."""
+    """A fault has a hint that says what to write."""
     assert hint in hint_of(text)
 
 
@@ -335,7 +335,7 @@ def test_upstreams(text: str, upstream: Upstream) -> None:
     ],
 )
 def test_bad_upstreams(text: str, code: str) -> None:
-    """Anything else is refused with the mend."""
+    """Anything else is refused with a hint."""
     with pytest.raises(MalformedInput) as caught:
         parse_upstream(text)
     assert caught.value.code == code
@@ -368,7 +368,7 @@ ADDED = '  "2nd":\n    hosts: [second.corp.example]\n    upstream: http://127.0.
     ],
 )
 def test_append(before: str, after: str) -> None:
-    """An application is added behind the others; comments and layout stay where they can."""
+    """An application is added after the others; comments and layout stay if possible."""
     added = append_app(before, "2nd", hosts=["second.corp.example"], upstream="http://127.0.0.1:9001")
     assert added == after
     assert parse_document(added).apps[:-1] == parse_document(before).apps
@@ -386,7 +386,7 @@ def test_append(before: str, after: str) -> None:
     ],
 )
 def test_append_refuses(name: str, host: str, upstream: str, code: str) -> None:
-    """What is added is checked like everything else, and nothing can be smuggled in as text."""
+    """An added application is checked like every other, and its text cannot inject other keys."""
     with pytest.raises(ConfigurationError) as caught:
         append_app(APP, name, hosts=[host], upstream=upstream)
     assert [fault.code for fault in caught.value.faults] == [code]

@@ -31,7 +31,7 @@ apps:
 
 @pytest.mark.parametrize("name", ["wiki", "payments"])
 def test_an_application_is_taken_out(name: str) -> None:
-    """What is about others stays, comments included."""
+    """Lines of other applications stay, with their comments."""
     text = replace_app(TEXT, name, None)
     (left,) = parse_document(text).apps
     assert left.name != name
@@ -61,7 +61,7 @@ def test_an_application_is_changed(name: str) -> None:
     ids=["flow", "only one", "all flow"],
 )
 def test_an_unusual_layout_becomes_canonical(text: str) -> None:
-    """What cannot be edited line by line is written anew, with the same meaning."""
+    """A document that cannot be edited by lines is rendered canonically, with the same meaning."""
     (app,) = parse_document(text).apps
     assert parse_document(replace_app(text, "wiki", None)).apps == ()
     changed = replace(app, hosts=("a.corp.example",))

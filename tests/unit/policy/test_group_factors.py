@@ -41,7 +41,7 @@ def test_groups_are_read_and_rendered() -> None:
 
 
 def test_a_list_without_groups_is_answered_with_an_example() -> None:
-    """Which group must have it is what was forgotten."""
+    """A list without a group is a fault."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document("trust_domain: a.b\nfactors: [webauthn]\n")
     (fault,) = caught.value.faults
@@ -80,7 +80,7 @@ def test_a_person_must_have_what_all_its_groups_require(
 
 @pytest.mark.parametrize("kind", [PrincipalKind.DEVICE, PrincipalKind.SERVICE])
 def test_machines_have_no_second_factor(kind: PrincipalKind) -> None:
-    """Whatever group they are in."""
+    """Devices and services need no factor, in any group."""
     machine = replace(ALICE, kind=kind, groups=("tellers",))
     assert not required_factors(parse_document(DOCUMENT), machine)
 
@@ -156,7 +156,7 @@ def test_a_group_that_nobody_is_in_is_told() -> None:
     "text", [DOCUMENT, render_document(parse_document(DOCUMENT)).replace("\n  ", "\n    ")]
 )
 def test_shortcuts_keep_them(text: str) -> None:
-    """An application that is added, changed or taken out says nothing of what groups require."""
+    """Adding, changing or removing an application keeps the required factors of groups."""
     before = parse_document(text)
     added = append_app(text, "b", hosts=["b.corp.example"], upstream="http://[::1]:1")
     assert parse_document(added).factors == before.factors

@@ -1,4 +1,4 @@
-"""policy.model: impossible values cannot be made, and selectors say whom they select."""
+"""policy.model: impossible values cannot be made, and selectors select principals."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_selection(selector: Selector, why: str) -> None:
 
 
 def test_impossible_selectors() -> None:
-    """A selector of nobody in particular, or of nobody at all, cannot be made."""
+    """A selector without a key, or one that never matches, cannot be made."""
     with pytest.raises(ValueError, match="everybody"):
         select({})
     with pytest.raises(ValueError, match="at once"):
@@ -76,7 +76,7 @@ def test_selector_text_tells_keys_apart() -> None:
 
 
 def test_residual() -> None:
-    """A residual holds where method and path do; without methods, any method does."""
+    """A residual holds if method and path hold; without methods, any method holds."""
     here = NormalisedPath("/a", ("a",))
     one = Residual(methods=frozenset({"GET"}), paths=(PathPattern("/b"), PathPattern("/a")))
     assert one.matches_method("GET", Effect.ALLOW)

@@ -1,4 +1,4 @@
-"""policy.normalisation: what Envoy makes of a path, and which paths nobody may send."""
+"""policy.normalisation: Envoy's normalised path, and refused paths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from doorward.policy.normalisation import (
     ],
 )
 def test_normalised(raw: str, text: str) -> None:
-    """A path becomes what a running Envoy was seen to forward."""
+    """A path becomes the path that a running Envoy forwarded."""
     path = normalise(raw)
     assert isinstance(path, NormalisedPath)
     assert path.text == text
@@ -123,6 +123,6 @@ def test_segments_are_decoded() -> None:
     ],
 )
 def test_defence_without_normalisation(path: str, fault: PathFault | None) -> None:
-    """What Envoy normalises away is refused by our expression as well, should normalisation ever be off."""
+    """Our regex also refuses everything that Envoy normalises, in case normalisation is ever off."""
     assert fault_of(path) is fault
     assert any(re.fullmatch(regex, path) for regex in REFUSED_PATH_REGEXES) is (fault is not None)

@@ -1,4 +1,4 @@
-"""policy.open_access: what `public` and `cors` may say, how they render, and what `diff` tells of them."""
+"""policy.open_access: reading, rendering and comparing `public` and `cors`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def app_of(text: str) -> AppPolicy:
 
 
 def faults_of(tail: str) -> list[tuple[str, int, str]]:
-    """Code, line and key of each fault of what follows the upstream's line."""
+    """Return code, line and key of each fault after the line of the upstream."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(BEGIN + tail)
     return [(fault.code, fault.line, fault.key) for fault in caught.value.faults]
@@ -73,7 +73,7 @@ def test_both_keys_are_read_in_one_order_and_rendered_again() -> None:
 
 
 def test_without_them_nobody_is_anonymous() -> None:
-    """An application that says nothing of either admits nobody without a certificate."""
+    """An application with neither key admits no connection without a certificate."""
     app = app_of(BEGIN)
     assert not app.admits_anonymous
     assert not app.public
@@ -131,7 +131,7 @@ def test_both_lists_are_bounded(most: int, code: str) -> None:
 
 
 def test_such_an_application_cannot_be_made_otherwise() -> None:
-    """The value itself refuses what the reader refuses: a denied path is never public."""
+    """The value refuses a denied public path, as the reader does."""
     app = app_of(OPENED)
     with pytest.raises(ValueError, match="public"):
         AppPolicy(
@@ -195,7 +195,7 @@ def test_what_is_public_is_open_to_whoever_has_a_certificate(who: Subject) -> No
 
 
 def test_a_person_without_a_rule_is_known_at_public_paths() -> None:
-    """The connection is worth keeping for what is public."""
+    """The connection is admitted for the public paths."""
     permissions = permissions_of(APP, "ten_1", "app_1", person("nobody"))
     assert check_admission(permissions).outcome is Outcome.GOOD
     assert not any(one.startswith("g") for one in permissions.grants)

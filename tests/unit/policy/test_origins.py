@@ -1,4 +1,4 @@
-"""policy.origins: what may be listed is what browsers send, in the one spelling that they use (RFC 6454)."""
+"""policy.origins: a list has origins in the spelling of browsers (RFC 6454)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_a_browser_sends_is_taken_as_it_is(text: str) -> None:
     ],
 )
 def test_every_other_spelling_is_refused_with_its_mend(text: str, hint: str) -> None:
-    """A spelling that no browser sends would list nobody."""
+    """A spelling that no browser sends is refused."""
     with pytest.raises(MalformedInput) as caught:
         parse_origin(text)
     assert caught.value.code == "origin-malformed"

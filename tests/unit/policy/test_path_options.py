@@ -1,4 +1,4 @@
-"""`paths: {encoded_slash: keep}`: what is kept, what is refused all the same, and how rules see it."""
+"""`paths: {encoded_slash: keep}`: kept paths, refused paths, and how rules match them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_encoded_slash_is_data(raw: str, segments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("raw", REFUSED)
 def test_what_would_climb_is_refused(raw: str) -> None:
-    """Decoded once or twice there is `/../`, `/./`, `//`, a backslash or `..;`: 400, whatever a rule says."""
+    """If one or two decodings give `/../`, `/./`, `//`, a backslash or `..;`, the path gets 400, for any rules."""
     assert isinstance(normalise(raw, keep_slashes=True), PathRefused)
 
 
@@ -65,7 +65,7 @@ def test_what_would_climb_is_refused(raw: str) -> None:
 @pytest.mark.parametrize("last", ["", "a", ".", "..", "%2E", "..;", "\\", "%5C", "%252F", "%2F"])
 @pytest.mark.parametrize("slash", ["%2f", "%2F", "%2F%2f"])
 def test_nothing_kept_decodes_to_a_climb(first: str, slash: str, last: str) -> None:
-    """Whatever passes is harmless after one and after two decodings of its kept segment."""
+    """Every accepted path is harmless after one and after two decodings of its kept segment."""
     path = normalise(f"/x/{first}{slash}{last}/y", keep_slashes=True)
     if isinstance(path, NormalisedPath):
         for raw in path.text.split("/"):
@@ -99,7 +99,7 @@ class TestRules:
         assert any(_form_matches(form, path.text) for form in one.forms()) is matches
 
     def test_the_judge_knows_the_application_s_choice(self) -> None:
-        """One rule, two applications: allowed where it is kept, 400 where it is not."""
+        """One rule, two applications: allowed if the slash is kept, 400 if not."""
         text = HEAD + "    rules:\n      - {allow: {groups: [dev]}, to: {paths: ['/p/*']}}\n"
         for document, outcome in ((text + KEEP, Outcome.GOOD), (text, Outcome.BAD)):
             (app,) = parse_document(document).apps
@@ -163,7 +163,7 @@ class TestDocument:
         assert (code, key) in [(one.code, one.key) for one in caught.value.faults]
 
     def test_a_policy_cannot_say_both(self) -> None:
-        """Not even one that nobody wrote as YAML."""
+        """The constructor refuses it, too."""
         with pytest.raises(ValueError, match="public"):
             AppPolicy(
                 name="git",

@@ -1,4 +1,4 @@
-"""policy.paths: the pattern grammar, what patterns match, and the matchers they compile to."""
+"""policy.paths: the grammar of patterns, the paths that they match, and their matchers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_length_is_limited() -> None:
 
 
 def test_covers() -> None:
-    """One pattern covers another where each of its paths is within."""
+    """One pattern covers another if it matches all its paths."""
     chain = ["/**", "/a/**", "/a/*/**", "/a/*", "/a/b"]
     for at, wide in enumerate(chain):
         for narrow in chain[at:]:
@@ -116,7 +116,7 @@ def test_covers() -> None:
 
 
 def test_overlaps() -> None:
-    """Two patterns overlap where one path is within both."""
+    """Two patterns overlap if one path matches both."""
     for one, other, meets in (
         ("/a/*", "/*/b", True),
         ("/a/**", "/a", True),
@@ -152,7 +152,7 @@ def test_patterns_are_values() -> None:
     ],
 )
 def test_the_principals_segment(pattern: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
-    """`{principal}` is a whole segment, and the name of who asks, exactly; whoever has none is nowhere."""
+    """`{principal}` is a whole segment that equals the principal's name; a connection without a name matches no path."""
     one = PathPattern(pattern)
     paths = [found for raw in outside if not isinstance(found := normalise(raw), PathRefused)]
     assert all(one.matches(path(raw), "ann") for raw in inside)

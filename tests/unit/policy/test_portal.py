@@ -1,4 +1,4 @@
-"""The portal's own policy: everybody whom an application's authority vouches for, and a page for the rest."""
+"""The portal's policy: it admits certificates of every trusted authority, and others get a page."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def principal(kind: PrincipalKind = PrincipalKind.PERSON, **changed: object) -> 
 
 @pytest.mark.parametrize("kind", PrincipalKind)
 def test_every_active_principal_of_ours_is_let_in(kind: PrincipalKind) -> None:
-    """In no group, and also where no application trusts our own authority."""
+    """A person in no group, also if no application trusts our own authority."""
     assert outcome(principal(kind)) is Outcome.GOOD
     assert outcome(principal(kind, state=PrincipalState.SUSPENDED)) is Outcome.BAD
 

@@ -1,4 +1,4 @@
-"""policy.request_headers: headers that name a second path, and what an application may ask for."""
+"""policy.request_headers: headers that name a second path, and the options of an application."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ BAD = (
 
 @pytest.mark.parametrize(("value", "path"), GOOD.items())
 def test_a_destination_in_normal_form_is_a_path(value: str, path: str) -> None:
-    """RFC 4918 section 10.3: an absolute URI or an absolute path; it means what a request path would."""
+    """RFC 4918 section 10.3: an absolute URI or an absolute path, with the meaning of a request path."""
     found = parse_destination(value, HOSTS)
     assert found is not None
     assert found.text == path
@@ -82,7 +82,7 @@ def test_another_destination_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("value", [one for one in (*GOOD, *BAD) if one.startswith("/")])
 def test_the_expression_for_envoy_finds_the_same_fault(value: str) -> None:
-    """Envoy refuses with the expression what the judge refuses in words; lengths are the codec's."""
+    """Envoy's regex and Python refuse the same values; Envoy's codec limits the length."""
     refused = re.fullmatch(AMBIGUOUS_PATH_REGEX, value, re.DOTALL) is not None
     if len(value) <= DESTINATION_LIMIT:
         assert refused is (parse_destination(value, HOSTS) is None)
@@ -122,7 +122,7 @@ def test_an_application_opts_in() -> None:
     ],
 )
 def test_another_word_is_a_fault(headers: str, hint: str) -> None:
-    """Unknown keys, ways and names are refused with what is known."""
+    """Unknown keys, values and names are refused, and the hint lists the known ones."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(f"{APP}    headers: {headers}\n")
     assert hint in caught.value.faults[0].hint

@@ -33,13 +33,13 @@ def fresh(minutes: int, **of: Any) -> Requirement:
 
 
 def needing(*requirements: Requirement) -> AppPolicy:
-    """An application whose rule asks for these."""
+    """Return an application with one rule that requires these."""
     one = rule(Effect.ALLOW, "x")
     return app(replace(one, residual=Residual(requirements=frozenset(requirements))))
 
 
 class TestRequirements:
-    """What a rule asks for besides connection, method and path."""
+    """Requirements of rules in decisions."""
 
     @pytest.mark.parametrize(
         ("before", "after", "lost"),
@@ -69,7 +69,7 @@ class TestRequirements:
     def test_a_raised_requirement_is_a_loss(
         self, before: tuple[Requirement, ...], after: tuple[Requirement, ...], *, lost: bool
     ) -> None:
-        """A factor more, another one, or a fresher one: what passed before might not pass now."""
+        """One more factor, another one, or a fresher one is a loss."""
         old, new = (permissions(needing(*one), "x") for one in (before, after))
         assert loses_permissions(old, new) is lost
 
@@ -105,7 +105,7 @@ class TestRequirements:
         assert decide_by_grants(policy, TENANT, APP_ID, grants, request, time=NOON) is decision.outcome
 
     def test_an_age_that_is_not_known_is_too_great(self) -> None:
-        """Without the moment of the judgement, a factor is not fresh; where its age does not matter, it counts."""
+        """Without the time of the decision, a factor is not fresh; if its age does not matter, it counts."""
         request = Request(method="GET", raw_path="/", shown=ShownFactors.of({FactorKind.WEBAUTHN: NOON}))
         for asked, outcome in ((WEBAUTHN, Outcome.BAD), (ANY, Outcome.GOOD)):
             assert decide(needing(asked), TENANT, APP_ID, person("x"), request).outcome is outcome
@@ -119,7 +119,7 @@ class TestRequirements:
         ],
     )
     def test_a_finding_says_what_is_missing(self, age: int | None, why: str) -> None:
-        """With the age of what was shown."""
+        """The text has the age of the shown factor."""
         times = {} if age is None else {FactorKind.WEBAUTHN: NOON - timedelta(seconds=age)}
         request = Request(method="GET", raw_path="/", shown=ShownFactors.of(times))
         decision = decide(needing(WEBAUTHN), TENANT, APP_ID, replace(person("x"), time=NOON), request)
@@ -178,7 +178,7 @@ class TestRequirements:
             assert decide(policy, TENANT, APP_ID, person("x"), request).reasons[-1] is reason
 
     def test_a_deny_rule_asks_for_nothing(self) -> None:
-        """It would deny those who show a factor."""
+        """A deny rule with a requirement would deny people who show a factor."""
         with pytest.raises(ValueError, match="no requirements"):
             replace(needing(WEBAUTHN).rules[0], effect=Effect.DENY)
 
@@ -205,7 +205,7 @@ class TestRequirements:
         ("kinds", "codes"), [(("device", "service"), ["requirement-of-machines"]), (("device", "person"), [])]
     )
     def test_machines_cannot_meet_a_requirement(self, kinds: tuple[str, ...], codes: list[str]) -> None:
-        """A rule that selects nobody else is told."""
+        """A rule that selects only machines gives a finding."""
         one = replace(needing(ANY).rules[0], selector=select({"kind": frozenset(kinds)}))
         found = lint_document(Document(trust_domain="test", apps=(replace(needing(), rules=(one,)),)))
         assert [one.code for one in found] == codes

@@ -33,7 +33,7 @@ WEBAUTHN = FactorKind.WEBAUTHN
 
 
 def asking(text: str) -> str:
-    """A document with one rule that requires what the text says; `text` begins in line 7, column 42."""
+    """Return a document with one rule; `text` is the value of `require`, and begins in line 7, column 42."""
     return APP + f"      - {{allow: {{groups: a}}, require: {text}}}\n"
 
 
@@ -90,7 +90,7 @@ def test_a_rule_says_what_it_requires(text: str, requirements: list[dict[str, An
     ],
 )
 def test_a_fault_says_what_to_write(text: str, code: str, hint: str) -> None:
-    """Each with its place and mend; one fault for one mistake."""
+    """Each fault has its place and a hint; one mistake gives one fault."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(asking(text))
     (fault,) = caught.value.faults
@@ -100,7 +100,7 @@ def test_a_fault_says_what_to_write(text: str, code: str, hint: str) -> None:
 
 
 def test_a_rule_that_denies_requires_nothing() -> None:
-    """It would deny those who show a factor."""
+    """A deny rule with a requirement would deny people who show a factor."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(asking("{level: 2}").replace("allow", "deny"))
     assert [one.code for one in caught.value.faults] == ["requirement-unwanted"]

@@ -1,4 +1,4 @@
-"""Applications of TCP in a document: what they may say, what is refused with its place, and how they are judged."""
+"""TCP applications in a document: their keys, faults with their places, and decisions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def app_of(text: str) -> AppPolicy:
 
 
 def faults_of(text: str) -> list[tuple[str, int, int, str]]:
-    """Return code, line, column and key of each fault; each has a mend."""
+    """Return code, line, column and key of each fault; each has a hint."""
     with pytest.raises(ConfigurationError) as caught:
         parse_document(text)
     assert all(one.hint for one in caught.value.faults)
@@ -80,7 +80,7 @@ def faults_of(text: str) -> list[tuple[str, int, int, str]]:
 def test_what_is_about_requests_is_refused_where_it_stands(
     text: str, faults: list[tuple[str, int, int, str]]
 ) -> None:
-    """With line, column and the mend: a rule that is silently wider than its text would let others in."""
+    """Faults have line, column and hint: a rule with an ignored condition would admit other people."""
     assert faults_of(text) == faults
 
 
@@ -125,7 +125,7 @@ def test_an_application_is_appended_with_its_protocols() -> None:
 
 
 def test_diff_names_the_protocols() -> None:
-    """It says what clients may offer from then on."""
+    """A comparison shows the new protocols."""
     (found,) = diff_documents(parse_document(DB), parse_document(DB + "    alpn: [postgresql]\n"))
     assert str(found) == "+ apps.db.alpn: postgresql"
 
@@ -141,7 +141,7 @@ def test_diff_names_the_protocols() -> None:
     ],
 )
 def test_impossible_applications_are_refused(wrong: dict[str, object]) -> None:
-    """Constructors refuse what the reader refuses, so that no other way leads there."""
+    """Constructors refuse the same values as the reader."""
     with pytest.raises(ValueError, match="TCP"):
         replace(app_of(DB), **wrong)  # type: ignore[arg-type]
 
@@ -196,7 +196,7 @@ class TestJudgement:
         reason: Reason,
         determining: tuple[str, ...],
     ) -> None:
-        """Deny overrides, nothing matched is deny; what the connection holds says the same."""
+        """A deny rule overrides, and without a rule the answer is deny; the grants give the same decision."""
         app, subject = app_of(self.TEXT), subject_of(name, *groups)
         decision = decide_connection(app, TENANT, APP_ID, subject)
         assert (decision.outcome, decision.reasons[-1]) == (outcome, reason)
@@ -204,7 +204,7 @@ class TestJudgement:
         assert check_admission(permissions_of(app, TENANT, APP_ID, subject)).outcome is outcome
 
     def test_who_is_refused_whatever_the_rules_say(self) -> None:
-        """A suspended person, and one who would hold more grants than fit."""
+        """A suspended person, and a person with too many grants, are refused."""
         subject = subject_of("alice", "dba")
         suspended = Subject(principal=replace(subject.principal, state=PrincipalState.SUSPENDED))
         decision = decide_connection(app_of(self.TEXT), TENANT, APP_ID, suspended)
@@ -221,7 +221,7 @@ class TestJudgement:
         assert Reason.ANONYMOUS in decision.reasons
 
     def test_a_deny_that_is_added_is_a_loss(self) -> None:
-        """So its connections are cut; those whom it does not name go on."""
+        """The connections of a denied person are cut; others go on."""
         before = app_of(RULES + "      - {allow: {groups: [dba]}}\n")
         for name, lost in (("mallory", True), ("alice", False)):
             subject = subject_of(name, "dba")

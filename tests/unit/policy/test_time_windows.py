@@ -1,4 +1,4 @@
-"""Windows on a wall clock, over midnight and where clocks jump."""
+"""Windows on a wall clock, over midnight and at jumps of the clock."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_the_clock_shows_decides(one: TimeWindow, now: str, state: object, 
 
 
 def test_a_clock_set_back_is_what_it_shows() -> None:
-    """The state depends on the moment alone: what was asked before changes nothing."""
+    """The state depends only on the moment, and not on earlier questions."""
     office = window("08:00", "18:00", zone="UTC")
     for now, state in (("2026-01-15 18:00", False), ("2026-01-15 17:59", True), ("2026-01-20 18:00", False)):
         found = window_state(office, at(now))
@@ -89,7 +89,7 @@ def test_a_clock_set_back_is_what_it_shows() -> None:
     ],
 )
 def test_what_is_no_zone_is_found_nowhere(name: str) -> None:
-    """Only names of the database, whatever files there are; without a zone a window has no state."""
+    """Only names of the time zone database are known, even if other files exist; without a zone a window has no state."""
     assert find_zone(name) is None
     assert window_state(window("08:00", "18:00", zone=name), at("2026-01-15 12:00")) is None
 
@@ -114,7 +114,7 @@ def test_a_window_opens_and_closes(wrong: dict[str, int]) -> None:
 
 
 def test_a_change_is_found_for_every_window_of_a_week() -> None:
-    """One hour on one day of the week changes within eight days, also where a clock skips it once."""
+    """A window of one hour a week has its next change within eight days, even if the clock skips it once."""
     lost = window("02:00", "03:00", days=(6,))
     found = window_state(lost, at("2026-03-28 12:00"))
     assert found == (False, at("2026-04-05 00:00"))

@@ -63,7 +63,7 @@ def test_schemes_and_bases(text: str, upstream: HttpUpstream) -> None:
     ],
 )
 def test_a_base_has_one_meaning(base: str) -> None:
-    """RFC 3986 section 6.2.2: a base that could be read in two ways is refused, whatever it means."""
+    """RFC 3986 section 6.2.2: a base path with two possible meanings is refused."""
     with pytest.raises(MalformedInput) as caught:
         parse_upstream(f"http://a:1{base}")
     assert caught.value.code == "upstream-malformed"

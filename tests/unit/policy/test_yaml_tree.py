@@ -69,7 +69,7 @@ def test_nothing_given() -> None:
     ],
 )
 def test_refused(text: str, code: str, line: int) -> None:
-    """What is no YAML, or more of YAML than a policy needs, is one fault at its place."""
+    """Text that is not YAML, or uses an unsupported feature, gives one fault with its place."""
     with pytest.raises(ConfigurationError) as caught:
         parse_tree(text, file="p.yaml")
     (fault,) = caught.value.faults

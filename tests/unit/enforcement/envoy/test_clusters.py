@@ -1,4 +1,4 @@
-"""Clusters: where requests go, by address, by name, by socket."""
+"""Clusters: upstreams by address, by name, by socket."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_name_is_one_endpoint_and_keeps_nobody_waiting() -> None:
 
 
 def test_a_socket_is_a_pipe() -> None:
-    """The recommended form: nobody else can reach the application."""
+    """The recommended form: only the door can reach the application."""
     cluster = build_upstream("app_a", UnixUpstream(path="/run/a.sock"), LIMITS)
     assert list(every(cluster, "pipe")) == [{"path": "/run/a.sock"}]
 
@@ -77,7 +77,7 @@ def test_clusters_are_sorted_and_bounded() -> None:
     ],
 )
 def test_durations_are_written_as_envoy_reads_them(span: timedelta, text: str) -> None:
-    """Seconds with a fraction where there is one."""
+    """Seconds, with a fraction if there is one."""
     assert render_duration(span) == text
 
 
@@ -131,7 +131,7 @@ def test_what_may_not_be_reached_leads_nowhere(options: dict[str, Any]) -> None:
 
 
 def test_prior_knowledge_has_a_window_for_every_stream() -> None:
-    """RFC 9113 section 5.2: streams that nobody reads must not stop the others of the connection."""
+    """RFC 9113 section 5.2: streams that are not read must not stop the others of the connection."""
     cluster = build_upstream("app_a", HttpUpstream(host="::1", port=1, scheme=Scheme.H2C), LIMITS)
     (options,) = every(cluster, "http2_protocol_options")
     assert (
@@ -141,7 +141,7 @@ def test_prior_knowledge_has_a_window_for_every_stream() -> None:
 
 
 def test_passive_health_counts_connections_only() -> None:
-    """An application's own 503 shuts nothing, and what was shut opens after two seconds."""
+    """An application's own 503 ejects no address, and an ejected address is used again after two seconds."""
     health = build_upstream("app_a", HttpUpstream(host="::1", port=1), LIMITS)["outlier_detection"]
     assert health["split_external_local_origin_errors"] is True
     assert health["enforcing_consecutive_5xx"] == health["enforcing_consecutive_gateway_failure"] == 0

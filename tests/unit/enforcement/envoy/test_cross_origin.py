@@ -1,4 +1,4 @@
-"""What pages of other sites may ask, and public paths, in compiled route tables."""
+"""Requests from pages of other sites, and public paths, in compiled route tables."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_applications_own_pages_pass(method: str, origin: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_safe_methods_pass_from_anywhere(method: str) -> None:
-    """Links work; what is asked with them is not read by the other site."""
+    """Links from other sites work; the other site cannot read the answers."""
     assert name_of(PLAIN, method, {"origin": "https://evil.example"}) == ""
 
 
@@ -98,7 +98,7 @@ def test_programs_pass() -> None:
     ],
 )
 def test_web_sockets_are_held_to_the_same(one: HttpDoor, headers: dict[str, str], name: str) -> None:
-    """RFC 6455 section 10.2: a handshake is a GET, and nothing but its Origin tells who asks."""
+    """RFC 6455 section 10.2: a handshake is a GET, and only its Origin shows the site that sends it."""
     assert name_of(one, "GET", {**UPGRADE, **headers}) == name
 
 
@@ -149,7 +149,7 @@ def test_where_no_site_is_listed_preflights_are_requests_like_others() -> None:
 
 
 def test_the_door_speaks_for_the_application() -> None:
-    """What it says of CORS is removed, what may be exposed stays its own word, caches keep sites apart."""
+    """The application's CORS headers are removed, except the exposed headers, and caches keep sites apart."""
     table = build_door_table(OPENED)
     assert set(APPLICATIONS_OWN) <= set(table["response_headers_to_remove"])
     assert "access-control-expose-headers" not in table["response_headers_to_remove"]
@@ -178,7 +178,7 @@ def test_the_door_speaks_for_the_application() -> None:
     ],
 )
 def test_public_routes_are_the_patterns_and_no_more(path: str, is_public: object) -> None:
-    """Both of a path's routes take just what the pattern matches; the unjudged one tells nothing of anybody."""
+    """Both routes of a path match exactly the pattern's paths; the anonymous one has no identity headers."""
     table = build_door_table(OPENED)
     for state in (HELD, ANONYMOUS, {}):
         route = route_of(table, "pay.test", "POST", path, state)

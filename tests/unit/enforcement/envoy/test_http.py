@@ -55,7 +55,7 @@ def test_every_time_and_size_is_stated(config: dict[str, Any]) -> None:
 
 
 def test_the_rules_stand_before_the_router() -> None:
-    """Rate, whose path it is, deny, allow, no cookies of ours, no trailers, router; only WebSocket may be upgraded to."""
+    """The order: rate, owner, deny, allow, cookies, trailers, router; WebSocket is the only upgrade."""
     assert [one["name"] for one in HTTP["http_filters"]] == [
         "doorward.rate",
         "doorward.owner",
@@ -137,7 +137,7 @@ def test_a_percent_sign_in_a_name_is_no_command() -> None:
 
 
 def test_logs_hold_no_query_no_token_and_no_header() -> None:
-    """What is not written cannot leak."""
+    """Text that is not logged cannot leak."""
     for log in (
         build_request_log("/l", "app_pay", UPSTREAM),
         build_open_log("/l", "doorward_enrol"),
@@ -153,7 +153,7 @@ def test_logs_hold_no_query_no_token_and_no_header() -> None:
 
 
 def test_identity_in_the_handshake_log_is_claimed() -> None:
-    """What an unverified certificate says of itself is labelled so."""
+    """Facts of an unverified certificate have names that begin with `claimed_`."""
     fields = build_handshake_log("/l")["typed_config"]["log_format"]["json_format"]
     for name, value in fields.items():
         if "PEER" in value:

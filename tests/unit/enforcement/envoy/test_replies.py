@@ -79,7 +79,7 @@ def test_a_problem_document_has_type_title_detail_and_incident() -> None:
 
 
 def test_nothing_of_the_request_but_its_id_is_in_a_reply() -> None:
-    """What a client sends does not come back: no path, no header but the id that the door gave, no metadata."""
+    """A reply repeats nothing that the client sent: no path, no header except the door's own id, no metadata."""
     allowed = ("%RESPONSE_CODE%", "%REQ(X-REQUEST-ID):64%", INCIDENT, "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%")
     allowed += (WHO,)
     for one in mappers("100 % pay"):

@@ -1,4 +1,4 @@
-"""Route tables: what comes before the rules, and how rules are divided among routes."""
+"""Route tables: the routes before the rules, and how rules are divided among routes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_no_rule_is_lost_by_slicing(app: AppPolicy, raw: str) -> None:
 
 @pytest.mark.parametrize("path", ["/a;b", "/a%3Bb", "*", "", "/%41", "/a//b", "/%ff", "/a/../b"])
 def test_ambiguous_paths_are_refused_before_rules(path: str) -> None:
-    """Whatever the connection may do, such a path gets 400."""
+    """Such a path gets 400 for any permissions of the connection."""
     table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "pay.test", "GET", path, state_of("g"))[0] == 400
 
@@ -106,7 +106,7 @@ def test_reserved_paths_are_refused_before_rules(path: str) -> None:
 
 
 def test_another_host_is_misdirected() -> None:
-    """421 whatever the connection holds."""
+    """421 for any grants of the connection."""
     table = build_door_table(door(door_rule("g")))
     assert answer_of(table, "web.test", "GET", "/", state_of("g"))[0] == 421
     assert table["ignore_port_in_host_matching"] is True
@@ -178,7 +178,7 @@ def test_a_method_that_repeats_the_request_has_to_be_named(method: str) -> None:
 
 
 def test_a_named_method_opens_no_other_rule() -> None:
-    """Where one rule names TRACE, a rule for every method still does not allow it; a deny sees it."""
+    """If one rule names TRACE, a rule for every method still does not allow it; a deny rule for every method covers it."""
     table = build_door_table(door(door_rule("g"), door_rule("gtrace", "/debug", methods=("TRACE",))))
     assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("g"))[0] == 403
     assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("gtrace"))[0] == FORWARDED

@@ -1,4 +1,4 @@
-"""Compiled rules say what the judge says, and never test for the absence of an id."""
+"""Compiled rules give the same decisions as Python, and never test for the absence of an id."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, req
 @settings(max_examples=100, deadline=None)
 @given(apps, subjects, requests)
 def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Request) -> None:
-    """Grants without the word that the connection was judged open what is open to everybody, and no more."""
+    """Grants without the fact `judged` only allow public requests."""
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return
@@ -171,7 +171,7 @@ def test_the_principals_segment_is_compared() -> None:
 
 
 def test_without_a_comparison_neither_holds() -> None:
-    """A connection of which nobody is known as the principal has no paths of its own, and no deny of such is cleared."""
+    """A connection without a principal owns no path, and a deny rule with `{principal}` is not cleared for it."""
     table = build_door_table(
         door(
             door_rule("gown", "/r/{principal}/**"),
@@ -187,14 +187,14 @@ def test_without_a_comparison_neither_holds() -> None:
 
 
 def test_only_what_is_asked_is_compared() -> None:
-    """Each place once, and nothing where no rule asks."""
+    """Each position once, and nothing if no rule uses `{principal}`."""
     assert OWNER_FILTER not in build_slice([door_rule("g", "/a/*")])
     built = build_slice([door_rule("g", "/a/{principal}"), door_rule("h", "/{principal}/{principal}")])
     assert len(built[OWNER_FILTER]["on_request_headers"]) == 2
 
 
 def test_rules_of_one_id_are_one_policy() -> None:
-    """They differ in what they allow, not in whom."""
+    """Rules with one id allow different requests to the same principals."""
     built = build_slice([door_rule("gsame", "/a"), door_rule("gsame", "/b"), door_rule("gother", "/c")])
     assert set(built[ALLOW_FILTER]["rbac"]["rules"]["policies"]) == {"gsame", "gother"}
 

@@ -1,4 +1,4 @@
-"""Sessions in the compiled resources: one filter for all chains, and slices only where a rule asks for a factor."""
+"""Sessions in the compiled resources: one filter for all chains, and slices only on routes with a required factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of a TCP application as Envoy is told it: who is refused before what, and what a rule edit touches."""
+"""The compiled door of a TCP application: the order of refusals, and the resources that a rule edit changes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_judgement_comes_before_everything() -> None:
 
 
 def test_nothing_is_connected_to_before_the_first_byte_was_judged() -> None:
-    """A server that speaks first would greet everybody; what waits meanwhile is small."""
+    """A server that sends first would greet everybody; the buffer before the connection is small."""
     assert PROXY["upstream_connect_mode"] == "ON_DOWNSTREAM_DATA"
     assert PROXY["max_early_data_bytes"] == 32_768
 
@@ -166,7 +166,7 @@ def test_dots_in_a_protocol_are_dots() -> None:
 
 
 def test_a_foreign_protocol_is_answered_with_its_alert() -> None:
-    """RFC 7301 section 3.2, no TLS, no upstream; there is no such chain where no application is TCP."""
+    """RFC 7301 section 3.2: no TLS, no upstream; without a TCP application there is no such chain."""
     chain = CHAINS[FOREIGN_PROTOCOL_CHAIN]
     assert "transport_socket" not in chain
     assert [one["name"] for one in chain["filters"]] == ["doorward.connections", "doorward.protocol"]

@@ -61,7 +61,7 @@ def test_trust_is_strict() -> None:
 
 
 def test_keys_are_named_never_copied() -> None:
-    """A published file says where a key is, and never holds one."""
+    """A published file has the path of a key, and never the key."""
     secrets = build_secrets(small_plan())
     assert secrets["pay-1"]["tls_certificate"]["private_key"] == {"filename": "/run/dw/pay.key"}
     assert "PRIVATE KEY" not in str(secrets)

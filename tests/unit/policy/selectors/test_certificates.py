@@ -1,4 +1,4 @@
-"""`certificate: {...}` in rules: what it selects, what it withholds, and what of it is refused in a document."""
+"""`certificate: {...}` in rules: selected certificates, undetermined facts, and faults in a document."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_certificate_without_such_a_fact() -> None:
     ],
 )
 def test_faults_stand_at_their_place(rule: str, fault: tuple[str, str, int]) -> None:
-    """A bad value is refused where it stands, with its key."""
+    """A bad value is a fault with its place and key."""
     code, word, column = fault
     assert (code, f"apps.app.rules[0].allow.certificate.{word}", column) in faults(rule)
 

@@ -92,7 +92,7 @@ def test_patterns_have_one_spelling(parse, text: str, parsed: str) -> None:
     ],
 )
 def test_bad_patterns(parse, text: str, code: str) -> None:
-    """A star anywhere else would be taken for what it is not."""
+    """A star in any other place is refused."""
     with pytest.raises(MalformedInput) as caught:
         parse(text)
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""`source`: networks are written strictly, and the peer's address is compared as what it is."""
+"""`source`: networks have a strict spelling, and a mapped address is compared as IPv4."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_network_lies_in_wider_ones() -> None:
 
 
 def test_a_rule_names_a_bounded_number_of_networks() -> None:
-    """One more than the limit is refused where it stands."""
+    """One network more than the limit is a fault with its place."""
     networks = ", ".join(f"10.{at // 256}.{at % 256}.0/24" for at in range(NETWORKS_LIMIT + 1))
     text = (
         "trust_domain: test\napps:\n  app:\n    hosts: [app.test]\n    upstream: http://127.0.0.1:1\n    rules:\n"

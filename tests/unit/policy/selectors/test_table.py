@@ -71,7 +71,7 @@ class _Initial(SelectorKey[str]):
 
 
 def test_what_follows_for_a_plain_word() -> None:
-    """It tells apart what it judges differently, covers only what is the same, and selects any kind."""
+    """By default a key tells apart subjects that it judges differently, covers only equal values, and selects any kind."""
     key = _Initial()
     assert key.discriminator(("p", "q"))(PRINTER) == (Truth.TRUE, Truth.FALSE)
     assert key.alternatives("p") == {"p"}

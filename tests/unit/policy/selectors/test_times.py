@@ -67,7 +67,7 @@ def at(text: str) -> datetime:
     ],
 )
 def test_windows_are_read_and_written(text: str, read: TimeWindow) -> None:
-    """Days are lists and spans, the end of a day is 24:00 or 00:00, and what is written reads back."""
+    """Days are lists and ranges, the end of a day is 24:00 or 00:00, and a rendered window parses back."""
     assert window(text) == read
     assert window(TIME.render(read)) == read
     whole = parse_document(document(f"allow: {{time: {text}}}"), file="test.yaml")
@@ -116,7 +116,7 @@ def test_what_the_clock_shows_is_explained() -> None:
 
 
 def permissions(*rules: str, now: str = "2026-01-16 12:00"):
-    """What alice, of the group `tellers`, may do at a moment."""
+    """Return the permissions of alice, of the group `tellers`, at a moment."""
     who = records.principal("alice", id="per_a", groups=("tellers",))
     return permissions_of(app(*rules), TENANT, "app_1", Subject(principal=who, time=at(now)))
 
