@@ -21,7 +21,7 @@ BOB = "per_bob0000000000000000"
 
 @dataclass(kw_only=True)
 class KeptOpening:
-    """One row of the personal data."""
+    """One stored opening."""
 
     event_id: str
     tenant: str
@@ -32,7 +32,7 @@ class KeptOpening:
 
 @dataclass
 class MemoryEventStore:
-    """Lists and dicts; tests that play the owner of the database change them at will."""
+    """A store of lists and dicts, which a test can change as an attacker with the database does."""
 
     outbox: list[PendingEvent] = field(default_factory=list)
     rows: list[StoredLeaf] = field(default_factory=list)
@@ -141,7 +141,7 @@ def request_answered(number: int, *, principal: str = ALICE, **personal: str) ->
 
 
 def principal_suspended(number: int, *, actor: str = ALICE, principal: str = BOB) -> Event:
-    """A change that one person made to another: its personal data is about two people."""
+    """Return an event in which one person changes another; its personal data is about two people."""
     return build_event(
         id=f"evt_{number:020d}",
         type=EventType.PRINCIPAL_SUSPENDED,
@@ -154,5 +154,5 @@ def principal_suspended(number: int, *, actor: str = ALICE, principal: str = BOB
 
 
 def seal(event: Event) -> SealedEvent:
-    """Seal an event under a salt that follows from its id, so that tests repeat."""
+    """Seal an event with a salt that is made from its id, so that tests are repeatable."""
     return seal_event(event, FakeRandom(event.id).token(32))

@@ -29,7 +29,7 @@ _UNIX = NOON - timedelta(seconds=NOON.timestamp())
 
 
 def _drop(kept: dict[str, _Record], condition: Callable[[_Record], bool]) -> int:
-    """Remove what fits; return how many."""
+    """Remove the matching entries; return how many."""
     gone = [key for key, one in kept.items() if condition(one)]
     for key in gone:
         del kept[key]

@@ -297,7 +297,7 @@ class MemoryChanges(Store):
 
 
 class MemoryOutbox(Store):
-    """The fake of `EventOutbox`; nobody empties it."""
+    """The fake of `EventOutbox`; it is never emptied."""
 
     def add(self, event: Event) -> None:
         kept = self.writable(event.tenant).events

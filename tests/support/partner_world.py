@@ -1,4 +1,4 @@
-"""A founded authority with a partner whose certificates say where their revocation is published.
+"""A founded authority with a partner, and a fake network that serves the partner's evidence.
 
     west = partner_world()
     alice = west.let_in("alice", crl="http://pki.partner.example/issuing.crl")
@@ -41,7 +41,7 @@ RESPONDER = "http://ocsp.partner.example/"
 
 @dataclass(kw_only=True)
 class PartnerWorld(World):
-    """The stores, the clock, a network of a few pages, and one partner called `west`."""
+    """The stores, the clock, a network of a few pages, and one partner with the name `west`."""
 
     fetcher: FakeFetcher = field(default_factory=FakeFetcher)
     root: CertifiedKey
@@ -53,13 +53,13 @@ class PartnerWorld(World):
 
     @property
     def pages(self) -> dict[str, Any]:
-        """What is served where."""
+        """The pages that are served, by address."""
         return self.fetcher.pages
 
     def trust(
         self, anchors: Sequence[CertifiedKey], intermediates: Sequence[CertifiedKey] = (), **terms: Any
     ) -> None:
-        """Trust these authorities of the partner, on these terms."""
+        """Import these authorities of the partner, on these terms."""
         made = [authority(self.partner, one, anchor=True) for one in anchors]
         made += [authority(self.partner, one, anchor=False) for one in intermediates]
         with self.work.change() as stores:
@@ -70,7 +70,7 @@ class PartnerWorld(World):
             stores.partners.set_authorities(self.partner.id, made)
 
     def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> CertifiedKey:
-        """A leaf that was let in before; it stands in the inventory."""
+        """Return a leaf that was admitted before, so that it is in the inventory."""
         issuer = options.pop("issuer", self.issuing)
         leaf: CertifiedKey = options.pop("leaf", None) or certify(
             name, issuer, ca=False, extra=extra, **options
@@ -100,12 +100,12 @@ class PartnerWorld(World):
         return len(tasks)
 
     def rows(self) -> list[EvidenceRecord]:
-        """What is looked for, without its bytes."""
+        """Return the rows of evidence, without their bytes."""
         with self.work.read() as stores:
             return stores.evidence.list(self.partner.id)
 
     def row(self, source: str, about: CertifiedKey | None = None) -> EvidenceRecord:
-        """One row with its bytes."""
+        """Return one row with its bytes."""
         kind = EvidenceKind.OCSP if about else EvidenceKind.CRL
         with self.work.read() as stores:
             found = stores.evidence.get(self.partner.id, kind, source, about.parsed.sha256 if about else "")
@@ -114,7 +114,7 @@ class PartnerWorld(World):
 
 
 def authority(partner: PartnerRecord, node: CertifiedKey, *, anchor: bool) -> PartnerAuthorityRecord:
-    """The row of one authority."""
+    """Return the record of one authority."""
     return PartnerAuthorityRecord(
         id=records.opaque("aut", node.parsed.sha256),
         tenant=TENANT,
@@ -130,7 +130,7 @@ def authority(partner: PartnerRecord, node: CertifiedKey, *, anchor: bool) -> Pa
 def inventory_row(
     partner: PartnerRecord, issuer: CertifiedKey, leaf: CertifiedKey, number: int
 ) -> CertificateRecord:
-    """The row of a leaf; the serial is a number of its own, because those of test certificates are alike."""
+    """Return the record of a leaf; each gets its own serial, because test certificates share theirs."""
     return CertificateRecord(
         id=f"crt_{number:020d}",
         tenant=TENANT,
@@ -167,5 +167,5 @@ def partner_world(*, work: Any = None, root_crl: str = ROOT_CRL, **terms: Any) -
 
 
 def later(moment: datetime, **by: float) -> datetime:
-    """That much after a moment."""
+    """Return a moment plus this time."""
     return moment + timedelta(**by)

@@ -1,4 +1,4 @@
-"""Values for the stores, each with good defaults; a test overrides what it is about."""
+"""Records for the stores, with good defaults; a test replaces the values that it is about."""
 
 # ruff: noqa: D103 - the names say it all
 
@@ -40,12 +40,12 @@ YEAR = timedelta(days=365)
 
 
 def opaque(prefix: str, name: str) -> str:
-    """Return an id that follows from a name."""
+    """Return an id made from a name."""
     return f"{prefix}_{hashlib.sha256(name.encode()).hexdigest()[:20]}"
 
 
 def digest(name: str) -> str:
-    """Return a SHA-256 in hex that follows from a name."""
+    """Return a SHA-256 in hex made from a name."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -221,7 +221,7 @@ def evidence(partner: str, source: str, **changed: Any) -> EvidenceRecord:
 
 
 def fetched_crl(partner_id: str, source: str, der: bytes, at: datetime) -> EvidenceRecord:
-    """The row of a CRL that was fetched at a moment, and is looked for again a day later."""
+    """Return the record of a CRL that was fetched at a moment and is due a day later."""
     crl = parse_crl(der)
     return EvidenceRecord(
         partner_id=partner_id,
@@ -239,7 +239,7 @@ def fetched_crl(partner_id: str, source: str, der: bytes, at: datetime) -> Evide
 
 
 def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> RecordedRevocation:
-    """A revocation that was told at noon, for good."""
+    """Return a final revocation that was recorded at noon."""
     plain: dict[str, Any] = {
         "held": False,
         "reason": "key-compromise",

@@ -1,4 +1,4 @@
-"""A founded authority on the memory store, with people, groups and a document: for everybody's tests.
+"""A founded authority on the memory store, with people, groups and a document.
 
     world = found_world()
     alice = world.issue("alice")                     # a certificate, with its key
@@ -69,7 +69,7 @@ GATEWAY = "gtw_" + "a" * 20
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A certificate with its private key, as its holder has it."""
+    """A certificate with its private key."""
 
     record: CertificateRecord
     chain_der: tuple[bytes, ...]
@@ -77,7 +77,7 @@ class Held:
 
     @property
     def der(self) -> bytes:
-        """The leaf."""
+        """The leaf, DER."""
         return self.record.der
 
 
@@ -92,19 +92,19 @@ class World:
     held: list[Held] = field(default_factory=list)
 
     def principal(self, name: str) -> Principal:
-        """The principal as the directory has it now."""
+        """Return the principal."""
         return directory.find_principal(self.services, name)
 
     def csr(self, name: str = "whoever", key: PrivateKey | None = None) -> bytes:
-        """A request in PEM for a key of its own."""
+        """Return a request in PEM for a new key."""
         return build_csr(key or PlainKeys().generate(KeyKind.P256), name)
 
     def claim(self, name: str) -> issuing.OperatorClaim:
-        """The operator's right to a certificate of that principal."""
+        """Return the operator's claim to a certificate of a principal."""
         return operator_claim(self.principal(name))
 
     def issue(self, name: str) -> Held:
-        """A certificate of that principal."""
+        """Issue a certificate of a principal."""
         key = PlainKeys().generate(KeyKind.P256)
         request = build_csr(key, name)
         issued = issuing.issue(self.services, request, self.claim(name))
@@ -113,23 +113,23 @@ class World:
         return held
 
     def certificate(self, held: Held) -> CertificateRecord:
-        """The row of the inventory as it is now."""
+        """Return the record in the inventory."""
         with self.work.read() as stores:
             record = stores.certificates.get(held.record.id)
         assert record is not None
         return record
 
     def application_id(self, name: str) -> str:
-        """The id of an application of the document."""
+        """Return the id of an application of the document."""
         with self.work.read() as stores:
             return next(one.id for one in stores.applications.list() if one.name == name)
 
     def gateway(self, name: str = "gateway-1") -> GatewayRecord:
-        """A registered gateway."""
+        """Return a registered gateway."""
         return gateways.register_gateway(self.services, name=name, assertion_jwk="{}")
 
     def context(self, app: str = "payments", **changes: object) -> ConnectionContext:
-        """What a gateway knows of a connection; `app` is a name, `changes` replace fields."""
+        """Return the context of a connection; `app` is a name, `changes` replace fields."""
         fields: dict[str, object] = {
             "application_id": self.application_id(app) if "application_id" not in changes else "",
             "source_address": "192.0.2.7",
@@ -146,7 +146,7 @@ class World:
         *,
         lifetime: timedelta = timedelta(hours=12),
     ) -> AccessDecider:
-        """A decider that knows nothing yet, of a gateway that lets connections live for half a day."""
+        """Return a new decider of a gateway with connections of at most half a day."""
         return AccessDecider(
             self.services,
             evidence_cache,
@@ -157,20 +157,20 @@ class World:
         )
 
     def decide(self, der: bytes | None, app: str = "payments", **changes: object) -> AccessDecision:
-        """A decision by a decider that knows nothing yet."""
+        """Return a decision by a new decider."""
         return self.decider().decide(self.context(app, **changes), der)
 
     def events(self, kind: EventType) -> list[Event]:
-        """The durable events of one type, oldest first."""
+        """Return the durable events of one type, oldest first."""
         return [event for event in self.work.events if event.type is kind]
 
     def snapshot(self) -> PolicySnapshot:
-        """The policy in force."""
+        """Return the policy snapshot in force."""
         with self.work.read() as stores:
             return load_snapshot(stores)
 
     def head(self) -> int:
-        """The newest number of the change sequence."""
+        """Return the newest number of the change sequence."""
         with self.work.read() as stores:
             return stores.changes.head()
 
@@ -179,7 +179,7 @@ AnyWorld = TypeVar("AnyWorld", bound=World)
 
 
 def operator_claim(principal: Principal, actor: str = OPERATOR) -> issuing.OperatorClaim:
-    """The operator's right to a certificate of a principal."""
+    """Return the operator's claim to a certificate of a principal."""
     return issuing.OperatorClaim(actor=actor, holder=principal.id, name=principal.name)
 
 

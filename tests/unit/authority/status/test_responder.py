@@ -197,7 +197,7 @@ def test_older_issuing_authority_is_not_answered_live(world):
     request = question(x509.load_der_x509_certificate(held.der), issuer, nonce=NONCE)
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
     assert answer.response_status is DONE
-    assert answer.this_update_utc == NOON  # made ahead, while that authority was the current one
+    assert answer.this_update_utc == NOON  # pre-signed while that authority was the current one
 
 
 def test_signatures_for_strangers_are_bounded(world):
