@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.rates import BURST_SECONDS
+from doorward.enforcement.envoy.rate_limit import BURST_SECONDS
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.support.attacks import HTTP, changed, without
 from tests.support.compiled_door import CompiledDoor, Kept

@@ -31,7 +31,7 @@ from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class ApplyResult:
     """The result of applying a document: its revision, its differences, and findings for the author.
 
     `changed` is False if the document has the same meaning as the revision in force: then no revision was made. `str()`
@@ -45,7 +45,7 @@ class Applied:
     findings: tuple[PolicyFinding, ...]
 
 
-Check = Callable[[Document], None]
+DocumentCheck = Callable[[Document], None]
 """Raises `ConfigurationError` if a valid document cannot be enforced by this installation."""
 
 
@@ -60,8 +60,8 @@ def apply_document(
     file: str,
     actor: str,
     expected_number: int | None = None,
-    check: Check = accept_any,
-) -> Applied:
+    check: DocumentCheck = accept_any,
+) -> ApplyResult:
     """Put a document into force as the next revision.
 
     Args:
@@ -85,7 +85,12 @@ def apply_document(
 
 
 def check_document(
-    services: Services, text: str, *, file: str, check: Check = accept_any, expected_number: int | None = None
+    services: Services,
+    text: str,
+    *,
+    file: str,
+    check: DocumentCheck = accept_any,
+    expected_number: int | None = None,
 ) -> tuple[PolicyFinding, ...]:
     """Return the findings about a document and change nothing; raises as `apply_document`."""
     document = parse_document(text, file=file)
@@ -149,7 +154,7 @@ def _apply(
     file: str,
     actor: str,
     expected_number: int | None,
-) -> Applied:
+) -> ApplyResult:
     now = services.clock.now()
     with services.work.change() as stores:
         _check_fit(require_tenant(stores), document, file=file)
@@ -158,7 +163,7 @@ def _apply(
         findings = _find(stores, document)
         latest = stores.revisions.latest()
         if latest is not None and document == current:
-            return Applied(
+            return ApplyResult(
                 revision=latest, seq=stores.changes.head(), changed=False, differences=(), findings=findings
             )
         revision = RevisionRecord(
@@ -185,7 +190,7 @@ def _apply(
         )
         stores.outbox.add(event)
         seq = stores.changes.note(ChangeKind.POLICY, str(revision.number), now)
-    return Applied(
+    return ApplyResult(
         revision=revision,
         seq=seq,
         changed=True,

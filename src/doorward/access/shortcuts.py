@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from doorward.access.policies import Applied, Check, accept_any, apply_document, export_revision
+from doorward.access.policies import ApplyResult, DocumentCheck, accept_any, apply_document, export_revision
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
@@ -37,8 +37,8 @@ def add_app(
     alpn: Sequence[str] = (),
     on_refusal: str = "",
     actor: str,
-    check: Check = accept_any,
-) -> Applied:
+    check: DocumentCheck = accept_any,
+) -> ApplyResult:
     """Add an application without rules: it refuses every request until a rule allows one.
 
     `on_refusal` is a value of `OnRefusal`. If it is empty, a new application gets the alert, and an existing one keeps its
@@ -82,8 +82,8 @@ def set_app(
     alpn: Sequence[str] | None = None,
     on_refusal: str = "",
     actor: str,
-    check: Check = accept_any,
-) -> Applied:
+    check: DocumentCheck = accept_any,
+) -> ApplyResult:
     """Change the hosts, the upstream, the protocols or `on_refusal` of an application; other values stay.
 
     Args:
@@ -127,7 +127,9 @@ def _keep_tls(upstream: Upstream, before: Upstream) -> Upstream:
     return upstream if None in (upstream.tls, before.tls) else replace(upstream, tls=before.tls)
 
 
-def remove_app(services: Services, name: str, *, actor: str, check: Check = accept_any) -> Applied:
+def remove_app(
+    services: Services, name: str, *, actor: str, check: DocumentCheck = accept_any
+) -> ApplyResult:
     """Remove an application from the document; if it is not there, no revision is made."""
 
     def edit(text: str, document: Document) -> str:
@@ -137,8 +139,8 @@ def remove_app(services: Services, name: str, *, actor: str, check: Check = acce
 
 
 def add_rule(
-    services: Services, app: str, lines: Sequence[str], *, actor: str, check: Check = accept_any
-) -> Applied:
+    services: Services, app: str, lines: Sequence[str], *, actor: str, check: DocumentCheck = accept_any
+) -> ApplyResult:
     """Add a rule to an application, after the others; a rule with the same meaning is not added again.
 
     Args:
@@ -172,7 +174,9 @@ def add_rule(
     return _edit(services, edit, actor=actor, check=check)
 
 
-def remove_rule(services: Services, app: str, rule: str, *, actor: str, check: Check = accept_any) -> Applied:
+def remove_rule(
+    services: Services, app: str, rule: str, *, actor: str, check: DocumentCheck = accept_any
+) -> ApplyResult:
     """Remove a rule from an application; if it is not there, no revision is made.
 
     Raises:
@@ -247,7 +251,7 @@ def _require_app(document: Document, name: str) -> AppPolicy:
     return found
 
 
-def _edit(services: Services, edit: Edit, *, actor: str, check: Check) -> Applied:
+def _edit(services: Services, edit: Edit, *, actor: str, check: DocumentCheck) -> ApplyResult:
     for last in [False] * (_TRIES - 1) + [True]:
         text, number = export_revision(services)
         current = parse_document(text)

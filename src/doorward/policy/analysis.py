@@ -29,7 +29,7 @@ from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_options
 from doorward.policy.requirements import all_met_with
 from doorward.policy.selectors.certificates import ISSUER
-from doorward.policy.tcp import alpn_facts, find_unsuitable
+from doorward.policy.tcp import alpn_facts, lint_tcp
 from doorward.policy.upstreams import render_upstream
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -223,7 +223,7 @@ def _lint_app(app: AppPolicy) -> Iterator[PolicyFinding]:
             message=f"a connection may hold up to {most} ids of rules; one with more than {MOST_GRANTS} is refused",
             hint=TOO_MANY_GRANTS_HINT,
         )
-    for code, message, hint in find_unsuitable(app):
+    for code, message, hint in lint_tcp(app):
         yield PolicyFinding(code=code, app=app.name, rule="", message=message, hint=hint)
     coverage = Coverage(app.rules)
     for at, rule in enumerate(app.rules):

@@ -294,7 +294,7 @@ class AppPolicy:
         return bool(self.public or self.origins or self.on_refusal is OnRefusal.PAGE)
 
     @property
-    def explains_refusal(self) -> bool:
+    def has_refusal_page(self) -> bool:
         """Whether a refused connection stays open for a page that says why."""
         return self.on_refusal is OnRefusal.PAGE
 
@@ -314,7 +314,7 @@ class AppPolicy:
     @property
     def methods_refused(self) -> frozenset[str]:
         """The methods that must be named in an allow rule and are not: Envoy answers 405."""
-        return echoing_methods_left((rule.effect, rule.residual) for rule in self.rules)
+        return unnamed_echoing_methods((rule.effect, rule.residual) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,7 +348,7 @@ class Document:
         return next((app for app in self.apps if app.name == name), None)
 
 
-def echoing_methods_left(terms: Iterable[tuple[Effect, Residual]]) -> frozenset[str]:
+def unnamed_echoing_methods(terms: Iterable[tuple[Effect, Residual]]) -> frozenset[str]:
     """Return the echoing methods that no allow rule among these names."""
     named = (residual.methods or () for effect, residual in terms if effect is Effect.ALLOW)
     return ECHOING_METHODS.difference(*named)

@@ -122,7 +122,7 @@ def alpn_facts(app: AppPolicy) -> dict[str, str]:
     return {"alpn": ", ".join(app.alpn)} if app.alpn else {}
 
 
-def find_unsuitable(app: AppPolicy) -> Iterator[tuple[str, str, str]]:
+def lint_tcp(app: AppPolicy) -> Iterator[tuple[str, str, str]]:
     """Yield code, message and hint of settings with which a TCP application will probably not work."""
     upstream = app.upstream
     if not isinstance(upstream, TcpUpstream):

@@ -38,7 +38,7 @@ def app(world: World, name: str = "payments") -> AppPolicy | None:
         return current_document(stores)[0].app(name)
 
 
-def add(world: World, name: str, check: policies.Check = policies.accept_any) -> policies.Applied:
+def add(world: World, name: str, check: policies.Check = policies.accept_any) -> policies.ApplyResult:
     """Add an application."""
     return shortcuts.add_app(
         world.services,

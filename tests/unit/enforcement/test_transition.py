@@ -111,10 +111,8 @@ def test_short_and_carried_are_told_apart() -> None:
     """One shows all it deserves by alias, another deserves more than it shows, a third just stays."""
     live = [held(1, ["gold"], ["gnew"]), held(2, ["gx"], ["gnew"]), held(3, ["gkept"], ["gkept"])]
     ids = {APP: frozenset({"gnew", "gkept"})}
-    standing = classify_connections(
-        live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})}
-    )
-    assert (standing.overreaching, set(standing.lacking), standing.carried) == (set(), {2}, {1})
+    found = classify_connections(live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})})
+    assert (found.overreaching, set(found.lacking), found.carried) == (set(), {2}, {1})
 
 
 def test_connections_of_a_removed_application_must_go() -> None:
@@ -185,8 +183,8 @@ def test_no_connection_ever_shows_an_id_that_it_does_not_deserve(
         live = [one for key, one in enumerate(live) if key not in gone]
         aliases = aliases_for(stand(live), tenant=TENANT, revision=revision)
         live += [(person, revision, ids_of(app, mine)) for person, mine in enumerate(groups)]
-        standing = classify_connections(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
-        assert not standing.overreaching
+        found = classify_connections(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
+        assert not found.overreaching
 
 
 def test_a_decision_stands_for_its_own_connection_only() -> None:
@@ -195,10 +193,10 @@ def test_a_decision_stands_for_its_own_connection_only() -> None:
     other = replace(held(2, ["g1"], ["g1"], revision=5), decision="evt_2")
     aliases = aliases_for([mine, other], tenant=TENANT, revision=5)
     assert aliases == {"g2": frozenset({"evt_1"})}
-    standing = classify_connections(
+    found = classify_connections(
         [mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})}, aliases=aliases
     )
-    assert (set(standing.lacking), standing.carried, standing.overreaching) == (frozenset(), {1}, frozenset())
+    assert (set(found.lacking), found.carried, found.overreaching) == (frozenset(), {1}, frozenset())
     without = classify_connections([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})})
     assert without.lacking == {1: frozenset({"g2"})}
 
@@ -207,8 +205,8 @@ def test_a_decision_that_deserves_no_more_is_overreaching_by_its_alias() -> None
     """A connection that can show an id by an old alias and lost the id is overreaching."""
     lost = replace(held(1, ["g1"], ["g1"]), decision="evt_1")
     ids = {APP: frozenset({"g1", "g2"})}
-    standing = classify_connections([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
-    assert standing.overreaching == {1}
+    found = classify_connections([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
+    assert found.overreaching == {1}
 
 
 def test_the_aliases_of_an_id_are_bounded() -> None:
@@ -223,5 +221,5 @@ def test_the_aliases_of_an_id_are_bounded() -> None:
 def test_an_adopted_connection_is_left_alone_when_all_ids_are_others() -> None:
     """A restarted gateway knows neither its grants nor its deserved ids: an upgrade that changes ids ends no connection."""
     ids = {APP: frozenset({"gnew", "cnew"})}
-    standing = classify_connections([held(1, [], [])], tenant=TENANT, ids=ids)
-    assert (standing.overreaching, standing.carried, dict(standing.lacking)) == (frozenset(), frozenset(), {})
+    found = classify_connections([held(1, [], [])], tenant=TENANT, ids=ids)
+    assert (found.overreaching, found.carried, dict(found.lacking)) == (frozenset(), frozenset(), {})

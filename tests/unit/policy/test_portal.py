@@ -64,7 +64,7 @@ def test_a_refused_connection_gets_a_page() -> None:
     """Nothing is public, no site may call it, and a connection without a good certificate lives on all the same."""
     policy = build_portal_policy(Document(trust_domain="corp.example"))
     assert policy.hosts == ("portal.corp.example",)
-    assert policy.explains_refusal
+    assert policy.has_refusal_page
     assert policy.admits_anonymous
     assert not policy.opens_something
     assert policy.trust == ("own",)

@@ -24,7 +24,7 @@ from doorward.core.untrusted_text import escape_unprintable
 from doorward.runtime.pem import read_bounded
 
 if TYPE_CHECKING:
-    from doorward.access.policies import Applied
+    from doorward.access.policies import ApplyResult
     from doorward.stores.services import Services
 
 FILE = click.option(
@@ -86,7 +86,7 @@ def note_ending(state: State, ending: list[str]) -> None:
 
 
 def report_applied(
-    state: State, services: Services, done: Applied, *, unchanged: str = "", further: Sequence[str] = ()
+    state: State, services: Services, done: ApplyResult, *, unchanged: str = "", further: Sequence[str] = ()
 ) -> None:
     """Print what a change of the document did; `unchanged` gives the reason if it changed nothing."""
     differences = [str(one) for one in done.differences]

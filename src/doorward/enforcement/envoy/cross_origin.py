@@ -58,7 +58,7 @@ def build_cross_origin_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any
         ]
     known = _any_of((*door.own_origins, *door.origins, "null"))
     same = _any_of(("same-origin",))
-    strange = (
+    foreign = (
         [_matches("origin", known, inverted=True)],
         [_matches("origin", "null"), _matches("sec-fetch-site", same, inverted=True, absent=True)],
         [_absent("origin"), _matches("sec-fetch-site", _any_of(("same-origin", "none")), inverted=True)],
@@ -66,7 +66,7 @@ def build_cross_origin_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any
     unsafe = (_matches(":method", _SAFE_METHOD, inverted=True), _present("upgrade"))
     return [
         *routes,
-        *(_answer(FOREIGN_ORIGIN, [what, *where], 403) for what in unsafe for where in strange),
+        *(_answer(FOREIGN_ORIGIN, [what, *where], 403) for what in unsafe for where in foreign),
     ]
 
 

@@ -17,7 +17,7 @@ from doorward.enforcement.envoy.forwarding import build_path_filter
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_open_log, build_portal_log, build_request_log
 from doorward.enforcement.envoy.owners import build_owner_filter
-from doorward.enforcement.envoy.rates import build_rate_filter
+from doorward.enforcement.envoy.rate_limit import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sessions import build_session_filters

@@ -32,7 +32,7 @@ class HttpDoorCompiler:
         plan, door = self.plan, self.door
         filters = [
             build_connection_limit(door.id, plan.limits.connections_per_door),
-            *build_judgement(door.id, plan, without_authorizer=door.explains_refusal),
+            *build_judgement(door.id, plan, without_authorizer=door.has_refusal_page),
             build_http(door, plan.paths, plan.limits, plan.sessions, plan.pages),
         ]
         socket = build_client_tls(plan.paths, door, HTTP_ALPN)

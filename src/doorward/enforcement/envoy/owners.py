@@ -39,15 +39,15 @@ def build_owner_slice(places: Iterable[int]) -> dict[str, Any]:
 
 def is_owner(place: int) -> dict[str, Any]:
     """Match requests with the principal's segment at a position."""
-    return _told(place, "yes")
+    return _match_word(place, "yes")
 
 
 def is_not_owner(place: int) -> dict[str, Any]:
     """Match requests with certainly another segment than the principal's at a position."""
-    return _told(place, "no")
+    return _match_word(place, "no")
 
 
-def _told(place: int, word: str) -> dict[str, Any]:
+def _match_word(place: int, word: str) -> dict[str, Any]:
     return {"filter_state": {"key": _key(place), "string_match": {"exact": word}}}
 
 

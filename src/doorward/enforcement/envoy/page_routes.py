@@ -47,7 +47,7 @@ _NEITHER = f"[^{JUDGED}{ANONYMOUS}].*|[{JUDGED}{ANONYMOUS}].+|"
 
 def build_away_refusal(door: HttpDoor) -> list[dict[str, Any]]:
     """Return the route that answers if the authorizer did not; at other doors such connections have ended."""
-    if not door.explains_refusal:
+    if not door.has_refusal_page:
         return []
     unknown = {"key": ConnectionFact.JUDGED.state_key, "string_match": {"safe_regex": {"regex": _NEITHER}}}
     return [build_refusal({"prefix": "/", "filter_state": [unknown]}, Refusal.AUTHORIZER_AWAY)]
@@ -61,7 +61,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
         _bare(_to_surface(door, sessions, PAGE, {"prefix": prefix, "headers": [_method("GET|HEAD")]}))
         for prefix in STATIC_PREFIXES
     ]
-    if not (door.explains_refusal or any(rule.residual.requirements for rule in door.rules)):
+    if not (door.has_refusal_page or any(rule.residual.requirements for rule in door.rules)):
         return parts
     choose = {"path": CHOOSE_PATH, "headers": [_method("POST")]}
     judged = {**choose, "filter_state": [match_judged(JUDGED)]}
@@ -79,7 +79,7 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
 
 def build_pages(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
     """Return the route of the page that answers every GET and HEAD request of a refused connection."""
-    if sessions is None or not door.explains_refusal:
+    if sessions is None or not door.has_refusal_page:
         return []
     match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(ANONYMOUS)]}
     return [_explaining(door, sessions, PAGE, match)]

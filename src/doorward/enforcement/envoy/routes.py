@@ -31,7 +31,7 @@ from doorward.enforcement.envoy.rules import (
     build_open_destination,
     build_slice,
     build_step_up_slice,
-    methods_left,
+    unnamed_methods,
 )
 from doorward.enforcement.envoy.session_routes import build_session_routes
 from doorward.enforcement.envoy.sessions import (
@@ -54,7 +54,7 @@ _ONE_SPELLING = re.compile("[A-Za-z0-9._~-]+")
 def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dict[str, Any]:
     """Return the route table of one application; without sessions, rules that require a factor allow nothing."""
     refused = KEPT_SLASH_REGEXES if door.keeps_slashes else REFUSED_PATH_REGEXES
-    left = methods_left(door.rules)
+    left = unnamed_methods(door.rules)
     routes = [
         *build_protocol_refusals(door.hosts),
         *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in refused),
@@ -158,7 +158,7 @@ def _judge(
     sessions: SessionPlan | None,
 ) -> dict[str, Any]:
     """Return a route with its slice of the rules; if one of them requires a factor, also with the session's part."""
-    echoing = ECHOING_METHODS - methods_left(door.rules)
+    echoing = ECHOING_METHODS - unnamed_methods(door.rules)
     slices = build_slice(rules, echoing)
     # A second path is judged by every rule, for any first path.
     judged = door.rules if door.headers.destination else rules

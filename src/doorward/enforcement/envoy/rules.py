@@ -32,7 +32,7 @@ from doorward.enforcement.envoy.sessions import is_met
 from doorward.enforcement.envoy.step_up import name_challenges
 from doorward.enforcement.plan import DoorRule
 from doorward.enforcement.transition import DECISION_PREFIX
-from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
+from doorward.policy.model import ECHOING_METHODS, Effect, unnamed_echoing_methods
 from doorward.policy.paths import Exact, Form, PathPattern, Prefix, Regex
 from doorward.policy.request_headers import DESTINATION
 
@@ -70,9 +70,9 @@ def build_filters(*, destination: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def methods_left(rules: Iterable[DoorRule]) -> frozenset[str]:
+def unnamed_methods(rules: Iterable[DoorRule]) -> frozenset[str]:
     """Return the echoing methods that no rule of an application allows by name."""
-    return echoing_methods_left((rule.effect, rule.residual) for rule in rules)
+    return unnamed_echoing_methods((rule.effect, rule.residual) for rule in rules)
 
 
 def build_slice(rules: Sequence[DoorRule], echoing: Collection[str] = ()) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def build_destination_slice(rules: Sequence[DoorRule]) -> dict[str, Any]:
     Not here: a Destination on another host or a path that is not normalised; an earlier route has refused it.
     """
     denies, allows = _parted(rules)
-    echoing = ECHOING_METHODS - methods_left(rules)
+    echoing = ECHOING_METHODS - unnamed_methods(rules)
     absent = _no_destination()
     granted = [_granted(rule, _destination, echoing) for rule in allows]
     passes = [

@@ -119,8 +119,8 @@ def build_session_slice(application_id: str, rules: Iterable[DoorRule]) -> dict[
         BOUND_FILTER: build_typed(
             _STATE,
             on_request_headers=[
-                _told(_BOUND, _comparison(asked)),
-                _told(
+                _state_entry(_BOUND, _comparison(asked)),
+                _state_entry(
                     _ASSERTION,
                     f"string(filter_state['{_BOUND}']).startsWith(',') ? {_claim('assertion')}"
                     f" : string(filter_state['{ConnectionFact.ASSERTION.state_key}'])",
@@ -206,6 +206,6 @@ def _seconds(span: timedelta) -> int:
     return span // timedelta(seconds=1)
 
 
-def _told(key: str, expression: str) -> dict[str, Any]:
+def _state_entry(key: str, expression: str) -> dict[str, Any]:
     source = {"text_format_source": {"inline_string": f"%CEL({expression})%"}, "formatters": [CEL]}
     return {"object_key": key, "factory_key": "envoy.string", "format_string": source}

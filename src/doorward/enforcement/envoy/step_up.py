@@ -86,7 +86,7 @@ def build_challenges(
     )
     no_store = overwrite_header("cache-control", "no-store")
     challenge = f'Bearer error="insufficient_user_authentication", {_CHALLENGE}'
-    led = {
+    redirect = {
         "status_code": 302,
         "headers_to_add": [
             overwrite_header("location", place),
@@ -94,12 +94,12 @@ def build_challenges(
             overwrite_header("set-cookie", begin),
         ],
     }
-    told = {
+    challenged = {
         "status_code": 401,
         "headers_to_add": [overwrite_header("www-authenticate", challenge), no_store],
     }
-    leads, tells = build_filter(f"{_MISSING} && {_NAVIGATION}"), build_filter(_MISSING)
+    redirects, challenges = build_filter(f"{_MISSING} && {_NAVIGATION}"), build_filter(_MISSING)
     return [
-        *build_case(leads, FACTOR_MISSING, door.name, None, led, has_text=False),
-        *build_case(tells, FACTOR_MISSING, door.name, pages, told, has_text=False),
+        *build_case(redirects, FACTOR_MISSING, door.name, None, redirect, has_text=False),
+        *build_case(challenges, FACTOR_MISSING, door.name, pages, challenged, has_text=False),
     ]

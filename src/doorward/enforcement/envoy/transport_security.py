@@ -21,15 +21,15 @@ def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[
 
 def _parts(host: dict[str, Any], lifetime: timedelta) -> list[dict[str, Any]]:
     """Return a virtual host, divided in two if only some of its names get the header."""
-    told = [name for name in host["domains"] if name != "*" and not _is_local(name)]
-    rest = [name for name in host["domains"] if name not in told]
+    named = [name for name in host["domains"] if name != "*" and not _is_local(name)]
+    rest = [name for name in host["domains"] if name not in named]
     header = {"key": "strict-transport-security", "value": f"max-age={lifetime // timedelta(seconds=1)}"}
     added = [*host.get("response_headers_to_add", ()), {"header": header, "append_action": "ADD_IF_ABSENT"}]
     parts = []
-    if told:
-        parts.append({**host, "domains": told, "response_headers_to_add": added})
+    if named:
+        parts.append({**host, "domains": named, "response_headers_to_add": added})
     if rest:
-        parts.append({**host, "domains": rest, **({"name": f"{host['name']}-local"} if told else {})})
+        parts.append({**host, "domains": rest, **({"name": f"{host['name']}-local"} if named else {})})
     return parts
 
 

@@ -154,6 +154,6 @@ def build_door(
         headers=app.headers,
         upstream_files=upstream_files,
         keeps_slashes=app.keeps_slashes,
-        explains_refusal=app.explains_refusal,
+        has_refusal_page=app.has_refusal_page,
         **common,
     )

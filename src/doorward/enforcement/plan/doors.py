@@ -89,7 +89,7 @@ class HttpDoor(_ApplicationDoor):
     """One HTTP application; its rules are in a route table.
 
     `upstream_files` verify an upstream that uses TLS. `public` are paths that are open to everybody. `own_origins` are the
-    origins of its own pages, `origins` those of other sites that may call it. `explains_refusal` says whether a refused
+    origins of its own pages, `origins` those of other sites that may call it. `has_refusal_page` says whether a refused
     connection stays open for a page.
     """
 
@@ -100,7 +100,7 @@ class HttpDoor(_ApplicationDoor):
     headers: HeaderOptions = DEFAULT_HEADER_OPTIONS
     upstream_files: UpstreamFiles | None = None
     keeps_slashes: bool = False
-    explains_refusal: bool = False
+    has_refusal_page: bool = False
 
     def __post_init__(self) -> None:
         _ApplicationDoor.__post_init__(self)
@@ -123,7 +123,7 @@ class HttpDoor(_ApplicationDoor):
     @property
     def certificate_optional(self) -> bool:
         """Whether a handshake without a certificate succeeds."""
-        return self.admits_anonymous or self.explains_refusal
+        return self.admits_anonymous or self.has_refusal_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,11 +56,11 @@ class PolicyGate:
         with self._condition:
             return self._recent.get(application_id, ())
 
-    def explains_refusal(self, application_id: str) -> bool:
+    def has_refusal_page(self, application_id: str) -> bool:
         """Return whether Envoy answers every refused connection of this application with a page."""
         with self._condition:
             known = self._enforced.get(application_id)
-            return known is not None and known.explains_refusal
+            return known is not None and known.has_refusal_page
 
     def begin_change(self, snapshot: PolicySnapshot) -> None:
         """Note that this snapshot is being published: until `open` or `cancel_change`, only policies equal in both count."""

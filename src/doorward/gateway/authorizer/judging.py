@@ -152,7 +152,7 @@ class Authorizer:
             refusal = self._refuse(pending, error.code)
             if not isinstance(error, Unavailable) or pending is None:
                 return refusal
-            explains = self._gate.explains_refusal(pending.application_id)
+            explains = self._gate.has_refusal_page(pending.application_id)
             return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
         except Exception:  # noqa: BLE001  fail closed after any error, and go on serving
             _log.exception("the authorizer failed; the connection is refused")
@@ -293,7 +293,7 @@ class Authorizer:
     ) -> Mapping[str, str]:
         """Return the facts of an admitted connection for Envoy; `before` are the policies in force shortly before."""
         if live.anonymous:
-            explains = decision.policy is not None and decision.policy.explains_refusal
+            explains = decision.policy is not None and decision.policy.has_refusal_page
             return anonymous_facts(decision.refusal if explains else None)
         subject, certificate = decision.holder()
         principal = subject.principal

@@ -120,7 +120,7 @@ def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Requ
         state = state_of(*grants, judged=judged)
         status, _ = answer_of(table, "app.test", request.method, path.text, state, headers=headers)
         # Where refusals are explained, an authorizer that was away opens nothing, and the chain lets such ones through.
-        assert (status == FORWARDED) is (is_open and (judged == "0" or not app.explains_refusal))
+        assert (status == FORWARDED) is (is_open and (judged == "0" or not app.has_refusal_page))
     status, _ = answer_of(table, "app.test", request.method, path.text, {}, headers=headers)
     assert (status == FORWARDED) is is_open
 
