@@ -380,8 +380,8 @@ class MemoryStatus(Store):
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         return self.state.ocsp.get((certificate_id, hash_name))
 
-    def store_ocsp(self, answer: OcspRecord) -> None:
-        self.writable().ocsp[answer.certificate_id, answer.hash_name] = answer
+    def store_ocsp(self, response: OcspRecord) -> None:
+        self.writable().ocsp[response.certificate_id, response.hash_name] = response
 
     def forget_ocsp(self, certificate_id: str) -> None:
         kept = self.writable().ocsp

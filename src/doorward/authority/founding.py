@@ -80,7 +80,7 @@ def responder_due(services: Services) -> bool:
 def renew_responder(services: Services, *, actor: str) -> ChangeResult[AuthorityRecord]:
     """Make a new key and certificate for the OCSP responder if they are due; remove the keys of expired responders.
 
-    Answers signed by the old responder stay valid until their nextUpdate: they contain its certificate.
+    Responses signed by the old responder stay valid until their nextUpdate: they contain its certificate.
 
     Returns:
         The current responder; an unchanged one if another process has renewed it already.

@@ -1,11 +1,11 @@
 """Revoke, hold and release certificates.
 
 The allowed transitions are in one table (pki.lifecycle). The state, the number in the change sequence, the event and the
-OCSP answers are written in one transaction. After its commit our own door refuses the certificate
+OCSP responses are written in one transaction. After its commit our own door refuses the certificate
 and the status listener reports it as revoked. The next CRL follows within seconds, for relying parties that
 use CRLs only (crls).
 
-A revocation never waits: if the responder's key is not available, the old OCSP answers are removed.
+A revocation never waits: if the responder's key is not available, the old OCSP responses are removed.
 
 Not here: cutting live connections (gateway), which the change causes.
 Standard: RFC 5280 sections 5 and 5.3.1.
@@ -18,7 +18,7 @@ from datetime import datetime
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.inventory import find_within, require_certificate
-from doorward.authority.status.answers import AnswerSigner, replace_answers, signer_if_any
+from doorward.authority.status.ocsp_responses import OcspSigner, replace_responses, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
@@ -135,7 +135,7 @@ def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -
 def revoke_within(
     services: Services,
     stores: Stores,
-    signer: AnswerSigner | None,
+    signer: OcspSigner | None,
     certificate_id: str,
     reason: RevocationReason,
     *,
@@ -150,7 +150,7 @@ def revoke_within(
 def _apply_step(
     services: Services,
     stores: Stores,
-    signer: AnswerSigner | None,
+    signer: OcspSigner | None,
     certificate_id: str,
     step: LifecycleStep,
     *,
@@ -158,7 +158,7 @@ def _apply_step(
     now: datetime,
     reason: RevocationReason | None = None,
 ) -> int:
-    """Apply one step of the table: write the state, the OCSP answers, the event and the change."""
+    """Apply one step of the table: write the state, the OCSP responses, the event and the change."""
     before = require_certificate(stores, certificate_id)
     transition = check_transition(before.state, step, reason)
     listed = transition.after in LISTED_STATES
@@ -177,7 +177,7 @@ def _apply_step(
     elif after.state is CertificateState.ON_HOLD:
         _end_sessions(services, stores, after, actor=actor, now=now)
     if before.profile != PARTNER_PROFILE:  # for a partner's certificate, the partner's responder answers
-        replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
+        replace_responses(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = new_event(
         services,
         _EVENTS[step],

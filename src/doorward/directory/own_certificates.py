@@ -21,7 +21,7 @@ from doorward.audit.events import EventType, printable
 from doorward.authority.inventory import require_certificate
 from doorward.authority.issuing import Issued, RenewalClaim, issue
 from doorward.authority.revocation import revoke_within
-from doorward.authority.status.answers import AnswerSigner, signer_if_any
+from doorward.authority.status.ocsp_responses import OcspSigner, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -238,7 +238,7 @@ def _line_of(stores: Stores, record: CertificateRecord) -> list[CertificateRecor
 def revoke_lost_within(
     services: Services,
     stores: Stores,
-    signer: AnswerSigner | None,
+    signer: OcspSigner | None,
     record: CertificateRecord,
     *,
     now: datetime,

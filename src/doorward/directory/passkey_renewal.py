@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.issuing import Entitlement, Issued, entitlement_of, issue
-from doorward.authority.status.answers import signer_if_any
+from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused

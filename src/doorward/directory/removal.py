@@ -14,7 +14,7 @@ from datetime import datetime
 
 from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke_within
-from doorward.authority.status.answers import signer_if_any
+from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import RequestRefused

@@ -31,7 +31,7 @@ class _Loaded:
     evidence_index: EvidenceIndex
     crls: Mapping[str, Crl]
     bodies: Mapping[str, bytes]
-    answers: Mapping[str, tuple[bytes, ...]]
+    responses: Mapping[str, tuple[bytes, ...]]
     by_source: Mapping[str, Crl]
     other_inputs: tuple[frozenset[_Key], tuple[RecordedRevocation, ...], tuple[str, ...]]
 
@@ -40,7 +40,7 @@ _UNREAD = _Loaded(
     evidence_index=EvidenceIndex(unusable=UnusableSources(any_certificate=True)),
     crls={},
     bodies={},
-    answers={},
+    responses={},
     by_source={},
     other_inputs=(frozenset({(EvidenceKind.CRL, "", "")}), (), ()),
 )
@@ -72,7 +72,7 @@ class EvidenceCache:
             before = self._loaded.get(partner_id)
             crls: dict[str, Crl] = {}
             bodies: dict[str, bytes] = {}
-            answers: dict[str, tuple[bytes, ...]] = {}
+            responses: dict[str, tuple[bytes, ...]] = {}
             by_source: dict[str, Crl] = {}
             rows, seen, added_urls = self._list(partner_id)
             unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
@@ -92,22 +92,22 @@ class EvidenceCache:
                         crls[crl.sha256] = by_source[one.source] = crl
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
-                    answers[one.about] = (*answers.get(one.about, ()), bodies[one.sha256])
+                    responses[one.about] = (*responses.get(one.about, ()), bodies[one.sha256])
             other_inputs = (frozenset(unusable), seen, added_urls)
-            if before and (before.crls.keys(), before.answers, before.other_inputs) == (
+            if before and (before.crls.keys(), before.responses, before.other_inputs) == (
                 crls.keys(),
-                answers,
+                responses,
                 other_inputs,
             ):
                 return False
             evidence_index = EvidenceIndex(
-                crls.values(), answers, seen=seen, unusable=_describe(unusable, added_urls)
+                crls.values(), responses, seen=seen, unusable=_describe(unusable, added_urls)
             )
             loaded = _Loaded(
                 evidence_index=evidence_index,
                 crls=crls,
                 bodies=bodies,
-                answers=answers,
+                responses=responses,
                 by_source=by_source,
                 other_inputs=other_inputs,
             )

@@ -1,11 +1,11 @@
-"""The limit of OCSP answers that are signed while the client waits.
+"""The limit of OCSP responses that are signed while the client waits.
 
-A pre-signed answer costs no signature. A request with a nonce, or about a serial number that was never issued, needs a
+A pre-signed response costs no signature. A request with a nonce, or about a serial number that was never issued, needs a
 new signature, and anybody may send such requests. Without a limit, a flood of them would keep all threads busy, and a
-slow key (a hardware token signs about a hundred times a second) could not renew the pre-signed answers.
-A request beyond the limit gets the pre-signed answer, or `tryLater`.
+slow key (a hardware token signs about a hundred times a second) could not renew the pre-signed responses.
+A request beyond the limit gets the pre-signed response, or `tryLater`.
 
-Not here: the answers (authority.status). Safe to share between threads.
+Not here: the responses (authority.status). Safe to share between threads.
 Standard: RFC 9654 section 2.1 (a responder may ignore a nonce); RFC 6960 sections 2.3 and 5.
 """
 

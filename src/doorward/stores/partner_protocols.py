@@ -65,7 +65,7 @@ class PartnerStore(Protocol):
 
 
 class EvidenceStore(Protocol):
-    """CRLs and OCSP answers of partners. The key of a row is partner, kind, source and certificate."""
+    """CRLs and OCSP responses of partners. The key of a row is partner, kind, source and certificate."""
 
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
         """Return the row with this key."""

@@ -98,11 +98,11 @@ class PartnerAuthorityRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRecord:
-    """One CRL or OCSP answer of a partner: the last good one, and the state of its fetches.
+    """One CRL or OCSP response of a partner: the last good one, and the state of its fetches.
 
     Args:
         source: the URL that it is fetched from.
-        about: SHA-256 of the certificate that an OCSP answer is about; empty for a CRL.
+        about: SHA-256 of the certificate that an OCSP response is about; empty for a CRL.
         der: the last good one; empty if there was none yet.
         sha256: of `der`; empty if `der` is.
         etag: the server's ETag (RFC 9110 section 8.8.3); empty if it sent none.

@@ -362,7 +362,7 @@ class OrderStore(Protocol):
 
 
 class StatusStore(Protocol):
-    """What the status listener serves: CRLs and pre-signed OCSP answers."""
+    """What the status listener serves: CRLs and pre-signed OCSP responses."""
 
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
         """Return the newest CRL of this authority and partition."""
@@ -381,23 +381,23 @@ class StatusStore(Protocol):
         ...
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
-        """Return the pre-signed answer."""
+        """Return the pre-signed response."""
         ...
 
-    def store_ocsp(self, answer: OcspRecord) -> None:
-        """Insert or replace the pre-signed answer."""
+    def store_ocsp(self, response: OcspRecord) -> None:
+        """Insert or replace the pre-signed response."""
         ...
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Remove the pre-signed answers of one certificate; it is not due any more."""
+        """Remove the pre-signed responses of one certificate; it is not due any more."""
         ...
 
     def await_ocsp(self, certificate_id: str, since: datetime) -> None:
-        """Remove the pre-signed answers of one certificate, and list it as due from `since` on."""
+        """Remove the pre-signed responses of one certificate, and list it as due from `since` on."""
         ...
 
     def due_ocsp(self, by: datetime, limit: int) -> list[str]:
-        """Return at most `limit` ids of certificates with an answer that ends by then, or that wait for one since then.
+        """Return at most `limit` ids of certificates with a response that ends by then, or that wait for one since then.
 
         The certificates that have been due for the longest time come first. The work grows with `limit`, not with the
         inventory.

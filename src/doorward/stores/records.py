@@ -187,7 +187,7 @@ class CrlRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcspRecord:
-    """A pre-signed OCSP answer for one certificate and one CertID hash algorithm."""
+    """A pre-signed OCSP response for one certificate and one CertID hash algorithm."""
 
     certificate_id: str
     hash_name: str

@@ -19,10 +19,10 @@ _TIME_CHARACTERS, _RANDOM_CHARACTERS = 9, 11
 class Services:
     """The ports of the use cases. `keys` is None in a process that must not sign (the gateway).
 
-    `crl_lifetime` and `ocsp_lifetime` are the time from thisUpdate to nextUpdate of published CRLs and OCSP answers
+    `crl_lifetime` and `ocsp_lifetime` are the time from thisUpdate to nextUpdate of published CRLs and OCSP responses
     (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
-    `ocsp_signing_limiter`: limits how many OCSP answers this process signs while clients wait.
+    `ocsp_signing_limiter`: limits how many OCSP responses this process signs while clients wait.
     """
 
     work: UnitOfWork

@@ -12,7 +12,7 @@ from cryptography.x509 import ocsp
 from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.authority.issuing import RenewalClaim, issue
-from doorward.authority.status.answers import signer_if_any
+from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.records import ChangeKind
@@ -24,7 +24,7 @@ COMPROMISE = RevocationReason.KEY_COMPROMISE
 
 
 def told(world, held, hash_name="sha1"):
-    """Return the status in the pre-signed answer."""
+    """Return the status in the pre-signed response."""
     with world.work.read() as stores:
         answer = stores.status.ocsp(held.record.id, hash_name)
     return None if answer is None else ocsp.load_der_ocsp_response(answer.der)
@@ -60,7 +60,7 @@ def test_a_revocation_names_renewed_certificates(world):
 
 
 def test_revocation_is_state_answer_event_and_change_at_once(world):
-    """State, both OCSP answers, event and change are one transaction."""
+    """State, both OCSP responses, event and change are one transaction."""
     held = world.issue("alice")
     assert told(world, held).certificate_status is ocsp.OCSPCertStatus.GOOD
     world.clock.turn(hours=1)

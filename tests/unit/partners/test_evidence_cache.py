@@ -97,7 +97,7 @@ def test_a_row_without_evidence_is_not_loaded(world: World) -> None:
 
 
 def test_answers_are_kept_by_certificate(world: World) -> None:
-    """OCSP answers of several responders about one certificate are kept together."""
+    """OCSP responses of several responders about one certificate are kept together."""
     about = ALICE.parsed.sha256
     answers = [
         row(text, f"http://{n}.example/", kind=EvidenceKind.OCSP, about=about)

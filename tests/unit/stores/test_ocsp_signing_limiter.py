@@ -1,4 +1,4 @@
-"""The limit of OCSP answers that are signed while the client waits."""
+"""The limit of OCSP responses that are signed while the client waits."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ The order of the steps (as in boulder) makes sure that every certificate is reco
    number: state INTENDED, event `certificate:intended`.
 4. The authority's key signs.
 5. Second transaction: the principal is checked once more, the claim is settled, and the certificate becomes VALID, with
-   the event `certificate:issued`, a number in the change sequence and pre-signed OCSP answers.
+   the event `certificate:issued`, a number in the change sequence and pre-signed OCSP responses.
 6. The certificate is returned.
 A crash between 3 and 5 leaves an intent: its serial number is never used again and it never becomes valid.
 A refusal is an event too (`certificate:refused`).

@@ -16,7 +16,7 @@ from doorward.authority.issuing.preparation import (
     prepare_certificate,
 )
 from doorward.authority.issuing.registration import require_active
-from doorward.authority.status.answers import replace_answers
+from doorward.authority.status.ocsp_responses import replace_responses
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.pki.csr import parse_csr
@@ -71,7 +71,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         record = replace(
             intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
         )
-        answers = context.signer.sign(record, record.created_at) if context.signer else ()
+        responses = context.signer.sign(record, record.created_at) if context.signer else ()
         with services.work.change() as stores:
             if entitlement.principal_id:
                 # If the principal was removed after the intent, its certificates were revoked then, but this one
@@ -81,7 +81,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
             if entitlement.replaces:
                 stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, intended))
             stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-            replace_answers(stores, record.id, answers, record.created_at)
+            replace_responses(stores, record.id, responses, record.created_at)
             issued = EventType.CERTIFICATE_ISSUED
             stores.outbox.add(new_certificate_event(services, issued, intended, facts=minted.facts))
             seq = stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.issuing.claims import Claim, Entitlement
-from doorward.authority.status.answers import AnswerSigner, signer_if_any
+from doorward.authority.status.ocsp_responses import OcspSigner, signer_if_any
 from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.authority.status.publication import publication_addresses
 from doorward.core.certificate import CertificateFacts, CertificateState
@@ -36,7 +36,7 @@ from doorward.stores.services import Services
 class SigningContext:
     """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
 
-    `signer` is None while no OCSP answers can be signed; a certificate is issued without them. `partitions`
+    `signer` is None while no OCSP responses can be signed; a certificate is issued without them. `partitions`
     is the number of CRL partitions that certificates may name now.
     """
 
@@ -45,7 +45,7 @@ class SigningContext:
     certificate: x509.Certificate
     key: PrivateKey
     lint_key: PrivateKey
-    signer: AnswerSigner | None
+    signer: OcspSigner | None
     partitions: int
 
 

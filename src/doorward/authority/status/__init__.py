@@ -1,1 +1,1 @@
-"""Certificate status for relying parties: OCSP answers and CRLs (RFC 6960, RFC 5280 section 5)."""
+"""Certificate status for relying parties: OCSP responses and CRLs (RFC 6960, RFC 5280 section 5)."""

@@ -1,12 +1,12 @@
-"""Answers for relying parties: OCSP, CRLs, authority certificates.
+"""Responses for relying parties: OCSP, CRLs, authority certificates.
 
-The steps of an OCSP answer:
+The steps of an OCSP response:
 1. Parse the request; if it is malformed, answer `malformedRequest`.
 2. Find the issuer; if it is not one of our own issuing authorities, answer `unauthorized`.
 3. Look up the certificate by its serial number.
-4. If the request has no nonce and there is a fresh pre-signed answer, return it.
-5. Otherwise sign an answer now: good, revoked, or unknown for a serial number that we never issued. If this process
-   cannot sign, return the pre-signed answer even for a request with a nonce (RFC 9654 section 2.1
+4. If the request has no nonce and there is a fresh pre-signed response, return it.
+5. Otherwise sign a response now: good, revoked, or unknown for a serial number that we never issued. If this process
+   cannot sign, return the pre-signed response even for a request with a nonce (RFC 9654 section 2.1
    allows a responder to leave it out). If there is none, a process without the responder's key answers `unauthorized`,
    and a process that has reached its limit of signatures (ocsp_signing_limiter) answers `tryLater`.
 
@@ -19,12 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.authority.status.answers import (
-    AnswerSigner,
+from doorward.authority.status.ocsp_responses import (
+    OcspSigner,
     find_issuer,
     load_signer,
     refresh_horizon,
-    replace_answers,
+    replace_responses,
 )
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
 from doorward.pki.ocsp import (
@@ -128,7 +128,7 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
 
 
 def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
-    """Sign one page of due answers: more than half of their lifetime is over, or they are missing.
+    """Sign one page of due responses: more than half of their lifetime is over, or they are missing.
 
     Every certificate of a page is signed or dropped, so a caller that repeats this until `more` is False ends.
 
@@ -151,17 +151,17 @@ def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
     return OcspRefreshResult(looked_at=len(due), signed=signed, more=len(due) == limit)
 
 
-def _refresh(stores: Stores, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:
-    """Sign the answers about one certificate; drop them if it has expired, or if this signer may not sign them."""
+def _refresh(stores: Stores, signer: OcspSigner, certificate_id: str, now: datetime) -> bool:
+    """Sign the responses about one certificate; drop them if it has expired, or if this signer may not sign them."""
     # Read again: it may have been revoked since the page was read.
     record = stores.certificates.get(certificate_id)
     expired = record is None or has_ended(record.not_after, now)
-    answers = () if record is None or expired else signer.sign(record, now)
-    if answers:
-        replace_answers(stores, certificate_id, answers, now)
+    responses = () if record is None or expired else signer.sign(record, now)
+    if responses:
+        replace_responses(stores, certificate_id, responses, now)
     else:
         stores.status.forget_ocsp(certificate_id)
-    return bool(answers)
+    return bool(responses)
 
 
 def _answer(services: Services, stores: Stores, question: OcspRequest, now: datetime) -> bytes:
@@ -191,12 +191,12 @@ def _answer(services: Services, stores: Stores, question: OcspRequest, now: date
 def _find_pre_signed(
     stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime
 ) -> bytes:
-    """Return the pre-signed answer, or empty bytes if there is none or it has expired."""
-    answer = stores.status.ocsp(record.id, hash_name) if record is not None else None
-    return answer.der if answer is not None and now < answer.next_update else b""
+    """Return the pre-signed response, or empty bytes if there is none or it has expired."""
+    response = stores.status.ocsp(record.id, hash_name) if record is not None else None
+    return response.der if response is not None and now < response.next_update else b""
 
 
-def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> AnswerSigner | None:
+def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> OcspSigner | None:
     """Return the signer for this issuer, or None if this process has none."""
     if services.keys is None:
         return None

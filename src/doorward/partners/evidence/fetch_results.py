@@ -8,7 +8,7 @@
    partner, so that gateways load it. An unchanged CRL, or the status 304, only sets the time of the next fetch.
 4. A failure also sets the time of the next fetch. The stored evidence stays in use until it expires. Every exception is
    stored as a failure with its reason, also one that is a fault of this program (failures).
-An event is recorded only for news: a new CRL, another answer of a responder, another failure than the last one.
+An event is recorded only for news: a new CRL, another response of a responder, another failure than the last one.
 
 Not here: fetching, judging certificates by the evidence.
 """
@@ -35,8 +35,8 @@ from doorward.partners.evidence.failures import (
 from doorward.partners.evidence.leasing import FetchTask, certificate_and_issuer
 from doorward.partners.evidence.recorded_revocations import (
     RevocationUpdate,
-    update_from_answer,
     update_from_crl,
+    update_from_ocsp_response,
     update_from_row,
 )
 from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
@@ -76,7 +76,7 @@ class _ResultContext:
         partner: its partner.
         authorities: the partner's authorities.
         trust: built from both; None if they cannot be parsed.
-        pair: the certificate that an OCSP answer is about, and its issuer.
+        pair: the certificate that an OCSP response is about, and its issuer.
         others: the size in bytes of the partner's other CRLs.
     """
 
@@ -185,7 +185,7 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
         )
     if context.pair is None:
         raise RequestRefused(
-            "evidence-not-signed", "the certificate of this answer has no good path any more"
+            "evidence-not-signed", "the certificate of this response has no good path any more"
         )
     return accept_ocsp_response(
         body, context.kept.this_update, *context.pair, now=now, rules=trust.ocsp_rules
@@ -256,7 +256,7 @@ def _list_updates(
             reason=accepted.reason,
             this_update=accepted.this_update,
         )
-        return [update_from_answer(services, context.partner, context.pair, status)]
+        return [update_from_ocsp_response(services, context.partner, context.pair, status)]
     updates = [update_from_row(services, context.partner, context.kept, now)] if context.kept.der else []
     if accepted.crl is not None:
         updates.append(update_from_crl(services, context.partner, context.authorities, accepted.crl, now))
@@ -264,7 +264,7 @@ def _list_updates(
 
 
 def _is_news(context: _ResultContext, accepted: AcceptedEvidence) -> bool:
-    """Return whether the evidence is news: every CRL is; an OCSP answer is if its status differs from the last one."""
+    """Return whether the evidence is news: every CRL is; an OCSP response is if its status differs from the last one."""
     before = context.kept
     if context.trust is None or context.pair is None or before.this_update is None:
         return True

@@ -5,10 +5,10 @@ Not here: fetching (a `Fetcher`, in threads of `runtime`), storing the result (f
   restarts does not fetch everything at once, because every row has its own time.
 - `FetchSlots` limits the fetches at the same time: in total, per partner and per host. So a partner with a dead
   responder does not block another partner. A row that gets no slot stays due; there is no queue.
-- A partner has few CRLs, each about many certificates, and may have thousands of OCSP answers. So its CRLs do not wait
-  behind its OCSP answers: both kinds are read, CRLs first, and neither kind can use all slots of the partner.
+- A partner has few CRLs, each about many certificates, and may have thousands of OCSP responses. So its CRLs do not wait
+  behind its OCSP responses: both kinds are read, CRLs first, and neither kind can use all slots of the partner.
 - Rows of a host without a free slot are not read, and rows of a host that has just failed come last. Otherwise thousands
-  of due answers from a dead responder would hide those from one that works.
+  of due responses from a dead responder would hide those from one that works.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def lease_due(services: Services, slots: FetchSlots) -> list[FetchTask]:
 def _list_due(
     stores: Stores, slots: FetchSlots, partner: PartnerRecord, now: datetime
 ) -> list[EvidenceRecord]:
-    """Return the due rows, CRLs and OCSP answers in turns; of each kind the longest due first, failed hosts last."""
+    """Return the due rows, CRLs and OCSP responses in turns; of each kind the longest due first, failed hosts last."""
     full, failed = slots.full_hosts(), slots.failed_hosts(partner.id, now)
 
     def read_rows(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
@@ -170,8 +170,8 @@ def _list_due(
             rows = list(dict.fromkeys([*rows, *behind]))
         return rows
 
-    crls, answers = (read_rows(kind, limit) for kind, limit in _ROWS_AT_ONCE.items())
-    return [row for pair in zip_longest(crls, answers) for row in pair if row is not None]
+    crls, responses = (read_rows(kind, limit) for kind, limit in _ROWS_AT_ONCE.items())
+    return [row for pair in zip_longest(crls, responses) for row in pair if row is not None]
 
 
 def _url_prefixes(hosts: Iterable[str]) -> tuple[str, ...]:

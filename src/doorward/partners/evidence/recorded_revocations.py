@@ -8,7 +8,7 @@ certificate is recorded:
    of the CRL by issuer and serial number, and then fully judged by this one CRL (scope, signer, indirect entries).
 2. Revocations are recorded when the CRL is stored, and again before it is replaced or removed, because more certificates
    may be known by then.
-3. A hold is recorded as a hold. It is released if a newer CRL or OCSP answer reports the certificate as good,
+3. A hold is recorded as a hold. It is released if a newer CRL or OCSP response reports the certificate as good,
    or if a newer delta CRL removes it. Every other revocation stays as long as the partner is trusted.
 
 Not here: judging by recorded revocations (verification.revocation.path_status).
@@ -111,13 +111,13 @@ def update_from_crl(
     return RevocationUpdate(recorded=tuple(recorded), released=tuple(released))
 
 
-def update_from_answer(
+def update_from_ocsp_response(
     services: Services,
     partner: PartnerRecord,
     pair: tuple[PathCertificate, PathCertificate],
     finding: StatusFinding,
 ) -> RevocationUpdate:
-    """Return the update that follows from an OCSP answer; `finding` is its finding about the certificate in `pair`."""
+    """Return the update that follows from an OCSP response; `finding` is its finding about the certificate in `pair`."""
     if finding.status is RevocationStatus.REVOKED:
         return RevocationUpdate(recorded=(_seen(pair[0], pair[1], finding),))
     with services.work.read() as stores:
@@ -133,7 +133,7 @@ def update_from_answer(
 def update_from_row(
     services: Services, partner: PartnerRecord, row: EvidenceRecord, now: datetime
 ) -> RevocationUpdate:
-    """Return the update from the CRL of a row that is about to be removed; OCSP answers were recorded when they came."""
+    """Return the update from the CRL of a row that is about to be removed; OCSP responses were recorded when they came."""
     if row.kind is not EvidenceKind.CRL:
         return RevocationUpdate()
     with services.work.read() as stores:

@@ -147,7 +147,7 @@ class SqlStatus:
             )
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
-        """Return the pre-signed answer."""
+        """Return the pre-signed response."""
         row = self._transaction.row(_OCSP, certificate_id=certificate_id, hash_name=hash_name)
         if row is None:
             return None
@@ -158,18 +158,18 @@ class SqlStatus:
             next_update=row.next_update,
         )
 
-    def store_ocsp(self, answer: OcspRecord) -> None:
-        """Insert or replace the pre-signed answer."""
+    def store_ocsp(self, response: OcspRecord) -> None:
+        """Insert or replace the pre-signed response."""
         self._transaction.add(
             _STORE_OCSP,
-            certificate_id=answer.certificate_id,
-            hash_name=answer.hash_name,
-            der=answer.der,
-            next_update=answer.next_update,
+            certificate_id=response.certificate_id,
+            hash_name=response.hash_name,
+            der=response.der,
+            next_update=response.next_update,
         )
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Delete the pre-signed answers of one certificate."""
+        """Delete the pre-signed responses of one certificate."""
         self._transaction.write(_FORGET_OCSP, of=certificate_id)
 
     def await_ocsp(self, certificate_id: str, since: datetime) -> None:

@@ -89,7 +89,7 @@ def test_chain_verifies_up_to_the_root(world):
 
 
 def test_record_events_change_and_answers(world):
-    """An issued certificate is in the inventory, with two events, a change and its OCSP answers."""
+    """An issued certificate is in the inventory, with two events, a change and its OCSP responses."""
     before = world.head()
     issued = issuing.issue(world.services, world.csr(), world.claim("alice"))
     record = issued.record

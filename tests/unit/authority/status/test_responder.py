@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from doorward.authority import founding, issuing, revocation
-from doorward.authority.status import answers, crls
+from doorward.authority.status import crls, ocsp_responses
 from doorward.authority.status import responder as status
-from doorward.authority.status.answers import replace_answers
+from doorward.authority.status.ocsp_responses import replace_responses
 from doorward.authority.status.responder import OcspRefreshResult
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
@@ -82,7 +82,7 @@ def test_nonce_is_answered_live(world):
 
 
 def test_revocation_is_answered_at_once(world):
-    """After a revocation both kinds of answers say revoked."""
+    """After a revocation both kinds of responses say revoked."""
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
     for nonce in (None, NONCE):
@@ -99,10 +99,10 @@ def test_stale_answer_is_not_given(world):
 
 
 def test_missing_answer_is_signed(world):
-    """Without a pre-signed answer, one is signed on request."""
+    """Without a pre-signed response, one is signed on request."""
     held = world.issue("alice")
     with world.work.change() as stores:
-        replace_answers(stores, held.record.id, (), NOON)
+        replace_responses(stores, held.record.id, (), NOON)
     assert ask(world, held).certificate_status is GOOD
 
 
@@ -172,7 +172,7 @@ def test_own_faults_become_ocsp_failures(world, fault, said):
 
 
 def test_without_keys_pre_signed_answers_are_returned(world):
-    """Without the key store, stored answers are returned, also for a nonce."""
+    """Without the key store, stored responses are returned, also for a nonce."""
     held = world.issue("alice")
     services = replace(world.services, keys=None)
     assert ask(world, held, services=services).certificate_status is GOOD
@@ -201,7 +201,7 @@ def test_older_issuing_authority_is_not_answered_live(world):
 
 
 def test_signatures_for_strangers_are_bounded(world):
-    """Beyond the limit a nonce is left out, an unknown serial gets tryLater, and pre-signed answers work."""
+    """Beyond the limit a nonce is left out, an unknown serial gets tryLater, and pre-signed responses work."""
     held = world.issue("alice")
     services = replace(world.services, ocsp_signing_limiter=OcspSigningLimiter(per_second=2))
 
@@ -263,13 +263,13 @@ def test_refresh_removes_answers_that_are_not_needed(world):
 
 
 def test_refresh_needs_no_key_if_nothing_is_due(world):
-    """While all answers are fresh, neither the inventory nor the key store is read."""
+    """While all responses are fresh, neither the inventory nor the key store is read."""
     world.issue("alice")
     assert status.refresh_ocsp(replace(world.services, keys=None)).looked_at == 0
 
 
 def test_refresh_uses_the_renewed_responder(world):
-    """After a renewal new answers contain the new responder's certificate."""
+    """After a renewal new responses contain the new responder's certificate."""
     held = world.issue("alice")
     world.clock.turn(days=21)
     founding.renew_responder(world.services, actor="system")
@@ -319,7 +319,7 @@ def test_answer_ends_with_its_responder(world):
     founding.renew_responder(services, actor="system")
     assert [status.refresh_ocsp(services).signed for _ in range(2)] == [1, 0]
     with world.work.read() as stores:
-        signer = answers.load_signer(services, stores)
+        signer = ocsp_responses.load_signer(services, stores)
     assert signer.sign(held, signer.ends_at) == ()
 
 

@@ -1,7 +1,7 @@
-"""Pre-signed OCSP answers: signed when the state of a certificate changes, and stored in the same transaction.
+"""Pre-signed OCSP responses: signed when the state of a certificate changes, and stored in the same transaction.
 
-So an answer is never older than the state that it reports, and a request costs no signature.
-Not here: answering requests (responder), the format of the answers (pki.ocsp).
+So a response is never older than the state that it reports, and a request costs no signature.
+Not here: answering requests (responder), the format of the responses (pki.ocsp).
 Standard: RFC 6960 sections 2.5 and 4.2.2.2; RFC 5019.
 """
 
@@ -35,10 +35,10 @@ HASH_NAMES = ("sha1", "sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerSigner:
-    """Signs answers about the certificates of one issuing authority.
+class OcspSigner:
+    """Signs responses about the certificates of one issuing authority.
 
-    `ends_at` is the end of the responder's own certificate. No answer is valid longer, because no client could
+    `ends_at` is the end of the responder's own certificate. No response is valid longer, because no client could
     verify it after that.
     """
 
@@ -48,12 +48,12 @@ class AnswerSigner:
     ends_at: datetime
 
     def window(self, now: datetime) -> UpdateWindow:
-        """Return the times of an answer that is signed now; now must be before `ends_at`."""
+        """Return the times of a response that is signed now; now must be before `ends_at`."""
         next_update = min(now + self.lifetime, self.ends_at)
         return UpdateWindow(produced_at=now, this_update=now, next_update=next_update)
 
     def sign(self, record: CertificateRecord, now: datetime) -> tuple[OcspRecord, ...]:
-        """Return the answers about a certificate in its current state.
+        """Return the responses about a certificate in its current state.
 
         Empty if another authority issued it, or if the responder's certificate has ended.
         """
@@ -68,7 +68,7 @@ class AnswerSigner:
         )
 
 
-def load_signer(services: Services, stores: Stores) -> AnswerSigner:
+def load_signer(services: Services, stores: Stores) -> OcspSigner:
     """Return the signer of the current issuing authority.
 
     Raises:
@@ -85,7 +85,7 @@ def load_signer(services: Services, stores: Stores) -> AnswerSigner:
             hint="`doorward serve` renews it by itself; read its log to see why it could not",
         )
     key = load_key(services, delegate)
-    return AnswerSigner(
+    return OcspSigner(
         authority_id=issuing.id,
         responder=_build_responder(issuing.der, delegate.der, key),
         lifetime=services.ocsp_lifetime,
@@ -93,10 +93,10 @@ def load_signer(services: Services, stores: Stores) -> AnswerSigner:
     )
 
 
-def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
+def signer_if_any(services: Services, stores: Stores) -> OcspSigner | None:
     """Return the signer, or None if there is none.
 
-    A revocation or an issue does not wait for it: the refresh job signs the answers later.
+    A revocation or an issue does not wait for it: the refresh job signs the responses later.
     """
     try:
         return load_signer(services, stores)
@@ -105,29 +105,29 @@ def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
 
 
 def refresh_horizon(services: Services, stores: Stores, now: datetime) -> datetime:
-    """Return the refresh horizon: an answer with a nextUpdate before it is signed again.
+    """Return the refresh horizon: a response with a nextUpdate before it is signed again.
 
-    It is half of the lifetime that an answer signed now would have. So an answer that was just signed is never due, not
+    It is half of the lifetime that a response signed now would have. So a response that was just signed is never due, not
     even if the end of the responder's certificate shortens its lifetime.
     """
     delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     return now + max(timedelta(0), min(services.ocsp_lifetime, delegate.not_after - now)) / 2
 
 
-def replace_answers(
-    stores: Stores, certificate_id: str, answers: Sequence[OcspRecord], now: datetime
+def replace_responses(
+    stores: Stores, certificate_id: str, responses: Sequence[OcspRecord], now: datetime
 ) -> None:
-    """Replace the pre-signed answers about a certificate.
+    """Replace the pre-signed responses about a certificate.
 
-    If `answers` is empty (this process has no signer), the refresh job signs them later. Until then the responder signs
+    If `responses` is empty (this process has no signer), the refresh job signs them later. Until then the responder signs
     on request, if it can.
     """
-    if not answers:
+    if not responses:
         stores.status.await_ocsp(certificate_id, now)
         return
     stores.status.forget_ocsp(certificate_id)
-    for answer in answers:
-        stores.status.store_ocsp(answer)
+    for response in responses:
+        stores.status.store_ocsp(response)
 
 
 def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
@@ -141,7 +141,7 @@ def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: byte
 
 @functools.lru_cache(maxsize=8)
 def _build_responder(issuer: bytes, delegate: bytes, key: PrivateKey) -> OcspResponder:
-    """Build a responder once per key: this verifies the delegation, which costs more than signing two answers."""
+    """Build a responder once per key: this verifies the delegation, which costs more than signing two responses."""
     return build_responder(
         x509.load_der_x509_certificate(issuer), key, x509.load_der_x509_certificate(delegate)
     )
