@@ -96,9 +96,14 @@ def test_one_writer_commits_at_once(writers: Writers) -> None:
     assert (writers.names(), writers.commits) == (["a", "b"], 2)
 
 
-def test_waiting_writers_share_a_commit(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changes that waited for each other are committed by one commit."""
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared commit may wait for as many changes as come."""
     monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
+
+
+def test_waiting_writers_share_a_commit(writers: Writers, unhurried: None) -> None:
+    """Changes that waited for each other are committed by one commit."""
     with writers.database.write() as connection:
         connection.execute(ADD, {"name": "a"})
         for name in "bcd":
@@ -121,9 +126,8 @@ def test_a_shared_commit_has_a_size_and_a_time_limit(
     assert (writers.names(), writers.commits) == (["a", "b"], 2)
 
 
-def test_a_failed_change_is_rolled_back_alone(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_change_is_rolled_back_alone(writers: Writers, unhurried: None) -> None:
     """An exception rolls back its own change only; the changes before and after it are kept."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
         with writers.database.write() as connection:
@@ -139,9 +143,8 @@ def test_a_failed_change_is_rolled_back_alone(writers: Writers, monkeypatch: pyt
     assert {name: type(error) for name, error in writers.errors.items()} == {"b": KeyError}
 
 
-def test_the_first_and_the_last_may_fail(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_and_the_last_may_fail(writers: Writers, unhurried: None) -> None:
     """A failed change loses no other change, at any position in the group."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def fail() -> None:
         with writers.database.write() as connection:
@@ -161,9 +164,8 @@ def test_the_first_and_the_last_may_fail(writers: Writers, monkeypatch: pytest.M
     assert writers.errors.keys() == {"y", "z"}
 
 
-def test_no_change_returns_before_the_commit(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_change_returns_before_the_commit(writers: Writers, unhurried: None) -> None:
     """A change returns only after its transaction is committed."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     ended, go_on = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -187,9 +189,8 @@ def test_no_change_returns_before_the_commit(writers: Writers, monkeypatch: pyte
     assert writers.names() == ["a", "b"]
 
 
-def test_a_failed_commit_fails_every_change(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_commit_fails_every_change(writers: Writers, unhurried: None) -> None:
     """If the shared commit is refused, every change in it is rolled back and raises."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def poison() -> None:
         with writers.database.write() as connection:
@@ -206,11 +207,8 @@ def test_a_failed_commit_fails_every_change(writers: Writers, monkeypatch: pytes
     assert writers.names() == ["c"]
 
 
-def test_a_transaction_that_sqlite_undid_is_lost_for_all(
-    writers: Writers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_transaction_that_sqlite_undid_is_lost_for_all(writers: Writers, unhurried: None) -> None:
     """On a full disk SQLite may roll back the whole transaction: then every change in it raises."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def undo_all() -> None:
         with writers.database.write() as connection:
@@ -236,10 +234,9 @@ def test_waiting_has_a_timeout(impatient_writers: Writers) -> None:
 
 
 def test_a_change_is_not_committed_after_its_caller_gave_up(
-    impatient_writers: Writers, monkeypatch: pytest.MonkeyPatch
+    impatient_writers: Writers, unhurried: None
 ) -> None:
     """If the next writer hangs, the change before it raises and is not stored."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
     gave_up = threading.Event()
 
     def hang() -> None:
@@ -321,11 +318,8 @@ def test_a_writer_interrupted_when_called_calls_the_next(
     assert writers.names() == ["a", "c"]
 
 
-def test_an_interrupted_commit_raises_in_the_others(
-    writers: Writers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_commit_raises_in_the_others(writers: Writers, unhurried: None) -> None:
     """If Ctrl-C interrupts the commit, every change in it raises."""
-    monkeypatch.setattr("doorward.storage.group_commit.MAX_SECONDS", 60)
 
     def interrupt(connection: Connection) -> None:
         raise KeyboardInterrupt

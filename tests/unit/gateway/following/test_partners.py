@@ -89,11 +89,14 @@ def test_a_failure_in_acting_on_evidence_keeps_it_pending(guests: Guests) -> Non
     assert [one.cookie for one in guests.scene.connections.condemned()] == [1]
 
 
-def test_a_withdrawal_does_not_wait_for_a_partners_evidence(
-    guests: Guests, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A withdrawal during the judgements of a partner's many connections takes effect in between, not afterwards."""
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People are judged one at a time, and withdrawals are looked for in between."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+
+
+def test_a_withdrawal_does_not_wait_for_a_partners_evidence(guests: Guests, one_by_one: None) -> None:
+    """A withdrawal during the judgements of a partner's many connections takes effect in between, not afterwards."""
     guests.site.publish(guests.bob, guests.eve, load=False)
     guests.scene.follow()
     guests.load()
@@ -140,9 +143,8 @@ def test_one_partners_evidence_affects_no_other(guests: Guests) -> None:
 # terms
 
 
-def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_the_first_are_ended_first(guests: Guests, one_by_one: None) -> None:
     """Connections that lost permissions are ended before the next ones are judged, so none waits for a whole large partner."""
-    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     left: list[int] = []
     guests.scene.cutter.before = lambda: left.append(len(guests.scene.connections.all()))
     guests.site.bring_in(replacing=True, groups=())
@@ -150,11 +152,8 @@ def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.M
     assert left == [2, 1]
 
 
-def test_a_withdrawal_does_not_wait_for_a_partners_terms(
-    guests: Guests, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_withdrawal_does_not_wait_for_a_partners_terms(guests: Guests, one_by_one: None) -> None:
     """A withdrawal during the judgements of a partner's many people by new terms takes effect in between."""
-    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     follower = guests.scene.follower
     acted_then: list[int] = []
 
@@ -173,10 +172,9 @@ def test_a_withdrawal_does_not_wait_for_a_partners_terms(
 
 
 def test_terms_that_change_again_meanwhile_are_judged_by_again(
-    guests: Guests, monkeypatch: pytest.MonkeyPatch
+    guests: Guests, monkeypatch: pytest.MonkeyPatch, one_by_one: None
 ) -> None:
     """People judged by terms that changed again are judged again, and nothing is confirmed before."""
-    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     follower, reassess = guests.scene.follower, module.Reassessor.judge
 
     def change(self: module.Reassessor, connections: list[LiveConnection]) -> None:
@@ -294,10 +292,9 @@ def test_what_says_nothing_about_a_connection_ends_none(
 
 
 def test_what_was_read_while_people_were_judged_is_confirmed(
-    guests: Guests, monkeypatch: pytest.MonkeyPatch
+    guests: Guests, monkeypatch: pytest.MonkeyPatch, one_by_one: None
 ) -> None:
     """A withdrawal in between is confirmed in the same step, so a command that waits for it returns."""
-    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
     guests.scene.follower._follow()
     directory.suspend(guests.site.services, "alice", actor=ACTOR)
