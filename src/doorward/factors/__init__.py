@@ -1,5 +1,5 @@
 """Second factors: password, TOTP, WebAuthn, recovery codes, throttling, and the session that is bound to a certificate.
 
-Everything here is pure: time, randomness and what is stored come as arguments. Who has which factor, and what an
-attempt changes, is `directory.factors`.
+Everything here is pure: time, randomness and stored values are arguments. Stored factors and counts are in
+`directory.factors`.
 """

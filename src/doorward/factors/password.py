@@ -1,12 +1,11 @@
-"""Passwords beside a certificate: which may be chosen, and argon2id over them.
+"""Passwords as a factor beside a certificate: rules for new passwords, and argon2id hashes.
 
-A chosen password has 12 to 128 characters after NFKC, is not easily guessed by zxcvbn's measure (with the person's
-names and the application's words among the guesses), and is in no list of breached ones. Nothing else is asked:
-no kinds of characters, no end after some months (NIST SP 800-63B-4 section 3.1.1.2, which asks for 15 characters where
-the password is the only factor, and for 8 where it is one of two).
+A new password has 12 to 128 characters after NFKC, is hard to guess according to zxcvbn (which also tries the names of the
+person and of the applications), and is in no list of breached passwords. There is no other rule: no required kinds of
+characters and no expiry (NIST SP 800-63B-4 section 3.1.1.2, which asks for 15 characters if the password is the only
+factor, and for 8 if it is one of two).
 
-Not here: the list of breached passwords itself (`BreachedPasswords` is asked), who runs how many hashes at once
-(directory).
+Not here: the list of breached passwords (`BreachedPasswords`), the limit of concurrent hashes (`directory.factors.budget`).
 Standard: RFC 9106 (argon2id, section 4: 64 MiB, 3 passes), NIST SP 800-63B-4 section 3.1.1, UAX #15 (NFKC).
 """
 
@@ -34,8 +33,8 @@ _LOWEST_SCORE = 3
 """Of 0 to 4: more than 10^8 guesses."""
 
 _MEASURED_CHARACTERS = 32
-"""zxcvbn is asked about the beginning only: 64 hostile characters keep it busy for seconds. A longer password is at
-least as hard to guess as its beginning."""
+"""zxcvbn measures only the beginning: for 64 hostile characters it needs seconds. A longer password is at least as hard
+to guess as its beginning."""
 
 _MAX_INPUTS, _MAX_INPUT_CHARACTERS = 64, 64
 _MAX_STORED_CHARACTERS = 256
@@ -45,7 +44,7 @@ _MAX_PASSES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordCost:
-    """What one hash costs: memory in KiB, passes over it, and lanes (RFC 9106 section 3.1: m, t, p)."""
+    """The cost of one hash: memory in KiB, passes over it, and lanes (RFC 9106 section 3.1: m, t, p)."""
 
     memory_kibibytes: int = 64 * 1024
     passes: int = 3
@@ -68,7 +67,7 @@ class BreachedPasswords(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoBreachedPasswords:
-    """The list of an operator who has none."""
+    """An empty list."""
 
     def contains(self, password: str) -> bool:  # noqa: ARG002 - as the protocol has it
         """Return False."""
@@ -77,17 +76,17 @@ class NoBreachedPasswords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodPassword:
-    """The password was right; `outdated` if it was hashed at another cost than today's, and should be hashed again."""
+    """The password was correct; `outdated` if its hash has another cost than the current one and should be replaced."""
 
     outdated: bool
 
 
 def normalise_password(text: str) -> bytes | None:
-    """Return what is hashed of a password as it was typed: NFKC, UTF-8; None where it cannot be one of ours.
+    """Return the bytes to hash for a password as it was typed: NFKC, UTF-8; None if it cannot be a password of ours.
 
-    Two keyboards may send one character in two ways; NFKC makes them one.
+    Two keyboards may encode one character in two ways; NFKC makes them equal.
     """
-    if len(text) > 2 * MAX_CHARACTERS:  # decomposed characters count double; more is not looked at
+    if len(text) > 2 * MAX_CHARACTERS:  # decomposed characters count double; a longer text is not read
         return None
     normal = unicodedata.normalize("NFKC", text)
     if not 0 < len(normal) <= MAX_CHARACTERS:
@@ -99,12 +98,12 @@ def normalise_password(text: str) -> bytes | None:
 
 
 def require_choosable(text: str, *, known: Sequence[str], breached: BreachedPasswords) -> bytes:
-    """Return what is hashed of a new password, if it may be chosen.
+    """Return the bytes to hash for a new password, if it may be chosen.
 
     Args:
         text: as it was typed.
-        known: the person's names, and words that everybody guesses here (the application's, the domain's).
-        breached: the operator's list.
+        known: names of the person, the applications and the organisation, which an attacker would guess first.
+        breached: the operator's list of breached passwords.
 
     Raises:
         RequestRefused: `password-short`, `password-long`, `password-guessable`, `password-breached`.
@@ -114,34 +113,34 @@ def require_choosable(text: str, *, known: Sequence[str], breached: BreachedPass
         raise RequestRefused(
             "password-short",
             f"the password has fewer than {MIN_CHARACTERS} characters",
-            hint="take four or five words that have nothing to do with each other",
+            hint="choose four or five words that have nothing to do with each other",
         )
     secret = normalise_password(text)
     if secret is None:
         raise RequestRefused(
             "password-long",
             f"the password has more than {MAX_CHARACTERS} characters, or characters that cannot be typed",
-            hint="take a shorter one",
+            hint="choose a shorter one",
         )
     if measure_password(normal, known) < _LOWEST_SCORE:
         raise RequestRefused(
             "password-guessable",
-            "the password is guessed too easily",
-            hint="take four or five words that have nothing to do with each other; no names, dates or rows of keys",
+            "the password is too easy to guess",
+            hint="choose four or five words that have nothing to do with each other; no names, dates or rows of keys",
         )
     if breached.contains(normal):
         raise RequestRefused(
             "password-breached",
             "the password is in a list of passwords that were stolen elsewhere",
-            hint="take one that you never used before",
+            hint="choose one that you never used before",
         )
     return secret
 
 
 def measure_password(normal: str, known: Sequence[str]) -> int:
-    """Return how hard a password is to guess, 0 to 4, by zxcvbn.
+    """Return how hard a password is to guess according to zxcvbn, 0 to 4.
 
-    Its own function puts `known` into a dictionary that all threads share; the parts of it do not.
+    zxcvbn's own function puts `known` into a dictionary that all threads share; the functions used here do not.
     """
     from zxcvbn import matching, scoring, time_estimates  # noqa: PLC0415 - its lists take 50 ms to load
 
@@ -154,12 +153,12 @@ def measure_password(normal: str, known: Sequence[str]) -> int:
 
 
 def hash_password(secret: bytes, salt: bytes, cost: PasswordCost) -> str:
-    """Return what is kept of a password: the encoded argon2id hash, which holds cost and salt.
+    """Return the stored form of a password: the encoded argon2id hash, with cost and salt.
 
     Args:
-        secret: of `require_choosable`.
-        salt: 16 random bytes, for this hash alone.
-        cost: what it takes.
+        secret: from `require_choosable`.
+        salt: 16 random bytes for this hash only.
+        cost: of the hash.
     """
     if len(salt) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes")
@@ -168,19 +167,19 @@ def hash_password(secret: bytes, salt: bytes, cost: PasswordCost) -> str:
 
 
 def check_password(text: str, stored: str | None, cost: PasswordCost) -> FactorVerdict[GoodPassword]:
-    """Judge a password as it was typed. One hash is made in every case, and digests are compared in constant time.
+    """Check a password as it was typed. One hash is made in every case, and digests are compared in constant time.
 
     Args:
         text: as it was typed.
-        stored: of `hash_password`; None where the person has no password.
-        cost: today's.
+        stored: from `hash_password`; None if the person has no password.
+        cost: the current cost.
 
     Raises:
-        MalformedInput: `password-hash-malformed`: what is stored was not made by `hash_password`.
+        MalformedInput: `password-hash-malformed`: the stored text was not made by `hash_password`.
     """
     secret = normalise_password(text)
     if stored is None or secret is None:
-        # As long as for a wrong one, so that the time does not tell who has a password.
+        # The same time as for a wrong password, so that the time does not tell who has a password.
         hash_password(b"nothing to compare", bytes(SALT_BYTES), cost)
         return judge([FactorFault.WRONG], GoodPassword(outdated=False))
     found = parse_password_cost(stored)
@@ -194,7 +193,7 @@ def check_password(text: str, stored: str | None, cost: PasswordCost) -> FactorV
 
 
 def parse_password_cost(stored: str) -> PasswordCost:
-    """Return the cost of a stored hash; one that would take more than a gigabyte is refused.
+    """Return the cost of a stored hash; a hash that would need more than a gigabyte is refused.
 
     Raises:
         MalformedInput: `password-hash-malformed`.

@@ -1,8 +1,8 @@
-"""Recovery codes: ten, each good once, to enrol a new factor when all others are lost.
+"""Recovery codes: ten, each for one use, to enrol a new factor if all others are lost.
 
-A code has 25 characters in five groups, 125 random bits: nothing to guess, so a plain SHA-256 is kept of it (NIST SP
-800-63B-4 section 3.1.2.2 asks for a slow hash below 112 bits). The alphabet is Crockford's base 32: no I, L, O or U.
-What is typed for them is read as what was meant.
+A code has 25 characters in five groups, 125 random bits. It cannot be guessed, so its plain SHA-256 is stored (NIST SP
+800-63B-4 section 3.1.2.2 asks for a slow hash below 112 bits). The alphabet is Crockford's base 32: no I, L, O or U. If a
+person types I, L or O, it is read as 1 or 0.
 
 Standard: NIST SP 800-63B-4 section 3.1.2 (look-up secrets).
 """
@@ -42,9 +42,9 @@ def _render(random: bytes) -> str:
 
 
 def hash_recovery_code(text: str) -> bytes | None:
-    """Return what is kept of a code, by which it is found again: its SHA-256; None where it cannot be one.
+    """Return the stored form of a code, its SHA-256; None if the text cannot be a code.
 
-    Capital or small letters, spaces, dashes, and O, I or L for 0 and 1 make no difference.
+    Case, spaces, dashes, and O, I or L for 0 and 1 make no difference.
     """
     typed = text[:_MAX_TYPED_CHARACTERS].upper().translate(_MEANT)
     symbols = "".join(one for one in typed if one not in " -\t\r\n")

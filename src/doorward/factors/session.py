@@ -1,10 +1,10 @@
-"""The session of one person at one application: a signed token in a cookie, bound to the certificate.
+"""The session token of one person at one application: signed, in a cookie, bound to the certificate.
 
-Envoy verifies it natively: signature, audience, age, `fp` against the certificate of the connection, and `epoch`
-against the connection's. It is worth nothing beside another certificate. `assertion` is what the application gets
-instead of the connection's assertion: the same statement with the factors in it.
+Envoy verifies it natively: signature, audience, age, `fp` against the certificate of the connection, and `epoch` against
+the epoch of the connection. It is refused with another certificate. The application receives `assertion` instead of the
+connection's assertion: it has the same claims, and the factors.
 
-Not here: the one-use code that leads to it (directory), the cookie's header (web), Envoy's checks (enforcement).
+Not here: the one-use code that opens the session (directory), the cookie header (web), Envoy's checks (enforcement).
 Standard: RFC 7519, RFC 8705 section 3.1 (`cnf` with `x5t#S256`), RFC 8725 section 3.11 (explicit type), RFC 9470
 (`acr`, `auth_time`).
 """
@@ -35,19 +35,19 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClaims:
-    """What a session says.
+    """The claims of a session.
 
     Args:
         issuer: `https://TRUST_DOMAIN/portal`.
         application_id: the audience.
         principal_id: the person.
         session_id: `ses_…`.
-        issued_at: aware, UTC, whole seconds count.
+        issued_at: aware, UTC; fractions of a second are dropped.
         ends_at: after `issued_at`.
-        certificate_sha256: of the certificate that it is bound to, 64 characters of lower-case hex.
-        epoch: of principal and application; a session of another epoch has been ended.
-        shown: one factor at least.
-        assertion: the application's assertion, compact JWS.
+        certificate_sha256: of the certificate that the session is bound to, 64 characters of lower-case hex.
+        epoch: of principal and application; a session with an earlier epoch has ended.
+        shown: at least one factor.
+        assertion: the assertion for the application, compact JWS.
     """
 
     issuer: str
@@ -67,7 +67,7 @@ class SessionClaims:
         if FactorKind.RECOVERY in self.shown.kinds:
             raise ValueError("a recovery code is no factor of a session")
         if not self.shown.kinds:
-            raise ValueError("a session without a factor says nothing that the certificate does not")
+            raise ValueError("a session has at least one factor")
         if self.ends_at <= self.issued_at:
             raise ValueError("a session ends after it begins")
 
@@ -81,7 +81,7 @@ def render_confirmation(certificate_sha256: str) -> dict[str, str]:
 
 
 def render_authentication(shown: ShownFactors) -> dict[str, object]:
-    """Return `acr`, `amr` and `auth_time` of the factors that were shown: for a session and for an assertion."""
+    """Return the claims `acr`, `amr` and `auth_time` for the factors that were shown, for sessions and assertions."""
     claims: dict[str, object] = {"acr": shown.acr, "amr": list(shown.amr)}
     latest = shown.latest()
     if latest is not None:
@@ -118,22 +118,22 @@ def sign_session(key: EllipticCurvePrivateKey, claims: SessionClaims) -> str:
 
 
 def verify_session(token: str, keys: KeySet, application_id: str, now: datetime) -> SessionClaims:
-    """Return what a session says after every check of `wire.jose.verify_token`.
+    """Return the claims of a session after every check of `wire.jose.verify_token`.
 
     Raises:
         MalformedInput: `jose-malformed`, `session-malformed`.
         RequestRefused: `assertion-key-unknown`, `assertion-signature-wrong`, `assertion-audience-wrong`,
             `assertion-expired`, `assertion-not-yet-valid`.
 
-    Not checked: that the certificate is the connection's, and the epoch; the caller compares them.
+    Not checked: whether certificate and epoch are those of the connection; the calling function compares them.
     """
     return parse_session(verify_token(token, keys, application_id, now, token_type=SESSION_TYPE))
 
 
 def parse_session(claims: Mapping[str, Any]) -> SessionClaims:
-    """Return a session of its claims as JSON values, which someone of ours signed.
+    """Return a session from verified claims as JSON values.
 
-    What is said twice must agree: `cnf` with `fp`, and `acr`, `amr`, `auth_time` and `level` with `factors`.
+    Claims with the same content must agree: `cnf` with `fp`, and `acr`, `amr`, `auth_time` and `level` with `factors`.
 
     Raises:
         MalformedInput: `session-malformed`.

@@ -1,21 +1,20 @@
-"""How often somebody may try to show a factor: a state machine over three counts.
+"""Rate limiting of factor checks: a state machine over three counts.
 
-A try is counted before it is judged, so that a thousand at once are a thousand; one that was good is taken back.
+A try is counted before it is judged, so that a thousand simultaneous tries count as a thousand; a good try is taken back.
 
-  count    key                                   what it does
-  account  principal, certificate, kind of factor  5 tries are free; then the next waits 30 s, twice as long after each
-                                                 more, 15 minutes at most; after 100 without a good one between them
-                                                 no more are taken (NIST SP 800-63B-4 section 3.2.2)
-  address  source, an IPv6 network of /64        100 tries, and one more every 10 s; then accounts from there are tight
-  total    all                                   1000 tries, and five more every second; then all accounts are tight
+  count    key                                   effect
+  account  principal, certificate, kind of factor  5 tries are free; then the next must wait 30 s, doubled after each
+                                                 further try, up to 15 minutes; after 100 tries without a good one the
+                                                 account is locked (NIST SP 800-63B-4 section 3.2.2)
+  address  source, an IPv6 network of /64        100 tries, and one more every 10 s; beyond that its accounts are tight
+  total    all                                   1000 tries, and five more every second; beyond that all are tight
 
-A tight account has one free try instead of five. Address and total never stop an account by themselves: an honest
-person without a failed try is let try at once, independent of others, and after a mistake waits for as long as the
-count of this account says, at most `LONGEST`. Nothing from outside locks an account: its key holds the certificate, and only
-who has the private key comes this far.
+A tight account has one free try instead of five. Address and total alone never stop an account: a person without a failed
+try is admitted at once, whatever others do, and after a mistake waits only for the count of their own account, at most
+`LONGEST`. An attacker without the private key cannot lock an account, because its key contains the certificate.
 
-Kinds are counted apart: otherwise one that a thief can show would clear the count of one that he guesses. A passkey is
-never locked, since nothing of it can be guessed, and a good one clears the counts of all kinds.
+Each kind has its own count: otherwise a thief could clear the count of a guessed factor by showing another one. A passkey
+is never locked, because it cannot be guessed, and a good one clears the counts of all kinds.
 
 Standard: NIST SP 800-63B-4 section 3.2.2 (rate limiting); OWASP ASVS 5.0 section 6.3.1.
 """
@@ -31,22 +30,22 @@ from doorward.core.factor_kinds import FactorKind
 FREE, TIGHT_FREE = 5, 1
 FIRST = timedelta(seconds=30)
 LONGEST = timedelta(minutes=15)
-"""The stated bound: no person waits longer after the last try of their own."""
+"""No person waits longer than this after their own last try."""
 
 LOCKED_AFTER = 100
-"""Tries without a good one. Only the certificate that they came with is locked, until an administrator resets the
-factors, or a passkey was good."""
+"""Tries without a good one. Only the certificate of these tries is locked, until an administrator resets the factors or a
+passkey check is good."""
 
 FORGOTTEN_AFTER = timedelta(days=30)
-"""Counts without a try for so long are forgotten."""
+"""Counts are removed after this time without a try."""
 
 _DOUBLINGS = 6
-"""30 s doubled so often is more than the longest."""
+"""30 s doubled six times is more than `LONGEST`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """Tries that are free, and how long one takes to be free again."""
+    """A token bucket: how many tries are free, and after which time one becomes free again."""
 
     tries: int
     refill: timedelta
@@ -58,19 +57,19 @@ TOTAL = Bucket(tries=1000, refill=timedelta(milliseconds=200))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCount:
-    """Tries that were not good (those that are being judged among them), and when the last one was."""
+    """Tries that were not good, including those that are being judged, and the time of the last one."""
 
     tries: int
     last_at: datetime
 
     def __post_init__(self) -> None:
         if self.tries < 0:
-            raise ValueError("nothing was tried less than never")
+            raise ValueError("a count of tries is not negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptAdmission:
-    """Whether a try is taken now; otherwise from when on, or `locked` if not at all."""
+    """Whether a try is admitted now; if not, `until` says when the next one is, or `locked` is true."""
 
     taken: bool
     until: datetime | None = None
@@ -83,10 +82,10 @@ def account_key(principal_id: str, certificate_sha256: str, kind: FactorKind) ->
 
 
 def address_key(source: str) -> str:
-    """Return the key of an address's count; a network of /64 is one customer's (RFC 6177)."""
+    """Return the key of an address's count; an IPv6 network of /64 belongs to one customer (RFC 6177)."""
     try:
         address = ip_address(source)
-    except ValueError:  # a source that is none: all of them share one count
+    except ValueError:  # not an IP address: all of these share one count
         return "address:unknown"
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
@@ -107,10 +106,10 @@ def admit(
     kind: FactorKind,
     now: datetime,
 ) -> AttemptAdmission:
-    """Judge whether a try is taken, by what was counted before it.
+    """Judge whether a try is admitted, from the earlier counts.
 
     Args:
-        account: of this principal, certificate and kind; None if nothing was tried.
+        account: of this principal, certificate and kind; None if there was no try.
         address: of the source.
         total: of all.
         kind: of the factor.
@@ -122,14 +121,14 @@ def admit(
         return AttemptAdmission(taken=False, locked=True)
     tight = is_full(address, ADDRESS, now) or is_full(total, TOTAL, now)
     until = account.last_at + wait_after(account.tries, TIGHT_FREE if tight else FREE)
-    # If the last try lies in the future, the clock was set back; the next count has the right time.
+    # If the last try is in the future, the clock was set back; the next count has the correct time.
     if now >= until or account.last_at > now:
         return AttemptAdmission(taken=True)
     return AttemptAdmission(taken=False, until=until)
 
 
 def wait_after(tries: int, free: int = FREE) -> timedelta:
-    """Return how long the next try waits after so many: nothing below `free`, then 30 s to 15 minutes."""
+    """Return how long the next try must wait after that many tries: 0 below `free`, then 30 s to 15 minutes."""
     over = tries - free
     return timedelta(0) if over < 0 else min(FIRST * 2 ** min(over, _DOUBLINGS), LONGEST)
 
@@ -140,17 +139,17 @@ def count_attempt(count: AttemptCount | None, now: datetime) -> AttemptCount:
 
 
 def add_to_bucket(count: AttemptCount | None, bucket: Bucket, now: datetime) -> AttemptCount:
-    """Return an address's or the total count with one more try, after what ran out since the last."""
+    """Return an address's or the total count with one more try, without the tries that expired since the last one."""
     left = attempts_in(count, bucket, now)
     if count is None or not left:
         return AttemptCount(tries=1, last_at=now)
-    # What ran out only in part goes on running out.
+    # A try that has expired only in part keeps that part.
     ran_out = (count.tries - left) * bucket.refill
     return AttemptCount(tries=min(left, 2 * bucket.tries) + 1, last_at=min(count.last_at + ran_out, now))
 
 
 def take_back(count: AttemptCount | None) -> AttemptCount | None:
-    """Return an address's or the total count without a try that was good; None if nothing is left."""
+    """Return an address's or the total count without one good try; None if no try is left."""
     return (
         None
         if count is None or count.tries <= 1

@@ -1,8 +1,8 @@
-"""Codes of an authenticator app that change every 30 seconds.
+"""TOTP: codes of an authenticator app that change every 30 seconds.
 
-SHA-1, 30 seconds and six digits: what every app understands; HMAC does not need a hash without collisions. A code of
-the step before or after is taken too, because clocks differ. Each step is good once: a code that was seen over a
-shoulder is worth nothing after its owner used it.
+SHA-1, 30 seconds and six digits are supported by every app; HMAC does not need a collision-resistant hash. A code of the
+step before or after is accepted too, because clocks differ. Each step is accepted once, so that a code that somebody saw
+cannot be used after its owner.
 
 Standard: RFC 6238 (TOTP; section 5.2 replay and skew), RFC 4226 (HOTP; section 5.3 truncation, section 4 R6 length of
 the secret); the key URI format of Google Authenticator.
@@ -38,22 +38,22 @@ def render_totp(secret: bytes, step: int, digits: int = DIGITS) -> str:
 
 
 def step_at(now: datetime) -> int:
-    """Return the step of a moment: whole half minutes since 1970."""
+    """Return the step of a time: the number of whole half minutes since 1970."""
     return int(now.timestamp()) // STEP_SECONDS
 
 
 def check_totp(secret: bytes, text: str, *, now: datetime, last_step: int) -> FactorVerdict[int]:
-    """Judge a code as it was typed, with or without spaces.
+    """Check a code as it was typed, with or without spaces.
 
     Args:
         secret: 20 bytes.
         text: as it was typed.
         now: aware, UTC.
-        last_step: of the last code that was taken; 0 before the first.
+        last_step: the step of the last accepted code; 0 before the first.
 
     Returns:
-        The step of the code, which the caller keeps as the last one. Faults: `factor-wrong`; `factor-replayed` if the
-        code is right and its step, or a later one, was used.
+        The step of the code, which the calling function stores. Faults: `factor-wrong`; `factor-replayed` if the code is
+        correct, but its step or a later one was used before.
     """
     typed = normalise_code(text)
     present = step_at(now)
@@ -70,18 +70,18 @@ def check_totp(secret: bytes, text: str, *, now: datetime, last_step: int) -> Fa
 
 
 def normalise_code(text: str) -> bytes:
-    """Return the digits of a code as it was typed; what cannot be one of ours gives bytes that match nothing."""
+    """Return the digits of a code as it was typed; empty, which matches no code, if the text is not six characters."""
     typed = "".join(text[:_MAX_TYPED_CHARACTERS].split())
     return typed.encode("ascii") if typed.isascii() and len(typed) == DIGITS else b""
 
 
 def render_otpauth(secret: bytes, *, issuer: str, account: str) -> str:
-    """Return the URI that an app reads from a QR code.
+    """Return the `otpauth` URI that an app reads from a QR code.
 
     Args:
         secret: 20 bytes.
-        issuer: what the app shows above the code: the organisation.
-        account: the person's name here.
+        issuer: the name that the app shows above the code: the organisation.
+        account: the name of the principal.
     """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"a secret of TOTP has {SECRET_BYTES} bytes")
@@ -97,5 +97,5 @@ def render_otpauth(secret: bytes, *, issuer: str, account: str) -> str:
 
 
 def render_secret(secret: bytes) -> str:
-    """Return the secret as a person types it who has no camera: base32 without padding."""
+    """Return the secret for typing it without a camera: base32 without padding."""
     return base64.b32encode(secret).decode("ascii").rstrip("=")

@@ -1,7 +1,6 @@
-"""What came of checking a factor: good with what the check found, or every fault.
+"""The verdict of a factor check: good, with the value that was found, or every fault.
 
-Not here: who is told which fault. A person reads one sentence for all of them (docs/design/0066), the record has
-the fault.
+Not here: who learns the fault. A person reads the same sentence for all faults (docs/design/0066); the event has the fault.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ class FactorFault(Enum):
     """Why a check failed: a closed catalogue, in events."""
 
     WRONG = "factor-wrong"
-    """A password, a code of TOTP or a recovery code is not the right one."""
+    """A password, a TOTP code or a recovery code is wrong."""
 
     REPLAYED = "factor-replayed"
-    """A code of TOTP of that step, or of a later one, was used before."""
+    """A TOTP code of this step, or of a later one, was used before."""
 
     NOT_ENROLLED = "factor-not-enrolled"
     """The person has no factor of this kind."""
 
     THROTTLED = "factor-throttled"
-    """Not judged: too many tries came before it; a later one will be."""
+    """Not judged, because of too many earlier tries; a later try will be judged."""
 
     LOCKED = "factor-locked"
     """Not judged: a hundred tries in a row failed with this certificate."""
@@ -53,14 +52,14 @@ class FactorFault(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorVerdict(Generic[T]):
-    """Good if there is no fault; then `found` is what the check found, and it is None otherwise."""
+    """Good if there are no faults; then `found` is the result of the check, otherwise it is None."""
 
     faults: tuple[FactorFault, ...]
     found: T | None = None
 
     def __post_init__(self) -> None:
         if bool(self.faults) == (self.found is not None):
-            raise ValueError("a verdict has faults or what was found, and not both")
+            raise ValueError("a verdict has either faults or a result")
 
     @property
     def good(self) -> bool:
@@ -68,10 +67,10 @@ class FactorVerdict(Generic[T]):
         return not self.faults
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("ask a verdict for .good, or .require() it")
+        raise TypeError("use .good or .require() of a verdict, not its truth value")
 
     def require(self) -> T:
-        """Return what was found; raise `AccessDenied` with every fault if it is not good."""
+        """Return the result; raise `AccessDenied` with every fault if it is not good."""
         if self.found is None:
             raise AccessDenied(
                 "the factor was not shown", reasons=[fault.value for fault in self.faults], hint="try again"
@@ -80,5 +79,5 @@ class FactorVerdict(Generic[T]):
 
 
 def judge(faults: list[FactorFault], found: T) -> FactorVerdict[T]:
-    """Return a verdict of those faults, or of what was found if there are none."""
+    """Return a verdict with these faults, or with the result if there are none."""
     return FactorVerdict(faults=tuple(faults), found=None if faults else found)

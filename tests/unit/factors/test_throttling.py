@@ -129,7 +129,7 @@ def test_keys_name_certificate_network_and_kind() -> None:
     assert address_key("elsewhere") == "address:unknown"
 
 
-def test_a_count_below_zero_cannot_be() -> None:
-    """It is a fault of the caller."""
+def test_a_negative_count_is_refused() -> None:
+    """The constructor raises."""
     with pytest.raises(ValueError, match="never"):
         AttemptCount(tries=-1, last_at=NOON)

@@ -220,15 +220,15 @@ def test_options_refuse_what_would_be_unsafe() -> None:
             webauthn.RelyingParty(id="portal.corp.example", origin=origin, name="Corp")
 
 
-def test_a_verdict_is_no_truth_value() -> None:
-    """A verdict has faults or what was found, raises as a condition, and says every fault when it is required."""
+def test_a_verdict_has_no_truth_value() -> None:
+    """A verdict has faults or a result; `bool` raises, and `require` raises with every fault."""
     verdict: FactorVerdict[int] = FactorVerdict(faults=(FactorFault.WRONG, FactorFault.REPLAYED))
     with pytest.raises(TypeError):
         bool(verdict)
     with pytest.raises(AccessDenied) as raised:
         verdict.require()
     assert raised.value.reasons == ("factor-wrong", "factor-replayed")
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="either faults"):
         FactorVerdict(faults=(), found=None)
 
 

@@ -1,10 +1,10 @@
-"""Tries in the store: counted before they are judged, taken back if they were good.
+"""Counting tries in the store: before the factor is judged; a good try is taken back.
 
-    ask_admission    a look before that: most tries of a flood end here
-    begin_attempt    one transaction: is a try admitted? Then it is counted, for account, address and in total
-    end_attempt      within the transaction of the result: a good one clears the account's count
+    ask_admission    read only: refuses most tries of a flood without a write
+    begin_attempt    in one transaction, admit a try and count it for account, address and total
+    end_attempt      in the transaction of a good result, clear the account's count
 
-The rules are `factors.throttling`. A try that could not be judged (`too-busy`) is taken back as well.
+The rules are in `factors.throttling`. A try that could not be judged (`too-busy`) is taken back as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from doorward.stores.protocols import Stores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptKeys:
-    """Under which keys a try is counted; `account` is empty for a try without a known person."""
+    """The keys under which a try is counted; `account` is empty if the person is not known."""
 
     account: str
     address: str
@@ -53,13 +53,13 @@ def keys_of(caller: Caller, kind: FactorKind) -> AttemptKeys:
 
 
 def ask_admission(stores: Stores, keys: AttemptKeys, now: datetime) -> AttemptAdmission:
-    """Judge whether a try would be admitted, and count nothing: a flood of tries that are not waits for no writer."""
+    """Judge whether a try would be admitted, without counting it: refused tries of a flood need no write transaction."""
     account, address, total = _load(stores, keys)
     return admit(account=account, address=address, total=total, kind=keys.kind, now=now)
 
 
 def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> AttemptAdmission:
-    """Admit a try and count it, in a transaction that changes; what is not admitted is not counted."""
+    """Admit a try and count it, in a write transaction; a try that is not admitted is not counted."""
     account, address, total = _load(stores, keys)
     admission = admit(account=account, address=address, total=total, kind=keys.kind, now=now)
     if admission.taken:
@@ -70,7 +70,7 @@ def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> AttemptAd
 
 
 def end_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> None:
-    """Take back a try that was good: the account's count is cleared, the others lose this try."""
+    """Take back a good try: the account's count is cleared, and the other counts lose this try."""
     _, address, total = _load(stores, keys)
     stores.throttles.forget(keys.account)
     _put_back(stores, keys.address, address, now)
@@ -86,7 +86,7 @@ def undo_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> None:
 
 
 def clear_account(stores: Stores, principal_id: str, certificate_sha256: str) -> None:
-    """Forget what was counted of a person with one certificate."""
+    """Remove all counts of a person with one certificate."""
     for kind in FactorKind:
         stores.throttles.forget(account_key(principal_id, certificate_sha256, kind))
 
@@ -103,7 +103,7 @@ def _load(
 
 
 def _save(stores: Stores, key: str, count: AttemptCount, now: datetime) -> None:
-    """Store a count; `blocked_until` is for people who look at the table."""
+    """Store a count; `blocked_until` is only for people who read the table."""
     wait = wait_after(count.tries) if key.startswith("account:") and count.tries < LOCKED_AFTER else None
     stores.throttles.save(
         ThrottleRecord(

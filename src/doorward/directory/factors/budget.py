@@ -1,8 +1,8 @@
-"""How many password hashes are made at once: two, and a few wait, by turns between their sources.
+"""The limit for password hashes: two run at once, a few wait, and the network addresses take turns.
 
-A hash takes 64 MiB for a tenth of a second, so what is not bounded would take all memory. Two at once are 128 MiB. When
-many wait, sources take turns, so that one address with many tries does not delay another. Beyond the bound a try is
-answered with `too-busy`, is not counted, and works a little later.
+A hash takes 64 MiB for a tenth of a second, so unlimited hashing would use all memory; two take 128 MiB. If many calls wait,
+addresses take turns, so that one address with many tries does not delay another. Beyond the limit a try gets `too-busy`, is
+not counted, and can be repeated a little later.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 AT_ONCE = 2
 WAITING = 32
-"""With those that run, about three seconds of work."""
+"""With the running ones, about three seconds of work."""
 
 WAITING_PER_SOURCE = 4
 LONGEST_WAIT_SECONDS = 10.0
 
 
 class HashBudget:
-    """The places of one process; safe between threads."""
+    """The limit of one process; safe between threads."""
 
     def __init__(
         self, *, at_once: int = AT_ONCE, waiting: int = WAITING, seconds: float = LONGEST_WAIT_SECONDS
@@ -37,14 +37,14 @@ class HashBudget:
         self._queues: OrderedDict[str, deque[object]] = OrderedDict()
 
     def run(self, source: str, work: Callable[[], T]) -> T:
-        """Run the work in one of the places, and wait for one if need be.
+        """Run the work when fewer than two others run.
 
         Args:
-            source: the address that the turn is counted for.
+            source: the network address; addresses take turns.
             work: makes one hash.
 
         Raises:
-            Unavailable: `too-busy`: too many wait, or it took too long.
+            Unavailable: `too-busy`: too many calls wait, or this one waited too long.
         """
         self._enter(source)
         try:
@@ -55,7 +55,7 @@ class HashBudget:
                 self._changed.notify_all()
 
     def count_waiting(self) -> int:
-        """Return how many wait for a place."""
+        """Return how many calls wait."""
         with self._changed:
             return sum(map(len, self._queues.values()))
 
@@ -82,7 +82,7 @@ class HashBudget:
             self._changed.notify_all()
 
     def _is_next(self, ticket: object) -> bool:
-        """The first of the source that waits longest for its turn is next."""
+        """Say whether this call is next: the first of the address that waits longest for its turn."""
         return bool(self._free) and next(iter(self._queues.values()))[0] is ticket
 
 

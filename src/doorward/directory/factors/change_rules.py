@@ -1,7 +1,7 @@
-"""When a person may change their factors: with a ticket to enrol, or after a fresh check of a factor.
+"""When a person may change their factors: with an enrolment ticket, or after a fresh check of a factor.
 
-A fresh check has to be at least as strong as the strongest factor that the person has, or that is added. So a thief with a
-certificate and a stolen password can neither remove the passkey nor add another one.
+The check must be at least as strong as the strongest factor that the person has, and as the one that is added. So a thief
+with a certificate and a stolen password can neither remove the passkey nor add another one.
 
 Standard: NIST SP 800-63B-4 section 4.1.2 (binding an additional authenticator).
 """
@@ -27,14 +27,14 @@ _INVITE = "ask an administrator for a link: `doorward factor invite NAME`"
 def require_ticket_or_check(
     stores: Stores, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str, now: datetime
 ) -> EnrolmentTicket | None:
-    """Return the ticket by which a factor of that kind may be added; None if a fresh check permits it.
+    """Return the ticket that allows a factor of that kind; None if a fresh check allows it.
 
     Args:
         stores: of a transaction.
-        caller: who adds it.
-        kind: what is added.
-        shown: what the person's session at the portal has shown.
-        token: of an administrator's link; empty where there is none.
+        caller: who adds the factor.
+        kind: of the factor.
+        shown: the factors shown in the session at the portal.
+        token: of an administrator's link; empty if there is none.
         now: aware, UTC.
 
     Raises:
@@ -55,7 +55,7 @@ def require_ticket_or_check(
 
 
 def require_owner(stores: Stores, caller: Caller) -> Principal:
-    """Return the caller as the directory has it now, if it is an active person."""
+    """Return the caller's principal from the directory, if it is an active person."""
     principal = stores.directory.get(caller.principal_id)
     if principal is None:
         raise refuse_closed()
@@ -63,7 +63,7 @@ def require_owner(stores: Stores, caller: Caller) -> Principal:
 
 
 def kinds_of(stores: Stores, principal_id: str) -> set[FactorKind]:
-    """Return the kinds that a person has; recovery codes are none."""
+    """Return the kinds of factors that a person has, without recovery codes."""
     return {one.kind for one in stores.factors.of_principal(principal_id)} - {FactorKind.RECOVERY}
 
 
@@ -74,17 +74,17 @@ def require_fresh(
     *,
     added: FactorKind = FactorKind.RECOVERY,
 ) -> None:
-    """Refuse a change of factors without a check of the last five minutes that is strong enough.
+    """Refuse a change of factors without a strong enough check in the last five minutes.
 
     Args:
-        enrolled: what the person has.
-        shown: what the session has shown.
+        enrolled: the kinds that the person has.
+        shown: the factors shown in the session.
         now: aware, UTC.
-        added: what is to be added; a recovery code, the weakest, if nothing is.
+        added: the kind that is added; if none is added, the weakest kind.
 
     Raises:
-        RequestRefused: `factor-check-needed`: show `needed` first; `factor-too-weak`: the person has nothing that is as
-            strong as what is added, and needs an administrator's link.
+        RequestRefused: `factor-check-needed`: show `needed` first; `factor-too-weak`: none of the person's factors is as
+            strong as the added one, so that an administrator's link is needed.
     """
     needed = strongest_of([*enrolled, added]) or added
     enough = tuple(kind for kind in SESSION_FACTORS if is_as_strong(kind, needed))
@@ -93,14 +93,14 @@ def require_fresh(
     if not any(kind in enrolled for kind in enough):
         raise RequestRefused(
             "factor-too-weak",
-            f"none of your factors is as strong as a {needed.value} to vouch for it",
+            f"adding a {needed.value} needs a factor that is as strong, and you have none",
             hint=_INVITE,
             needed=needed.value,
         )
     raise RequestRefused(
         "factor-check-needed",
-        "for this, show your strongest factor once more",
-        hint=f"it is good for {FRESH.seconds // 60} minutes then",
+        "this needs a new check of your strongest factor",
+        hint=f"show it again; the check is valid for {FRESH.seconds // 60} minutes",
         needed=needed.value,
     )
 
@@ -108,7 +108,7 @@ def require_fresh(
 def _refuse_weak(strongest: FactorKind, kind: FactorKind) -> RequestRefused:
     return RequestRefused(
         "factor-too-weak",
-        f"a recovery code gives back a {strongest.value} at most, and no {kind.value}",
+        f"this recovery code allows at most a {strongest.value}, not a {kind.value}",
         hint=_INVITE,
         needed=kind.value,
     )

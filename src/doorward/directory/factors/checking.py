@@ -1,12 +1,12 @@
-"""A person shows a factor: what is judged, in which order, and what is kept of it.
+"""Checking a factor that a person shows, in three steps.
 
-1. A look, and one transaction: is a try admitted? It is counted at once, before it is judged: a thousand at the same
-   time are a thousand. The person's factors are read.
-2. Outside of any transaction: the factor is judged. One password hash is made, also where there is no password.
-3. One transaction: a good try clears its count, and the factor's counter moves (compare and set: of two uses of one
-   code, one wins); the event. A wrong one stays counted; the event, or the count of many.
+1. A read, then one transaction: is a try admitted? It is counted before it is judged, so that a thousand simultaneous
+   tries count as a thousand. The person's factors are read.
+2. Outside of any transaction: the factor is judged. One password hash is made, even if the person has no password.
+3. One transaction: a good try clears its count and moves the factor's counter (compare and set: of two uses of one code,
+   one succeeds); the event is written. A wrong try stays counted; its event is written, or only counted in a flood.
 
-Who is asked learns whether it was good, or from when on to try again. What was wrong is in the record only.
+The person learns whether the factor was good, or when to try again. The fault is in the event only.
 Not here: passkeys (`passkeys`), the session that a good check opens (`directory.portal_sessions`).
 Standard: OWASP ASVS 5.0 sections 6.3 and 6.6; NIST SP 800-63B-4 section 3.2.2.
 """
@@ -38,14 +38,14 @@ from doorward.stores.protocols import Stores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedFactor:
-    """What came of showing a factor.
+    """The result of a check.
 
     Args:
-        kind: which.
-        at: when.
-        faults: why not, for the record; empty if it was good.
-        until: from when on another try is taken, where this one was not.
-        factor: which factor it was, if it was good.
+        kind: of the factor.
+        at: when it was checked.
+        faults: the faults, for the event; empty if the check was good.
+        until: when the next try is admitted, if this one was not.
+        factor: the factor, if the check was good.
     """
 
     kind: FactorKind
@@ -56,16 +56,16 @@ class CheckedFactor:
 
     @property
     def good(self) -> bool:
-        """Whether the factor was shown."""
+        """Whether the check was good."""
         return not self.faults
 
     @property
     def locked(self) -> bool:
-        """Whether no more tries of this kind are taken from this certificate."""
+        """Whether this kind of factor is locked for this certificate."""
         return FactorFault.LOCKED in self.faults
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("ask a check for .good, or .require() it")
+        raise TypeError("use .good or .require() of a check, not its truth value")
 
     def require(self) -> FactorRecord:
         """Return the factor; raise `AccessDenied` with the faults if the check was not good."""
@@ -78,7 +78,7 @@ class CheckedFactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorJudgement:
-    """What step 2 found: faults, or the factor with its new counter, and a secret that replaces the kept one."""
+    """The result of step 2: faults, or the factor with its new counter, and perhaps a secret that replaces the stored one."""
 
     faults: tuple[FactorFault, ...] = ()
     factor: FactorRecord | None = None
@@ -87,10 +87,10 @@ class FactorJudgement:
 
 
 def check_password(context: FactorContext, caller: Caller, text: str) -> CheckedFactor:
-    """Judge a password as it was typed.
+    """Check a password as it was typed.
 
     Raises:
-        Unavailable: `too-busy`: it was not judged, and not counted.
+        Unavailable: `too-busy`: the password was neither judged nor counted.
         MalformedInput: `password-hash-malformed`.
     """
 
@@ -112,7 +112,7 @@ def check_password(context: FactorContext, caller: Caller, text: str) -> Checked
 
 
 def _hash_again(context: FactorContext, caller: Caller, text: str) -> bytes | None:
-    """Return the hash of a right password at today's cost; None while there is no place for it."""
+    """Return the hash of a correct password at the current cost; None if the limit of hashes is reached."""
     secret = password.normalise_password(text) or b""
     salt = context.services.random.token(password.SALT_BYTES)
     try:
@@ -123,7 +123,7 @@ def _hash_again(context: FactorContext, caller: Caller, text: str) -> bytes | No
 
 
 def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFactor:
-    """Judge a code of an authenticator app as it was typed; a person may have several apps.
+    """Check a code of an authenticator app as it was typed; a person may have several apps.
 
     Raises:
         IntegrityError: `secret-unreadable`.
@@ -135,7 +135,7 @@ def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFact
             return FactorJudgement(faults=(FactorFault.NOT_ENROLLED,))
         found: FactorFault = FactorFault.WRONG
         good = None
-        for factor in kept:  # all of them: which one it was is not to be read from the time
+        for factor in kept:  # all of them, so that the time does not tell which one matched
             secret = open_sealed(context.services, factor.secret, context=totp_place(factor.id))
             verdict = totp.check_totp(secret, text, now=now, last_step=factor.counter)
             if verdict.good:
@@ -148,15 +148,15 @@ def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFact
 
 
 def totp_place(factor_id: str) -> str:
-    """Return the name of the place that a secret of TOTP is sealed for."""
+    """Return the context for which a TOTP secret is sealed."""
     return f"factor:{factor_id}"
 
 
 def check_recovery(context: FactorContext, caller: Caller, text: str) -> CheckedFactor:
-    """Judge a recovery code as it was typed. It says that the other factors are lost.
+    """Check a recovery code as it was typed. Using one means that the other factors are lost.
 
-    A good one is used up. All other factors are removed and all sessions are ended, and this certificate may enrol
-    one factor within 15 minutes. It is no factor of a session.
+    A good code is removed. All other factors are removed and all sessions are ended, and this certificate may enrol one
+    factor within 15 minutes. A recovery code does not count as a factor of a session.
     """
 
     def judge(kept: Sequence[FactorRecord]) -> FactorJudgement:
@@ -175,7 +175,7 @@ def check(
     kind: FactorKind,
     judge: Callable[[Sequence[FactorRecord]], FactorJudgement],
 ) -> CheckedFactor:
-    """Do the three steps; `judge` is the second."""
+    """Do the three steps; `judge` does the second one."""
     services = context.services
     now = services.clock.now()
     keys = attempts.keys_of(caller, kind)
@@ -196,7 +196,7 @@ def check(
         with services.work.change(traffic=True) as stores:
             attempts.undo_attempt(stores, keys, now)
         raise
-    # 3. what came of it
+    # 3. the result
     with services.work.change(traffic=True) as stores:
         used = None if judged.factor is None else _use(stores, judged, now)
         if used is not None:
@@ -207,7 +207,7 @@ def check(
             if kind is FactorKind.RECOVERY:
                 open_after_recovery(services, stores, caller, used, now)
             return CheckedFactor(kind=kind, at=now, factor=used)
-        # Of two uses of one code, or of one counter, this one lost.
+        # Two uses of one code or counter: the other one succeeded.
         faults = judged.faults or (FactorFault.REPLAYED,)
         for event in _describe_failure(context, caller, kind, faults[0], now):
             stores.outbox.add(event)
@@ -215,7 +215,7 @@ def check(
 
 
 def _use(stores: Stores, judged: FactorJudgement, now: datetime) -> FactorRecord | None:
-    """Note the use of a factor; None if another was first."""
+    """Note the use of a factor; None if another use was first."""
     factor = judged.factor
     assert factor is not None
     if factor.kind is FactorKind.RECOVERY:
@@ -233,7 +233,7 @@ def _use(stores: Stores, judged: FactorJudgement, now: datetime) -> FactorRecord
 def _refuse(
     context: FactorContext, caller: Caller, kind: FactorKind, admission: AttemptAdmission, now: datetime
 ) -> CheckedFactor:
-    """Answer a try that was not judged."""
+    """Return the result of a try that was not admitted."""
     fault = FactorFault.LOCKED if admission.locked else FactorFault.THROTTLED
     events = _describe_failure(context, caller, kind, fault, now)
     if events:
@@ -244,7 +244,7 @@ def _refuse(
 def _describe_failure(
     context: FactorContext, caller: Caller, kind: FactorKind, fault: FactorFault, now: datetime
 ) -> list[Event]:
-    """Return the event of a failure, unless it is only counted; and those of what was counted before and is due."""
+    """Return the event of a failure, unless it is only counted; and events for earlier counts that are due."""
     services = context.services
     alone, counts = context.failure_limiter.admit(fault.value, caller.certificate_id, now)
     events = describe_counts(services, counts)

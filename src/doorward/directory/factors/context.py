@@ -1,6 +1,6 @@
-"""What the use cases of factors need beside the services: one value that `runtime.compose` fills once.
+"""The values that the use cases of factors need beside the services; `runtime.compose` builds them once.
 
-Not here: the parts of it (`pending`, `budget`, `attempts`).
+Not here: the parts themselves (`pending`, `budget`, `attempts`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from doorward.stores.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorContext:
-    """The ports and figures of second factors in one process.
+    """The dependencies of second factors in one process.
 
     Args:
         services: with keys, which seal the secrets of TOTP.
         party: the portal: host, origin and name.
         cost: of one password hash.
-        breached: the operator's list of passwords that were stolen elsewhere.
-        known_words: what everybody guesses here: names of applications and of the organisation.
-        budget: how many hashes at once.
-        pending: what browsers were asked.
+        breached: the operator's list of breached passwords.
+        known_words: words that an attacker would guess first: names of applications and of the organisation.
+        budget: the limit of password hashes.
+        pending: challenges and secrets that wait for an answer.
         failure_limiter: which failures are recorded singly, and which only counted.
     """
 

@@ -1,11 +1,11 @@
-"""A person adds a factor, or puts another in the place of one.
+"""Enrolling factors: adding one, or replacing a password.
 
-The permission (`change_rules`) is looked at when it begins and again in the transaction that adds the factor. What is added is
-shown by that: a passkey verifies its user, a code proves the app, a password is typed. The caller may note it as shown
+`change_rules` are checked at the beginning and again in the transaction that adds the factor. Enrolling a factor also shows
+it: a passkey verifies its user, a code proves the app, a password is typed. So the calling function may note it as shown
 (`directory.portal_sessions.note_factor`).
-A password in the place of another ends all sessions of the person, the portal's too.
+Replacing a password ends all sessions of the person, also at the portal.
 
-Not here: removing (`removing`), judging a factor that is shown (`checking`, `passkeys`).
+Not here: removing (`removing`), checking a factor (`checking`, `passkeys`).
 Standard: NIST SP 800-63B-4 section 4.1 (binding of authenticators), OWASP ASVS 5.0 sections 6.4 and 7.4.3.
 """
 
@@ -47,7 +47,7 @@ MAX_PASSKEYS, MAX_APPS = 20, 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TotpOffer:
-    """A secret for an app, not yet enrolled: `id` comes back with the first code."""
+    """A secret for an authenticator app, not yet enrolled; the browser sends `id` back with the first code."""
 
     id: str
     secret: str = field(repr=False)
@@ -57,14 +57,14 @@ class TotpOffer:
 def set_password(
     context: FactorContext, caller: Caller, text: str, *, shown: ShownFactors, token: str = ""
 ) -> FactorRecord:
-    """Enrol a password, or put it in the place of the one that there is.
+    """Enrol a password, or replace the existing one.
 
     Args:
-        context: the ports.
+        context: the dependencies.
         caller: the person.
         text: as it was typed.
-        shown: what the session at the portal has shown.
-        token: of an administrator's link; empty where there is none.
+        shown: the factors shown in the session at the portal.
+        token: of an administrator's link; empty if there is none.
 
     Raises:
         RequestRefused: as `change_rules.require_ticket_or_check` and `factors.password.require_choosable`.
@@ -83,7 +83,7 @@ def set_password(
         secret = password.require_choosable(text, known=known, breached=context.breached)
         return password.hash_password(secret, salt, context.cost)
 
-    # Within the budget: how hard a password is to guess takes long too, if it was made to.
+    # Within the budget, because a hostile password can also make the strength estimate slow.
     hashed = context.budget.run(caller.source, choose)
     record = _new(context, caller, FactorKind.PASSWORD, hashed.encode("ascii"), now)
     with services.work.change() as stores:
@@ -130,7 +130,7 @@ def finish_totp(
     shown: ShownFactors,
     token: str = "",
 ) -> FactorRecord:
-    """Enrol the app of an offer, if its code is right; a wrong one may be followed by another within five minutes.
+    """Enrol the app of an offer if its code is correct; after a wrong code, others may be tried within five minutes.
 
     Raises:
         RequestRefused: `question-over`, `totp-code-wrong`; as `begin_totp`.
@@ -145,7 +145,7 @@ def finish_totp(
         raise RequestRefused(
             "totp-code-wrong",
             "this is not the code that the app shows now",
-            hint="look at the app again; if it stays so, set the clock of the device",
+            hint="type the next code; if no code is accepted, correct the clock of the device",
         )
     record = _new(
         context, caller, FactorKind.TOTP, secret, now, name=name, counter=verdict.require(), sealed=True
@@ -213,7 +213,7 @@ def finish_passkey(
         raise RequestRefused(
             "passkey-unusable",
             "this passkey cannot be used here",
-            hint="use one that asks for a fingerprint, a face or a PIN, on this page itself",
+            hint="use a passkey that asks for a fingerprint, a face or a PIN, and create it on this page",
             reasons=", ".join(fault.value for fault in verdict.faults),
         )
     passkey, counter = verdict.require()
@@ -237,10 +237,10 @@ def finish_passkey(
 
 
 def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
-    """Return ten new recovery codes, to be shown once; the former ones are void.
+    """Return ten new recovery codes, to be shown once; earlier codes are removed.
 
-    A ticket does not permit them: they come after the first factor. A code keeps, as its counter, how strong the person's
-    strongest factor was: it gives back no stronger one.
+    An enrolment ticket is not enough: recovery codes come after the first factor. The counter of a code stores the
+    strength of the person's strongest factor: a code never allows a stronger one.
 
     Raises:
         RequestRefused: `enrolment-closed`, `factor-check-needed`, as `change_rules.require_fresh`.
@@ -307,7 +307,7 @@ def _add(
     records: Sequence[FactorRecord],
     ticket: EnrolmentTicket | None,
 ) -> None:
-    """Use the ticket up, add the factors, and tell the person by an event."""
+    """Mark the ticket as used, add the factors, and write the event."""
     first = records[0]
     if ticket is not None:
         use_ticket(stores, ticket, first.created_at)
@@ -338,5 +338,7 @@ def _of_kind(stores: Stores, caller: Caller, kind: FactorKind) -> list[FactorRec
 def _require_room(kept: Sequence[FactorRecord], most: int) -> None:
     if len(kept) >= most:
         raise RequestRefused(
-            "factors-full", f"you have {most} of this kind already", hint="remove one that you do not use"
+            "factors-full",
+            f"you have {len(kept)} factors of this kind, and the limit is {most}",
+            hint="remove one that you do not use",
         )

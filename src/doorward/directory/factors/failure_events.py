@@ -1,7 +1,7 @@
-"""Failed checks under a flood: the first of a certificate in a minute are events, the rest is counted.
+"""Events of failed checks, limited in a flood: the first failures of a certificate in a minute are events, others are counted.
 
-The limits are those of `audit.counting`. What was counted is told by one event a certificate (`factor:failed` with
-`number`) when the minute is over: at the next failure, or by `write_counts`, which `serve` calls once a minute.
+The limits are those of `audit.counting`. When the minute is over, one event for each certificate has the count
+(`factor:failed` with `number`): at the next failure, or by `write_counts`, which `serve` calls once a minute.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 COUNTED = "too-many-attempts"
-"""The reason of an event that tells of many."""
+"""The reason of an event that stands for many failures."""
 
 
 class FailureEventLimiter:
-    """The failures of this process; safe between threads. A crash loses the counts of a minute, and no event."""
+    """Limits the events of failures of one process; safe between threads. A crash loses the counts of a minute, no event."""
 
     def __init__(self, limiter: EventLimiter) -> None:
         self._lock = threading.Lock()
         self._limiter = limiter
 
     def admit(self, kind: str, key: str, now: datetime) -> tuple[bool, tuple[EventCount, ...]]:
-        """Return whether this failure is an event of its own, and the counts of a minute that is over.
+        """Return whether this failure gets its own event, and the counts of a minute that is over.
 
         Args:
             kind: why it failed.
@@ -39,13 +39,13 @@ class FailureEventLimiter:
             return self._limiter.admit(kind, key, now), over
 
     def close(self, now: datetime, *, whole: bool = False) -> tuple[EventCount, ...]:
-        """Return the counts of the minute that is over, or of the present one too if `whole`."""
+        """Return the counts of the minute that is over; with `whole` also those of the current minute."""
         with self._lock:
             return self._limiter.close() if whole or self._limiter.is_over(now) else ()
 
 
 def describe_counts(services: Services, counts: Sequence[EventCount]) -> list[Event]:
-    """Return the events that tell of counted failures."""
+    """Return the events for counted failures."""
     return [
         new_event(
             services,
@@ -64,7 +64,7 @@ def describe_counts(services: Services, counts: Sequence[EventCount]) -> list[Ev
 
 
 def write_counts(services: Services, limiter: FailureEventLimiter, *, whole: bool = False) -> int:
-    """Record what was counted in the minute before, and at the end (`whole`) in the present one; return how many events."""
+    """Record the counts of the last minute, and with `whole` (at the end) of the current one; return how many events."""
     events = describe_counts(services, limiter.close(services.clock.now(), whole=whole))
     if events:
         services.work.record(events)

@@ -1,8 +1,8 @@
-"""The two halves of WebAuthn: what the browser is asked, and what its answer is worth.
+"""WebAuthn ceremonies for a known caller: the options for the browser, and the check of its answer.
 
-A challenge is good for one answer of the one who was asked, within five minutes.
-Not here: enrolling (`enrolling`), the checks themselves (`factors.webauthn`), a passkey of a person who has no
-certificate (`directory.passkey_renewal`).
+A challenge is valid for one answer with the same certificate, within five minutes.
+Not here: enrolling (`enrolling`), the checks themselves (`factors.webauthn`), passkeys of people without a certificate
+(`directory.passkey_renewal`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from doorward.wire.base64url import parse_base64url, render_base64url
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasskeyCeremony:
-    """What a browser is asked: `options` for WebAuthn, as JSON; `id` comes back with the answer."""
+    """A WebAuthn ceremony that has begun: `options` for the browser, as JSON; the answer comes with `id`."""
 
     id: str
     options: dict[str, Any]
 
 
 def user_handle(principal_id: str) -> bytes:
-    """Return the user handle of a person: the id, which says nothing about them (WebAuthn section 14.6.1)."""
+    """Return the user handle of a person: the id, which contains no personal data (WebAuthn section 14.6.1)."""
     return principal_id.encode("ascii")
 
 
@@ -49,7 +49,7 @@ def begin_check(context: FactorContext, caller: Caller) -> PasskeyCeremony:
 
 
 def check_passkey(context: FactorContext, caller: Caller, question_id: str, answer: str) -> CheckedFactor:
-    """Judge the answer to `begin_check`.
+    """Check the answer to `begin_check`.
 
     Raises:
         MalformedInput: `webauthn-malformed`, `passkey-malformed`.
@@ -88,7 +88,7 @@ def _judge(
 
 
 def _usable(context: FactorContext, kept: Sequence[FactorRecord]) -> list[FactorRecord]:
-    """Return the passkeys that were made for today's host; a browser offers no others."""
+    """Return the passkeys for the present host of the portal; a browser offers no others."""
     return [one for one in kept if one.kind is FactorKind.WEBAUTHN and one.rp_id == context.party.id]
 
 
@@ -108,7 +108,7 @@ def _take(context: FactorContext, question_id: str, holder: str, purpose: Purpos
 
 
 def refuse_over() -> RequestRefused:
-    """Return the refusal of an answer to an unknown question, or to one that is too old."""
+    """Return the error for an answer to an unknown or expired ceremony."""
     return RequestRefused(
         "question-over", "this page was open for too long, or was answered before", hint="load it again"
     )

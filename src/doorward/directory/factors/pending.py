@@ -1,8 +1,8 @@
-"""What a browser was asked and has not answered yet: challenges of WebAuthn, secrets of TOTP being enrolled.
+"""Challenges and secrets that wait for a browser's answer: for WebAuthn, and for TOTP while it is enrolled.
 
-They live in memory, for minutes: `serve` is one process, and a person that it is restarted under begins again. Each is
-bound to the certificate that it was made for, and each has a few: the oldest
-make room. So one person cannot push out another's.
+They are kept in memory for five minutes. `serve` is one process; after a restart the person begins again. Each entry is
+bound to a certificate, and each certificate has at most five entries, of which the oldest is dropped. So no person can
+push out the entries of another.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from doorward.core.ports import RandomSource
 from doorward.wire.base64url import render_base64url
 
 LIFETIME = timedelta(minutes=5)
-"""As long as WebAuthn gives a browser (`factors.webauthn.options`)."""
+"""The same time as the timeout for the browser (`factors.webauthn.options`)."""
 
 PER_HOLDER = 5
 HOLDERS = 10_000
-"""About 10 MB. Beyond it the holder who asked longest ago begins again."""
+"""About 10 MB. Beyond this limit, the entries of the certificate that was used longest ago are dropped."""
 
 ID_BYTES = 16
 
 
 class Purpose(Enum):
-    """What the answer is for; an answer for one is not good for another."""
+    """The purpose of an entry; an answer for one purpose is not accepted for another."""
 
     ENROL_PASSKEY = "enrol-passkey"
     CHECK_PASSKEY = "check-passkey"
@@ -42,14 +42,14 @@ class _PendingSecret:
 
 
 class PendingTable:
-    """What is pending in this process; safe between threads."""
+    """The entries of one process; safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders: OrderedDict[str, OrderedDict[str, _PendingSecret]] = OrderedDict()
 
     def put(self, random: RandomSource, holder: str, purpose: Purpose, secret: bytes, now: datetime) -> str:
-        """Keep a challenge or a secret for five minutes; return the id by which it is found again."""
+        """Keep a challenge or a secret for five minutes; return its id."""
         name = render_base64url(random.token(ID_BYTES))
         with self._lock:
             mine = self._holders.setdefault(holder, OrderedDict())
@@ -62,11 +62,11 @@ class PendingTable:
         return name
 
     def take(self, name: str, holder: str, purpose: Purpose, now: datetime) -> bytes | None:
-        """Return what was kept, once; None where it is not there (any more), is over, or is for something else."""
+        """Return the challenge or secret and drop it; None if it is unknown, expired, or for another purpose."""
         return self._find(name, holder, purpose, now, keep=False)
 
     def look(self, name: str, holder: str, purpose: Purpose, now: datetime) -> bytes | None:
-        """Return what was kept, and keep it."""
+        """Return the challenge or secret and keep it; None as in `take`."""
         return self._find(name, holder, purpose, now, keep=True)
 
     def _find(self, name: str, holder: str, purpose: Purpose, now: datetime, *, keep: bool) -> bytes | None:

@@ -1,6 +1,6 @@
-"""A recovery code was good: its person has lost the other factors.
+"""After a good recovery code: remove the lost factors, and let the person enrol one again.
 
-Not here: judging the code (`checking`), enrolling again (`enrolling`).
+Not here: checking the code (`checking`), enrolling (`enrolling`).
 Standard: NIST SP 800-63B-4 section 4.2 (account recovery).
 """
 
@@ -22,10 +22,10 @@ from doorward.stores.services import Services
 def open_after_recovery(
     services: Services, stores: Stores, caller: Caller, code: FactorRecord, now: datetime
 ) -> EnrolmentTicket:
-    """Remove a person's other factors, end all sessions, and let this certificate enrol one; within the transaction.
+    """Remove the other factors, end all sessions, and add a ticket for this certificate, in the caller's transaction.
 
-    The codes that are left stay. The new factor may be as strong as what was shown to make the code, and no stronger:
-    otherwise a stolen password would become a passkey by way of a code.
+    Unused codes stay. The new factor may be at most as strong as the factor with which the code was made: otherwise a thief
+    could turn a stolen password into a passkey with a code.
     """
     for factor in stores.factors.of_principal(caller.principal_id):
         if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
@@ -49,5 +49,5 @@ def open_after_recovery(
 
 
 def vouched_by(code: FactorRecord) -> FactorKind:
-    """Return the strongest kind of factor that a recovery code gives back: the counter of a code is its strength."""
+    """Return the strongest kind of factor that a recovery code allows: its counter stores the strength."""
     return next(kind for kind in FactorKind if kind.strength == code.counter)

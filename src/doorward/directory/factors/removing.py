@@ -1,7 +1,7 @@
-"""What factors a person has; renaming and removing one; an administrator resets all.
+"""Listing, renaming and removing factors of a person; resetting all of them by an administrator.
 
-Losing a factor ends the person's sessions everywhere (the session epoch grows), so a session that was opened with it
-is worth nothing. Nothing here shows a secret: an administrator resets, and never reads.
+Removing a factor ends the person's sessions everywhere (the session epoch is raised), so sessions that were opened with it
+are refused. No function returns a secret: an administrator can reset factors, but not read them.
 
 Not here: adding (`enrolling`), the tickets that open enrolment again (`enrolment_tickets`).
 Standard: OWASP ASVS 5.0 section 7.4.3; NIST SP 800-63B-4 section 4.2 (loss) and 4.4 (invalidation).
@@ -33,21 +33,21 @@ from doorward.stores.services import Services
 
 MAX_NAME_CHARACTERS = 64
 _CERTIFICATES = 500
-"""Certificates for which failed tries are forgotten at a reset; the counts of further ones expire by themselves."""
+"""A reset clears the failed tries of this many certificates; the counts of further certificates expire by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorView:
-    """A factor as people see it.
+    """A factor as shown to people.
 
     Args:
-        id: `fct_…`; the first one's for recovery codes.
-        kind: what it is.
-        name: what the person calls it.
+        id: `fct_…`; for recovery codes the id of the first one.
+        kind: of the factor.
+        name: the person's name for it.
         created_at: when it was enrolled.
-        last_used_at: when it was shown last; None for never.
-        number: 1; how many are left for recovery codes.
-        lost: a passkey that was made for another host of the portal: browsers do not offer it any more.
+        last_used_at: when it was last shown; None for never.
+        number: 1; for recovery codes, how many are left.
+        lost: whether it is a passkey for an earlier host of the portal, which browsers no longer offer.
     """
 
     id: str
@@ -64,8 +64,8 @@ def list_factors(services: Services, name: str, *, rp_id: str = "") -> tuple[Pri
 
     Args:
         services: the ports of this process.
-        name: the principal's.
-        rp_id: the portal's host, to tell which passkeys are lost; empty if that is not asked.
+        name: of the principal.
+        rp_id: the portal's host, to mark lost passkeys; empty marks none.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -95,18 +95,18 @@ def rename_factor(services: Services, caller: Caller, factor_id: str, name: str)
 
 
 def fit_name(name: str) -> str:
-    """Return what a person calls a factor: printable, one line, at most 64 characters."""
+    """Return a person's name for a factor, reduced to printable characters on one line, 64 at most."""
     return "".join(one for one in name if one.isprintable()).strip()[:MAX_NAME_CHARACTERS]
 
 
 def remove_factor(
     services: Services, caller: Caller, factor_id: str, *, shown: ShownFactors
 ) -> ChangeResult[FactorKind]:
-    """Remove a factor of the caller; all sessions end, the portal's too. The id of any recovery code removes all.
+    """Remove a factor of the caller and end all sessions, also at the portal. The id of a recovery code removes all codes.
 
     Raises:
         NotFound: `factor-unknown`.
-        RequestRefused: `factor-check-needed`; `factor-last`, `factor-required`: another has to be enrolled first.
+        RequestRefused: `factor-check-needed`; `factor-last`, `factor-required`: enrol another factor first.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -118,7 +118,7 @@ def remove_factor(
         if kept == [found]:
             raise RequestRefused(
                 "factor-last",
-                "this is your only factor, and without one you could not come back here",
+                "this is your only factor, and without a factor you could not use this page again",
                 hint="add another one first",
             )
         refuse_if_required(stores, caller, [one for one in kept if one != found], found.kind)
@@ -141,7 +141,7 @@ def remove_factor(
 def record_removal(
     services: Services, stores: Stores, caller: Caller, factor: FactorRecord, *, reason: str, now: datetime
 ) -> None:
-    """Write the event of a factor that the caller removed or lost, and note it for the person's next visit."""
+    """Write the event of a factor that the caller removed or lost, and note the loss for the person's next visit."""
     event = new_event(
         services,
         EventType.FACTOR_REMOVED,

@@ -1,9 +1,9 @@
-"""Which second factors a person must have by the policy, and does not have.
+"""Second factors that the policy requires of a group's members.
 
-The document's `factors` names groups. A person who lacks a factor is told so by the portal, and does not remove the last
-one of a kind that is required.
+`factors` in the document names groups. The portal tells a member which factor is missing, and refuses to remove the last
+factor of a required kind.
 
-Not here: what a rule asks for (policy.requirements); that is enforced by the door for each request.
+Not here: requirements of a rule (policy.requirements), which the door enforces for each request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from doorward.stores.services import Services
 
 
 def find_required(stores: Stores, principal_id: str) -> RequiredFactors:
-    """Return what the document in force requires a principal to have; nothing if the directory has no such principal."""
+    """Return the factors that the document in force requires of a principal; none if the directory has no such principal."""
     who = stores.directory.get(principal_id)
     document, _ = current_document(stores)
     if who is None or not document.factors:
@@ -36,7 +36,7 @@ def find_required(stores: Stores, principal_id: str) -> RequiredFactors:
 def find_missing_factors(
     services: Services, caller: Caller, kinds: Collection[FactorKind]
 ) -> RequiredFactors:
-    """Return what the caller must have and does not have among these kinds."""
+    """Return the required factors that are not among these kinds."""
     with services.work.read() as stores:
         return find_required(stores, caller.principal_id).find_missing(kinds)
 
@@ -44,13 +44,13 @@ def find_missing_factors(
 def refuse_if_required(
     stores: Stores, caller: Caller, left: Sequence[FactorRecord], kind: FactorKind
 ) -> None:
-    """Refuse to remove a factor of a kind if the caller would then lack one that is required.
+    """Refuse to remove a factor if the caller would then lack a required one.
 
     Args:
-        stores: of the change.
-        caller: who removes it.
+        stores: of the transaction.
+        caller: who removes the factor.
         left: the factors that would be left.
-        kind: of the one that goes.
+        kind: of the removed factor.
 
     Raises:
         RequestRefused: `factor-required`.
@@ -59,6 +59,6 @@ def refuse_if_required(
     if kind in missing.kinds:
         raise RequestRefused(
             "factor-required",
-            f"a group that you are in requires a factor of this kind ({kind.value}), and this is your only one",
-            hint="add another one of the kind first",
+            f"one of your groups requires a factor of this kind ({kind.value}), and this is your only one",
+            hint="add another factor of this kind first",
         )

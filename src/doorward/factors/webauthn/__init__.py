@@ -1,7 +1,7 @@
 """WebAuthn: passkeys with user verification, bound to exactly the portal's host.
 
-`options` what the browser is asked; `answers` what it answers, parsed; `keys` which public keys are taken;
-`checking` the checks of a registration and of an authentication.
+`options` builds the options for the browser; `answers` parses its answers; `keys` has the accepted public keys; `checking`
+checks a registration and an authentication.
 Standard: W3C Web Authentication Level 3, sections 7.1 and 7.2.
 """
 

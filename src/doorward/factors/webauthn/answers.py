@@ -1,8 +1,8 @@
-"""What a browser answers about a passkey, from JSON and CBOR to values; nothing is believed yet.
+"""Parsing of WebAuthn answers from a browser, JSON and CBOR; the values are not checked yet.
 
-Any bytes give a value or `MalformedInput` (`webauthn-malformed`). The bounds: 32 KiB of JSON, 4 KiB of client data,
-8 KiB of an attestation object (without attestation it has some hundred bytes). CBOR is decoded by fido2, which copies
-what is left at each value: the bound keeps that below some milliseconds.
+Any bytes give a value or `MalformedInput` (`webauthn-malformed`). The limits: 32 KiB of JSON, 4 KiB of client data, 8 KiB of
+an attestation object (without attestation it has some hundred bytes). CBOR is decoded by fido2, which copies the remaining
+bytes at each value: the limit keeps that below a few milliseconds.
 
 Standard: WebAuthn Level 3, sections 5.1 (`RegistrationResponseJSON`, `AuthenticationResponseJSON`), 5.8.1 (client
 data), 6.1 (authenticator data), 6.5.4 (attestation object).
@@ -33,7 +33,7 @@ _CODE = "webauthn-malformed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientData:
-    """What the browser says of the call: `raw` is what the authenticator signed the hash of."""
+    """The client data of the browser; the authenticator signed the hash of `raw`."""
 
     type: str
     challenge: bytes = field(repr=False)
@@ -44,7 +44,7 @@ class ClientData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
-    """What the authenticator says; `credential` is None where it made no new key. `raw` is what it signed."""
+    """The authenticator data, and as `raw` the bytes that were signed."""
 
     data: AuthenticatorData
     raw: bytes = field(repr=False)
@@ -52,7 +52,7 @@ class Authenticated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationAnswer:
-    """A new passkey. `resident` is what the browser says: None if it does not say."""
+    """A new passkey. `resident` is what the browser reports; None if it reports nothing."""
 
     credential_id: bytes
     client_data: ClientData
@@ -64,7 +64,7 @@ class RegistrationAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticationAnswer:
-    """A passkey that was used; `user_handle` is empty if the authenticator did not say it."""
+    """The use of a passkey; `user_handle` is empty if the authenticator did not send it."""
 
     credential_id: bytes
     client_data: ClientData
@@ -112,7 +112,7 @@ def parse_authentication(text: str) -> AuthenticationAnswer:
 
 
 def parse_client_data(raw: bytes) -> ClientData:
-    """Return the client data of an answer; members that are not needed are passed over, as the standard asks.
+    """Return the client data of an answer; unknown members are ignored, as the standard requires.
 
     Args:
         raw: JSON in UTF-8, at most 4096 bytes.
@@ -132,7 +132,7 @@ def parse_client_data(raw: bytes) -> ClientData:
         type=_text(members, "type", MAX_ORIGIN_CHARACTERS),
         challenge=_bytes(members, "challenge", MAX_CLIENT_DATA_BYTES),
         origin=_text(members, "origin", MAX_ORIGIN_CHARACTERS),
-        # A page in a frame of another origin names the page around it, also if it denies crossOrigin.
+        # In a frame of another origin, `topOrigin` names the outer page, even if crossOrigin is false.
         cross_origin=cross_origin or "topOrigin" in members,
         raw=raw,
     )
@@ -155,7 +155,7 @@ def parse_authenticator_data(raw: bytes) -> Authenticated:
     if data.credential_data is not None and not (
         0 < len(data.credential_data.credential_id) <= MAX_CREDENTIAL_ID_BYTES
     ):
-        _malformed(f"a credential id has not 1 to {MAX_CREDENTIAL_ID_BYTES} bytes")
+        _malformed(f"a credential id does not have 1 to {MAX_CREDENTIAL_ID_BYTES} bytes")
     return Authenticated(data=data, raw=raw)
 
 
@@ -176,9 +176,9 @@ def parse_attestation(raw: bytes) -> tuple[str, Mapping[Any, Any], Authenticated
         members = cbor.decode(raw)
     except PARSING_FAULTS:
         _malformed("an attestation object is not CBOR")
-    # Types are compared before anything is made of the values: bytes(2**40) would be a terabyte.
+    # Types are checked before the values are converted: bytes(2**40) would be a terabyte.
     if not isinstance(members, Mapping) or set(members) != {"fmt", "attStmt", "authData"}:
-        _malformed("an attestation object has not the members fmt, attStmt and authData")
+        _malformed("an attestation object must have exactly the members fmt, attStmt and authData")
     form, statement, data = members["fmt"], members["attStmt"], members["authData"]
     if not isinstance(form, str) or not isinstance(statement, Mapping) or not isinstance(data, bytes):
         _malformed("an attestation object has a member of the wrong type")
@@ -191,10 +191,10 @@ def _credential(text: str) -> tuple[dict[str, Any], Mapping[str, Any], bytes]:
         _malformed(f"an answer is longer than {MAX_ANSWER_CHARACTERS} characters")
     members = parse_json_object(text, code=_CODE, what="the answer")
     if members.get("type") != "public-key":
-        _malformed("the answer is not of a public key")
+        _malformed("the type of the answer is not public-key")
     credential_id = _bytes(members, "rawId", MAX_CREDENTIAL_ID_BYTES)
     if not credential_id or members.get("id") != members["rawId"]:
-        _malformed("the answer has not one id")
+        _malformed("id and rawId of the answer are not the same")
     response = members.get("response")
     if not isinstance(response, dict):
         _malformed("the answer has no response")
@@ -202,7 +202,7 @@ def _credential(text: str) -> tuple[dict[str, Any], Mapping[str, Any], bytes]:
 
 
 def _mapping(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a member that may be absent, and says nothing then."""
+    """Return an optional member; empty if it is absent."""
     value = members.get(name)
     return value if isinstance(value, dict) else {}
 

@@ -1,9 +1,9 @@
-"""Is this the passkey, used by its person, on the portal's own page, for this challenge?
+"""The checks of a WebAuthn registration and of an authentication.
 
-Every check is made and every fault is named: the record says what was wrong, and how long it takes says nothing.
+Every check is made and every fault is returned: the event has all faults, and the time taken reveals none.
 
-Not here: the challenge's life (one use, five minutes) and which passkeys a person has (directory).
-Not checked: attestation: we ask for none, so the make of an authenticator is not known and no statement is taken.
+Not here: the lifetime of a challenge (one use, five minutes) and the stored passkeys (directory).
+Not checked: attestation: we ask for none, so the model of an authenticator is not known, and statements are refused.
 Standard: WebAuthn Level 3, sections 7.1 and 7.2.
 """
 
@@ -30,14 +30,14 @@ _FLAG = AuthenticatorData.FLAG
 def check_registration(
     answer: RegistrationAnswer, party: RelyingParty, challenge: bytes
 ) -> FactorVerdict[tuple[Passkey, int]]:
-    """Judge a new passkey.
+    """Check a new passkey.
 
-    1. the call: `webauthn.create`, our challenge, exactly our origin, top level; 2. the authenticator: exactly our
-    RP ID, person present and verified, sound backup flags; 3. attestation `none` with nothing in it; 4. a new key of
-    an allowed kind with the id of the answer; 5. it is resident, as far as the browser says.
+    1. The call: `webauthn.create`, our challenge, exactly our origin, top level; 2. the authenticator: exactly our RP ID,
+    user present and verified, consistent backup flags; 3. attestation `none` with an empty statement; 4. a new key of an
+    allowed kind with the id of the answer; 5. it is resident, as far as the browser reports it.
 
     Returns:
-        The passkey to keep, and its first signature counter.
+        The passkey to store, and its first signature counter.
 
     Standard: WebAuthn Level 3, section 7.1, steps 7 to 24.
     """
@@ -74,19 +74,19 @@ def check_authentication(
     counter: int,
     user_handle: bytes,
 ) -> FactorVerdict[int]:
-    """Judge the use of a passkey.
+    """Check the use of a passkey.
 
-    1. the answer is of this passkey and, if it names a person, of this one; 2. the call: `webauthn.get`, our
-    challenge, exactly our origin, top level; 3. the authenticator: exactly our RP ID, person present and verified,
-    backup flags that did not change; 4. the signature; 5. the counter grew, unless both are 0.
+    1. The answer belongs to this passkey and, if it has a user handle, to this person; 2. the call: `webauthn.get`, our
+    challenge, exactly our origin, top level; 3. the authenticator: exactly our RP ID, user present and verified, unchanged
+    backup flags; 4. the signature; 5. the counter is larger than the last one, unless both are 0.
 
     Args:
-        answer: parsed.
+        answer: the parsed answer.
         party: the portal.
-        challenge: the one that was asked with this answer's question.
-        passkey: as kept.
-        counter: the last one seen.
-        user_handle: of the passkey's person.
+        challenge: the challenge of this ceremony.
+        passkey: as stored.
+        counter: the last counter.
+        user_handle: of the person who owns the passkey.
 
     Returns:
         The new signature counter.
@@ -116,7 +116,7 @@ def check_authentication(
 
 
 def _check_call(call: ClientData, kind: str, party: RelyingParty, challenge: bytes) -> list[FactorFault]:
-    """Return what is wrong with the call as the browser tells it."""
+    """Return the faults of the client data."""
     faults = []
     if call.type != kind:
         faults.append(FactorFault.TYPE)
@@ -130,7 +130,7 @@ def _check_call(call: ClientData, kind: str, party: RelyingParty, challenge: byt
 
 
 def _check_authenticator(answer: Authenticated, party: RelyingParty) -> list[FactorFault]:
-    """Return what is wrong with what the authenticator says of itself and of the person."""
+    """Return the faults of the authenticator data."""
     faults = []
     flags = answer.data.flags
     if not hmac.compare_digest(answer.data.rp_id_hash, hashlib.sha256(party.id.encode("ascii")).digest()):

@@ -1,7 +1,7 @@
-"""Which public keys a passkey may have, and what is kept of a passkey.
+"""The public keys that a passkey may have, and the stored form of a passkey.
 
-A key has exactly the members of its kind, with coordinates of exactly their length. That is more than verifying a
-signature needs: what is stored then has one meaning for every reader.
+A key must have exactly the members of its kind, with coordinates of exactly the right length. This is stricter than
+verifying a signature needs, so that every reader understands a stored key in the same way.
 
 Standard: RFC 9053 sections 2 and 7 (ES256, EdDSA, EC2 and OKP keys), RFC 8230 section 4 and RFC 8812 section 2
 (RS256); WebAuthn Level 3 section 5.8.5 and 6.5.1 (attested credential data).
@@ -23,7 +23,7 @@ from doorward.core.errors import MalformedInput
 
 ES256, EDDSA, RS256 = -7, -8, -257
 ALGORITHMS = (EDDSA, ES256, RS256)
-"""In the order of preference; RS256 is what Windows Hello makes of a TPM's key."""
+"""In the order of preference; Windows Hello uses RS256 with keys in a TPM."""
 
 P256_BYTES = 32
 ED25519_BYTES = 32
@@ -46,17 +46,17 @@ PARSING_FAULTS = (
     OverflowError,
     struct.error,
 )
-"""What the decoders of fido2 raise on bytes that are none of theirs."""
+"""The exceptions that fido2's decoders raise for malformed bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passkey:
-    """What is kept of a passkey.
+    """A stored passkey.
 
     Args:
-        credential_id: its id, 1 to 1023 bytes.
+        credential_id: 1 to 1023 bytes.
         data: the attested credential data: AAGUID, id and public key, canonical.
-        backup_eligible: whether it may be copied to other devices of the person; it never changes.
+        backup_eligible: whether it may be copied to other devices of the person; this never changes.
     """
 
     credential_id: bytes
@@ -77,7 +77,7 @@ def is_allowed_key(key: Mapping[Any, Any]) -> bool:
             case _:
                 return False
     except ValueError:
-        return False  # a point that is not on the curve, or numbers that are no RSA key
+        return False  # a point that is not on the curve, or numbers that are not an RSA key
 
 
 def _is_p256(key: Mapping[Any, Any]) -> bool:
@@ -118,7 +118,7 @@ def _is_bytes(value: object, length: int) -> bool:
 
 
 def verifies(key: CoseKey, message: bytes, signature: bytes) -> bool:
-    """Return whether the signature over the message is the key's."""
+    """Return whether the signature over the message was made by the key."""
     try:
         key.verify(message, signature)
     except (InvalidSignature, ValueError):
@@ -127,15 +127,15 @@ def verifies(key: CoseKey, message: bytes, signature: bytes) -> bool:
 
 
 def render_passkey(passkey: Passkey) -> bytes:
-    """Return what is stored: one octet that says whether it may be copied, and the attested credential data."""
+    """Return the stored form: one octet for `backup_eligible`, then the attested credential data."""
     return (_ELIGIBLE if passkey.backup_eligible else _NOT_ELIGIBLE) + passkey.data
 
 
 def parse_passkey(stored: bytes) -> Passkey:
-    """Return the passkey that was stored.
+    """Return a passkey from its stored form.
 
     Raises:
-        MalformedInput: `passkey-malformed`: it was not stored by this version.
+        MalformedInput: `passkey-malformed`: it was not made by `render_passkey`.
     """
     first, data = stored[:1], stored[1:]
     if first not in (_ELIGIBLE, _NOT_ELIGIBLE) or len(data) > MAX_PASSKEY_BYTES:

@@ -1,8 +1,8 @@
-"""What the browser is asked when a passkey is made or used, in the JSON form of WebAuthn.
+"""The options for the browser to make or use a passkey, in the JSON form of WebAuthn.
 
 A page gives the members to `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
-A passkey must verify its user (a fingerprint, a face, a PIN) and must be resident, so that it can say by itself
-which person it belongs to when a new certificate is asked for.
+A passkey must verify its user (fingerprint, face or PIN), and must be resident, so that it identifies its person if it is
+used to get a new certificate.
 
 Standard: WebAuthn Level 3, sections 5.1.8, 5.1.9, 5.4 and 5.5.
 """
@@ -24,7 +24,7 @@ MAX_USER_HANDLE_BYTES = 64
 """WebAuthn section 5.4.3."""
 
 TIMEOUT_MILLISECONDS = 5 * 60 * 1000
-"""WebAuthn section 15.1 recommends 300 to 600 s where the user is verified."""
+"""WebAuthn section 15.1 recommends 300 to 600 s with user verification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,10 @@ class RelyingParty:
     """The portal, as WebAuthn names it.
 
     Args:
-        id: the RP ID: exactly the portal's host. The domain above would let every application's host ask for
-            the passkeys.
-        origin: scheme, host and, if it is not 443, port, as the browser says it.
-        name: what an authenticator may show.
+        id: the RP ID: exactly the portal's host. With the parent domain, every application's host could request the
+            passkeys.
+        origin: scheme, host and, if it is not 443, port, as the browser sends it.
+        name: shown by authenticators.
     """
 
     id: str
@@ -57,15 +57,15 @@ def build_registration_options(
     challenge: bytes,
     exclude: Sequence[bytes] = (),
 ) -> dict[str, Any]:
-    """Return what `navigator.credentials.create` is asked, as JSON.
+    """Return the options for `navigator.credentials.create`, as JSON.
 
     Args:
         party: the portal.
-        user_handle: 1 to 64 bytes that say nothing about the person; the id of the principal.
+        user_handle: 1 to 64 bytes without personal data; the id of the principal.
         user_name: the name of the principal.
-        display_name: what the authenticator shows; the name if there is no other.
-        challenge: 16 random bytes or more, good for one answer.
-        exclude: the ids of the passkeys that the person has; an authenticator with one of them makes no second.
+        display_name: shown by the authenticator; if empty, the name is shown.
+        challenge: 16 random bytes or more, for one answer.
+        exclude: ids of the person's passkeys; an authenticator that has one of them does not make another.
     """
     _require_challenge(challenge)
     if not 0 < len(user_handle) <= MAX_USER_HANDLE_BYTES:
@@ -94,12 +94,12 @@ def build_registration_options(
 def build_authentication_options(
     party: RelyingParty, *, challenge: bytes, allow: Sequence[bytes] = ()
 ) -> dict[str, Any]:
-    """Return what `navigator.credentials.get` is asked, as JSON.
+    """Return the options for `navigator.credentials.get`, as JSON.
 
     Args:
         party: the portal.
-        challenge: 16 random bytes or more, good for one answer.
-        allow: the ids of the person's passkeys; empty where the person is not known yet.
+        challenge: 16 random bytes or more, for one answer.
+        allow: ids of the person's passkeys; empty if the person is not known yet.
     """
     _require_challenge(challenge)
     return {
@@ -117,4 +117,4 @@ def _descriptors(ids: Sequence[bytes]) -> list[dict[str, str]]:
 
 def _require_challenge(challenge: bytes) -> None:
     if len(challenge) < MIN_CHALLENGE_BYTES:
-        raise ValueError(f"a challenge has {MIN_CHALLENGE_BYTES} bytes at least")
+        raise ValueError(f"a challenge has at least {MIN_CHALLENGE_BYTES} bytes")
