@@ -101,7 +101,7 @@ class EvidenceCache:
             ):
                 return False
             evidence_index = EvidenceIndex(
-                crls.values(), responses, seen=seen, unusable=_describe(unusable, added_urls)
+                crls.values(), responses, recorded=seen, unusable=_describe(unusable, added_urls)
             )
             loaded = _Loaded(
                 evidence_index=evidence_index,

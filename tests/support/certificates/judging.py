@@ -70,13 +70,13 @@ def statuses(
     now: datetime = NOON,
     crl_rules: CrlRules = CRL_RULES,
     work: WorkBudget | None = None,
-    seen: Sequence[RecordedRevocation] = (),
+    recorded: Sequence[RecordedRevocation] = (),
     unusable: UnusableSources | None = None,
 ) -> tuple[StatusFinding, ...]:
     """The findings about a path, leaf first; `others` are known besides."""
     nodes = [one.parsed for one in path]
     store = TrustStore(nodes[-1:], [*nodes[1:-1], *(one.parsed for one in others)])
-    index = EvidenceIndex(crls, answers, seen=seen, unusable=unusable)
+    index = EvidenceIndex(crls, answers, recorded=recorded, unusable=unusable)
     return judge_path_status(tuple(nodes), status_sources(index, store, crl_rules=crl_rules), now, work)
 
 

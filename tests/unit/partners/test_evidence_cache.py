@@ -182,8 +182,8 @@ def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
     with world.work.change() as stores:
         stores.evidence.record_revocation(WEST, seen)
     assert evidence_cache.load(WEST)
-    assert evidence_cache.of(WEST).seen(ALICE.parsed, ISSUER.parsed) == seen
-    assert evidence_cache.of(WEST).seen(ALICE.parsed, OTHER.parsed) is None
+    assert evidence_cache.of(WEST).find_recorded(ALICE.parsed, ISSUER.parsed) == seen
+    assert evidence_cache.of(WEST).find_recorded(ALICE.parsed, OTHER.parsed) is None
 
 
 def test_an_unreadable_crl_does_not_affect_others(world: World) -> None:

@@ -44,7 +44,7 @@ class EvidenceIndex:
     Args:
         crls: complete CRLs and deltas, of any issuer.
         answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
-        seen: revocations that were recorded before, even if their evidence is gone.
+        recorded: revocations that were recorded before, even if their evidence is gone.
         unusable: see `UnusableSources`.
     """
 
@@ -53,10 +53,10 @@ class EvidenceIndex:
         crls: Iterable[Crl] = (),
         answers: Mapping[str, tuple[bytes, ...]] | None = None,
         *,
-        seen: Iterable[RecordedRevocation] = (),
+        recorded: Iterable[RecordedRevocation] = (),
         unusable: UnusableSources | None = None,
     ) -> None:
-        self._seen = {(one.issuer_key, one.serial): one for one in seen}
+        self._recorded = {(one.issuer_key, one.serial): one for one in recorded}
         self._unusable = unusable or UnusableSources()
         self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
         self._indirect: tuple[Crl, ...] = ()
@@ -80,9 +80,11 @@ class EvidenceIndex:
         """Return the OCSP responses about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
 
-    def seen(self, certificate: PathCertificate, issuer: PathCertificate) -> RecordedRevocation | None:
+    def find_recorded(
+        self, certificate: PathCertificate, issuer: PathCertificate
+    ) -> RecordedRevocation | None:
         """Return the recorded revocation of a certificate, or None."""
-        return self._seen.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
+        return self._recorded.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
 
     def has_unusable(self, certificate: PathCertificate, issuer: PathCertificate | None = None) -> bool:
         """Return whether the newest evidence about a certificate cannot be used.

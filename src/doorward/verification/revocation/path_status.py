@@ -100,7 +100,7 @@ class _Judge:
         findings: list[StatusFinding] = []
         try:
             for finding in chain(
-                self._ask_memory(path), self._ask_answers(path), self._ask_crls(path, depth)
+                self._ask_recorded(path), self._ask_responses(path), self._ask_crls(path, depth)
             ):
                 findings.append(finding)  # noqa: PERF402  findings before the budget is used up are kept
         except WorkExceeded as exceeded:
@@ -137,15 +137,15 @@ class _Judge:
     def _has_ended(self, finding: StatusFinding) -> bool:
         return finding.fresh_until is not None and finding.fresh_until < self._now
 
-    def _ask_memory(self, path: CertificationPath) -> Iterator[StatusFinding]:
-        seen = self._sources.evidence_index.seen(path[0], path[1])
-        if seen is not None:
-            yield seen.find(path[0].sha256)
+    def _ask_recorded(self, path: CertificationPath) -> Iterator[StatusFinding]:
+        recorded = self._sources.evidence_index.find_recorded(path[0], path[1])
+        if recorded is not None:
+            yield recorded.build_finding(path[0].sha256)
 
-    def _ask_answers(self, path: CertificationPath) -> Iterator[StatusFinding]:
+    def _ask_responses(self, path: CertificationPath) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
-        for answer in self._sources.evidence_index.responses_about(path[0]):
-            yield judge_by_ocsp(path[0], path[1], answer, self._now, rules, work=self._work)
+        for response in self._sources.evidence_index.responses_about(path[0]):
+            yield judge_by_ocsp(path[0], path[1], response, self._now, rules, work=self._work)
 
     def _ask_crls(self, path: CertificationPath, depth: int) -> Iterator[StatusFinding]:
         def find_signers(crl: Crl, below: CertificationPath) -> Iterator[PathCertificate]:

@@ -74,7 +74,7 @@ class RecordedRevocation:
     this_update: datetime
     evidence: str
 
-    def find(self, certificate: str) -> StatusFinding:
+    def build_finding(self, certificate: str) -> StatusFinding:
         """Return it as a finding: a hold counts as expired evidence, any other revocation never expires."""
         return StatusFinding(
             status=RevocationStatus.REVOKED,

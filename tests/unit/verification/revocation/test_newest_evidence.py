@@ -122,11 +122,11 @@ def remembered(**changed):
 def test_a_recorded_final_revocation_stays():
     """RFC 5280 section 3.3: even if a newer CRL omits it, or if there is no evidence any more."""
     for crls in ([], [list_of(ISSUING, this_update=NOON)]):
-        found = statuses(PATH, crls=crls, seen=remembered())[-1]
+        found = statuses(PATH, crls=crls, recorded=remembered())[-1]
         assert (found.status, found.reason) == (RevocationStatus.REVOKED, "key-compromise")
         assert found.fresh_until > NOON + timedelta(days=365)
     other = certify("bob", ISSUING, ca=False, serial=8)
-    assert statuses((other, *PATH[1:]), seen=remembered())[-1].status is RevocationStatus.UNDETERMINED
+    assert statuses((other, *PATH[1:]), recorded=remembered())[-1].status is RevocationStatus.UNDETERMINED
 
 
 def test_a_recorded_hold_ends_with_a_newer_good_finding():
@@ -134,9 +134,9 @@ def test_a_recorded_hold_ends_with_a_newer_good_finding():
     held = remembered(held=True, reason="certificate-hold")
     older = list_of(ISSUING, this_update=NOON - 2 * HOUR)
     for crls in ([], [older]):
-        assert statuses(PATH, crls=crls, seen=held)[-1].status is RevocationStatus.REVOKED
+        assert statuses(PATH, crls=crls, recorded=held)[-1].status is RevocationStatus.REVOKED
     assert (
-        statuses(PATH, crls=[list_of(ISSUING, this_update=NOON)], seen=held)[-1].status
+        statuses(PATH, crls=[list_of(ISSUING, this_update=NOON)], recorded=held)[-1].status
         is RevocationStatus.GOOD
     )
 
