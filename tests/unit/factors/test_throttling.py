@@ -131,5 +131,5 @@ def test_keys_name_certificate_network_and_kind() -> None:
 
 def test_a_negative_count_is_refused() -> None:
     """The constructor raises."""
-    with pytest.raises(ValueError, match="never"):
+    with pytest.raises(ValueError, match="negative"):
         AttemptCount(tries=-1, last_at=NOON)
