@@ -1,4 +1,4 @@
-"""The demo plays its story on real processes, and says so when it does not come out as told."""
+"""The demo plays its story on real processes, and says so when a result is not as expected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 
 def test_the_story_comes_out_as_told() -> None:
-    """Every scene is as told; what is kept is said to hold the altered record, and is not played on again."""
+    """Every scene is as expected; the kept data are said to hold the altered record, and are not played on again."""
     with short_folder() as folder:
         kept = folder / "kept"
         words = ["demo", "--once", "--keep", str(kept), "--json"]

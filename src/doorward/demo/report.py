@@ -86,7 +86,7 @@ class Report:
     def end(self, seconds: float) -> None:
         """Print the result."""
         good = sum(one.good for one in self.findings)
-        style, word = ("green", "as told") if self.well else ("red", "NOT as told")
+        style, word = ("green", "as expected") if self.well else ("red", "NOT as expected")
         self._print(
             f"\n[bold {style}]{good} of {len(self.findings)} {word}[/bold {style}] [dim]in {seconds:.1f} s[/dim]"
         )

@@ -61,7 +61,7 @@ def _stranger(scene: DemoEnvironment, report: Report) -> None:
     before = scene.bank.calls
     for what, alert, same_name in (
         ("an authority that the door does not know", "unknown_ca", False),
-        ("one that uses our authority's name", "decrypt_error", True),
+        ("an authority with our authority's name", "decrypt_error", True),
     ):
         folder = scene.folder / "people" / f"mallory-{alert}"
         chain, key = make_stranger(folder, scene.installation, same_name=same_name)
@@ -113,7 +113,7 @@ def _deny_added(scene: DemoEnvironment, report: Report) -> None:
     judge_end(report, "her open connection ends", ended.moment(), committed)
     await_confirmations(services, applied.seq, sleep=time.sleep)
     report.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
-    report.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
+    report.compare("GET /accounts/7, still allowed", "200", _status(alice.get("/accounts/7")))
     alice.close()
 
 
@@ -138,10 +138,10 @@ def _revoked(scene: DemoEnvironment, report: Report) -> None:
             "access_denied",
             refused.failure or _status(refused),
             good=refused.failure in {"access_denied", "connection closed"},
-            note=f"asked and refused, all within {1000 * (refused_at - committed.timestamp()):.0f} ms of the commit",
+            note=f"request and refusal within {1000 * (refused_at - committed.timestamp()):.0f} ms of the commit",
         )
         lives = ended_within(carols, 0.3) is None
-        report.compare("Carol's WebSocket", "goes on", "goes on" if lives else "ended")
+        report.compare("Carol's WebSocket", "stays open", "stays open" if lives else "ended")
 
 
 def _evidence(scene: DemoEnvironment, report: Report) -> None:
@@ -180,7 +180,7 @@ def _status(outcome: Outcome) -> str:
 SCENES: tuple[Scene, ...] = (
     (
         "No certificate, no entry",
-        "The TLS handshake asks for one; without it there is no connection to send on.",
+        "The TLS handshake asks for a certificate; without one there is no connection.",
         _no_certificate,
     ),
     (
@@ -200,7 +200,7 @@ SCENES: tuple[Scene, ...] = (
     ),
     (
         "A header that claims another name does not arrive",
-        "The door removes what callers say of themselves, and adds what it knows.",
+        "The door removes identity headers of the client, and writes its own.",
         _spoofing,
     ),
     (
@@ -215,12 +215,12 @@ SCENES: tuple[Scene, ...] = (
     ),
     (
         "Alice's certificate is revoked while she is connected",
-        "No list to fetch, no cache to wait for: exactly her connections end.",
+        "The door waits for no CRL and no cache. Exactly her connections end.",
         _revoked,
     ),
     (
         "The record cannot be rewritten",
-        "Every event is a leaf of a Merkle tree under a signed head.",
+        "Every event is a leaf of a Merkle tree with a signed checkpoint.",
         _evidence,
     ),
 )

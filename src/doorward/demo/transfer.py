@@ -36,7 +36,7 @@ def transfer_by_passkey(scene: DemoEnvironment, report: Report) -> None:
     report.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").told)
     done = alice.ask("POST", f"{bank}/transfers", form=_FORM)
     report.compare("POST /transfers", "201", done.told)
-    report.compare("what the bank is told she showed", "hwk, user", _shown(scene, done.text))
+    report.compare("factors that the bank learns", "hwk, user", _shown(scene, done.text))
 
     thief = Browser(visitor=scene.visitors["carol"], cookies=alice.cookies)
     stolen = thief.ask("POST", f"{bank}/transfers", form=_FORM)

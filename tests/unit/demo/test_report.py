@@ -23,7 +23,7 @@ def test_what_happened_as_told_is_well() -> None:
     report.aside("not judged")
     report.end(1.0)
     assert report.well
-    assert "1 of 1 as told" in text.getvalue()
+    assert "1 of 1 as expected" in text.getvalue()
     assert "a note" in text.getvalue()
 
 
@@ -36,7 +36,7 @@ def test_a_difference_is_told_with_what_had_to_be() -> None:
     report.end(1.0)
     assert not report.well
     assert "had to be: red" in text.getvalue()
-    assert "1 of 2 NOT as told" in text.getvalue()
+    assert "1 of 2 NOT as expected" in text.getvalue()
     assert report.value()["as_told"] is False
     assert report.value()["findings"][0] == {
         "scene": "A scene", "what": "colour", "expected": "red", "seen": "blue", "good": False,
