@@ -46,7 +46,7 @@ def render_distinguished_name(name: x509.Name) -> str:
 
 
 def render_general_name(general: x509.GeneralName) -> str:
-    """Return a general name after its type: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:` or `opaque:`.
+    """Return a general name after its type: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`, `opaque:`.
 
     Characters that could break a line or a list in a log are percent-encoded.
     """

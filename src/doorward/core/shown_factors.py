@@ -55,7 +55,7 @@ class ShownFactors:
         return max((at for kind, at in self.times if kind in kinds), default=None)
 
     def is_fresh(self, kinds: Collection[FactorKind], within: timedelta | None, now: datetime) -> bool:
-        """Return whether one of these kinds was shown within that time; if the time is None, whether it was ever shown."""
+        """Return whether one of these kinds was shown within that time; if it is None, whether it was ever shown."""
         latest = self.latest(kinds)
         return latest is not None and (within is None or now - latest <= within)
 

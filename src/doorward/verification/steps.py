@@ -114,7 +114,7 @@ def judge_dates(not_before: datetime, not_after: datetime, now: datetime) -> Rea
 
 
 def judge_purpose(leaf: ParsedCertificate | PathCertificate) -> Reason:
-    """Return whether it is for TLS clients: it names clientAuth (any is not enough), may sign, and is not a CA."""
+    """Return whether it is for TLS clients: names clientAuth (any is not enough), may sign, is not a CA."""
     client = leaf.purposes is not None and _CLIENT in leaf.purposes
     return Reason.PURPOSE_CLIENT if client and leaf.signs and not leaf.is_ca else Reason.PURPOSE_WRONG
 

@@ -43,7 +43,7 @@ class EvidenceIndex:
 
     Args:
         crls: complete CRLs and deltas, of any issuer.
-        answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
+        responses: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
         recorded: revocations that were recorded before, even if their evidence is gone.
         unusable: see `UnusableSources`.
     """
@@ -51,7 +51,7 @@ class EvidenceIndex:
     def __init__(
         self,
         crls: Iterable[Crl] = (),
-        answers: Mapping[str, tuple[bytes, ...]] | None = None,
+        responses: Mapping[str, tuple[bytes, ...]] | None = None,
         *,
         recorded: Iterable[RecordedRevocation] = (),
         unusable: UnusableSources | None = None,
@@ -65,7 +65,7 @@ class EvidenceIndex:
                 self._indirect += (crl,)
             else:
                 self._direct[crl.issuer] = (*self._direct.get(crl.issuer, ()), crl)
-        self._answers = dict(answers or {})
+        self._responses = dict(responses or {})
         self._signed: dict[tuple[str, str, Strength], bool] = {}
 
     def crls_about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
@@ -78,7 +78,7 @@ class EvidenceIndex:
 
     def responses_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
         """Return the OCSP responses about a certificate, newest first."""
-        return self._answers.get(certificate.sha256, ())
+        return self._responses.get(certificate.sha256, ())
 
     def find_recorded(
         self, certificate: PathCertificate, issuer: PathCertificate
