@@ -68,19 +68,19 @@ class WorkBudget:
             names=ComparisonBudget(whole.names.left // parts),
         )
 
-    def take_candidate(self) -> None:
+    def spend_candidate(self) -> None:
         """Count one candidate."""
         self.candidates -= 1
         if self.candidates < 0:
             raise WorkExceeded("candidates")
 
-    def take_signature(self, key: object) -> None:
+    def spend_signature(self, key: object) -> None:
         """Count one verification with this key."""
         self.signatures -= count_verification_cost(key)
         if self.signatures < 0:
             raise WorkExceeded("signatures")
 
-    def take_path(self) -> None:
+    def spend_path(self) -> None:
         """Count one complete path."""
         self.paths -= 1
         if self.paths < 0:
@@ -131,7 +131,7 @@ def judge_path(
         search = _Search(store, inputs, now, work or WorkBudget())
         try:
             for path in search.paths((leaf,)):
-                search.work.take_path()
+                search.work.spend_path()
                 broken = check_path(path, inputs, search.work.names)
                 if not broken:
                     return PathJudgement(outcome=Outcome.GOOD, path=path, faults=(), judged_at=now)
@@ -159,7 +159,7 @@ class _Search:
         top = path[-1]
         joined = False
         for candidate in self._order(top):
-            self.work.take_candidate()
+            self.work.spend_candidate()
             if any(one.subject == candidate.subject and one.key_bits == candidate.key_bits for one in path):
                 continue
             joined = True
@@ -201,7 +201,7 @@ class _Search:
         strength = self._inputs.strength
         holds = self._store.find_checked_signature(child, issuer, strength)
         if holds is None:
-            self.work.take_signature(issuer.key)
+            self.work.spend_signature(issuer.key)
             holds = self._store.check_signature(child, issuer, strength)
         if not holds:
             self._note(PathRule.SIGNATURE_INVALID, child)

@@ -75,7 +75,7 @@ class ComparisonBudget:
 
     left: int = COMPARISON_LIMIT
 
-    def take(self, count: int) -> None:
+    def spend(self, count: int) -> None:
         """Count comparisons; raise `ComparisonsExceeded` if none are left."""
         self.left -= count
         if self.left < 0:
@@ -194,7 +194,7 @@ def check_names(names: Iterable[ConstrainedName], subtrees: Subtrees, budget: Co
     for name in names:
         excluded = subtrees.excluded.get(name.form, ())
         permitted = subtrees.permitted.get(name.form, ())
-        budget.take(len(excluded) + len(permitted))
+        budget.spend(len(excluded) + len(permitted))
         if any(_may_hold(subtree, name.value) for subtree in excluded):
             raise NameRefused(f"a name of the form {name.form} is in an excluded subtree")
         if permitted and not any(_holds(subtree, name.value) for subtree in permitted):

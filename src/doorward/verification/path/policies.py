@@ -66,7 +66,7 @@ class PolicyGraph:
             self._depths = None
         elif self._depths is not None:
             edges = sum(len(node.expected) for node in self._depths[-1].values())
-            self._budget.take(_STEP_COST * (edges + len(certificate.policies)))
+            self._budget.spend(_STEP_COST * (edges + len(certificate.policies)))
             may_be_any = self._any > 0 or (not last and certificate.self_issued)
             self._depths.append(
                 self._next_depth(certificate.policies, self._depths[-1], may_be_any=may_be_any)

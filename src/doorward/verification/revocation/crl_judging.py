@@ -145,7 +145,7 @@ class _Judgement:
 
     def process(self, crl: Crl) -> bool:
         """Steps (b) to (l) for one complete CRL; return whether the certificate is revoked."""
-        self._work.take_candidate()
+        self._work.spend_candidate()
         try:
             covers = self._find_covered(crl)
             signer = self._find_signer(crl)
@@ -240,7 +240,7 @@ class _Judgement:
             )
             if not fits:
                 continue
-            self._work.take_candidate()
+            self._work.spend_candidate()
             try:
                 self._check_key(delta, signer)
                 self._check_fresh(delta)

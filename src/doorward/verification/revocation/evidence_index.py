@@ -108,7 +108,7 @@ class EvidenceIndex:
         key = (crl.sha256, signer.sha256, strength)
         known = self._signed.get(key)
         if known is None:
-            work.take_signature(signer.key)
+            work.spend_signature(signer.key)
             known = is_signature_valid(signer.key, crl.signed, strength)
             if len(self._signed) < _REMEMBERED:
                 self._signed[key] = known

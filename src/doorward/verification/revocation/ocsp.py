@@ -258,7 +258,7 @@ def _check_signature(
     """Step 4."""
     for signer in _signers(response, issuer, now, rules, work):
         if _is_named(response, signer):
-            work.take_signature(signer.key)
+            work.spend_signature(signer.key)
             if is_signature_valid(signer.key, response.signed, rules.strength):
                 return
             raise ResponseRejected("its signature does not verify")
@@ -278,7 +278,7 @@ def _signers(
         understood = replace(delegate, critical=delegate.critical - {_NO_CHECK})
         if delegate.issuer != issuer.subject or check_leaf(understood, inputs, now):
             continue
-        work.take_signature(issuer.key)
+        work.spend_signature(issuer.key)
         if is_signature_valid(issuer.key, delegate.signed, rules.strength):
             yield delegate
 

@@ -167,7 +167,7 @@ class _Judge:
         if depth >= SIGNER_DEPTH:
             return
         for candidate in self._sources.store.find_by_subject(crl.issuer):
-            self._work.take_candidate()
+            self._work.spend_candidate()
             if candidate.sha256 == path[1].sha256:
                 continue
             key = (candidate.sha256, anchor.sha256)
