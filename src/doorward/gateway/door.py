@@ -139,7 +139,7 @@ class Gateway:
             mechanism=options.mechanism,
         )
         self._register(render_jwk(key.public_key()))
-        self._looked_for_missed = False
+        self._adopted_checked = False
         self._confirmations = self._build_confirmations()
         self.supervisor = self._build_supervisor()
         event_limiter = ConnectionEventLimiter(services.clock)
@@ -186,7 +186,7 @@ class Gateway:
             self._services, name=self._options.name, assertion_jwk=json.dumps(assertion_jwk)
         )
         self.id = registered.id
-        self._missed_since = registered.confirmed_seq
+        self._confirmed_before = registered.confirmed_seq
 
     def _build_confirmations(self) -> ConfirmationSender:
         return ConfirmationSender(
@@ -362,24 +362,24 @@ class Gateway:
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
         """Make a new log file and the configuration files for an Envoy that is about to start."""
-        self._end_adopted_if_missed()
+        self._end_adopted_if_changed()
         (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)
 
-    def _end_adopted_if_missed(self) -> None:
+    def _end_adopted_if_changed(self) -> None:
         """End connections of an earlier run if changes were made while no gateway followed; once, before the door opens.
 
         End them too if the database was put back to an older state, without the last change that the earlier run followed.
         """
-        if self._looked_for_missed:
+        if self._adopted_checked:
             return
         adopted = [one for one in self.connections.all() if one.adopted]
-        missed = self.connections.sequence > self._missed_since
-        if adopted and (missed or not database_has(self._services, self.connections.followed)):
+        changed = self.connections.sequence > self._confirmed_before
+        if adopted and (changed or not database_has(self._services, self.connections.followed)):
             self._ender.end(adopted, EndReason.AUTHORITY_CHANGED)
             self._ender.record()  # the thread that does it later runs only once the door is open
-        self._looked_for_missed = True
+        self._adopted_checked = True
 
     def _reached(self) -> int | None:
         """Return the number up to which changes are followed, published and have their evidence loaded.
