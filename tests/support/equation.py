@@ -37,8 +37,8 @@ from doorward.policy.requirements import SECOND_FACTORS
 from doorward.policy.subject import Subject
 from doorward.policy.time_windows import DAYS
 from doorward.stores.policy_snapshot import current_document
-from tests.support.certified import Hospital
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
+from tests.support.equation_callers import Hospital
 
 REQUESTS_PER_EDIT = 40
 ANSWERS = ("200", "400", "401", "403", "refused connection")

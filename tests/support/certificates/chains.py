@@ -71,15 +71,11 @@ def _cannot_certify(draft: Draft) -> None:
     draft["usage"] = [bit for bit in draft["usage"] if bit != "key_cert_sign"]
 
 
-def _dns(text: str) -> x509.DNSName:
-    return x509.DNSName(text)
-
-
 def _ip(text: str) -> x509.IPAddress:
     return x509.IPAddress(ip_network(text) if "/" in text else ip_address(text))
 
 
-_uri, _email = x509.UniformResourceIdentifier, x509.RFC822Name
+_dns, _uri, _email = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
 
 _TREES: dict[str, x509.GeneralName] = {
     "dns": _dns("example.com"),

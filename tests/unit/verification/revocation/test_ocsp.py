@@ -20,10 +20,8 @@ from tests.support.certificates.issuing import certify, rsa_key
 from tests.support.certificates.judging import OCSP_RULES
 from tests.support.certificates.status import HOUR, answer_about
 from tests.support.ports import NOON
+from tests.unit.verification.revocation.alice import ALICE, ISSUING, ROOT, ask
 
-ROOT = certify("Root")
-ISSUING = certify("Issuing", ROOT)
-ALICE = certify("alice", ISSUING, ca=False)
 SIGNING = (ExtendedKeyUsageOID.OCSP_SIGNING,)
 SECOND = timedelta(seconds=1)
 
@@ -31,11 +29,6 @@ SECOND = timedelta(seconds=1)
 def responder(issuer=ISSUING, **options):
     """A delegated responder."""
     return certify("Responder", issuer, ca=False, **{"purposes": SIGNING, **options})
-
-
-def ask(answer, *, of=ALICE, issuer=ISSUING, now=NOON, rules=OCSP_RULES, nonce=None):
-    """The finding."""
-    return judge_by_ocsp(of.parsed, issuer.parsed, answer, now, rules, nonce=nonce)
 
 
 def why(answer, **options):

@@ -19,11 +19,9 @@ from doorward.pki.der import (
     encode_oid,
     encode_sequence,
 )
-from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
 from doorward.verification.revocation.status import RevocationStatus
 from tests.support.certificates.der import tlv
 from tests.support.certificates.issuing import certify, rsa_key
-from tests.support.certificates.judging import OCSP_RULES
 from tests.support.certificates.status import HOUR
 from tests.support.certificates.status_der import (
     GOOD,
@@ -41,29 +39,22 @@ from tests.support.certificates.status_der import (
     single,
 )
 from tests.support.ports import NOON
+from tests.unit.verification.revocation.alice import ALICE, ISSUING, ROOT, ask
 
-ROOT = certify("Root")
-ISSUING = certify("Issuing", ROOT)
-ALICE = certify("alice", ISSUING, ca=False)
 BOB = certify("bob", ISSUING, ca=False, serial=8)
 BY = ecdsa(ISSUING.key)
 SHA2 = {256: "2.16.840.1.101.3.4.2.1", 384: "2.16.840.1.101.3.4.2.2", 512: "2.16.840.1.101.3.4.2.3"}
 GOOD_ONE = single(ALICE, ISSUING)
 
 
-def said(der: bytes, *, of=ALICE, issuer=ISSUING, rules: OcspRules = OCSP_RULES, nonce: bytes | None = None):
-    """The finding."""
-    return judge_by_ocsp(of.parsed, issuer.parsed, der, NOON, rules, nonce=nonce)
-
-
 def status(*singles: bytes, **options) -> RevocationStatus:
     """Return the status of Alice by a response with these single responses, signed by the issuer."""
-    return said(answer(*singles, **{"by": BY, "responder": ISSUING, **options})).status
+    return ask(answer(*singles, **{"by": BY, "responder": ISSUING, **options})).status
 
 
 def why(*singles: bytes, **options) -> str:
     """Return why the status is undetermined."""
-    found = said(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
+    found = ask(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
     assert found.status is RevocationStatus.UNDETERMINED
     return found.why[0].removeprefix("OCSP response: ")
 
@@ -105,12 +96,12 @@ def test_every_strong_signature_is_believed(make, sign):
     issuing = certify("Issuing", ROOT, key=key)
     alice = certify("alice", issuing, ca=False)
     der = answer(single(alice, issuing), by=sign(key), responder=issuing)
-    assert said(der, of=alice, issuer=issuing).status is RevocationStatus.GOOD
+    assert ask(der, of=alice, issuer=issuing).status is RevocationStatus.GOOD
     bent = der[:-1] + bytes((der[-1] ^ 1,))
-    assert said(bent, of=alice, issuer=issuing).status is RevocationStatus.UNDETERMINED
+    assert ask(bent, of=alice, issuer=issuing).status is RevocationStatus.UNDETERMINED
     delegate = certify("Responder", ISSUING, ca=False, key=key, purposes=[ExtendedKeyUsageOID.OCSP_SIGNING])
     der = answer(GOOD_ONE, by=sign(key), responder=delegate, included=[delegate.der])
-    assert said(der).status is RevocationStatus.GOOD
+    assert ask(der).status is RevocationStatus.GOOD
 
 
 def test_an_unknown_algorithm_verifies_nothing():
@@ -128,7 +119,7 @@ def test_a_critical_extension_that_is_not_known_is_refused(place, state):
     for critical in (True, False):
         extension = odd(critical=critical)
         one = single(ALICE, ISSUING, state, stated=[extension] if place == "single" else ())
-        found = said(answer(one, by=BY, responder=ISSUING, stated=[extension] if place == "answer" else ()))
+        found = ask(answer(one, by=BY, responder=ISSUING, stated=[extension] if place == "answer" else ()))
         if critical:
             assert found.why == (f"OCSP response: it has an unknown critical extension: {STRANGE}",)
         else:
@@ -184,7 +175,7 @@ def test_of_several_single_responses_the_worst_counts(states, worst, turn):
 def test_a_current_good_response_does_not_outweigh_an_expired_revoked_one():
     """Of two good ones the one that is in time counts."""
     ended = {"next_update": NOON - timedelta(seconds=1)}
-    found = said(answer(GOOD_ONE, single(ALICE, ISSUING, REVOKED, **ended), by=BY, responder=ISSUING))
+    found = ask(answer(GOOD_ONE, single(ALICE, ISSUING, REVOKED, **ended), by=BY, responder=ISSUING))
     assert (found.status, found.fresh_until) == (RevocationStatus.REVOKED, ended["next_update"])
     assert status(single(ALICE, ISSUING, **ended), GOOD_ONE) is RevocationStatus.GOOD
 
@@ -238,9 +229,9 @@ def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
     assert alice.parsed.issuer == ISSUING.parsed.subject
     for name in (subject, in_leaf.public_bytes()):
         one = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=name))
-        assert said(answer(one, by=BY, responder=ISSUING), of=alice).status is RevocationStatus.GOOD
+        assert ask(answer(one, by=BY, responder=ISSUING), of=alice).status is RevocationStatus.GOOD
     other = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=rewritten(b"issuing")))
-    found = said(answer(other, by=BY, responder=ISSUING), of=alice)
+    found = ask(answer(other, by=BY, responder=ISSUING), of=alice)
     assert found.why == ("OCSP response: it is not about this certificate",)
 
 
@@ -257,9 +248,9 @@ def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
 def test_an_odd_time_or_reason_leaves_it_revoked(reason, word):
     """RFC 6960 section 4.2.1: neither time nor reason is judged."""
     state = tlv(0xA1, encode_generalized_time(NOON), reason)
-    found = said(answer(single(ALICE, ISSUING, state), by=BY, responder=ISSUING))
+    found = ask(answer(single(ALICE, ISSUING, state), by=BY, responder=ISSUING))
     assert (found.status, found.reason) == (RevocationStatus.REVOKED, word)
-    timeless = said(answer(single(ALICE, ISSUING, tlv(0xA1, NULL)), by=BY, responder=ISSUING))
+    timeless = ask(answer(single(ALICE, ISSUING, tlv(0xA1, NULL)), by=BY, responder=ISSUING))
     assert timeless.status is RevocationStatus.REVOKED
 
 
@@ -296,7 +287,7 @@ def test_needless_parts_that_responders_write():
 )
 def test_failures_of_the_responder(code, text):
     """RFC 6960 section 4.2.1: they are not signed."""
-    found = said(encode_sequence(encode_enumerated(code)))
+    found = ask(encode_sequence(encode_enumerated(code)))
     assert found.why == (f"OCSP response: the responder reports: {text}",)
 
 
@@ -309,7 +300,7 @@ def test_nonces_of_older_responders_and_two_of_them():
 
     def come_back(*values: bytes) -> RevocationStatus:
         stated = [nonce(one) for one in values]
-        return said(answer(GOOD_ONE, by=BY, responder=ISSUING, stated=stated), nonce=sent).status
+        return ask(answer(GOOD_ONE, by=BY, responder=ISSUING, stated=stated), nonce=sent).status
 
     assert come_back(encode_octets(sent)) is come_back(sent) is RevocationStatus.GOOD
     assert come_back(encode_octets(sent), encode_octets(bytes(32))) is RevocationStatus.UNDETERMINED
@@ -318,4 +309,4 @@ def test_nonces_of_older_responders_and_two_of_them():
 def test_the_next_update_alone_says_how_old_an_answer_may_be():
     """One that was made long ago and is still in time counts."""
     old = single(ALICE, ISSUING, this_update=NOON - timedelta(days=30), next_update=NOON + HOUR)
-    assert said(answer(old, by=BY, responder=ISSUING)).fresh_until == NOON + HOUR
+    assert ask(answer(old, by=BY, responder=ISSUING)).fresh_until == NOON + HOUR

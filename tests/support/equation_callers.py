@@ -58,7 +58,7 @@ ALONE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certified:
+class CertifiedCaller:
     """Somebody with a certificate, and what rules see of it."""
 
     subject: Subject
@@ -85,7 +85,7 @@ class Hospital:
         words = (*WORDS, *ALONE) if alone else WORDS
         return [one.format(own=self.own, theirs=self.theirs, domain=DOMAIN) for one in words]
 
-    def employ(self, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> Certified:
+    def employ(self, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> CertifiedCaller:
         """Somebody of our own."""
         identity = self.door.person(name, *groups, kind=kind)
         with self.door.services.work.read() as stores:
@@ -99,9 +99,11 @@ class Hospital:
             key="ec-p256",
         )
         certificate = VerifiedCertificate(issuers=frozenset({self.own}), profile=kind.value, content=content)
-        return Certified(subject=Subject(principal=principal, certificate=certificate), identity=identity)
+        return CertifiedCaller(
+            subject=Subject(principal=principal, certificate=certificate), identity=identity
+        )
 
-    def visitors(self) -> list[Certified]:
+    def visitors(self) -> list[CertifiedCaller]:
         """People of the partner, all different; some of their facts cannot be determined."""
         dns, uri = x509.DNSName, x509.UniformResourceIdentifier
         rsa_key, p384 = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())
@@ -143,7 +145,7 @@ class Hospital:
         seen: dict[str, Any],
         valid: tuple[str, ...] = (),
         key: Any = None,
-    ) -> Certified:
+    ) -> CertifiedCaller:
         mailbox = f"{name}@clinic.example"
         identity = self._clinic.identity(
             mailbox,
@@ -161,4 +163,6 @@ class Hospital:
         plain = {"dns": (), "mailboxes": (mailbox,), "uris": (), "policies": frozenset(), "key": "ec-p256"}
         content = CertificateContent(**{**plain, **seen})
         certificate = VerifiedCertificate(issuers=frozenset({self.theirs}), profile="", content=content)
-        return Certified(subject=Subject(principal=principal, certificate=certificate), identity=identity)
+        return CertifiedCaller(
+            subject=Subject(principal=principal, certificate=certificate), identity=identity
+        )
