@@ -33,15 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="only root may write Chromium's managed policy"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def door() -> Iterator[Doorway]:
-    """A bank: people look around, transfers need a passkey, accounts any factor."""
+    """A bank for all files of this process: people look around, transfers need a passkey, accounts any factor."""
     with open_doorway(settings={"root_is_deployed": True}) as running:
         running.apply(BANK, app="bank", on_refusal="page")
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alice(door: Doorway) -> Identity:
     """A person with a certificate."""
     return door.person("alice")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.browser import chromium
-from tests.support.doorway import Doorway, Identity, open_doorway
+from tests.support.doorway import Doorway, Identity
 from tests.support.firefox import firefox
 
 pytestmark = pytest.mark.needs("certutil", "pk12util")
@@ -23,17 +21,9 @@ CREATE = """async () => {
 PRESENT_VERIFIED_ATTESTED = 0x01 | 0x04 | 0x40
 
 
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """One application for people."""
-    with open_doorway() as running:
-        running.apply("- allow: {kind: person}")
-        yield running
-
-
 def address(door: Doorway) -> str:
     """Return where the application is."""
-    return f"https://{door.host('app')}:{door.port}/"
+    return f"https://{door.host('bank')}:{door.port}/"
 
 
 @pytest.mark.needs("chromium")

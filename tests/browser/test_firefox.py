@@ -11,10 +11,10 @@ pytestmark = pytest.mark.needs("certutil", "pk12util", "firefox-esr")
 
 
 def test_step_up_in_firefox(door: Doorway) -> None:
-    """Alice adds a passkey, is asked for it by the bank, and comes back to her transfer."""
-    alice = door.person("alice")
+    """Fay adds a passkey, is asked for it by the bank, and comes back to her transfer."""
+    fay = door.person("fay")
     origin, bank = door.installation.portal_origin(), f"https://{door.host('bank')}:{door.port}"
-    with firefox(door, alice) as browser:
+    with firefox(door, fay) as browser:
         browser.authenticator()
         browser.open(f"{origin}/factors/webauthn")
         browser.type("#name", "key")
@@ -29,5 +29,5 @@ def test_step_up_in_firefox(door: Doorway) -> None:
         if "/check/" in browser.url:
             browser.click("form[data-webauthn] button")
         browser.wait_for("location.pathname === '/transfers/7' && location.search === '?to=bob'")
-        assert "person/alice" in browser.text()
+        assert "person/fay" in browser.text()
         browser.shoot("bank-transfer")
