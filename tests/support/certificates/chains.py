@@ -147,7 +147,7 @@ FAULTS: dict[str, Fault] = {
     **{f"exclude-{name}": _add("excluded", tree) for name, tree in _TREES.items()},
     **{f"name-{name}": _add("names", value) for name, value in _NAMES.items()},
 }
-"""What may be done to a certificate; not all of it makes a path bad."""
+"""Changes to a certificate by name; some of them leave the path good."""
 
 HARMLESS = "unknown-uncritical"
 
@@ -160,7 +160,7 @@ class Chain:
         authorities: between leaf and anchor.
         faults: (number of the certificate, fault); 0 is the leaf, `authorities + 1` the anchor.
         self_issued: authorities that have the subject of the one above, and a key of their own.
-        crossed: authorities that have a second certificate by an authority that nobody knows.
+        crossed: authorities that have a second certificate by an unknown authority.
         twins: (number of an authority, fault): a second certificate of it, otherwise the same.
         with_policies: whether all certificates bear policy 1.
     """

@@ -75,7 +75,7 @@ Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 
 @dataclass(frozen=True, eq=False)
 class CertifiedKey:
-    """A certificate and its private key; it issues others, whether it may or not."""
+    """A certificate and its private key; it issues others, even if it is no authority."""
 
     certificate: x509.Certificate
     key: Any
@@ -110,7 +110,7 @@ class CertifiedKey:
     @functools.cached_property
     def parsed(self) -> PathCertificate:
         """What the product's judge reads in it."""
-        with warnings.catch_warnings():  # the library grumbles at serial numbers that are not positive
+        with warnings.catch_warnings():  # the library warns about serial numbers that are not positive
             warnings.simplefilter("ignore")
             return parse_path_certificate(self.der)
 
@@ -266,7 +266,7 @@ def odd_certificate(
     algorithm: bytes | None = None,
     outer: bytes | None = None,
 ) -> bytes:
-    """The same certificate with other names, more extensions, or other algorithm fields; perhaps unreadable.
+    """The same certificate with other names, more extensions, or other algorithm fields; the library may not read it.
 
     `subject` and `issuer` are relative names (`rdn`); an extension replaces those of its kind.
     """

@@ -106,8 +106,8 @@ def answer_about(
 ) -> bytes:
     """An OCSPResponse in DER about one certificate.
 
-    `responder` signs and its certificate is included, unless `included` says otherwise; `named` is whom
-    the answer names as its responder.
+    `responder` signs and its certificate is included, unless `included` says otherwise; the answer
+    names `named` as its responder.
     """
     signing = responder or issuer
     builder = ocsp.OCSPResponseBuilder().add_response(

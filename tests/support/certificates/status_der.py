@@ -1,6 +1,6 @@
 r"""OCSP answers and CRLs written octet by octet, for what no library writes.
 
-answer(single(ALICE, ISSUING), single(ALICE, ISSUING, REVOKED), signer=ISSUING.key)
+answer(single(ALICE, ISSUING), single(BOB, ISSUING, REVOKED), by=ecdsa(ISSUING.key), responder=ISSUING)
 list_bytes(ISSUING, listed(7, reason=b"\x0a\x01\x0b"))
 """
 
@@ -49,7 +49,7 @@ Sign = Callable[[bytes], bytes]
 
 
 def odd(*, critical: bool, oid: str = STRANGE) -> bytes:
-    """An extension whose value is of no meaning."""
+    """An extension with a meaningless value."""
     return encode_extension(oid, NULL, critical=critical)
 
 

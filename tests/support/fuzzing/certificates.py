@@ -1,7 +1,7 @@
 """Targets of the fuzzer in DER: certificates, paths, CRLs, OCSP answers and requests, certification requests.
 
-Beside inputs as they come there are *sealed* ones: what is signed in them is broken, and then signed anew
-by the key that should have. Only so does a broken extension reach the code behind the signature's check.
+Besides plain inputs there are *sealed* ones: their signed part is changed, then signed again by the right
+key. Otherwise a broken extension would never reach the code behind the check of the signature.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _Family:
 
 
 def seal_der(content: bytes, node: CertifiedKey, *more: bytes) -> bytes:
-    """Sign again what was broken; ECDSA over SHA-256, whatever it says inside."""
+    """Sign a changed part again with ECDSA over SHA-256, even if it names another algorithm."""
     return signed(content, sign_ecdsa(content, node.key), *more)
 
 
@@ -194,7 +194,7 @@ def _sealed_leaf() -> Harness:
 
 
 def _sealed_partner() -> Harness:
-    """A leaf that a partner signed, whatever it signed, under every rule for names."""
+    """A changed leaf with a good signature of the partner, under every rule for names."""
     root = certify("Partner")
     leaf = certify(_AL_ICE, root, ca=False, names=_NAMES)
     rules = [IdentityRule(source=one, kind=PrincipalKind.PERSON) for one in SanSource]

@@ -359,7 +359,7 @@ def _armour(data: bytes) -> bytes:
 
 
 def _sealed_credential() -> Harness:
-    """A chain that the authority did sign, whatever it signed."""
+    """A changed chain with a good signature of the authority."""
     root = toy_ca()
     leaf = root.leaf("alice")
 
