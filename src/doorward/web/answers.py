@@ -1,6 +1,6 @@
-"""Pages as answers: rendered in the reader's language, never stored, with a strict content security policy.
+"""HTML pages as HTTP answers: in the reader's language, not cached, with a strict content security policy.
 
-Not here: the look of pages (look), and which page is shown.
+Not here: templates and styles (look), and which page is shown.
 Standard: RFC 9111 section 5.2.2.5 (no-store); Content Security Policy level 3.
 """
 
@@ -23,17 +23,17 @@ from doorward.wire.forms import FORM_TYPE, MAX_FORM_BYTES, parse_form
 
 MESSAGE = "portal/message.html"
 ANSWER_FIRST_SECONDS = 0.2
-"""Between an answer and what cuts its connection; a device is out within a second all the same."""
+"""Delay between an answer and the change that cuts its connection; the device still loses access within a second."""
 
 PAGE_KINDS = (MalformedInput, RequestRefused, AccessDenied, Unavailable)
-"""Errors that a person is told on a page; any other is an incident."""
+"""Errors that are explained on a page; any other error is an incident."""
 
 
 class Pages:
-    """Makes pages of templates.
+    """Makes answers from templates.
 
     Args:
-        look: of this installation.
+        look: the templates of this installation.
     """
 
     def __init__(self, look: Look) -> None:
@@ -51,10 +51,10 @@ class Pages:
         """Return a page.
 
         Args:
-            request: that it answers.
-            template: its name.
-            context: its values.
-            status: of HTTP.
+            request: the request to answer.
+            template: name of the template.
+            context: values for the template.
+            status: the HTTP status.
             cookies: Set-Cookie fields.
         """
         text = self.look.render(template, context, language_of(request))
@@ -64,8 +64,8 @@ class Pages:
             headers={
                 "Content-Security-Policy": page_policy(),
                 "Cache-Control": "no-store",
-                # With `no-referrer` browsers send `Origin: null` with a form (Fetch section 3.2, "serialize a request
-                # origin"). Other origins still learn no address.
+                # With `no-referrer`, browsers would send `Origin: null` with a form (Fetch section 3.2, "serialize a request
+                # origin"). With `same-origin`, other origins still get no referrer.
                 "Referrer-Policy": "same-origin",
                 "Vary": "Accept-Language, Cookie",
             },
@@ -88,14 +88,14 @@ class Pages:
         """Return a page with one message and at most one thing to do.
 
         Args:
-            request: that it answers.
-            title: what happened; marked for translation, as all texts here.
+            request: the request to answer.
+            title: what happened; marked for translation, like all texts here.
             text: why.
             hint: what to do.
-            action: an address of ours and the words of its link.
-            status: of HTTP.
+            action: a URL of ours and the text of its link.
+            status: the HTTP status.
             cookies: Set-Cookie fields.
-            values: of the texts.
+            values: for placeholders in the texts.
         """
         language = language_of(request)
         context = {
@@ -107,7 +107,7 @@ class Pages:
         return self.page(request, MESSAGE, context, status=status, cookies=cookies)
 
     def refusal(self, request: Request, error: DoorwardError) -> Response:
-        """Return the page of an error; raise it again if this is not for people, or an incident."""
+        """Return the page of an error; raise the error again if a program asks, or if it is an incident."""
         if not isinstance(error, PAGE_KINDS) or not wants_page(request):
             raise error
         title, hint = render_error_texts(error, language_of(request))
@@ -117,7 +117,7 @@ class Pages:
 
 
 def wants_page(request: Request) -> bool:
-    """Say whether a person reads the answer: a browser asks for HTML by name, a program does not."""
+    """Say whether a person reads the answer: browsers list text/html in Accept, programs do not."""
     return "text/html" in request.headers.get("accept", "")
 
 
@@ -135,7 +135,7 @@ def with_cookies(answer: Response, cookies: Sequence[str]) -> Response:
 
 
 def cookie_of(request: Request, name: str) -> str:
-    """Return the request's cookie of that name, empty for none; raises as `parse_cookie`."""
+    """Return the request's cookie with that name; empty if there is none; raises as `parse_cookie`."""
     return parse_cookie(request.headers.getlist("cookie"), name)
 
 

@@ -1,4 +1,4 @@
-"""The web surfaces as ASGI applications, each with the same edge.
+"""The web surfaces as ASGI applications, each with the same middleware (edge).
 
 Not here: sockets (serving) and routes (status, enrolment).
 """
@@ -33,12 +33,12 @@ from doorward.web.status import StatusSurface
 
 
 def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = MAX_DOWNLOADS) -> Starlette:
-    """Return the application of the status listener; it needs no signing keys but the OCSP responder's.
+    """Return the application of the status listener; of all signing keys it needs only the OCSP responder's.
 
     Args:
         services: the ports of this process.
         pool: where use cases run.
-        downloads: how many large lists are sent at once.
+        downloads: how many large lists are sent at the same time.
     """
     return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
 
@@ -46,7 +46,7 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
 def build_enrolment_app(
     services: Services, pool: UseCasePool, *, origin: str, look: Look | None = None
 ) -> Starlette:
-    """Return the application behind `enroll.<domain>`; `origin` is its public address, no slash at the end."""
+    """Return the application behind `enroll.<domain>`; `origin` is its public address, without a slash at the end."""
     return build_surface(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
 
 
@@ -124,7 +124,7 @@ def build_sessions_app(
 
 
 def build_surface(routes: list[Route], look: Look | None = None) -> Starlette:
-    """Return an application of these routes behind the edge; with a look, people are told on a page what went wrong."""
+    """Return an application with these routes behind the middleware; with `look`, people get errors as pages."""
     page = build_error_page(look) if look is not None else None
     app = Starlette(
         routes=routes,

@@ -1,10 +1,10 @@
-"""`POST /_doorward/choose`: a person wants to show another certificate, on an application's host or at the portal.
+"""`POST /_doorward/choose`: a person wants to use another certificate, on an application's host or at the portal.
 
-The answer goes out first: what follows cuts the connection that it goes over. Nothing is told and nothing is changed but which
-certificate the browser is asked for next. A judged connection is known by its assertion; any other by what the door says that
-it showed, which is good enough to be asked again.
+The answer is sent first, because the change cuts its connection. The only effect is that the browser asks for a certificate
+again. On a judged connection the assertion identifies the certificate. On any other, the door's header names the certificate
+that was shown; it is not verified, which is sufficient for this effect.
 
-Not here: what gateways do about it (gateway.connections.one_time_refusals), and the script of the page (static/door.js).
+Not here: the effect on gateways (gateway.connections.one_time_refusals), and the script of the page (static/door.js).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ CHOOSE_PATH = "/_doorward/choose"
 
 
 class CertificateChoiceRoute:
-    """The one route.
+    """The route for choosing another certificate.
 
     Args:
-        choice_recorder: notes choices; both sockets of a process share one.
+        choice_recorder: records choices; both sockets of a process share one.
         pool: where use cases run.
-        identities: reads who is calling.
-        audience: the audience that an assertion must have here.
+        identities: identifies callers.
+        audience: returns the required audience of an assertion.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class CertificateChoiceRoute:
         self._audience = audience
 
     def route(self) -> UnguardedRoute:
-        """Return the route; it comes from our own pages only."""
-        why = "who has no good certificate may choose another one too"
+        """Return the route; it accepts requests from our own pages only."""
+        why = "a person without a good certificate may choose another one too"
         return UnguardedRoute(method="POST", path=CHOOSE_PATH, answer=self.choose, why=why)
 
     async def choose(self, request: Request) -> Response:
-        """Answer, and then have the browser ask again."""
+        """Answer, then record the choice, so that the browser asks again."""
         application = request.headers.get(APPLICATION, PORTAL_APPLICATION)
         good = ASSERTION in request.headers
         if good:
@@ -72,7 +72,7 @@ class CertificateChoiceRoute:
 
         async def note() -> None:
             await asyncio.sleep(ANSWER_FIRST_SECONDS)
-            with suppress(RequestRefused):  # too many: the person presses once more, or closes the browser
+            with suppress(RequestRefused):  # too many choices: the person clicks again, or closes the browser
                 await self._pool.run(lambda: self._choice_recorder.record(choice, good=good))
 
         return Response(status_code=204, background=BackgroundTask(note))

@@ -1,11 +1,11 @@
-"""Large answers: many readers, one copy in memory, and a number of places.
+"""Large answers: many readers share one copy in memory, and the number of readers is limited.
 
-Not here: which bytes (shared_crl), and how long one answer may take (protocol).
+Not here: the bytes (shared_crl), and the time limit for one answer (protocol).
 
-A revocation list of 200,000 certificates has 7.5 MB, and anybody may ask for it and read slowly. So
-1. the body is given as it is to all readers, who hold a reference and no copy;
-2. each takes a piece at a time, and the next one when it has read that;
-3. so many read at once; who comes then is told to come back, and every other answer goes on.
+A revocation list of 200,000 certificates has 7.5 MB, and any client may request it and read slowly. So
+1. all answers share the body without copying it;
+2. it is sent in pieces, the next one when the previous one was read;
+3. the number of simultaneous downloads is limited; beyond it clients get 503 with Retry-After, and other answers go on.
 Standard: RFC 9110 sections 9.3.2 (HEAD), 10.2.3 (Retry-After) and 15.6.4 (503).
 """
 
@@ -20,26 +20,26 @@ from starlette.types import Receive, Scope, Send
 from doorward.core.errors import Unavailable
 
 MAX_DOWNLOADS = 512
-"""Half of `serving.MAX_CONNECTIONS`; each holds two pieces at most, 64 MiB in all."""
+"""Half of `serving.MAX_CONNECTIONS`; each download holds two pieces at most, 64 MiB in total."""
 
 PIECE_BYTES = 64 * 1024
-"""asyncio stops taking more when so much waits to be sent (its high-water mark)."""
+"""asyncio's high-water mark: it accepts no more if this much waits to be sent."""
 
 RETRY_SECONDS = 30
 
 
 class Downloads:
-    """The places of one server; all calls come from its event loop.
+    """The download limit of one server; all calls come from its event loop.
 
     Args:
-        places: how many large answers are sent at once.
+        places: how many large answers may be sent at the same time.
     """
 
     def __init__(self, places: int) -> None:
         self._free = places
 
     def answer(self, request: Request, body: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
-        """Return the answer with this body; what fits in one piece takes no place."""
+        """Return the answer with this body; a body that fits in one piece does not count."""
         if request.method == "HEAD":
             headers = {**headers, "Content-Length": str(len(body))}
             return Response(media_type=media_type, headers=headers)
@@ -48,27 +48,27 @@ class Downloads:
         return _Download(self, body, media_type, headers)
 
     def enter(self) -> None:
-        """Take a place.
+        """Count a download.
 
         Raises:
-            Unavailable: `downloads-exhausted` where none is free.
+            Unavailable: `downloads-exhausted` if the limit is reached.
         """
         if not self._free:
             raise Unavailable(
                 "downloads-exhausted",
-                "too many are downloading at this moment",
+                "too many clients are downloading large lists at this moment",
                 hint="try again in half a minute",
                 retry_after_seconds=RETRY_SECONDS,
             )
         self._free -= 1
 
     def leave(self) -> None:
-        """Give it back."""
+        """Count a download less."""
         self._free += 1
 
 
 class _Download(Response):
-    """Sends a body piece by piece, in a place that it takes before the first and gives back in any case."""
+    """Sends a body piece by piece; it is counted from before the first piece until it ends or fails."""
 
     def __init__(
         self, downloads: Downloads, body: bytes, media_type: str, headers: Mapping[str, str]

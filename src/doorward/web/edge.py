@@ -1,8 +1,8 @@
-"""The edge of every web surface: what holds for each request, whatever its route.
+"""Middleware around every web surface, for each request on every route.
 
-1. No exception leaves: each becomes a problem document (problems). 2. Protective header fields on
-every answer. 3. A request whose body was not read to its end closes its connection, so that an unread
-body can neither hold the connection open nor be taken for the next request (request smuggling).
+1. Each exception becomes a problem document (problems) or a page. 2. Every answer gets protective header fields. 3. If the
+body of a request was not read to its end, the connection is closed, so that an unread body can neither hold the connection
+open nor be read as the next request (request smuggling).
 
 Not here: routes, and what a client may send per connection (protocol).
 Standard: RFC 9110 section 9.3.1 (content in GET has no meaning), RFC 9112 section 9.3.
@@ -31,12 +31,12 @@ from doorward.web.problems import (
 )
 
 ErrorPage = Callable[[Request, Exception, str], Response | None]
-"""From a request, what went wrong and the incident id to a page; None if this is for a program, or no page tells it."""
+"""Makes a page from a request, an error and the incident id; None if a program asks, or if there is no page for it."""
 
 _INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
 
 BODY_SECONDS = 10.0
-"""Precedent: nginx's client_body_timeout is 60 s between two reads; here it is for the whole body."""
+"""For the whole body. Precedent: nginx's client_body_timeout is 60 s between two reads."""
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -48,14 +48,14 @@ _ALWAYS = {
 
 
 class EdgeMiddleware:
-    """ASGI middleware around a whole application; `page` tells people what went wrong."""
+    """ASGI middleware around a whole application; `page` makes error pages for people."""
 
     def __init__(self, app: ASGIApp, page: ErrorPage | None = None) -> None:
         self.app = app
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer in the application's place where it fails."""
+        """Pass a request on; if the application fails, answer with the error."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -64,7 +64,7 @@ class EdgeMiddleware:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             pass
-        except Exception as error:  # noqa: BLE001 - the last line of defence: never a stack trace to the peer
+        except Exception as error:  # noqa: BLE001 - last resort: the peer never gets a stack trace
             if exchange.peer_is_gone:
                 return
             if exchange.started:
@@ -86,7 +86,7 @@ class EdgeMiddleware:
 
 
 class _WatchedExchange:
-    """One request and its answer, watched."""
+    """One request and its answer; notes what was read and sent."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -113,17 +113,17 @@ class _WatchedExchange:
         try:
             await self._send(message)
         except Exception:
-            # Writing fails for one reason: nobody is there any more. That is no incident.
+            # Writing fails only if the peer has closed the connection. That is not an incident.
             self.peer_is_gone = True
             raise
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body of a request, within a size and a time.
+    """Return the body of a request, within a limit of size and time.
 
     Args:
-        request: whose body nobody has read yet.
-        limit: bytes; what is announced longer is refused unread.
+        request: a request with an unread body.
+        limit: bytes; a body with a larger Content-Length is refused unread.
 
     Raises:
         MalformedInput: `body-too-large`.
@@ -140,16 +140,18 @@ async def read_body(request: Request, limit: int) -> bytes:
                 if len(body) > limit:
                     raise _too_large(limit)
     except TimeoutError:
-        raise Unavailable("request-too-slow", "the request did not arrive in time") from None
+        raise Unavailable(
+            "request-too-slow", f"the body did not arrive within {BODY_SECONDS:g} seconds"
+        ) from None
     return bytes(body)
 
 
 def _too_large(limit: int) -> MalformedInput:
-    return MalformedInput("body-too-large", f"the body of this request may have {limit} bytes")
+    return MalformedInput("body-too-large", f"the body of this request may have {limit} bytes at most")
 
 
 def answer_http_errors(page: ErrorPage | None = None) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return what renders the router's own refusals; Starlette calls it for `HTTPException` only."""
+    """Return a handler for the router's own errors; Starlette calls it for `HTTPException` only."""
 
     async def answer(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -1,12 +1,11 @@
-"""The enrolment surface: where a one-time link leads, and where it becomes a certificate.
+"""The enrolment surface: the page of a one-time link, and the request that exchanges it for a certificate.
 
-    GET  /, /join            a page in plain words
+    GET  /, /join            the page of the link
     GET  /root.pem           the root certificate
-    GET  /static/<name>.css  the page's style
-    POST /v1/certificates    a CSR and a token become a certificate
+    GET  /static/<name>.css  the style of the page
+    POST /v1/certificates    exchange a CSR and a token for a certificate
 
-It is served on a unix socket; the gateway's open chain (no client certificate asked) stands before it
-and is the only peer.
+It is served on a unix socket. Its only peer is the gateway's open chain, which requests no client certificate.
 Not here: the exchange of a token (token_exchange).
 """
 
@@ -34,9 +33,8 @@ class EnrolmentSurface:
     Args:
         services: of a process that may sign.
         pool: where use cases run.
-        origin: the public address, `https://enroll.corp.example:8443`; the page shows it. It is not
-            taken from the Host field, which the visitor of the link does not control but somebody
-            else may.
+        origin: the public address, `https://enroll.corp.example:8443`; the page shows it. It is not taken from the Host
+            field, which an attacker may control.
         look: of its page.
     """
 
@@ -61,17 +59,17 @@ class EnrolmentSurface:
         return [Route(one.path, answers[one.path], methods=[one.method]) for one in ENROLMENT_ROUTES]
 
     async def page(self, request: Request) -> Response:
-        """Answer with the page for a person who opened the link; it knows nothing of the link."""
+        """Answer with the page for a person who opened the link; the token is not sent to us."""
         page = self._look.render("join.html", {"origin": self._origin}, language_of(request))
         headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "public, max-age=300"}
         return HTMLResponse(page, headers=headers | {"Vary": "Accept-Language, Cookie"})
 
     async def static(self, request: Request) -> Response:
-        """Answer with a static file; all of them were read at the start, so no path is ever opened."""
+        """Answer with a static file; all files were read at the start, so no path is opened."""
         return answer_asset(self._look.assets, request.path_params["name"])
 
     async def root(self, _request: Request) -> Response:
-        """Answer with the root certificate; whoever fetches it must compare it with the link's SHA-256."""
+        """Answer with the root certificate; the client must compare it with the SHA-256 in the link."""
         pem = await self._pool.run(lambda: root_pem(self._services))
         return Response(
             pem, media_type="application/x-pem-file", headers={"Cache-Control": "public, max-age=300"}

@@ -1,8 +1,8 @@
-"""The routes of a surface for people, each behind the same two questions: who is calling, and from which page.
+"""Guards the routes of a surface for people: checks the caller, and the page that sent the request.
 
-A route is a line of a table. It is guarded unless its line says `open`, and says why: so a new route cannot be
-without a guard by mistake.
-Not here: the answers to the two questions (identity).
+Each route is an entry of a table. A route without a check is an `UnguardedRoute`, which must state the reason, so that no
+new route is unguarded by mistake.
+Not here: the two checks (identity).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Refusal = Callable[[Request, DoorwardError], Response]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardedRoute:
-    """One guarded route: a method and a path template, and what answers the caller who was identified."""
+    """One guarded route: a method, a path template, and the handler for the identified caller."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class GuardedRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnguardedRoute:
-    """One route without a caller; `why` is the reason that it may be. An unsafe method comes from our own pages only."""
+    """One route without a caller; `why` is the reason. Unsafe methods are accepted from our own pages only."""
 
     path: str
     answer: OpenHandler
@@ -46,14 +46,14 @@ class UnguardedRoute:
 
 
 class Guard:
-    """Puts routes behind the two questions.
+    """Adds the two checks to routes.
 
     Args:
-        identities: reads the caller out of a request.
-        audience: the audience that the assertion of a request must have.
-        origin: from which page an unsafe request must come.
-        refusal: makes a page of an error, or raises it again; None leaves it to the edge.
-        without_certificate: answers a person's request that comes without an assertion; None refuses it as any other.
+        identities: identifies the caller of a request.
+        audience: returns the required audience of the assertion.
+        origin: returns the origin from which an unsafe request must come.
+        refusal: makes a page of an error, or raises it again; None leaves errors to the middleware.
+        without_certificate: answers a person's request without an assertion; None refuses it like any other request.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Who is calling, as the door says it: the one way to an identity on a web surface of ours.
+"""Identifying the caller of a web surface, from the door's assertion only.
 
-1. There is exactly one `Doorward-Assertion`; the key of a registered gateway signed it, for this audience. 2. Its
-issuer is the gateway of that key, its moments hold, and it names a certificate. 3. That certificate is valid in the
-inventory and belongs to the principal of the assertion, who is active. No other header field is believed.
+1. There is exactly one `Doorward-Assertion`; the key of a registered gateway signed it, for this audience. 2. Its issuer is
+the gateway of that key, its time claims are valid, and it names a certificate. 3. The certificate is valid in the inventory
+and belongs to the principal of the assertion, who is active. No other header field is trusted.
 
-A request that may change something also says which page sent it: `check_origin`.
+For a request that may change something, `check_origin` also checks which page sent it.
 Not here: which route needs a caller (guard), and second factors (directory).
 Standard: RFC 7519; RFC 8705 section 3.1 (`cnf`); RFC 6454 section 7.3 (Origin); W3C Fetch Metadata (Sec-Fetch-Site).
 """
@@ -35,7 +35,7 @@ ASSERTION = "doorward-assertion"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 KEYS_KEPT_SECONDS = 5.0
-"""How long the keys of the gateways are remembered; an unknown key is looked for once a second at most."""
+"""How long the keys of the gateways are cached; for an unknown key they are read again, once a second at most."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -49,7 +49,7 @@ class _Gateways:
 
 
 class Identities:
-    """Reads callers out of requests; safe between threads.
+    """Identifies the callers of requests; safe between threads.
 
     Args:
         services: the ports of this process.
@@ -63,32 +63,34 @@ class Identities:
         self._known = _Gateways(KeySet(keys={}), {}, float("-inf"))
 
     async def identify(self, request: Request, audience: str) -> Caller:
-        """Return who is calling.
+        """Return the caller.
 
         Args:
             request: as the door passed it on.
-            audience: the only one that is accepted.
+            audience: the required audience of the assertion.
 
         Raises:
-            RequestRefused: `certificate-needed` if there is no assertion; `identity-refused` if it is not good,
-                with the same words for every reason.
+            RequestRefused: `certificate-needed` if there is no assertion; `identity-refused` if it is not valid, with the
+                same text for every reason.
         """
         fields = request.headers.getlist(ASSERTION)
         if not fields:
             raise RequestRefused(
-                "certificate-needed", "this needs your certificate", hint="come with your certificate"
+                "certificate-needed",
+                "this needs your certificate",
+                hint="open it in the browser or program that has the certificate",
             )
         caller = await self._pool.run(lambda: self._identify(fields, audience))
         return replace(caller, source=source_of(request), client=client_of(request))
 
     def _identify(self, fields: list[str], audience: str) -> Caller:
         try:
-            return self._read(",".join(fields), audience)  # two of them are no token, and refused as such
+            return self._read(",".join(fields), audience)  # two fields joined are not a valid token
         except (MalformedInput, RequestRefused):
             raise RequestRefused(
                 "identity-refused",
-                "the door did not say who you are in a way that can be believed",
-                hint="load the page again; if it stays, tell your administrator",
+                "the door's assertion about you is not valid",
+                hint="load the page again; if the error stays, tell your administrator",
             ) from None
 
     def _read(self, token: str, audience: str) -> Caller:
@@ -100,7 +102,9 @@ class Identities:
         except RequestRefused as refusal:
             if refusal.code != "assertion-key-unknown":
                 raise
-            gateways = self._gateways(older_than=_LOOK_AGAIN_SECONDS)  # it may have registered just now
+            gateways = self._gateways(
+                older_than=_LOOK_AGAIN_SECONDS
+            )  # the gateway may have been registered just now
             claims = verify_assertion(token, gateways.keys, audience, now)
         # 2. issuer and certificate
         own = gateways.by_issuer.get(str(claims.get("iss")), KeySet(keys={}))
@@ -118,7 +122,7 @@ class Identities:
             or principal.state is not PrincipalState.ACTIVE
             or principal.id != claims.get("principal_id")
         ):
-            raise RequestRefused("identity-refused", "certificate or account is not good any more")
+            raise RequestRefused("identity-refused", "the certificate or the account is no longer valid")
         return Caller(
             principal_id=principal.id,
             name=principal.name,
@@ -130,7 +134,7 @@ class Identities:
         )
 
     def _gateways(self, *, older_than: float) -> _Gateways:
-        """Return the gateways' keys, read again if they were read longer ago than so many seconds."""
+        """Return the gateways' keys; read them again if the cached ones are older than that many seconds."""
         now = self._services.clock.monotonic()
         with self._lock:
             if now - self._known.read_at < older_than:
@@ -143,7 +147,7 @@ class Identities:
             try:
                 key = parse_jwk(gateway.assertion_jwk)
             except MalformedInput:
-                continue  # the status listener complains about it
+                continue  # the status listener logs it
             by_issuer[f"https://{domain}/{gateway.name}"] = KeySet(keys={thumbprint(key): key})
         every = KeySet(keys={kid: key for one in by_issuer.values() for kid, key in one.keys.items()})
         known = _Gateways(every, by_issuer, now)
@@ -153,14 +157,14 @@ class Identities:
 
 
 def check_origin(request: Request, origin: str) -> None:
-    """Return if the page that sent the request is of this origin, or the request can change nothing.
+    """Check that a page of this origin sent the request; requests with safe methods pass.
 
     Args:
-        request: any.
-        origin: our own, as browsers write it: `https://portal.corp.example`, with a port if it is not 443.
+        request: any request.
+        origin: our origin as browsers write it: `https://portal.corp.example`, with the port if it is not 443.
 
     Raises:
-        RequestRefused: `origin-wrong`, also if there is no `Origin`, or the opaque `null`.
+        RequestRefused: `origin-wrong`, also if `Origin` is missing or `null`.
 
     Standard: RFC 6454 section 7.3; RFC 9110 section 9.2.1 (safe methods).
     """
@@ -170,18 +174,18 @@ def check_origin(request: Request, origin: str) -> None:
     if request.headers.getlist("origin") != [origin] or not same_site:
         raise RequestRefused(
             "origin-wrong",
-            "this request came from a page of another website, and it was stopped",
-            hint="open the page itself, and do it there",
+            "this request came from a page of another website and was refused",
+            hint="open our page itself, and repeat it there",
         )
 
 
 def source_of(request: Request) -> str:
-    """Return the caller's address, as the door says it: no client can send a header of this name."""
+    """Return the caller's address from the door's header: the door removes this header from clients' requests."""
     return request.headers.get(SOURCE, "")[:64]
 
 
 def client_of(request: Request) -> str:
-    """Return what the browser says about itself, shortened; for people to read, it decides nothing."""
+    """Return the User-Agent, shortened; it is only shown to people."""
     return request.headers.get("user-agent", "")[:MAX_CLIENT_CHARACTERS]
 
 

@@ -1,8 +1,7 @@
-"""The bounded pool of threads in which the web surfaces call use cases.
+"""The bounded thread pool in which the web surfaces run use cases.
 
-Not here: any use case. Use cases are synchronous; called on the event loop, one slow transaction
-would stop every other answer. The queue is bounded too: a stampede is told to come back, it does
-not pile up in memory.
+Use cases are synchronous: on the event loop, one slow transaction would stop every other answer. The queue is bounded too,
+so that a flood of requests gets 503 and does not fill the memory.
 """
 
 from __future__ import annotations
@@ -22,15 +21,14 @@ DEFAULT_WAITING = 256
 """Precedent: at 300 issuances a second this queue is worked off within a second."""
 
 SLOW_WORKERS = 34
-"""As many as work and wait in `directory.factors.budget`: it says who is next, and nothing queues before it."""
+"""As many as run and wait in `directory.factors.budget`, which decides the order: nothing may queue in front of it."""
 
 
 class UseCasePool:
-    """Runs synchronous calls in at most `workers` threads, with at most `waiting` calls behind them.
+    """Runs synchronous calls in at most `workers` threads; at most `waiting` further calls wait.
 
-    Calls that take long, or wait for memory (password hashes), have `slow` threads of their own: a flood of them
-    must not hold up certificates and revocation.
-    Safe to share between servers in several threads.
+    Slow calls (password hashes) have `slow` threads of their own, so that a flood of them does not delay certificates and
+    revocation. Safe to share between servers in several threads.
     """
 
     def __init__(
@@ -44,28 +42,27 @@ class UseCasePool:
         self._slow = _BoundedExecutor("slow-case", slow, 0)
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Return what the call returns, or raise what it raises.
+        """Run a call; return its result or raise its exception.
 
-        A call that has begun goes on to its end also when the peer hangs up: a certificate that is
-        being recorded is recorded.
+        A call that has begun runs to its end, even if the peer closes the connection: a certificate is recorded completely.
 
         Raises:
-            Unavailable: `server-busy` where all places are taken.
+            Unavailable: `server-busy` if the queue is full.
         """
         return await self._quick.run(call)
 
     async def run_slow(self, call: Callable[[], T]) -> T:
-        """Do the same for a call that takes long."""
+        """Do the same for a slow call."""
         return await self._slow.run(call)
 
     def close(self) -> None:
-        """Finish what has begun, drop what waits, and take nothing more."""
+        """Finish the running calls, drop the waiting ones, and accept no more."""
         self._quick.close()
         self._slow.close()
 
 
 class _BoundedExecutor:
-    """Threads, and the places in front of them."""
+    """Threads with a bounded queue."""
 
     def __init__(self, name: str, workers: int, waiting: int) -> None:
         self._places = threading.BoundedSemaphore(workers + waiting)

@@ -1,9 +1,8 @@
-"""Errors as HTTP answers, in one place: problem documents with a stable code and a hint.
+"""Errors as HTTP answers: problem documents with a stable code and a hint.
 
-Not here: any decision. What an error means in HTTP is presentation; the use cases know nothing of it.
-Only `code`, `detail` and `hint` of an error of ours are shown. Anything else becomes `internal-error`
-with an incident id: the log has the id, the kind of exception and where it happened, and not its
-text, which may repeat a request.
+Only `code`, `detail` and `hint` of our own errors are shown. Any other exception becomes `internal-error` with an incident
+id: the log has the id, the type of the exception and the place, but not its text, which may contain parts of a request.
+Use cases do not know HTTP; the status of each error is chosen here.
 Standard: RFC 9457 (problem details), RFC 9110 section 15 (status codes), RFC 6750 section 3 (Bearer).
 """
 
@@ -68,14 +67,14 @@ def incident_of(request_id: str) -> str:
     """Return the incident id of a request: the first eight hexadecimal digits of its id, in two groups.
 
     Args:
-        request_id: a UUID (RFC 9562) that the door gave; of any other text there is no incident id.
+        request_id: a UUID (RFC 9562) from the door; for any other text the incident id is empty.
     """
     digits = request_id[:8]
     return f"{digits[:4]}-{digits[4:]}" if _UUID.fullmatch(request_id) else ""
 
 
 def render_problem(error: DoorwardError, incident: str = "") -> Response:
-    """Return the problem document of an error of ours.
+    """Return the problem document of one of our errors.
 
     Standard: RFC 9457 section 3; `code` and `hint` are extension members, `type` is `about:blank`.
     """
@@ -92,7 +91,7 @@ def render_problem(error: DoorwardError, incident: str = "") -> Response:
 
 
 def render_http_error(error: HTTPException, incident: str = "") -> Response:
-    """Return the problem document of a refusal by the router: unknown path, wrong method."""
+    """Return the problem document of an error of the router: unknown path, wrong method."""
     status = HTTPStatus(error.status_code)
     code = {HTTPStatus.NOT_FOUND: "path-unknown", HTTPStatus.METHOD_NOT_ALLOWED: "method-wrong"}.get(
         status, "refused"
@@ -113,17 +112,17 @@ def render_incident(incident: str) -> Response:
         _INTERNAL,
         code="internal-error",
         detail="something went wrong on our side",
-        hint=f"tell your administrator this incident number: {incident}",
+        hint=f"give your administrator this incident number: {incident}",
         incident=incident,
     )
 
 
 def note_incident(error: BaseException, incident: str = "") -> str:
-    """Log what is safe to log of an unexpected error; return its incident id.
+    """Log an unexpected error without its text; return the incident id.
 
     Args:
-        error: what happened.
-        incident: of the request, so that its line in the access log is found with it; if empty, a random one is made.
+        error: the exception.
+        incident: id of the request, which is also in the access log; if empty, a random id is made.
     """
     if not incident:
         digits = secrets.token_hex(4)

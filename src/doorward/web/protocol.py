@@ -1,8 +1,8 @@
-"""What one connection may do before a request reaches an application: limits in time and size.
+"""Limits in time and size for one HTTP connection, before a request reaches an application.
 
-uvicorn's parser (httptools) takes header fields without end, and its server waits without end for
-the rest of a request, for a peer that does not read and for one that reads a byte now and then. Each is
-a way to hold memory and connections with next to no traffic ("slowloris"); here each has a limit.
+uvicorn's parser (httptools) accepts any number of header fields. Its server waits without limit for the rest of a request,
+for a peer that does not read, and for a peer that reads a byte now and then. With each of these an attacker can hold memory
+and connections with almost no traffic ("slowloris"); here each has a limit.
 
 Not here: limits on bodies (edge.read_body) and on the number of connections (serving).
 Standard: RFC 9112 section 9.5 (a server should close what is idle), RFC 6585 section 5 (431).
@@ -21,28 +21,28 @@ STALL_SECONDS = 30.0
 """Precedent: nginx's send_timeout is 60 s."""
 
 ANSWER_SECONDS = 120.0
-"""From a whole head to the last byte of its answer. Precedent: Apache's Timeout and nginx's limits are
-between two bytes only; 7.5 MB of revocation list need 64 KB a second."""
+"""From a complete head to the last byte of its answer. Precedent: Apache's Timeout and nginx's limits apply between two
+bytes only; a revocation list of 7.5 MB needs 64 KB a second."""
 
 MAX_HEAD_BYTES = 16 * 1024
 """Precedent: nginx takes 4 lines of 8 KiB, Apache lines of 8 KiB."""
 
 MAX_LARGE_HEAD_BYTES = 64 * 1024
-"""Behind the door, which takes no more itself: a return path of 20,000 characters, assertion and cookies."""
+"""Behind the door, which has the same limit: room for a return path of 20,000 characters, the assertion and cookies."""
 
 MAX_PIPELINED = 8
-"""Requests that may wait behind one that is being answered (RFC 9112 section 9.3.2). The parser makes a
-task of each as fast as bytes come: 256 KiB hold fourteen thousand of them."""
+"""Requests that may wait behind the one that is being answered (RFC 9112 section 9.3.2). The parser makes a task of each:
+256 KiB can contain fourteen thousand requests."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class _TooManyPipelined(Exception):
-    """Ends the parser's work on what has come."""
+    """Stops the parser."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits: time and size of a request head, requests in waiting, time of an answer."""
+    """HTTP/1.1 with limits: time and size of a request head, number of waiting requests, time of an answer."""
 
     max_head_bytes = MAX_HEAD_BYTES
 
@@ -53,15 +53,15 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in pieces no longer than a head, and nothing more once the connection is to end.
+        """Process bytes in pieces no longer than a head; stop if the connection is closing.
 
-        One read brings up to 256 KiB, and a head that is whole within it would never be measured. Now
-        one that ends in its second piece passes, and nothing longer.
+        One read returns up to 256 KiB, and a head that is complete within it would not be measured. In pieces, a head that
+        ends in its second piece passes, and no longer one.
         """
         for start in range(0, len(data), self.max_head_bytes):
             if self.transport.is_closing():
@@ -72,7 +72,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        # uvicorn stops its idle timer at any bytes, also at line breaks that begin no request.
+        # uvicorn stops its idle timer at any byte, even at line breaks that begin no request.
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             self._await_head()
         self._head_bytes += len(data) if self._in_head else 0
@@ -81,33 +81,33 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Note that a head has begun; refuse it where too many wait already (the parser ends in 400)."""
+        """Note that a head has begun; refuse it if too many requests wait (the parser answers 400)."""
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _TooManyPipelined
         self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the head is whole: the application has its own limits from here on."""
+        """Note that the head is complete: from here on the application has its own limits."""
         self._in_head, self._head_bytes = False, 0
         _cancel(self._head_timer)
         self._head_timer = None
         waits = self.cycle is not None and not self.cycle.response_complete
         super().on_headers_complete()
-        if not waits:  # what comes behind a request must not prolong its answer
+        if not waits:  # pipelined requests must not prolong the time for this answer
             self._limit_answer()
 
     def on_response_complete(self) -> None:
-        """Begin the time of the next answer, or of what is still to be sent of this one.
+        """Restart the timer, for the next answer or for the rest of this one.
 
-        The timer goes on after the last byte was given to the transport: who reads slowly holds that
-        as well. A connection without a request ends by its idle timer long before.
+        The timer runs on after the last byte was given to the transport, because a slow reader can hold the connection
+        there. A connection without a request is closed much earlier by its idle timer.
         """
         self._limit_answer()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Begin to wait for a peer that does not read."""
+        """Start the timer for a peer that does not read."""
         super().pause_writing()
         self._stall_timer = self.loop.call_later(STALL_SECONDS, self.transport.abort)
 
@@ -141,7 +141,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class LargeHeadProtocol(GuardedProtocol):
-    """The same with room for long heads: for sockets that only the door reaches."""
+    """The same with a larger limit for heads: for sockets that only the door can reach."""
 
     max_head_bytes = MAX_LARGE_HEAD_BYTES
 

@@ -1,6 +1,6 @@
-"""Runs an ASGI application on a TCP address or a unix socket: start, refuse clearly, stop gently.
+"""Runs an ASGI application on a TCP address or a unix socket: start with clear errors, graceful stop.
 
-Not here: applications (app). TLS ends in the gateway; nothing here has a certificate.
+Not here: applications (app). TLS ends in the gateway; these servers have no certificate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpAddress:
-    """An address and a port; port 0 takes a free one. `host` is an IP address or a name, no brackets."""
+    """An address and a port; port 0 means a free port. `host` is an IP address or a name, without brackets."""
 
     host: str
     port: int
@@ -41,7 +41,7 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketPath:
-    """A unix socket and who may connect to it, as file mode (default: the owner only)."""
+    """A unix socket, with the file mode that says who may connect (default: the owner only)."""
 
     path: Path
     mode: int = 0o600
@@ -51,10 +51,10 @@ class SocketPath:
 
 
 class WebServer:
-    """One application on one address, in a thread of its own.
+    """One application on one address, in its own thread.
 
-    `start()` returns when connections are taken; `stop()` when the last answer is out or the grace
-    is over. The address is bound by `start()`, so that a port in use is an error and not a log line. One with `large_heads` takes
+    `start()` returns when connections are accepted; `stop()` when the last answer was sent or the grace period is over.
+    `start()` binds the address, so that a port in use is an error and not only a log line. One with `large_heads` takes
     heads of requests of up to 64 KiB.
     """
 
@@ -73,8 +73,8 @@ class WebServer:
 
         Raises:
             Unavailable: `address-in-use`.
-            ConfigurationError: `listen-impossible` for an address that is not of this machine, a port
-                that needs privileges, a path that cannot be a socket.
+            ConfigurationError: `listen-impossible` if the address does not belong to this machine, the port needs
+                privileges, or the path cannot be a socket.
         """
         try:
             self._socket = self._bind()
@@ -86,12 +86,12 @@ class WebServer:
         self._wait_until_started()
 
     def stop(self) -> None:
-        """Take no more connections, let open answers finish, remove the socket's file."""
+        """Accept no more connections, let open answers finish, and remove the socket file."""
         self._uvicorn.should_exit = True
         if self._thread.is_alive():
             self._thread.join(GRACE_SECONDS + 2.0)
         if isinstance(self.address, SocketPath) and self._inode:
-            with suppress(OSError):  # another server may have put its own there meanwhile
+            with suppress(OSError):  # another server may have created its own socket there
                 if self.address.path.stat().st_ino == self._inode:
                     self.address.path.unlink()
 
@@ -128,7 +128,7 @@ class WebServer:
     def _bind_path(self, address: SocketPath) -> socket.socket:
         _remove_stale(address.path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # between bind and chmod nobody else may connect
+        before = os.umask(0o177)  # between bind and chmod no other user may connect
         try:
             listener.bind(str(address.path))
         except OSError:
@@ -160,10 +160,10 @@ def _config(app: ASGIApp, protocol: type[GuardedProtocol]) -> uvicorn.Config:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on, left by a server that died; leave everything else alone."""
+    """Remove the socket of a server that crashed, on which no process listens; change nothing else."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(errno.EEXIST, "there is a file that is no socket", str(path))
+            raise FileExistsError(errno.EEXIST, "a file that is not a socket exists", str(path))
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -173,11 +173,11 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise OSError(errno.EADDRINUSE, "another server listens there")
+    raise OSError(errno.EADDRINUSE, "another server listens on this socket")
 
 
 def _explain(error: OSError, name: str, address: TcpAddress | SocketPath) -> Unavailable | ConfigurationError:
-    """Return the error of ours for a failed bind."""
+    """Return our error for a failed bind."""
     if error.errno == errno.EADDRINUSE:
         hint = "stop the other program, or choose another address in the settings"
         return Unavailable("address-in-use", f"{address} ({name}) is in use already", hint=hint)

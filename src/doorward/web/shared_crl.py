@@ -1,10 +1,10 @@
-"""The newest revocation lists of each authority, full and in partitions, each held once for all who ask.
+"""The newest revocation lists of each authority, full and in partitions, each kept in memory once for all clients.
 
 Not here: signing and storing lists (authority.status.crls), sending them (downloads).
 
-The database is asked for the number of the newest list each time, and for its bytes only where another
-is held. Whoever still reads an older one keeps that alive until his answer ends (`protocol.ANSWER_SECONDS`);
-a new list comes every ten seconds at most, so a dozen may be alive at once, however many read.
+For each request the number of the newest list is read from the database, and its bytes only if the list in memory has
+another number. An answer that still sends an older list keeps it in memory until it ends (`protocol.ANSWER_SECONDS`). A new
+list appears every ten seconds at most, so at most a dozen are in memory, however many clients read.
 Standard: RFC 5280 section 5.2.3 (the number of a list grows), RFC 9110 section 8.8.3 (ETag).
 """
 
@@ -21,7 +21,7 @@ from doorward.stores.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedCrl:
-    """One list, and the entity tag that names this version of it."""
+    """One list with its entity tag."""
 
     record: CrlRecord
     tag: str
@@ -36,8 +36,8 @@ class SharedCrls:
         self._held: dict[tuple[str, str], SharedCrl] = {}
 
     def find(self, authority_id: str, partition: str = "") -> SharedCrl | None:
-        """Return a newest list, the same object as long as it is the newest; None where there is none."""
-        with self._lock:  # also around the look-up: of many who miss at once, one loads
+        """Return the newest list, always as the same object; None if there is none."""
+        with self._lock:  # also around the look-up: if many requests find no list at once, one loads it
             held = self._held.get((authority_id, partition))
             number = crl_number(self._services, authority_id, partition)
             if held is not None and held.record.number == number:

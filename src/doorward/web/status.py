@@ -1,4 +1,4 @@
-"""The status surface: what relying parties fetch to judge our certificates.
+"""The status surface: revocation lists, OCSP and certificates that relying parties fetch to judge our certificates.
 
     GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
     GET  /crl/<authority>/<n>-of-<count>.crl   one of several lists, where certificates are divided
@@ -6,11 +6,10 @@
     GET  /root.pem               the root certificate, PEM
     POST /ocsp, GET /ocsp/<b64>  OCSP
     GET  /jwks.json              the public keys of assertions: the gateways' own, and those of sessions
-    GET  /healthz, /readyz       this process lives; it can do its work
+    GET  /healthz, /readyz       this process answers; it can serve revocation status
 
-Public by nature and without secrets; nothing here can make anything be signed except an OCSP answer.
-Not here: signing and freshness (authority.status.responder), what many readers of a large list share (shared_crl,
-downloads).
+Everything here is public. A request can cause no signature except that of an OCSP answer.
+Not here: signing and freshness (authority.status.responder), sharing large lists (shared_crl, downloads).
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
 """
 
@@ -46,14 +45,14 @@ from doorward.wire.jose import parse_jwk, render_jwks
 _log = structlog.get_logger("doorward.web.status")
 
 MAX_OCSP_REQUEST_BYTES = 4 * 1024
-"""Precedent: RFC 5019 section 5 makes requests for one certificate, under 255 bytes in a GET."""
+"""Precedent: RFC 5019 section 5: one certificate in each request, and less than 255 bytes in a GET."""
 
 CRL_MAX_AGE = timedelta(minutes=1)
-"""Caches may hide a revocation for this long, and take 60 times less traffic for it."""
+"""Caches may hide a revocation for this time; in return, there is much less traffic."""
 
 OCSP_MAX_AGE = timedelta(minutes=5)
 STABLE_MAX_AGE = timedelta(hours=1)
-"""For what does not change under its address (authority certificates) or rarely (keys, the root)."""
+"""For content that never changes at its URL (authority certificates) or rarely (keys, the root)."""
 
 _AUTHORITY_ID = re.compile(r"aut_[a-z0-9]{20}")
 _CRL_TYPE, _CERTIFICATE_TYPE = "application/pkix-crl", "application/pkix-cert"
@@ -125,7 +124,7 @@ class StatusSurface:
         return await self._ocsp(request, decode_ocsp_path(request.scope["raw_path"]), cacheable=True)
 
     async def _ocsp(self, request: Request, body: bytes, *, cacheable: bool) -> Response:
-        """Answer; bytes that are no request get OCSP's own `malformedRequest`, as RFC 6960 2.3 wants."""
+        """Answer; a malformed request gets OCSP's own `malformedRequest`, as RFC 6960 section 2.3 requires."""
         der = await self._pool.run(lambda: answer_ocsp(self._services, body))
         headers = (
             ocsp_caching(der, self._services.clock.now()) if cacheable else {"Cache-Control": "no-store"}
@@ -154,11 +153,11 @@ class StatusSurface:
         return render_jwks(keys)
 
     async def health(self, _request: Request) -> Response:
-        """Say that this process answers; nothing is looked at, so that a slow database restarts nobody."""
+        """Say that this process answers; nothing else is checked, so that a slow database restarts no process."""
         return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
 
     async def readiness(self, _request: Request) -> Response:
-        """Say whether status can be served: the database answers, CRL and OCSP responder are in their time."""
+        """Say whether status can be served: the database answers, and CRL and OCSP responder are within their dates."""
         faults = await self._pool.run(self._find_faults)
         return JSONResponse(
             {"ready": not faults, "faults": faults},
@@ -167,7 +166,7 @@ class StatusSurface:
         )
 
     def _find_faults(self) -> list[str]:
-        """Return the codes of what is wrong; no detail, this page is public."""
+        """Return the codes of the faults, without details: this page is public."""
         try:
             root_certificate(self._services)
             return list(find_faults(self._services, self._services.clock.now()))
@@ -181,10 +180,10 @@ def root_pem(services: Services) -> bytes:
 
 
 def decode_ocsp_path(raw_path: bytes) -> bytes:
-    """Return the request of a GET path; empty, and so malformed, where it is not base64.
+    """Return the OCSP request of a GET path; empty, and so malformed, if it is not base64.
 
-    Clients differ: some encode `/`, `+` and `=` as RFC 6960 appendix A.1 says, some do not. The raw path
-    is taken, because a decoded one cannot tell `%2F` from `/` nor keep `//`.
+    Some clients encode `/`, `+` and `=` as RFC 6960 appendix A.1 says, others do not. The raw path is used, because a
+    decoded path does not distinguish `%2F` from `/` and may lose `//`.
     """
     if len(raw_path) > 4 * MAX_OCSP_REQUEST_BYTES:
         return b""
@@ -196,7 +195,7 @@ def decode_ocsp_path(raw_path: bytes) -> bytes:
 
 
 def ocsp_caching(der: bytes, now: datetime) -> dict[str, str]:
-    """Return the caching header fields of an OCSP response: none may keep an error or a nonce.
+    """Return the caching header fields of an OCSP response; errors and answers with a nonce are not cached.
 
     Standard: RFC 5019 section 6.2.
     """
@@ -216,7 +215,7 @@ def _has_nonce(response: ocsp.OCSPResponse) -> bool:
 
 
 def _caching(tag: str, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
-    """Return the caching header fields of something that is replaced at `until` or before."""
+    """Return the caching header fields for content that is replaced at `until` or before."""
     seconds = max(0, int(age.total_seconds()))
     return {
         "Cache-Control": f"public, max-age={seconds}, no-transform, must-revalidate",
@@ -241,7 +240,7 @@ def _is_known(request: Request, headers: dict[str, str]) -> bool:
 
 
 def _authority_id(request: Request) -> str:
-    """Return the id in the path; what cannot be one is not asked of the database."""
+    """Return the id in the path; a malformed one is refused without a query."""
     text: str = request.path_params["authority_id"]
     if not _AUTHORITY_ID.fullmatch(text):
         raise NotFound("authority-unknown", "there is no such authority")
@@ -249,7 +248,7 @@ def _authority_id(request: Request) -> str:
 
 
 def _partition(request: Request) -> str:
-    """Return the name of a list in the path, empty in the path of the full one."""
+    """Return the partition's name in the path; empty for the full list."""
     name: str = request.path_params.get("partition", FULL)
     if not division_of(name):
         raise NotFound("crl-unknown", "there is no revocation list of that name")

@@ -1,9 +1,9 @@
-"""Counts wrong invitation tokens, in bounded memory; a right token is never refused for the wrong ones.
+"""Counts wrong invitation tokens, in bounded memory; a valid token is never refused because of wrong ones.
 
-Not here: what a token is, and the look whether one is right (`enrolment.invitation`). Tokens have 256 random
-bits and cannot be guessed; what this protects is the record from a flood of tries: beyond a limit a wrong
-token is answered with 429 and is no event of its own. It decides nothing about a right one, or ten wrong
-tokens from an address would shut the enrolment of everybody behind that address.
+Tokens have 256 random bits and cannot be guessed. The limit protects the record from a flood of tries: beyond it, a wrong
+token gets 429 and no event. It has no effect on valid tokens: otherwise ten wrong tokens from an address would stop the
+enrolment of everybody behind that address.
+Not here: tokens, and checking them (`enrolment.invitation`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from doorward.core.errors import RequestRefused
 
 WINDOW_SECONDS = 600.0
 FAILURES_PER_SOURCE = 10
-"""Precedent: people paste a wrong link two or three times; OpenSSH gives 6 tries a connection."""
+"""People paste a wrong link two or three times. Precedent: OpenSSH allows 6 tries for each connection."""
 
 FAILURES_IN_TOTAL = 1000
 MAX_SOURCES = 4096
-"""About half a megabyte; the oldest is forgotten first, and the total still counts its failures."""
+"""About half a megabyte; the oldest count is dropped first, and its failures still count in the total."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class AttemptThrottle:
         self._total = _Failures(began=0.0)
 
     def refusal(self, source: str, now: float) -> RequestRefused | None:
-        """Return what a wrong token of this source is answered with: None while it is one of a few."""
+        """Return the error for a further wrong token of this source; None if the limits are not reached."""
         for failures, most in (
             (self._sources.get(source), FAILURES_PER_SOURCE),
             (self._total, FAILURES_IN_TOTAL),
@@ -49,7 +49,7 @@ class AttemptThrottle:
             if failures is not None and failures.count >= most and now - failures.began < WINDOW_SECONDS:
                 return RequestRefused(
                     "too-many-attempts",
-                    "too many links that do not work came from your address",
+                    "too many invalid links came from your network address",
                     hint="use the newest link, or ask your administrator for a new one",
                     retry_after_seconds=max(1, round(failures.began + WINDOW_SECONDS - now)),
                 )

@@ -1,8 +1,8 @@
-"""A one-time token and a request become a certificate: one exchange, on the enrolment host and on the portal.
+"""Exchanging a one-time token and a CSR for a certificate, on the enrolment host and on the portal.
 
-The token comes in `Authorization: Bearer` and only there: not in a path or query, which proxies and logs keep.
-Neither token nor CSR is ever logged. The gateway is the only peer.
-Not here: whether the token is good and what the certificate says (enrolment.invitation, authority).
+The token is accepted in `Authorization: Bearer` only, not in a path or query, which proxies and logs store. Neither token
+nor CSR is logged. The gateway is the only peer.
+Not here: checking the token, and the content of the certificate (enrolment.invitation, authority).
 Standard: RFC 6750 section 2.1, RFC 5967 (application/pkcs10), RFC 8555 section 9.1 (PEM chain), RFC 9457.
 """
 
@@ -27,7 +27,7 @@ from doorward.web.pool import UseCasePool
 from doorward.web.throttle import AttemptThrottle
 
 MAX_BODY_BYTES = 32 * 1024
-"""Twice what a CSR may have (pki.csr), so that the parser's own message is the one that is seen."""
+"""Twice the limit for a CSR (pki.csr), so that the client gets the parser's more exact message."""
 
 CHAIN_TYPE = "application/pem-certificate-chain"
 _CSR_TYPES = ("application/pkcs10", "application/x-pem-file")
@@ -35,7 +35,7 @@ _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{22,128})", re.ASCII)
 
 
 class TokenExchange:
-    """Answers requests for certificates by a token, and counts wrong ones.
+    """Answers requests for certificates by token, and counts wrong tokens.
 
     Args:
         services: of a process that may sign.
@@ -48,15 +48,15 @@ class TokenExchange:
         self._throttle = AttemptThrottle()
 
     async def answer(self, request: Request) -> Response:
-        """Turn a CSR and a one-time token into a certificate.
+        """Issue a certificate for a CSR and a one-time token.
 
-        1. the token is there; 2. what a wrong one is answered with, which depends on how many came from
-        this address; 3. type, size and time of the body; 4. the use case; 5. the chain, leaf first.
+        1. Read the token; 2. choose the error for a wrong token, by the number of wrong ones from this address; 3. read the
+        body, within its limits; 4. run the use case; 5. answer with the chain, leaf first.
         """
         # 1. the token
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is None:
-            hint = "send the link's token as: Authorization: Bearer TOKEN"
+            hint = "send the token of the link in the header `Authorization: Bearer TOKEN`"
             raise RequestRefused("token-missing", "this needs the token of a one-time link", hint=hint)
         # 2. the address
         source, now = source_of(request), self._services.clock.monotonic()
@@ -77,14 +77,14 @@ class TokenExchange:
 
 
 async def read_request(request: Request) -> bytes:
-    """Return the PKCS#10 request, PEM or DER, that is the body; raises `MalformedInput` (`media-type-wrong`) and as `read_body`."""
+    """Return the body, a PKCS#10 request, PEM or DER; raises `MalformedInput` (`media-type-wrong`), and as `read_body`."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _CSR_TYPES:
         raise MalformedInput("media-type-wrong", f"send the request as {_CSR_TYPES[0]}, PEM or DER")
     return await read_body(request, MAX_BODY_BYTES)
 
 
 def render_issued(issued: Issued, *, wants_json: bool) -> Response:
-    """Return a fresh certificate with its chain: PEM, leaf first, or JSON."""
+    """Return a new certificate with its chain: PEM, leaf first, or JSON."""
     pem = _to_pem(issued.chain_der)
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if not wants_json:
@@ -109,7 +109,7 @@ def _to_pem(chain: Sequence[bytes]) -> list[str]:
 
 
 def wants_json(request: Request) -> bool:
-    """Say whether JSON is asked for by name; anything else gets the chain, as `*/*` and no field do."""
+    """Say whether Accept lists JSON and not the PEM chain; `*/*` or no Accept field means the chain."""
     accepted = [
         part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")
     ]

@@ -1,4 +1,4 @@
-"""How everything looks and speaks: templates, style, icons, languages, brand.
+"""The appearance of all pages: templates, style, icons, languages, brand.
 
-Not here: which page is shown and what stands on it (`web.pages`, `web.portal`, `web.enrolment`).
+Not here: which page is shown, and its content (`web.pages`, `web.portal`, `web.enrolment`).
 """

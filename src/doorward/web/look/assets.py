@@ -1,7 +1,7 @@
-"""Static files of pages: the style, scripts, and what the brand adds. All are read at the start: no path is ever opened.
+"""Static files of pages: style, scripts, icons, and the files of the brand. All are read at the start; no path is opened later.
 
-Each is asked for under a name with its digest (`look.css?v=1a2b3c4d`), so that browsers keep it for long and
-see a new one at once. The style is one file to browsers, joined from the files of `static/look`.
+URLs contain a digest of the file (`look.css?v=1a2b3c4d`), so that browsers cache a file for long and load a new version at
+once. `look.css` is joined from the files of `static/look`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 _WEB = Path(__file__).parent.parent
 _DIGEST_LENGTH = 8
 _STYLES = ("page.css", "parts.css")
-"""What `look.css` is joined from, in the order of the cascade."""
+"""The parts of `look.css`, in the order of the cascade."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Asset:
 ICONS: Mapping[str, str] = {
     file.stem: file.read_text("utf-8").strip() for file in (Path(__file__).parent / "icons").glob("*.svg")
 }
-"""Name of a sign to its SVG, which stands within the page and has the colour of the text."""
+"""Icon name to SVG, which is put inline into the page and has the colour of the text."""
 
 
 def _read() -> dict[str, Asset]:
@@ -59,7 +59,7 @@ def _read() -> dict[str, Asset]:
 
 
 BUILT_IN_ASSETS: Mapping[str, Asset] = _read()
-"""What every installation has. Read with the module: root imports all modules before it becomes another user."""
+"""The files of every installation. Read at import: the process imports all modules as root, before it changes its user."""
 
 
 def build_assets(brand: Brand) -> dict[str, Asset]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logo:
-    """A picture that was checked: `image/svg+xml` or `image/png`."""
+    """A checked picture: `image/svg+xml` or `image/png`."""
 
     media_type: str
     body: bytes
@@ -23,13 +23,13 @@ class Logo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brand:
-    """What an organisation may set of every page.
+    """The settings of an organisation for every page.
 
     Args:
         name: of the organisation, for people.
         help_address: `mailto:`, `https:` or `tel:`; empty shows none.
-        hours: when help is there, in the organisation's own words.
-        accent: `#rrggbb`, empty is ours.
+        hours: when the help desk is open, in the organisation's own words.
+        accent: `#rrggbb`; empty for our own colour.
         logo: shown beside the name.
     """
 
@@ -41,4 +41,4 @@ class Brand:
 
 
 DEFAULT_BRAND = Brand()
-"""If the settings say nothing."""
+"""The brand if the settings have none."""

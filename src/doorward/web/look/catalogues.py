@@ -1,7 +1,7 @@
 """Catalogues of translations: `.po` files as gettext writes them, read when the module is imported.
 
-A language is added by adding a file `locale/<language>/LC_MESSAGES/doorward.po`; its header names the language in
-its own words (`X-Language-Name`). English is the language of the sources and needs no file.
+To add a language, add a file `locale/<language>/LC_MESSAGES/doorward.po`; its header has the name of the language in that
+language (`X-Language-Name`). English is the language of the sources and needs no file.
 Standard: the PO and MO formats of GNU gettext, sections 10 and 11 of its manual.
 """
 
@@ -32,7 +32,7 @@ _ESCAPED = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
 def parse_catalogue(text: str) -> dict[str, str]:
     r"""Return the messages of a `.po` file: msgid to msgstr, plural forms joined by NUL as a `.mo` file has them.
 
-    What is not translated yet is left out, and so are obsolete entries (`#~`). The header is under "".
+    Untranslated and obsolete entries (`#~`) are left out. The header has the key "".
 
     Args:
         text: the whole file; at most 2,000,000 characters.
@@ -86,7 +86,7 @@ def _malformed(line: int, why: str) -> MalformedInput:
 
 
 def build_translations(messages: Mapping[str, str]) -> NullTranslations:
-    """Return what gettext makes of messages; plural forms are counted by the header's rule.
+    """Return gettext translations for messages; the header has the rule for plural forms.
 
     Args:
         messages: as `parse_catalogue` returns them.
@@ -113,8 +113,8 @@ def _load() -> dict[str, NullTranslations]:
 
 
 CATALOGUES: Mapping[str, NullTranslations] = MappingProxyType(_load())
-"""Language to its translations. Read with the module: root imports all modules before it becomes a user who may
-not go here."""
+"""Language to its translations. Read at import: the process imports all modules as root, before it changes to a user who may
+not read these files."""
 
 LANGUAGE_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -122,4 +122,4 @@ LANGUAGE_NAMES: Mapping[str, str] = MappingProxyType(
         for language, one in CATALOGUES.items()
     }
 )
-"""Language to its name in its own words."""
+"""Language to its name in that language."""

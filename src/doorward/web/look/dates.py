@@ -1,7 +1,7 @@
-"""Moments in words: written out, with their zone and their distance from now.
+"""Dates and times as text: with the time zone and the distance from now.
 
-A page is the same for everybody who asks, so the zone is UTC; the script of the page shows the zone of the device
-instead (`static/door.js`).
+The server does not know the reader's time zone, so times are in UTC; the script of the page replaces them with the time
+zone of the device (`static/door.js`).
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def render_moment(moment: datetime, language: str) -> Markup:
 
 
 def render_distance(moment: datetime, now: datetime, language: str) -> str:
-    """Return how long ago a moment was, or in how long it will be: `26 days ago`, `in 4 minutes`."""
+    """Return the distance of a moment from now: `26 days ago`, `in 4 minutes`."""
     span = abs(moment - now)
     past = moment <= now
     if span < _MINUTE:
         return translate(mark("just now") if past else mark("in a moment"), language)
     days, hours, minutes = span // _DAY, span // _HOUR, span // _MINUTE
-    # Two days and more are told in days, two hours and more in hours.
+    # From two days on the unit is days, from two hours on hours.
     if days >= _FAR:
         ago = ngettext("%(num)d day ago", "%(num)d days ago", language, days)
         ahead = ngettext("in %(num)d day", "in %(num)d days", language, days)

@@ -1,4 +1,4 @@
-"""Refusals in the reader's language: by their code, the words that a person reads on a page.
+"""Texts of errors in the reader's language, by error code.
 
 A code that is not here is told in the words of the error, which are English.
 Not here: problem documents for programs (`web.problems`), which are English always.
@@ -129,15 +129,15 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
-"""Code to what happened, and what to do."""
+"""Error code to two texts: what happened, and what to do."""
 
 
 _LONG = 90
-"""Seconds from which a wait is told in minutes, rounded up."""
+"""From this number of seconds on, a wait is given in minutes, rounded up."""
 
 
 def render_error_texts(error: DoorwardError, language: str) -> tuple[str, str]:
-    """Return what happened and what to do, each a text to begin a sentence with; the second may be empty."""
+    """Return two texts, what happened and what to do; the second may be empty."""
     if error.code in ERROR_TEXTS:
         what, mend = ERROR_TEXTS[error.code]
         seconds = error.context.get("retry_after_seconds")
@@ -147,7 +147,7 @@ def render_error_texts(error: DoorwardError, language: str) -> tuple[str, str]:
 
 
 def render_error_line(error: DoorwardError, language: str) -> str:
-    """Return the same in one line, for the place beside a form."""
+    """Return both texts in one line, for a message beside a form."""
     what, mend = render_error_texts(error, language)
     return f"{what}. {mend}".strip()
 

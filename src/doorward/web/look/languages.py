@@ -1,4 +1,4 @@
-"""Which language a page is in: what the person chose, then what the browser asks for, then English.
+"""The language of a page: the person's choice, otherwise the browser's preference, otherwise English.
 
 Standard: RFC 9110 section 12.5.4 (Accept-Language), RFC 4647 section 3.4 (look-up).
 """
@@ -13,10 +13,10 @@ from starlette.responses import Response
 from doorward.web.look.catalogues import CATALOGUES, SOURCE
 
 LANGUAGE_COOKIE = "__Host-doorward.language"
-"""Holds a language that we have, and nothing of a person; a year.
+"""The cookie with the chosen language, for a year; it contains no personal data.
 
-Its name does not begin with `__Host-doorward-`: the door refuses a request with three of those, and people come back from
-the portal with two.
+Its name does not begin with `__Host-doorward-`: the door refuses a request with three cookies of that prefix, and after the
+portal a browser has two.
 """
 
 _YEAR = 365 * 24 * 3600
@@ -27,11 +27,11 @@ _RANGE = re.compile(
 
 
 def choose_language(accepted: str, *chosen: str) -> str:
-    """Return one of the languages that we have.
+    """Return one of our languages.
 
     Args:
-        accepted: the Accept-Language field; what is malformed in it, or beyond 400 characters, is left out.
-        chosen: what the person chose, best first; empty or unknown ones are passed over.
+        accepted: the Accept-Language field; malformed parts, and characters beyond 400, are ignored.
+        chosen: the person's choices, best first; empty or unknown ones are ignored.
     """
     for one in chosen:
         if one in CATALOGUES:
@@ -56,7 +56,7 @@ def language_of(request: Request) -> str:
 
 
 def remember_language(request: Request, response: Response) -> None:
-    """Keep the language that the person chose on this very page (`?lang=`), for the next ones."""
+    """Store the language that the person chose on this page (`?lang=`) in a cookie, for the next pages."""
     chosen = request.query_params.get("lang", "")
     if chosen in CATALOGUES:
         response.set_cookie(

@@ -1,10 +1,10 @@
-"""An organisation's logo: an SVG that can do nothing, or a PNG.
+"""An organisation's logo: an SVG without active content, or a PNG.
 
-1. An SVG is within 32 KiB, UTF-8, and has no document type: no entity is ever expanded. 2. It has only elements that
-draw. 3. No attribute runs something (`on…`) or leads outside: links and `url()` stay within the file.
+1. An SVG has at most 32 KiB, is UTF-8, and has no document type, so no entity is expanded. 2. It has only elements that
+draw. 3. No attribute runs a script (`on…`) or refers to something outside: links and `url()` stay within the file.
 4. A PNG has its signature and a header with at most 2048 by 2048 pixels.
 
-What passes is served as it is, as a picture, under a policy that would run nothing of it either.
+An accepted file is served unchanged, as a picture, with a content security policy that allows no script either.
 Standard: SVG 2 sections 5 and 16; PNG (third edition) sections 5.2 and 11.2.1.
 """
 
@@ -56,7 +56,7 @@ _OUTSIDE = re.compile(r"url\(\s*(?!['\"]?#)|@import|javascript:|data:|expression
 
 
 def parse_logo(data: bytes) -> Logo:
-    """Return the logo if it can do nothing but be seen.
+    """Return the logo if it has no active content.
 
     Args:
         data: the file, at most 32 KiB.

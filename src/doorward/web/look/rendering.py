@@ -1,11 +1,10 @@
-"""One way from a template and its context to a page.
+"""Rendering pages from templates and values.
 
-Every template is read at the start. Values are escaped, a missing one is an error. In every template stand
-`brand`, `language`, `languages` (pairs of language and name, to choose from), `static(name)`, the address of a
-static file, and `icon(name)`, an SVG that the text's colour fills. Words are translated by `_()` and
-`{% trans %}`.
+Every template is read at the start. Values are escaped; a missing value is an error. Every template can use `brand`,
+`language`, `languages` (pairs of language and name, to choose from), `static(name)` for the URL of a static file, and
+`icon(name)` for an inline SVG in the colour of the text. Texts are translated by `_()` and `{% trans %}`.
 
-No page may run a script or use a style that stands within it (`page_policy`).
+No page may contain inline scripts or styles (`page_policy`).
 Standard: Content Security Policy level 3; Trusted Types (W3C).
 """
 
@@ -76,32 +75,32 @@ def _ngettext(one: str, many: str, number: int) -> str:
 
 
 def mark(message: str) -> str:
-    """Return the message as it is: it is translated later (`translate`), and this names it to `tools.messages`."""
+    """Return the message unchanged: it marks the text for `tools.messages`; `translate` translates it later."""
     return message
 
 
 def translate(message: str, language: str, **values: object) -> str:
-    """Return a message in a language, with its values (`%(name)s`) put in; nothing is escaped."""
+    """Return a message in a language, with its values (`%(name)s`) inserted; nothing is escaped."""
     return CATALOGUES[language].gettext(message) % values
 
 
 def ngettext(one: str, many: str, language: str, number: int) -> str:
-    """Return a message in a language, in the form for a number, which is put in as `%(num)d`."""
+    """Return a message in a language, in the plural form for a number, which is inserted as `%(num)d`."""
     return CATALOGUES[language].ngettext(one, many, number) % {"num": number}
 
 
 def translate_markup(message: str, language: str, **values: object) -> Markup:
-    """Return as `translate` what stands in a page: values are escaped, but for those that are markup already."""
+    """Return a message as `translate`, for HTML: values are escaped unless they are markup already."""
     return escape(CATALOGUES[language].gettext(message)) % values
 
 
 class Look:
-    """The pages of one installation.
+    """The templates, static files and brand of one installation.
 
     Args:
         brand: of the organisation.
-        base: the path below which the static files are, no slash at its end.
-        chooses_language: whether pages offer the other languages (`?lang=`), and lead to the portal's first page.
+        base: the path of the static files, without a slash at its end.
+        chooses_language: whether pages offer other languages (`?lang=`) and a link to the portal's first page.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class Look:
         }
 
     def static(self, name: str) -> str:
-        """Return the address of a static file."""
+        """Return the URL of a static file."""
         return f"{self._base}/{name}?v={self.assets[name].version}"
 
     def render(self, name: str, context: Mapping[str, Any], language: str) -> str:

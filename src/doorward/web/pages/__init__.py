@@ -1,4 +1,4 @@
-"""Pages of the door: what a person reads if the door says no, and what a program reads in its place.
+"""Pages of the door about refused requests: an HTML page for people, a problem document for programs.
 
-Not here: why it says no (`access`, `enforcement`), and how pages look (`web.look`).
+Not here: the decision (`access`, `enforcement`), and templates (`web.look`).
 """

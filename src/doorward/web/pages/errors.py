@@ -1,6 +1,6 @@
-"""Errors that no page of a surface tells itself, as pages for people: nothing there, busy, our own fault.
+"""Pages for errors that a surface does not handle itself: not found, unavailable, internal error.
 
-Not here: refusals, which a surface tells in words of its own (`web.answers`), and problem documents (`web.problems`).
+Not here: refusals, which have texts of their own (`web.answers`), and problem documents (`web.problems`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _BY_STATUS = {
 
 
 def build_error_page(look: Look) -> ErrorPage:
-    """Return the pages of one surface.
+    """Return the function that makes the error pages of one surface.
 
     Args:
-        look: of the surface; its first page is offered as the way out.
+        look: the templates of the surface.
     """
 
     def answer(request: Request, error: Exception, incident: str) -> Response | None:

@@ -1,6 +1,6 @@
-"""One state as a page or as a problem document: the same words for people and for programs.
+"""Rendering a state as a page or as a problem document, with the same texts.
 
-Not here: which state it is (`states`, `surface`), and how it looks (templates).
+Not here: choosing the state (`states`, `surface`), and the templates.
 Standard: RFC 9457 (problem details).
 """
 
@@ -23,23 +23,23 @@ from doorward.web.pages.states import STATES, ActionTarget, PageAction
 from doorward.web.problems import PROBLEM_TYPE
 
 PROBLEMS_PATH = "/_doorward/problems/"
-"""Below it, on each application's host, the name of a state is its page of explanation: the `type` of problems."""
+"""On each application's host, this path with the name of a state is the page that explains it: the `type` of problems."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is to be told.
+    """The content of one answer.
 
     Args:
-        state: a name of `STATES`.
+        state: a name in `STATES`.
         language: of the page; problem documents are in English.
-        values: what stands in title and reason, such as `application`.
-        why: said instead of the reason of the state; a marked text.
+        values: values for title and reason, such as `application`.
+        why: replaces the reason of the state; marked for translation.
         incident: as `problems.incident_of` returns it.
         at: when it happened.
-        facts: more pairs of name and value for the help desk, translated already.
-        targets: where buttons and links lead; what is missing is not offered.
-        until: a moment for which the page counts down.
+        facts: further pairs of name and value for the help desk, already translated.
+        targets: URLs of buttons and links; an action without a URL is not shown.
+        until: the end of the countdown on the page.
     """
 
     state: str
@@ -54,7 +54,7 @@ class Message:
 
 
 def wants_page(request: Request) -> bool:
-    """Say whether a person looks at the answer: a navigation, or a browser too old to say so that asks for HTML."""
+    """Say whether a person reads the answer: the request is a navigation, or an older browser accepts HTML."""
     destination = request.headers.get("sec-fetch-dest", "")
     return "text/html" in request.headers.get("accept", "") and destination in {"", "document"}
 
@@ -89,7 +89,7 @@ def describe_problem(message: Message) -> dict[str, Any]:
 
 
 def build_context(look: Look, message: Message) -> dict[str, Any]:
-    """Return what the template of a message needs."""
+    """Return the values for the template of a message."""
     state, language = STATES[message.state], message.language
     targets = dict(message.targets)
     if look.brand.help_address:

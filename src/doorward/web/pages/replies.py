@@ -1,6 +1,6 @@
-"""The pages of Envoy's own replies, made from the table of states when a gateway starts.
+"""The pages of Envoy's own replies, rendered from the table of states when a gateway starts.
 
-Not here: into which answers they go (`enforcement.envoy.replies`).
+Not here: the replies that use them (`enforcement.envoy.replies`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _VALUES = {
 
 
 _IN_EVERY_LANGUAGE = frozenset({"cookies-too-large"})
-"""Envoy cannot read the head of such a request, and so not which language is asked for."""
+"""Envoy cannot read the head of such a request, so it does not know the language."""
 
 
 def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
-    """Return the pages and words of every state that Envoy answers with, in every language.
+    """Return pages and texts of every state that Envoy answers with, in every language.
 
     Args:
-        look: with the address of static files on an application's host.
-        portal_origin: of the portal, empty if browsers are not led there.
+        look: with the path of static files on an application's host.
+        portal_origin: origin of the portal; empty if pages have no links to it.
     """
     languages = (SOURCE, *(one for one in sorted(CATALOGUES) if one != SOURCE))
     targets = build_targets(portal_origin)

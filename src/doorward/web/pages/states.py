@@ -1,10 +1,10 @@
-"""Every state in which a person meets a page instead of an application: what happened, why, what to do now.
+"""Every state in which a person sees a page instead of an application: what happened, why, and what to do.
 
-One table for all places where it is said: pages of the door (`surface`), Envoy's own replies (`replies`), the portal,
-and problem documents for programs. A title has at most eight words. No page says which rule refused, whether an
-account exists, or why exactly a person is suspended.
+One table for pages of the door (`surface`), Envoy's own replies (`replies`), the portal, and problem documents for
+programs. A title has at most eight words. No page says which rule refused, whether an account exists, or why a person is
+suspended.
 
-Texts are English; `%(name)s` are values, and the translations stand in `web/locale`.
+Texts are English; `%(name)s` are values; the translations are in `web/locale`.
 Standard: RFC 9457 (the name of a state is the last segment of `type`).
 """
 
@@ -20,19 +20,19 @@ from doorward.web.look.rendering import mark
 
 
 class ActionTarget(Enum):
-    """Where a button or a link leads; what an installation does not have is not offered."""
+    """The target of a button or link; targets that an installation does not have are not shown."""
 
-    RENEW = "renew"  # the portal's way to a new certificate
-    PORTAL = "portal"  # my applications
-    ANOTHER = "another"  # how to use another certificate, on the page itself
-    AGAIN = "again"  # this page once more
+    RENEW = "renew"  # the portal's page for a new certificate
+    PORTAL = "portal"  # the portal's first page, with the person's applications
+    ANOTHER = "another"  # the part of the page about using another certificate
+    AGAIN = "again"  # this page again
     ROOT = "root"  # the application's first page
     HELP = "help"  # the help address of the brand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageAction:
-    """A button or a link: its words and where it leads."""
+    """A button or a link: its text and its target."""
 
     words: str
     target: ActionTarget
@@ -43,14 +43,14 @@ class PageState:
     """One state.
 
     Args:
-        status: of the answer (RFC 9110).
-        icon: a name of `web.look.assets.ICONS`.
-        tone: "" for what is in order, `soon` for what needs attention, `bad` for what was stopped.
+        status: the HTTP status (RFC 9110).
+        icon: a name in `web.look.assets.ICONS`.
+        tone: "" if all is well, `soon` if something needs attention, `bad` if something was stopped.
         title: what happened.
         why: one or two sentences.
-        button: the one thing to do now; what may stand in its place if the installation does not have it follows.
-        links: at most two quiet ones.
-        reloads: seconds after which the page loads itself again; empty if it does not. The last one is repeated.
+        button: the main action; further entries replace it if the installation does not have its target.
+        links: other actions; at most two are shown.
+        reloads: seconds after which the page reloads; the last number is repeated. Empty if it does not reload.
     """
 
     status: int
@@ -363,7 +363,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
         ),
     }
 )
-"""Name to state; the names are stable, since programs read them in `type`."""
+"""Name to state; the names are stable, because programs read them in `type`."""
 
 BY_REASON: Mapping[Reason, str] = MappingProxyType(
     {
@@ -388,17 +388,17 @@ BY_REASON: Mapping[Reason, str] = MappingProxyType(
         Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED: "please-wait",
     }
 )
-"""Why a certificate was not accepted to the state of its holder."""
+"""Reason of a refused certificate to the state that its holder sees."""
 
 UNKNOWN_CERTIFICATE = "certificate-from-elsewhere"
-"""Of every other reason: the certificate is none that this door knows."""
+"""The state for every other reason: this door does not know the certificate."""
 
 
 def state_of(refusal: str) -> str:
     """Return the name of the state for a refusal.
 
     Args:
-        refusal: a word of `core.entities.Reason`; if it is empty or unknown, there was no certificate.
+        refusal: a value of `core.entities.Reason`; any other text means that there was no certificate.
     """
     try:
         return BY_REASON.get(Reason(refusal), UNKNOWN_CERTIFICATE)

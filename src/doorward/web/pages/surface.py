@@ -1,14 +1,14 @@
-"""The pages of the door on an application's own host: what a person reads if the connection was not judged good.
+"""The pages of the door on an application's own host, for connections that were not judged good.
 
-    GET  /_doorward/static/<name>     style and script of every page there, Envoy's own replies included
-    GET  /_doorward/problems/<state>  what a state means: the `type` of a problem document
-    any  anything else                the page of the refusal, if the door sent the request here
+    GET  /_doorward/static/<name>     style and script of these pages and of Envoy's own replies
+    GET  /_doorward/problems/<state>  the explanation of a state: the `type` of a problem document
+    any  anything else                the page about the refusal, if the door sent the request here
 
-It is served on the sessions socket; the door passes on what it does not let through, and says in header fields of its
-own which application it was, why, and which certificate the browser sent. None of that is believed for more than the
-words of a page: the certificate is looked up so that its holder reads when and why it was withdrawn.
+It is served on the sessions socket. The door passes refused requests on, with header fields of its own for the application,
+the reason, and the certificate of the browser. They are used only for the texts of a page: the certificate is looked up to
+say when and why it was withdrawn.
 
-Not here: the states (`states`), words and form (`message`).
+Not here: the states (`states`), rendering (`message`).
 Standard: RFC 9110 section 15.5 (status codes), RFC 9457.
 """
 
@@ -43,10 +43,10 @@ from doorward.web.pool import UseCasePool
 from doorward.web.problems import incident_of
 
 STATIC_BASE = "/_doorward/static"
-"""Where the pages on an application's host find style and script."""
+"""The path of style and script for pages on an application's host."""
 
 RENEW_PATH = "/renew"
-"""At the portal: a new certificate by passkey, or how to ask for one."""
+"""The portal's page for a new certificate by passkey, or for asking the help desk for one."""
 
 _APPLICATION = re.compile(r"[a-z0-9_]{1,64}")
 _WITHDRAWN_BECAUSE = {
@@ -65,9 +65,9 @@ _WITHDRAWN = mark("On %(at)s. It opens nothing any more. If that was not you, te
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the inventory knows: the application's name, and the certificate if it is one of ours.
+    """What is stored: the name of the application, and the certificate if it is one of ours.
 
-    `is_lost`: whether its own holder reported it lost; only then a passkey brings another after a revocation.
+    `is_lost`: whether its holder reported it lost; after a revocation, a passkey gives a new certificate only then.
     """
 
     application: str
@@ -82,8 +82,8 @@ class PagesSurface:
         services: the ports of this process.
         pool: where use cases run.
         look: with `STATIC_BASE`.
-        portal_origin: of the portal; empty if browsers are not led there.
-        renews_here: whether this is the portal itself, and gives new certificates.
+        portal_origin: origin of the portal; empty if pages have no links to it.
+        renews_here: whether this is the portal itself, where people get new certificates.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class PagesSurface:
         return answer_asset(self._look.assets, request.path_params["name"])
 
     async def problem(self, request: Request) -> Response:
-        """Answer with what a state means."""
+        """Answer with the explanation of a state."""
         name, language = request.path_params["name"], language_of(request)
         if name not in STATES:
             raise NotFound("path-unknown", "there is no such page here")
@@ -127,7 +127,7 @@ class PagesSurface:
         return HTMLResponse(page, headers=headers | {"Vary": "Accept-Language, Cookie"})
 
     async def refused(self, request: Request) -> Response:
-        """Answer with the page of a refusal."""
+        """Answer with the page about a refusal."""
         claimed = parse_unverified_certificate(request.headers.get(CLAIMED_CERTIFICATE, ""))
         application = request.headers.get(APPLICATION, "")
         known = await self._pool.run(lambda: self._known(application, claimed))
@@ -159,16 +159,14 @@ class PagesSurface:
             values["since"] = render_moment_with_distance(claimed.not_before, now, language)
             values["until"] = render_moment_with_distance(claimed.not_after, now, language)
         elif state not in _WITHOUT_CERTIFICATE:
-            state = "certificate-missing"  # the words need what it says
+            state = "certificate-missing"  # the texts of this state need values from the certificate
         why = ""
         if state == "certificate-withdrawn" and record and record.revoked_at:
             values["at"] = render_moment_with_distance(record.revoked_at, now, language)
             why = _WITHDRAWN_BECAUSE.get(record.reason or RevocationReason.UNSPECIFIED, _WITHDRAWN)
         targets = dict(self._targets)
         if state == "certificate-withdrawn" and not known.is_lost:
-            targets.pop(
-                ActionTarget.RENEW, None
-            )  # an administrator withdrew it, and decides whether there is another
+            targets.pop(ActionTarget.RENEW, None)  # an administrator withdrew it and decides about a new one
         return Message(
             state=state,
             language=language,
@@ -203,7 +201,7 @@ class _Everything:
 def build_pages_routes(
     services: Services, pool: UseCasePool, look: Look, *, portal_origin: str = ""
 ) -> list[Route]:
-    """Return the routes of the pages of the door; they come last, since they take every path.
+    """Return the routes of the pages of the door; they must come last, because they match every path.
 
     Args:
         services: the ports of this process.
@@ -215,7 +213,7 @@ def build_pages_routes(
 
 
 def build_targets(portal_origin: str) -> dict[ActionTarget, str]:
-    """Return where buttons and links of a page on an application's host lead."""
+    """Return the targets of buttons and links on a page on an application's host."""
     targets = {ActionTarget.AGAIN: "", ActionTarget.ROOT: "/", ActionTarget.ANOTHER: "#another"}
     if portal_origin:
         targets |= {

@@ -1,7 +1,7 @@
-"""What a peer's certificate says of itself, for the page that tells its holder why it is not enough.
+"""The content of a certificate that was not accepted, for the page that explains the refusal to its holder.
 
-Nothing of it is believed: it was not accepted. TLS has shown that the peer holds its private key, so the holder reads
-about their own certificate only.
+The content is only displayed and never trusted. In TLS the peer proved possession of the private key, so people see
+only their own certificate.
 Not checked: anything.
 """
 
@@ -17,10 +17,10 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.parsing import CERTIFICATE_LIMIT, parse_certificate
 
 MAX_CLAIM_CHARACTERS = 6 * CERTIFICATE_LIMIT
-"""URL-encoded PEM of the largest certificate that is parsed: base64 and some `%2B`."""
+"""Room for the URL-encoded PEM of the largest certificate that is parsed."""
 
 MAX_NAME_CHARACTERS = 160
-"""Of a name on a page."""
+"""The length of a name on a page."""
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _COMMON_NAME = re.compile(r"(?:^|[,+])CN=((?:[^,+\\]|\\.)+)")
@@ -29,7 +29,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedCertificate:
-    """A certificate as its holder may read it; names are shortened, and the serial number to its last digits."""
+    """The displayed content of a certificate; names are shortened, and only the last digits of the serial number remain."""
 
     sha256: str
     subject: str
@@ -41,11 +41,11 @@ class UnverifiedCertificate:
 
 
 def parse_unverified_certificate(value: str) -> UnverifiedCertificate | None:
-    """Return what the certificate of a header field says, None if there is none that can be read.
+    """Return the content of the certificate in a header field; None if there is none or it cannot be parsed.
 
     Args:
-        value: URL-encoded PEM as Envoy writes it (`%DOWNSTREAM_PEER_CERT%`), at most 98,304 characters; `-` or an
-            empty text if the peer showed none.
+        value: URL-encoded PEM as Envoy writes it (`%DOWNSTREAM_PEER_CERT%`), at most 98,304 characters; `-` or empty if
+            the peer showed no certificate.
     """
     if len(value) > MAX_CLAIM_CHARACTERS:
         return None
@@ -69,7 +69,7 @@ def parse_unverified_certificate(value: str) -> UnverifiedCertificate | None:
 
 
 def _common_name(name: str) -> str:
-    """Return the first common name of an RFC 4514 text, or the whole text if it has none."""
+    """Return the first common name in an RFC 4514 string; the whole string if it has none."""
     found = _COMMON_NAME.search(name)
     return _ESCAPED.sub(r"\1", found[1]) if found else name
 

@@ -1,12 +1,12 @@
 """Adding a device: a link for a certificate on another device of the same person, shown once.
 
-    GET  /certificates/add                  what the link does, and the button that makes it
+    GET  /certificates/add                  an explanation, and the button that makes the link
     POST /certificates/add                  the link, as text and as a QR code
-    POST /certificates/add/{id}/withdraw    takes a link back
+    POST /certificates/add/{id}/withdraw    void a link
 
-The person shows the strongest factor first, and comes back from the check to the first page. The link is in the answer to
-the POST alone: it is in no address, no log and no database. It leads to the portal's join page, so a device is added only
-if browsers trust the portal's server certificate.
+The person must first show the strongest factor; the check leads back to the page with the button. The link is only in the
+answer to the POST: in no URL, no log and no database. It leads to the portal's join page, so a device can be added only if
+browsers trust the portal's server certificate.
 Not here: who may add a device, and the invitation (directory.added_devices), the join page (joining).
 """
 
@@ -93,7 +93,7 @@ class AddDeviceRoutes:
         return redirect("/#lately")
 
     async def _answer_refusal(self, request: Request, caller: Caller, refusal: RequestRefused) -> Response:
-        """Lead to the check that is asked for, or say that a factor comes first; any other refusal is a page."""
+        """Lead to the required check, or say that a factor is needed first; raise any other refusal."""
         if refusal.code == "factor-check-needed":
             return await self._portal.lead_to_check(caller, PATH)
         if refusal.code == "device-needs-factor":

@@ -1,11 +1,11 @@
 """Checking a second factor on the portal's own origin.
 
-    GET  /check/{id}          the ways that this person has, strongest first
-    POST /check/{id}/{kind}   one of them: webauthn, totp, password
+    GET  /check/{id}          forms for the factors that this person has, strongest first
+    POST /check/{id}/{kind}   check one of them: webauthn, totp, password
 
-`id` is a step-up of this very certificate. A good factor is noted in the portal's session, under a new cookie, and the
-person goes on to where they came from, once all that the rule asks for was shown.
-Not here: where a step-up comes from (step_up), judging a factor (directory.factors, factors).
+`id` is a step-up of the caller's certificate. A good factor is noted in the portal's session, under a new cookie. When all
+requirements of the rule are met, the person continues to the page that asked for the check.
+Not here: the beginning of a step-up (step_up), checking a factor (directory.factors, factors).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CheckRoutes:
 
     Args:
         portal: the portal.
-        factors: judges factors.
+        factors: lists and checks factors.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
@@ -49,13 +49,13 @@ class CheckRoutes:
         self._factors = factors
 
     async def ask(self, request: Request, caller: Caller) -> Response:
-        """Show the ways that this person has."""
+        """Show forms for the factors that this person has."""
         portal, step_up_id = self._portal, request.path_params["id"]
         step_up = await portal.run(lambda: find_step_up(portal.services, caller, step_up_id))
         return await self._form(request, caller, step_up)
 
     async def check(self, request: Request, caller: Caller) -> Response:
-        """Judge what was shown, and go on."""
+        """Check the factor that was shown, and continue."""
         portal, step_up_id = self._portal, request.path_params["id"]
         kind = _KINDS.get(request.path_params["kind"])
         if kind is None:
@@ -84,7 +84,7 @@ class CheckRoutes:
     async def _go_on(
         self, request: Request, caller: Caller, step_up: StepUpRecord, session: SessionRecord, cookie: str
     ) -> Response:
-        """Lead to where the check was begun, or back to the check if more is asked for."""
+        """Lead to the page that asked for the check, or back to the check if a requirement is still missing."""
         portal = self._portal
         if step_up.application_id == PORTAL_APPLICATION:
             done = await portal.run(lambda: end_own_check(portal.services, caller, step_up.id))
@@ -106,18 +106,18 @@ class CheckRoutes:
             lambda: find_missing_requirements(portal.services, portal.snapshots, caller, step_up, shown)
         )
         kinds = await self._factors.kinds(caller)
-        ways = [await self._way(caller, kind) for kind in _useful(kinds, missing or frozenset())]
+        methods = [await self._build_method(caller, kind) for kind in _useful(kinds, missing or frozenset())]
         context = {
             "id": step_up.id,
             "application": await self._name(step_up),
-            "ways": ways,
+            "methods": methods,
             "fault": fault,
             "usable": portal.options.is_trusted,
             "can_enrol": await self._factors.has_ticket(caller),
         }
         return portal.page(request, caller, "check", context, status=status)
 
-    async def _way(self, caller: Caller, kind: FactorKind) -> dict[str, Any]:
+    async def _build_method(self, caller: Caller, kind: FactorKind) -> dict[str, Any]:
         if kind is not FactorKind.WEBAUTHN:
             return {"kind": kind.value}
         question = await self._factors.ask_passkey(caller)
@@ -135,6 +135,6 @@ class CheckRoutes:
 
 
 def _useful(kinds: frozenset[FactorKind], missing: frozenset[Requirement]) -> list[FactorKind]:
-    """Return the kinds that a person has, strongest first; of those only what a requirement takes, if one is missing."""
+    """Return the kinds that a person has, strongest first; if requirements are missing, only kinds that meet one of them."""
     taken = [kind for kind in SESSION_FACTORS if kind in kinds]
     return [kind for kind in taken if not missing or any(kind in one.kinds for one in missing)]

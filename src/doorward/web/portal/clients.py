@@ -1,4 +1,4 @@
-"""What a browser says about itself, in words for a list of sessions; it decides nothing, and anybody can say anything.
+"""Names of browsers and systems from the User-Agent, for lists of sessions; clients can send any value, so it is only shown.
 
 Standard: RFC 9110 section 10.1.5 (User-Agent).
 """
@@ -17,7 +17,7 @@ _BROWSERS = (
     ("Safari/", "Safari"),
     ("curl/", "curl"),
 )
-"""In this order: most browsers name others as well."""
+"""The order matters: most browsers also contain the names of others."""
 
 _SYSTEMS = (
     ("iPhone", "iPhone"),
@@ -31,7 +31,7 @@ _SYSTEMS = (
 
 
 def name_client(said: str, language: str) -> str:
-    """Return `Firefox on Linux`, as far as it can be told.
+    """Return a name such as `Firefox on Linux`.
 
     Args:
         said: the User-Agent field, at most 200 characters.

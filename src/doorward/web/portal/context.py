@@ -1,4 +1,4 @@
-"""The portal of one installation: what its routes have in common.
+"""The values and functions that all routes of the portal share.
 
 Not here: the routes (step_up, checks, enrolling, home and others).
 """
@@ -32,13 +32,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalOptions:
-    """What the settings say of the portal.
+    """The options of the portal, from the settings.
 
     Args:
-        origin: returns its origin, `https://portal.corp.example[:port]`; the port may become known later.
-        idle: how long a session may be without a request.
-        is_trusted: whether browsers trust its server certificate; they use no passkey on any other page.
-        renewal: how long after the end of their last certificate people get a new one by passkey.
+        origin: returns the portal's origin, `https://portal.corp.example[:port]`; the port may become known later.
+        idle: how long a session may go without a request.
+        is_trusted: whether browsers trust the server certificate; they use passkeys on no other page.
+        renewal: how long after the end of their last certificate people may get a new one by passkey.
     """
 
     origin: Callable[[], str]
@@ -48,13 +48,13 @@ class PortalOptions:
 
 
 class PortalContext:
-    """What the routes of the portal share.
+    """The context of the portal's routes.
 
     Args:
         services: the ports of this process.
         pool: where use cases run.
-        pages: how they look.
-        options: what the settings say.
+        pages: makes pages.
+        options: from the settings.
         snapshots: the policy in force.
     """
 
@@ -82,14 +82,14 @@ class PortalContext:
         return await self._pool.run_slow(call)
 
     async def origin(self, _request: Request | None = None) -> str:
-        """Return the portal's origin; asked for every five seconds, since the door's port may change."""
+        """Return the portal's origin; read again every five seconds, because the door's port may change."""
         now = self.services.clock.monotonic()
         if now - self._asked_at >= ORIGIN_KEPT_SECONDS:
             self._origin, self._asked_at = await self.run(self.options.origin), now
         return self._origin
 
     async def port(self) -> int:
-        """Return the door's port as people see it."""
+        """Return the public port of the door."""
         return port_of(await self.origin())
 
     async def session(self, request: Request, caller: Caller) -> SessionRecord | None:
@@ -129,10 +129,10 @@ def port_of(origin: str) -> int:
 
 
 def portal_cookie(token: str) -> str:
-    """Return the Set-Cookie field of a portal session; it ends with the browser, and in the database before that."""
+    """Return the Set-Cookie field of a portal session: a session cookie; in the database the session may end earlier."""
     return render_cookie(PORTAL_COOKIE, token)
 
 
 def no_portal_cookie() -> str:
-    """Return the Set-Cookie field that takes it away."""
+    """Return the Set-Cookie field that removes the cookie."""
     return render_cookie(PORTAL_COOKIE, "", max_age_seconds=0)

@@ -1,4 +1,4 @@
-"""The systems for which a page makes a certificate's file, in the order in which they are offered."""
+"""The operating systems and browsers for which a page makes the certificate file, in the order of the list."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ _DEVICES = (
 
 
 def list_devices(language: str) -> list[tuple[str, str]]:
-    """Return the value and the name of each."""
+    """Return pairs of form value and name."""
     return [(value, translate(name, language)) for value, name in _DEVICES]

@@ -1,16 +1,16 @@
 """A person's second factors: what there is, adding, renaming, removing.
 
-    GET  /factors                what the person has, and what can be added
+    GET  /factors                the person's factors, and the kinds that can be added
     GET  /factors/{kind}         the page that adds one: webauthn, totp, password, recovery-code
-    GET  /enrol                  an administrator's link, with its token behind the `#`
-    POST /factors/{kind}/begin   the page that adds one, for that token
-    POST /factors/{kind}         adds it
-    POST /factors/{id}/rename    another name
-    POST /factors/{id}/remove    takes it away; everything that was opened with it ends
+    GET  /enrol                  the page of an administrator's link, with its token after the `#`
+    POST /factors/{kind}/begin   the page that adds a factor with that token
+    POST /factors/{kind}         add it
+    POST /factors/{id}/rename    rename it
+    POST /factors/{id}/remove    remove it, and end all sessions
 
-What needs a fresh check leads to the check and comes back to the page. A token of an administrator's link is kept in
-the form and never in an address.
-Not here: when a factor may be changed, and changing it (directory.factors).
+If a change needs a fresh check, the person is led to the check and back to the page. The token of an administrator's link
+is kept in the form and never in a URL.
+Not here: rules for changes, and the changes themselves (directory.factors).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ SAID_ON_THE_PAGE = frozenset(
         "question-over",
     }
 )
-"""Refusals after which the person tries again on the same page."""
+"""Errors that are shown on the same page, where the person can try again."""
 
 
 class FactorRoutes:
@@ -79,7 +79,7 @@ class FactorRoutes:
 
     Args:
         portal: the portal.
-        factors: what is shared of factors.
+        factors: lists and checks factors.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
@@ -87,7 +87,7 @@ class FactorRoutes:
         self._factors = factors
 
     async def overview(self, request: Request, caller: Caller) -> Response:
-        """Show what the person has."""
+        """Show the person's factors."""
         kept, language = await self._factors.own(caller), language_of(request)
         has_ticket = await self._factors.has_ticket(caller)
         has_factor = any(one.kind is not FactorKind.RECOVERY for one in kept)
@@ -111,7 +111,7 @@ class FactorRoutes:
         return await self._form(request, caller, _kind_of(request), token=fields.get("token", ""), fault="")
 
     async def link(self, request: Request, caller: Caller) -> Response:
-        """Show where an administrator's link leads: its token stands behind the `#`, which no browser sends."""
+        """Show the page of an administrator's link; its token is after the `#`, which browsers do not send."""
         context = {"usable": self._portal.options.is_trusted}
         return self._portal.page(request, caller, "enrol_link", context)
 
@@ -146,7 +146,7 @@ class FactorRoutes:
         return redirect("/factors")
 
     async def remove(self, request: Request, caller: Caller) -> Response:
-        """Take a factor away."""
+        """Remove a factor."""
         services, factor_id = self._portal.services, request.path_params["id"]
         await form_of(request)
         shown = await self._shown(request, caller)
@@ -170,7 +170,7 @@ class FactorRoutes:
     async def _begin(
         self, caller: Caller, kind: FactorKind, shown: ShownFactors, token: str
     ) -> dict[str, Any]:
-        """Return what the page of that kind needs."""
+        """Return the values for the page of that kind."""
         context = await self._factors.context()
         if kind is FactorKind.WEBAUTHN:
             asked = await self._run(lambda: begin_passkey(context, caller, shown=shown, token=token))
@@ -209,7 +209,7 @@ class FactorRoutes:
         )
 
     async def _check_first(self, caller: Caller, refusal: RequestRefused, back: str) -> Response:
-        """Lead to the check that a change asks for, and from there back; any other refusal is a page."""
+        """Lead to the required check and back; raise any other refusal, which becomes a page."""
         if refusal.code != "factor-check-needed":
             raise refusal
         return await self._portal.lead_to_check(caller, back)
@@ -231,15 +231,15 @@ def require_may_add(
 
 
 def render_qr_code(uri: str) -> Markup:
-    """Return a QR code as an SVG element with no style of its own."""
+    """Return a QR code as an inline SVG element without style attributes."""
     svg = segno.make(uri, error="m").svg_inline(
         scale=4, border=2, omitsize=True, svgclass=None, lineclass=None
     )
-    return Markup(svg)  # noqa: S704  made of squares by segno; the text is encoded in them
+    return Markup(svg)  # noqa: S704  segno's SVG contains the text only as squares
 
 
 def _row(one: FactorView, language: str) -> dict[str, Any]:
-    """Return what the page shows of a factor."""
+    """Return the values that the page shows of a factor."""
     return {
         "id": one.id,
         "kind": one.kind.value,

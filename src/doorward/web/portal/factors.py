@@ -1,6 +1,6 @@
-"""Second factors at the portal: what its routes share to list, ask for and check them.
+"""Second factors at the portal: listing and checking them, shared by several routes.
 
-Not here: the judging (directory.factors), pages (checks, enrolling).
+Not here: the checks themselves (directory.factors), pages (checks, enrolling).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Fields = Mapping[str, str]
 
 
 class PortalFactors:
-    """Judges factors for the routes of the portal.
+    """Lists and checks factors for the routes of the portal.
 
     Args:
         portal: the portal.
-        context: figures of factors in this process; its `party` is taken from the portal's origin at each request.
+        context: the dependencies of factors; its `party` is set from the portal's present origin at each request.
     """
 
     def __init__(self, portal: PortalContext, context: FactorContext | None) -> None:
@@ -41,13 +41,13 @@ class PortalFactors:
         self._context = context
 
     async def party(self) -> RelyingParty:
-        """Return the portal as WebAuthn names it now."""
+        """Return the portal as the relying party of WebAuthn."""
         origin = await self._portal.origin()
         host = origin.removeprefix("https://").partition(":")[0]
         return RelyingParty(id=host, origin=origin, name=self._portal.pages.look.brand.name)
 
     async def context(self) -> FactorContext:
-        """Return the context with the portal as it is named now."""
+        """Return the context with the present relying party."""
         party = await self.party()
         if self._context is None or self._context.party != party:
             kept = self._context
@@ -74,12 +74,12 @@ class PortalFactors:
         if not useful:
             return True
         session = await self._portal.session(request, caller)
-        # The strongest one: a thief of the unlocked device does not have it.
+        # The strongest one, because a thief of the unlocked device does not have it.
         shown = session.factors.get(useful[0]) if session is not None else None
         return shown is not None and self._portal.services.clock.now() - shown <= within
 
     async def missing(self, caller: Caller, kept: Sequence[FactorView]) -> RequiredFactors:
-        """Return what the policy requires the caller to have besides these factors."""
+        """Return the factors that the policy requires of the caller besides these."""
         kinds = {one.kind for one in kept if not one.lost}
         return await self._portal.run(lambda: find_missing_factors(self._portal.services, caller, kinds))
 
@@ -94,7 +94,7 @@ class PortalFactors:
         return await self._portal.run(find)
 
     async def ask_passkey(self, caller: Caller) -> PasskeyCeremony:
-        """Return what the browser is asked to use a passkey."""
+        """Begin the check of a passkey; return the options for the browser."""
         context = await self.context()
         return await self._portal.run(lambda: begin_check(context, caller))
 
@@ -129,14 +129,14 @@ class PortalFactors:
         if checked.locked:
             raise RequestRefused(
                 "factor-locked",
-                "this way is locked for your certificate after too many wrong tries",
-                hint="take a passkey, or ask your administrator",
+                "this kind of factor is locked for your certificate after too many wrong tries",
+                hint="use a passkey, or ask your administrator",
             )
         if checked.until is not None:
             seconds = max(1, round((checked.until - checked.at).total_seconds()))
             raise Unavailable(
                 "factor-throttled",
-                f"please wait: the next try is taken in {_in_words(seconds)}",
+                f"too many wrong tries: the next try is possible in {_in_words(seconds)}",
                 retry_after_seconds=seconds,
             )
         raise _refused()

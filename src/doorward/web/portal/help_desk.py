@@ -1,11 +1,11 @@
-"""The help desk's page: what `doorward explain` knows of an incident id, for the members of one group.
+"""The help desk's page: explains an incident id as `doorward explain`, for the members of one group.
 
     GET  /help-desk    a form with one field
-    POST /help-desk    what is known of the id
+    POST /help-desk    the explanation of the id
 
-To everybody else, and without the setting `help_desk_group`, it is a page that does not exist. Since it shows the names of other
-people, a person who has a second factor has shown it within 15 minutes, and each look-up is on record.
-Not here: who may and how often (directory.help_desk), what is known (`doorward explain`).
+For other people, and without the setting `help_desk_group`, it answers 404. It shows names of other people: so a member who
+has a second factor must have shown it within 15 minutes, and each look-up is recorded.
+Not here: who may look up ids and how often (directory.help_desk), the explanation (`doorward explain`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _FACTS: Mapping[str, str] = MappingProxyType(
         "event": mark("Event"),
     }
 )
-"""What a person of the help desk reads first; the other facts have the names of the reference of events."""
+"""The facts that are shown first; the other facts have the names of the event reference."""
 
 _DOOR: Mapping[str, str] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ _DOOR: Mapping[str, str] = MappingProxyType(
         "foreign-origin": "from-another-site",
     }
 )
-"""Words of the door for a request; all others are of certificates."""
+"""Reasons for refused requests; all other reasons are about certificates."""
 
 _TO_DO: Mapping[str, str] = MappingProxyType(
     {
@@ -104,7 +104,7 @@ class HelpDeskRoutes:
     Args:
         portal: the portal.
         factors: knows the factors of a caller.
-        desk: who may, and what looks ids up; None if there is no help desk.
+        desk: looks ids up and checks who may; None if there is no help desk.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors, desk: HelpDesk | None) -> None:
@@ -113,7 +113,7 @@ class HelpDeskRoutes:
         self._desk = desk
 
     def route_table(self) -> Sequence[GuardedRoute]:
-        """Return the routes; they are there without a help desk too, and then answer 404."""
+        """Return the routes; without a help desk they answer 404."""
         return (
             GuardedRoute(method="GET", path=PATH, answer=self._ask),
             GuardedRoute(method="POST", path=PATH, answer=self._tell),
@@ -137,7 +137,7 @@ class HelpDeskRoutes:
         return self._page(request, caller, asked=text[:MAX_ID_CHARACTERS], found=found)
 
     async def _admit(self, caller: Caller) -> HelpDesk:
-        """Return the help desk if the caller belongs to it; otherwise there is no such page."""
+        """Return the help desk if the caller belongs to it; otherwise answer 404."""
         desk = self._desk
         if desk is None or not await self._portal.run(lambda: desk.is_open_to(caller)):
             raise HTTPException(HTTPStatus.NOT_FOUND)
@@ -155,7 +155,7 @@ class HelpDeskRoutes:
 
 
 def show_explained(found: Explained, language: str) -> Mapping[str, object]:
-    """Return what the page shows: a title, what to do, the first facts, and the rest as it is in the record."""
+    """Return the values for the page: a title, what to do, the first facts, and the rest as recorded."""
     state = _state(found.reasons)
     title, act = "", ""
     if state:
@@ -176,7 +176,7 @@ def show_explained(found: Explained, language: str) -> Mapping[str, object]:
 
 
 def _state(reasons: Sequence[str]) -> str:
-    """Return the state of the page that the person was shown; empty if no reason has one of its own."""
+    """Return the state of the page that the person saw; empty if no reason has a state of its own."""
     for reason in reasons:
         if reason in _DOOR:
             return _DOOR[reason]

@@ -1,18 +1,19 @@
-"""My portal: what needs me today, my applications, certificates, ways to sign in and sessions, and what happened lately.
+"""The portal's first page and its actions: notes, applications, certificates, factors, sessions and recent activity.
 
-    GET  /                           all of it on one page
-    POST /certificates/{id}/name     the name of a device
+    GET  /                           the first page
+    POST /certificates/{id}/name     name a device
     GET  /certificates/renew         a page that makes a key and renews the certificate of this connection
-    POST /certificates/renew         a CSR becomes its successor
-    GET  /certificates/{id}/lost     the question, with what follows from it
-    POST /certificates/{id}/lost     the certificate is revoked now
+    POST /certificates/renew         exchange a CSR for its successor
+    GET  /certificates/{id}/lost     ask for confirmation, and explain the consequences
+    POST /certificates/{id}/lost     revoke the certificate now
     POST /sessions/{id}/end          sign out of one application, or of the portal
     POST /sign-out                   sign out everywhere
-    GET  /lately/{key}               as in `lately`
+    GET  /lately/{key}               see `recent_activity`
 
-Each is about the caller alone. To renew, and to report a loss, a person who has a second factor shows it first: a thief
-of the unlocked device would otherwise make a certificate for a device of the thief's own.
-Not here: a device that is added (adding), what a certificate is allowed (access), the use cases (directory.own_certificates, directory.sessions).
+Each route concerns the caller only. A person who has a second factor must show it to renew or to report a loss: otherwise a
+thief of an unlocked device could make a certificate for another device.
+Not here: adding a device (add_device), access of a certificate (access), the use cases (directory.own_certificates,
+directory.sessions).
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ from doorward.web.portal.required import build_missing_factor_notes
 from doorward.web.token_exchange import read_request, render_issued
 
 FRESH = timedelta(minutes=5)
-"""How long ago a factor may have been shown for an act that takes something away."""
+"""How recently a factor must have been shown to renew or to report a loss."""
 
 NEW = timedelta(days=7)
-"""How long a certificate of another device is shown as news."""
+"""How long a new certificate of another device is shown in a note."""
 
 _STATUSES = {
     OwnCertificateStatus.GOOD: ("good", mark("good")),
@@ -78,12 +79,12 @@ _STATUSES = {
 
 
 class HomeRoutes:
-    """The routes of a person's own portal.
+    """The routes of the first page.
 
     Args:
         portal: the portal.
-        factors: knows the factors of a caller.
-        desk: who belongs to the help desk, and finds a link to its page; None if there is no help desk.
+        factors: lists and checks factors.
+        desk: knows who belongs to the help desk and sees a link to its page; None if there is no help desk.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors, desk: HelpDesk | None) -> None:
@@ -173,7 +174,7 @@ class HomeRoutes:
         if not await self._has_shown(request, caller):
             raise RequestRefused(
                 "factor-check-needed",
-                "for this, show your strongest factor once more",
+                "this needs a new check of your strongest factor",
                 hint="load the page again",
             )
         issued = await self._portal.run(
@@ -227,7 +228,7 @@ class HomeRoutes:
         return self._portal.page(request, caller, "signing_out", {"to": "/"}, cookies=(no_portal_cookie(),))
 
     def _soon(self, work: Callable[[], object]) -> None:
-        """Do what cuts this very connection a moment after the answer; also if the person does not wait for it."""
+        """Run work that cuts this connection, shortly after the answer; also if the person closes the page before."""
 
         async def do() -> None:
             await asyncio.sleep(ANSWER_FIRST_SECONDS)
@@ -253,9 +254,9 @@ def _today(
     *,
     has_factors: bool,
 ) -> list[dict[str, Any]]:
-    """Return what needs the person today: each with a kind, words, and an address of ours with its words.
+    """Return the notes at the top of the page: each has a kind, a text, and a link with its text.
 
-    `has_factors` says that a second factor is there, or that its lack is told already.
+    `has_factors`: whether the person has a second factor, or another note already says that one is missing.
     """
     found = []
     present = next((one for one in certificates if one.record.id == caller.certificate_id), None)

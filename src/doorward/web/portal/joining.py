@@ -1,11 +1,11 @@
-"""Joining in the browser: where the link of an invitation leads on the portal.
+"""Joining in the browser: the page of an invitation link on the portal.
 
-    GET  /join                a page that makes a key and asks for its certificate
-    POST /join/certificates   a CSR and a token become a certificate
+    GET  /join                a page that makes a key and requests its certificate
+    POST /join/certificates   exchange a CSR and a token for a certificate
 
-No caller is known here: the link is the right. The page is offered only if browsers trust the portal's server
-certificate. Otherwise people would learn to click warnings away, and the link's pin of the root protects nothing in a
-browser; the page then names the command. The token stands behind the `#`, which no browser sends (docs/design/0003).
+The caller has no certificate yet: the token authorises the request. The page is offered only if browsers trust the portal's
+server certificate: otherwise people would learn to click warnings away, and the root's digest in the link does not protect
+a browser. In that case the page shows the command. The token is after the `#`, which browsers do not send (docs/design/0003).
 Not here: the exchange (web.token_exchange), the key (static/keys.js).
 """
 
@@ -25,7 +25,7 @@ from doorward.web.portal.devices import list_devices
 from doorward.web.token_exchange import TokenExchange
 
 JOIN_PATH = "/join"
-"""Where the link of an invitation leads on the portal; the token stands behind it, after the `#`."""
+"""The path of an invitation link on the portal; the token follows after the `#`."""
 
 
 class JoinRoutes:
@@ -42,7 +42,7 @@ class JoinRoutes:
 
     def route_table(self) -> Sequence[UnguardedRoute]:
         """Return the routes."""
-        why = "who joins has no certificate yet: the link's token is the right"
+        why = "a person who joins has no certificate yet: the token of the link authorises the request"
         return (
             UnguardedRoute(path=JOIN_PATH, answer=self._page, why=why),
             UnguardedRoute(

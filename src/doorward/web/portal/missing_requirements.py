@@ -1,6 +1,6 @@
-"""What the rules of an application still ask of a person who was sent to the portal.
+"""The requirements of an application's rules that a person at the portal does not meet yet.
 
-Not here: the judge (policy.decision), and enforcing it (Envoy): this only chooses what the portal shows.
+This only chooses what the portal shows. Not here: the decision (policy.decision), and its enforcement (Envoy).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def find_missing_requirements(
     step_up: StepUpRecord,
     shown: ShownFactors,
 ) -> frozenset[Requirement] | None:
-    """Return what the person has to show yet, by a rule for which they have the factors if there is one.
+    """Return the requirements that are not met yet; of several rules, one for which the person has the factors.
 
     Args:
         services: the ports of this process.
         snapshots: the policy in force.
-        caller: who was sent here.
-        step_up: from where.
-        shown: what was shown in the session at the portal.
+        caller: the person.
+        step_up: says which application the person came from.
+        shown: the factors shown in the session at the portal.
 
     Returns:
-        Nothing if it is enough; None if no factor would help, or it is not known.
+        The missing requirements; empty if none is missing, None if no factor would help or it is not known.
     """
     if step_up.application_id == PORTAL_APPLICATION:
         return None

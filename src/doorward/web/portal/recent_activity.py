@@ -1,9 +1,9 @@
-"""What happened lately, in words, and the page behind "It was not me".
+"""Recent activity as text, and the page behind "It was not me".
 
-    GET  /lately/{key}    what one of them was, and what mends it if it was somebody else
+    GET  /lately/{key}    one activity, and what to do if it was somebody else
 
-The page changes nothing: each of its buttons leads to a route that has its own question, and its own check of a factor.
-Not here: what happened (directory.account_activity), and the repair itself (home, enrolling).
+The page changes nothing: each button leads to a route with its own confirmation and its own check of a factor.
+Not here: collecting the activity (directory.account_activity), and the actions (home, enrolling).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from doorward.web.portal.clients import name_client
 from doorward.web.portal.context import PortalContext
 
 NEW = timedelta(days=7)
-"""How long a sign-in from an unknown place is shown among what needs a person today."""
+"""How long a sign-in from an unknown place is shown at the top of the first page."""
 
 _FACTORS = {
     FactorKind.WEBAUTHN: mark("Passkey"),
@@ -93,7 +93,7 @@ _TELLS_BY_WHOM = {*_LOST_FACTOR, ActivityKind.FACTOR_ADDED, ActivityKind.LINK_MA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityContext:
-    """What is needed to tell a person of it: names of applications, own certificates, the moment and the language."""
+    """The values for rendering activities: names of applications, own certificates, the time and the language."""
 
     applications: Mapping[str, str]
     certificates: Mapping[str, OwnCertificate]
@@ -101,12 +101,12 @@ class ActivityContext:
     language: str
 
     def translate(self, text: str, **values: object) -> str:
-        """Return a text in the language of the page."""
+        """Return a text translated into the language of the page."""
         return translate(text, self.language, **values)
 
 
 class ActivityRoutes:
-    """The page of one thing that happened.
+    """The route of the page about one activity.
 
     Args:
         portal: the portal.
@@ -163,14 +163,14 @@ class ActivityRoutes:
 
 
 def show_activities(activities: Sequence[AccountActivity], context: ActivityContext) -> list[dict[str, Any]]:
-    """Return what the first page shows of them."""
+    """Return the values of the activities that the first page shows."""
     return [show_activity(one, context) for one in select_shown(activities)]
 
 
 def note_unknown_sign_ins(
     activities: Iterable[AccountActivity], caller: Caller, context: ActivityContext
 ) -> list[dict[str, Any]]:
-    """Return a note for each sign-in from an unknown place, but for one from here."""
+    """Return a note for each recent sign-in from an unknown place, except for the caller's own place."""
     here = (caller.certificate_id, caller.source, caller.client)
     return [
         {
@@ -190,7 +190,7 @@ def note_unknown_sign_ins(
 
 
 def show_activity(one: AccountActivity, context: ActivityContext) -> dict[str, Any]:
-    """Return what a page shows of it: a state, a title, details, when, and its address."""
+    """Return the values that a page shows of one activity."""
     kind, word = _STATES[one.kind]
     if one.is_from_unknown_place:
         kind, word = _UNKNOWN_PLACE

@@ -1,9 +1,9 @@
-"""A recovery code instead of factors that were lost: it lets a person add a new one, and nothing else.
+"""Using a recovery code if the factors are lost: it allows the person to add a new factor, and nothing else.
 
     GET  /recover    the form
-    POST /recover    a code; then /factors, with the right to add one
+    POST /recover    check a code; then /factors, where one factor may be added
 
-Not here: what a code does (directory.factors).
+Not here: the effect of a code (directory.factors).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RecoveryRoutes:
 
     Args:
         portal: the portal.
-        factors: judges them.
+        factors: checks the codes.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
@@ -38,7 +38,7 @@ class RecoveryRoutes:
         return self._portal.page(request, caller, "recover", {"fault": ""})
 
     async def recover(self, request: Request, caller: Caller) -> Response:
-        """Judge a code."""
+        """Check a code."""
         fields = await form_of(request)
         try:
             await self._factors.check(caller, FactorKind.RECOVERY, fields)

@@ -1,12 +1,12 @@
-"""A new certificate by passkey: for a person whose certificate has ended, or whose device is lost.
+"""A new certificate by passkey, if a person's certificate has ended or the device is lost.
 
-    GET  /renew                a page that shows a passkey and makes a key
-    POST /renew/challenge      what the authenticator is asked
-    POST /renew/certificates   its answer and a CSR become a certificate
+    GET  /renew                a page that uses a passkey and makes a key
+    POST /renew/challenge      the options for the authenticator
+    POST /renew/certificates   exchange its answer and a CSR for a certificate
 
-No caller is known here: the passkey says who it is, and nothing else does. Offered only if browsers trust the portal's
-server certificate, since they use passkeys on no other page. Wrong answers are counted by address; a right one is never
-refused for the wrong ones.
+The caller has no certificate: only the passkey identifies the person. The page is offered only if browsers trust the portal's
+server certificate, because they use passkeys on no other page. Wrong answers are counted by address; they never cause a
+correct one to be refused.
 Not here: the checks, and who may renew (directory.passkey_renewal).
 """
 
@@ -36,12 +36,12 @@ from doorward.web.token_exchange import render_issued
 from doorward.wire.json_object import parse_json_object
 
 MAX_BODY_BYTES = 64 * 1024
-"""An answer of WebAuthn may have 32 KiB, a request 16 KiB, and base64 takes a third more."""
+"""A WebAuthn answer may have 32 KiB, a CSR 16 KiB, and base64 adds a third."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalBody:
-    """What the page sends: the answer as JSON, the PKCS#10 request, and whether the old device is lost."""
+    """The body of the page's request: the WebAuthn answer as JSON, the PKCS#10 request, and whether the old device is lost."""
 
     answer: str
     request: bytes
@@ -49,11 +49,11 @@ class RenewalBody:
 
 
 class RenewalRoutes:
-    """The routes of coming back.
+    """The routes of renewal by passkey.
 
     Args:
         portal: the portal.
-        factors: knows the portal as WebAuthn names it.
+        factors: has the relying party of WebAuthn.
     """
 
     def __init__(self, portal: PortalContext, factors: PortalFactors) -> None:
@@ -64,7 +64,7 @@ class RenewalRoutes:
 
     def route_table(self) -> Sequence[UnguardedRoute]:
         """Return the routes."""
-        why = "who comes back has no certificate: the passkey says who it is"
+        why = "the person has no valid certificate: the passkey identifies the person"
         return (
             UnguardedRoute(path="/renew", answer=self._page, why=why),
             UnguardedRoute(method="POST", path="/renew/challenge", answer=self._challenge, why=why),
@@ -111,7 +111,7 @@ class RenewalRoutes:
 
 
 def parse_renewal(body: bytes) -> RenewalBody:
-    """Return what the page sent.
+    """Return the parsed body.
 
     Args:
         body: JSON with `credential` (an object), `request` (base64) and perhaps `lost` (true or false).
@@ -123,7 +123,8 @@ def parse_renewal(body: bytes) -> RenewalBody:
     credential, request, lost = members.get("credential"), members.get("request"), members.get("lost", False)
     if not isinstance(credential, dict) or not isinstance(request, str) or not isinstance(lost, bool):
         raise MalformedInput(
-            "renewal-malformed", "the renewal has not the members credential, request and lost"
+            "renewal-malformed",
+            "the body must have the members credential (an object), request (a text) and perhaps lost (true or false)",
         )
     try:
         decoded = base64.b64decode(request.encode("ascii"), validate=True)

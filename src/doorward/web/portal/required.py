@@ -1,4 +1,4 @@
-"""What a person is told of second factors that the policy requires and that are not there yet."""
+"""Notes on the portal about required second factors that a person does not have yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANY = mark("A group that you are in requires a second factor, and you have none
 
 
 def build_missing_factor_notes(missing: RequiredFactors, language: str) -> list[dict[str, str]]:
-    """Return a note for each factor that is required and missing: a kind, words, and an address of ours with its words."""
+    """Return a note for each missing required factor: a kind, a text, and a link with its text."""
     told = [(_TOLD[kind], f"/factors/{kind.value}") for kind in _TOLD if kind in missing.kinds]
     told += [(_ANY, "/factors")] if missing.any_kind else []
     return [

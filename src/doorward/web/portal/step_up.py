@@ -1,9 +1,9 @@
-"""From an application to the portal and on: a factor that is fresh enough sends the person straight back.
+"""Step-up from an application: if a factor was shown recently enough, the person returns at once.
 
-    GET /step-up/{application}/{authority}/{request}?PATH   the door of an application sends a person here
+    GET /step-up/{application}/{authority}/{request}?PATH   the door of an application redirects a person here
 
-The whole query, as it is, is the path to which the person returns. It is kept in the database, stands in no link, and
-is never logged. Coming here costs a record of which a certificate has twenty at most.
+The whole query string is the return path. It is stored in the database, is in no link, and is not logged. Each visit
+stores a record; a certificate has at most twenty.
 Not here: checking a factor (checks).
 """
 
@@ -27,13 +27,13 @@ CALLBACK = "/_doorward/callback"
 
 LOOPS_SECONDS = 30.0
 LOOPS_MOST = 3
-"""How often a person is sent straight back within half a minute: a browser without cookies would go on for ever."""
+"""How often a person is sent back at once within half a minute: a browser without cookies would loop for ever."""
 
 _KEPT = 10_000
 
 
 class StepUpRoute:
-    """The route to which applications send people.
+    """The route to which applications redirect people.
 
     Args:
         portal: the portal.
@@ -44,7 +44,7 @@ class StepUpRoute:
         self._sent: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
     async def arrive(self, request: Request, caller: Caller) -> Response:
-        """Keep where the person came from; ask for a factor, or send the person straight back."""
+        """Store where the person came from; ask for a factor, or send the person back at once."""
         portal, path = self._portal, request.scope["query_string"].decode("latin-1")
         names, port = request.path_params, await self._portal.port()
         step_up = await portal.run(
@@ -84,7 +84,7 @@ class StepUpRoute:
         return needs is not None and not needs
 
     def _is_loop(self, caller: Caller, step_up: StepUpRecord) -> bool:
-        """Note that the person is sent straight back; say whether that has happened too often just now."""
+        """Note that the person is sent back at once; say whether that happened too often in the last seconds."""
         key, now = (
             (caller.certificate_sha256, step_up.application_id),
             self._portal.services.clock.monotonic(),
@@ -106,10 +106,10 @@ async def send_back(
     *,
     cookies: tuple[str, ...] = (),
 ) -> Response:
-    """Return the page that goes on to the application with a one-use code.
+    """Return the page that continues to the application with a one-use code.
 
-    It is a page and no redirect: a form may only lead where the page's policy (`form-action`) lets it, and that is
-    our own origin. Its address is followed without a referrer (RFC 9110 section 10.1.3).
+    It is a page and not a redirect, because the policy of the page before (`form-action`) allows a form to lead only to our
+    own origin, redirects included. The browser sends no referrer to the application (RFC 9110 section 10.1.3).
     """
     _, code = await portal.run(lambda: make_code(portal.services, caller, step_up.id, session))
     to = f"https://{step_up.host}{CALLBACK}?code={code}"

@@ -1,6 +1,6 @@
-"""The portal's routes in one table: each is guarded, or says why not.
+"""The portal's routes in one table: each is guarded, or states why it is not.
 
-Not here: what they answer (step_up, checks, enrolling, home and others).
+Not here: the handlers (step_up, checks, enrolling, home and others).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class PortalSurface:
     Args:
         services: of a process that may sign.
         pool: where use cases run.
-        pages: how they look.
-        options: what the settings say.
+        pages: makes pages.
+        options: from the settings.
         snapshots: the policy in force.
-        factors: figures of second factors in this process; None takes the usual ones.
-        choice_recorder: notes who wants to show another certificate; shared with the hosts of applications.
-        help_desk: who may look up incident ids, and what looks them up; None if there is no such page.
+        factors: the dependencies of second factors; None for the defaults.
+        choice_recorder: records choices of another certificate; shared with the hosts of applications.
+        help_desk: looks up incident ids; None if there is no help desk.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class PortalSurface:
         )
 
     def route_table(self) -> Sequence[GuardedRoute | UnguardedRoute]:
-        """Return what there is."""
+        """Return all routes."""
         return (
             UnguardedRoute(
-                path="/static/{name}", answer=self._static, why="style, scripts and signs; nothing of anybody"
+                path="/static/{name}", answer=self._static, why="style, scripts and icons; no personal data"
             ),
             UnguardedRoute(
                 path=f"{STATIC_BASE}/{{name}}", answer=self._static, why="the same for Envoy's own replies"

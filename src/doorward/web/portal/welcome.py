@@ -1,8 +1,8 @@
-"""The page after a certificate was installed: does the browser send it?
+"""The page that tests a newly installed certificate.
 
-    GET /welcome   says whether a good certificate came, and what comes next
+    GET /welcome   says whether the browser sent a good certificate, and what to do next
 
-It is open, so that it can say what to do if none came.
+The route is not guarded, so that it can say what to do if the browser sent none.
 Standard: none; browsers look for new certificates when they open a connection, some only when they start.
 """
 
@@ -40,7 +40,9 @@ class WelcomeRoute:
         """Return the route."""
         return (
             UnguardedRoute(
-                path="/welcome", answer=self._welcome, why="it says what to do if no certificate came"
+                path="/welcome",
+                answer=self._welcome,
+                why="it says what to do if the browser sent no certificate",
             ),
         )
 

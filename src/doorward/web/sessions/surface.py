@@ -52,7 +52,7 @@ APPLICATION = "doorward-application"
 SIGNED_OUT = "/_doorward/signed-out"
 
 STATUS_CHECKS, STATUS_CHECK_SECONDS = 40, 0.05
-"""How often, and how far apart, the page after signing out looks whether it has taken effect: for two seconds."""
+"""The page after a sign-out checks so often, at this interval, whether it has taken effect: for two seconds."""
 
 
 class SessionSurface:
@@ -65,7 +65,7 @@ class SessionSurface:
         options: what the settings say of the portal, for the door's port.
         snapshots: the policy in force.
         lifetime: of sessions.
-        without_certificate: answers a person who comes without a good certificate.
+        without_certificate: answers people without a good certificate.
         choice_recorder: notes who wants to show another certificate; shared with the portal.
         status_checks: how often the page after signing out looks whether it has taken effect.
     """
@@ -116,7 +116,7 @@ class SessionSurface:
         return self._guard.routes(self.route_table())
 
     async def callback(self, request: Request, caller: Caller) -> Response:
-        """Trade the code for a cookie, and send the person back to where they were."""
+        """Exchange the code for a session cookie, and send the person back to the application."""
         app, application_id = await self._application(request)
         host, codes = await self._host(request, app), request.query_params.getlist("code")
         begin = cookie_of(request, BEGIN_COOKIE)
@@ -150,7 +150,7 @@ class SessionSurface:
         return redirect(f"https://{host}{path}", cookies)
 
     async def _two_certificates(self, request: Request, app: AppPolicy) -> Response:
-        """Say that the portal was shown another certificate than this application."""
+        """Say that the browser uses different certificates for the portal and for this application."""
         origin, language = await self._pool.run(self._options.origin), language_of(request)
         message = Message(
             state="two-certificates",
@@ -163,7 +163,7 @@ class SessionSurface:
         return answer_message(self._pages.look, request, message)
 
     def _no_way_back(self, request: Request) -> Response:
-        """Say what went wrong on the way back, and how to begin again."""
+        """Say that the code is not valid, and how to begin again."""
         return self._pages.message(
             request,
             title=mark("This way back is over"),
@@ -174,7 +174,7 @@ class SessionSurface:
         )
 
     async def sign_out(self, request: Request, caller: Caller) -> Response:
-        """Answer, and then end the sessions of the person at this application, or everywhere."""
+        """Answer, then end the sessions of the person at this application, or everywhere."""
         _, application_id = await self._application(request)
         everywhere = "everywhere" in (await form_of(request))
 
@@ -199,7 +199,7 @@ class SessionSurface:
         return answer
 
     async def signed_out(self, request: Request, caller: Caller) -> Response:
-        """Say whether no session of the person is open at this application."""
+        """Say whether the sign-out has taken effect: no session of the person is open at this application."""
         _, application_id = await self._application(request)
 
         def open_here() -> bool:
@@ -246,7 +246,7 @@ class SessionSurface:
         return (await self._application(request))[0].name
 
     async def _host(self, request: Request, app: AppPolicy) -> str:
-        """Return the host that was asked, with its port, as browsers write it; it must be the application's.
+        """Return the requested host, with its port as browsers write it; it must belong to the application.
 
         Raises:
             RequestRefused: `host-wrong`.
