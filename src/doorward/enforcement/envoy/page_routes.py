@@ -72,8 +72,8 @@ def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[
         }
     )
     if door.certificate_optional:
-        unjudged = {**choose, "filter_state": [match_judged(ANONYMOUS)]}
-        parts.append(_explaining(door, sessions, PAGE, unjudged))
+        anonymous = {**choose, "filter_state": [match_judged(ANONYMOUS)]}
+        parts.append(_explaining(door, sessions, PAGE, anonymous))
     return parts
 
 
