@@ -100,54 +100,63 @@ def check_names(
         partners: the names of all trusted partners.
         authorities: ids of the authorities that issue client certificates, each with its name in `trust`.
     """
-    known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
+    names: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
     for principal in principals:
-        known[principal.kind].add(principal.name)
+        names[principal.kind].add(principal.name)
+    known: dict[str, Collection[str]] = {
+        "group": frozenset(groups),
+        **{kind.value: found for kind, found in names.items()},
+    }
+    nearest = _Nearest()
     findings = lint_document(document)
-    known_groups, nearest = frozenset(groups), _Nearest()
     findings += [
         PolicyFinding(
             code="group-unknown",
             app="",
             rule=f"factors.{name}",
             message=f"the directory has no group {name}",
-            hint=nearest.of("group", name, known_groups) or f"doorward group add {name} MEMBER",
+            hint=nearest.of("group", name, known["group"]) or f"doorward group add {name} MEMBER",
         )
         for name, _ in document.factors
-        if name not in known_groups
+        if name not in known["group"]
     ]
     for app in document.apps:
-        findings += [
-            PolicyFinding(
+        findings += _check_partners(app, partners)
+        for rule in app.rules:
+            findings += _check_rule_names(app, rule, known, nearest)
+            findings += _check_issuers(app, rule, authorities)
+    return findings
+
+
+def _check_partners(app: AppPolicy, partners: Collection[str]) -> Iterator[PolicyFinding]:
+    """Yield a finding for each name in `trust` that is no partner's."""
+    for name in app.trust:
+        if name not in (OWN_AUTHORITY, *partners):
+            near = _nearest(name, (OWN_AUTHORITY, *partners))
+            yield PolicyFinding(
                 code="partner-unknown",
                 app=app.name,
                 rule="",
                 message=f"no partner named {name} is trusted",
-                hint=_nearest(name, (OWN_AUTHORITY, *partners))
-                or f"doorward ca import {name} CERTIFICATE...",
+                hint=near or f"doorward ca import {name} CERTIFICATE...",
             )
-            for name in app.trust
-            if name not in (OWN_AUTHORITY, *partners)
-        ]
-        for rule in app.rules:
-            wanted: list[tuple[str, frozenset[str], Collection[str]]] = [
-                ("group", rule.selector.groups, known_groups)
-            ]
-            wanted += [(kind.value, names, known[kind]) for kind, names in rule.selector.named]
-            findings += [
-                PolicyFinding(
-                    code=f"{noun}-unknown",
-                    app=app.name,
-                    rule=rule.name,
-                    message=f"the directory has no {noun} {name}",
-                    hint=nearest.of(noun, name, have)
-                    or f"doorward {noun} add {name}" + (" MEMBER" if noun == "group" else ""),
-                )
-                for noun, names, have in wanted
-                for name in sorted(one for one in names if one not in have)
-            ]
-            findings += _check_issuers(app, rule, authorities)
-    return findings
+
+
+def _check_rule_names(
+    app: AppPolicy, rule: Rule, known: Mapping[str, Collection[str]], nearest: _Nearest
+) -> Iterator[PolicyFinding]:
+    """Yield a finding for each group and principal of a rule that the directory does not know."""
+    wanted = [("group", rule.selector.groups), *((kind.value, names) for kind, names in rule.selector.named)]
+    for noun, names in wanted:
+        for name in sorted(one for one in names if one not in known[noun]):
+            command = f"doorward {noun} add {name}" + (" MEMBER" if noun == "group" else "")
+            yield PolicyFinding(
+                code=f"{noun}-unknown",
+                app=app.name,
+                rule=rule.name,
+                message=f"the directory has no {noun} {name}",
+                hint=nearest.of(noun, name, known[noun]) or command,
+            )
 
 
 def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -> Iterator[PolicyFinding]:
