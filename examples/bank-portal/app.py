@@ -6,9 +6,9 @@
     POST /transfers/{customer}/small   a transfer of at most 1,000
     POST /transfers/{customer}/large   a transfer of any amount
 
-Who is calling, and how sure the door is of it, stands in `Doorward-Assertion` and nowhere else: an ES256 JWT, checked with
-the keys of /jwks.json and for this application's name. Which path needs what is in `policy.yaml`; what only the application
-can know, the amount, is checked here.
+Only the header `Doorward-Assertion` says who is calling, and which second factor was shown. It is an ES256 JWT, checked with
+the keys of /jwks.json and for this application's name. `policy.yaml` says which factor each path needs. The application
+checks the amount, which only it knows.
 
     JWKS_URL=http://127.0.0.1:8480/jwks.json uvicorn app:portal --port 9000
 """
@@ -46,7 +46,7 @@ SMALL = Decimal(1000)
 
 TICK_SECONDS = 0.05
 MOST_FETCHES, FETCHES_IN_SECONDS = 20, 60.0
-"""A token with an unknown key makes us fetch the keys again, but not more often than this."""
+"""A token with an unknown key id causes a fetch of the keys, but not more often than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Caller:
 
 
 class Keys:
-    """The public keys of the door, fetched when an unknown one is named."""
+    """The public keys of the door; a token with an unknown key id causes a fetch."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -76,7 +76,7 @@ class Keys:
         self._fetched: deque[float] = deque(maxlen=MOST_FETCHES)
 
     def having(self, kid: str) -> KeySet:
-        """Return the keys, with the one of that id if the door has it."""
+        """Return the keys, including the one with this id if the door has it."""
         with self._lock:
             if all(one.kid != kid for one in self._known.keys) and self._may_fetch():
                 with urllib.request.urlopen(self._url, timeout=5) as answer:
@@ -123,7 +123,7 @@ def read_caller(token: str, client_cert: str, keys: Keys) -> Caller:
 
 
 def who_calls(connection: HTTPConnection) -> Caller:
-    """Return who is calling, or answer 401: nothing is shown to a request that did not come through the door."""
+    """Return who is calling; answer 401 if the request did not come through the door."""
     headers = connection.headers
     try:
         return read_caller(
@@ -137,7 +137,7 @@ Calling = Annotated[Caller, Depends(who_calls)]
 
 
 class Transfer(BaseModel):
-    """What is sent to whom."""
+    """An order to send money: the receiver and the amount."""
 
     to: str = Field(max_length=34)
     amount: Decimal = Field(gt=0, decimal_places=2)
@@ -161,7 +161,7 @@ class Ledger:
         accounts = self.balances.get(customer, {})
         number = next(iter(accounts), "")
         if accounts.get(number, Decimal(0)) < amount:
-            raise HTTPException(409, "there is not so much on the account")
+            raise HTTPException(409, "the balance of the account is too small")
         accounts[number] -= amount
 
 
@@ -175,13 +175,13 @@ def _answer(caller: Caller, **more: Any) -> dict[str, Any]:
 
 @router.get("/", response_class=HTMLResponse)
 def home(caller: Calling) -> str:
-    """Greet; anybody whom the door lets in has a certificate."""
+    """Greet the caller; the door admits only callers with a certificate."""
     return f"<!doctype html><title>Bank</title><h1>Good morning, {html.escape(caller.name)}.</h1>"
 
 
 @router.get("/accounts/{customer}")
 def accounts(customer: str, caller: Calling, connection: HTTPConnection) -> dict[str, Any]:
-    """Show a customer's accounts; the door sees to it that a customer asks for her own only."""
+    """Show a customer's accounts; the door lets a customer ask only for her own."""
     return _answer(caller, customer=customer, accounts=connection.app.state.ledger.of(customer))
 
 
@@ -197,23 +197,23 @@ async def live(websocket: WebSocket, customer: str, caller: Calling) -> None:
 
 @router.get("/transfers/{customer}/{size}", response_class=HTMLResponse)
 def form(customer: str, size: str, caller: Calling) -> str:
-    """Show the page from which a transfer is sent; by opening it a browser is taken to the portal if that is needed."""
+    """Show the form for a transfer; if a second factor is needed, the door first sends the browser to the portal."""
     words = html.escape(f"{caller.name} sends money from the account of {customer}: {size}")
     return f"<!doctype html><title>Transfer</title><h1>{words}</h1>"
 
 
 @router.post("/transfers/{customer}/small", status_code=201)
 def small(customer: str, order: Transfer, caller: Calling, connection: HTTPConnection) -> dict[str, Any]:
-    """Do a small transfer; a larger one belongs on the other path, for which the door asks for more."""
+    """Do a small transfer; a larger one must use the other path, for which the door requires a passkey."""
     if order.amount > SMALL:
-        raise HTTPException(422, f"more than {SMALL} is sent from /transfers/{customer}/large")
+        raise HTTPException(422, f"the amount is over {SMALL}: send it to /transfers/{customer}/large")
     connection.app.state.ledger.pay(customer, order.amount)
     return _answer(caller, to=order.to, amount=str(order.amount))
 
 
 @router.post("/transfers/{customer}/large", status_code=201)
 def large(customer: str, order: Transfer, caller: Calling, connection: HTTPConnection) -> dict[str, Any]:
-    """Do a transfer of any amount. The door has asked for the passkey; that it did is checked once more."""
+    """Do a transfer of any amount. The door has required the passkey; the application checks it again."""
     if caller.age is None or "hwk" not in caller.methods:
         raise HTTPException(403, "a transfer of this size needs a passkey")
     connection.app.state.ledger.pay(customer, order.amount)

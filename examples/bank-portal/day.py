@@ -1,9 +1,9 @@
-"""A day at the bank: customers, a teller, a thief, and a laptop that is lost. Exits 0 only if all is as told.
+"""A day at the bank: customers, a teller, a thief, and a lost laptop. Exits with 0 only if every result is as expected.
 
     make example NAME=bank-portal
 
 Everything is real: an authority, the door, the portal and the application of this folder run on this machine, on free
-ports, and are gone afterwards. The people are programs with certificates of their own and passkeys in software.
+ports, and are removed afterwards. The people are programs, each with a certificate and a passkey in software.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ APP = "bank-portal"
 HOST = "bank.doorward.localhost"
 PEOPLE = {"alice": "customers", "carol": "customers", "tina": "tellers"}
 BRANCH, HOME = "127.0.1.7", "127.0.0.9"
-"""Addresses of loopback: one in the network of the branch, as policy.yaml has it, and one outside."""
+"""Addresses of loopback: one in the network of the branch in policy.yaml, and one outside."""
 FORGED = {
     "Doorward-Principal": "person/alice",
     "Doorward-Assertion": "eyJhbGciOiJub25lIn0.e30.",
@@ -58,18 +58,18 @@ EVENTS = {
     "session:opened": 4,
     "session:refused": 1,
 }
-"""How often the day has each of these; the other events are told, and not compared."""
+"""How often each of these events happens; the other events are printed, but not compared."""
 
 
 @dataclass(kw_only=True)
 class Counted:
-    """The application, and how many requests reached it."""
+    """The application, with a count of the requests that reached it."""
 
     app: ASGIApp
     calls: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count, and pass it on."""
+        """Count the request, and pass it on."""
         self.calls += 1
         await self.app(scope, receive, send)
 
@@ -93,10 +93,10 @@ SCENARIO = Scenario(host=HOST, people=PEOPLE, document=write_policy, application
 
 @dataclass(kw_only=True)
 class Day:
-    """What the scenes have in common: the people with their browsers, and the addresses.
+    """The state that the scenes share: the people with their browsers, and the addresses.
 
     Args:
-        scene: what is played on.
+        scene: the running door with its people.
     """
 
     scene: DemoEnvironment
@@ -114,7 +114,7 @@ class Day:
         self.carol = Browser(visitor=scene.visitors["carol"])
         self.tina = Browser(visitor=scene.visitors["tina"], passkey=make_passkey(self.portal))
         self.tina.visitor.source = BRANCH
-        # Her phone has a certificate of its own, and the same passkey, as passkeys are shared by devices of a person.
+        # Her phone has its own certificate and the same passkey: a person's devices share passkeys.
         self.phone = Browser(visitor=scene.enrol("alice", "alice-phone"), passkey=self.alice.passkey)
 
     def scenes(self) -> tuple[Scene, ...]:
@@ -122,52 +122,52 @@ class Day:
         told: tuple[tuple[str, str, Callable[[Report], None]], ...] = (
             (
                 "Alice opens her accounts",
-                "Her certificate opens the door; her accounts ask for a second factor too.",
+                "Her certificate opens the front page; her accounts also need a second factor.",
                 self.alice_opens,
             ),
             (
-                "Everybody sees what is theirs",
-                "A customer's own name is part of the path; a teller must be in the branch.",
+                "Each person sees only what the rules allow",
+                "The path contains the customer's name; a teller must be in the branch.",
                 self.who_sees_what,
             ),
             (
                 "A transfer over 1,000 needs a fresh passkey",
-                "It has a path and a rule of its own; the application knows the amount.",
+                "It has its own path and rule; the application checks the amount.",
                 self.transfers,
             ),
             (
                 "Carol has a password, and no passkey",
-                "A password is enough for her accounts, and not for a transfer over 1,000.",
+                "A password is enough for her accounts, but not for a transfer over 1,000.",
                 self.password_only,
             ),
             (
-                "A stolen certificate gets nowhere",
-                "Mallory has a copy of Alice's key and certificate, and not her passkey.",
+                "A stolen certificate is not enough",
+                "Mallory has a copy of Alice's key and certificate, but not her passkey.",
                 self.stolen_certificate,
             ),
             (
-                "A stolen cookie gets nowhere",
-                "A session is bound to one certificate; the code that began it works once.",
+                "A stolen cookie is not enough",
+                "A session is bound to one certificate; the code that opened it works once.",
                 self.stolen_cookie,
             ),
             (
                 "There is no way around the door",
-                "The bank believes an assertion that the door signed for it, and no other header.",
+                "The bank trusts only an assertion that the door signed for it.",
                 self.past_the_door,
             ),
             (
                 "Alice loses her laptop",
-                "She reports it from her phone, and her passkey brings her back on a new one.",
+                "She reports it from her phone; with her passkey she gets a certificate on a new one.",
                 self.lost_laptop,
             ),
             (
                 "Tina goes home",
-                "Signing out ends the session at the door, also for somebody who kept the cookie.",
+                "Signing out ends the session at the door, also for a copy of the cookie.",
                 self.sign_out,
             ),
             (
-                "What is on record",
-                "Every decision is an event, in a log in which a change is found.",
+                "The record of the day",
+                "Every decision is an event in a log that shows any later change.",
                 self.record,
             ),
         )
@@ -175,13 +175,13 @@ class Day:
 
     @contextmanager
     def reaching(self, report: Report, expected: int) -> Iterator[None]:
-        """Compare how many requests reached the application meanwhile."""
+        """Compare how many requests reached the application inside the block."""
         before = self.scene.bank.calls
         yield
         report.compare("requests that reached the bank", str(expected), str(self.scene.bank.calls - before))
 
     def alice_opens(self, report: Report) -> None:
-        """By way of the portal, and back to where she was."""
+        """Alice opens her accounts by way of the portal, and comes back to the page that she wanted."""
         alice, accounts = self.alice, f"{self.bank}/accounts/alice"
         report.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").told)
         with self.reaching(report, 0):
@@ -190,13 +190,13 @@ class Day:
         report.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).told)
         page = alice.open(accounts)
         report.compare("GET /accounts/alice, by way of the portal", "200", page.told)
-        report.compare("she is back where she was", accounts, page.url)
+        report.compare("she is back at the page", accounts, page.url)
         _tell_shown(report, page)
         for number, balance in _value(page).get("accounts", {}).items():
             report.aside(f"account {number}: {balance}")
 
     def who_sees_what(self, report: Report) -> None:
-        """Alice her own, Tina all of them, from the branch."""
+        """Alice sees her own accounts; Tina sees all of them, from the branch."""
         with self.reaching(report, 0):
             page = self.alice.ask("GET", f"{self.bank}/accounts/carol")
             report.compare("Alice: GET /accounts/carol", "403", page.told)
@@ -211,7 +211,7 @@ class Day:
             report.compare("Tina: POST /transfers/carol/small", "403", page.told)
 
     def transfers(self, report: Report) -> None:
-        """Small with any factor, large with a fresh passkey, and the way around is closed."""
+        """A small transfer needs any factor, a large one a fresh passkey; the small path refuses large amounts."""
         small, large = (f"{self.bank}/transfers/alice/{size}" for size in ("small", "large"))
         report.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).told)
         report.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).told)
@@ -243,13 +243,13 @@ class Day:
             report.compare("GET …/large ends at", "the portal", self._where(carol.open(large).url))
 
     def stolen_certificate(self, report: Report) -> None:
-        """The portal asks for what she has not got, and lets her add nothing."""
+        """The portal asks Mallory for the passkey, and lets her add no factor."""
         with self.reaching(report, 0):
             mallory = Browser(visitor=self.alice.visitor)
             page = mallory.open(f"{self.bank}/accounts/alice")
             report.compare("GET /accounts/alice ends at", "the portal", self._where(page.url))
             codes = sum("/_doorward/callback" in one for one in mallory.history)
-            report.compare("codes that she was given", "0", str(codes))
+            report.compare("codes that she got", "0", str(codes))
             page = mallory.ask("GET", f"{self.portal}/factors/webauthn")
             asked = "/check/" in page.headers.get("location", "")
             report.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.told)
@@ -257,11 +257,11 @@ class Day:
             report.compare("POST /transfers/alice/large", "401", page.told)
 
     def stolen_cookie(self, report: Report) -> None:
-        """With the certificate of somebody else, with another one of hers, and a code that was used."""
+        """The cookie is tried with Carol's certificate and with that of Alice's phone; then a used code is tried."""
         with self.reaching(report, 0):
             for certificate, visitor, name in (
                 ("Carol's certificate", self.scene.visitors["carol"], "carol"),
-                ("the one of Alice's phone", self.phone.visitor, "alice"),
+                ("Alice's phone certificate", self.phone.visitor, "alice"),
             ):
                 thief = Browser(visitor=visitor, cookies=_copy(self.alice))
                 page = thief.ask("GET", f"{self.bank}/accounts/{name}")
@@ -270,10 +270,10 @@ class Day:
                 report.compare("… and a transfer", "401", page.told)
             used = next(one for one in reversed(self.alice.history) if "/_doorward/callback" in one)
             page = Browser(visitor=self.alice.visitor, cookies=_copy(self.alice)).ask("GET", used)
-            report.compare("the code once more", "403", page.told)
+            report.compare("the used code again", "403", page.told)
 
     def past_the_door(self, report: Report) -> None:
-        """Somebody on the bank's own machine speaks to the application directly."""
+        """A program on the bank's own machine connects to the application directly."""
         port = int(self.scene.document.partition("upstream: http://127.0.0.1:")[2].split()[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_SECONDS)
         try:
@@ -286,13 +286,13 @@ class Day:
         report.aside(json.loads(text)["detail"])
 
     def lost_laptop(self, report: Report) -> None:
-        """Cut within a second by a report, and back by passkey."""
+        """A report cuts the connections within a second; the passkey gives a new certificate."""
         laptop = self._certificate_of(self.alice.visitor)
         cookie = "; ".join(f"{name}={value}" for name, value in self.alice.cookies[self._netloc()].items())
         thief = self.alice.visitor
         with thief.live("/accounts/alice/live", {"Cookie": cookie}) as stream:
             stream.recv(timeout=WITHIN_SECONDS)
-            report.compare("the thief, at her unlocked laptop, sees", "her balances", "her balances")
+            report.compare("the thief at her unlocked laptop sees", "her balances", "her balances")
             ending = SocketEnding(stream)
             self.phone.open(f"{self.portal}/certificates/{laptop}/lost")
             done = self.phone.ask("POST", f"{self.portal}/certificates/{laptop}/lost", form={})
@@ -305,14 +305,14 @@ class Day:
         report.compare(
             "on a new laptop, by passkey alone", "renewal-not-due", _value(page).get("code", page.told)
         )
-        report.aside("her phone is valid: a passkey never makes a silent copy beside another certificate")
+        report.aside("the phone's certificate is valid, so a passkey alone gives no second one")
         page = new.come_back(self.portal, self.scene.credential("alice-new"), lost=True)
-        report.compare("… and her phone may go too", "201", page.told)
+        report.compare("… with her phone's certificate revoked too", "201", page.told)
         page = new.open(f"{self.bank}/accounts/alice")
         report.compare("GET /accounts/alice on the new laptop", "200", page.told)
 
     def sign_out(self, report: Report) -> None:
-        """The cookie that was kept is worth nothing."""
+        """After the sign-out a copy of the cookie does not work."""
         kept, accounts = _copy(self.tina), f"{self.bank}/accounts/carol"
         report.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).told)
         page = self.tina.ask("POST", f"{self.bank}/_doorward/sign-out", form={"here": "1"})
@@ -321,11 +321,11 @@ class Day:
         later = Browser(visitor=self.tina.visitor, cookies=kept)
         with self.reaching(report, 0):
             report.compare(
-                "the cookie that was kept", "the portal", self._where_to(later.ask("GET", accounts))
+                "the copy of the cookie leads to", "the portal", self._where_to(later.ask("GET", accounts))
             )
 
     def record(self, report: Report) -> None:
-        """It verifies, and has the day in it."""
+        """The record verifies, and contains the events of the day."""
         evidence = Evidence(self.scene.installation)
         verified = evidence.verify()
         report.compare("the log verifies", "yes", "yes" if verified.verified else str(verified.faults[:1]))
@@ -343,7 +343,7 @@ class Day:
         return url
 
     def _where_to(self, page: Page) -> str:
-        """Return where a page sends the browser; or its status."""
+        """Return the place to which a page sends the browser, or its status."""
         return self._where(page.headers["location"]) if page.status == 302 else page.told
 
     def _netloc(self) -> str:
@@ -397,23 +397,23 @@ def _elsewhere(browser: Browser, source: str) -> Browser:
 
 
 def _tell_shown(report: Report, page: Page, *, level: int = 3, methods: str = "hwk, user") -> None:
-    """Compare what the application learned of the second factor."""
+    """Compare the facts about the second factor that the application received."""
     shown = _value(page).get("shown", {})
-    report.compare("the bank is told the level", f"urn:doorward:level:{level}", str(shown.get("level")))
-    report.compare("the bank is told what she showed", methods, ", ".join(shown.get("methods", [])))
+    report.compare("the level that the bank learns", f"urn:doorward:level:{level}", str(shown.get("level")))
+    report.compare("the factors that the bank learns", methods, ", ".join(shown.get("methods", [])))
     age = shown.get("age")
     good = isinstance(age, int) and age <= 300
-    report.judge("the bank is told how long ago", "at most 300 s", f"{age} s", good=good)
+    report.judge("their age that the bank learns", "at most 300 s", f"{age} s", good=good)
 
 
 def main() -> int:
-    """Play the day; return 0 if all was as told."""
+    """Play the day; return 0 if every result is as expected."""
     began = time.monotonic()
     report = open_report(silent=False)
     report.title("A day at the bank", f"https://{HOST}, on this machine only; everything is real")
     with ExitStack() as standing:
         folder = standing.enter_context(workplace(None))
-        with report.preparing("founding an authority, opening the door, enrolling alice, carol and tina"):
+        with report.preparing("making an authority, opening the door, enrolling alice, carol and tina"):
             scene = standing.enter_context(demo_environment(folder, port=None, scenario=SCENARIO))
             day = Day(scene=scene)
         play(scene, report, day.scenes())
