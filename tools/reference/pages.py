@@ -12,17 +12,17 @@ HEAD = """\
 
 <!-- Made by `python -m tools.reference` from the program itself. Do not edit. -->
 
-If the door does not let somebody through, a browser gets a page with one message and one thing to do, in English or
-German. A program (no `text/html` in `Accept`, or a `Sec-Fetch-Dest` other than `document`) gets a problem document
-(RFC 9457) with the same words:
+If the door refuses a request, a browser gets a page with one message and one main action, in English or German. A program
+(no `text/html` in `Accept`, or a `Sec-Fetch-Dest` other than `document`) gets a problem document (RFC 9457) with the same
+text:
 
 | member | meaning |
 | --- | --- |
-| `type` | `{path}` and the name of the state; the address on the application's own host explains it |
-| `title`, `detail` | the words of the page, in English |
-| `status` | the status of the answer |
-| `incident` | the incident id, such as `3f2a-9c1b`: `doorward explain 3f2a-9c1b` tells what happened, and it tells nothing to anybody else |
-| `request` | the id of the request in the record, where Envoy answers |
+| `type` | `{path}` and the name of the state; at this path on the application's own host, a page explains it |
+| `title`, `detail` | the text of the page, in English |
+| `status` | the HTTP status |
+| `incident` | the incident id, such as `3f2a-9c1b`: `doorward explain 3f2a-9c1b` shows what happened; the id itself reveals nothing |
+| `request` | the id of the request in the record, if Envoy answers itself |
 
 Names of states are stable. Name, logo, colour and help address of the pages are [settings](settings.md).
 
@@ -31,7 +31,7 @@ Names of states are stable. Name, logo, colour and help address of the pages are
 REASONS = """
 ## Which reason leads to which page
 
-A reason that is not listed leads to `{elsewhere}`: the certificate is none that this door knows.
+A reason that is not listed leads to `{elsewhere}`: this door does not know the certificate.
 
 """
 

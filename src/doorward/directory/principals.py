@@ -1,6 +1,6 @@
 """Persons, devices and services, and the groups they are in.
 
-A name belongs to one principal at a time, of whatever kind; a removed principal is kept for the record. Its name may be
+A name belongs to one principal at a time, of any kind; a removed principal is kept for the record. Its name may be
 given to a new principal, which has another id.
 
     ACTIVE --suspend--> SUSPENDED --resume--> ACTIVE

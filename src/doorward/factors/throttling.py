@@ -10,7 +10,7 @@ A try is counted before it is judged, so that a thousand simultaneous tries coun
   total    all                                   1000 tries, and five more every second; beyond that all are tight
 
 A tight account has one free try instead of five. Address and total alone never stop an account: a person without a failed
-try is admitted at once, whatever others do, and after a mistake waits only for the count of their own account, at most
+try is admitted at once, independent of others, and after a mistake waits only for the count of their own account, at most
 `LONGEST`. An attacker without the private key cannot lock an account, because its key contains the certificate.
 
 Each kind has its own count: otherwise a thief could clear the count of a guessed factor by showing another one. A passkey

@@ -10,5 +10,5 @@ from tests.support.world import found_world
 
 @pytest.fixture
 def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
+    """A founded authority; its people may have second factors."""
     return found_world(FactorWorld)

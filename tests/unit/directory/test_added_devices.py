@@ -26,7 +26,7 @@ PASSWORD, WEBAUTHN, TOTP = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.
 
 @pytest.fixture
 def people() -> FactorWorld:
-    """A founded authority whose persons may have second factors."""
+    """A founded authority; its people may have second factors."""
     return found_world(FactorWorld)
 
 

@@ -59,7 +59,7 @@ def test_lifetime_has_limits(world, lifetime):
 
 
 def test_only_active_principals_are_invited(world):
-    """Nobody unknown and nobody suspended is invited."""
+    """An unknown or suspended principal is not invited."""
     with refused(NotFound, "principal-unknown"):
         invite(world, "nobody")
     directory.suspend(world.services, "alice", actor=OPERATOR)

@@ -96,7 +96,7 @@ def test_a_group_taken_out_takes_its_members(world: World) -> None:
     ],
 )
 def test_a_circle_is_refused_with_its_path(world: World, inner: str, outer: str, circle: str) -> None:
-    """No group lies in itself, by whatever way; the way is shown."""
+    """No group contains itself, directly or through others; the error shows the path."""
     nest(world, "tellers", "staff")
     nest(world, "staff", "everyone")
     with pytest.raises(RequestRefused, match=circle) as caught:

@@ -1,4 +1,4 @@
-"""A new certificate by passkey: for whom, when, and for nobody else."""
+"""A new certificate by passkey: who gets one, when, and who does not."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_valid_certificate_is_not_doubled(setting: Setting) -> None:
 
 
 def test_a_passkey_that_names_no_person_is_refused(setting: Setting) -> None:
-    """Nobody is known here, so the passkey has to say whose it is (WebAuthn section 7.2, step 6)."""
+    """There is no caller, so the passkey must identify the person (WebAuthn section 7.2, step 6)."""
     setting.end()
     assert setting.refused(setting.answer(named=False)) == "passkey-refused"
     assert setting.reasons() == [FactorFault.USER.value]

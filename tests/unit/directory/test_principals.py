@@ -78,7 +78,7 @@ def test_bad_words_are_refused(world, change, code):
 
 
 def test_name_is_unique_over_all_kinds(world):
-    """A device cannot have a person's name; the error says whose it is."""
+    """A device cannot have a person's name; the error says which principal has it."""
     with refused(RequestRefused, "name-taken") as refusal:
         directory.add_principal(world.services, PrincipalKind.DEVICE, "alice", actor=OPERATOR)
     assert "person named alice" in refusal.value.detail
@@ -121,7 +121,7 @@ def test_repeated_suspension_changes_nothing(world):
 
 @pytest.mark.parametrize("verb", [directory.suspend, directory.resume, removal.remove])
 def test_unknown_and_wrong_kind_are_refused(world, verb):
-    """A name that nobody has, or that another kind has, is refused with the next step."""
+    """An unknown name, or the name of another kind of principal, is refused with the next step."""
     with refused(NotFound, "principal-unknown"):
         verb(world.services, "nobody", actor=OPERATOR)
     with pytest.raises(NotFound) as unknown:

@@ -40,7 +40,7 @@ def test_a_secret_opens_in_its_place(services: Services) -> None:
 
 
 def test_a_secret_opens_in_no_other_place(services: Services) -> None:
-    """A value that was copied into another row does not open there: nobody's secret becomes another's."""
+    """A value that was copied into another row cannot be decrypted there: no person gets the secret of another."""
     sealed = seal(services, SECRET, context=PLACE)
     with refused(IntegrityError, "secret-unreadable"):
         open_sealed(services, sealed, context="factor:fct_two")
@@ -75,7 +75,7 @@ def test_the_key_of_another_store_opens_nothing(services: Services) -> None:
 
 
 def test_a_process_without_keys_says_so(services: Services) -> None:
-    """Neither sealing nor opening is possible where there is no key store."""
+    """Neither sealing nor opening is possible without a key store."""
     sealed = seal(services, SECRET, context=PLACE)
     bare = replace(services, keys=None)
     with refused(Unavailable, "keys-locked"):

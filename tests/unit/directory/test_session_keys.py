@@ -57,7 +57,7 @@ def test_the_first_key_is_made_when_it_is_needed(world):
 
 
 def test_a_new_key_is_announced_before_it_signs(world):
-    """Gateways learn of a key before they see a session that it signed: nobody is signed out by a rotation."""
+    """Gateways know a key before they see a session that it signed: a rotation signs no person out."""
     old, _ = current_session_key(world.services)
     turn(world, SECOND)
     new = rotate_session_key(world.services, actor=OPERATOR).value

@@ -53,7 +53,7 @@ def test_the_wait_doubles_after_five_free_tries() -> None:
 
 
 def test_an_account_without_a_failure_is_always_let_try() -> None:
-    """Whatever others do at its address or everywhere."""
+    """Tries of others, at its address or everywhere, do not matter."""
     for account in (None, AttemptCount(tries=0, last_at=NOON)):
         found = admit(account=account, address=FULL_ADDRESS, total=FULL_TOTAL, kind=FactorKind.TOTP, now=NOON)
         assert found == AttemptAdmission(taken=True)

@@ -96,7 +96,7 @@ def test_too_many_certificates_are_a_page(portal: PortalBrowser, alice: Held) ->
         portal.world.issue("alice")
     answer = portal.ask("POST", PATH, alice)
     assert answer.status_code == 403
-    assert "as many certificates as you may have" in answer.text
+    assert "the limit of valid certificates" in answer.text
 
 
 @pytest.mark.usefixtures("passkey")

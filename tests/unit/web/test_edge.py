@@ -118,7 +118,7 @@ def test_a_body_without_announced_length_is_cut_at_the_limit(client: TestClient)
 
 
 def test_a_refusal_before_the_body_was_read_closes_the_connection(client: TestClient) -> None:
-    """Whoever is refused by the head does not get its body read."""
+    """If a request is refused by its head, its body is not read."""
     assert client.post("/refuse", content=b"x").headers["connection"] == "close"
     assert "connection" not in client.post("/refuse").headers
 

@@ -130,7 +130,7 @@ def test_two_assertions_are_none(client: TestClient, door: AssertedDoor, alice: 
 def test_a_withdrawn_certificate_has_no_caller(
     world: World, client: TestClient, door: AssertedDoor, alice: Held
 ) -> None:
-    """The inventory is asked, whatever the assertion says."""
+    """The certificate is looked up in the inventory for every assertion."""
     headers = door.headers(alice, PORTAL_AUDIENCE)
     revoke(world.services, alice.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     assert code_of(client, headers) == "identity-refused"

@@ -147,7 +147,7 @@ def test_what_is_no_static_file_is_not_looked_up() -> None:
 
 
 def test_pages_stay_small() -> None:
-    """Style and signs of a page of the door are within its 30 kB."""
+    """Style and icons of a page of the door are within its 30 kB."""
     assert len(BUILT_IN_ASSETS["look.css"].body) < 16_000
     assert all(len(one) < 800 for one in ICONS.values())
 

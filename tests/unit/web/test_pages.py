@@ -221,7 +221,7 @@ def test_what_a_certificate_says_is_text(client: TestClient) -> None:
 
 
 def test_every_method_is_answered(client: TestClient) -> None:
-    """Whatever was asked, the page says why it is refused."""
+    """For every method and path, the page says why the request is refused."""
     for method in ("PUT", "DELETE", "PROPFIND"):
         assert client.request(method, "/a/b", headers=told("certificate-missing")).status_code == 403
 

@@ -24,7 +24,7 @@ from tests.support.world import World, found_world
 
 @pytest.fixture
 def world() -> World:
-    """A founded authority whose payments ask for a passkey."""
+    """A founded authority; its payments require a passkey."""
     return found_world(document=DOCUMENT)
 
 
@@ -215,7 +215,7 @@ class TestChecking:
         assert alice.show_passkey(check).status_code == 200
 
     def test_programs_are_told_in_json(self, alice: PortalBrowser) -> None:
-        """A refusal is a problem document for whatever does not ask for a page."""
+        """A refusal is a problem document for a client that does not ask for a page."""
         path = code_path(alice)
         alice.held = alice.world.issue("bob")
         answer = alice.at_app("GET", path, headers={"Accept": "application/json"})
@@ -242,7 +242,7 @@ class TestChecking:
         assert alice.client.get("/static/look.css").headers["content-type"].startswith("text/css")
 
     def test_a_way_that_is_none(self, alice: PortalBrowser) -> None:
-        """A kind that nobody checks."""
+        """An unknown kind of factor."""
         check = alice.begin().headers["location"]
         for kind in ("recovery-code", "x"):
             assert alice.at_portal("POST", f"{check}/{kind}", data={}).status_code == 404
@@ -292,7 +292,7 @@ class TestSigningOut:
         assert self.epoch(alice) == "0.1.0"
 
     def test_not_from_another_page(self, alice: PortalBrowser) -> None:
-        """A page of another origin signs nobody out."""
+        """A page of another origin cannot sign a person out."""
         headers = {"Origin": "https://evil.example"}
         assert (
             alice.at_app("POST", "/_doorward/sign-out", data={"here": "1"}, headers=headers).status_code

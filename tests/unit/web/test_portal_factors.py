@@ -20,7 +20,7 @@ GOOD = "seven wet umbrellas in april"
 
 @pytest.fixture
 def world() -> World:
-    """A founded authority whose payments ask for a passkey."""
+    """A founded authority; its payments require a passkey."""
     return found_world(document=DOCUMENT)
 
 
@@ -56,7 +56,7 @@ def add_passkey(browser: PortalBrowser, page: Response, **fields: str) -> Respon
 
 
 def add_app(browser: PortalBrowser, page: Response) -> tuple[Response, bytes]:
-    """Type the code of the app whose secret the page shows; return the answer and the secret."""
+    """Type the code of an app with the secret that the page shows; return the answer and the secret."""
     import base64
 
     (secret,) = re.findall(r'<code class="id">([A-Z2-7]+)</code>', page.text)

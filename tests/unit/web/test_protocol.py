@@ -86,7 +86,7 @@ def test_a_head_within_the_limit_is_taken() -> None:
 
 
 def test_a_further_request_does_not_prolong_the_answer_before_it() -> None:
-    """The time of an answer runs from its own request, whatever comes behind that."""
+    """The time of an answer runs from its own request; pipelined requests do not prolong it."""
 
     async def run() -> None:
         made = Counted(Config(Starlette(), log_config=None, lifespan="off"), ServerState(), {})

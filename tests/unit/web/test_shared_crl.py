@@ -1,4 +1,4 @@
-"""One copy of each revocation list, read anew when there is a newer one."""
+"""One copy of each revocation list, read again if there is a newer one."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Try another device or browser."),
         ),
         "factors-full": (
-            mark("You have as many of this kind as you may have"),
+            mark("You have reached the limit for this kind of factor"),
             mark("Remove one that you do not use."),
         ),
         "factor-too-weak": (
-            mark("None of your factors is strong enough to vouch for it"),
+            mark("None of your factors is strong enough to add this one"),
             mark("Ask the help desk for a link."),
         ),
         "factor-required": (
@@ -74,12 +74,12 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Look at the list on your portal again."),
         ),
         "invitation-not-open": (
-            mark("This link works no longer"),
-            mark("If a certificate came of it that is not yours, report its device lost on your portal."),
+            mark("This link no longer works"),
+            mark("If another device got a certificate with it, report that device lost on your portal."),
         ),
         "certificates-too-many": (
-            mark("You have as many certificates as you may have"),
-            mark("Report those lost that you do not use any more."),
+            mark("You have reached the limit of valid certificates"),
+            mark("Report the devices lost that you no longer use."),
         ),
         "renewal-not-due": (
             mark("You have a certificate that is still valid"),
@@ -125,7 +125,7 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "password-breached": (
             mark("This password was stolen somewhere else"),
-            mark("Strangers try it first: take another one, and change it where you use it."),
+            mark("Attackers try such passwords first: choose another one, and change it where you use it."),
         ),
     }
 )

@@ -166,7 +166,7 @@ class SessionSurface:
         """Say that the code is not valid, and how to begin again."""
         return self._pages.message(
             request,
-            title=mark("This way back is over"),
+            title=mark("This way back has expired"),
             text=mark("It can be used once, within 30 seconds, and in the window that you came from."),
             hint=mark("Nothing is lost. Open the application again."),
             action=("/", mark("Open again")),

@@ -1,11 +1,11 @@
-// The page on which a person gets a certificate: the key is made here, and so is the file that the system imports.
+// The page on which a person gets a certificate: it makes the key, and the file that the operating system imports.
 //
-// The page says what proves who the person is (`data-proof`):
-//   link      the token stands behind the # of the address, where no server and no log sees it
-//   caller    the door knows the caller by the present certificate, which is renewed
-//   passkey   a passkey proves who it is, on a device without a certificate
-// All words stand in the page, in its language; this module shows and hides them.
-// Until the file is saved the key lives in this page only: a page that is closed before takes it with it.
+// `data-proof` on the page says how the request is authorised:
+//   link      by the token of the link, which is in the fragment of the URL, where no server and no log sees it
+//   caller    by the present certificate, which is renewed
+//   passkey   by a passkey, on a device without a certificate
+// All texts are in the page, in its language; this module shows and hides them.
+// Until the file is saved, the key exists in this page only: closing the page loses it.
 
 import { makeFile, makeKeys, makePassword, makeRequest, readCertificates } from "./keys.js";
 import { showPasskey } from "./discover.js";
@@ -14,12 +14,12 @@ const page = document.querySelector("[data-certificate]");
 const all = (selector) => Array.from(page.querySelectorAll(selector));
 const one = (selector) => page.querySelector(selector);
 
-// Systems whose importers know the older form only, or are not known to take another (docs/how-to/import-your-certificate.md).
+// Systems that import only the older form, as far as we know (docs/how-to/import-your-certificate.md).
 const OLD_FORM = new Set(["macos", "ios", "android"]);
 
 const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 
-// A fault that the page has words for; `code` is that of a problem document (RFC 9457), or our own.
+// A fault for which the page has a text; `code` is that of a problem document (RFC 9457), or our own.
 class Fault extends Error {
   constructor(code, hint) {
     super(code);
@@ -28,7 +28,7 @@ class Fault extends Error {
   }
 }
 
-// What this device is, as far as a browser tells; the person can choose another.
+// Guess the system from the User-Agent; the person can choose another.
 function guessDevice() {
   const said = navigator.userAgent;
   const touches = navigator.maxTouchPoints > 1;
@@ -43,12 +43,12 @@ function chosenDevice() {
   return one("[name=device]:checked").value;
 }
 
-// Show the words for one system, and the form of the file for it.
+// Show the texts for the chosen system.
 function showDevice() {
   for (const words of all("[data-system]")) words.hidden = words.dataset.system !== chosenDevice();
 }
 
-// Open one of the steps; those before it are done.
+// Open one of the steps, and mark the earlier ones as done.
 function openStep(name) {
   let before = true;
   for (const step of all("[data-step]")) {
@@ -115,7 +115,7 @@ const ASK_BY_PROOF = {
   },
 };
 
-// --- what comes of it ---
+// --- the file ---
 
 function save(bytes, type, name) {
   const link = one("[data-file]");
@@ -133,15 +133,15 @@ async function makeCertificate() {
   const form = OLD_FORM.has(chosenDevice()) ? "old" : "modern";
   const file = await makeFile(keys, chain, password, issued.name, form);
   one("[data-password]").textContent = password;
-  // The link is used up: it need not lie in the history of the browser.
+  // The link is used: its token need not stay in the history of the browser.
   history.replaceState(null, "", location.pathname);
   openStep("put-in");
-  for (const part of document.querySelectorAll("[data-before]")) part.hidden = true; // other ways, which are over
+  for (const part of document.querySelectorAll("[data-before]")) part.hidden = true; // alternatives that no longer apply
   save(file, "application/x-pkcs12", `${issued.name}.p12`);
   one("[data-done]").focus();
 }
 
-// A request of the person's own: the certificate comes back as PEM, and no key is made here.
+// The person's own request (CSR): the certificate is saved as PEM, and no key is made here.
 async function sendOwnRequest(form) {
   hideFaults();
   const request = await form.elements.namedItem("request").files[0].arrayBuffer();
@@ -152,8 +152,8 @@ async function sendOwnRequest(form) {
   save(pem, "application/pem-certificate-chain", `${issued.name}.pem`);
 }
 
-// Run one act at a time: two clicks on a button must not send two requests.
-function act(button, work) {
+// Run one action at a time: two clicks on a button must not send two requests.
+function runOnce(button, work) {
   return async (event) => {
     event.preventDefault();
     if (button.disabled) return;
@@ -176,9 +176,9 @@ function begin() {
   showDevice();
   openStep("device");
   const form = one("[data-make]");
-  form.addEventListener("submit", act(form.querySelector("button"), makeCertificate));
+  form.addEventListener("submit", runOnce(form.querySelector("button"), makeCertificate));
   const own = one("[data-own]");
-  own?.addEventListener("submit", act(own.querySelector("button"), () => sendOwnRequest(own)));
+  own?.addEventListener("submit", runOnce(own.querySelector("button"), () => sendOwnRequest(own)));
   one("[data-copy]").addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(one("[data-password]").textContent);
     event.target.textContent = event.target.dataset.copied;

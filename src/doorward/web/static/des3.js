@@ -1,7 +1,7 @@
-// Triple DES in CBC mode: only for the old form of PKCS#12 files, which macOS, iOS and Android still need.
+// Triple DES in CBC mode, only for the old form of PKCS#12 files, which macOS, iOS and Android still need.
 //
-// WebCrypto has no triple DES. Nothing rests on its strength: the files that are made with it have a password of
-// 120 random bits that is used once. Speed does not matter: a file has two kilobytes.
+// WebCrypto has no triple DES. Its weakness does not matter here: the files have a password of 120 random bits that is
+// used once. Speed does not matter either: a file has two kilobytes.
 // Standard: FIPS 46-3 (DES), SP 800-67 (TDEA, encrypt-decrypt-encrypt), RFC 7292 appendix C.
 // Bits are numbered as the standard does: 1 is the leftmost.
 
@@ -23,7 +23,7 @@ const CHOICE_2 = [
   14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2,
   41, 52, 31, 37, 47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32];
 const SHIFTS = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1];
-// One hexadecimal digit an entry, row after row.
+// One hexadecimal digit for each entry, row by row.
 const BOXES = [
   "e4d12fb83a6c59070f74e2d1a6cb953841e8d62bfc973a50fc8249175b3ea06d",
   "f18e6b34972dc05a3d47f28ec01a69b50e7ba4d158c6932fd8a13f42b67c05e9",
@@ -42,7 +42,7 @@ const pick = (bits, table) => table.map((place) => bits[place - 1]);
 const turn = (bits, places) => [...bits.slice(places), ...bits.slice(0, places)];
 const xor = (one, other) => one.map((bit, at) => bit ^ other[at]);
 
-// Return the sixteen keys of 48 bits that come of a key of 8 bytes.
+// Return the sixteen round keys of 48 bits for a key of 8 bytes.
 function schedule(key) {
   const chosen = pick(toBits(key), CHOICE_1);
   let [left, right] = [chosen.slice(0, 28), chosen.slice(28)];

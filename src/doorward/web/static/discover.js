@@ -1,12 +1,12 @@
-// Show a passkey without saying who one is: the authenticator offers what it has for this page (a discoverable credential).
-// Standard: WebAuthn level 3 section 5.1.4; binary values travel as base64url without padding (section 5.1.8).
+// Use a passkey without a user name: the authenticator offers its passkeys for this page (discoverable credentials).
+// Standard: WebAuthn level 3 section 5.1.4; binary values are base64url without padding (section 5.1.8).
 
 const fromBase64Url = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (one) => one.charCodeAt(0));
 const toBase64Url = (buffer) =>
   btoa(Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join(""))
     .replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
-// Return what the authenticator signed, as JSON can hold it. asked: challenge, rpId, and timeout in milliseconds.
+// Return the authenticator's answer as values for JSON. asked: challenge, rpId, and timeout in milliseconds.
 export async function showPasskey(asked) {
   const shown = await navigator.credentials.get({
     publicKey: {

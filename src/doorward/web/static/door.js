@@ -1,8 +1,8 @@
-// What script adds to a page of the door and of the portal; without it each page says and does the same.
+// Additions to pages of the door and of the portal; without scripts each page has the same content and functions.
 
 const language = document.documentElement.lang;
 
-// Moments in the zone of this device.
+// Show times in the time zone of this device.
 const written = new Intl.DateTimeFormat(language, {
   day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
@@ -11,12 +11,12 @@ for (const one of document.querySelectorAll("time[datetime]")) {
   if (!Number.isNaN(moment.valueOf())) one.textContent = written.format(moment);
 }
 
-// Another language of the same page keeps what stands behind the #: the secret of a link.
+// A link to the same page in another language keeps the fragment: it contains the token of a link.
 for (const one of document.querySelectorAll("a[hreflang]")) {
   one.addEventListener("click", () => { one.hash = location.hash; });
 }
 
-// A button that copies, beside what is made to be copied.
+// Add a copy button beside each text that is meant to be copied.
 const words = { en: ["Copy", "Copied"], de: ["Kopieren", "Kopiert"] }[language] ?? ["Copy", "Copied"];
 if (navigator.clipboard) {
   for (const one of document.querySelectorAll("[data-copyable]")) {
@@ -32,7 +32,7 @@ if (navigator.clipboard) {
   }
 }
 
-// The clock of this device, if it is more than a minute away from ours.
+// Show the clock of this device if it differs from ours by more than a minute.
 const clocked = document.querySelector("[data-now]");
 if (clocked && Math.abs(Date.now() - new Date(clocked.dataset.now).valueOf()) > 60_000) {
   const line = document.createElement("p");
@@ -41,7 +41,7 @@ if (clocked && Math.abs(Date.now() - new Date(clocked.dataset.now).valueOf()) > 
   clocked.querySelector(".lead").after(line);
 }
 
-// Loading again: after the seconds that the page names, longer each time; or when a moment has come.
+// Reload after the seconds that the page gives, longer each time; or at a given time.
 const message = document.querySelector("[data-reloads], [data-until]");
 if (message) {
   const button = message.querySelector(".button");
@@ -68,8 +68,8 @@ if (message) {
   if (due - Date.now() < longest) tick();
 }
 
-// Another certificate. Chromium forgets which one it showed once a handshake is refused: the door cuts this connection and
-// refuses the next one, which is met here and not by the person. Other browsers need the person's hand: the page says how.
+// Use another certificate. Chromium asks the person again after a refused handshake. So the door cuts this connection and
+// refuses the next handshake, which the requests below cause. In other browsers the person must do it: the page says how.
 if (navigator.userAgentData) {
   const choose = async (event) => {
     event.preventDefault();
@@ -81,7 +81,7 @@ if (navigator.userAgentData) {
         await fetch(page, { method: "HEAD", cache: "no-store" });
       }
     } catch {
-      return location.replace(page); // refused: now the browser asks
+      return location.replace(page); // the handshake was refused: now the browser asks
     }
     location.hash = "#another";
   };

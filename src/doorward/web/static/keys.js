@@ -1,9 +1,9 @@
-// Keys that are made in the browser: a key pair, a request for a certificate, and the file that systems import.
+// Keys made in the browser: a key pair, a certificate request, and the file that operating systems import.
 //
-// The private key leaves this module in one way only: encrypted, inside the PKCS#12 file. Nothing is sent from here.
+// The private key leaves this module only encrypted, inside the PKCS#12 file. This module sends nothing.
 // Standard: RFC 2986 (PKCS#10), RFC 7292 (PKCS#12), RFC 8018 (PBES2), X.690 (DER).
-// It uses WebCrypto, which browsers give to pages of secure origins only; it also runs in Node 20 and later, where our
-// tests compare its output with that of OpenSSL and others. No text becomes markup here, so Trusted Types have no say.
+// It uses WebCrypto, which browsers offer only to pages of secure origins. It also runs in Node 20 and later, where our
+// tests compare its output with that of OpenSSL and others. It makes no markup, so Trusted Types do not apply.
 
 import { encryptTripleDes } from "./des3.js";
 
@@ -25,7 +25,7 @@ function join(...parts) {
   return out;
 }
 
-// X.690 section 8.1.3: up to 127 in one byte, longer ones behind a byte that says how many follow.
+// X.690 section 8.1.3: up to 127 in one byte; otherwise a byte with the number of length bytes, then these bytes.
 function length(count) {
   if (count < 128) return [count];
   const bytes = [];
@@ -38,7 +38,7 @@ function der(tag, ...content) {
   return join([tag], length(inside.length), inside);
 }
 
-// A positive integer from its bytes, largest first: no zero in front but the one that keeps it positive (8.3.2).
+// A positive integer from its bytes, most significant first: a leading zero only if it is needed for the sign (8.3.2).
 function integer(bytes) {
   let start = 0;
   while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
@@ -48,7 +48,7 @@ function integer(bytes) {
 
 const number = (value) => integer([value >> 24, value >> 16, value >> 8, value].map((byte) => byte & 255));
 
-// 8.19: the first two arcs share a byte, every other is written in groups of seven bits.
+// 8.19: the first two arcs share a byte; each further arc is written in groups of seven bits.
 function object(text) {
   const [first, second, ...arcs] = text.split(".").map(Number);
   const groups = arcs.map((arc) => {
@@ -62,29 +62,29 @@ function object(text) {
 const NULL = [0x05, 0x00];
 const sequence = (...parts) => der(SEQUENCE, ...parts);
 const octets = (bytes) => der(OCTET_STRING, bytes);
-// Two bytes for each UTF-16 code unit; beyond the basic plane importers read the two halves as UTF-16.
+// Two bytes for each UTF-16 code unit; importers read surrogate pairs as UTF-16.
 const wide = (text) => Array.from({ length: text.length }, (_, at) => text.charCodeAt(at)).flatMap((unit) => [unit >> 8, unit & 255]);
 
 // --- the key and the request ---
 
-// Return a new P-256 key pair. Its private half can be exported, because a file for the system is made of it.
+// Return a new P-256 key pair. The private key can be exported, because it goes into the file.
 export function makeKeys() {
   return subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
 }
 
 // Return a PKCS#10 request in DER, signed by the key itself (RFC 2986 section 4.2).
-// The name is for the eye only: what a certificate says is what its holder has a right to.
+// The name has no effect: the certificate contains the name that the server knows.
 export async function makeRequest(keys, name) {
   const subject = sequence(der(SET, sequence(object("2.5.4.3"), der(UTF8_STRING, utf8.encode(name)))));
   const publicKey = new Uint8Array(await subtle.exportKey("spki", keys.publicKey));
   const asked = sequence(number(0), subject, publicKey, der(CONTEXT_0));
   const raw = new Uint8Array(await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, keys.privateKey, asked));
-  // WebCrypto gives the two halves beside each other (IEEE P1363); certificates have them as integers (RFC 3279 2.2.3).
+  // WebCrypto returns r and s concatenated (IEEE P1363); certificates need two integers (RFC 3279 section 2.2.3).
   const signature = sequence(integer(raw.slice(0, 32)), integer(raw.slice(32)));
   return sequence(asked, sequence(object("1.2.840.10045.4.3.2")), der(BIT_STRING, [0], signature));
 }
 
-// Return the certificates of a PEM text in their order, in DER.
+// Return the certificates of a PEM text, in DER, in their order.
 export function readCertificates(pem) {
   const found = pem.matchAll(/-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g);
   return Array.from(found, ([, base64]) => Uint8Array.from(atob(base64.replace(/\s/g, "")), (one) => one.charCodeAt(0)));
@@ -92,19 +92,19 @@ export function readCertificates(pem) {
 
 // --- the file ---
 
-// The agent makes the same passwords: 120 random bits, four groups of six without look-alikes, 27 characters of ASCII.
-// Some importers cut at 32 characters, and they disagree about other letters.
+// The agent makes the same kind of password: 120 random bits, four groups of six characters, 27 characters of ASCII. Some
+// importers cut passwords at 32 characters, and they encode non-ASCII characters differently.
 export function makePassword() {
   const letters = "abcdefghijklmnopqrstuvwxyz234567";
   const random = crypto.getRandomValues(new Uint8Array(24));
-  // 256 is a multiple of 32, so each letter is as likely as any other.
+  // 256 is a multiple of 32, so all letters are equally likely.
   const text = Array.from(random, (byte) => letters[byte % 32]).join("");
   return text.replace(/.{6}(?=.)/g, "$&-");
 }
 
-const ROUNDS = 10000; // as Java's keytool; the password has 120 bits, so more would only cost time
-const OLD_ROUNDS = 2048; // as OpenSSL; each is a call of WebCrypto's digest
-const MAC_SALT_BYTES = 8; // 16 are said to have kept macOS from importing
+const ROUNDS = 10000; // as Java's keytool; with a password of 120 bits, more rounds only cost time
+const OLD_ROUNDS = 2048; // as OpenSSL; each round is a call of WebCrypto's digest
+const MAC_SALT_BYTES = 8; // with 16 bytes, macOS is reported to refuse the import
 
 // Derive bytes from a password, RFC 7292 appendix B.2; purpose: 1 a key, 2 an initial vector, 3 a MAC key.
 async function derive(hash, purpose, password, salt, rounds, wanted) {
@@ -117,7 +117,7 @@ async function derive(hash, purpose, password, salt, rounds, wanted) {
     for (let round = 0; round < rounds; round += 1) block = new Uint8Array(await subtle.digest(hash, block));
     out = join(out, block);
     if (out.length >= wanted) return out.slice(0, wanted);
-    // Step 6C: every 64 bytes of the mixture grow by the block, repeated, plus one.
+    // Step 6C: add the repeated block and one to each 64 bytes of the mixture.
     const growth = Uint8Array.from({ length: 64 }, (_, at) => block[at % block.length]);
     for (let start = 0; start < mixed.length; start += 64) {
       let carry = 1;
@@ -164,11 +164,11 @@ const bag = (kind, value, ...attributes) =>
 const plainContent = (bytes) => sequence(object(DATA), der(CONTEXT_0, octets(bytes)));
 
 // Return a PKCS#12 file (RFC 7292 section 4) with the key and its certificates.
-// certificates: DER, the key's own first, without the root: a file that is opened to import a certificate should not
-// offer to trust an authority as well. password: ASCII. label: what importers show. form: "modern" or "old".
+// certificates: DER, the key's own first, without the root: importing a certificate should not also offer to trust an
+// authority. password: ASCII. label: shown by importers. form: "modern" or "old".
 export async function makeFile(keys, certificates, password, label, form) {
   const { encrypt, hash, name, bytes } = FORMS[form];
-  // Importers bring key and certificate together by these two attributes (PKCS#9 friendlyName and localKeyId).
+  // Importers match key and certificate by these two attributes (PKCS#9 friendlyName and localKeyId).
   const id = new Uint8Array(await subtle.digest("SHA-1", certificates[0]));
   const attributes = der(
     SET,

@@ -1,4 +1,4 @@
-/* The token of an administrator's link: from behind the `#`, which is never sent, into the forms of the page. */
+/* Copies the token of an administrator's link from the fragment, which browsers never send, into the forms of the page. */
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 if (/^[A-Za-z0-9_-]{43}$/.test(token)) {

@@ -1,7 +1,7 @@
-/* Passkeys: asks the browser for one, and sends what it answers with the form.
+/* Passkeys: makes or uses one, and sends the answer with the form.
 
-   <form data-webauthn="get|create" data-options="JSON"> with a hidden field `credential` and an element
-   `data-fault` that is shown if it does not work. `data-auto` asks at once. */
+   <form data-webauthn="get|create" data-options="JSON"> with a hidden field `credential` and an element `data-fault`
+   that is shown if it fails. With `data-auto` the browser asks at once. */
 
 const toBytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 

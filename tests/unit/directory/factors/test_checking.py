@@ -311,7 +311,7 @@ def test_a_recovery_code_gives_back_nothing_stronger(people: FactorWorld) -> Non
 
 
 def test_a_recovery_code_is_the_certificates_own_chance(people: FactorWorld, alice: Caller) -> None:
-    """Another certificate of Alice has no ticket by it; after fifteen minutes nobody has."""
+    """Another certificate of Alice gets no ticket by it; after fifteen minutes no certificate has one."""
     codes = enrolling.make_recovery_codes(people.factors, alice, shown=people.shown(WEBAUTHN))
     other = people.comes("alice", invited=False)
     assert checking.check_recovery(people.factors, alice, codes[0]).good
