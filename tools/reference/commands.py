@@ -14,13 +14,13 @@ HEAD = """\
 
 <!-- Made by `python -m tools.reference` from the program itself. Do not edit. -->
 
-Names, options and exit codes are relied on by scripts. They change only with a decision record.
+Scripts rely on names, options and exit codes. They change only with a decision record.
 
 ## For every command
 
 | option | meaning |
 | --- | --- |
-| `--json` | Print one JSON document on standard output, also for errors. With it `audit tail` prints one document a line. |
+| `--json` | Print one JSON document on standard output, also for errors. With it `audit tail` prints one document in each line. |
 | `--data DIR` | The data directory. The variable `DOORWARD_DATA` does the same. |
 | `-h`, `--help` | Say what the command does. |
 
@@ -31,10 +31,10 @@ Results go to standard output, everything else to standard error. `doorward --ve
 | 0 | done |
 | 1 | understood and refused |
 | 2 | not understood: usage, settings, or a document with faults |
-| 3 | unavailable: a part that is needed is away or busy; trying later may help |
+| 3 | unavailable: a part does not run or is busy; the same command may work later |
 | 4 | integrity: stored evidence contradicts itself; nothing is repaired silently |
-| 70 | a fault of the program; run it again with `DOORWARD_DEBUG=1` to see more |
-| 130 | interrupted by Ctrl-C; a part that Ctrl-C closes in order (`up`, `serve`, `gateway`, `demo`) exits with 0 |
+| 70 | a bug in the program; run it again with `DOORWARD_DEBUG=1` to see more |
+| 130 | interrupted by Ctrl-C; `up`, `serve`, `gateway` and `demo` exit with 0, because Ctrl-C closes them in order |
 
 The codes of errors are in [errors.md](errors.md).
 """

@@ -23,41 +23,41 @@ Doorward reads its settings once, when a command starts, from three places. The 
 2. variables of the environment, `DOORWARD_` and the name in capitals;
 3. the file `doorward.toml` in the data directory.
 
-Every setting has a default that is safe. An unknown key in the file is an error that names the file and the key, and
-so is a variable that looks like a setting and is none; other variables are left alone, and an empty one counts as not
+Every setting has a safe default. An unknown key in the file is an error that names the file and the key. A `DOORWARD_`
+variable that is almost the name of a setting is an error too; other variables are ignored, and an empty variable counts as not
 set. Secrets are never values of settings: a setting names the file that holds them.
 
-`doorward init` (and the first `doorward up`) writes `doorward.toml`: `trust_domain`, `passphrase_file`, and of the
-following what differs from its default: {written}. What an existing file says stays as
-it is; what it lacks is added at its end.
+`doorward init` (and the first `doorward up`) writes `doorward.toml`: `trust_domain`, `passphrase_file`, and those of the
+following that differ from their defaults: {written}. It changes nothing in an
+existing file; it adds missing settings at its end.
 
 """
 
 AFTER = """\
 
 A duration is a number and a unit: `5s`, `30m`, `12h`, `7d`. A number alone means seconds.
-An address to listen on is `address:port`; an IPv6 address stands in brackets, `[::]:8443`.
+An address to listen on is `address:port`; an IPv6 address needs brackets, `[::]:8443`.
 
-`trust_domain` and the address in `status_url` are baked into certificates. Changing them later in the file changes
-nothing in what was issued, so choose them before the first start: `http://127.0.0.1:8480`, which is what the default comes
-to, can be reached from this machine only.
+Certificates contain `trust_domain` and the address in `status_url`. A later change in the file does not change
+certificates that were issued, so choose both before the first start. The default address, `http://127.0.0.1:8480`, can be
+reached from this machine only.
 
 ## Where the data are
 
 | who starts Doorward | data directory | passphrase file |
 | --- | --- | --- |
 | root | `/var/lib/doorward` | `/etc/doorward/NAME-MARK.passphrase` |
-| anybody else | `$XDG_DATA_HOME/doorward`, else `~/.local/share/doorward` | `$XDG_CONFIG_HOME/doorward/NAME-MARK.passphrase`, else `~/.config/doorward/…` |
+| another user | `$XDG_DATA_HOME/doorward`, else `~/.local/share/doorward` | `$XDG_CONFIG_HOME/doorward/NAME-MARK.passphrase`, else `~/.config/doorward/…` |
 
-NAME is the last part of the data directory's path; MARK are eight characters that stand for the whole path.
-The passphrase file lies outside the data directory on purpose: a copy of one is not a copy of both.
+NAME is the last part of the data directory's path; MARK has eight characters that are computed from the whole path.
+The passphrase file is outside the data directory, so that a copy of one is not a copy of both.
 
 ## Other variables
 
 | variable | meaning |
 | --- | --- |
-| `DOORWARD_DEBUG` | Set to anything: an internal error prints its stack trace. It may hold secrets. |
-| `CREDENTIALS_DIRECTORY` | Set by systemd. The file `doorward-passphrase` in it is the passphrase where no `passphrase_file` is set. |
+| `DOORWARD_DEBUG` | If it has any value, an internal error prints its stack trace, which may contain secrets. |
+| `CREDENTIALS_DIRECTORY` | Set by systemd. The file `doorward-passphrase` in it is the passphrase if `passphrase_file` is not set. |
 | `DOORWARD_READY_FD` | Set by `doorward up` for its children: the descriptor on which a role says that it is ready. |
 """
 

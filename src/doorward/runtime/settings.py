@@ -183,7 +183,7 @@ class Settings(BrandSettings):
     user: str = Field(
         default="doorward",
         min_length=1,
-        description="Ordinary user of the running parts when started by root; if it is not set and there is no such user, `nobody`.",
+        description="Ordinary user of the processes if root starts them; if it is not set and there is no such user, `nobody`.",
     )
     max_staleness: Duration = Field(
         default=LONGEST_STALENESS,
@@ -201,43 +201,43 @@ class Settings(BrandSettings):
         default=CONNECTIONS,
         ge=100,
         le=MOST_CONNECTIONS,
-        description="How many connections the door holds in all; one application may have half of them.",
+        description="Most connections of the door; one application may have half of them.",
     )
     max_connections_per_source: int = Field(
         default=CONNECTIONS_PER_SOURCE,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="The same for one IPv4 address or IPv6 /64; behind a balancer, as many as max_connections, and undecided ones have no share by source.",
+        description="Most connections from one IPv4 address or IPv6 /64. Behind a balancer set it to max_connections; undecided connections then have no share by source.",
     )
     max_memory_mib: int = Field(
         default=0,
         ge=0,
         le=MOST_MEMORY_MIB,
-        description="How much memory Envoy may hold, in MiB; before it is full the largest streams are reset, then new requests refused. 0 is a third of the machine's, or of the control group's.",
+        description="How much memory Envoy may use, in MiB; near this limit it resets the largest streams, then refuses new requests. 0 is a third of the memory of the machine or its control group.",
     )
     max_connections_per_principal: int = Field(
         default=CONNECTIONS_PER_PRINCIPAL,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="The same for one person, device or service over all applications; at most half of max_connections_per_source, but not less than 32 for that.",
+        description="Most connections of one person, device or service to all applications; at most half of max_connections_per_source, or 32 if half is less than 32.",
     )
     max_requests_per_certificate: int = Field(
         default=REQUESTS_PER_CERTIFICATE,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="Requests a second of one certificate at one application, ten times as many at once; beyond that 429. In a minute it may open twelve times as many connections.",
+        description="Most requests a second of one certificate at one application, and ten times as many at once; more get 429. It may open twelve times as many connections in a minute.",
     )
     hsts: Duration = Field(
         default=HSTS,
         ge=timedelta(0),
         le=timedelta(days=730),
-        description="How long browsers remember to come with TLS only (Strict-Transport-Security), for every host but `.localhost`; 0 tells them nothing.",
+        description="How long browsers remember to use TLS only (Strict-Transport-Security), for every host except `.localhost`; 0 sends no such header.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
         le=timedelta(hours=1),
-        description="How long connections of a replaced Envoy may go on.",
+        description="How long connections of a replaced Envoy may stay open.",
     )
     crl_lifetime: Duration = Field(
         default=timedelta(hours=24),
@@ -249,13 +249,13 @@ class Settings(BrandSettings):
         default=timedelta(hours=12),
         ge=timedelta(minutes=1),
         le=timedelta(days=30),
-        description="The same for OCSP answers.",
+        description="Time between an OCSP response's thisUpdate and nextUpdate.",
     )
     crl_partitions: int = Field(
         default=1,
         ge=1,
         le=MOST_PARTITIONS,
-        description="Into how many lists the CRL is divided, for certificates issued from now on; 1 is the full list alone.",
+        description="How many parts the CRL has, for certificates issued from now on; 1 is the full CRL alone.",
     )
     portal_host: Annotated[str, _checked(parse_host)] = Field(
         default="",
@@ -268,11 +268,11 @@ class Settings(BrandSettings):
     portal_key: Path | None = Field(
         default=None,
         validate_default=True,
-        description="PEM file with the key of portal_certificate, not encrypted; readable by the user of the running parts.",
+        description="PEM file with the key of portal_certificate, not encrypted; readable by the ordinary user of the processes.",
     )
     root_is_deployed: bool = Field(
         default=False,
-        description="Whether the browsers of your people trust your own root: the portal offers to join only then, or with portal_certificate.",
+        description="Whether the browsers of your people trust your own root: only then, or with portal_certificate, people can join at the portal.",
     )
     session_lifetime: Duration = Field(
         default=timedelta(hours=8),
@@ -284,7 +284,7 @@ class Settings(BrandSettings):
         default=timedelta(days=30),
         ge=timedelta(days=1),
         le=timedelta(days=366),
-        description="How long one key signs the sessions of applications before another takes its place.",
+        description="How long one key signs the sessions of applications before a new one replaces it.",
     )
     portal_session_idle: Duration = Field(
         default=timedelta(minutes=15),
@@ -300,11 +300,11 @@ class Settings(BrandSettings):
     )
     help_desk_group: Annotated[str, _checked(parse_principal_name)] = Field(
         default="",
-        description="Group of the directory that may look up incident ids at the portal, on the page /help-desk; empty: there is no such page.",
+        description="Group of the directory that may look up incident ids at the portal, on the page /help-desk; if empty, there is no such page.",
     )
     breached_passwords: Path | None = Field(
         default=None,
-        description="File with passwords that are refused when a person chooses one: SHA-1 in hex, sorted, a line each (as Have I Been Pwned has it), or at most 64 MiB of plain passwords.",
+        description="File with passwords that are refused when a person chooses one: SHA-1 in hex, sorted, one in each line (the format of Have I Been Pwned), or at most 64 MiB of plain passwords.",
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."
