@@ -204,7 +204,7 @@ def test_a_certificate_is_renewed_before_it_ends(door: Doorway, tmp_path: Path) 
 
 
 def test_signing_out_asks_for_the_factor_again(door: Doorway) -> None:
-    """Everywhere, from the portal: the bank's session is worth nothing, and the passkey opens a new one."""
+    """Everywhere, from the portal: the bank's session is refused, and the passkey opens a new one."""
     gina = door.person("gina")
     with chromium(door, gina) as browser:
         authenticator = browser.authenticator()

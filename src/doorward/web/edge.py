@@ -77,9 +77,9 @@ class EdgeMiddleware:
         is_ours = isinstance(error, DoorwardError) and choose_status(error) is not _INTERNAL
         if not is_ours:
             incident = note_incident(error, incident)
-        told = self._page(request, error, incident) if self._page is not None else None
-        if told is not None:
-            return told
+        page = self._page(request, error, incident) if self._page is not None else None
+        if page is not None:
+            return page
         if isinstance(error, DoorwardError) and is_ours:
             return render_problem(error, incident)
         return render_incident(incident)
@@ -156,7 +156,7 @@ def answer_http_errors(page: ErrorPage | None = None) -> Callable[[Request, Exce
     async def answer(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         incident = incident_of(request.headers.get("x-request-id", ""))
-        told = page(request, error, incident) if page is not None else None
-        return told or render_http_error(error, incident)
+        answer_page = page(request, error, incident) if page is not None else None
+        return answer_page or render_http_error(error, incident)
 
     return answer

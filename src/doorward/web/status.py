@@ -142,10 +142,10 @@ class StatusSurface:
     def _read_keys(self) -> dict[str, list[dict[str, str]]]:
         """Return the keys of the gateways, and those that sign the assertions within sessions."""
         with self._services.work.read() as stores:
-            told = [(gateway.id, gateway.assertion_jwk) for gateway in stores.gateways.list()]
-            told += [(key.id, key.public_jwk) for key in stores.session_keys.list()]
+            owned_keys = [(gateway.id, gateway.assertion_jwk) for gateway in stores.gateways.list()]
+            owned_keys += [(key.id, key.public_jwk) for key in stores.session_keys.list()]
         keys = []
-        for owner, jwk in told:
+        for owner, jwk in owned_keys:
             try:
                 keys.append(parse_jwk(jwk))
             except MalformedInput:

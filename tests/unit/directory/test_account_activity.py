@@ -47,7 +47,7 @@ def alice(people: FactorWorld) -> Caller:
 
 
 def told(people: FactorWorld, caller: Caller, *kinds: ActivityKind) -> list[AccountActivity]:
-    """Return what is told of these kinds."""
+    """Return the activities of these kinds."""
     found = list_activities(people.services, caller.principal_id)
     return [one for one in found if one.kind in kinds]
 
@@ -58,7 +58,7 @@ def last_event(people: FactorWorld, kind: EventType) -> str:
 
 
 def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, alice: Caller) -> None:
-    """Who made it, from which device, and whether it is open; a used one is told by its certificate."""
+    """Who made it, from which device, and whether it is open; a used link is listed as its certificate."""
     services = people.services
     made = added_devices.invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
     (link,) = told(people, alice, ActivityKind.LINK_MADE)
@@ -111,7 +111,7 @@ def test_the_last_use_of_a_factor_is_told(people: FactorWorld, alice: Caller) ->
 
 
 def test_a_removed_factor_is_told(people: FactorWorld, alice: Caller) -> None:
-    """Although its row is gone: the kind, the event for the help desk, and that it was done in the person's name."""
+    """Although its row is gone: with its kind, the event for the help desk, and that it was done in the person's name."""
     key = next(one for one in removing.list_own_factors(people.services, alice) if one.kind is PASSWORD)
     removing.remove_factor(people.services, alice, key.id, shown=people.shown(WEBAUTHN))
     (removed,) = told(people, alice, ActivityKind.FACTOR_REMOVED)
@@ -184,7 +184,7 @@ def test_certificates_are_told(people: FactorWorld, alice: Caller) -> None:
 
 
 def test_a_sign_in_from_an_unknown_place_is_marked(people: FactorWorld, alice: Caller) -> None:
-    """Neither the first, nor one from a known address or a known browser; an ended one is told as over."""
+    """Neither the first, nor one from a known address or a known browser; an ended session is marked as over."""
     services = people.services
     first = sign_in(people, alice, "first", "192.0.2.7", "Firefox")
     sign_in(people, alice, "travelling", "198.51.100.1", "Firefox")

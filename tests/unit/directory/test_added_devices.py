@@ -1,4 +1,4 @@
-"""A device that a person adds from another one: who may, what the link is worth, and when it is worth nothing."""
+"""Adding a device: who may, what the link allows, and when it stops working."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_loss_that_is_reported_meanwhile_stops_the_certificate(people: FactorW
 
 
 def test_another_device_that_is_lost_leaves_it_open(people: FactorWorld, alice: Caller) -> None:
-    """The lost laptop is reported, and the link from the phone for its successor goes on working."""
+    """The lost laptop is reported, and the link that the phone made for its successor still works."""
     services, laptop = people.services, people.issue("alice").record
     token = add(people, alice, WEBAUTHN)
     report_lost(services, alice.principal_id, laptop.id, present=alice.certificate_id)

@@ -40,7 +40,7 @@ def test_token_is_kept_as_a_digest_only(world):
 
 
 def test_invitation_is_an_event(world):
-    """Who invited whom until when is in the record."""
+    """The event has who invited, the principal, and the expiry."""
     invited = invite(world)
     event = world.events(EventType.INVITATION_CREATED)[-1]
     assert event.actor == OPERATOR

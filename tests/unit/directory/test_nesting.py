@@ -54,7 +54,7 @@ def test_a_group_brings_its_members(world: World) -> None:
 
 
 def test_nesting_twice_changes_nothing(world: World) -> None:
-    """A repetition is told and is no change."""
+    """A repetition changes nothing, and the notes say so."""
     nest(world, "tellers", "staff")
     head = world.head()
     done = nesting.nest(world.services, "staff", "tellers", actor=OPERATOR)
@@ -72,7 +72,7 @@ def test_the_outer_group_is_created_and_the_inner_one_is_not(world: World) -> No
 
 
 def test_a_group_taken_out_takes_its_members(world: World) -> None:
-    """Taking out is one event and one change; taking out what is not in is told."""
+    """Taking out is one event and one change; taking out a group that is not in it changes nothing, and the notes say so."""
     nest(world, "tellers", "staff")
     nest(world, "staff", "everyone")
     done = nesting.unnest(world.services, "everyone", "staff", actor=OPERATOR)
@@ -150,7 +150,7 @@ def make_groups(world: World, count: int) -> list[str]:
 
 
 def test_a_member_knows_which_way_it_is_in(world: World) -> None:
-    """Of each inherited group the shortest way is told, for the group and for the person."""
+    """For each inherited group the shortest path is shown, for the group and for the person."""
     nest(world, "tellers", "staff")
     nest(world, "staff", "everyone")
     principals.add_member(world.services, "everyone", "bob", actor=OPERATOR)
@@ -170,7 +170,7 @@ def test_a_member_knows_which_way_it_is_in(world: World) -> None:
 
 
 def test_the_list_says_what_groups_bring(world: World) -> None:
-    """Each group has its own members, its groups, and the number of those whom these bring."""
+    """Each group has its own members, its groups, and the number of its indirect members."""
     nest(world, "tellers", "staff")
     rows = {one.name: one for one in nesting.list_nested_groups(world.services)}
     assert (rows["staff"].members, rows["staff"].groups, rows["staff"].inherited) == (0, ("tellers",), 2)
@@ -180,7 +180,7 @@ def test_the_list_says_what_groups_bring(world: World) -> None:
 
 
 def test_who_leaves_a_group_may_still_be_in_it(world: World) -> None:
-    """Leaving by the one way does not hide the other: it is told, and nothing of it is lost."""
+    """A principal that leaves a group directly stays in it through another group, and the notes say so."""
     principals.add_member(world.services, "staff", "alice", actor=OPERATOR)
     nest(world, "tellers", "staff")
     still = ("alice is still in staff, through another group: doorward person show alice",)

@@ -31,7 +31,7 @@ def services() -> Services:
 
 
 def test_a_secret_opens_in_its_place(services: Services) -> None:
-    """A sealed secret shows nothing of itself, is another text each time, and opens; also an empty one."""
+    """A sealed secret does not contain the plain text, is different each time, and can be decrypted; also an empty one."""
     sealed = seal(services, SECRET, context=PLACE)
     assert SECRET not in sealed
     assert sealed != seal(services, SECRET, context=PLACE)

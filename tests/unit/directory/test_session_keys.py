@@ -38,7 +38,7 @@ def turn(world, by):
 
 
 def test_the_first_key_is_made_when_it_is_needed(world):
-    """It signs at once, is the same for every later call, and is told: an event, a change, the snapshot."""
+    """It signs at once, is the same for every later call, and is announced: an event, a change, the snapshot."""
     with world.work.read() as stores:
         before = stores.changes.head()
     kid, key = current_session_key(world.services)

@@ -326,7 +326,7 @@ class TestPortalSession:
     """What was shown at the portal, bound to the certificate."""
 
     def test_it_gathers_what_was_shown(self, world: World, alice: Caller) -> None:
-        """A second factor adds to the first, under another cookie, and the first cookie is worth nothing."""
+        """A second factor adds to the first, under another cookie, and the first cookie is refused."""
         _, first = show(world, alice, TOTP, former="")
         shown = world.clock.now()
         world.clock.turn(minutes=1)

@@ -32,7 +32,7 @@ def test_the_vectors_of_rfc_6238(seconds: int, code: str) -> None:
 
 
 def test_a_code_is_taken_with_spaces_and_once() -> None:
-    """The step comes back, and no code of it or of an earlier one is taken again."""
+    """The step comes back, and no code of it or of an earlier step is accepted again."""
     code = render_totp(RFC_SECRET, STEP)
     assert check_totp(RFC_SECRET, f" {code[:3]} {code[3:]}\n", now=NOON, last_step=0).require() == STEP
     for last in (STEP, STEP + 1):

@@ -1,4 +1,4 @@
-"""Large answers take places, small ones none, and every place comes back."""
+"""Large answers count against the limit, small ones do not, and every count is taken back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start(downloads: Downloads, body: bytes, send: Sender, method: str = "GET") 
 
 
 class Reader:
-    """Takes what is sent; a slow one waits after the first piece until it is told to go on."""
+    """Takes what is sent; a slow one waits after the first piece until it may continue."""
 
     def __init__(self, *, slow: bool = False) -> None:
         self.messages: list[Message] = []

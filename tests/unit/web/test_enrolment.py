@@ -191,7 +191,7 @@ def test_wrong_tokens_shut_nobody_out(world: World, client: TestClient) -> None:
 
 
 def test_a_token_that_was_used_is_wrong_like_any_other(world: World, client: TestClient) -> None:
-    """Where too many were wrong, nothing tells a token that once was right from one that never was."""
+    """After too many wrong tokens, a used token and an unknown one get the same answer."""
     token = token_for(world)
     assert post(client, token, world.csr()).status_code == 201
     for _ in range(throttle.FAILURES_PER_SOURCE):

@@ -159,7 +159,7 @@ def test_a_second_factor_is_shown_first(portal: PortalBrowser, alice: Held) -> N
 
 
 def test_look_ups_are_counted_by_person(portal: PortalBrowser, alice: Held) -> None:
-    """30 in a minute; the next is refused and looks nothing up; a minute later it goes on."""
+    """30 in a minute; the next is refused without a look-up; a minute later it works again."""
     for _ in range(MOST_LOOKUPS):
         assert look_up(portal, alice).status_code == 200
     refused = look_up(portal, alice)

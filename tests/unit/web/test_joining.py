@@ -82,7 +82,7 @@ def test_without_a_trusted_certificate_the_page_names_the_command(world: World, 
 
 
 def test_wrong_tokens_are_counted(world: World, pool: UseCasePool) -> None:
-    """Beyond some, an address hears that it is too many; a right token is still good."""
+    """Beyond the limit, an address gets `too-many-attempts`; a valid token still works."""
     door = client(world, pool)
     source = {"doorward-source": "198.51.100.7"}
     statuses = [

@@ -31,7 +31,7 @@ def test_a_page_speaks_the_language_that_is_asked_for() -> None:
 
 
 def test_values_are_escaped() -> None:
-    """What comes from outside stands in a page as text, within a translation too."""
+    """Values from outside are escaped in a page, also within a translation."""
     page = Look().render("join.html", {"origin": "https://<script>"}, "de")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
@@ -45,7 +45,7 @@ def test_a_missing_value_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_no_template_holds_script_or_style(name: str) -> None:
-    """The policy of pages would block them: no style, no script and no handler stands within a page."""
+    """The policy of pages would block them: no page has an inline style, script or event handler."""
     text = TEMPLATES[name].lower()
     assert " style=" not in text
     assert "<style" not in text
@@ -188,7 +188,7 @@ def test_a_refusal_is_told_in_the_readers_language(code: str) -> None:
 
 
 def test_an_unknown_refusal_is_told_in_its_own_words() -> None:
-    """As sentences; a wait is told with its length."""
+    """As sentences; a wait has its length."""
     assert render_error_texts(RequestRefused("odd-code", "this is odd", hint="do that"), "de") == (
         "This is odd",
         "Do that",

@@ -92,7 +92,7 @@ def test_every_state_has_a_sign_and_a_status() -> None:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_leads_to_a_state(reason: Reason) -> None:
-    """A reason without a line of its own is told as a certificate from elsewhere."""
+    """A reason without a state of its own gives `certificate-from-elsewhere`."""
     assert state_of(reason.value) in STATES
 
 
@@ -206,7 +206,7 @@ def test_a_lost_certificate_leads_to_another_and_a_withdrawn_one_to_the_help_des
 
 
 def test_an_ended_certificate_is_told_its_end(world: World, client: TestClient) -> None:
-    """The date stands in the sentence."""
+    """The sentence has the date."""
     _, pem = pem_of(world, "alice")
     answer = client.get("/", headers=told("certificate-expired", pem))
     assert re.search(r"It was valid until <time datetime=", answer.text)

@@ -54,7 +54,7 @@ def test_more_calls_than_places_are_told_to_come_back(pool: UseCasePool) -> None
 
 
 def test_slow_calls_hold_up_no_others(pool: UseCasePool) -> None:
-    """While every thread for them is taken, a quick call is answered, and one more slow one is told to come back."""
+    """While every thread for them is taken, a quick call is answered, and one more slow call gets `server-busy`."""
     narrow, release = UseCasePool(workers=1, waiting=0, slow=1), threading.Event()
 
     async def story() -> None:

@@ -141,7 +141,7 @@ class TestChecking:
         assert alice.begin().status_code == 303
 
     def test_it_does_not_go_in_circles(self, alice: PortalBrowser) -> None:
-        """A browser that is sent again and again is told so instead."""
+        """A browser that is redirected again and again gets a page about it."""
         alice.show_passkey(alice.begin().headers["location"])
         assert [alice.begin().status_code for _ in range(5)] == [200, 200, 200, 409, 409]
         alice.world.clock.turn(seconds=31)

@@ -77,7 +77,7 @@ def test_another_page_cannot_ask(portal: PortalBrowser, path: str, origin: str |
 def test_wrong_answers_are_counted_and_a_right_one_still_works(
     portal: PortalBrowser, key: SoftAuthenticator
 ) -> None:
-    """Ten are told and recorded, more hear that it is too many, and Alice still comes back from that address."""
+    """Ten wrong answers are recorded; further ones get `too-many-attempts`, and Alice can still renew from that address."""
     codes = [send(portal, key, wrong={"flags": PRESENT}).json()["code"] for _ in range(12)]
     assert codes == ["passkey-refused"] * 10 + ["too-many-attempts"] * 2
     assert send(portal, key).status_code == 201

@@ -1,6 +1,6 @@
 """Texts of errors in the reader's language, by error code.
 
-A code that is not here is told in the words of the error, which are English.
+For a code that is not here, the page shows the English texts of the error.
 Not here: problem documents for programs (`web.problems`), which are English always.
 """
 

@@ -65,8 +65,8 @@ class CheckRoutes:
         try:
             factor = await self._factors.check(caller, kind, fields)
         except RequestRefused as refusal:
-            told = render_error_line(refusal, language_of(request))
-            return await self._form(request, caller, step_up, fault=told, status=403)
+            error_line = render_error_line(refusal, language_of(request))
+            return await self._form(request, caller, step_up, fault=error_line, status=403)
         except Unavailable as away:
             if away.code != "factor-throttled":
                 raise

@@ -126,8 +126,8 @@ class FactorRoutes:
             added = await self._add(caller, kind, fields, shown, token)
         except RequestRefused as refusal:
             if refusal.code in SAID_ON_THE_PAGE:
-                told = render_error_line(refusal, language_of(request))
-                return await self._form(request, caller, kind, token=token, fault=told)
+                error_line = render_error_line(refusal, language_of(request))
+                return await self._form(request, caller, kind, token=token, fault=error_line)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")
         # Adding a factor is also a check of it.
         former, portal = cookie_of(request, PORTAL_COOKIE), self._portal

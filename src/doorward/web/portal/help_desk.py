@@ -146,9 +146,9 @@ class HelpDeskRoutes:
     def _page(
         self, request: Request, caller: Caller, *, asked: str = "", found: Explained | None = None
     ) -> Response:
-        told = show_explained(found, language_of(request)) if found is not None else None
+        explanation = show_explained(found, language_of(request)) if found is not None else None
         missing = request.method == "POST" and found is None
-        context = {"asked": asked, "found": told, "missing": missing}
+        context = {"asked": asked, "found": explanation, "missing": missing}
         return self._portal.page(
             request, caller, "help_desk", context, status=HTTPStatus.NOT_FOUND if missing else HTTPStatus.OK
         )

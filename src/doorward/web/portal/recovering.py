@@ -46,6 +46,8 @@ class RecoveryRoutes:
             known = {"factor-refused": 403, "factor-locked": 403, "factor-throttled": 429}
             if error.code not in known:
                 raise
-            told = render_error_line(error, language_of(request))
-            return self._portal.page(request, caller, "recover", {"fault": told}, status=known[error.code])
+            error_line = render_error_line(error, language_of(request))
+            return self._portal.page(
+                request, caller, "recover", {"fault": error_line}, status=known[error.code]
+            )
         return redirect("/factors", (no_portal_cookie(),))

@@ -6,7 +6,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.policy.group_factors import RequiredFactors
 from doorward.web.look.rendering import mark, translate
 
-_TOLD = {
+_TEXTS = {
     FactorKind.WEBAUTHN: mark("A group that you are in requires a passkey, and you have none yet."),
     FactorKind.TOTP: mark("A group that you are in requires codes from an app, and you have none yet."),
     FactorKind.PASSWORD: mark("A group that you are in requires a password, and you have none yet."),
@@ -16,8 +16,8 @@ _ANY = mark("A group that you are in requires a second factor, and you have none
 
 def build_missing_factor_notes(missing: RequiredFactors, language: str) -> list[dict[str, str]]:
     """Return a note for each missing required factor: a kind, a text, and a link with its text."""
-    told = [(_TOLD[kind], f"/factors/{kind.value}") for kind in _TOLD if kind in missing.kinds]
-    told += [(_ANY, "/factors")] if missing.any_kind else []
+    notes = [(_TEXTS[kind], f"/factors/{kind.value}") for kind in _TEXTS if kind in missing.kinds]
+    notes += [(_ANY, "/factors")] if missing.any_kind else []
     return [
         {
             "kind": "soon",
@@ -26,5 +26,5 @@ def build_missing_factor_notes(missing: RequiredFactors, language: str) -> list[
             "href": href,
             "act": translate(mark("Add one"), language),
         }
-        for text, href in told
+        for text, href in notes
     ]

@@ -142,7 +142,7 @@ def test_a_passkey_of_another_host_is_not_offered(people: FactorWorld, alice: Ca
 
 
 def test_after_five_wrong_passwords_the_next_is_not_judged(people: FactorWorld, alice: Caller) -> None:
-    """The right one too has to wait; then it is good, and the count is cleared."""
+    """The correct one has to wait too; then it is good, and the count is cleared."""
     for _ in range(5):
         assert people.use_password(alice, "wrong horse battery staple").until is None
     refused = people.use_password(alice)
@@ -249,7 +249,7 @@ def test_a_password_is_hashed_again_at_a_new_cost(people: FactorWorld, alice: Ca
 
 
 def test_a_try_that_finds_no_place_is_not_counted(people: FactorWorld, alice: Caller) -> None:
-    """Too busy is an answer to come back with, and the five free tries are left."""
+    """The answer is `too-busy`, and the five free tries remain."""
     full = HashBudget(at_once=0, waiting=0)
     context = replace(people.factors, budget=full)
     for _ in range(9):
@@ -382,7 +382,7 @@ def test_sources_take_turns() -> None:
 
 
 def test_one_source_may_fill_only_a_part_of_the_queue() -> None:
-    """Four wait for an address; the fifth is told that it is too busy. Who waits too long is told so too."""
+    """Four calls wait for an address; the fifth gets `too-busy`, and so does a call that waits too long."""
     budget = HashBudget(at_once=0, seconds=0.01)
     with pytest.raises(Unavailable):
         budget.run("192.0.2.7", lambda: None)

@@ -341,7 +341,7 @@ def test_a_person_has_at_most_five_apps(people: FactorWorld, alice: Caller) -> N
 def test_a_person_has_at_most_twenty_passkeys_and_is_asked_for_others(
     people: FactorWorld, alice: Caller
 ) -> None:
-    """An authenticator that has one of them is told so."""
+    """The options list the passkeys that the person has, so that an authenticator does not make a second one."""
     people.passkey(alice)
     asked = enrolling.begin_passkey(people.factors, alice, shown=people.shown(WEBAUTHN))
     assert len(asked.options["excludeCredentials"]) == 1

@@ -95,7 +95,7 @@ def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, ali
 
 
 def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> None:
-    """Without one its person could not come back; recovery codes do not count, and go together."""
+    """A person keeps at least one; recovery codes do not count, and are removed together."""
     services, shown = people.services, people.shown(WEBAUTHN)
     key, password, codes = removing.list_own_factors(services, alice)
     removing.remove_factor(services, alice, password.id, shown=shown)
