@@ -14,7 +14,7 @@ help:
 	@echo "make up     set up, then run a door of your own in ./data"
 	@echo "make unit   set up, then run the tests that need no server: less than two minutes"
 	@echo "make test   set up, then run the whole test suite"
-	@echo "make lint   style, types, import contracts, file sizes"
+	@echo "make lint   style, types, import contracts, file sizes, words"
 	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
 	@echo "make bench  measurements, as ratios to a peer in the same run"
 	@echo "make docs   write the generated reference pages again"

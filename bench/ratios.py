@@ -1,4 +1,4 @@
-"""Timing two things in turn, so that a machine whose speed drifts slows both."""
+"""Timing two things in turn, so that a change in the machine's speed affects both."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.postgresql import Server
 
 settings.register_profile("doorward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("doorward")  # a slow machine fails nobody
+settings.load_profile("doorward")  # a slow machine must not fail a test
 
 
 def pytest_configure() -> None:

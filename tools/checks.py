@@ -2,7 +2,7 @@
 
 python -m tools.checks unit     the tests without a server: unit, property, contract on fakes and SQLite
 python -m tools.checks test     the whole suite with coverage, and its gates
-python -m tools.checks lint     style, types, import contracts, file sizes
+python -m tools.checks lint     style, types, import contracts, file sizes, words
 python -m tools.checks prove    the long proofs
 """
 
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tools.words import check_words
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 500
@@ -130,6 +132,7 @@ def lint() -> bool:
             "types of the examples": all(run("mypy", f"examples/{one}") for one in examples()),
             "contracts": run("lint-imports"),
             "file sizes": sizes(),
+            "words": check_words(),
         }
     )
 

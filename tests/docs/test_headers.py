@@ -66,7 +66,7 @@ def test_the_snippet_refuses_an_assertion_for_another_application(caller: Any, k
 
 
 def test_the_snippet_refuses_an_expired_assertion(caller: Any, key: Any) -> None:
-    """An assertion whose time is over proves nothing."""
+    """An expired assertion proves nothing."""
     with pytest.raises(JoseError):
         caller(*_headers(key=key, minutes=-5))
 

@@ -84,7 +84,7 @@ def test_every_path_that_is_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_no_page_names_a_place_of_one_machine(page: Path) -> None:
-    """No page names a home directory or a work folder of whoever wrote it."""
+    """No page names a home directory or a work folder of its author."""
     assert not re.search(r"/(?:root|work|home)/[a-z]", page.read_text(encoding="utf-8"))
 
 

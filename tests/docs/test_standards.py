@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs" / "standards.md").read_text(encoding="utf-8")
 
 
 def _rows(heading: str) -> dict[str, tuple[str, str]]:
-    """Return the rows of the table whose first column has this heading: id -> answer, reason."""
+    """Return the rows of the table with this heading in its first column: id -> answer, reason."""
     table = PAGE.partition(f"| {heading} | our answer | reason |\n")[2].partition("\n\n")[0]
     return {
         name: (answer, reason)

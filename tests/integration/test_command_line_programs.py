@@ -112,7 +112,7 @@ def test_following_the_log_until_ctrl_c(folder: Path) -> None:
         text=True,
     ) as tail:
         try:
-            # Nobody sequences while `serve` is down, so nothing comes; it must live until it is told to end.
+            # No event is sequenced while `serve` is down, so nothing comes; the command must run until it is told to end.
             assert not eventually(lambda: tail.poll() is not None, 5.0)
             tail.send_signal(signal.SIGINT)
             out, err = tail.communicate(timeout=20)

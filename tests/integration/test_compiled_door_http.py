@@ -71,7 +71,7 @@ class TestHeaders:
             value for _, value in seen if "forged" in value or "203.0.113.9" in value or "root" in value
         ]
         names = {name for name, _ in seen}
-        # Envoy marks whom it would believe: nobody is internal, not even on loopback.
+        # Envoy marks requests that it would trust: none is internal, not even on loopback.
         assert not {"x-http-method-override", "x-envoy-max-retries", "x-envoy-internal"} & names
 
     @pytest.mark.parametrize(

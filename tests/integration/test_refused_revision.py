@@ -60,7 +60,7 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
                     door.get(who, "/", app="pay")
             with pytest.raises(OSError):
                 door.get(bob, "/")
-            assert time.monotonic() - began < 2  # nobody waits for what will not come
+            assert time.monotonic() - began < 2  # the command does not wait for an answer that will not come
             kill_envoy(door)
             assert "is refused" in trouble(door)
         monkeypatch.undo()

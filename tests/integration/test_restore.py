@@ -26,6 +26,7 @@ from tests.support.factor_records import BANK, session
 from tests.support.house import ROOT, House, open_house
 
 PAGE = ROOT / "docs" / "how-to" / "back-up.md"
+UNPRIVILEGED = "nobody"
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 MODULES = os.pathsep.join([str(ROOT / "src"), *(one for one in sys.path if one.endswith("site-packages"))])
@@ -69,12 +70,12 @@ def play(house: House, commands: str) -> None:
             script = part.replace("/var/lib/doorward", str(house.data)).replace(
                 "/backup/", f"{house.folder}/"
             )
-            script = script.replace(" doorward: ", " nobody: ")
+            script = script.replace(" doorward: ", f" {UNPRIVILEGED}: ")
             subprocess.run(["bash", "-euc", script], cwd=house.folder, check=True, stdin=subprocess.DEVNULL)
 
 
 def doorward(house: House, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command on its installation, as whoever starts it."""
+    """Run a command on its installation, as the present user."""
     return run_program(
         [*house.prefix, sys.executable, "-m", "doorward.cli", *words, "--data", str(house.data)],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **house.environment},

@@ -19,7 +19,7 @@ from tests.support.sql_store import child, sql_work, sqlite_database
 NOBODY = 65534
 BECOME = f"""
 import os
-scratch = database_at(Path(sys.argv[1]))  # loads, as root, what nobody else may read of this interpreter
+scratch = database_at(Path(sys.argv[1]))  # loads, as root, modules of this interpreter that no other user may read
 with sql_work(scratch).change() as stores:
     stores.directory.add(principal("scratch"), NOON)
 scratch.close()

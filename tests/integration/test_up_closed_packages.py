@@ -116,15 +116,15 @@ def test_packages_that_the_ordinary_user_cannot_reach() -> None:
     """The door opens, serves, enrols, cuts, and comes back when it is killed, all from a folder of root's alone."""
     with short_folder() as folder:
         interpreter, environment = closed_environment(folder)
-        nobody = pwd.getpwnam("nobody").pw_uid
+        uid = pwd.getpwnam("nobody").pw_uid
         assert may_enter(interpreter, 0)
-        assert not may_enter(interpreter, nobody)
+        assert not may_enter(interpreter, uid)
         with open_house(interpreter=interpreter, environment=environment) as house:
             for part in ("serve", "gateway"):
                 words = house.processes()[house.pid(part)]
                 assert words[0] == interpreter
                 status = Path(f"/proc/{house.pid(part)}/status").read_text(encoding="ascii")
-                assert f"\nUid:\t{nobody}\t" in status
+                assert f"\nUid:\t{uid}\t" in status
             live(house)
 
 

@@ -100,7 +100,7 @@ RULES = """
 - name: staff read
   allow: {groups: [staff]}
   to: {methods: [GET, HEAD, POST], paths: ["/**"]}
-- name: nobody reads secrets
+- name: interns read no secrets
   deny: {groups: [interns]}
   to: {paths: ["/secret/**"]}
 """

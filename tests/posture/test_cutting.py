@@ -179,7 +179,7 @@ class TestAnnouncedAddresses:
                 asked = door.authorizer.asked[-1]
                 assert parse_endpoint(asked[AuthorizerMetadata.REMOTE.value]) == remote
                 assert parse_endpoint(asked[AuthorizerMetadata.LOCAL.value]) == local
-                # Cut by the announced address: nobody is found. By the kernel's: exactly this one.
+                # Cut by the announced address: no socket is found. By the kernel's: exactly this one.
                 assert sockdiag.find(local, parse_endpoint(f"{self.ANNOUNCED}:4711")) is None
                 facts = sockdiag.find(local, remote)
                 assert facts is not None

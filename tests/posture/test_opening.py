@@ -1,7 +1,7 @@
 """Doors that answer anonymous connections.
 
-A chain that asks for a certificate and does not demand it: whatever a peer shows, it is nobody until the
-authorizer says `judged=1`, and nobody reaches public paths and preflights only.
+A chain that asks for a certificate and does not demand it: whatever a peer shows, it has no identity until the
+authorizer says `judged=1`, and without an identity it reaches public paths and preflights only.
 """
 
 from __future__ import annotations

@@ -81,5 +81,5 @@ def test_a_certificate_that_expired_meanwhile(kept: Kept, edits: tuple[Edit, ...
         else:
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 resumed(door, context, sessions[version])
-    # Not the clock, not another fault: whoever shakes hands in full is refused, at both doors.
+    # Not the clock, not another fault: a client with a full handshake is refused, at both doors.
     assert "EXPIRED" in door.site.alert("pay.test", name)

@@ -1,6 +1,6 @@
 """What a handshake proves.
 
-The trust anchors are our issuing authorities; whoever is signed by anything else does not get in, and
+The trust anchors are our issuing authorities; a certificate with any other signer does not get in, and
 there is no second transport that would skip the question.
 """
 

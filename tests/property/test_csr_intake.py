@@ -18,7 +18,7 @@ REQUESTS = [
 
 
 def check(data: bytes) -> None:
-    """A value whose proof the library confirms, or our error."""
+    """A value with a proof that the library confirms, or our error."""
     try:
         request = parse_csr(data)
     except MalformedInput:

@@ -29,7 +29,7 @@ def test_every_link_comes_back(link: Link) -> None:
 
 @given(links, st.integers(0, 400), st.text(max_size=3))
 def test_a_damaged_link_is_a_link_or_malformed(link: Link, at: int, other: str) -> None:
-    """Any damage gives a link whose text is read back alike, or an error of ours."""
+    """Any damage gives a link that is read back unchanged from its text, or an error of ours."""
     text = render_link(link)
     with contextlib.suppress(MalformedInput):
         damaged = parse_link(text[:at] + other + text[at + 1 :])

@@ -111,7 +111,7 @@ def test_a_damaged_certificate_is_never_let_in(leaf, place, octet, change):
     st.integers(-200 * 86400, 200 * 86400),
 )
 def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift):
-    """The outcome is good exactly when all reasons are good ones; otherwise nobody is named."""
+    """The outcome is good exactly when all reasons are good ones; otherwise no principal is named."""
     principal = None
     if account is not None:
         principal = records.principal("alice", ALICE.kind, id=ALICE.id, state=account)
@@ -132,7 +132,7 @@ def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift
     st.binary(max_size=60),
 )
 def test_garbage_inside_an_extension(oid, value):
-    """An extension whose value is not what its identifier says is malformed, or stands for itself."""
+    """An extension with a value of another type is malformed, or is compared as bytes."""
     leaf = CA.leaf("alice", uris=(), purposes=(), extra=((x509.UnrecognizedExtension(oid, value), False),))
     judgement = judge_certificate(PresentedCertificate(der=leaf.der), know(leaf), NOON)
     assert judgement.verdict.outcome is Outcome.BAD

@@ -1,4 +1,4 @@
-"""Many generated chains, new ones each time: no judge differs from ours in a way that nobody has read up."""
+"""Many generated chains, new ones each time: each difference between a judge and ours is one that was read up."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _first_after(news: NewConnections, moment: float) -> float:
 
 
 def test_something_changes_while_there_is_no_gateway() -> None:
-    """The next gateway ends what it adopted: nobody followed meanwhile, and nobody keeps what was taken."""
+    """The next gateway ends what it adopted: no gateway followed the changes meanwhile, and no connection keeps a right that was taken."""
     with furnished() as house:
         victim = LiveStream(house, house.identities["alice"])
         with watching(victim):

@@ -1,4 +1,4 @@
-"""A storm of changes while everybody reconnects: nobody is admitted wrongly, nobody who stays is disturbed.
+"""A storm of changes while all clients reconnect: none is admitted wrongly, and none that may stay is disturbed.
 
 Ten people with five loops of new connections each; groups change 200 times a second for five seconds.
 """

@@ -1,4 +1,4 @@
-"""A socket on the door's port that belongs to nobody is cut, and its end is on record."""
+"""A socket on the door's port that no connection of ours owns is cut, and its end is on record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.watching import LiveStream, watching
 
 
 def test_who_never_speaks_is_cut_and_on_record() -> None:
-    """A handshake without a request ends after the grace; whoever was admitted goes on."""
+    """A handshake without a request ends after the grace; admitted connections go on."""
     with open_house() as house:
         house.apply("- {allow: {groups: [staff]}}")
         alice = house.person("alice", "staff")

@@ -1,4 +1,4 @@
-"""Every case of x509-limbo and NIST PKITS whose key is there, as real handshakes with TLS 1.2 and 1.3."""
+"""Every case of x509-limbo and NIST PKITS with a key at hand, as real handshakes with TLS 1.2 and 1.3."""
 
 from __future__ import annotations
 

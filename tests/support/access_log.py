@@ -40,7 +40,7 @@ class Log:
     ingest: Ingest = None  # type: ignore[assignment]
 
     def start(self) -> Ingest:
-        """Start anew, as after a crash: nothing but the files and the store is known."""
+        """Start again, as after a crash: only the files and the store are known."""
         self.ingest = Ingest(self.world.services, GATEWAY, self.folder, self.reopen)
         return self.ingest
 

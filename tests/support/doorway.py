@@ -311,7 +311,7 @@ class Session:
 
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
-    """Yield a folder whose path is short enough for sockets below it."""
+    """Yield a folder with a path short enough for sockets below it."""
     folder = Path(tempfile.mkdtemp(prefix="dw-", dir="/tmp"))
     folder.chmod(0o711)  # as root, the running parts become a user who must pass
     try:

@@ -1,8 +1,8 @@
 """The door held to the judge: generated policies, kept connections and requests, against a running Envoy.
 
-A connection that an edit ended is opened anew; one that lives on must answer by the *new* policy,
+A connection that an edit ended is opened again; one that lives on must answer by the *new* policy,
 whatever ids it was given under an older one. Every other edit takes
-nothing from anybody: after it, no connection may be opened anew.
+nothing from anybody: after it, no connection may be opened again.
 
 Some rules ask for a second factor. Each request comes with a session of a kind that the dice say: none, one in which factors
 were shown, or one that is not this connection's. Tokens are signed with the installation's own key.
@@ -264,8 +264,8 @@ def _may_be_public(begin: str, pattern: str, end: str) -> bool:
 
 
 def _gentle(document: str, number: int) -> str:
-    """The same policy and a rule for a group that nobody is in: other ids, and nobody loses anything."""
-    return f"{document}      - {{name: nobody {number}, allow: {{groups: [nobody-{number}]}}}}\n"
+    """The same policy and a rule for an empty group: other ids, and no principal loses anything."""
+    return f"{document}      - {{name: empty {number}, allow: {{groups: [empty-{number}]}}}}\n"
 
 
 class _Sessions:

@@ -1,4 +1,4 @@
-"""People whose certificates differ in all that rules may ask of a certificate, and selectors that ask for it.
+"""People with certificates that differ in all that rules may ask of a certificate, and selectors that ask for it.
 
 What rules see is written down here by hand, and not read from the certificates: so a judge that is told something
 else differs.

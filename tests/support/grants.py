@@ -29,7 +29,7 @@ def decide_by_grants(
 
     Args:
         app: the application's part of the document.
-        tenant: the tenant in whose name is judged.
+        tenant: the tenant of the judgement.
         application_id: the application's id (`app_…`).
         grants: the ids that the connection holds; unknown ones do nothing.
         request: what is asked.

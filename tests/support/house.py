@@ -5,7 +5,7 @@ with open_house() as house:
     os.kill(house.pid("gateway"), signal.SIGKILL)
     house.wait_for_pid("gateway")               # `up` starts another
 
-Not here: a door within the test's own process (doorway), whose figures share an interpreter with the clients.
+Not here: a door within the test's own process (doorway), which shares an interpreter with the clients.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STOP_SECONDS = 30.0
 
 @dataclass(slots=True, kw_only=True)
 class House(Doorway):
-    """A `Doorway` whose parts are processes. `gateway` of the base is not there: it is another process's."""
+    """A `Doorway` with its parts as processes. `gateway` of the base is not there: it is another process's."""
 
     data: Path
     prefix: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class House(Doorway):
         self.parent = None
 
     def processes(self) -> dict[int, list[str]]:
-        """Return every process whose command line names this house's data: process id and words."""
+        """Return every process with this house's data in its command line: process id and words."""
         return {
             pid: words
             for pid, words in command_lines()

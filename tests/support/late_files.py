@@ -60,7 +60,7 @@ def closed_environment(folder: Path) -> tuple[str, dict[str, str]]:
     """Make a virtual environment in a folder that only root may enter.
 
     Its packages and our source are links to this Python's own, which are looked up through the folder:
-    whoever may not enter it reaches none of them by it.
+    a user who may not enter it reaches none of them by it.
 
     Returns:
         The path of its interpreter, and the variables to start it with.

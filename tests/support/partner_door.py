@@ -38,7 +38,7 @@ class Clinic:
         self.now = datetime.now(UTC).replace(microsecond=0)
         dates = {"not_before": self.now - DAY, "not_after": self.now + 90 * DAY}
         self.dates = dates
-        # `serve` forgets what no certificate names; without leave for private addresses nobody is asked.
+        # `serve` forgets evidence that no certificate names; unless private addresses are allowed, none is asked.
         nowhere = f"http://127.0.0.1:1/{name}"
         self.sources = sources or (f"{nowhere}/root.crl", f"{nowhere}/issuing.crl")
         self.root = certify(f"{name} Root", extra=[crl_at(self.sources[0])], **dates)
@@ -102,7 +102,7 @@ class Clinic:
         return seq
 
     def store(self, der: bytes, source: str) -> int:
-        """Store one CRL as whoever fetches them does."""
+        """Store one CRL as the fetching job does."""
         now = datetime.now(UTC)
         with self.door.services.work.change() as stores:
             stores.evidence.store(fetched_crl(self.id, source, der, now))

@@ -21,7 +21,7 @@ class Difference:
     Args:
         name: of the kind.
         we_say: what our judge says; the other says the contrary.
-        words: what whoever refuses says, or a part of it.
+        words: the words of the judge that refuses, or a part of them.
         faults: one of these was put in.
         reading: of RFC 5280.
         example: a chain that shows it.

@@ -1,6 +1,6 @@
 """The differential check of paths, as long as it is asked to run: chains with faults put in, three judges.
 
-`check_against_openssl` and `check_against_library` fail where judges disagree in a way that nobody has read
+`check_against_openssl` and `check_against_library` fail if judges disagree in a way that was not read
 up (path_differences).
 """
 

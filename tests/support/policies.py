@@ -51,7 +51,7 @@ _kinds = st.frozensets(st.sampled_from(list(PrincipalKind)), max_size=2)
 
 
 def _kinds_with(kind: PrincipalKind) -> st.SearchStrategy[frozenset[PrincipalKind]]:
-    """None, or some with this one: with others only, nobody of a name could be selected."""
+    """None, or some with this one: with others only, no principal of a given name could be selected."""
     return st.just(frozenset[PrincipalKind]()) | _kinds.map(lambda kinds: kinds | {kind})
 
 

@@ -60,7 +60,7 @@ class PortalBrowser:
     """A person's browser at the surfaces of a world: it keeps cookies by host, and comes through the door.
 
     Args:
-        world: whose portal it is.
+        world: the world of this portal.
         pool: for the use cases.
         held: the certificate of the browser's connections; None shows none.
         trusted: whether the portal's root is deployed.

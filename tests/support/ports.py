@@ -111,12 +111,12 @@ class FakeFetcher:
         self.requests.append(request)
         page = self.pages.get(request.url)
         if page is None:
-            raise Unavailable("fetch-unreachable", "nobody listens there")
+            raise Unavailable("fetch-unreachable", "no server listens there")
         return FetchResponse(body=page) if isinstance(page, bytes) else page(request)
 
 
 class Impatient(threading.Event):
-    """A flag whose waiting takes no time; it notes for how long it was to wait."""
+    """A flag that returns from `wait` at once, and notes the time that it was to wait."""
 
     def __init__(self) -> None:
         super().__init__()

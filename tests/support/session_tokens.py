@@ -1,4 +1,4 @@
-"""Session tokens signed by hand, for doors whose keys a test holds: good ones, and good ones with one fault.
+"""Session tokens signed by hand, for doors with keys that the test holds: good ones, and good ones with one fault.
 
 mint = Mint()
 plan = site.plan(apps, sessions=mint.plan(site.folder))

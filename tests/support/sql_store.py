@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from doorward.storage.postgresql.one_shot import OneShotPostgresql
 
 PATIENCE = timedelta(seconds=20)
-"""How long the databases of tests wait for another writer: a slow disk must fail nobody."""
+"""How long the databases of tests wait for another writer: a slow disk must not fail a test."""
 
 
 @cache

@@ -1,9 +1,9 @@
-"""When the machine stood still: what a door refuses then, after its whole patience, is no fault of the door.
+"""Refusals while the machine stood still: after its full waiting time, such a refusal is no fault of the door.
 
-The door fails closed: a connection that was judged by a policy which Envoy does not enforce in time, or
-whose record the disk does not take, is refused. On a machine whose processors or disk are taken by others
-for seconds that befalls a bystander too. It is excused only where both are seen: the door waited as long
-as it may, and a sync of the same disk, or a publication, took many times what it usually takes.
+The door fails closed. It refuses a connection if Envoy does not enforce the policy of its judgement in time, or if the
+disk does not take its record. If other programs take the processors or the disk for seconds, this happens to bystanders
+too. It is excused only if both are seen: the door waited as long as it may, and a sync of the same disk, or a
+publication, took many times its usual time.
 """
 
 from __future__ import annotations

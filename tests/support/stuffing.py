@@ -1,6 +1,6 @@
 """Credential stuffing: many wrong passwords for many accounts from many addresses, and honest persons among them.
 
-Nobody comes as far as a password without a certificate, so the attackers here have stolen one of each account (not the
+No one can try a password without a certificate, so the attackers here have stolen one of each account (not the
 one that its person uses). Time stands still within a round and is turned between rounds.
 """
 

@@ -65,7 +65,7 @@ def load_suite(name: str) -> tuple[dict[str, Any], ...]:
 
 @cache
 def load_classes() -> dict[str, str]:
-    """Return the class of each case of x509-limbo, by id; empty where nobody says."""
+    """Return the class of each case of x509-limbo, by id; empty if the case has none."""
     file = VECTORS / "limbo" / "classes.json"
     classes: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return classes

@@ -3,7 +3,7 @@
 A partner is stored below the import lint, which would refuse many of these authorities: here the door is
 asked, with whatever was let past the lint. What the records cannot say (policies, depth, a profile that is
 not held) is put where a partner's trust is built. Cases of another time are judged at theirs: the
-gateway's clock stands at that moment, and Envoy, whose clock is the machine's, does not look at dates.
+gateway's clock stands at that moment, and Envoy, which uses the machine's clock, does not look at dates.
 They must fit into one batch: what a gateway of another time still holds open it ends when that time is over.
 """
 
@@ -49,7 +49,7 @@ SLOTS = tuple(f"slot-{number}" for number in range(13))
 """Applications that the cases take turns in: each costs Envoy four inotify instances."""
 
 USER = "games"
-"""Whom Envoy runs as where the tests are root: one whose inotify instances nobody else uses."""
+"""The user of Envoy if the tests run as root: no other program uses this user's inotify instances."""
 
 _SECONDS = 10.0
 _DAY = timedelta(days=1)
@@ -177,7 +177,7 @@ class WireGate:
         except ssl.SSLError as error:
             return Played(admitted=False, word=f"alert: {error.reason}" if error.reason else "closed")
         except TimeoutError:
-            raise  # a door that says nothing refuses nobody
+            raise  # no alert is no refusal
         except OSError:
             return Played(admitted=False, word="closed")
         if answer.startswith(b"HTTP/1.1 200 "):
@@ -185,7 +185,7 @@ class WireGate:
         return Played(admitted=False, word=answer[:12].decode("ascii", "replace") or "closed")
 
     def _connect(self) -> socket.socket:
-        """Connect; where an Envoy is just replaced by another nobody listens for a moment, which is no verdict."""
+        """Connect; while one Envoy replaces another, no process listens for a moment, which is no verdict."""
         limit = time.monotonic() + _SECONDS
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What most unit tests begin with; a file whose world is another one defines its own `world`."""
+"""Fixtures of most unit tests; a file that needs another world defines its own `world`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def world() -> World:
 
 @pytest.fixture
 def site() -> PartnerSite:
-    """A partner, all of whose people are let in."""
+    """A partner with all of its people let in."""
     return partner_site(everyone=True)
 
 

@@ -2,7 +2,7 @@
 
 Not here: fetching evidence (`evidence`), judging by it (`verification.revocation`). Parsing a CRL of a million
 entries takes seconds, so connections never wait for it: `load` runs in a thread of its own. Until `load`
-returns, connections use the former index. The first index is empty: it knows nothing, and so admits nobody if evidence
+returns, connections use the former index. The first index is empty: it has no evidence, and so lets no certificate in if evidence
 is required.
 """
 

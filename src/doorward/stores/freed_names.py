@@ -1,7 +1,7 @@
 """Names of removed principals, groups and partners: their rules must not apply to the next holder of the name.
 
 Rules name persons, devices, services and groups by name (docs/design/0050). After a principal was removed or renamed,
-the document may still name it. So nobody gets the name as long as a rule in force names it, unless the administrator
+the document may still name it. So no principal gets the name as long as a rule in force names it, unless the administrator
 says that the rules apply to the new holder too. A group that a rule or a partner's terms name cannot be removed. A
 partner's name is part of the names of its principals, and `trust` names it: another partner does not get the name as
 long as the document names it.

@@ -1,6 +1,6 @@
 """x509-limbo (C2SP), class by class: all as expected, or decided and listed in docs/standards.md.
 
-Cases whose id begins with `recast::` were written for servers and turned into client cases; upstream does
+Cases with an id that begins with `recast::` were written for servers and turned into client cases; upstream does
 not vouch for them. RFC 5280 decides. What only the CA/Browser Forum asks of public web servers is not
 adopted: an authority for clients is not bound by it.
 """

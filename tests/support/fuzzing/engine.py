@@ -78,7 +78,9 @@ def try_some(target: Target, *, seed: int, count: int) -> int:
     """Try the seeds and `count` inputs made of them, in this process and without search; return how many."""
     harness, source = target.prepare(), random.Random(seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the library grumbles at odd certificates; nobody hears it at a door
+        warnings.simplefilter(
+            "ignore"
+        )  # the library warns of odd certificates; at a door these warnings go nowhere
         for data in harness.seeds:
             answer_of(harness, data)
         for _ in range(count):

@@ -49,7 +49,7 @@ from tests.support.world import OPERATOR, World, found_world
 
 T = TypeVar("T")
 _RENEWAL = 500
-"""Inputs after which the world is made anew: it keeps the record of every refusal."""
+"""Inputs after which the world is made again: it keeps the record of every refusal."""
 _TOKEN = b"TOKEN"
 _TOKEN_TEXT = "a" * 43
 _LINK = Link(host="enroll.corp.example", port=8443, token=_TOKEN_TEXT, root_sha256="ab" * 32)

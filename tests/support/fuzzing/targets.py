@@ -16,7 +16,7 @@ class Harness:
         seeds: sound inputs to begin with, one at least.
         judge: gives one input to the parser and asks the result all that production asks; what it returns
             tells answers apart (kept short).
-        allowed: exceptions besides ours that whoever calls the parser catches.
+        allowed: exceptions besides ours that the callers of the parser catch.
     """
 
     seeds: Sequence[bytes]

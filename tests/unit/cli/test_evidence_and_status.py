@@ -77,7 +77,7 @@ def test_a_link_that_is_none(site: Site, link: str) -> None:
 
 
 def test_the_authority_is_exported(site: Site) -> None:
-    """Certificates go to standard output or into a new file that is nobody else's; an old one is not touched."""
+    """Certificates go to standard output or into a new file that only its owner can read; an old one is not touched."""
     pem = site.run("ca", "export").stdout
     assert len(x509.load_pem_x509_certificates(pem.encode())) == 2
     assert site.do("ca", "export")["pem"] == pem
@@ -160,7 +160,7 @@ def test_the_record_is_read_verified_and_exported(site: Site) -> None:
 
 
 def test_a_record_without_its_signature_does_not_verify(site: Site) -> None:
-    """An export whose checkpoint was emptied, and a database whose checkpoints are gone, exit 4."""
+    """An export with an emptied checkpoint, and a database without its checkpoints, exit 4."""
     sign(site)
     export, key = site.folder / "log.jsonl", site.folder / "log.key"
     site.do("audit", "export", "--out", str(export))
@@ -267,7 +267,7 @@ def test_a_checkpoint_is_kept_with_every_export(site: Site) -> None:
 
 
 def test_an_export_is_its_owners(site: Site) -> None:
-    """Names and addresses of people are in files that nobody else may read, whatever the umask is."""
+    """Names and addresses of people are in files that only the owner may read, whatever the umask is."""
     sign(site)
     log, note = site.folder / "log.jsonl", site.folder / "note"
     log.write_text("an older export")

@@ -61,7 +61,7 @@ def give(site: Site) -> Iterator[Furnishing]:
 
 
 def open_sessions(site: Site) -> list[tuple[str, str]]:
-    """The sessions that are open: whose, and where."""
+    """The sessions that are open: of which person, and where."""
     return [(one["name"], one["application"]) for one in site.do("session", "list")]
 
 

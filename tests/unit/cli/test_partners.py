@@ -37,7 +37,7 @@ def pem(*nodes: CertifiedKey) -> bytes:
 
 @pytest.fixture
 def clinic(site: Site) -> Site:
-    """The clinic is trusted, nobody is asked about revocation, and `payments` hears it."""
+    """The clinic is trusted without a check of revocation, and `payments` trusts it."""
     files = (site.file("root.pem", pem(ROOT)), "-i", site.file("issuing.pem", pem(ISSUING)))
     site.do("ca", "import", "clinic", *files, "--revocation", "off", "--yes", "-g", "tellers")
     heard = DOCUMENT.replace("    rules:", "    trust: [own, clinic]\n    rules:")

@@ -32,7 +32,7 @@ def compiled(plan: GatewayPlan | None = None) -> Resources:
 def test_the_rendering_is_the_golden_one() -> None:
     """A change of Envoy's configuration changes this file, and a person must read the change.
 
-    Write it anew with DOORWARD_WRITE_GOLDEN=1.
+    Write it again with DOORWARD_WRITE_GOLDEN=1.
     """
     asking = door(*small_plan().doors[0].rules, door_rule("gvault", "/vault/**", require=(PASSKEY,)))
     plan = small_plan(doors=(tcp_door(), asking), sessions=SESSIONS)

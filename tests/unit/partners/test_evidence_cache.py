@@ -49,7 +49,7 @@ def lists(evidence_cache: EvidenceCache) -> list[bytes]:
 
 
 def test_an_empty_cache_knows_nothing(world: World) -> None:
-    """An empty cache admits nobody if evidence is required."""
+    """An empty cache lets no certificate in if evidence is required."""
     assert lists(EvidenceCache(world.work)) == []
 
 

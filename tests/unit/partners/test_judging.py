@@ -462,7 +462,7 @@ def test_connections_of_a_removed_person_cost_no_write(
     site.decide(site.leaf(BOB))
     removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)
-    site.decide(again)  # the certificate is written down, and belongs to nobody
+    site.decide(again)  # the certificate is written down, and belongs to no principal
     changes = []
     monkeypatch.setattr(access, "register", lambda *given: changes.append(given))
     assert site.reasons(again)[-2:] == ["principal-unknown", "application-known"]

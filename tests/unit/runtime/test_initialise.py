@@ -148,7 +148,7 @@ def test_a_trust_domain_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8480", "[::]:8480"])
 def test_a_wildcard_is_no_public_address(tmp_path: Path, listen: str) -> None:
-    """An address that nobody can ask is not baked into certificates; all faults are said at once."""
+    """An address that clients cannot connect to is refused; all faults are reported at once."""
     settings = Settings(data=tmp_path / "data", status_listen=listen)
     assert refused(settings) == ["trust-domain-missing", "status-url-missing"]
 

@@ -18,7 +18,7 @@ from tests.support.refusals import refused
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets below it."""
+    """A folder with a path short enough for sockets below it."""
     with tempfile.TemporaryDirectory(prefix="dw-") as made:
         yield Path(made)
 
@@ -105,7 +105,7 @@ def test_a_place_where_nothing_can_be_made(folder: Path) -> None:
 
 
 def test_what_the_ordinary_user_cannot_reach_is_not_handed_over(folder: Path) -> None:
-    """A folder above that lets nobody pass is named before anything changes hands."""
+    """A parent folder that others cannot enter is named before any owner is changed."""
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     layout = Layout(closed / "data")

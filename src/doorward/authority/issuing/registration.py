@@ -53,7 +53,7 @@ def require_renewable(stores: Stores, certificate_id: str, now: datetime) -> Cer
     Raises:
         NotFound: `certificate-unknown`.
         RequestRefused: `certificate-not-renewable`, with the reason in words. A revoked or held certificate proves
-            nothing, and nobody watches over the key of an expired one.
+            nothing, and the key of an expired one may no longer be protected.
     """
     record = require_certificate(stores, certificate_id)
     why = ""

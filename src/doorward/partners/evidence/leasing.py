@@ -107,7 +107,7 @@ class FetchSlots:
         """Return the hosts that failed for a partner within the last minute (`FAILED_HOST_DELAY`)."""
         with self._lock:
             kept = list(self._failed.items())
-        return frozenset(host for (whose, host), until in kept if whose == partner_id and now < until)
+        return frozenset(host for (partner, host), until in kept if partner == partner_id and now < until)
 
     def _limits(self, partner_id: str, host: str, kind: EvidenceKind) -> Mapping[tuple[str, ...], int]:
         """Return the limits that apply to one fetch."""

@@ -94,7 +94,7 @@ def test_limits_are_stated() -> None:
     assert LISTENER["per_connection_buffer_limit_bytes"] == 32768
     assert LISTENER["listener_filters_timeout"] == "5s"
     assert LISTENER["continue_on_listener_filters_timeout"] is False
-    # A person looks for a smart card and types its PIN; a door that asks for no certificate waits for nobody.
+    # A person looks for a smart card and types its PIN; a door that asks for no certificate need not wait.
     assert {name: one["transport_socket_connect_timeout"] for name, one in CHAINS.items()} == {
         "app_pay": "60s",
         "app_web": "60s",

@@ -125,7 +125,7 @@ def test_a_judgement_by_a_policy_that_was_passed_is_repeated(place: Place) -> No
 
     def narrow() -> None:
         narrowed = policies.export_revision(place.world.services)[0].replace(
-            "groups: [tellers]", "groups: [nobody]"
+            "groups: [tellers]", "groups: [empty]"
         )
         policies.apply_document(place.world.services, narrowed, file="narrow.yaml", actor="os:1000")
         place.in_force()

@@ -146,7 +146,7 @@ def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
     assert site.publishing.step() == RETRY_SECONDS
     assert site.files() == before
     assert "other processes have 100" in site.publishing.trouble()
-    assert site.publishing.requests.pending() is not None  # nobody is told that it is in force
+    assert site.publishing.requests.pending() is not None  # no command is told that it is in force
     site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=0)
     assert site.publishing.step() == CHECK_SECONDS
     assert site.publishing.requests.pending() is None

@@ -56,7 +56,7 @@ def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
     assert refused.lets_in("sensors")
     assert not refused.lets_in("payments")
     assert "revision 2 is refused" in refused.publishing.trouble()
-    assert refused.publishing.requests.pending() is not None  # nobody is told that revision 2 is in force
+    assert refused.publishing.requests.pending() is not None  # no command is told that revision 2 is in force
     assert refused.publishing.step() == RETRY_SECONDS
     assert sorted((refused.folder / "keys").rglob("key.pem")) == keys
     assert LastPublished(refused.folder / "published").number() == 1
@@ -118,7 +118,7 @@ def test_an_exchange_with_unknown_result_opens_no_changed_application(
     assert not site.lets_in("payments")
     site.validator.checked.clear()
     assert site.publishing.step() == CHECK_SECONDS
-    assert len(site.validator.checked) == 1  # not believed: written and confirmed anew
+    assert len(site.validator.checked) == 1  # not believed: written and confirmed again
     assert site.lets_in("payments")
 
 

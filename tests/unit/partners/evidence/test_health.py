@@ -21,7 +21,7 @@ def test_missing_stale_and_failing_sources_are_counted():
     (told,) = list_evidence_health(west.services, NOON)
     assert (told.partner, told.demanded) == ("west", True)
     assert (told.sources, told.missing, told.stale, told.failing) == (2, 1, 0, 0)
-    assert told.problems == (f"{ISSUING_CRL}: nobody listens there (fetch-unreachable)",)
+    assert told.problems == (f"{ISSUING_CRL}: no server listens there (fetch-unreachable)",)
     del west.pages[ROOT_CRL]
     west.clock.turn(hours=1)
     west.run()

@@ -132,7 +132,7 @@ ALWAYS = "name: always, allow: {groups: [tellers]}"
         ((ALWAYS,), None, None),
         ((f"allow: {{{DAY}}}",), "2026-01-16 18:00", "2026-01-16 18:00"),
         ((ALWAYS, f"deny: {{{NIGHT}}}"), "2026-01-16 18:00", "2026-01-16 18:00"),
-        # What another rule gives too, and what closes for nobody of ours, is no loss.
+        # It is no loss if another rule gives it too, or if the window closes for no principal of ours.
         ((ALWAYS, f"allow: {{groups: [managers], {DAY}}}"), None, None),
         (
             (f"name: a, allow: {{{DAY}}}", f"name: b, allow: {{{NIGHT}}}"),

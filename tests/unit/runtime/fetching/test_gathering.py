@@ -52,7 +52,7 @@ def test_a_host_that_gave_nothing_comes_last() -> None:
 
 
 def test_an_unforeseen_fault_takes_no_room() -> None:
-    """A fetch that ends in a way that nobody foresaw is in the log, and its place is free again."""
+    """A fetch that ends with an unexpected error is in the log, and its place is free again."""
     west = partner_world()
 
     def burst(request: FetchRequest) -> None:
