@@ -45,7 +45,7 @@ from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
 from doorward.wire.base64url import render_base64url
 
-WITHIN = timedelta(days=30)
+RENEWAL_PERIOD = timedelta(days=30)
 """How long after the end of the last certificate a passkey gives a new one, if the settings do not say otherwise."""
 
 
@@ -160,7 +160,7 @@ class PasskeyRenewer:
         within: how long ago the last certificate may have ended.
     """
 
-    def __init__(self, services: Services, *, within: timedelta = WITHIN) -> None:
+    def __init__(self, services: Services, *, within: timedelta = RENEWAL_PERIOD) -> None:
         self._services = services
         self._within = within
         self._challenges = Challenges(services.random)

@@ -22,7 +22,7 @@ from doorward.wire.cookies import parse_cookie
 from doorward.wire.forms import FORM_TYPE, MAX_FORM_BYTES, parse_form
 
 MESSAGE = "portal/message.html"
-ANSWER_FIRST_SECONDS = 0.2
+CUT_DELAY_SECONDS = 0.2
 """Delay between an answer and the change that cuts its connection; the device still loses access within a second."""
 
 PAGE_KINDS = (MalformedInput, RequestRefused, AccessDenied, Unavailable)

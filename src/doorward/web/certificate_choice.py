@@ -22,7 +22,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.certificate_choices import CertificateChoiceRecorder
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
 from doorward.stores.certificate_choice import CertificateChoice
-from doorward.web.answers import ANSWER_FIRST_SECONDS
+from doorward.web.answers import CUT_DELAY_SECONDS
 from doorward.web.guard import UnguardedRoute
 from doorward.web.identity import ASSERTION, Identities, source_of
 from doorward.web.pages.unverified_certificate import parse_unverified_certificate
@@ -71,7 +71,7 @@ class CertificateChoiceRoute:
         choice = CertificateChoice.of(application, sha256, source_of(request))
 
         async def note() -> None:
-            await asyncio.sleep(ANSWER_FIRST_SECONDS)
+            await asyncio.sleep(CUT_DELAY_SECONDS)
             with suppress(RequestRefused):  # too many choices: the person clicks again, or closes the browser
                 await self._pool.run(lambda: self._choice_recorder.record(choice, good=good))
 

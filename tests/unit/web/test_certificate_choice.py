@@ -13,7 +13,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, SOURCE
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind
-from doorward.web.answers import ANSWER_FIRST_SECONDS
+from doorward.web.answers import CUT_DELAY_SECONDS
 from doorward.web.pool import UseCasePool
 from tests.support.certificates.issuing import certify
 from tests.support.portal import DOCUMENT, HOST, ORIGIN, PortalBrowser
@@ -53,14 +53,14 @@ def test_the_answer_comes_first(alice: PortalBrowser, monkeypatch: pytest.Monkey
     waited, real = [], asyncio.sleep
 
     async def note(seconds: float) -> None:
-        if seconds != ANSWER_FIRST_SECONDS:  # of another loop in this process
+        if seconds != CUT_DELAY_SECONDS:  # of another loop in this process
             await real(seconds)
         else:
             waited.append((seconds, noted(alice)))
 
     monkeypatch.setattr(asyncio, "sleep", note)
     assert alice.at_app("POST", PATH).status_code == 204
-    assert waited == [(ANSWER_FIRST_SECONDS, [])]
+    assert waited == [(CUT_DELAY_SECONDS, [])]
     assert len(noted(alice)) == 1
 
 

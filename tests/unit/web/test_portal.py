@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from doorward.demo.browser import hidden_fields, passkey_question
 from doorward.stores.policy_snapshot import PolicySnapshots
-from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages
+from doorward.web.answers import CUT_DELAY_SECONDS, Pages
 from doorward.web.app import build_surface
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
@@ -282,7 +282,7 @@ class TestSigningOut:
         monkeypatch.setattr(asyncio, "sleep", note)
         alice.at_app("GET", code_path(alice))
         alice.at_app("POST", "/_doorward/sign-out", data={"here": "1"})
-        assert waited == [(ANSWER_FIRST_SECONDS, "0.0.0")]
+        assert waited == [(CUT_DELAY_SECONDS, "0.0.0")]
         assert self.epoch(alice) == "0.0.1"
 
     def test_everywhere(self, alice: PortalBrowser) -> None:

@@ -136,7 +136,7 @@ def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFact
         found: FactorFault = FactorFault.WRONG
         good = None
         for factor in kept:  # all of them, so that the time does not tell which one matched
-            secret = open_sealed(context.services, factor.secret, context=totp_place(factor.id))
+            secret = open_sealed(context.services, factor.secret, context=totp_context(factor.id))
             verdict = totp.check_totp(secret, text, now=now, last_step=factor.counter)
             if verdict.good:
                 good = FactorJudgement(factor=factor, counter=verdict.require())
@@ -147,7 +147,7 @@ def check_totp(context: FactorContext, caller: Caller, text: str) -> CheckedFact
     return check(context, caller, FactorKind.TOTP, judge)
 
 
-def totp_place(factor_id: str) -> str:
+def totp_context(factor_id: str) -> str:
     """Return the context for which a TOTP secret is sealed."""
     return f"factor:{factor_id}"
 

@@ -27,12 +27,12 @@ from doorward.directory.factors.change_rules import (
     require_owner,
     require_ticket_or_check,
 )
-from doorward.directory.factors.checking import totp_place
+from doorward.directory.factors.checking import totp_context
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.factors.enrolment_tickets import refuse_closed, use_ticket
 from doorward.directory.factors.passkeys import PasskeyCeremony, refuse_over, user_handle
 from doorward.directory.factors.pending import Purpose
-from doorward.directory.factors.removing import fit_name
+from doorward.directory.factors.removing import clean_name
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
 from doorward.factors import password, recovery, totp, webauthn
@@ -285,13 +285,13 @@ def _new(
 ) -> FactorRecord:
     factor_id = context.services.new_id("fct")
     if sealed:
-        secret = seal(context.services, secret, context=totp_place(factor_id))
+        secret = seal(context.services, secret, context=totp_context(factor_id))
     return FactorRecord(
         id=factor_id,
         tenant=TENANT,
         principal_id=caller.principal_id,
         kind=kind,
-        name=fit_name(name),
+        name=clean_name(name),
         secret=secret,
         credential_id=credential_id,
         counter=counter,

@@ -42,12 +42,12 @@ def open_after_recovery(
         now=now,
         lifetime=FIRST_LIFETIME,
         certificate_id=caller.certificate_id,
-        strongest=vouched_by(code),
+        strongest=strongest_allowed_by(code),
     )
     stores.outbox.add(describe_ticket(services, ticket, caller.name, caller.principal_id))
     return ticket
 
 
-def vouched_by(code: FactorRecord) -> FactorKind:
+def strongest_allowed_by(code: FactorRecord) -> FactorKind:
     """Return the strongest kind of factor that a recovery code allows: its counter stores the strength."""
     return next(kind for kind in FactorKind if kind.strength == code.counter)

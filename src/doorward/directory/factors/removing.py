@@ -87,14 +87,14 @@ def rename_factor(services: Services, caller: Caller, factor_id: str, name: str)
     Raises:
         NotFound: `factor-unknown`.
     """
-    fitted = fit_name(name)
+    fitted = clean_name(name)
     with services.work.change() as stores:
         found = _require(stores, caller, factor_id)
         stores.factors.rename(found.id, fitted)
         return next(one for one in _views(stores, caller.principal_id, "") if one.id == found.id)
 
 
-def fit_name(name: str) -> str:
+def clean_name(name: str) -> str:
     """Return a person's name for a factor, reduced to printable characters on one line, 64 at most."""
     return "".join(one for one in name if one.isprintable()).strip()[:MAX_NAME_CHARACTERS]
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.directory.callers import Caller
-from doorward.directory.passkey_renewal import WITHIN
+from doorward.directory.passkey_renewal import RENEWAL_PERIOD
 from doorward.directory.portal_sessions import IDLE, find_portal_session
 from doorward.directory.step_ups import HTTPS_PORT, begin_own_check
 from doorward.stores.factor_records import SessionRecord
@@ -44,7 +44,7 @@ class PortalOptions:
     origin: Callable[[], str]
     idle: timedelta = IDLE
     is_trusted: bool = False
-    renewal: timedelta = WITHIN
+    renewal: timedelta = RENEWAL_PERIOD
 
 
 class PortalContext:

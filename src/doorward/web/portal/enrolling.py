@@ -58,7 +58,7 @@ _PAGES = {
     FactorKind.PASSWORD: "enrol_password",
     FactorKind.RECOVERY: "enrol_recovery",
 }
-SAID_ON_THE_PAGE = frozenset(
+SHOWN_ON_THE_FORM = frozenset(
     {
         "password-short",
         "password-long",
@@ -125,7 +125,7 @@ class FactorRoutes:
                 return await self._show_codes(request, caller, shown)
             added = await self._add(caller, kind, fields, shown, token)
         except RequestRefused as refusal:
-            if refusal.code in SAID_ON_THE_PAGE:
+            if refusal.code in SHOWN_ON_THE_FORM:
                 error_line = render_error_line(refusal, language_of(request))
                 return await self._form(request, caller, kind, token=token, fault=error_line)
             return await self._check_first(caller, refusal, f"/factors/{kind.value}")

@@ -45,7 +45,7 @@ from doorward.directory.own_certificates import (
 from doorward.directory.sessions import end_session, list_sessions, sign_out
 from doorward.directory.step_ups import with_port
 from doorward.stores.factor_records import SessionRecord
-from doorward.web.answers import ANSWER_FIRST_SECONDS, form_of, redirect
+from doorward.web.answers import CUT_DELAY_SECONDS, form_of, redirect
 from doorward.web.guard import GuardedRoute
 from doorward.web.look.dates import render_moment_with_distance
 from doorward.web.look.languages import language_of
@@ -231,7 +231,7 @@ class HomeRoutes:
         """Run work that cuts this connection, shortly after the answer; also if the person closes the page before."""
 
         async def do() -> None:
-            await asyncio.sleep(ANSWER_FIRST_SECONDS)
+            await asyncio.sleep(CUT_DELAY_SECONDS)
             await self._portal.run(work)
 
         task = asyncio.create_task(do())

@@ -33,7 +33,7 @@ from doorward.directory.step_ups import with_port
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
-from doorward.web.answers import ANSWER_FIRST_SECONDS, Pages, cookie_of, form_of, redirect, wants_page
+from doorward.web.answers import CUT_DELAY_SECONDS, Pages, cookie_of, form_of, redirect, wants_page
 from doorward.web.certificate_choice import CertificateChoiceRoute
 from doorward.web.guard import Guard, GuardedRoute, OpenHandler, UnguardedRoute
 from doorward.web.identity import Identities
@@ -179,7 +179,7 @@ class SessionSurface:
         everywhere = "everywhere" in (await form_of(request))
 
         async def end() -> None:
-            await asyncio.sleep(ANSWER_FIRST_SECONDS)
+            await asyncio.sleep(CUT_DELAY_SECONDS)
             await self._pool.run(
                 lambda: sign_out(
                     self._services,
