@@ -101,7 +101,7 @@ def test_a_link_without_its_token_makes_no_key(door: Doorway) -> None:
     """A link that was cut in a message says so at once."""
     with chromium(door) as browser:
         browser.open(f"{door.installation.portal_origin()}/join")
-        expect(browser.page.get_by_role("alert")).to_contain_text("The link is not whole")
+        expect(browser.page.get_by_role("alert")).to_contain_text("The link is incomplete")
         expect(browser.page.get_by_role("button", name="Make my certificate")).to_be_disabled()
 
 

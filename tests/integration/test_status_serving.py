@@ -181,7 +181,7 @@ def test_the_socket_of_a_living_server_is_not_taken(tmp_path: Path) -> None:
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     """A wrong path in the settings deletes nothing."""
     (tmp_path / "x.sock").write_text("precious")
-    with pytest.raises(ConfigurationError, match="no socket"):
+    with pytest.raises(ConfigurationError, match="not a socket"):
         WebServer(app(), SocketPath(path=tmp_path / "x.sock"), name="x").start()
     assert (tmp_path / "x.sock").read_text() == "precious"
 

@@ -82,7 +82,7 @@ def test_without_a_factor_no_device_is_added(people: FactorWorld) -> None:
 
 
 def test_recovery_codes_are_no_factor(people: FactorWorld, alice: Caller) -> None:
-    """What says that all else is lost vouches for nothing."""
+    """A recovery code is not a check that allows adding a device."""
     assert refusal_of(people, alice, FactorKind.RECOVERY) == "factor-check-needed"
 
 
