@@ -96,23 +96,23 @@ def _default(option: click.Option) -> str:
 
 def _argument_meaning(argument: click.Argument) -> str:
     meanings = {
-        "anchors": "files with certificates, PEM or DER, that are trusted by decision",
+        "anchors": "Files with the certificates (PEM, PKCS#7 or DER) that become trust anchors.",
         "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`; of a "
         "partner's principal `<partner>/<identity>`.",
         "group": "The group's name.",
         "member": "Name of a person, device, service or group.",
-        "new_name": "The other name; as `NAME`.",
+        "new_name": "The new name, in the same form as `NAME`.",
         "app": "Name of an application.",
         "rule_name": "Name of a rule, as `doorward policy explain` shows it.",
         "number": "Number of a revision, as `doorward policy history` shows it.",
-        "certificate": "Id, serial number or SHA-256, or how one of them begins (6 characters or more).",
+        "certificate": "Id, serial number or SHA-256, or at least the first 6 characters of one of them.",
         "session_id": "Id of a session, as `doorward session list` shows it.",
         "invitation_id": "Id of an invitation, as `doorward invitation list` shows it.",
         "link": "The one-time link, in single quotes.",
         "method": "HTTP method, such as `GET`.",
         "path": "Path as a client would send it.",
         "export_file": "An export to verify. Without it, the log of this installation is verified.",
-        "what": "Id of a request, connection, decision, event or certificate, or the number of an incident.",
+        "what": "Id of a request, connection, decision, session, factor, event or certificate, or an incident id.",
         "shell": "`bash`, `zsh` or `fish`.",
     }
     return meanings[argument.name or ""]

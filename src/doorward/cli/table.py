@@ -20,13 +20,13 @@ def _principals(word: str) -> Branch:
         entries={
             "add": _entry("principals:add_command", f"Add a {word} to the directory.", word),
             "list": _entry("principals:list_command", f"List the {word}s.", word),
-            "set": _entry("principals:set_command", f"Change what is shown of a {word}.", word),
+            "set": _entry("principals:set_command", f"Change the display name of a {word}.", word),
             "rename": _entry("principals:rename_command", f"Give a {word} another name.", word),
             "show": _entry("principals:show_command", f"Show one {word} and its certificates.", word),
             "suspend": _entry(
-                "principals:suspend_command", f"Take every right from a {word} until it is resumed.", word
+                "principals:suspend_command", f"Take all rights from a {word} until `resume`.", word
             ),
-            "resume": _entry("principals:resume_command", f"Give a suspended {word} its rights back.", word),
+            "resume": _entry("principals:resume_command", f"Give a suspended {word} all rights back.", word),
             "remove": _entry(
                 "principals:remove_command", f"Remove a {word}; its certificates are revoked.", word
             ),
@@ -35,9 +35,9 @@ def _principals(word: str) -> Branch:
 
 
 COMMANDS: dict[str, Entry | Branch] = {
-    "demo": _entry("demo:demo", "A little bank behind the door."),
+    "demo": _entry("demo:demo", "Run a little bank behind the door, with test users."),
     "up": _entry("roles:up", "Run everything on this machine, in the foreground."),
-    "init": _entry("roles:init", "Make an installation, or bring an old one to this version."),
+    "init": _entry("roles:init", "Make an installation, or update an old one."),
     "serve": _entry("roles:serve", "Run the authority: CRL, OCSP, enrolment, evidence."),
     "gateway": _entry("roles:gateway", "Run the door: Envoy, and the decisions about connections."),
     "status": _entry("status:status", "Check every part, and say what to do if one is not well."),
@@ -83,7 +83,7 @@ COMMANDS: dict[str, Entry | Branch] = {
             "show": _entry("group:show", "List the members of a group."),
         },
     ),
-    "invite": _entry("enrolment:invite", "Print a one-time link to a certificate."),
+    "invite": _entry("enrolment:invite", "Print a one-time link for getting a certificate."),
     "invitation": Branch(
         summary="List and withdraw one-time links that are open.",
         entries={
@@ -93,7 +93,7 @@ COMMANDS: dict[str, Entry | Branch] = {
     ),
     "enroll": _entry("enrolment:enroll", "Make a key here, and get its certificate with a one-time link."),
     "factor": Branch(
-        summary="Second factors of persons.",
+        summary="Manage second factors of persons.",
         entries={
             "list": _entry("factors:list_", "List the second factors of a person."),
             "invite": _entry("factors:invite", "Print a one-time link to enrol a second factor."),
@@ -104,7 +104,7 @@ COMMANDS: dict[str, Entry | Branch] = {
         summary="List and end sessions that a second factor opened.",
         entries={
             "list": _entry("sessions:list_", "List the open sessions."),
-            "end": _entry("sessions:end", "End a session, or those of a person or of all."),
+            "end": _entry("sessions:end", "End one session, all of a person, or all."),
         },
     ),
     "cert": Branch(
@@ -119,11 +119,13 @@ COMMANDS: dict[str, Entry | Branch] = {
         },
     ),
     "ca": Branch(
-        summary="Our own authority and its root key, and partners' authorities.",
+        summary="Manage our own authority, its root key, and partners.",
         entries={
-            "list": _entry("ca:list_", "List our authority's certificates, and partners'."),
+            "list": _entry("ca:list_", "List the certificates of our authority and of partners."),
             "export": _entry("ca:export", "Print our authority's certificates, or export the root's key."),
-            "remove-root-key": _entry("ca:remove_root_key", "Remove the exported root key from here."),
+            "remove-root-key": _entry(
+                "ca:remove_root_key", "Remove the exported root key from this machine."
+            ),
             "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
             "import": _entry("partner:import_", "Trust a partner's certificates."),
             "show": _entry("partner:show", "Show a partner: terms, authorities, evidence."),
@@ -133,12 +135,12 @@ COMMANDS: dict[str, Entry | Branch] = {
     "audit": Branch(
         summary="Read, verify and export the evidence.",
         entries={
-            "tail": _entry("audit:tail", "Print what happened, one line an event."),
+            "tail": _entry("audit:tail", "Print the newest events, one line per event."),
             "verify": _entry("audit:verify", "Verify the log, or an export of it."),
             "export": _entry("audit:export", "Export the log, to be verified anywhere."),
             "key": _entry("audit:key", "Print the verifier key of the log."),
         },
     ),
     "explain": _entry("explain:explain", "Explain what happened to a request, connection or certificate."),
-    "completion": _entry("completion:completion", "Print the script that completes words in a shell."),
+    "completion": _entry("completion:completion", "Print the completion script for a shell."),
 }

@@ -401,12 +401,12 @@ def test_a_fault_of_a_shortcut_has_no_line(site: Site) -> None:
 
 
 def test_a_rule_about_places(site: Site) -> None:
-    """`--source` names networks; the help says where a window of time is written."""
+    """`--source` names networks; the help says how to set a time window."""
     places = ["--source", "10.0.0.0/8", "--source", "2001:db8::/32"]
     (line,) = site.do("rule", "add", "payments", "--name", "inside", *places)["differences"]
     assert line == '+ apps.payments.rules.inside: allow: {source: ["10.0.0.0/8", "2001:db8::/32"]}'
     assert "10.0.0.0/8" in json.dumps(site.do("rule", "add", "payments", "--source", "10.1.2.3/8", code=2))
-    assert "written in the document" in site.say("rule", "add", "--help")
+    assert "No option sets a time window" in site.say("rule", "add", "--help")
 
 
 def test_where_and_when_are_explained(site: Site) -> None:

@@ -123,18 +123,18 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 
 @click.command("set", cls=Command)
 @click.argument("name", shell_complete=complete_app)
-@click.option("--host", "hosts", multiple=True, help="Host name, in place of all that it has; repeatable.")
+@click.option("--host", "hosts", multiple=True, help="Host name, in place of all present ones; repeatable.")
 @click.option("--upstream", default="", help="Where the application listens.")
 @click.option(
     "--alpn",
     multiple=True,
-    help="Protocol that clients of a TCP application may offer, in place of all that it has; repeatable. "
-    "An empty one ('') takes all away.",
+    help="Protocol that clients of a TCP application may offer, in place of all present ones; repeatable. "
+    "An empty value ('') removes all protocols.",
 )
 @click.option(
     "--on-refusal",
     type=click.Choice(list(AUDIENCE.values())),
-    help="How a connection without a good certificate learns of it: page for people, alert for machines.",
+    help="How to refuse a connection without a good certificate: page for people, alert for machines.",
 )
 @click.pass_obj
 def app_set(
@@ -172,7 +172,7 @@ def app_set(
 @YES
 @click.pass_obj
 def app_remove(state: State, name: str, yes: bool) -> None:
-    """Take an application out of the document; on a terminal it asks before."""
+    """Remove an application and its rules from the document; on a terminal, the command asks first."""
     installation = state.installation()
     note_ending(state, parts.disruption.tell_removal(installation, name))
     ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
@@ -190,7 +190,13 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 @click.argument("app", shell_complete=complete_app)
 @click.option("--deny", is_flag=True, help="Forbid instead of allow.")
 @click.option("--name", default="", help="Name of the rule; without it, a number is given.")
-@click.option("--group", "groups", multiple=True, shell_complete=complete_group, help="Who is in this group.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    shell_complete=complete_group,
+    help="Members of this group; repeatable.",
+)
 @click.option(
     "--person",
     "persons",
@@ -240,21 +246,23 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     "key",
     multiple=True,
     shell_complete=complete_key,
-    help="A certificate with this kind of key, as ec-p256 or rsa-3072+.",
+    help="A certificate with this kind of key, such as ec-p256 or rsa-3072+.",
 )
 @click.option(
     "--source",
     metavar="NETWORK",
     multiple=True,
-    help="A connection from this network, as 10.0.0.0/8; repeatable.",
+    help="A connection from this network, such as 10.0.0.0/8; repeatable.",
 )
 @click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
-@click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
+@click.option(
+    "--path", "paths", multiple=True, help="Only this path pattern, such as /reports/**; repeatable."
+)
 @click.option(
     "--require",
     "factor",
     type=click.Choice(FACTORS),
-    help="Only if this second factor was shown in the session; any is one of the others.",
+    help="Only if this second factor was shown in the session; any accepts every kind.",
 )
 @click.option(
     "--level",
@@ -262,7 +270,10 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     help="Only with this level: 2 is the certificate and any second factor, 3 the certificate and a passkey.",
 )
 @click.option(
-    "--within", default="", metavar="TIME", help="The factor was shown within this time, such as 5m or 1h."
+    "--within",
+    default="",
+    metavar="TIME",
+    help="Only if the factor was shown within this time, such as 5m or 1h.",
 )
 @click.pass_obj
 def rule_add(
@@ -277,9 +288,10 @@ def rule_add(
     within: str,
     **selected: tuple[str, ...],
 ) -> None:
-    """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or".
+    """Add a rule to an application: which clients, with which methods and paths.
 
-    A window of time (`time`) is written in the document: doorward export, doorward apply.
+    No option sets a time window: use doorward export, add `time` to the rule, then doorward apply.
+    A repeated option lists alternatives; different options must all match.
     """
     if factor and level:
         raise click.UsageError("Say what the rule requires by --require or by --level, not by both.")
@@ -312,7 +324,7 @@ def rule_add(
 @click.argument("rule_name", metavar="RULE")
 @click.pass_obj
 def rule_remove(state: State, app: str, rule_name: str) -> None:
-    """Take a rule out of an application, named as `policy explain` shows it."""
+    """Remove a rule from an application. RULE is its name, as `doorward policy explain` shows it."""
     installation = state.installation()
     report_applied(
         state,

@@ -31,43 +31,53 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=20,
     show_default=True,
     type=click.IntRange(0, 10_000),
-    help="Begin this many events back.",
+    help="Begin with this many past events.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Print new events as they come, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new events when they occur, until Ctrl-C.")
 @click.option(
     "--person",
     default="",
     metavar="NAME",
     shell_complete=complete_principal(),
-    help="Only of this person, device or service.",
+    help="Print only events of this person, device or service.",
 )
 @click.option(
     "--application",
     default="",
     metavar="NAME",
     shell_complete=complete_app,
-    help="Only at this application.",
+    help="Print only events at this application.",
 )
 @click.option(
-    "--certificate", default="", metavar="ID", help="Only of this certificate: id, serial or SHA-256."
+    "--certificate",
+    default="",
+    metavar="ID",
+    help="Print only events of this certificate: id, serial number or SHA-256.",
 )
 @click.option(
     "--event",
     default="",
     metavar="TYPE",
     shell_complete=complete_event,
-    help="Only of this type, or of its noun: connection.",
+    help="Print only events of this type, or of all types that begin with this noun, such as connection.",
 )
 @click.option(
-    "--result", type=click.Choice(["ok", "refused", "failed"]), help="Only events with this result."
+    "--result", type=click.Choice(["ok", "refused", "failed"]), help="Print only events with this result."
 )
-@click.option("--since", default="", metavar="TIME", help="Not older: 10m, 2h, 3d, or a date and time (UTC).")
-@click.option("--until", default="", metavar="TIME", help="Not newer; as --since.")
+@click.option(
+    "--since",
+    default="",
+    metavar="TIME",
+    help="Print only events since this time: 10m, 2h or 3d ago, or a date and time (UTC).",
+)
+@click.option(
+    "--until", default="", metavar="TIME", help="Print only events until this time; same forms as --since."
+)
 @click.pass_obj
 def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) -> None:
-    """Print what happened, one line an event, oldest first: when, who, what, result, why, id.
+    """Print the newest events, one line per event, oldest first: time, principal, event, result, reason, id.
 
-    With --json each line is a document with all fields. `doorward explain ID` tells more of one.
+    With --json, each line is a JSON document with all fields. `doorward explain ID` shows more about one event.
     """
     reader = parts.reading.Reader(state.installation())
     wanted = reader.wanted(**{name: text for name, text in described.items() if text})
@@ -98,15 +108,21 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
 
 @click.command("verify", cls=Command)
 @click.argument("export_file", type=FILE, required=False)
-@click.option("--checkpoint", type=FILE, help="A checkpoint kept from earlier: the log must continue it.")
+@click.option(
+    "--checkpoint",
+    type=FILE,
+    help="A checkpoint that you kept: the log must begin with the same events.",
+)
 @click.option(
     "--key", "key_file", type=FILE, help="The verifier key of the log (one line); needed for an export."
 )
 @click.pass_obj
 def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
-    """Verify the log of this installation, or an export alone; exit code 4 names what was altered.
+    """Verify the log of this installation, or an export file.
 
-    Without --key an export is only consistent with itself: its author can have written anything.
+    If something was altered, the exit code is 4 and the message names it.
+
+    Without --key, the command shows only that an export is consistent with itself: its author may have invented every event.
     """
     note = _text(checkpoint)
     key = (_text(key_file) or "").strip() if key_file else None
@@ -144,7 +160,7 @@ def _good(report: VerificationReport) -> list[str]:
     else:
         lines = [f"[yellow]?[/yellow] {report.size} events, consistent with itself", root]
         lines.append(
-            "[yellow]no signature was checked: give --key, and --checkpoint, kept from earlier[/yellow]"
+            "[yellow]no signature was checked: give --key, and with --checkpoint a checkpoint that you kept[/yellow]"
         )
     if report.redacted:
         lines.append(f"[dim]{report.redacted} personal values are redacted; their commitments stand[/dim]")
@@ -169,7 +185,7 @@ def _text(path: Path | None) -> str | None:
 @click.option(
     "--checkpoint-out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the newest checkpoint into this new file; keep it elsewhere: later rewriting is found by comparing with it.",
+    help="Also write the newest checkpoint into this new file. Keep it elsewhere: `audit verify --checkpoint` then finds if the log was rewritten.",
 )
 @click.option("--personal", is_flag=True, help="Include the personal data that is still kept.")
 @click.pass_obj

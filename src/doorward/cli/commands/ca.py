@@ -16,7 +16,7 @@ from doorward.cli.state import State, actor
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    """List the certificates of our own authority, and of partners'."""
+    """List the certificates of our own authority and of the partners."""
     services = state.installation().services
     rows = [
         own_authority_row(one) for one in parts.authority_certificates.list_authority_certificates(services)

@@ -25,12 +25,15 @@ REASONS = [reason.value for reason in list_reasons()]
 
 @click.command("list", cls=Command)
 @click.option(
-    "--of", "name", shell_complete=complete_principal(), help="Only those of this person, device or service."
+    "--of",
+    "name",
+    shell_complete=complete_principal(),
+    help="List only certificates of this person, device or service.",
 )
-@click.option("--state", "wanted", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--after", default="", help="List from after this certificate id.")
+@click.option("--state", "wanted", type=click.Choice(STATES), help="List only certificates in this state.")
+@click.option("--after", default="", help="List only certificates after the one with this id.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="How many at most."
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
 )
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
@@ -54,7 +57,7 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
 @click.option("--pem", is_flag=True, help="Print the certificate and its chain as PEM.")
 @click.pass_obj
 def show(state: State, certificate: str, pem: bool) -> None:
-    """Show one certificate, named by id, serial number or SHA-256 (or how one of them begins)."""
+    """Show one certificate, by its id, serial number or SHA-256, or by the first characters of one of them."""
     record, ders = parts.inventory.find_with_chain(state.installation().services, certificate)
     chain = parts.pem.as_pem(*ders)
     if pem and not state.output.as_json:
@@ -81,7 +84,7 @@ def _shown(value: object) -> str:
     type=click.Choice(REASONS),
     default="unspecified",
     show_default=True,
-    help="Why (RFC 5280 section 5.3.1).",
+    help="Reason for the revocation (RFC 5280 section 5.3.1).",
 )
 @click.pass_obj
 def revoke(state: State, certificate: str, reason: str) -> None:
@@ -124,7 +127,7 @@ def release(state: State, certificate: str) -> None:
     "--for",
     "target",
     type=click.Choice(["windows", "macos", "ios", "android", "java", "firefox", "linux"]),
-    help="Where the PKCS#12 file will be imported; without it, on this machine.",
+    help="System or program that will import the PKCS#12 file; without it, this machine.",
 )
 @click.pass_obj
 def renew(

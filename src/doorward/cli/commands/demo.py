@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 @click.command("demo", cls=Command)
 @click.option(
-    "--once", is_flag=True, help="Play the scenes, compare each result with what is expected, and exit."
+    "--once", is_flag=True, help="Run every scene, compare each result with the expected one, and exit."
 )
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep everything in this new folder; with --once the last scene has altered its record.",
+    help="Keep all data in this new folder. With --once, the last scene has altered the audit log in it.",
 )
 @click.option(
     "--database",
     default="",
-    help="Address of an empty PostgreSQL database to play on; it is empty again afterwards, unless --keep is given.",
+    help="Address of an empty PostgreSQL database for the demo. The demo empties it at the end, unless --keep is given.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the door; otherwise a free one.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the door; without it, a free port.")
 @click.pass_obj
 def demo(state: State, once: bool, keep: Path | None, database: str, port: int | None) -> None:
-    """A little bank behind the door. Without --once it stays up, and prints commands to try."""
+    """Run a little bank behind the door. Without --once, the demo runs until Ctrl-C and prints commands to try."""
     parts.logging.configure_logging("error", role="demo")
     began = time.monotonic()
     report = parts.report.open_report(silent=state.output.as_json)

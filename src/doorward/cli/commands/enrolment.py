@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
-    """Print a one-time link with which NAME gets a certificate; an earlier one that is open is withdrawn."""
+    """Print a one-time link with which NAME gets a certificate. An open earlier link of NAME is withdrawn."""
     installation = state.installation()
     invitation = parts.inviting.invite(
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
@@ -69,7 +69,10 @@ def invite(state: State, name: str, hours: int) -> None:
 
 @click.command("list", cls=Command)
 @click.option(
-    "--of", "name", shell_complete=complete_principal(), help="Only those of this person, device or service."
+    "--of",
+    "name",
+    shell_complete=complete_principal(),
+    help="List only links for this person, device or service.",
 )
 @click.pass_obj
 def list_(state: State, name: str | None) -> None:
@@ -85,7 +88,7 @@ def list_(state: State, name: str | None) -> None:
 @click.argument("invitation_id", metavar="INVITATION", shell_complete=complete_invitation)
 @click.pass_obj
 def revoke(state: State, invitation_id: str) -> None:
-    """Withdraw a one-time link for good, named by the id that `invitation list` shows."""
+    """Withdraw the one-time link of INVITATION for good; `doorward invitation list` shows the id."""
     record = parts.invitations.withdraw(state.installation().services, invitation_id, actor=actor())
     state.output.result(
         {"id": record.id, "voided_at": record.voided_at}, f"the link {record.id} works no longer"
@@ -113,12 +116,12 @@ def revoke(state: State, invitation_id: str) -> None:
     "--for",
     "target",
     type=click.Choice(["windows", "macos", "ios", "android", "java", "firefox", "linux"]),
-    help="Where the PKCS#12 file will be imported; without it, on this machine.",
+    help="System or program that will import the PKCS#12 file; without it, this machine.",
 )
 @click.option(
     "--p12-legacy", is_flag=True, help="Encode the PKCS#12 file for old systems (weaker encryption)."
 )
-@click.option("--force", is_flag=True, help="Move the files that are in the folder aside.")
+@click.option("--force", is_flag=True, help="If the folder has files, move them aside.")
 @click.pass_obj
 def enroll(
     state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool

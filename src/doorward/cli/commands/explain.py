@@ -16,7 +16,7 @@ from doorward.cli.state import State
 def explain(state: State, what: str) -> None:
     """Tell what happened to one request, connection, decision, session, factor, certificate or event, and what to do.
 
-    Every page of a refusal shows an incident id, such as 3f2a-9c1b; problem documents and the log have it too. It may be
+    Every refusal page shows an incident id, such as 3f2a-9c1b; problem documents and the log have it too. It may be
     typed in capitals, with a space in the place of the hyphen, or without the hyphen. If several requests have the same
     id, all are listed.
     """

@@ -23,7 +23,7 @@ _ENDED = "this link voids what was open before: earlier links, and the 15 minute
 @click.argument("name", shell_complete=_PERSON)
 @click.pass_obj
 def list_(state: State, name: str) -> None:
-    """List the second factors of NAME, oldest first. The recovery codes are one line; `lost` is a passkey of another host."""
+    """List the second factors of NAME, oldest first. All recovery codes share one line. A passkey is `lost` if it belongs to another host name."""
     installation = state.installation()
     person, factors = parts.removing.list_factors(
         installation.services, name, rp_id=installation.portal_host()
@@ -54,7 +54,7 @@ def list_(state: State, name: str) -> None:
 )
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
-    """Print a one-time link with which NAME enrols a second factor on the portal, with the certificate that NAME has."""
+    """Print a one-time link with which NAME enrols a second factor on the portal. NAME needs a valid certificate for it."""
     installation = state.installation()
     invitation = parts.enrolment_tickets.invite_to_enrol(
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
@@ -84,7 +84,7 @@ def invite(state: State, name: str, hours: int) -> None:
 @YES
 @click.pass_obj
 def reset(state: State, name: str, yes: bool) -> None:
-    """Remove every second factor of NAME and end all sessions; NAME cannot pass a rule that requires one until it enrols again."""
+    """Remove every second factor of NAME and end all sessions; rules that require a second factor refuse NAME until NAME enrols a new one."""
     services = state.installation().services
     person, factors = parts.removing.list_factors(services, name)
     what = ", ".join(one.kind.value for one in factors) or "none"

@@ -42,7 +42,7 @@ def create(state: State, group: str) -> None:
 @click.argument("group", shell_complete=complete_group)
 @click.pass_obj
 def show(state: State, group: str) -> None:
-    """List the members of a group: groups, and principals, also those that are in it through another group."""
+    """List the members of a group: nested groups, and principals, also principals of the nested groups."""
     view = parts.nesting.show_group(state.installation().services, group)
     rows: list[dict[str, Any]] = [{"name": one, "kind": GROUP_KIND, "through": []} for one in view.groups]
     rows += [{**principal_row(one), "through": list(view.paths.get(one.name, ()))} for one in view.members]
@@ -55,7 +55,7 @@ def show(state: State, group: str) -> None:
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    """List the groups: the members of each, the groups in it, and the members that these bring."""
+    """List the groups with the number of direct members, the nested groups, and the number of members through them."""
     rows = [
         {"group": one.name, "members": one.members, "groups": list(one.groups), "inherited": one.inherited}
         for one in parts.nesting.list_nested_groups(state.installation().services)
@@ -70,7 +70,7 @@ def list_(state: State) -> None:
 @KIND
 @click.pass_obj
 def add(state: State, group: str, member: str, kind: str | None) -> None:
-    """Put a member into a group: a person, a device, a service, or a group with all that are in it."""
+    """Put a member into a group: a person, a device, a service, or a group with all its members."""
     services = state.installation().services
     if parts.nesting.is_group(services, member, kind):
         nested = parts.nesting.nest(services, group, member, actor=actor())

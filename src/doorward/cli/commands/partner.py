@@ -60,15 +60,15 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     type=click.Choice(["email", "dns", "uri", "subject"]),
     default="email",
     show_default=True,
-    help="Which name of a certificate says who it is for.",
+    help="Which name in a certificate identifies the holder.",
 )
-@click.option("--domain", default="", help="The domain that these names must lie in.")
+@click.option("--domain", default="", help="The domain to which these names must belong.")
 @click.option(
     "--kind",
     type=click.Choice([one.value for one in PrincipalKind]),
     default="person",
     show_default=True,
-    help="What the partner's principals are.",
+    help="Kind of the partner's principals.",
 )
 @click.option(
     "--group",
@@ -76,21 +76,28 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     "groups",
     multiple=True,
     shell_complete=complete_group,
-    help="A group that all of them are in; repeatable.",
+    help="A group of which all principals of the partner are members; repeatable.",
 )
 @click.option(
     "--everyone",
     is_flag=True,
-    help="Add every principal that the partner certifies, at its first connection, instead of only those that you add.",
+    help="Add each principal that the partner certifies at the first connection; without it, only principals that you add may connect.",
 )
-@click.option("--permit", "permitted", multiple=True, help="Names must lie in this, as dns:clinic.example.")
-@click.option("--exclude", "excluded", multiple=True, help="Names must not lie in this.")
+@click.option(
+    "--permit",
+    "permitted",
+    multiple=True,
+    help="Accept only names within this name constraint, such as dns:clinic.example; repeatable.",
+)
+@click.option(
+    "--exclude", "excluded", multiple=True, help="Refuse names within this name constraint; repeatable."
+)
 @click.option(
     "--revocation",
     type=click.Choice(["require", "prefer", "unsafe-prefer", "off"]),
     default="require",
     show_default=True,
-    help="require: refuse without proof of good status; prefer: let in if no evidence can be fetched; unsafe-prefer: also if it cannot be used; off: do not check.",
+    help="require: refuse without proof of good status; prefer: allow also if no evidence can be fetched; unsafe-prefer: allow also if fetched evidence cannot be used; off: do not check.",
 )
 @click.option(
     "--refresh",
@@ -112,26 +119,26 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     "--allow-private",
     multiple=True,
     metavar="NETWORK",
-    help="Fetch evidence also from this private network, as 10.1.0.0/16; repeatable, or with commas.",
+    help="Fetch evidence also from this private network, such as 10.1.0.0/16; repeatable, or with commas.",
 )
 @click.option(
     "--crl",
     "crl_urls",
     multiple=True,
     metavar="URL",
-    help="Address of a CRL of its authorities, if its certificates do not name one; repeatable.",
+    help="Address of a CRL of the partner's authorities, for certificates that name no CRL; repeatable.",
 )
 @click.option(
     "--ocsp",
     "ocsp_urls",
     multiple=True,
     metavar="URL",
-    help="An OCSP responder for its certificates, if they do not name it; repeatable.",
+    help="Address of an OCSP responder of the partner, for certificates that name none; repeatable.",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace the authorities and terms of the partner of that name; the others are dropped.",
+    help="Replace all authorities and terms of the partner NAME by those that are given here.",
 )
 @click.option("--check", is_flag=True, help="Print the report and change nothing.")
 @YES
@@ -148,7 +155,10 @@ def import_(
     yes: bool,
     **terms: Any,
 ) -> None:
-    """Trust a partner's certificates (PEM, PKCS#7 or DER) after a report on them; applications must name it in `trust`."""
+    """Print a report on a partner's authorities (PEM, PKCS#7 or DER), then trust them.
+
+    An application accepts the partner's certificates only if its `trust` names the partner.
+    """
     services = state.installation().services
     wanted = _read_terms(terms)
     read = parts.certificate_files.read_certificate_files
@@ -203,7 +213,7 @@ def show(state: State, name: str) -> None:
 @YES
 @click.pass_obj
 def remove(state: State, name: str, yes: bool) -> None:
-    """Remove a partner; its principals lose every right at once. On a terminal it asks before."""
+    """Remove a partner; its principals lose every right at once. On a terminal, the command asks first."""
     services = state.installation().services
     if parts.freed_names.was_partner_removed(services, name):
         state.output.result({"name": name, "removed": True}, notes=(f"partner {name} was removed already",))

@@ -50,13 +50,13 @@ def _read(path: Path) -> tuple[str, str]:
 
 @click.command("apply", cls=Command)
 @FILE
-@click.option("--expect", type=int, help="Refuse unless this is the number of the revision in force.")
+@click.option("--expect", type=int, help="Refuse if the revision in force has another number.")
 @YES
 @click.pass_obj
 def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
-    """Put a document into force as a new revision; faults are all listed and change nothing.
+    """Put a document into force as a new revision. If it has faults, all are listed and nothing changes.
 
-    On a terminal it asks before applications are dropped.
+    On a terminal, the command asks before it removes applications.
     """
     text, name = _read(path)
     _put_into_force(state, text, name, expect=expect, yes=yes)
@@ -151,7 +151,7 @@ def diff(state: State, path: Path) -> None:
 @click.command("export", cls=Command)
 @click.pass_obj
 def export(state: State) -> None:
-    """Print the document in force, ready for `apply`; on standard error, the number for `apply --expect`."""
+    """Print the document in force, ready for `apply`. Standard error gets the revision number for `apply --expect`."""
     text, number = parts.policies.export_revision(state.installation().services)
     state.output.note(f"revision {number}: doorward apply --expect {number} -f FILE")
     _print_document(state, text, number)
@@ -199,17 +199,25 @@ class _Moment(click.DateTime):
 
 
 @click.command("explain", cls=Command)
-@click.option("--principal", shell_complete=complete_principal(), help="Person, device or service.")
-@click.option("--anonymous", is_flag=True, help="A connection without a good certificate.")
-@click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
+@click.option(
+    "--principal",
+    shell_complete=complete_principal(),
+    help="Name of the person, device or service that asks.",
+)
+@click.option("--anonymous", is_flag=True, help="Explain a connection without a good certificate.")
+@click.option(
+    "--app", "app_name", required=True, shell_complete=complete_app, help="Name of the application."
+)
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
-@click.option("--certificate", default="", help="Id of its certificate; without it, the newest valid one.")
+@click.option(
+    "--certificate", default="", help="Id of the principal's certificate; without it, the newest valid one."
+)
 @click.option("--from", "source", help="The client's address.")
 @click.option(
     "--at",
     metavar="TIME",
     type=_Moment(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
-    help="When, UTC, such as 2026-11-23T08:30Z; without it, now.",
+    help="Time of the request, UTC, such as 2026-11-23T08:30Z; without it, now.",
 )
 @click.option(
     "--shown",
@@ -236,7 +244,7 @@ def explain(
 ) -> None:
     """Say for each rule whether it holds and why; exit code 1 if the request would be refused.
 
-    An application of TCP has connections, and no requests: leave METHOD and PATH out.
+    A TCP application has connections and no requests: leave METHOD and PATH out.
     """
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
@@ -287,7 +295,7 @@ def explain(
 
 @click.command("history", cls=Command)
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many at most."
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
 )
 @click.pass_obj
 def history(state: State, limit: int) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEEP_RULES = click.option(
     "--keep-rules",
     is_flag=True,
-    help="Use the name even if rules name a former principal of that name: these rules then hold for the new one.",
+    help="Use the name even if rules still name a former principal with this name. These rules then apply to the new principal.",
 )
 
 
@@ -97,8 +97,8 @@ def rename_command(word: str) -> click.Command:
     kind = PrincipalKind(word)
 
     text = (
-        f"Give a {word} another name. Its certificates say the old one: they are revoked, and it needs new ones. "
-        "Rules that name it do not follow; groups do."
+        f"Give a {word} another name. Certificates with the old name are revoked, so the {word} needs new ones. "
+        "Rules keep the old name; memberships in groups stay."
     )
 
     @click.command("rename", cls=Command, help=text)
@@ -182,7 +182,7 @@ def show_command(word: str) -> click.Command:
 def suspend_command(word: str) -> click.Command:
     """Return `person suspend`, or that of another kind."""
     kind = PrincipalKind(word)
-    text = f"Take every right from a {word} until it is resumed; live connections end."
+    text = f"Take all rights from a {word} until `doorward {word} resume`; live connections end."
 
     @click.command("suspend", cls=Command, help=text)
     @click.argument("name", shell_complete=complete_principal(kind))
@@ -213,7 +213,7 @@ def resume_command(word: str) -> click.Command:
 def remove_command(word: str) -> click.Command:
     """Return `person remove`, or that of another kind."""
     kind = PrincipalKind(word)
-    text = f"Remove a {word} for good and revoke its certificates; on a terminal it asks before."
+    text = f"Remove a {word} for good and revoke its certificates; on a terminal, the command asks first."
 
     @click.command("remove", cls=Command, help=text)
     @click.argument("name", shell_complete=complete_principal(kind))

@@ -23,7 +23,7 @@ _REASON = "ended-by-administrator"
 @click.argument("name", required=False, shell_complete=complete_principal())
 @click.pass_obj
 def list_(state: State, name: str | None) -> None:
-    """List the open sessions of NAME or of all, oldest first; `portal` is the portal's own."""
+    """List the open sessions of NAME or of all persons, oldest first. The application `portal` is the portal itself."""
     rows = [
         {
             "id": one.session.id,
@@ -48,11 +48,11 @@ def list_(state: State, name: str | None) -> None:
 @click.option(
     "--all", "name", metavar="NAME", shell_complete=complete_principal(), help="End every session of NAME."
 )
-@click.option("--everyone", is_flag=True, help="End every session of all.")
+@click.option("--everyone", is_flag=True, help="End every session of every person.")
 @YES
 @click.pass_obj
 def end(state: State, session_id: str | None, name: str | None, everyone: bool, yes: bool) -> None:
-    """End a session, named by its id, or with `--all` those of NAME: their next request needs a factor again.
+    """End the session with this id, or with `--all` every session of NAME. The next request needs a second factor again.
 
     Ending a session at an application ends all sessions of that person there, because they share one epoch.
     """
