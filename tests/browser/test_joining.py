@@ -67,7 +67,7 @@ def test_from_the_link_to_the_application(door: Doorway, tmp_path: Path) -> None
         browser.store.import_file(file, password)
         browser.restart()
         browser.open(f"{door.installation.portal_origin()}/welcome")
-        assert "You came in as alice" in browser.text()
+        assert "Your certificate shows that you are alice" in browser.text()
         browser.shoot("join-3-welcome")
         assert browser.barriers() == []
         browser.open(f"https://{door.host('app')}:{door.port}/")
@@ -78,7 +78,7 @@ def test_a_browser_without_a_certificate_is_told_what_to_do(door: Doorway) -> No
     """The test of the certificate says that none came, and how one is found."""
     with chromium(door) as browser:
         browser.open(f"{door.installation.portal_origin()}/welcome")
-        assert "has not come yet" in browser.text()
+        assert "did not send your certificate yet" in browser.text()
         browser.shoot("welcome-without")
         assert browser.barriers() == []
 

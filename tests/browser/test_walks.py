@@ -180,7 +180,7 @@ def test_an_ended_certificate_is_renewed_in_three_clicks(door: Doorway, tmp_path
         clicks += 1
         browser.restart()
         browser.open(portal(door, "/welcome"))
-        assert "You came in as erin" in browser.text()
+        assert "Your certificate shows that you are erin" in browser.text()
         browser.open(bank(door))
         assert "person/erin" in browser.text()
     assert clicks <= 3
@@ -216,7 +216,7 @@ def test_signing_out_asks_for_the_factor_again(door: Doorway) -> None:
         assert browser.barriers() == []
         authenticator.verify_user(succeeds=False)
         browser.page.get_by_role("button", name="Sign out everywhere").click()
-        expect(browser.page.get_by_text("Nowhere with a second factor")).to_be_visible()
+        expect(browser.page.get_by_text("You have no session with a second factor")).to_be_visible()
         browser.open(bank(door, "/transfers/2"))
         expect(browser.page).to_have_url(re.compile("/check/"))
         authenticator.verify_user(succeeds=True)

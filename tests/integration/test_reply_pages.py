@@ -108,7 +108,12 @@ def test_anybody_else_gets_a_sentence(door: CompiledDoor) -> None:
         ("GET /a;b", (), 400, "This address cannot be opened"),
         ("GET /_doorward/x", (), 404, "There is nothing here"),
         ("TRACE /accounts/7", (), 405, "This cannot be done here"),
-        ("POST /transfers", (("Origin", "https://evil.test"),), 403, "This came from another website"),
+        (
+            "POST /transfers",
+            (("Origin", "https://evil.test"),),
+            403,
+            "This request came from another website",
+        ),
     ],
 )
 def test_other_refusals_have_their_own_pages(

@@ -91,7 +91,7 @@ def test_an_unknown_id_is_explained(portal: PortalBrowser, alice: Held) -> None:
     """404 with the form again, and why it may be unknown."""
     answer = look_up(portal, alice, "0000-0000")
     assert answer.status_code == 404
-    assert "Nothing is known of this id" in answer.text
+    assert "There is no record of this id" in answer.text
     assert look_up(portal, alice, "").status_code == 404
     assert look_up(portal, alice, "a" * 129).status_code == 404
 

@@ -160,7 +160,7 @@ def test_a_lost_device_is_withdrawn_after_a_question(portal: PortalBrowser, alic
     assert portal.ask("POST", path, alice).status_code == 303
     page = portal.ask("GET", "/", alice).text
     assert "Reported lost" in page
-    assert "Nothing is left to do" in portal.ask("GET", path, alice).text
+    assert "You do not have to do anything else" in portal.ask("GET", path, alice).text
 
 
 def test_a_loss_is_confirmed_by_the_passkey(portal: PortalBrowser, alice: Held) -> None:
@@ -202,8 +202,8 @@ def test_the_device_in_use_is_withdrawn_after_its_answer(portal: PortalBrowser, 
 
 def test_welcome_says_whether_the_certificate_came(portal: PortalBrowser, alice: Held) -> None:
     """With one it says who came; without one it says what to do."""
-    assert "You came in as alice" in portal.ask("GET", "/welcome", alice).text
-    assert "has not come yet" in portal.ask("GET", "/welcome").text
+    assert "Your certificate shows that you are alice" in portal.ask("GET", "/welcome", alice).text
+    assert "did not send your certificate yet" in portal.ask("GET", "/welcome").text
 
 
 def test_every_page_is_there_in_german(portal: PortalBrowser, alice: Held) -> None:

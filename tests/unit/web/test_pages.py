@@ -118,7 +118,7 @@ def test_a_program_reads_the_same_words() -> None:
         "type": "/_doorward/problems/certificate-ended",
         "title": "Your certificate has ended",
         "status": 403,
-        "detail": "It was valid until then. Nothing is lost: a new one takes a minute.",
+        "detail": "It was valid until then. You can get a new one in a minute.",
         "incident": "a-b",
     }
 

@@ -16,24 +16,24 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "certificate-needed": (
             mark("This needs your certificate"),
-            mark("Open it on the device that has it."),
+            mark("Open this page on the device that has your certificate."),
         ),
         "identity-refused": (
             mark("The door could not tell who you are"),
-            mark("Load the page again. If it stays so, tell the help desk."),
+            mark("Load the page again. If you see this message again, tell the help desk."),
         ),
         "origin-wrong": (
-            mark("This came from another website"),
-            mark("It was stopped. Open the page itself, and do it there."),
+            mark("This request came from another website"),
+            mark("The request was stopped. Open the page yourself, and try again there."),
         ),
-        "factor-refused": (mark("That was not right"), mark("Try again.")),
+        "factor-refused": (mark("The code, password or passkey was not right"), mark("Try again.")),
         "factor-locked": (
             mark("This factor is locked after too many wrong tries"),
             mark("Use your passkey, or ask the help desk."),
         ),
         "factor-throttled": (mark("Too many tries came just now"), mark("Wait a little, then try again.")),
         "question-over": (
-            mark("This page was open for too long, or was answered before"),
+            mark("This page was open for too long, or you sent it already"),
             mark("Load it again."),
         ),
         "enrolment-closed": (
@@ -42,7 +42,7 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "totp-code-wrong": (
             mark("This is not the code that the app shows now"),
-            mark("Wait for the next one and type it. If it is never right, look at the clock of the device."),
+            mark("Wait for the next code and type it. If no code is right, check the clock of the device."),
         ),
         "passkey-unusable": (
             mark("This passkey cannot be used here"),
@@ -57,40 +57,44 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Ask the help desk for a link."),
         ),
         "factor-required": (
-            mark("You need one of this kind, and this is your only one"),
+            mark("You must keep one factor of this kind, and this is your only one"),
             mark("Add another one first."),
         ),
         "factor-last": (
-            mark("This is your only factor: without it you could not come back"),
+            mark("This is your only factor: without it you could not sign in again"),
             mark("Add another one first."),
         ),
         "lookups-too-many": (mark("Too many ids were looked up just now"), mark("Wait a minute.")),
         "device-needs-factor": (
-            mark("You have no second factor, and a certificate alone adds no other device"),
+            mark("You have no second factor, and a certificate alone cannot add a device"),
             mark("Add a second factor first."),
         ),
         "invitation-unknown": (
-            mark("You made no such link"),
+            mark("You have no link with this id"),
             mark("Look at the list on your portal again."),
         ),
         "invitation-not-open": (
             mark("This link no longer works"),
-            mark("If another device got a certificate with it, report that device lost on your portal."),
+            mark(
+                "If another device got a certificate with this link, report that device lost on your portal."
+            ),
         ),
         "certificates-too-many": (
             mark("You have reached the limit of valid certificates"),
-            mark("Report the devices lost that you no longer use."),
+            mark("Report the devices that you no longer use as lost."),
         ),
         "renewal-not-due": (
             mark("You have a certificate that is still valid"),
-            mark("Use it, and renew it from there. If its device is lost, say so on this page."),
+            mark(
+                "Use that certificate, and renew it on its device. If the device is lost, say so on this page."
+            ),
         ),
         "renewal-held": (
             mark("Your certificate is on hold"),
-            mark("Ask the help desk why, and when it ends."),
+            mark("Ask the help desk why, and when the hold ends."),
         ),
         "renewal-without-certificate": (
-            mark("You have had no certificate yet"),
+            mark("You never had a certificate"),
             mark("Ask the help desk for an invitation."),
         ),
         "renewal-withdrawn": (
@@ -106,15 +110,15 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Try another one, or ask the help desk."),
         ),
         "session-code-refused": (
-            mark("This way back to the application does not work any more"),
+            mark("The link back to the application does not work any more"),
             mark("Open the application again."),
         ),
         "step-up-refused": (
-            mark("This does not come from an application of this door"),
+            mark("This request does not come from an application of this door"),
             mark("Open the application again."),
         ),
         "step-up-unknown": (
-            mark("This check is over, or it was begun with another certificate"),
+            mark("This check has expired, or it was started with another certificate"),
             mark("Open the application again."),
         ),
         "password-short": (mark("This password is too short"), mark("Take a few more words.")),
@@ -124,8 +128,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("Take four or five words that have nothing to do with each other."),
         ),
         "password-breached": (
-            mark("This password was stolen somewhere else"),
-            mark("Attackers try such passwords first: choose another one, and change it where you use it."),
+            mark("This password is in a list of stolen passwords"),
+            mark(
+                "Attackers try stolen passwords first. Choose another password, and change this one everywhere you use it."
+            ),
         ),
     }
 )
@@ -155,15 +161,15 @@ def render_error_line(error: DoorwardError, language: str) -> str:
 def _tell_wait(seconds: int, language: str) -> str:
     if seconds < _LONG:
         return ngettext(
-            "The next try is taken in %(num)d second.",
-            "The next try is taken in %(num)d seconds.",
+            "You can try again in %(num)d second.",
+            "You can try again in %(num)d seconds.",
             language,
             seconds,
         )
     minutes = -(-seconds // 60)
     return ngettext(
-        "The next try is taken in %(num)d minute.",
-        "The next try is taken in %(num)d minutes.",
+        "You can try again in %(num)d minute.",
+        "You can try again in %(num)d minutes.",
         language,
         minutes,
     )

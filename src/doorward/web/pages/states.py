@@ -83,8 +83,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             tone="",
             title=mark("This door needs your certificate"),
             why=mark(
-                "Your browser did not send one. Either this device has none yet, or it has ended and the browser "
-                "hides it, or “Cancel” was pressed."
+                "Your browser did not send a certificate. Possible reasons: this device has none yet, the certificate has ended and the browser hides it, or “Cancel” was pressed."
             ),
             button=(_RENEW, _HELP),
             links=(_CHOOSE,),
@@ -94,7 +93,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="clock",
             tone="soon",
             title=mark("Your certificate has ended"),
-            why=mark("It was valid until %(until)s. Nothing is lost: a new one takes a minute."),
+            why=mark("It was valid until %(until)s. You can get a new one in a minute."),
             button=(PageAction(words=mark("Renew now"), target=ActionTarget.RENEW), _HELP),
             links=(_ANOTHER,),
         ),
@@ -103,7 +102,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="clock",
             tone="soon",
             title=mark("Your certificate is not valid yet"),
-            why=mark("It begins on %(since)s. Our clock says %(now)s."),
+            why=mark("It is valid from %(since)s. Our clock says %(now)s."),
             button=(_AGAIN,),
             links=(_ANOTHER, _HELP),
         ),
@@ -112,7 +111,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="shield",
             tone="bad",
             title=mark("This certificate was withdrawn"),
-            why=mark("It opens nothing any more. If that was not you, tell the help desk now."),
+            why=mark("It gives no access any more. If you did not withdraw it, tell the help desk now."),
             button=(_NEW, _HELP),
             links=(_ANOTHER, _HELP),
         ),
@@ -129,8 +128,8 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             status=403,
             icon="key",
             tone="soon",
-            title=mark("This certificate is from somewhere else"),
-            why=mark("It was issued by “%(issuer)s”. This door accepts those of %(organisation)s."),
+            title=mark("This certificate is from another issuer"),
+            why=mark("It was issued by “%(issuer)s”. This door accepts certificates of %(organisation)s."),
             button=(_ANOTHER,),
             links=(PageAction(words=mark("Get a certificate"), target=ActionTarget.RENEW), _HELP),
         ),
@@ -168,7 +167,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="door",
             tone="soon",
             title=mark("You cannot open this in %(application)s"),
-            why=mark("You are known here as %(who)s, and this is not open to you."),
+            why=mark("You are signed in as %(who)s, and you have no permission for this."),
             button=(_PORTAL, _OPEN),
             links=(_ANOTHER, _HELP),
         ),
@@ -187,7 +186,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             tone="soon",
             title=mark("Two different certificates"),
             why=mark(
-                "%(application)s knows you by another certificate than this page. Use the same one for both, then it goes on."
+                "You use one certificate for %(application)s and a different one for this page. Use the same certificate for both."
             ),
             button=(_ANOTHER,),
             links=(_HELP,),
@@ -197,7 +196,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="clock",
             tone="soon",
             title=mark("Please wait a little"),
-            why=mark("Too many requests came from you at once. This one was not passed on."),
+            why=mark("Too many requests came from you at once. This request was not passed on."),
             button=(_AGAIN,),
             links=(_HELP,),
             reloads=(5, 10, 20),
@@ -207,9 +206,9 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             status=403,
             icon="shield",
             tone="bad",
-            title=mark("This came from another website"),
+            title=mark("This request came from another website"),
             why=mark(
-                "Another website tried to do something in %(application)s in your name. It was stopped."
+                "Another website tried to do something in %(application)s in your name. Its request was stopped."
             ),
             button=(_OPEN,),
             links=(_HELP,),
@@ -220,8 +219,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             tone="soon",
             title=mark("Too many cookies for this site"),
             why=mark(
-                "Your browser sent more than %(application)s takes, most often old cookies. Remove the cookies of "
-                "this site in the settings of your browser, then load the page again."
+                "Your browser sent more data than %(application)s accepts, usually because of old cookies. Remove the cookies of this site in the settings of your browser, then load the page again."
             ),
             button=(_LOAD,),
             links=(_HELP,),
@@ -273,7 +271,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="plug",
             tone="soon",
             title=mark("This is too large"),
-            why=mark("What you sent is larger than %(application)s takes at once."),
+            why=mark("What you sent is larger than %(application)s accepts at once."),
             button=(_OPEN,),
             links=(_HELP,),
         ),
@@ -283,7 +281,9 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="plug",
             tone="soon",
             title=mark("%(application)s does not answer"),
-            why=mark("The fault is not yours, and you need not sign in again. It may be back shortly."),
+            why=mark(
+                "The fault is not yours, and you do not have to sign in again. Try again in a few minutes."
+            ),
             button=(_AGAIN,),
             links=(_HELP,),
             reloads=(10, 20, 40),
@@ -292,7 +292,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             status=502,
             icon="plug",
             tone="soon",
-            title=mark("%(application)s gave no proper answer"),
+            title=mark("%(application)s sent an invalid answer"),
             why=mark("Its answer could not be read. The fault is not yours."),
             button=(_AGAIN,),
             links=(_HELP,),
@@ -302,7 +302,9 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="clock",
             tone="soon",
             title=mark("%(application)s took too long"),
-            why=mark("It did not answer in time. If you sent something, look first whether it was done."),
+            why=mark(
+                "The application did not answer in time. If you sent something, first check whether it was done."
+            ),
             button=(_AGAIN,),
             links=(_HELP,),
         ),
@@ -311,7 +313,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="door",
             tone="",
             title=mark("One moment"),
-            why=mark("The door is starting, or many people come at once. This page loads again by itself."),
+            why=mark("The door is starting, or many people use it at once. This page loads again by itself."),
             button=(_AGAIN,),
             reloads=(3, 5, 10),
         ),
@@ -330,7 +332,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="envelope",
             tone="soon",
             title=mark("This link has been used"),
-            why=mark("Each link works once. If it was not you who used it, tell the help desk now."),
+            why=mark("Each link works once. If you did not use it, tell the help desk now."),
             button=(_HELP, _RENEW),
             links=(_RENEW,),
         ),
@@ -357,7 +359,7 @@ STATES: Mapping[str, PageState] = MappingProxyType(
             icon="door",
             tone="",
             title=mark("Welcome back"),
-            why=mark("You were away for a while, so we ask again that it is you."),
+            why=mark("You were away for a while, so please confirm again that it is you."),
             button=(_CONTINUE,),
             links=(_HELP,),
         ),

@@ -51,16 +51,18 @@ RENEW_PATH = "/renew"
 _APPLICATION = re.compile(r"[a-z0-9_]{1,64}")
 _WITHDRAWN_BECAUSE = {
     RevocationReason.KEY_COMPROMISE: mark(
-        "It was reported lost on %(at)s and opens nothing any more. If that was not you, tell the help desk now."
+        "It was reported lost on %(at)s and gives no access any more. If you did not report it, tell the help desk now."
     ),
     RevocationReason.SUPERSEDED: mark(
-        "Another one took its place on %(at)s. If that was not you, tell the help desk now."
+        "Another certificate replaced it on %(at)s. If you did not replace it, tell the help desk now."
     ),
     RevocationReason.CESSATION_OF_OPERATION: mark(
-        "It was no longer needed on %(at)s. If you need one still, get a new one."
+        "It was withdrawn on %(at)s because it was no longer needed. If you still need a certificate, get a new one."
     ),
 }
-_WITHDRAWN = mark("On %(at)s. It opens nothing any more. If that was not you, tell the help desk now.")
+_WITHDRAWN = mark(
+    "It was withdrawn on %(at)s and gives no access any more. If you did not withdraw it, tell the help desk now."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,16 +80,16 @@ _TO_DO: Mapping[str, str] = MappingProxyType(
         ),
         "certificate-purpose": mark("The person chooses another certificate when the browser asks."),
         "certificate-unchecked": mark(
-            "Nothing is wrong with the person. Ask an administrator which source is silent."
+            "Nothing is wrong with the person. Ask an administrator which source of revocation data does not answer."
         ),
         "access-paused": mark("The account is suspended or removed. Ask an administrator."),
         "not-allowed": mark(
-            "The person is known, and no rule allows this. If it should, ask an administrator."
+            "The person is known, and no rule allows this. If the person should have access, ask an administrator."
         ),
         "one-more-step": mark(
             "Only a second factor was missing. The person shows it at the portal, or adds one first."
         ),
-        "please-wait": mark("Too much came at once. The person waits a minute and tries again."),
+        "please-wait": mark("Too many requests came at once. The person waits a minute and tries again."),
         "door-starting": mark("The door was just starting. The person tries again."),
         UNKNOWN_CERTIFICATE: mark(
             "The door does not know this certificate. The person chooses another one; if there is none, tell an administrator."

@@ -287,7 +287,9 @@ def _today(
             {
                 "kind": "soon",
                 "text": translate(
-                    mark("You have no second factor. Some applications ask for one, and it brings you back."),
+                    mark(
+                        "You have no second factor. Some applications ask for one, and it helps you to get a new certificate if this device is lost."
+                    ),
                     language,
                 ),
                 "when": "",

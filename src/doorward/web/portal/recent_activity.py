@@ -63,26 +63,27 @@ _STATES = {
 _UNKNOWN_PLACE, _OVER = ("soon", mark("unknown place")), ("ended", mark("over"))
 _EXPLAINED = {
     ActivityKind.SIGNED_IN: mark(
-        "Somebody with your certificate and one of your ways to sign in did this. Report that device lost: it is out of all "
-        "applications within a second."
+        "Somebody with your certificate and one of your ways to sign in did this. Report that device lost: it loses access to all applications within a second."
     ),
     ActivityKind.FACTOR_ADDED: mark(
-        "With it, somebody could pass for you wherever a second factor is asked for."
+        "Somebody who has it can sign in as you at every application that asks for a second factor."
     ),
     ActivityKind.FACTOR_USED: mark("Somebody else may have it. Remove it, and add another one."),
     ActivityKind.FACTOR_REMOVED: mark(
-        "You were signed out everywhere then. Look at what is left, and add what is missing."
+        "You were signed out everywhere at that time. Check your ways to sign in, and add what is missing."
     ),
     ActivityKind.FACTORS_RESET: mark(
-        "You were signed out everywhere then. If you did not ask for this, somebody may have asked in your name."
+        "You were signed out everywhere at that time. If you did not ask for this, somebody may have asked in your name."
     ),
-    ActivityKind.CERTIFICATE_ISSUED: mark("With it, another device comes through the door as you."),
+    ActivityKind.CERTIFICATE_ISSUED: mark("With this certificate another device has access in your name."),
     ActivityKind.LINK_MADE: mark(
-        "While it is open, another device can get a certificate in your name with it, once."
+        "Until the link is used or expires, another device can get one certificate in your name with it."
     ),
-    ActivityKind.CERTIFICATE_RENEWED: mark("With it, a device comes through the door as you for longer."),
+    ActivityKind.CERTIFICATE_RENEWED: mark(
+        "With this certificate a device keeps access in your name for longer."
+    ),
     ActivityKind.CERTIFICATE_WITHDRAWN: mark(
-        "That device is out. With your passkey you get a new certificate."
+        "That device has no access any more. With your passkey you get a new certificate."
     ),
 }
 _REMOVABLE = {ActivityKind.FACTOR_ADDED, ActivityKind.FACTOR_USED}
@@ -128,7 +129,7 @@ class ActivityRoutes:
             return portal.pages.message(
                 request,
                 title=mark("This is not in the list any more"),
-                text=mark("The list goes back two weeks, and tells of what is yours."),
+                text=mark("The list covers two weeks, and contains only your own events."),
                 action=("/", mark("Back to my portal")),
                 status=404,
             )

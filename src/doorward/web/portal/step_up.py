@@ -65,11 +65,11 @@ class StepUpRoute:
         if self._is_loop(caller, step_up):
             return portal.pages.message(
                 request,
-                title=mark("The check goes round in circles"),
-                text=mark("You have shown what the application asks for, and it asks again."),
-                hint=mark(
-                    "Your browser may be set to keep no cookies. If it keeps them, tell the help desk."
+                title=mark("The check is asked for again and again"),
+                text=mark(
+                    "You have shown the factor that the application asks for, and the application asks again."
                 ),
+                hint=mark("Your browser may block cookies. If it does not, tell the help desk."),
                 action=(f"/check/{step_up.id}", mark("Try once more")),
                 status=409,
             )

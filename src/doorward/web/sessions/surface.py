@@ -166,8 +166,8 @@ class SessionSurface:
         """Say that the code is not valid, and how to begin again."""
         return self._pages.message(
             request,
-            title=mark("This way back has expired"),
-            text=mark("It can be used once, within 30 seconds, and in the window that you came from."),
+            title=mark("The link back to the application has expired"),
+            text=mark("This link works once, within 30 seconds, in the window that you came from."),
             hint=mark("Nothing is lost. Open the application again."),
             action=("/", mark("Open again")),
             status=403,
@@ -221,7 +221,7 @@ class SessionSurface:
             request,
             title=mark("You are not signed out yet"),
             text=mark("A session of yours is still open at this application."),
-            hint=mark("Sign out once more. If it stays, tell the help desk."),
+            hint=mark("Sign out once more. If the session stays open, tell the help desk."),
             status=503,
         )
 
