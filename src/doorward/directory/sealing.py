@@ -70,7 +70,7 @@ def open_sealed(services: Services, sealed: bytes, *, context: str) -> bytes:
         raise IntegrityError(
             "secret-unreadable",
             f"the secret of {context} cannot be decrypted with the key {SECRETS_KEY} of the key store",
-            hint="restore the key store that belongs to this database; otherwise remove the factor or rotate the key",
+            hint="restore the key store that belongs to this database; for one person: `doorward factor reset NAME`",
         ) from None
 
 

@@ -66,7 +66,7 @@ _WITHDRAWN = mark(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _StoredFacts:
     """What is stored: the name of the application, and the certificate if it is one of ours.
 
     `is_lost`: whether its holder reported it lost; after a revocation, a passkey gives a new certificate only then.
@@ -109,7 +109,7 @@ class PagesSurface:
         return [
             Route(f"{STATIC_BASE}/{{name}}", self.static, methods=["GET"]),
             Route(f"{PROBLEMS_PATH}{{name}}", self.problem, methods=["GET"]),
-            Route("/{path:path}", _Everything(self)),
+            Route("/{path:path}", _CatchAllRoute(self)),
         ]
 
     async def static(self, request: Request) -> Response:
@@ -132,21 +132,21 @@ class PagesSurface:
         """Answer with the page about a refusal."""
         claimed = parse_unverified_certificate(request.headers.get(CLAIMED_CERTIFICATE, ""))
         application = request.headers.get(APPLICATION, "")
-        known = await self._pool.run(lambda: self._known(application, claimed))
+        known = await self._pool.run(lambda: self._load_facts(application, claimed))
         refusal = request.headers.get(REFUSAL)
         state = "nothing-here" if refusal is None else state_of(refusal)
         return answer_message(self._look, request, self._message(request, state, claimed, known))
 
-    def _known(self, application: str, claimed: UnverifiedCertificate | None) -> _Known:
+    def _load_facts(self, application: str, claimed: UnverifiedCertificate | None) -> _StoredFacts:
         with self._services.work.read() as stores:
             found = stores.certificates.by_sha256(claimed.sha256) if claimed else None
             named = [one.name for one in stores.applications.list() if one.id == application]
             note = stores.holder_notes.of([found.id]).get(found.id) if found else None
         is_lost = note is not None and note.lost_at is not None
-        return _Known(application=named[0] if named else "", certificate=found, is_lost=is_lost)
+        return _StoredFacts(application=named[0] if named else "", certificate=found, is_lost=is_lost)
 
     def _message(
-        self, request: Request, state: str, claimed: UnverifiedCertificate | None, known: _Known
+        self, request: Request, state: str, claimed: UnverifiedCertificate | None, known: _StoredFacts
     ) -> Message:
         language, now = language_of(request), self._services.clock.now()
         record = known.certificate
@@ -189,7 +189,7 @@ _WITHOUT_CERTIFICATE = frozenset(STATES) - {
 }
 
 
-class _Everything:
+class _CatchAllRoute:
     """The route of every path and method."""
 
     def __init__(self, surface: PagesSurface) -> None:
@@ -225,7 +225,9 @@ def build_targets(portal_origin: str) -> dict[ActionTarget, str]:
     return targets
 
 
-def _facts(language: str, known: _Known, claimed: UnverifiedCertificate | None) -> list[tuple[str, object]]:
+def _facts(
+    language: str, known: _StoredFacts, claimed: UnverifiedCertificate | None
+) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = []
     if known.application:
         facts.append((translate(mark("Application"), language), known.application))
