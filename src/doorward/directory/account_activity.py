@@ -108,9 +108,11 @@ def list_activities(services: Services, principal_id: str) -> list[AccountActivi
 
 
 def select_shown(activities: Sequence[AccountActivity]) -> list[AccountActivity]:
-    """Return at most 10 entries, newest first; many sign-ins do not push out a change of a factor or a certificate."""
+    """Return at most 10 entries, newest first; many sign-ins or unused links push out no change of a factor or a certificate."""
 
     def rank(one: AccountActivity) -> float:
+        if one.kind is ActivityKind.LINK_MADE and one.is_over:
+            return _RANKS[ActivityKind.FACTOR_USED]
         return _UNKNOWN_PLACE_RANK if one.is_from_unknown_place else _RANKS[one.kind]
 
     newest = sorted(activities, key=lambda one: one.at, reverse=True)

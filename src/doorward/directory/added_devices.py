@@ -6,7 +6,8 @@
 
 A certificate alone is not enough, because a thief of the device has it. The person must have shown the strongest enrolled
 factor within the last five minutes, as for a change of factors; a person without a factor cannot add a device. The
-invitation is bound to the certificate that made it: it cannot be used after that certificate is revoked or put on hold.
+invitation is bound to the certificate that made it: it cannot be used after that certificate is revoked or put on hold. It is voided if all
+sessions of the person end, for example because a factor was removed.
 Not here: redeeming it (`inviting.InvitationClaim`), the page (web.portal.add_device).
 Standard: docs/design/0074.
 """
@@ -20,7 +21,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.shown_factors import ShownFactors
 from doorward.directory.callers import Caller
 from doorward.directory.factors.change_rules import kinds_of, require_fresh, require_owner
-from doorward.directory.invitations import withdraw
+from doorward.directory.invitations import is_for_own_device, withdraw
 from doorward.directory.inviting import Invitation, invite_within
 from doorward.directory.own_certificates import require_room
 from doorward.stores.protocols import Stores
@@ -29,6 +30,11 @@ from doorward.stores.services import Services
 
 LIFETIME = timedelta(minutes=15)
 """Long enough to open the link on the other device; the link is not meant to be sent by mail."""
+
+MOST_LINKS = 20
+"""Links that a person may make and leave unused in a day: each is a row for ever, and one check of a factor allows many."""
+
+_DAY = timedelta(days=1)
 
 
 def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now: datetime) -> Principal:
@@ -42,7 +48,7 @@ def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now:
 
     Raises:
         RequestRefused: `device-needs-factor`: no factor is enrolled; `factor-check-needed`, as `require_fresh`;
-            `certificates-too-many`; `factors-for-persons`, `principal-suspended`.
+            `certificates-too-many`; `device-links-too-many`; `factors-for-persons`, `principal-suspended`.
     """
     person = require_owner(stores, caller)
     enrolled = kinds_of(stores, person.id)
@@ -54,7 +60,20 @@ def require_may_add(stores: Stores, caller: Caller, *, shown: ShownFactors, now:
         )
     require_fresh(enrolled, shown, now)
     require_room(stores, person.id, now)
+    _require_few_links(stores, person.id, now)
     return person
+
+
+def _require_few_links(stores: Stores, principal_id: str, now: datetime) -> None:
+    unused = [
+        one for one in stores.invitations.unused_since(principal_id, now - _DAY) if is_for_own_device(one)
+    ]
+    if len(unused) >= MOST_LINKS:
+        raise RequestRefused(
+            "device-links-too-many",
+            f"you made {len(unused)} links for other devices in the last 24 hours and used none, and the limit is {MOST_LINKS}",
+            hint="wait until tomorrow, or ask an administrator: `doorward invite NAME`",
+        )
 
 
 def invite_own_device(services: Services, caller: Caller, *, shown: ShownFactors) -> Invitation:

@@ -4,7 +4,8 @@ A token is 256 random bits in base64url. Only its SHA-256 is stored, so that a r
 invitation. A fast hash is sufficient: 256 random bits cannot be guessed.
 
 States of an invitation: open --redeem--> used (by exactly one caller); open --time--> expired;
-open --void--> voided for good: by an operator, by a newer invitation, by suspending or removing the principal.
+open --void--> voided for good: by an operator, by a newer invitation, by suspending or removing the principal,
+and, if a person made it for another device, by the end of all of that person's sessions.
 - A principal has at most one open invitation; resuming a suspended principal does not reopen one.
 - An invitation that a person made for another device (`added_devices`) works only while the certificate that made it is
   valid: reporting a loss, by the holder or an administrator, ends the link too.
@@ -78,7 +79,8 @@ def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str
     with services.work.change() as stores:
         record = stores.invitations.get(invitation_id)
         principal = stores.directory.get(record.principal_id) if record else None
-        if record is None or principal is None or (made_by and not _is_made_by(record, made_by)):
+        hidden = made_by and record and not (record.principal_id == made_by and is_for_own_device(record))
+        if record is None or principal is None or hidden:
             raise NotFound(
                 "invitation-unknown",
                 f"there is no invitation {printable(invitation_id)[:64]}",
@@ -86,7 +88,8 @@ def withdraw(services: Services, invitation_id: str, *, actor: str, made_by: str
             )
         if record.voided_at is not None:  # it is voided already
             return record
-        why = find_fault(stores, record, now)
+        # While the certificate that made it is on hold, it cannot be used, but it can be withdrawn: a release reopens it.
+        why = _find_end(record, now)
         if why:
             raise RequestRefused(
                 "invitation-not-open",
@@ -106,11 +109,29 @@ def void_open(
     return (f"{count} open link{'s were' if count != 1 else ' was'} withdrawn",) if count else ()
 
 
+def void_own(services: Services, stores: Stores, principal_id: str, *, actor: str, now: datetime) -> None:
+    """Void the open invitation that a person made for another device, in the caller's transaction.
+
+    A thief who had one of the person's factors may have made it. An administrator's invitation stays open.
+    """
+    principal = stores.directory.get(principal_id)
+    for one in stores.invitations.open_at(now, principal_id) if principal else ():
+        if principal and is_for_own_device(one):
+            _void(services, stores, one, principal, VoidReason.WITHDRAWN, actor=actor, now=now)
+
+
 def find_fault(stores: Stores, invitation: InvitationRecord, now: datetime) -> str:
     """Return the reason code why an invitation cannot be redeemed; empty if it can."""
+    if has_lost_its_device(stores, invitation):
+        return "invitation-voided"
+    return _find_end(invitation, now)
+
+
+def _find_end(invitation: InvitationRecord, now: datetime) -> str:
+    """Return the reason code why an invitation is over for good; empty if it is not."""
     if invitation.used_at is not None:
         return "invitation-used"
-    if invitation.voided_at is not None or has_lost_its_device(stores, invitation):
+    if invitation.voided_at is not None:
         return "invitation-voided"
     return "invitation-expired" if now >= invitation.expires_at else ""
 
@@ -123,9 +144,9 @@ def has_lost_its_device(stores: Stores, invitation: InvitationRecord) -> bool:
     return certificate is None or certificate.state is not CertificateState.VALID
 
 
-def _is_made_by(invitation: InvitationRecord, principal_id: str) -> bool:
-    """Say whether the principal made it. For a used invitation this is not stored; it cannot be withdrawn anyway."""
-    return invitation.principal_id == principal_id and bool(invitation.certificate_id)
+def is_for_own_device(invitation: InvitationRecord) -> bool:
+    """Say whether a person made it for another device. After its use this is not stored."""
+    return bool(invitation.certificate_id)
 
 
 def hash_token(token: str) -> str:

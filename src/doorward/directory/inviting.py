@@ -14,7 +14,13 @@ from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.directory.factors.enrolment_tickets import open_first_enrolment
-from doorward.directory.invitations import VoidReason, has_lost_its_device, hash_token, void_open
+from doorward.directory.invitations import (
+    VoidReason,
+    has_lost_its_device,
+    hash_token,
+    is_for_own_device,
+    void_open,
+)
 from doorward.pki.profiles import profile_for
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import require_principal
@@ -90,9 +96,13 @@ class InvitationClaim:
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Let a person's new certificate enrol a first second factor; `redeem` has marked the invitation as used.
 
-        If the device that made the invitation was reported lost since the intent, no certificate becomes valid.
+        If the device that made the invitation was reported lost since the intent, no certificate becomes valid. An
+        invitation that a person made never leads to a first factor: the person had one. If it was removed since, a thief
+        who made the invitation in time would enrol a factor of his own.
         """
         self._require_device(stores)
+        if is_for_own_device(self.invitation):
+            return
         open_first_enrolment(services, stores, self.holder, record.id, actor=self.actor)
 
     def _require_device(self, stores: Stores) -> None:

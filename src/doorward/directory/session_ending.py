@@ -11,6 +11,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.factor_losses import FactorLoss, note_loss
+from doorward.directory.invitations import is_for_own_device, void_own
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import Public, new_event
 from doorward.stores.protocols import Stores
@@ -31,7 +32,8 @@ def end_sessions(
     """End the sessions of a principal in the caller's transaction, which notes the change; return how many were open.
 
     The principal's sessions at the portal end as well, and unused codes are removed: otherwise the next person at the same
-    browser would need no factor.
+    browser would need no factor. If the sessions end everywhere, an open link for another device of the person ends too: a
+    thief with a session or factor of the person may have made it.
     """
     ended = stores.sessions.end_all(principal_id, now, application_id or None)
     if application_id:
@@ -40,6 +42,7 @@ def end_sessions(
     stores.session_codes.remove_all(principal_id)
     if not application_id:
         stores.step_ups.remove_all(principal_id)
+        void_own(services, stores, principal_id, actor=actor, now=now)
     if ended:
         event = new_event(
             services,
@@ -62,6 +65,7 @@ def end_every_session(
 ) -> dict[str, int]:
     """End all sessions of all principals in the caller's transaction; return how many were open, by principal.
 
+    The open links that people made for other devices end too.
     A change is noted for each of these principals. The new epoch was never used before, even if the database was restored
     from a backup.
     """
@@ -70,6 +74,9 @@ def end_every_session(
         ended[one.principal_id] = ended.get(one.principal_id, 0) + 1
     stores.sessions.end_every(now)
     stores.epochs.raise_all(now)
+    makers = {one.principal_id for one in stores.invitations.open_at(now) if is_for_own_device(one)}
+    for principal_id in sorted(makers):
+        void_own(services, stores, principal_id, actor=actor, now=now)
     for principal_id, number in ended.items():
         stores.session_codes.remove_all(principal_id)
         stores.step_ups.remove_all(principal_id)

@@ -45,6 +45,7 @@ _BY_CODE = {
     "request-too-slow": HTTPStatus.REQUEST_TIMEOUT,
     "too-many-attempts": HTTPStatus.TOO_MANY_REQUESTS,
     "lookups-too-many": HTTPStatus.TOO_MANY_REQUESTS,
+    "device-links-too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "method-wrong": HTTPStatus.METHOD_NOT_ALLOWED,
     "not-founded": HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -75,6 +75,18 @@ def test_a_link_is_told_until_a_certificate_tells_of_it(people: FactorWorld, ali
     assert told(people, alice, ActivityKind.LINK_MADE) == []
 
 
+def test_unused_links_push_out_nothing(people: FactorWorld, alice: Caller) -> None:
+    """Of many links only the open one is more important than a renewal."""
+    services = people.services
+    renew_own_certificate(services, alice.certificate_id, people.csr(), actor=alice.principal_id)
+    for _ in range(MOST_SHOWN + 2):
+        people.clock.turn(seconds=1)
+        added_devices.invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
+    shown = select_shown(list_activities(services, alice.principal_id))
+    assert ActivityKind.CERTIFICATE_RENEWED in {one.kind for one in shown}
+    assert next(one.is_over for one in shown if one.kind is ActivityKind.LINK_MADE) is False
+
+
 def sign_in(people: FactorWorld, caller: Caller, name: str, source: str, client: str) -> SessionRecord:
     """Begin a session a minute later."""
     people.clock.turn(seconds=60)

@@ -12,11 +12,19 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory import principals
-from doorward.directory.added_devices import LIFETIME, invite_own_device, withdraw_own_invitation
+from doorward.directory.added_devices import (
+    LIFETIME,
+    MOST_LINKS,
+    invite_own_device,
+    withdraw_own_invitation,
+)
 from doorward.directory.callers import Caller
-from doorward.directory.invitations import list_open
+from doorward.directory.factors import checking, enrolling, removing
+from doorward.directory.invitations import list_open, withdraw
 from doorward.directory.inviting import InvitationClaim, invite
 from doorward.directory.own_certificates import MOST_USABLE, report_lost
+from doorward.directory.session_ending import end_everyone
+from doorward.directory.sessions import sign_out
 from doorward.enrolment.invitation import redeem
 from tests.support.factor_world import NOTHING, FactorWorld
 from tests.support.world import OPERATOR, found_world
@@ -200,3 +208,77 @@ def test_a_used_link_is_not_withdrawn(people: FactorWorld, alice: Caller) -> Non
     with pytest.raises(RequestRefused) as refused:
         withdraw_own_invitation(people.services, alice, made.record.id)
     assert refused.value.code == "invitation-not-open"
+
+
+@pytest.mark.parametrize(
+    "why", ["a reset", "a removed factor", "a new password", "a recovery code", "a sign-out", "everyone"]
+)
+def test_a_link_ends_with_all_sessions(people: FactorWorld, alice: Caller, why: str) -> None:
+    """A thief who had a factor may have made the link; an administrator's invitation stays open."""
+    services, shown = people.services, people.shown(WEBAUTHN)
+    codes = enrolling.make_recovery_codes(people.factors, alice, shown=shown)
+    bob = people.comes("bob")
+    of_operator = invite(services, "bob", actor=OPERATOR).record
+    token = add(people, alice, WEBAUTHN)
+
+    if why == "a reset":
+        removing.reset_factors(services, "alice", actor=OPERATOR)
+    elif why == "a removed factor":
+        password = next(one for one in removing.list_own_factors(services, alice) if one.kind is PASSWORD)
+        removing.remove_factor(services, alice, password.id, shown=shown)
+    elif why == "a new password":
+        people.set_password(alice, text="another good one for me", shown=shown)
+    elif why == "a recovery code":
+        checking.check_recovery(people.factors, alice, codes[0])
+    elif why == "a sign-out":
+        sign_out(services, alice.principal_id, actor=alice.principal_id)
+        sign_out(services, bob.principal_id, actor=bob.principal_id)
+    else:
+        end_everyone(services, reason="ended-by-operator", actor=OPERATOR)
+
+    event = people.events(EventType.INVITATION_VOIDED)[-1]
+    assert (event.data["principal"], event.data["reason"]) == (alice.principal_id, "withdrawn")
+    assert refusal_of_token(people, token) == ("invitation-invalid", "invitation-voided")
+    assert [record.id for record, _ in list_open(services)] == [of_operator.id]
+
+
+def test_a_link_stays_open_after_a_sign_out_of_one_application(people: FactorWorld, alice: Caller) -> None:
+    """Leaving one application says nothing about a theft."""
+    token = add(people, alice, WEBAUTHN)
+    sign_out(people.services, alice.principal_id, application_id="app_wiki", actor=alice.principal_id)
+    assert redeem(people.services, token, people.csr()).record.principal_id == alice.principal_id
+
+
+def test_a_link_never_allows_a_first_factor(people: FactorWorld, alice: Caller) -> None:
+    """If a thief uses a link while an administrator resets the factors, the thief enrols no factor."""
+    services = people.services
+    made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
+    removing.reset_factors(services, "alice", actor=OPERATOR)
+    claim, other = InvitationClaim(invitation=made.record, name="alice"), people.issue("alice").record
+    with services.work.change() as stores:
+        claim.settle(services, stores, other)
+        assert stores.enrolment_tickets.open_for(alice.principal_id, services.clock.now()) == []
+
+
+def test_a_link_of_a_device_on_hold_can_be_withdrawn(people: FactorWorld, alice: Caller) -> None:
+    """Otherwise it would work again after the release."""
+    services = people.services
+    made = invite_own_device(services, alice, shown=people.shown(WEBAUTHN))
+    hold(services, alice.certificate_id, OPERATOR)
+    withdraw(services, made.record.id, actor=OPERATOR)
+    release(services, alice.certificate_id, OPERATOR)
+    assert refusal_of_token(people, made.token) == ("invitation-invalid", "invitation-voided")
+
+
+def test_the_number_of_unused_links_in_a_day_has_a_limit(people: FactorWorld, alice: Caller) -> None:
+    """One check of a factor allows no thousand rows. An administrator's links do not count; the next day there are more."""
+    invite(people.services, "alice", actor=OPERATOR)
+    for _ in range(MOST_LINKS):
+        token = add(people, alice, WEBAUTHN)
+    with pytest.raises(RequestRefused) as refused:
+        add(people, alice, WEBAUTHN)
+    assert refused.value.code == "device-links-too-many"
+    redeem(people.services, token, people.csr())  # the last one still works, and a used one does not count
+    add(people, alice, WEBAUTHN)
+    people.clock.present += timedelta(days=1, seconds=1)
+    assert add(people, alice, WEBAUTHN)

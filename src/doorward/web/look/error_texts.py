@@ -69,6 +69,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             mark("You have no second factor, and a certificate alone cannot add a device"),
             mark("Add a second factor first."),
         ),
+        "device-links-too-many": (
+            mark("You made many links for other devices, and used none of them"),
+            mark("Wait until tomorrow, or ask the help desk for an invitation."),
+        ),
         "invitation-unknown": (
             mark("You have no link with this id"),
             mark("Look at the list on your portal again."),
