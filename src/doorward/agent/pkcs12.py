@@ -14,9 +14,9 @@ docs/how-to/import-your-certificate.md):
 | Java 16 and later, OpenSSL 3              | yes                 | yes    |
 
 So the default is modern; for macOS, iOS and Android it is legacy. The old algorithms of the legacy form (3DES, a
-MAC with SHA-1) are no weakness with a password of 120 random bits. The agent always makes such a password; a user
-cannot choose another.
-Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.
+MAC with SHA-1) are no weakness if the password has 120 random bits. The agent always makes such a password; a user
+cannot choose another password.
+Standard: RFC 7292; RFC 8018 section 6.2 (PBES2). Not used: RFC 9879 (PBMAC1), which most importers lack.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import KeySerializationEncrypt
 from doorward.core.ports import PrivateKey, RandomSource
 
 ROUNDS = 100_000
-"""Precedent: Java's keytool takes 10,000 and OpenSSL 2,048; NSS refuses more than 600,000."""
+"""Iterations of the key derivation. Precedent: Java's keytool takes 10,000 and OpenSSL 2,048; NSS refuses more than 600,000."""
 
 
 class Pkcs12Form(Enum):
@@ -43,7 +43,7 @@ class Pkcs12Form(Enum):
 
 
 class Target(Enum):
-    """Where a `.p12` will be imported."""
+    """The system or program that will import a `.p12`."""
 
     WINDOWS = "windows"
     MACOS = "macos"
@@ -55,23 +55,24 @@ class Target(Enum):
 
 
 _LEGACY_TARGETS = frozenset({Target.MACOS, Target.IOS, Target.ANDROID})
-"""All versions of these import the legacy form; some do not import the modern one."""
+"""Every version of these systems imports the legacy form; some versions cannot import the modern form."""
 
 
 def choose_form(target: Target) -> Pkcs12Form:
-    """Return the form that every version of the target in use can import."""
+    """Return the form that every version of the target can import, if that version is still in use."""
     return Pkcs12Form.LEGACY if target in _LEGACY_TARGETS else Pkcs12Form.MODERN
 
 
 def own_target(platform: str) -> Target:
-    """Return the machine itself as a target; `platform` is `sys.platform`."""
+    """Return the target for a `.p12` that this machine imports; `platform` is `sys.platform`."""
     return {"darwin": Target.MACOS, "win32": Target.WINDOWS}.get(platform, Target.LINUX)
 
 
 def make_password(random: RandomSource) -> str:
     """Return 120 random bits as four groups of six letters and digits that are hard to confuse.
 
-    It has 27 ASCII characters: some importers cut at 32, and importers encode other characters differently.
+    The password has 27 ASCII characters: some importers cut a password after 32 characters, and importers disagree on
+    the encoding of other characters.
     """
     text = base64.b32encode(random.token(15)).decode("ascii").lower()
     return "-".join(text[start : start + 6] for start in range(0, 24, 6))
@@ -95,7 +96,7 @@ def render_pkcs12(
             also offer to trust an authority.
         name: the name that importers show.
         password: ASCII.
-        form: which encoding.
+        form: the encoding.
 
     Standard: RFC 7292 section 4.
     """
@@ -108,7 +109,7 @@ def _encryption(password: str, form: Pkcs12Form) -> KeySerializationEncryption:
     builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
     if form is Pkcs12Form.LEGACY:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - old importers check no other
+        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - old importers verify no other MAC
     else:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
         builder = builder.hmac_hash(hashes.SHA256())

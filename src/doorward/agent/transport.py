@@ -104,7 +104,7 @@ def fetch(
         path: absolute, ASCII.
         context: how the server is authenticated.
         headers: more header fields.
-        body: of a POST.
+        body: the body of a POST.
         seconds: for the whole request.
 
     Returns:

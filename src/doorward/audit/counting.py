@@ -68,7 +68,7 @@ class EventLimiter:
     """Decides for each event whether it is recorded individually or counted. `copy` saves a state to go back to.
 
     Args:
-        limits: of one window.
+        limits: the limits of one window.
     """
 
     limits: EventLimits = field(default_factory=EventLimits)

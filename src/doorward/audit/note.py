@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints: the head of the tree as a signed text that anybody can verify.
+"""Signed notes and checkpoints: the head of the tree as a signed text that everyone with the verifier key can verify.
 
 Not here: the tree (`merkle`), when to sign (`log`), storing the private key.
 
@@ -10,7 +10,7 @@ Not here: the tree (`merkle`), when to sign (`log`), storing the private key.
 
 A verifier key is `<name>+<key id in hex>+<base64 of 0x01 || public key>`; the key id is the first
 four bytes of SHA-256(name || 0x0A || 0x01 || public key). Only Ed25519 (type 0x01) is accepted;
-signatures of other keys are ignored, as the standard requires, so a witness may add its own.
+signatures of other keys are ignored, as the standard requires, so a witness may add its own signature.
 
 Standard: C2SP signed-note v1.0.0, C2SP tlog-checkpoint v1.0.0, RFC 8032.
 """
@@ -34,19 +34,19 @@ from doorward.core.errors import IntegrityError, MalformedInput
 MAX_NOTE_BYTES = 1_000_000
 """The limit of golang.org/x/mod/sumdb/note."""
 MAX_SIGNATURES = 100
-"""The same precedent; the standard requires at least 16."""
+"""The limit of the same package; the standard requires at least 16."""
 _ED25519 = b"\x01"
 _KEY_ID_BYTES = 4
 _PUBLIC_KEY_BYTES = 32
 _DASH = "\u2014 "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_UNFIT = re.compile("[\x00-\x1f\ud800-\udfff]")
+_FORBIDDEN_IN_NAME = re.compile("[\x00-\x1f\ud800-\udfff]")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierKey:
-    """The public half of a log's key, under the log's name."""
+    """The public key of a log, with the log's name."""
 
     name: str
     public_key: bytes
@@ -54,7 +54,8 @@ class VerifierKey:
     def __post_init__(self) -> None:
         if not _is_key_name(self.name) or len(self.public_key) != _PUBLIC_KEY_BYTES:
             raise MalformedInput(
-                "key-malformed", "a verifier key has 32 bytes, and a name without spaces and without +"
+                "key-malformed",
+                "a verifier key needs a public key of 32 bytes, and a name without spaces and without +",
             )
 
     @property
@@ -108,16 +109,24 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """Parse `<name>+<key id>+<base64>`.
 
     Raises:
-        MalformedInput: `key-malformed`: another form, another algorithm, or the id of another key.
+        MalformedInput: `key-malformed`: the text has another form, names another algorithm, or has the id of another key.
     """
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")  # the base64 part may contain a + too
     data = _from_base64(encoded)
     if data is None or not data.startswith(_ED25519):
-        raise MalformedInput("key-malformed", "this is not an Ed25519 verifier key")
+        raise MalformedInput(
+            "key-malformed",
+            "this is not an Ed25519 verifier key",
+            hint="give the line that `doorward audit key` printed: <name>+<key id>+<base64>",
+        )
     key = VerifierKey(name=name, public_key=data.removeprefix(_ED25519))
     if key.key_id.hex() != key_id:
-        raise MalformedInput("key-malformed", "the id of the verifier key does not match its name and key")
+        raise MalformedInput(
+            "key-malformed",
+            "the id of the verifier key does not match its name and key",
+            hint="copy the whole line that `doorward audit key` printed",
+        )
     return key
 
 
@@ -125,7 +134,7 @@ def sign_note(text: str, signer: Ed25519PrivateKey, name: str) -> str:
     """Sign a text and return the note.
 
     Args:
-        text: ends in a newline and contains no other control character.
+        text: the text to sign; it must end in a newline and contain no other control character.
         signer: the private key.
         name: the name of the key.
 
@@ -156,7 +165,10 @@ def parse_note(data: bytes | str) -> Note:
     # The text may contain empty lines; the last empty line separates it from the signatures.
     body, separator, lines = text.rpartition("\n\n")
     if len(raw) > MAX_NOTE_BYTES or not separator or not lines.endswith("\n") or _CONTROL.search(text):
-        raise MalformedInput("note-malformed", "the note is not a text, an empty line and signature lines")
+        raise MalformedInput(
+            "note-malformed",
+            "the note must be a text, an empty line and signature lines, of at most 1,000,000 bytes",
+        )
     signatures = lines[:-1].split("\n")
     if len(signatures) > MAX_SIGNATURES:
         raise MalformedInput("note-malformed", f"the note has more than {MAX_SIGNATURES} signatures")
@@ -164,7 +176,7 @@ def parse_note(data: bytes | str) -> Note:
 
 
 def verify_note(data: bytes | str, keys: Sequence[VerifierKey]) -> str:
-    """Return the text of a note with a valid signature of at least one of the keys, and no invalid one of them.
+    """Return the text of a note, if at least one key has signed it and no signature of these keys is invalid.
 
     Raises:
         MalformedInput: `note-malformed`.
@@ -187,7 +199,11 @@ def verify_note(data: bytes | str, keys: Sequence[VerifierKey]) -> str:
                 ) from error
             verified += 1
     if not verified:
-        raise IntegrityError("signature-missing", "none of the known keys signed the note")
+        raise IntegrityError(
+            "signature-missing",
+            "none of the given keys signed the note",
+            hint="give the verifier key of this log",
+        )
     return note.unverified_text
 
 
@@ -208,7 +224,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if lines.pop() or len(lines) < 3 or not all(lines):  # noqa: PLR2004  # origin, size, root
         raise MalformedInput(
-            "checkpoint-malformed", "the checkpoint has fewer than three lines, or an empty one"
+            "checkpoint-malformed", "the checkpoint must have three lines or more, and no empty line"
         )
     origin, size, root, *extensions = lines
     digest = _from_base64(root)
@@ -230,7 +246,7 @@ def open_checkpoint(data: bytes | str, keys: Sequence[VerifierKey]) -> Checkpoin
     if checkpoint.origin not in {key.name for key in keys}:
         raise IntegrityError(
             "signature-missing",
-            f"the checkpoint is of the log {printable(checkpoint.origin, 64)}, which is not the log of the key",
+            f"the checkpoint belongs to the log {printable(checkpoint.origin, 64)}, but the key belongs to another log",
         )
     return checkpoint
 
@@ -245,7 +261,7 @@ def _parse_signature(line: str) -> NoteSignature:
 
 def _is_key_name(name: str) -> bool:
     # split() divides at every Unicode space; an empty name is refused too.
-    return name.split() == [name] and "+" not in name and not _UNFIT.search(name)
+    return name.split() == [name] and "+" not in name and not _FORBIDDEN_IN_NAME.search(name)
 
 
 def _to_utf8(text: str) -> bytes:

@@ -1,7 +1,7 @@
-"""The little bank: an application that does not read certificates, and trusts the door in front of it.
+"""The little bank: an application that reads no certificates and trusts the identity headers of the door.
 
-Not here: any check of who is calling. It answers on loopback, in a thread of this process. It counts its requests, so that
-the demo can show that a refused client never reached it.
+Not here: any check of the client. The bank answers on loopback, in a thread of this process. It counts its requests, so that
+the demo can show that a refused request never reached the bank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BALANCES = {"alice": {"7": "1,204.50 EUR", "8": "88.00 EUR"}, "carol": {"12": "5
 
 
 class Bank:
-    """The application, and how many requests reached it."""
+    """The application; `calls` is the number of requests that reached it."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -56,12 +56,12 @@ class Bank:
         return JSONResponse({"account": number, "balance": BALANCES.get(_name(request), {}).get(number, "-")})
 
     async def _transfer(self, request: Request) -> Response:
-        """Show the form, or transfer; the door requires a passkey of the last five minutes."""
+        """Show the form, or transfer; the door requires a passkey that was shown within the last five minutes."""
         self.calls += 1
         if request.method == "GET":
             return HTMLResponse("<!doctype html><title>Transfer</title><h1>Transfer</h1>")
-        said = request.headers.get("doorward-assertion", "")
-        return JSONResponse({"transferred_by": _name(request), "assertion": said}, status_code=201)
+        assertion = request.headers.get("doorward-assertion", "")
+        return JSONResponse({"transferred_by": _name(request), "assertion": assertion}, status_code=201)
 
     async def _whoami(self, request: Request) -> Response:
         self.calls += 1
@@ -84,7 +84,7 @@ def _name(request: Request) -> str:
 
 @contextlib.contextmanager
 def open_bank() -> Iterator[tuple[Bank, int]]:
-    """Serve a bank on a free loopback port as long as the block runs; yields it and its port."""
+    """Serve a bank on a free loopback port as long as the block runs; yield the bank and the port."""
     bank = Bank()
     with serving(bank.app) as port:
         yield bank, port
@@ -92,7 +92,7 @@ def open_bank() -> Iterator[tuple[Bank, int]]:
 
 @contextlib.contextmanager
 def serving(app: ASGIApp) -> Iterator[int]:
-    """Serve an application on a free loopback port as long as the block runs; yields the port."""
+    """Serve an application on a free loopback port as long as the block runs; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "websockets-sansio"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, **config))

@@ -179,10 +179,10 @@ class Browser:
 def _keep(jar: dict[str, str], line: str) -> None:
     """Keep or forget what one Set-Cookie line says (RFC 6265 section 5.3, as far as our own cookies need it)."""
     try:
-        said = SimpleCookie(line)
+        cookies = SimpleCookie(line)
     except CookieError:
         return
-    for name, morsel in said.items():
+    for name, morsel in cookies.items():
         if morsel.value and morsel["max-age"] != "0":
             jar[name] = morsel.value
         else:

@@ -1,9 +1,9 @@
-"""The authorities that a door names to its clients, if the application trusts partners.
+"""The authorities that the door of an application names to its clients, if the application trusts partners.
 
 At such a door Envoy asks for a certificate and verifies no chain: TLS proves that the client has the private key, and only
-the authorizer judges the certificate (docs/design/0043). Envoy's own verification refuses good certificates of partners,
-and some reasons are in the leaf, so they cannot be known here. Envoy only needs the authorities that it names in
-CertificateRequest, so that clients find the right certificate.
+the authorizer judges the certificate (docs/design/0043). Envoy's own verification would refuse some good
+certificates of partners, and some of the causes are in the leaf, which is unknown before the handshake. Envoy only gets
+the authorities that CertificateRequest names, so that clients find the right certificate.
 
 Not here: judging certificates (`verification`).
 Standard: RFC 8446 sections 4.2.4 and 4.3.2.
@@ -25,10 +25,10 @@ from doorward.verification.path.name_parsing import parse_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorTrust:
-    """The authorities of a door with an unverified chain.
+    """The authorities of a door where Envoy verifies no chain.
 
-    `authorities` are PEM, sorted, each once. `named` says whether CertificateRequest has their names: a handshake has
-    room for 64 KiB of names; with more, clients choose among all their certificates.
+    `authorities` are PEM, sorted, without duplicates. `named` says whether CertificateRequest lists the names of the
+    authorities: a handshake has room for 64 KiB of names. Without names, clients choose among all their certificates.
     """
 
     authorities: tuple[str, ...]
@@ -48,21 +48,23 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> DoorTrust:
         own: our own issuing authorities, DER; empty if the application does not trust them.
         partners: anchors and intermediates of the trusted partners, DER.
 
-    A certificate that cannot be parsed is left out: no path contains it. A certificate with a name that Envoy cannot read
-    (a malformed UTF8String, BMPString or UniversalString) is left out too, because Envoy would otherwise refuse all of
-    them. Its holders are still judged, but their clients do not find the name in CertificateRequest.
+    A certificate that cannot be parsed is left out: no path can contain it. A certificate with a name that Envoy cannot read
+    (a malformed UTF8String, BMPString or UniversalString) is left out too, because Envoy would otherwise refuse the
+    whole list. Certificates that such an authority issued are still judged, but CertificateRequest does not name the authority.
 
     Raises:
         ValueError: no certificate is left.
     """
-    every = []
+    authorities = []
     for one in (*own, *partners):
         with suppress(MalformedInput):
-            read = parse_path_certificate(one)
-            if not any(parse_name(name).malformed for name in (read.subject_der, read.issuer_der)):
-                every.append(read)
-    pem = {_as_pem(one.der) for one in every}
-    return DoorTrust(authorities=tuple(sorted(pem)), named=count_ca_name_octets(every) <= CA_NAMES_LIMIT)
+            parsed = parse_path_certificate(one)
+            if not any(parse_name(name).malformed for name in (parsed.subject_der, parsed.issuer_der)):
+                authorities.append(parsed)
+    pem = {_as_pem(one.der) for one in authorities}
+    return DoorTrust(
+        authorities=tuple(sorted(pem)), named=count_ca_name_octets(authorities) <= CA_NAMES_LIMIT
+    )
 
 
 def _as_pem(der: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Warnings for an application that trusts many authorities: their names may be too long for the TLS handshake.
+"""Warnings for an application that trusts many authorities: the TLS handshake may have no room for all names.
 
 In the handshake the door lists the names of the authorities that it accepts (RFC 8446 section 4.2.4).
 Not here: what the door does if the list is too long (`enforcement.trust`).
@@ -26,8 +26,8 @@ def check_authority_names(
 
     Args:
         stores: a snapshot.
-        document: which application trusts which partner.
-        replacing: partner name to the authorities, DER, that would replace its present ones.
+        document: the policy document; it says which application trusts which partner.
+        replacing: partner name to the authorities, DER, that would replace the partner's present authorities.
     """
     ders = _read_all(stores, replacing or {})
     for app in document.apps:
@@ -37,15 +37,15 @@ def check_authority_names(
 def check_authority_names_of_import(
     stores: Stores, document: Document, name: str, ders: Sequence[bytes]
 ) -> Iterator[PolicyFinding]:
-    """Yield the same findings as if a partner had been imported with these authorities.
+    """Yield the findings that would exist after the import of a partner with these authorities.
 
     If no application trusts it yet, check a possible application that trusts our own authority and this partner.
     """
     yield from check_authority_names(stores, document, {name: ders})
     if not any(name in app.trust for app in document.apps):
-        every = _read_all(stores, {name: ders})
+        authorities = _read_all(stores, {name: ders})
         yield from _check(
-            f"an application that trusts {OWN_AUTHORITY} and {name}", [*every[OWN_AUTHORITY], *ders]
+            f"an application that trusts {OWN_AUTHORITY} and {name}", [*authorities[OWN_AUTHORITY], *ders]
         )
 
 
@@ -58,12 +58,12 @@ def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[
     return {**ders, **replacing, OWN_AUTHORITY: own}
 
 
-def _check(app: str, told: Sequence[bytes]) -> Iterator[PolicyFinding]:
-    if sum(map(len, told)) <= CA_NAMES_LIMIT_OF_JAVA:  # a name is shorter than its certificate
+def _check(app: str, ders: Sequence[bytes]) -> Iterator[PolicyFinding]:
+    if sum(map(len, ders)) <= CA_NAMES_LIMIT_OF_JAVA:  # a name is shorter than its certificate
         return
-    octets = count_ca_name_octets(_parsed(told))
+    octets = count_ca_name_octets(_parse(ders))
     if octets > CA_NAMES_LIMIT_OF_JAVA:
-        then = (
+        consequence = (
             "the door sends no names, and clients offer all their certificates"
             if octets > CA_NAMES_LIMIT
             else "Java clients accept at most 32 KiB"
@@ -72,12 +72,12 @@ def _check(app: str, told: Sequence[bytes]) -> Iterator[PolicyFinding]:
             code="authority-names-large",
             app=app,
             rule="",
-            message=f"the names of its authorities take {octets} bytes in the TLS handshake: {then}",
-            hint="trust fewer partners here, or import fewer authorities for each",
+            message=f"the names of its authorities take {octets} bytes in the TLS handshake: {consequence}",
+            hint="trust fewer partners in this application, or import fewer authorities for each partner",
         )
 
 
-def _parsed(ders: Iterable[bytes]) -> Iterator[PathCertificate]:
+def _parse(ders: Iterable[bytes]) -> Iterator[PathCertificate]:
     for der in ders:
         with suppress(MalformedInput):
             yield parse_path_certificate(der)

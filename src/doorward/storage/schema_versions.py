@@ -11,37 +11,34 @@ All migrations run in one transaction, so a crash leaves the old schema. Only `d
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doorward.core.errors import IntegrityError, Unavailable
 from doorward.storage import lazy
 from doorward.storage.backend import Catalogue, Database
 from doorward.storage.connection import driver_of
 
-if TYPE_CHECKING:
-    pass
-
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
-"""Every revision, oldest first, so that a start recognises an older schema without reading the migrations.
+"""Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 
 A new revision must run on every kind of database. It changes the digests in `sqlite.schema_digest` and
-`postgresql.catalogue`; the tests of both print the new value."""
+`postgresql.catalogue`; the tests of both print the new digest."""
 
 HEAD = REVISIONS[-1]
 """The revision that this version of Doorward reads and writes."""
 
-MOST_NAMED = 5
-"""Differences that an error names at most."""
+MAX_NAMED_FAULTS = 5
+"""An error names at most this many differences."""
 
 
 def migrate(database: Database) -> str | None:
-    """Bring the database to `HEAD`; make its tables if there are none.
+    """Migrate the database to `HEAD`; an empty database gets its tables.
 
     Returns:
-        The revision before, empty if there was none; None if the database was at `HEAD` already.
+        The previous revision, empty if there was none; None if the database was at `HEAD` already.
 
     Raises:
-        Unavailable: `schema-newer` if a newer Doorward has migrated it; and what `Database.write` raises.
+        Unavailable: `schema-newer` if a newer Doorward has migrated the database; and every error of `Database.write`.
     """
     database.create()
     with database.write() as connection:
@@ -59,9 +56,9 @@ def require_current(database: Database) -> None:
     """Check that the database has the schema of this version, and check it again before writes.
 
     Raises:
-        Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated).
-        IntegrityError: `schema-altered` if an object was added, altered or removed. From now on
-            `Database.write` raises the same errors if the schema has changed since.
+        Unavailable: `schema-newer`, `schema-older` (also if the database was never migrated).
+        IntegrityError: `schema-altered` if an object was added, altered or removed. After this call,
+            `Database.write` raises the same errors if the schema has changed.
     """
     check = partial(_check, database.catalogue)
     with database.read() as connection:
@@ -83,7 +80,7 @@ def is_older(database: Database) -> bool:
 
 
 def load_revisions() -> None:
-    """Import Alembic and every revision now: after root is given up, their files may be unreadable."""
+    """Import Alembic and every revision now, because a process that has given up root may be unable to read the files."""
     lazy.migrating.load_script()
 
 
@@ -105,10 +102,10 @@ def _check(catalogue: Catalogue, connection: Any) -> None:
 
 
 def _altered(faults: list[str]) -> IntegrityError:
-    more = f" and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+    more = f" and {len(faults) - MAX_NAMED_FAULTS} more" if len(faults) > MAX_NAMED_FAULTS else ""
     return IntegrityError(
         "schema-altered",
-        f"the schema of the database was altered, but not by Doorward: {'; '.join(faults[:MOST_NAMED])}{more}",
+        f"a program other than Doorward altered the schema of the database: {'; '.join(faults[:MAX_NAMED_FAULTS])}{more}",
         hint="stop Doorward, keep a copy of the database, find out who can write to it, and restore the last backup",
     )
 
@@ -123,8 +120,8 @@ def _revision(catalogue: Catalogue, connection: Any) -> str | None:
 def _newer(found: str) -> Unavailable:
     return Unavailable(
         "schema-newer",
-        f"the database has schema {found}, which a newer version of Doorward made",
-        hint="run the newer version, or restore a backup that was made before its installation",
+        f"the database has schema {found}, which needs a newer version of Doorward than this one (schema {HEAD})",
+        hint="run the newer version, or restore a backup that was made before the newer version was installed",
         found=found,
         wanted=HEAD,
     )

@@ -1,4 +1,4 @@
-"""From a certificate to the identity of its holder: the rules about names, and nothing else.
+"""The identity of a certificate's holder: the rules about names, and nothing else.
 
 Our own certificate names its holder in exactly one URI SAN, `spiffe://<trust domain>/<kind>/<name>`.
 The common name, e-mail addresses and host names are for people to read and never identify the holder.
@@ -31,16 +31,16 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.constraints import ConstrainedName, Host, Mailbox, Value, read_names
 from doorward.verification.subject_text import parse_subject_text
 
-_CUT = "%~"
+_DIGEST_MARK = "%~"
 _ENCODED = re.compile(r"%(?:2C|20|22|25|27|5C|[89A-F][0-9A-F])|%~[0-9a-f]{64}$")
 _SAFE = "!#$&()*+-./:;<=>?@[]^_`{|}~"
 """The characters of RFC 4514 text that an identity may contain, except the percent sign."""
 
 
 def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:
-    """Return the principal in the URI SANs; None for no URI, two URIs, or a URI that names no principal.
+    """Return the principal in the URI SANs; None if there is no URI, if there are several, or if the URI names no principal.
 
-    Two URIs are refused even if one of them is right: another relying party could read the other one and identify
+    Two URIs are refused even if one of them is right: another relying party could read the other URI and identify
     another principal.
     """
     if len(uris) != 1:
@@ -72,7 +72,7 @@ _FORMS: dict[SanSource, Callable[[str], x509.GeneralName]] = {
     SanSource.DNS: x509.DNSName,
     SanSource.URI: x509.UniformResourceIdentifier,
 }
-_WORDS = {SanSource.EMAIL: "e-mail address", SanSource.DNS: "DNS name", SanSource.URI: "URI"}
+_NAMES_OF_FORMS = {SanSource.EMAIL: "e-mail address", SanSource.DNS: "DNS name", SanSource.URI: "URI"}
 _HINTS = {
     SanSource.EMAIL: "write one address such as bob@clinic.example, in ASCII (hosts as xn--…), without quotation marks",
     SanSource.DNS: "write one host such as pc7.clinic.example, in ASCII (xn--…), without `*` and without a dot at the end",
@@ -86,11 +86,11 @@ class IdentityRule:
 
     Args:
         source: the form of name that counts; other forms are ignored.
-        kind: of the holders.
-        domain: a DNS name in lower case; the host in the name must be this domain or below it. Empty allows any.
+        kind: the kind of the holders.
+        domain: a DNS name in lower case; the host in the identity must be this domain or below it. Empty allows any host.
 
     Raises:
-        MalformedInput: `identity-domain-malformed`: not a DNS name in lower case, or a domain for a subject.
+        MalformedInput: `identity-domain-malformed`: the domain is no DNS name in lower case, or the source is the subject.
     """
 
     source: SanSource
@@ -105,45 +105,45 @@ class IdentityRule:
         except MalformedInput:
             fits = False
         if not fits:
-            hint = "write a DNS name in lower case, such as clinic.example; leave it out if the subject is the name"
+            hint = "write a DNS name in lower case, such as clinic.example; with --identity subject, leave --domain out"
             detail = f"{self.domain[:80]!a} cannot be the domain of a partner's names ({self.source.value})"
             raise MalformedInput("identity-domain-malformed", detail, hint=hint)
 
 
 def identify(leaf: PathCertificate, rule: IdentityRule) -> str | None:
-    """Return the identity that a partner's certificate gives its holder; None if it gives none, or several.
+    """Return the identity that a partner's certificate gives its holder; None if the certificate gives no identity, or several.
 
-    Several different names of the form give no identity, because another relying party could read another one.
+    Several different names of the form give no identity, because another relying party could read another of the names.
     An e-mail address keeps its local part, its host is in lower case, and an address in the subject does not count.
     A DNS name is in lower case and not a wildcard. A URI is exact. A subject is its RFC 4514 text, with the characters
     that an identity must not contain percent-encoded. A subject that is too long is cut, and ends with its SHA-256.
 
     Args:
         leaf: a partner's certificate with a verified path.
-        rule: the partner's.
+        rule: the partner's rule.
 
     Returns:
         Text that `parse_partner_identity` accepts, within the rule's domain.
 
-    Not checked: that the partner may certify this name; its name constraints and the domain decide that.
+    Not checked: that the partner may certify this name; the partner's name constraints and the domain decide that.
     Standard: RFC 5280 section 4.2.1.6.
     """
     if rule.source is SanSource.SUBJECT:
-        return _check(_read_subject(leaf))
+        return _parse_identity(_read_subject(leaf))
     found = {
         _read_identity(general, name.value, rule.domain)
         for general, name in _list_names(leaf)
         if name.form == rule.source.value
     }
-    return _check(found.pop()) if len(found) == 1 else None
+    return _parse_identity(found.pop()) if len(found) == 1 else None
 
 
 def make_identity(text: str, rule: IdentityRule) -> str:
     """Return the identity that `identify` gives the holder of a certificate with this name.
 
     Args:
-        text: as a person writes it: an address, a host, a URI or a subject in RFC 4514 order; or an identity.
-        rule: the partner's.
+        text: the name as a person writes it: an address, a host, a URI or a subject in RFC 4514 order; or an identity.
+        rule: the partner's rule.
 
     Raises:
         MalformedInput: `identity-never-matches`: no certificate of the partner can have this name; `subject-malformed`.
@@ -156,32 +156,32 @@ def make_identity(text: str, rule: IdentityRule) -> str:
     try:
         general = kind(text)
         read = read_names(x509.Name([]), (), [general])[0].value
-        found = _check(_read_identity(general, read, ""))
-        inside = _check(_read_identity(general, read, rule.domain))
+        identity = _parse_identity(_read_identity(general, read, ""))
+        identity_in_domain = _parse_identity(_read_identity(general, read, rule.domain))
     except ValueError:
-        found = inside = None
-    if found is None:
-        message = f"no certificate can have {text[:100]!a} as its {_WORDS[rule.source]}"
-        raise _never(message, _HINTS[rule.source])
-    if inside is None:
-        raise _never(
-            f"{found} is not in {rule.domain}, and this partner's names must be in that domain",
+        identity = identity_in_domain = None
+    if identity is None:
+        message = f"no certificate can have {text[:100]!a} as its {_NAMES_OF_FORMS[rule.source]}"
+        raise _never_matches(message, _HINTS[rule.source])
+    if identity_in_domain is None:
+        raise _never_matches(
+            f"{identity} is not in {rule.domain}, and this partner's names must be in that domain",
             f"write a name in {rule.domain}, or import the partner again with another --domain",
         )
-    return inside
+    return identity_in_domain
 
 
 def _make_subject(text: str) -> str:
-    if _ENCODED.search(text) and _check(text) is not None:
+    if _ENCODED.search(text) and _parse_identity(text) is not None:
         return text  # already an identity: a person writes a comma of a subject as `,` and not as `%2C`
     return _encode_subject(parse_subject_text(text))
 
 
-def _never(message: str, hint: str) -> MalformedInput:
+def _never_matches(message: str, hint: str) -> MalformedInput:
     return MalformedInput("identity-never-matches", message, hint=hint)
 
 
-def _check(identity: str | None) -> str | None:
+def _parse_identity(identity: str | None) -> str | None:
     """Return the text if it is a well-formed identity, otherwise None."""
     try:
         return parse_partner_identity(identity or "")
@@ -190,7 +190,7 @@ def _check(identity: str | None) -> str | None:
 
 
 def _list_names(leaf: PathCertificate) -> Iterator[tuple[x509.GeneralName, ConstrainedName]]:
-    """Yield each general name as written, and as constraints read it; the subject is not included."""
+    """Yield each general name as written, with its value as name constraints read it. The subject is not included."""
     return zip(leaf.alternative, leaf.names, strict=False)
 
 
@@ -199,17 +199,17 @@ def _read_subject(leaf: PathCertificate) -> str:
 
 
 def _encode_subject(text: str) -> str:
-    """Return a subject as an identity. If it is too long, a digest follows after `%~`, which encoding never writes."""
+    """Return a subject as an identity. A long subject is cut, and its digest follows `%~`, which the encoding never writes."""
     encoded = quote(text, safe=_SAFE, errors="surrogatepass")
     if len(encoded) <= IDENTITY_LIMIT:
         return encoded
     digest = hashlib.sha256(encoded.encode("ascii")).hexdigest()
-    kept = encoded[: IDENTITY_LIMIT - len(digest) - len(_CUT)].rpartition("%2C")[0]
-    return f"{kept}{_CUT}{digest}"
+    kept = encoded[: IDENTITY_LIMIT - len(digest) - len(_DIGEST_MARK)].rpartition("%2C")[0]
+    return f"{kept}{_DIGEST_MARK}{digest}"
 
 
 def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str | None:
-    """Return the identity in one general name; None if it cannot be read or is not in the domain."""
+    """Return the identity in one general name; None if the name cannot be read or is not in the domain."""
     match general, read:
         case x509.RFC822Name(), Mailbox(local=local, host=host):
             identity = f"{local}@{host}"
@@ -218,7 +218,7 @@ def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str |
         case x509.UniformResourceIdentifier(value=identity), Host(text=host):
             pass
         case x509.UniformResourceIdentifier(value=identity), _ if not domain:
-            return identity  # a URI without a host, such as `urn:uuid:`; it is in no domain
+            return identity  # a URI without a host, such as `urn:uuid:`, is in no domain
         case _:
             return None
     return identity if not domain or host == domain or host.endswith("." + domain) else None

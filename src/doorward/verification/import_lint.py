@@ -257,8 +257,8 @@ def lint_authorities(
 def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *, anchor: bool) -> _Found:
     """Step 1."""
     for fault in (*check_authority(authority, inputs, anchor=anchor), *check_dates(authority, now)):
-        said = f": {fault.detail}" if fault.detail else ""
-        yield _BY_RULE[fault.rule], f"{fault.rule.section}{said}"
+        detail = f": {fault.detail}" if fault.detail else ""
+        yield _BY_RULE[fault.rule], f"{fault.rule.section}{detail}"
     end = f"it ends on {authority.not_after:%Y-%m-%d}"
     if now <= authority.not_after < now + EXPIRES_SOON:
         yield LintCode.EXPIRES_SOON, end

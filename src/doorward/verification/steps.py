@@ -71,9 +71,9 @@ class CertificateJudgement:
     """The result of both judges.
 
     Args:
-        verdict: with all reasons, in the order of the steps.
-        principal: only if the verdict is good.
-        facts: of the leaf, if it parsed.
+        verdict: the verdict with all reasons, in the order of the steps.
+        principal: the holder; only if the verdict is good.
+        facts: the facts of the leaf, if it could be parsed.
         content: what rules may ask about it; only if the verdict is good.
         ends: when the certificate must be judged again at the latest, because a certificate or necessary evidence
             expires; None if nothing that expires was found.

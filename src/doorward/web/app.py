@@ -37,7 +37,7 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
 
     Args:
         services: the ports of this process.
-        pool: where use cases run.
+        pool: the threads that run use cases.
         downloads: how many large lists are sent at the same time.
     """
     return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
@@ -64,10 +64,10 @@ def build_portal_app(
     """Return the application behind `portal.<domain>`.
 
     Args:
-        services: of a process that may sign.
-        pool: where use cases run.
+        services: the ports of a process that may sign.
+        pool: the threads that run use cases.
         options: what the settings say.
-        look: of its pages.
+        look: the look of its pages.
         snapshots: the policy in force.
         factors: figures of second factors; None takes the usual ones.
         choice_recorder: notes who wants to show another certificate; shared with the sessions' application.
@@ -100,11 +100,11 @@ def build_sessions_app(
     """Return the application of the door's own paths on the hosts of applications, and of its pages there.
 
     Args:
-        services: of a process that may sign.
-        pool: where use cases run.
+        services: the ports of a process that may sign.
+        pool: the threads that run use cases.
         options: what the settings say of the portal.
-        lifetime: of a session at an application.
-        look: of its pages.
+        lifetime: the lifetime of a session at an application.
+        look: the look of its pages.
         snapshots: the policy in force.
         choice_recorder: notes who wants to show another certificate; shared with the portal.
     """

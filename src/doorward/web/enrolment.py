@@ -31,11 +31,11 @@ class EnrolmentSurface:
     """The routes of the enrolment host over one set of services.
 
     Args:
-        services: of a process that may sign.
-        pool: where use cases run.
+        services: the ports of a process that may sign.
+        pool: the threads that run use cases.
         origin: the public address, `https://enroll.corp.example:8443`; the page shows it. It is not taken from the Host
             field, which an attacker may control.
-        look: of its page.
+        look: the look of its page.
     """
 
     def __init__(

@@ -1,14 +1,14 @@
 """The status surface: revocation lists, OCSP and certificates that relying parties fetch to judge our certificates.
 
     GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
-    GET  /crl/<authority>/<n>-of-<count>.crl   one of several lists, where certificates are divided
+    GET  /crl/<authority>/<n>-of-<count>.crl   one partition, if the list is divided
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
     POST /ocsp, GET /ocsp/<b64>  OCSP
-    GET  /jwks.json              the public keys of assertions: the gateways' own, and those of sessions
-    GET  /healthz, /readyz       this process answers; it can serve revocation status
+    GET  /jwks.json              the public keys of assertions: keys of gateways and of sessions
+    GET  /healthz, /readyz       whether this process answers; whether it can serve revocation status
 
-Everything here is public. A request can cause no signature except that of an OCSP answer.
+Everything here is public. A request can cause only one kind of signature, the signature of an OCSP response.
 Not here: signing and freshness (authority.status.responder), sharing large lists (shared_crl, downloads).
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
 """
@@ -48,11 +48,11 @@ MAX_OCSP_REQUEST_BYTES = 4 * 1024
 """Precedent: RFC 5019 section 5: one certificate in each request, and less than 255 bytes in a GET."""
 
 CRL_MAX_AGE = timedelta(minutes=1)
-"""Caches may hide a revocation for this time; in return, there is much less traffic."""
+"""A cache may hide a revocation for this time; in return, the authority gets far fewer requests."""
 
 OCSP_MAX_AGE = timedelta(minutes=5)
 STABLE_MAX_AGE = timedelta(hours=1)
-"""For content that never changes at its URL (authority certificates) or rarely (keys, the root)."""
+"""For content that never changes at its URL (authority certificates) or changes rarely (keys, the root)."""
 
 _AUTHORITY_ID = re.compile(r"aut_[a-z0-9]{20}")
 _CRL_TYPE, _CERTIFICATE_TYPE = "application/pkix-crl", "application/pkix-cert"
@@ -65,8 +65,8 @@ class StatusSurface:
 
     Args:
         services: the ports of this process.
-        pool: where use cases run.
-        downloads: how many large lists are sent at once.
+        pool: the threads that run use cases.
+        downloads: how many large CRLs may be sent at the same time.
     """
 
     def __init__(self, services: Services, pool: UseCasePool, *, downloads: int = MAX_DOWNLOADS) -> None:
@@ -90,15 +90,19 @@ class StatusSurface:
         ]
 
     async def crl(self, request: Request) -> Response:
-        """Answer with the newest revocation list of an authority, the full one or a partition's."""
+        """Answer with the newest revocation list of an authority, the full list or one partition."""
         authority, partition = _authority_id(request), _partition(request)
         shared = await self._pool.run(lambda: self._crls.find(authority, partition))
         if shared is None:
-            raise NotFound("crl-unknown", "there is no revocation list of this authority")
+            raise NotFound(
+                "crl-unknown",
+                f"there is no revocation list of {authority}",
+                hint="use the CRL address in the certificate",
+            )
         crl = shared.record
         age = min(CRL_MAX_AGE, crl.next_update - self._services.clock.now())
-        headers = _caching(shared.tag, age, since=crl.this_update, until=crl.next_update)
-        if _is_known(request, headers):
+        headers = _caching_headers(shared.tag, age, since=crl.this_update, until=crl.next_update)
+        if _is_cached_by_client(request, headers):
             return Response(status_code=304, headers=headers)
         return self._downloads.answer(request, crl.der, _CRL_TYPE, headers)
 
@@ -106,16 +110,20 @@ class StatusSurface:
         """Answer with an authority's certificate."""
         authority = _authority_id(request)
         der = await self._pool.run(lambda: authority_certificate(self._services, authority))
-        return _stable(request, der, _CERTIFICATE_TYPE)
+        return _answer_stable(request, der, _CERTIFICATE_TYPE)
 
     async def root(self, request: Request) -> Response:
         """Answer with the root certificate, as text."""
-        return _stable(request, await self._pool.run(lambda: root_pem(self._services)), _PEM_TYPE)
+        return _answer_stable(request, await self._pool.run(lambda: root_pem(self._services)), _PEM_TYPE)
 
     async def ocsp_post(self, request: Request) -> Response:
         """Answer an OCSP request in a body (RFC 6960 appendix A.1)."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _OCSP_REQUEST_TYPE:
-            raise MalformedInput("media-type-wrong", f"an OCSP request has the type {_OCSP_REQUEST_TYPE}")
+            raise MalformedInput(
+                "media-type-wrong",
+                "the Content-Type is not that of an OCSP request",
+                hint=f"send Content-Type: {_OCSP_REQUEST_TYPE}",
+            )
         body = await read_body(request, MAX_OCSP_REQUEST_BYTES)
         return await self._ocsp(request, body, cacheable=False)
 
@@ -129,7 +137,7 @@ class StatusSurface:
         headers = (
             ocsp_caching(der, self._services.clock.now()) if cacheable else {"Cache-Control": "no-store"}
         )
-        if _is_known(request, headers):
+        if _is_cached_by_client(request, headers):
             return Response(status_code=304, headers=headers)
         return Response(der, media_type=_OCSP_RESPONSE_TYPE, headers=headers)
 
@@ -137,10 +145,10 @@ class StatusSurface:
         """Answer with the public keys under which assertions are signed (RFC 7517 section 5)."""
         keys = await self._pool.run(self._read_keys)
         document = JSONResponse(keys, media_type="application/jwk-set+json")
-        return _stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
+        return _answer_stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
 
     def _read_keys(self) -> dict[str, list[dict[str, str]]]:
-        """Return the keys of the gateways, and those that sign the assertions within sessions."""
+        """Return the keys of the gateways, and the keys that sign the assertions of sessions."""
         with self._services.work.read() as stores:
             owned_keys = [(gateway.id, gateway.assertion_jwk) for gateway in stores.gateways.list()]
             owned_keys += [(key.id, key.public_jwk) for key in stores.session_keys.list()]
@@ -153,11 +161,11 @@ class StatusSurface:
         return render_jwks(keys)
 
     async def health(self, _request: Request) -> Response:
-        """Say that this process answers; nothing else is checked, so that a slow database restarts no process."""
+        """Say that this process answers. The database is not checked: a slow database must not make a supervisor restart the process."""
         return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
 
     async def readiness(self, _request: Request) -> Response:
-        """Say whether status can be served: the database answers, and CRL and OCSP responder are within their dates."""
+        """Say whether status can be served: the database answers, and the CRL and the certificate of the OCSP responder are valid."""
         faults = await self._pool.run(self._find_faults)
         return JSONResponse(
             {"ready": not faults, "faults": faults},
@@ -207,14 +215,14 @@ def ocsp_caching(der: bytes, now: datetime) -> dict[str, str]:
     if until is None or until <= now:
         return {"Cache-Control": "no-store"}
     tag = render_tag(der)
-    return _caching(tag, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
+    return _caching_headers(tag, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
 
 
 def _has_nonce(response: ocsp.OCSPResponse) -> bool:
     return any(isinstance(extension.value, x509.OCSPNonce) for extension in response.extensions)
 
 
-def _caching(tag: str, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
+def _caching_headers(tag: str, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
     """Return the caching header fields for content that is replaced at `until` or before."""
     seconds = max(0, int(age.total_seconds()))
     return {
@@ -225,25 +233,31 @@ def _caching(tag: str, age: timedelta, *, since: datetime, until: datetime) -> d
     }
 
 
-def _stable(request: Request, body: bytes, media_type: str, max_age: timedelta = STABLE_MAX_AGE) -> Response:
+def _answer_stable(
+    request: Request, body: bytes, media_type: str, max_age: timedelta = STABLE_MAX_AGE
+) -> Response:
     age = int(max_age.total_seconds())
     headers = {"Cache-Control": f"public, max-age={age}", "ETag": render_tag(body)}
-    if _is_known(request, headers):
+    if _is_cached_by_client(request, headers):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _is_known(request: Request, headers: dict[str, str]) -> bool:
-    """Say whether the client has this very version (RFC 9110 section 13.1.2)."""
+def _is_cached_by_client(request: Request, headers: dict[str, str]) -> bool:
+    """Say whether the client already has this version (RFC 9110 section 13.1.2)."""
     tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     return request.method in ("GET", "HEAD") and "ETag" in headers and headers["ETag"] in tags
 
 
 def _authority_id(request: Request) -> str:
-    """Return the id in the path; a malformed one is refused without a query."""
+    """Return the authority id in the path; a malformed id is refused without a query."""
     text: str = request.path_params["authority_id"]
     if not _AUTHORITY_ID.fullmatch(text):
-        raise NotFound("authority-unknown", "there is no such authority")
+        raise NotFound(
+            "authority-unknown",
+            "the path has no well-formed authority id",
+            hint="use the address in the certificate",
+        )
     return text
 
 
@@ -251,5 +265,9 @@ def _partition(request: Request) -> str:
     """Return the partition's name in the path; empty for the full list."""
     name: str = request.path_params.get("partition", FULL)
     if not division_of(name):
-        raise NotFound("crl-unknown", "there is no revocation list of that name")
+        raise NotFound(
+            "crl-unknown",
+            "the path names no partition of a CRL",
+            hint="use the CRL address in the certificate",
+        )
     return name

@@ -38,8 +38,8 @@ class TokenExchange:
     """Answers requests for certificates by token, and counts wrong tokens.
 
     Args:
-        services: of a process that may sign.
-        pool: where use cases run.
+        services: the ports of a process that may sign.
+        pool: the threads that run use cases.
     """
 
     def __init__(self, services: Services, pool: UseCasePool) -> None:

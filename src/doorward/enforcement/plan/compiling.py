@@ -1,4 +1,4 @@
-"""Compiles a policy document and the facts of an installation into the plan of a gateway; pure."""
+"""Compiles a policy document, certificates and settings into the plan of a gateway; pure."""
 
 from __future__ import annotations
 
@@ -58,22 +58,23 @@ def build_plan(
         application_ids: application name to id (`app_…`).
         certificates: application name to its server certificate. A host without a certificate is left out until it has
             one; the application's other hosts can be reached.
-        aliases: new rule id to the class tokens and decisions that are accepted instead of it.
-        partners: application name to its trust, for applications that trust more than our own authority.
-        upstream_files: application name to the files by which its upstream is verified; an application that needs them
+        aliases: id of a new rule to the class tokens and decision ids that Envoy accepts instead of that id
+            (`enforcement.transition`).
+        partners: application name to the authorities of its door, for applications that trust partners.
+        upstream_files: application name to the files with which Envoy verifies its upstream. An application that needs the files
             and has none gets no upstream.
         shut: names of applications that get no upstream.
         listen: the addresses where the gateway listens.
         trust: PEM of each of our own issuing authorities.
-        paths: sockets, log file and the folder that Envoy watches.
-        open_doors: hosts that ask for no client certificate.
-        limits: counts, sizes, times.
+        paths: the sockets, the log file, and the folder that Envoy watches.
+        open_doors: doors that ask for no client certificate.
+        limits: the limits of the gateway: counts, sizes, times.
         epoch: the number of this run of Envoy.
-        hsts: how long browsers remember to use TLS only.
-        public_ports: ports that browsers use for the door, in addition to those where it listens.
+        hsts: for how long a browser connects by TLS only (Strict-Transport-Security).
+        public_ports: further ports that browsers use for the doors, in addition to the ports of `listen`.
         portal: the portal's door, None if there is none.
-        sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
-        pages: Envoy's own replies for browsers; without them, Envoy replies with sentences.
+        sessions: the keys and addresses that sessions need. If None, rules that require a second factor allow nothing.
+        pages: HTML pages for Envoy's own replies. If None, Envoy replies with one sentence of plain text.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -81,8 +82,8 @@ def build_plan(
     Raises:
         KeyError: an application of the document has no id.
     """
-    ours = DoorTrust(authorities=tuple(sorted(set(trust))))
-    ports = {*public_ports, *(one.port for one in listen)}
+    own_trust = DoorTrust(authorities=tuple(sorted(set(trust))))
+    ports = {*public_ports, *(address.port for address in listen)}
     doors = [
         build_door(
             app,
@@ -90,7 +91,7 @@ def build_plan(
             application_ids[app.name],
             certificates[app.name],
             aliases,
-            trust=partners.get(app.name, ours if app.admits_anonymous else None),
+            trust=partners.get(app.name, own_trust if app.admits_anonymous else None),
             ports=ports,
             upstream_files=upstream_files.get(app.name),
             is_shut=app.name in shut,
@@ -125,20 +126,20 @@ def build_door(
     upstream_files: UpstreamFiles | None = None,
     is_shut: bool = False,
 ) -> ApplicationDoor:
-    """Compile one application with those of its hosts that the certificate names; rules keep their order.
+    """Compile one application into its door; rules keep their order.
 
-    `ports` are the ports that browsers use for the door.
+    The door has only the hosts that the certificate names. `ports` are the ports that browsers use for the door.
     """
-    terms = []
+    rules = []
     for rule in app.rules:
-        one = grant_id(tenant, application_id, rule.effect, rule.selector)
-        accepted = (one, *sorted(aliases.get(one, frozenset())))
-        terms.append(DoorRule(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
+        rule_id = grant_id(tenant, application_id, rule.effect, rule.selector)
+        accepted = (rule_id, *sorted(aliases.get(rule_id, frozenset())))
+        rules.append(DoorRule(id=rule_id, effect=rule.effect, residual=rule.residual, accepted=accepted))
     common: dict[str, Any] = {
         "id": application_id,
         "name": app.name,
         "hosts": tuple(sorted(set(app.hosts).intersection(certificate.hosts))),
-        "rules": tuple(terms),
+        "rules": tuple(rules),
         "certificate": certificate,
         "trust": trust,
         "is_shut": is_shut,

@@ -33,7 +33,7 @@ class GatewayPlan:
         limits: counts, sizes, times.
         epoch: the number of this run of Envoy; Envoy sends it to the authorizer.
         hsts: how long browsers remember to use TLS only; with zero they get no such header.
-        portal: the portal, where people check their factors and see their own data; None if there is none (yet).
+        portal: the door of the portal; None if there is no portal, or if it has no certificate yet.
         sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
         pages: Envoy's own replies for browsers; without them, Envoy replies with sentences.
     """

@@ -42,14 +42,15 @@ class Compiled:
 
     Args:
         snapshot: the policy.
-        seq: the number of the change sequence at which it was read.
+        seq: the number of the last change when the snapshot was read.
         resources: the resources for Envoy.
         chains: the number of doors, the enrolment door included.
-        trusts: how many of them have their own list of authorities.
+        trusts: the number of doors with their own list of authorities.
         aliases: id of a rule to the tokens that Envoy accepts in its place.
         certificates: the server certificates of the doors.
-        purposes: all purposes that have a certificate or wait for one.
-        missing: purpose to hosts without a certificate, for purposes that wait.
+        purposes: every purpose that has a server certificate or waits for one. The purpose of an application's
+            certificate is the application's id; the enrolment host has `ENROL_PURPOSE`.
+        missing: purpose to its hosts that still wait for a certificate.
     """
 
     snapshot: PolicySnapshot
@@ -78,9 +79,9 @@ def compile_snapshot(
 
     Args:
         snapshot: the policy.
-        seq: the number of the change sequence at which it was read.
+        seq: the number of the last change when the snapshot was read.
         settings: listeners, sockets, limits.
-        ready: purpose to its certificate; a door without a certificate is left out.
+        ready: purpose to its server certificate; a door without a certificate is left out.
         aliases: id of a rule to the tokens that Envoy accepts in its place.
         upstreams: the files of upstreams with TLS, and the upstreams that cannot be used.
         xds: the folder that this Envoy watches.
@@ -125,7 +126,7 @@ def compile_snapshot(
 def _enrolment_doors(
     wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate], settings: DoorSettings
 ) -> list[OpenDoor]:
-    """Return the enrolment door; nothing until it has a certificate."""
+    """Return the enrolment door; an empty list if it has no certificate yet."""
     if ENROL_PURPOSE not in ready:
         return []
     return [
@@ -143,20 +144,20 @@ def _enrolment_doors(
 
 
 def settings_hosts(snapshot: PolicySnapshot, settings: DoorSettings) -> dict[str, tuple[str, ...]]:
-    """Return, by a gateway's settings, the hosts of each purpose that need a certificate of our own authority."""
+    """Return for each purpose the hosts that need a certificate of our own authority, with a gateway's settings."""
     return wanted_hosts(snapshot, "" if settings.portal_files else settings.portal_host)
 
 
 def _portal(
     snapshot: PolicySnapshot, settings: DoorSettings, certificate: ServerCertificate | None
 ) -> PortalDoor | None:
-    """Return the portal's door; None if it has no certificate, or if an application has its host."""
+    """Return the portal's door; None if the portal has no certificate, or if an application has the same host."""
     host = settings.portal_host
-    taken = {
+    taken_hosts = {
         enrolment_host(snapshot.trust_domain),
         *(one for app in snapshot.document.apps for one in app.hosts),
     }
-    if certificate is None or not host or host in taken:
+    if certificate is None or not host or host in taken_hosts:
         return None
     ports = {*settings.public_ports, *(one.port for one in settings.listen)}
     return PortalDoor(
@@ -171,7 +172,7 @@ def _portal(
 
 
 def _sessions(snapshot: PolicySnapshot, settings: DoorSettings) -> SessionPlan | None:
-    """Return the plan of sessions; None if there is no portal where a person could show a second factor."""
+    """Return the plan of sessions; None if there is no portal for showing a second factor."""
     if not (settings.portal_origin and settings.sessions_socket):
         return None
     return SessionPlan(

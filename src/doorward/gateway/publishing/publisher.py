@@ -183,8 +183,8 @@ class XdsPublisher:
                 return
             refused = [one.name for one in awaited if _refused(one, {}, now)]
             if refused:
-                said = f"Envoy started and refused {', '.join(refused[:_MOST_TOLD])}; the reason is in Envoy's own log"
-                raise ConfigurationError([Fault(code="envoy-refused-configuration", message=said)])
+                message = f"Envoy started and refused {', '.join(refused[:_MOST_TOLD])}; the reason is in Envoy's own log"
+                raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
             if self._clock.monotonic() > limit:
                 raise Unavailable(
                     "envoy-would-not-start",

@@ -48,10 +48,10 @@ class PublicationReport:
         with self._lock:
             self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
 
-    def note_shortage(self, said: str) -> None:
+    def note_shortage(self, text: str) -> None:
         """Note why the next publication will be refused; empty if it will not."""
         with self._lock:
-            self._shortage = said
+            self._shortage = text
 
     def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
         """Report why a revision cannot come into force until it is corrected."""
@@ -64,16 +64,16 @@ class PublicationReport:
             + f"; the others are as in revision {self._gate.revision}: {error.detail}",
         )
 
-    def failed(self, error: DoorwardError, said: str = "") -> None:
-        """Report that a publication failed, and record it if that is new; `said` is for `status`."""
-        said = said or error.detail
+    def failed(self, error: DoorwardError, text: str = "") -> None:
+        """Report that a publication failed, and record it if that is new; `text` is for `status`."""
+        text = text or error.detail
         _log.error(
             "the policy could not be published; the old one stays in force",
             code=error.code,
             detail=error.detail,
         )
         with self._lock:
-            repeated, self._trouble = self._trouble == said, said
+            repeated, self._trouble = self._trouble == text, text
         if not repeated:
             self.record(
                 EventType.GATEWAY_ROLLED_BACK,

@@ -239,11 +239,11 @@ class PolicyPublisher:
         self, read: Callable[[], tuple[PolicySnapshot, int]], folder: Path, stop: threading.Event
     ) -> tuple[Compiled, Path]:
         publisher = XdsPublisher(self._xds, validator=self._validator, clock=self._services.clock)
-        said = False
+        has_warned = False
         while (compiled := self._compile(*read())) is None:
-            if not said:
+            if not has_warned:
                 _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
-                said = True
+                has_warned = True
             if stop.wait(0.1):
                 raise no_certificate()
         usage = self._inotify_usage()

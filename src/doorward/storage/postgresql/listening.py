@@ -32,7 +32,7 @@ class Listener:
     """One thread that listens on a connection of its own.
 
     Args:
-        url: of the database.
+        url: the address of the database.
         notify: called at each notification, and after each connect, because notifications may have been missed before.
     """
 

@@ -27,8 +27,8 @@ from doorward.storage.connection import driver_of
 from doorward.storage.schema import metadata
 from doorward.storage.sqlite.schema_digest import FILE_SETTINGS, Content, read_objects, read_settings
 
-MOST_NAMED = 5
-"""Damaged places that an error names at most."""
+MAX_NAMED_FAULTS = 5
+"""An error names at most this many damaged places."""
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
     "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
@@ -48,9 +48,9 @@ def find_schema_faults(connection: Any) -> list[str]:
 
 
 def find_damage(connection: Any) -> list[str]:
-    """Return the damage that SQLite finds in the pages of the file; it reads all of them."""
+    """Return the damage that SQLite finds; SQLite reads every page of the file for this."""
     driver = driver_of(connection)
-    rows = [str(text) for (text,) in driver.execute(f"PRAGMA integrity_check({MOST_NAMED})")]
+    rows = [str(text) for (text,) in driver.execute(f"PRAGMA integrity_check({MAX_NAMED_FAULTS})")]
     return [] if rows == ["ok"] else rows
 
 

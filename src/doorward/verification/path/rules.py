@@ -71,5 +71,5 @@ class CertificationPathFault:
     detail: str = ""
 
     def __str__(self) -> str:
-        said = f": {self.detail}" if self.detail else ""
-        return f"{self.rule.value} ({self.rule.section}) at certificate {self.certificate[:16]}{said}"
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.rule.value} ({self.rule.section}) at certificate {self.certificate[:16]}{detail}"

@@ -134,8 +134,8 @@ def build_ocsp_request(
     """Return the OCSP request for one certificate.
 
     Args:
-        certificate: to be asked about.
-        issuer: of the certificate.
+        certificate: the certificate to ask about.
+        issuer: the certificate's issuer.
         nonce: 1 to 128 octets to send; None for no nonce, as pre-signed responses need (RFC 5019).
 
     Returns:

@@ -28,7 +28,7 @@ class StatusFinding:
 
     Args:
         status: see `RevocationStatus`.
-        certificate: its SHA-256, hex.
+        certificate: SHA-256 of the certificate, hex.
         evidence: SHA-256 of each CRL or OCSP response that the finding is based on, hex.
         reason: of the revocation, a kebab word; empty if none is given.
         this_update: the time of the evidence; None if undetermined.
@@ -58,12 +58,12 @@ class RecordedRevocation:
 
     Args:
         issuer_key: SHA-256 of the issuer's public key bits, hex.
-        serial: of the certificate.
-        certificate: its SHA-256, hex.
+        serial: the serial number of the certificate.
+        certificate: SHA-256 of the certificate, hex.
         held: whether it was a hold, which a newer good finding ends; every other revocation is final.
         reason: a kebab word; empty if none was given.
-        this_update: of the evidence.
-        evidence: its SHA-256, hex.
+        this_update: `thisUpdate` of the evidence.
+        evidence: SHA-256 of the evidence, hex.
     """
 
     issuer_key: str
