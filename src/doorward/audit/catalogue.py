@@ -294,7 +294,9 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.GROUP_MEMBER_REMOVED: _spec(_IDENTITY, "group principal", "group_name", "name"),
         EventType.GROUP_NESTED: _spec(_IDENTITY, "group inner", "group_name inner_name"),
         EventType.GROUP_UNNESTED: _spec(_IDENTITY, "group inner", "group_name inner_name"),
-        EventType.INVITATION_CREATED: _spec(_IDENTITY, "invitation principal", "expires_at profile", "name"),
+        EventType.INVITATION_CREATED: _spec(
+            _IDENTITY, "invitation principal", "expires_at profile certificate", "name"
+        ),
         EventType.INVITATION_REDEEMED: _spec(_IDENTITY, "invitation principal", "certificate", "name"),
         EventType.INVITATION_REFUSED: _spec(_IDENTITY, "reason", "invitation principal", "name"),
         EventType.INVITATION_VOIDED: _spec(_IDENTITY, "invitation principal reason", "", "name"),

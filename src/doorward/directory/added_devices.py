@@ -73,6 +73,7 @@ def _require_few_links(stores: Stores, principal_id: str, now: datetime) -> None
             "device-links-too-many",
             f"you made {len(unused)} links for other devices in the last 24 hours and used none, and the limit is {MOST_LINKS}",
             hint="wait until tomorrow, or ask an administrator: `doorward invite NAME`",
+            retry_after_seconds=round((unused[0].created_at + _DAY - now).total_seconds()),
         )
 
 

@@ -183,6 +183,7 @@ def invite_within(
             "principal": principal.id,
             "expires_at": record.expires_at,
             "profile": profile_for(principal.kind).name,
+            **({"certificate": made_from} if made_from else {}),
         },
         personal={"name": principal.name},
     )

@@ -75,7 +75,7 @@ def test_the_link_becomes_a_certificate_in_the_same_name(people: FactorWorld, al
     assert made.record.expires_at - made.record.created_at == LIFETIME == timedelta(minutes=15)
     event = people.events(EventType.INVITATION_CREATED)[-1]
     assert (event.actor, event.data["principal"]) == (alice.principal_id, alice.principal_id)
-    assert event.data["profile"] == "person"
+    assert (event.data["profile"], event.data["certificate"]) == ("person", alice.certificate_id)
     issued = redeem(people.services, made.token, people.csr())
     assert issued.record.principal_id == alice.principal_id
     assert issued.record.id != alice.certificate_id
@@ -278,6 +278,7 @@ def test_the_number_of_unused_links_in_a_day_has_a_limit(people: FactorWorld, al
     with pytest.raises(RequestRefused) as refused:
         add(people, alice, WEBAUTHN)
     assert refused.value.code == "device-links-too-many"
+    assert refused.value.context["retry_after_seconds"] == 24 * 60 * 60
     redeem(people.services, token, people.csr())  # the last one still works, and a used one does not count
     add(people, alice, WEBAUTHN)
     people.clock.present += timedelta(days=1, seconds=1)
