@@ -89,7 +89,7 @@ def add_principal(
         there = stores.directory.by_name(name)
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
             notes.append(f"{name} existed already")
-            return ChangeResult(value=there, seq=stores.changes.head(), notes=tuple(notes))
+            return ChangeResult(value=there, seq=stores.changes.head(), notes=tuple(notes), changed=False)
         refuse_taken_name(stores, name)
         if not keep_rules:
             refuse_freed_name(stores, kind, name, partner.id if partner else "")

@@ -20,8 +20,10 @@ class ChangeResult(Generic[T]):
         seq: the number of the change. If nothing had to change, the newest number at that moment: the caller can wait
             for it in both cases.
         notes: sentences for the person who asked for the change.
+        changed: False if everything was as asked before.
     """
 
     value: T
     seq: int
     notes: tuple[str, ...] = ()
+    changed: bool = True

@@ -370,3 +370,10 @@ def test_a_removed_partner(clinic: Site) -> None:
     assert visit(clinic) is Outcome.BAD
     again = clinic.do("ca", "import", "clinic", clinic.file("root.pem", pem(ROOT)), "--yes")
     assert again["notes"] == ["trusted at once: `trust` of payments names clinic already"]
+
+
+def test_a_principal_in_another_spelling_is_the_one_that_exists(clinic: Site) -> None:
+    """The host is lower-cased; the second time the line says that the principal was kept."""
+    words = ("person", "add", "clinic/bob@Clinic.example")
+    assert "added person clinic/bob@clinic.example" in clinic.say(*words)
+    assert "kept person clinic/bob@clinic.example" in clinic.say(*words)

@@ -59,7 +59,7 @@ def add_command(word: str) -> click.Command:
         )
         state.output.result(
             {**principal_row(done.value), "seq": done.seq},
-            ("kept" if f"{name} existed already" in done.notes else "added")
+            ("added" if done.changed else "kept")
             + f" {word} [bold]{escape(done.value.name)}[/bold]"
             + (f" to {', '.join(groups)}" if groups else ""),
             "[dim]it connects with its partner's certificate[/dim]"
