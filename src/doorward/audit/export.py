@@ -10,7 +10,7 @@ all JSON readers see the same content. `open` holds the personal values, if they
 the latest one, or empty if there is no leaf yet; there may be leaves after it.
 
 The key in the header is only information and must not be trusted: the writer of the file chose it.
-Verifying accepts any bytes: what is wrong becomes a fault in the report.
+Verifying accepts any bytes: every error becomes a fault in the report.
 
 Standard: RFC 8785 (lines), RFC 9162 section 2.1, C2SP tlog-checkpoint.
 """
@@ -33,7 +33,7 @@ from doorward.core.errors import IntegrityError, MalformedInput
 FORMAT = "doorward-audit-export"
 VERSION = 1
 MAX_LINE_BYTES = 262_144
-"""A leaf of 64 KiB and eight personal values of 2,048 characters, four bytes each, need half of it."""
+"""A leaf of 64 KiB and eight personal values of 2,048 characters, four bytes each, need half of this limit."""
 BLOCK = 4096
 """Leaves that are read, and hashes that are held in memory, before they are added to the tree."""
 _SALT = re.compile(r"[0-9a-f]{64}", re.ASCII)

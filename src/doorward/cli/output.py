@@ -194,7 +194,7 @@ def _error_value(error: DoorwardError) -> dict[str, Any]:
         fields = ("code", "message", "hint", "file", "line", "column", "key")
         value["faults"] = [{field: getattr(fault, field) for field in fields} for fault in error.faults]
     notes = getattr(error, "__notes__", None)
-    if notes:  # what was done before the error, as a result has it
+    if notes:  # steps that were done before the error, in the form that a result has
         value["notes"] = list(notes)
     if isinstance(error, AccessDenied):
         value["reasons"] = list(error.reasons)

@@ -103,7 +103,7 @@ def drops(change: dict[str, Any]) -> bool:
 
 
 def finding_row(one: LintFinding) -> dict[str, Any]:
-    """Return what was found about a certificate, as JSON shows it."""
+    """Return the findings about a certificate, in the form of the JSON output."""
     return {
         "severity": one.code.severity.value,
         "code": one.code.value,
@@ -114,7 +114,7 @@ def finding_row(one: LintFinding) -> dict[str, Any]:
 
 
 def print_report(output: Output, ders: dict[str, list[bytes]], findings: tuple[LintFinding, ...]) -> None:
-    """Print what is to be trusted, certificate by certificate, and under each what was found about it."""
+    """Print each certificate of the import, and below it the findings about it."""
     for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
         for der in ders[word]:
             sha256 = hashlib.sha256(der).hexdigest()

@@ -1,7 +1,7 @@
 """The parts of the program that commands call, each imported when a command first uses it (PEP 562).
 
 `parts.inventory.find_certificate(…)` imports `doorward.authority.inventory` at that moment. So the help and the
-completion of a command import none of them, and a command imports what it uses and no more (docs/design/0060).
+completion of a command import none of them, and a command imports only the modules that it uses (docs/design/0060).
 Cheap modules, such as errors and entities, are imported at the top of a command's module as everywhere.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from doorward.core.lazy_imports import import_lazily
 
-if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to it
+if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below with it
     from doorward import files as files
     from doorward.access import applications as applications
     from doorward.access import completion_names as completion_names

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def principal_row(principal: Principal) -> dict[str, Any]:
-    """Return what is shown of a person, device or service."""
+    """Return the fields that commands show of a person, device or service."""
     return {
         "name": principal.name,
         "kind": principal.kind.value,
@@ -26,7 +26,7 @@ def principal_row(principal: Principal) -> dict[str, Any]:
 
 
 def certificate_row(record: CertificateRecord) -> dict[str, Any]:
-    """Return what is shown of a certificate."""
+    """Return the fields that commands show of a certificate."""
     return {
         "id": record.id,
         "subject": record.subject_name,
@@ -43,7 +43,7 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
 
 
 def own_authority_row(own: AuthorityCertificate) -> dict[str, Any]:
-    """Return what is shown of a certificate of our own authority."""
+    """Return the fields that commands show of a certificate of our own authority."""
     return {
         "kind": own.record.kind.value,
         "partner": "",
@@ -57,7 +57,7 @@ def own_authority_row(own: AuthorityCertificate) -> dict[str, Any]:
 
 
 def authority_row(view: AuthorityView) -> dict[str, Any]:
-    """Return what is shown of one of a partner's authorities."""
+    """Return the fields that commands show of a partner's authority."""
     return {
         "kind": "anchor" if view.record.anchor else "intermediate",
         "partner": view.partner,

@@ -1,6 +1,6 @@
 """The environment of the demo: a complete Doorward, an application behind its door, and people with certificates.
 
-A scenario says what is played: the little bank of `doorward demo`, or one of the examples. Everything is real: the same
+The scenario is the little bank of `doorward demo`, or one of the examples. Everything is real: the same
 programs, the same database and the same links that any installation uses. The data are temporary and the ports are free
 ones, unless the caller says otherwise. Nothing outside the given folder is changed.
 """
@@ -167,7 +167,7 @@ def demo_environment(
         port: of the door; None for a free one.
         database: the address of an empty PostgreSQL database; empty for SQLite.
         keep: leave the tables in that database.
-        scenario: what is played.
+        scenario: the scenario of the demo.
     """
     _check_address(database)
     door_port = port or free_port()

@@ -1,4 +1,4 @@
-"""The report of a demo: scenes, each with what was expected, what was seen, and whether they agree."""
+"""The report of a demo: scenes, each with expected results, actual results, and whether they agree."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.rule import Rule
 
 _WIDTH = 42
-"""Columns of what was looked at; with what was seen a line fits into 80."""
+"""Width of the first column in characters; a line with a result then fits into 80."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One comparison: what was looked at, what was expected, what was seen."""
+    """One comparison: the subject, the expected result, the actual result."""
 
     scene: str
     what: str
@@ -65,7 +65,7 @@ class Report:
         self._print(f"    [dim]{escape(why)}[/dim]")
 
     def compare(self, what: str, expected: str, seen: str, *, note: str = "") -> None:
-        """Compare what was seen with what was expected."""
+        """Compare the actual result with the expected one."""
         self.judge(what, expected, seen, good=expected == seen, note=note)
 
     def judge(self, what: str, expected: str, seen: str, *, good: bool, note: str = "") -> None:

@@ -8,7 +8,7 @@ from doorward.demo.environment import HOST, DemoEnvironment
 
 
 def commands_to_try(scene: DemoEnvironment) -> list[tuple[str, str]]:
-    """Return (what it shows, the command) for a demo that stays up."""
+    """Return pairs of a description and a command to try, for a demo that runs until Ctrl-C."""
     data = shlex.quote(str(scene.installation.settings.data))
     url = f"https://{HOST}:{scene.door.port}"
     curl = f"curl -s --cacert {shlex.quote(str(scene.door.root))}"

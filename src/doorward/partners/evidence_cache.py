@@ -156,7 +156,10 @@ def _parse(body: bytes) -> Crl | None:
 
 
 def _describe(unusable: Iterable[_Key], added_urls: tuple[str, ...]) -> UnusableSources:
-    """Return what is unusable. A CRL that the operator added may cover every certificate, also one that names others."""
+    """Return the sources of unusable evidence.
+
+    A CRL that the operator added may cover every certificate, also a certificate that names other CRLs.
+    """
     rows = tuple(unusable)
     return UnusableSources(
         any_certificate=any(kind is EvidenceKind.CRL and source in added_urls for kind, source, _ in rows),

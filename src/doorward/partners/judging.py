@@ -117,7 +117,7 @@ def _refuse_by_state(found: PartnerJudgement, reason: Reason) -> PartnerJudgemen
 def _find_registration(
     stores: Stores, found: PartnerJudgement, partner: PartnerTrust, record: CertificateRecord | None
 ) -> PendingRegistration | None:
-    """Return what is to be recorded; None if nothing is missing, so that a repeated connection costs no write."""
+    """Return the records to write; None if there are none, so that a repeated connection costs no write."""
     reasons, facts = found.verdict.reasons, found.facts
     if Reason.PURPOSE_CLIENT not in reasons or facts is None:
         return None

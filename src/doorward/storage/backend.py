@@ -95,7 +95,7 @@ class Database(Protocol):
         """Open a read transaction: one snapshot, taken by its first statement.
 
         Raises:
-            Unavailable: `store-busy`, `store-missing`, `store-unavailable` and the others of this kind.
+            Unavailable: `store-busy`, `store-missing`, `store-unavailable` and the other `store-*` codes.
             IntegrityError: `store-damaged`.
         """
         ...

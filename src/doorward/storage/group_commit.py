@@ -204,7 +204,7 @@ def _finish(group: _Group) -> None:
 
 
 def _undo(group: _Group, error: BaseException) -> None:
-    """Roll back to the savepoint. If the database itself rolled back the whole, the changes of the others are lost too."""
+    """Roll back to the savepoint. If the database itself rolled back the whole transaction, the changes of the other callers are lost too."""
     try:
         group.driver.execute("ROLLBACK TO change")
         group.driver.execute("RELEASE change")

@@ -220,7 +220,7 @@ class SqlUnitOfWork:
 
         Raises:
             RuntimeError: this thread is already inside a change, so it would wait for itself.
-            Unavailable: `store-busy`, `store-full` and the others of `faults`: nothing was changed.
+            Unavailable: `store-busy`, `store-full` and the other codes of `faults`: nothing was changed.
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
         if getattr(self._inside, "change", False):

@@ -49,7 +49,7 @@ class CertificateCache:
         return len(self._read) + len(self._partners)
 
     def parse(self, der: bytes) -> ParsedCertificate:
-        """Return the result of `parse_certificate`; raises what it raises."""
+        """Return the result of `parse_certificate`; raises the same errors."""
 
         def weigh(leaf: ParsedCertificate) -> int:
             return _READ_GROWTH * len(der) + _READ_NAME * len(leaf.facts.san)
@@ -57,7 +57,7 @@ class CertificateCache:
         return _recall(self._read, der, parse_certificate, weigh)
 
     def parse_partner(self, der: bytes) -> PartnerLeaf:
-        """Return the result of `parse_partner_leaf`; raises what it raises."""
+        """Return the result of `parse_partner_leaf`; raises the same errors."""
 
         def weigh(leaf: PartnerLeaf) -> int:
             return _PARTNER_GROWTH * len(der) + _PARTNER_NAME * len(leaf.path.names)

@@ -353,7 +353,7 @@ def _list_addresses(authority: PathCertificate) -> list[str]:
 
 
 class _Comparison:
-    """Step 4: compares with our own authorities, with other partners', and with those earlier in the import."""
+    """Step 4: compares with our own authorities, with authorities of other partners, and with earlier authorities of this import."""
 
     def __init__(
         self, own: Iterable[PathCertificate], others: Mapping[str, Iterable[PathCertificate]]

@@ -29,7 +29,7 @@ from doorward.verification.path.certificate import (
 
 CERTIFICATE_LIMIT = 16 * 1024
 """Bytes of DER. The largest honest leaf (RSA 8192, a dozen names) has less than 4 KiB. Envoy's limit for the
-certificates of a handshake is far higher, and what is parsed before any check should stay small."""
+certificates of a handshake is far higher, and the data that is parsed before any check should stay small."""
 
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
 

@@ -155,15 +155,15 @@ FindPrincipal = Callable[[PartnerTrust, str], Principal | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerJudgement(CertificateJudgement):
-    """The result for a partner's certificate, and what it is based on.
+    """The result for a partner's certificate, and the evidence for it.
 
     Its verdict is undetermined only if the status is undetermined and the partner's mode requires it; `content` has
     the policies of the path.
 
     Args:
         partner: the partner with the good path; None if there is no good path.
-        identity: by the names; only if all steps up to the status passed.
-        path: leaf first; empty if there is no good path.
+        identity: the identity in the certificate; only if all steps up to the status passed.
+        path: the certificates, leaf first; empty if there is no good path.
         findings: the status of each certificate of the path except the anchor; empty if it was not checked.
         evidence_index: the evidence that was used; None without a path.
     """

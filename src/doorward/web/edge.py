@@ -86,7 +86,7 @@ class EdgeMiddleware:
 
 
 class _WatchedExchange:
-    """One request and its answer; notes what was read and sent."""
+    """One request and its response; records whether the body was read and the response was started."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

@@ -5,7 +5,7 @@ for a peer that does not read, and for a peer that reads a byte now and then. Wi
 and connections with almost no traffic ("slowloris"); here each has a limit.
 
 Not here: limits on bodies (edge.read_body) and on the number of connections (serving).
-Standard: RFC 9112 section 9.5 (a server should close what is idle), RFC 6585 section 5 (431).
+Standard: RFC 9112 section 9.5 (a server should close idle connections), RFC 6585 section 5 (431).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _H2C: dict[str, Any] = {
         "http2_protocol_options": {
             "max_concurrent_streams": _STREAMS,
             "initial_stream_window_size": _WINDOW,
-            # Enough for all streams together: one that is not read must not stop the others of its connection.
+            # Enough for all streams together: a stream that is not read must not stop other streams of its connection.
             "initial_connection_window_size": _STREAMS * _WINDOW,
         }
     }

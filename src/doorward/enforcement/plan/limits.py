@@ -138,7 +138,7 @@ class GatewayLimits:
 
     @property
     def connections_per_door(self) -> int:
-        """Half of all, so that no application takes the door from the others."""
+        """Half of the total, so that no application uses up the limit of the other applications."""
         return max(1, self.connections // 2)
 
 

@@ -68,7 +68,7 @@ class PortalCertificate:
         return self._files is not None and self._stamps() != self._seen
 
     def trouble(self) -> str:
-        """Return what was wrong with the files when they were read last, in a sentence; empty if all is well."""
+        """Return the fault that the last reading of the files found, as one sentence; empty if there is none."""
         return self._said
 
     def read(self, now: datetime) -> ServerCertificate | None:

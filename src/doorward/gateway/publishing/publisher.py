@@ -193,7 +193,7 @@ class XdsPublisher:
             self._wait(POLL_SECONDS)
 
     def repair(self, admin: Admin | None) -> tuple[str, ...]:
-        """Put back every file that differs from what was published; return their names.
+        """Restore every file that differs from its published content; return the names of these files.
 
         Envoy refuses an invalid file, but accepts a valid configuration from every process that can write the folder,
         and it would start with the files that it finds there.

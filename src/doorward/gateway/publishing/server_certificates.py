@@ -86,8 +86,8 @@ class ServerCertificates:
             wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
 
         Returns:
-            Only the purposes that have a certificate now. It may lack some of the hosts (its `hosts` has those
-            that it covers); the others follow when their order is filled.
+            Only the purposes that have a certificate now. The certificate may lack some of the hosts (its `hosts` has the
+            hosts that it covers); the other hosts follow when their certificates are issued.
         """
         found = {
             purpose: self._ensure_one(purpose, tuple(sorted(hosts))) for purpose, hosts in wanted.items()

@@ -47,7 +47,7 @@ FAILED_HOST_DELAY = timedelta(minutes=1)
 """How long the rows of a host come last after a failure. It is longer than one fetch, so a dead host stays last while it
 is tried again. It is short, so a working host does not stay last for long because of one failure."""
 _FAILED_LIMIT = 16
-"""The last failed hosts of one partner that are remembered; the store compares every row with each of them."""
+"""The number of failed hosts that are kept for one partner; the store compares every row with each of these hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

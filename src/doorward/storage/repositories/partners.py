@@ -136,7 +136,7 @@ class SqlPartners:
             raise _unknown()
 
     def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
-        """Replace the trusted authorities of a partner; rows of the others stay, untrusted, with their ids."""
+        """Replace the trusted authorities of a partner; rows of former authorities stay, untrusted, with their ids."""
         self._transaction.write(_DISTRUST, of=partner_id)
         for one in authorities:
             self._transaction.require_writable(one.tenant)

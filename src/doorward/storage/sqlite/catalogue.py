@@ -35,5 +35,5 @@ class SqliteCatalogue:
         return lazy.schema_check.find_schema_faults(connection)
 
     def find_damage(self, connection: Any) -> list[str]:
-        """Return the damage that SQLite finds in the pages of the file; it reads all of them."""
+        """Return the damage that SQLite finds; SQLite reads every page of the file for this."""
         return lazy.schema_check.find_damage(connection)

@@ -58,7 +58,7 @@ class WorkBudget:
     def share(cls, number: int) -> WorkBudget:
         """Return the budget for one of several partners, so that one of them cannot use up the budget of the others.
 
-        Up to four partners share one whole budget; with more, each has a quarter of it.
+        Up to four partners share one whole budget; if there are more partners, each has a quarter of the budget.
         """
         whole, parts = cls(), min(number, SHARES)
         return cls(

@@ -1,4 +1,4 @@
-"""Parses distinguished names attribute by attribute, so that one that cannot be decoded does not spoil the others.
+"""Parses distinguished names attribute by attribute, so that an attribute that cannot be decoded does not make the others unreadable.
 
 The library parses a whole name or nothing. Here each value is text, or opaque: bytes that can be compared and shown.
 - UTF8String, BMPString and UniversalString are decoded by X.680 section 41; PrintableString, IA5String,

@@ -64,7 +64,7 @@ _NOWHERE = render_element(_URI, b"invalid:")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenCertificate:
-    """A copy for the library, and what is taken from the original; `names` are the opaque alternative names."""
+    """A copy for the library, and the parts that are taken from the original; `names` are the opaque alternative names."""
 
     der: bytes
     content: bytes

@@ -1,6 +1,6 @@
 """Parses one CRL: total, nothing is trusted, and look-ups are fast in a CRL of any length.
 
-What is judged is parsed strictly. The rest is skipped, so that one odd entry does not make the others unusable:
+The fields that are judged are parsed strictly. The rest is skipped, so that one odd entry does not make the other entries unusable:
 1. The library parses the outline (issuer, times, algorithm, scope) from a copy without the rest.
 2. A CRL is unusable as a whole if it, or one of its entries, has an unknown critical extension (RFC 5280 sections 5.2
    and 5.3), if its number or next update is missing, or if its scope does not parse. Unknown extensions that are not

@@ -1,6 +1,6 @@
 """A small DER reader, element by element.
 
-The library parses a whole CRL or nothing; with this reader one odd element does not make the others unusable.
+The library parses a whole CRL or nothing; with this reader, one malformed element does not make the other elements unusable.
 
 An element has a tag, a length and a content. Lengths are definite and as short as possible (X.690 section 10.1).
 Tags above 30 do not occur in the structures that are read here.

@@ -1,6 +1,6 @@
 """Parses one OCSPResponse: total; nothing in it is verified yet.
 
-Only what is judged is parsed; the rest is skipped. Of a single response about another certificate only its CertID is
+Only the fields that are judged are parsed; the rest is skipped. Of a single response about another certificate only its CertID is
 read. Unknown extensions that are not critical, and the time and reason of a revocation, may have any content.
 An unknown critical extension is kept as a dotted identifier, because the response must then be rejected (RFC 6960
 section 4.4). These are known, with any value: the nonce (checked in ocsp), and extensions that do not change the

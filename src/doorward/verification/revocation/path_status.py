@@ -11,7 +11,7 @@
    judged: if an operator tolerates an authority with an unknown status, a revoked leaf must still be refused.
 5. An undetermined finding says whether there is evidence that cannot be used: not genuine, unknown to the
    responder, malformed, or too much work. Missing or merely expired evidence is a different case.
-6. The work has a limit: if it is exceeded nothing is good any more, and what was found revoked stays revoked.
+6. The work has a limit. Beyond the limit, no certificate is found good, and every revocation that was found stays.
 
 Not here: where evidence comes from, and whether an undetermined status is tolerated (partner).
 Standard: RFC 5280 section 6.3.

@@ -33,7 +33,7 @@ class StatusFinding:
         reason: of the revocation, a kebab word; empty if none is given.
         this_update: the time of the evidence; None if undetermined.
         fresh_until: when the evidence expires, or expired if it says revoked; None if undetermined.
-        why: if undetermined, what was wrong with each piece of evidence.
+        why: if undetermined, the fault of each piece of evidence.
         unusable: there is evidence about the certificate that cannot be used, and that might say revoked. A good finding
             with this mark becomes undetermined when its own evidence expires. Missing evidence, evidence that could not
             be fetched, and evidence that has merely expired do not set it.
