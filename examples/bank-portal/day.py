@@ -183,13 +183,13 @@ class Day:
     def alice_opens(self, report: Report) -> None:
         """Alice opens her accounts by way of the portal, and comes back to the page that she wanted."""
         alice, accounts = self.alice, f"{self.bank}/accounts/alice"
-        report.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").told)
+        report.compare("GET / with her certificate alone", "200", alice.ask("GET", f"{self.bank}/").outcome)
         with self.reaching(report, 0):
             sent = alice.ask("GET", accounts)
             report.compare("GET /accounts/alice sends her to", "the portal", self._where_to(sent))
-        report.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).told)
+        report.compare("she adds a passkey there", "303", alice.add_passkey(self.portal).outcome)
         page = alice.open(accounts)
-        report.compare("GET /accounts/alice, by way of the portal", "200", page.told)
+        report.compare("GET /accounts/alice, by way of the portal", "200", page.outcome)
         report.compare("she is back at the page", accounts, page.url)
         _tell_shown(report, page)
         for number, balance in _value(page).get("accounts", {}).items():
@@ -199,29 +199,33 @@ class Day:
         """Alice sees her own accounts; Tina sees all of them, from the branch."""
         with self.reaching(report, 0):
             page = self.alice.ask("GET", f"{self.bank}/accounts/carol")
-            report.compare("Alice: GET /accounts/carol", "403", page.told)
-        report.compare("Tina adds a passkey", "303", self.tina.add_passkey(self.portal).told)
-        report.compare("Tina: GET /accounts/carol", "200", self.tina.open(f"{self.bank}/accounts/carol").told)
-        report.compare("Tina: GET /accounts/alice", "200", self.tina.open(f"{self.bank}/accounts/alice").told)
+            report.compare("Alice: GET /accounts/carol", "403", page.outcome)
+        report.compare("Tina adds a passkey", "303", self.tina.add_passkey(self.portal).outcome)
+        report.compare(
+            "Tina: GET /accounts/carol", "200", self.tina.open(f"{self.bank}/accounts/carol").outcome
+        )
+        report.compare(
+            "Tina: GET /accounts/alice", "200", self.tina.open(f"{self.bank}/accounts/alice").outcome
+        )
         with self.reaching(report, 0):
             away = _elsewhere(self.tina, HOME)
             page = away.ask("GET", f"{self.bank}/accounts/carol")
-            report.compare("Tina, from home: GET /accounts/carol", "403", page.told)
+            report.compare("Tina, from home: GET /accounts/carol", "403", page.outcome)
             page = self.tina.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("10"))
-            report.compare("Tina: POST /transfers/carol/small", "403", page.told)
+            report.compare("Tina: POST /transfers/carol/small", "403", page.outcome)
 
     def transfers(self, report: Report) -> None:
         """A small transfer needs any factor, a large one a fresh passkey; the small path refuses large amounts."""
         small, large = (f"{self.bank}/transfers/alice/{size}" for size in ("small", "large"))
-        report.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).told)
-        report.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).told)
+        report.compare("250 by …/small", "201", self.alice.ask("POST", small, value=_order("250")).outcome)
+        report.compare("1,500 by …/small", "422", self.alice.ask("POST", small, value=_order("1500")).outcome)
         with self.reaching(report, 0):
             bare = Browser(visitor=self.alice.visitor)
             page = bare.ask("POST", large, value=_order("1500"))
-            report.compare("1,500 by …/large, certificate alone", "401", page.told)
+            report.compare("1,500 by …/large, certificate alone", "401", page.outcome)
             report.aside(page.headers.get("www-authenticate", ""))
         done = self.alice.ask("POST", large, value=_order("1500"))
-        report.compare("1,500 by …/large, with her passkey", "201", done.told)
+        report.compare("1,500 by …/large, with her passkey", "201", done.outcome)
         _tell_shown(report, done)
         report.compare("a passkey of 4 minutes ago", "rule-allows", self._explained(timedelta(minutes=4)))
         report.compare(
@@ -232,14 +236,14 @@ class Day:
         """Carol has no passkey yet, and a password is a second factor too."""
         carol, large = self.carol, f"{self.bank}/transfers/carol/large"
         added = carol.add_password(self.portal, "four marmots carry umbrellas")
-        report.compare("she chooses a password at the portal", "303", added.told)
+        report.compare("she chooses a password at the portal", "303", added.outcome)
         page = carol.open(f"{self.bank}/accounts/carol")
-        report.compare("GET /accounts/carol, by way of the portal", "200", page.told)
+        report.compare("GET /accounts/carol, by way of the portal", "200", page.outcome)
         _tell_shown(report, page, level=2, methods="pwd")
         page = carol.ask("POST", f"{self.bank}/transfers/carol/small", value=_order("250"))
-        report.compare("250 by …/small", "201", page.told)
+        report.compare("250 by …/small", "201", page.outcome)
         with self.reaching(report, 0):
-            report.compare("1,500 by …/large", "401", carol.ask("POST", large, value=_order("1500")).told)
+            report.compare("1,500 by …/large", "401", carol.ask("POST", large, value=_order("1500")).outcome)
             report.compare("GET …/large ends at", "the portal", self._where(carol.open(large).url))
 
     def stolen_certificate(self, report: Report) -> None:
@@ -252,9 +256,9 @@ class Day:
             report.compare("codes that she got", "0", str(codes))
             page = mallory.ask("GET", f"{self.portal}/factors/webauthn")
             asked = "/check/" in page.headers.get("location", "")
-            report.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.told)
+            report.compare("to add a passkey she needs", "Alice's", "Alice's" if asked else page.outcome)
             page = mallory.ask("POST", f"{self.bank}/transfers/alice/large", value=_order("1500"))
-            report.compare("POST /transfers/alice/large", "401", page.told)
+            report.compare("POST /transfers/alice/large", "401", page.outcome)
 
     def stolen_cookie(self, report: Report) -> None:
         """The cookie is tried with Carol's certificate and with that of Alice's phone; then a used code is tried."""
@@ -267,10 +271,10 @@ class Day:
                 page = thief.ask("GET", f"{self.bank}/accounts/{name}")
                 report.compare(f"the cookie, with {certificate}", "the portal", self._where_to(page))
                 page = thief.ask("POST", f"{self.bank}/transfers/{name}/small", value=_order("10"))
-                report.compare("… and a transfer", "401", page.told)
+                report.compare("… and a transfer", "401", page.outcome)
             used = next(one for one in reversed(self.alice.history) if "/_doorward/callback" in one)
             page = Browser(visitor=self.alice.visitor, cookies=_copy(self.alice)).ask("GET", used)
-            report.compare("the used code again", "403", page.told)
+            report.compare("the used code again", "403", page.outcome)
 
     def past_the_door(self, report: Report) -> None:
         """A program on the bank's own machine connects to the application directly."""
@@ -296,27 +300,27 @@ class Day:
             ending = SocketEnding(stream)
             self.phone.open(f"{self.portal}/certificates/{laptop}/lost")
             done = self.phone.ask("POST", f"{self.portal}/certificates/{laptop}/lost", form={})
-            report.compare("she reports it from her phone", "303", done.told)
+            report.compare("she reports it from her phone", "303", done.outcome)
             judge_end(report, "the thief's open connection ends", ending.moment(), self._revoked_at(laptop))
         out = self.alice.ask("GET", f"{self.bank}/")
-        report.compare("GET / with the laptop's certificate", "403", out.told)
+        report.compare("GET / with the laptop's certificate", "403", out.outcome)
         new = Browser(visitor=Visitor(door=self.scene.door), passkey=self.alice.passkey)
-        page = new.come_back(self.portal, self.scene.credential("alice-new"))
+        page = new.renew_by_passkey(self.portal, self.scene.credential("alice-new"))
         report.compare(
-            "on a new laptop, by passkey alone", "renewal-not-due", _value(page).get("code", page.told)
+            "on a new laptop, by passkey alone", "renewal-not-due", _value(page).get("code", page.outcome)
         )
         report.aside("the phone's certificate is valid, so a passkey alone gives no second one")
-        page = new.come_back(self.portal, self.scene.credential("alice-new"), lost=True)
-        report.compare("… with her phone's certificate revoked too", "201", page.told)
+        page = new.renew_by_passkey(self.portal, self.scene.credential("alice-new"), lost=True)
+        report.compare("… with her phone's certificate revoked too", "201", page.outcome)
         page = new.open(f"{self.bank}/accounts/alice")
-        report.compare("GET /accounts/alice on the new laptop", "200", page.told)
+        report.compare("GET /accounts/alice on the new laptop", "200", page.outcome)
 
     def sign_out(self, report: Report) -> None:
         """After the sign-out a copy of the cookie does not work."""
         kept, accounts = _copy(self.tina), f"{self.bank}/accounts/carol"
-        report.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).told)
+        report.compare("GET /accounts/carol before", "200", self.tina.ask("GET", accounts).outcome)
         page = self.tina.ask("POST", f"{self.bank}/_doorward/sign-out", form={"here": "1"})
-        report.compare("she signs out", "200", page.told)
+        report.compare("she signs out", "200", page.outcome)
         self.tina.ask("GET", f"{self.bank}/_doorward/signed-out")  # it answers when it has taken effect
         later = Browser(visitor=self.tina.visitor, cookies=kept)
         with self.reaching(report, 0):
@@ -344,7 +348,7 @@ class Day:
 
     def _where_to(self, page: Page) -> str:
         """Return the place to which a page sends the browser, or its status."""
-        return self._where(page.headers["location"]) if page.status == 302 else page.told
+        return self._where(page.headers["location"]) if page.status == 302 else page.outcome
 
     def _netloc(self) -> str:
         return self.bank.removeprefix("https://")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
+from doorward.demo.browser import hidden_fields, passkey_options, refresh_target
 from doorward.directory.principals import find_principal
 from doorward.factors.webauthn import (
     RelyingParty,
@@ -107,13 +107,13 @@ class Person:
         if arrived.status == 303:
             arrived = self.show_passkey(f"{self.portal}{arrived.headers['location']}")
         assert arrived.status == 200, (arrived.status, arrived.body)
-        return goes_on_to(arrived.body.decode())
+        return refresh_target(arrived.body.decode())
 
     def show_passkey(self, check: str) -> Reply:
         """Use the passkey on the page that asks for it."""
         page = self.ask("GET", check).body.decode()
         action = f"{urlsplit(check).path}/webauthn"
-        answer = {"credential": self.authenticator.get(passkey_question(page))}
+        answer = {"credential": self.authenticator.get(passkey_options(page))}
         return self.ask("POST", f"{check}/webauthn", form=hidden_fields(page, action) | answer)
 
     def enrol_passkey(self) -> None:

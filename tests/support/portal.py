@@ -17,7 +17,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from doorward.core.names import PORTAL_AUDIENCE
-from doorward.demo.browser import goes_on_to, hidden_fields, passkey_question
+from doorward.demo.browser import hidden_fields, passkey_options, refresh_target
 from doorward.directory.factors.context import FactorContext
 from doorward.directory.help_desk import HelpDesk
 from doorward.factors.webauthn import (
@@ -129,11 +129,11 @@ class PortalBrowser:
         """Return the form that answers the page that asks for the passkey."""
         page = self.ask("GET", check, held or self.held).text
         fields = hidden_fields(page, f"{check}/webauthn")
-        return fields | {"credential": self.authenticator.get(passkey_question(page))}
+        return fields | {"credential": self.authenticator.get(passkey_options(page))}
 
     def code_of(self, page: Response) -> str:
         """Return where the page goes on to, as a path on the application's host."""
-        to = goes_on_to(page.text)
+        to = refresh_target(page.text)
         assert to.startswith(f"https://{HOST}/_doorward/callback?code=")
         return str(to.removeprefix(f"https://{HOST}"))
 

@@ -177,7 +177,7 @@ def _read(path: Path) -> bytes | None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path.name} is not a plain file")
+            raise OSError(f"{path.name} is not a regular file")
         return file.read(MAX_FILE_BYTES)
 
 

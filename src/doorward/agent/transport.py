@@ -1,8 +1,8 @@
-"""One small HTTPS request with a deadline, to a server that is pinned or not yet known.
+"""One small HTTPS request with a deadline, to a server with a pinned root, or to a server that is not verified yet.
 
 Not here: the content of requests (`client`). It uses the standard library only, because it runs on every user's machine.
 - Connections: `.localhost` names mean this machine and are never resolved (RFC 6761 section 6.3). A proxy from the
-  environment is used for other hosts only; the proxy learns the host's name and nothing else.
+  environment is used for other hosts only; the proxy learns the name and the port of the host, and nothing else.
 - TLS 1.2 or 1.3, without the system's trust store, compression and session resumption.
 - No redirect is followed, no cookie is kept, and at most 64 KiB are read.
 - The deadline is for the whole request, not for each read: a server that sends single bytes cannot hold the agent.
@@ -55,7 +55,7 @@ class ServerEndpoint(Protocol):
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine; then the name is not resolved and no proxy is used."""
+        """Whether the host is this machine; if so, the name is not resolved and no proxy is used."""
         ...
 
 
@@ -128,19 +128,19 @@ def fetch(
         raise _not_trusted(server, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if deadline.expired or isinstance(error, TimeoutError):
-            detail = f"{server.authority} did not answer in time"
+            detail = f"{server.authority} did not answer within {seconds:g} seconds"
             raise Unavailable("server-too-slow", detail, hint="try again in a minute") from None
         if isinstance(error, OSError):
             raise _unreachable(server, error, closed=deadline.connected) from None
         raise MalformedInput(
-            "server-answer-malformed", f"{server.authority} did not answer with HTTP"
+            "server-answer-malformed", f"{server.authority} answered, but not with HTTP"
         ) from None
     finally:
         deadline.cancel()
 
 
 class _Deadline:
-    """Closes the connection when the time of a request is over, also while a thread waits on it."""
+    """Closes the connection when the time of a request is over, also while a thread waits for data."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -236,11 +236,13 @@ def _await_tunnel(raw: socket.socket) -> None:
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         more = raw.recv(1)
-        if not more or len(answer) >= MAX_PROXY_ANSWER_BYTES:
+        if not more:
             raise OSError("the proxy closed the connection")
+        if len(answer) >= MAX_PROXY_ANSWER_BYTES:
+            raise OSError(f"the answer of the proxy is longer than {MAX_PROXY_ANSWER_BYTES} bytes")
         answer += more
     if answer.split(b" ", 2)[1:2] != [b"200"]:
-        raise OSError("the proxy refused the connection")
+        raise OSError("the proxy refused the connection (its answer to CONNECT is not 200)")
 
 
 def _unreachable(server: ServerEndpoint, error: OSError, *, closed: bool) -> Unavailable:

@@ -1,8 +1,8 @@
 """Writing a private key as encrypted PEM to keep it offline, and reading it back.
 
 Not here: which key may be exported (founding). The library `cryptography` writes the same structure, but always with
-2,048 rounds of PBKDF2, a number from the year 2000. An attacker who finds the file of a root's key can guess the
-passphrase for years, so this module uses more rounds.
+2,048 rounds of PBKDF2, a number from the year 2000. An attacker who gets the file of a root's key can try passphrases
+for years, so this module uses more rounds.
 Standard: RFC 8018 sections 6.2 and A.4 (PBES2: PBKDF2 with HMAC-SHA-256, AES-256-CBC), RFC 5958
 section 3, RFC 7468 section 11.
 """
@@ -44,7 +44,7 @@ def encrypt_private_key(key: PrivateKey, passphrase: bytes, random: RandomSource
 
     Args:
         key: any key that the library can write; a key in a hardware token cannot be exported.
-        passphrase: the caller checks its strength.
+        passphrase: of any strength; the caller checks the strength.
         random: source of the salt and the initialisation vector.
     """
     plain = key.private_bytes(
@@ -81,14 +81,16 @@ def open_exported_key(exported: bytes, passphrase: bytes) -> PrivateKey:
     return cast("PrivateKey", key)  # check_public_key has checked the kind of the key
 
 
-def open_export_of(certificate: bytes, exported: bytes, passphrase: bytes, *, hint: str) -> PrivateKey:
-    """Return the private key in an export, after checking that it is the key of this certificate.
+def open_export_of_certificate(
+    certificate: bytes, exported: bytes, passphrase: bytes, *, hint: str
+) -> PrivateKey:
+    """Return the private key in an exported file, after a check that it is the key of this certificate.
 
     Args:
-        certificate: DER, our own.
+        certificate: DER, issued by this installation.
         exported: the result of `encrypt_private_key`, at most 64 KiB.
-        passphrase: the export's passphrase.
-        hint: the next step, for the error.
+        passphrase: the passphrase of the exported file.
+        hint: what to do next, for the error.
 
     Raises:
         RequestRefused: `export-unreadable`, `export-of-another-key`.
@@ -100,6 +102,8 @@ def open_export_of(certificate: bytes, exported: bytes, passphrase: bytes, *, hi
     certified, _ = check_public_key(x509.load_der_x509_certificate(certificate).public_key())
     if encode_public_key(key.public_key()) != encode_public_key(certified):
         raise RequestRefused(
-            "export-of-another-key", "the exported file holds another key than the current root's", hint=hint
+            "export-of-another-key",
+            "the key in the exported file is not the key of the current root",
+            hint=hint,
         )
     return key

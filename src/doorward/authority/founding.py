@@ -22,7 +22,7 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority.exported_key import encrypt_private_key, open_export_of
+from doorward.authority.exported_key import encrypt_private_key, open_export_of_certificate
 from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
 from doorward.authority.status.publication import parse_status_url, publication_addresses
 from doorward.authority.status.root_crl import publish_root_list
@@ -160,7 +160,7 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
         root = require_authority(stores, AuthorityKind.ROOT)
     _load_root_key(services, root)
     hint = "the key was not removed; export it again: doorward ca export --root"
-    open_export_of(root.der, exported, passphrase, hint=hint)
+    open_export_of_certificate(root.der, exported, passphrase, hint=hint)
     event = new_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     require_keys(services).remove(root.key_name)

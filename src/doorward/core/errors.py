@@ -4,13 +4,13 @@ Not here: HTTP status codes and exit codes. Each edge (web, command line, audit)
 errors in one place of its own.
 
     DoorwardError
-     +-- MalformedInput       bytes or text that do not parse
+     +-- MalformedInput       bytes or text that cannot be parsed
      +-- RequestRefused       understood, but a rule forbids it
      |    +-- NotFound        the named thing does not exist
-     +-- AccessDenied         a verdict that had to be good was not
-     +-- ConfigurationError   settings or a policy document with faults, each with its place
+     +-- AccessDenied         a verdict is not good, but the operation requires a good one
+     +-- ConfigurationError   settings or a policy document with faults, each with file and line
      +-- IntegrityError       stored evidence contradicts itself: stop, never repair silently
-     +-- Unavailable          a part is missing or busy; a later try may succeed
+     +-- Unavailable          a component is missing, busy or locked; a later attempt may succeed
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class DoorwardError(Exception):
 
 
 class MalformedInput(DoorwardError):
-    """Bytes or text that do not parse, within the stated limits."""
+    """Bytes or text that cannot be parsed, or that exceed a stated limit."""
 
 
 class RequestRefused(DoorwardError):
@@ -53,7 +53,7 @@ class NotFound(RequestRefused):
 
 
 class AccessDenied(DoorwardError):
-    """A verdict had to be good and was not; `reasons` are the words of the verdict's reasons."""
+    """The operation requires a good verdict, and the verdict is not good; `reasons` are the verdict's reason codes."""
 
     def __init__(self, detail: str, *, reasons: Sequence[str], hint: str = "") -> None:
         super().__init__("access-denied", detail, hint=hint)
@@ -65,7 +65,7 @@ class IntegrityError(DoorwardError):
 
 
 class Unavailable(DoorwardError):
-    """A part that is needed is missing, busy or locked; the same call may succeed later."""
+    """A component that is needed is missing, busy or locked; the same call may succeed later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""A browser of a person with a certificate, as a program: cookies by host, redirects, and the portal's forms.
+"""A small browser for demonstrations: a person's certificate, cookies by host, redirects and the portal's forms.
 
-It reads from the portal's pages what a browser reads: hidden fields, the options for an authenticator, and the address of a
-refresh. Not here: plain requests of programs (`clients`).
+From the portal's pages it reads hidden fields, the options for an authenticator, and the address of a refresh.
+Not here: requests of programs, without cookies and forms (`clients`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from doorward.demo.passkey import SoftPasskey
 from doorward.pki.csr import build_csr
 from doorward.runtime.world import SoftwareKeys
 
-MOST_STEPS = 12
-"""Pages and redirects that are followed for one visit."""
+MAX_STEPS = 12
+"""The most pages and redirects that `open` follows."""
 
 _NAVIGATION = {
     "Accept": "text/html,application/xhtml+xml",
@@ -41,7 +41,7 @@ _REDIRECTS = frozenset({302, 303})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What was answered in the end: its address, status, header fields (names in lower case) and text."""
+    """The last response: its address, status, header fields (names in lower case) and text; or the failure, then with status 0."""
 
     url: str
     status: int = 0
@@ -50,8 +50,8 @@ class Page:
     failure: str = ""
 
     @property
-    def told(self) -> str:
-        """The status, or the words of the failure."""
+    def outcome(self) -> str:
+        """The status, or the text of the failure."""
         return str(self.status) if self.status else self.failure
 
 
@@ -61,7 +61,7 @@ class Browser:
 
     Args:
         visitor: a client of any application behind the door.
-        passkey: the one that it shows to the portal; None for a person without one.
+        passkey: the passkey that the browser shows to the portal; None for a person without one.
     """
 
     visitor: Visitor
@@ -72,12 +72,12 @@ class Browser:
     def open(self, url: str) -> Page:
         """Open an address, follow it to the portal and back, and show the passkey if a page asks for it."""
         page = self.ask("GET", url)
-        for _ in range(MOST_STEPS):
-            further = self._further(page)
-            if further is None:
+        for _ in range(MAX_STEPS):
+            next_page = self._follow(page)
+            if next_page is None:
                 return page
-            page = further
-        return Page(url=page.url, failure=f"more than {MOST_STEPS} redirects and pages")
+            page = next_page
+        return Page(url=page.url, failure=f"more than {MAX_STEPS} redirects and pages")
 
     def ask(
         self,
@@ -88,7 +88,7 @@ class Browser:
         value: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Page:
-        """Send one request, with the cookies of its host; keep the cookies that are set, and follow no redirect.
+        """Send one request with the cookies of its host; store the cookies of the response, and follow no redirect.
 
         Args:
             method: HTTP method.
@@ -118,7 +118,7 @@ class Browser:
         finally:
             connection.close()
         for line in response.headers.get_all("set-cookie", []):
-            _keep(jar, line)
+            _store_cookie(jar, line)
         known = {name.lower(): value for name, value in response.headers.items()}
         return Page(url=url, status=response.status, headers=known, text=text)
 
@@ -127,7 +127,7 @@ class Browser:
         if self.passkey is None:
             raise ValueError("this browser has no passkey")
         page = self.ask("GET", f"{portal}/factors/webauthn")
-        answer = {"credential": self.passkey.create(passkey_question(page.text)), "name": "laptop"}
+        answer = {"credential": self.passkey.create(passkey_options(page.text)), "name": "laptop"}
         return self.ask("POST", page.url, form=hidden_fields(page.text, urlsplit(page.url).path) | answer)
 
     def add_password(self, portal: str, password: str) -> Page:
@@ -136,8 +136,8 @@ class Browser:
         fields = hidden_fields(page.text, urlsplit(page.url).path) | {"password": password}
         return self.ask("POST", page.url, form=fields)
 
-    def come_back(self, portal: str, folder: Path, *, lost: bool = False) -> Page:
-        """Get a new certificate by the passkey, as the portal's page and its script do; its files are in the folder.
+    def renew_by_passkey(self, portal: str, folder: Path, *, lost: bool = False) -> Page:
+        """Get a new certificate by the passkey, as the portal's page and its script do; write its files into the folder.
 
         The key is generated here and stays here. With `lost`, certificates that are still valid are revoked.
         """
@@ -162,22 +162,22 @@ class Browser:
             self.visitor.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return page
 
-    def _further(self, page: Page) -> Page | None:
-        """Return what a page leads to by itself or by the passkey; None if a person would have to choose."""
+    def _follow(self, page: Page) -> Page | None:
+        """Return the page that follows by redirect, by refresh or by the passkey; None if a person would have to choose."""
         if page.status in _REDIRECTS:
             return self.ask("GET", urljoin(page.url, page.headers.get("location", "")))
-        to = goes_on_to(page.text)
+        to = refresh_target(page.text)
         if page.status == http.HTTPStatus.OK and to:
             return self.ask("GET", to)
         action = f"{urlsplit(page.url).path}/webauthn"
         if self.passkey is not None and f'action="{action}"' in page.text:
-            answer = {"credential": self.passkey.get(passkey_question(page.text))}
+            answer = {"credential": self.passkey.get(passkey_options(page.text))}
             return self.ask("POST", f"{page.url}/webauthn", form=hidden_fields(page.text, action) | answer)
         return None
 
 
-def _keep(jar: dict[str, str], line: str) -> None:
-    """Keep or forget what one Set-Cookie line says (RFC 6265 section 5.3, as far as our own cookies need it)."""
+def _store_cookie(jar: dict[str, str], line: str) -> None:
+    """Store or remove the cookie of one Set-Cookie line (RFC 6265 section 5.3, as far as our own cookies need it)."""
     try:
         cookies = SimpleCookie(line)
     except CookieError:
@@ -196,7 +196,7 @@ def hidden_fields(page: str, action: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
-def passkey_question(page: str) -> dict[str, Any]:
+def passkey_options(page: str) -> dict[str, Any]:
     """Return the options for WebAuthn of a page that asks for a passkey; raises ValueError if it does not."""
     found = re.search(r'data-options="([^"]*)"', page)
     if found is None:
@@ -205,7 +205,7 @@ def passkey_question(page: str) -> dict[str, Any]:
     return options
 
 
-def goes_on_to(page: str) -> str:
-    """Return the address to which a page goes on by itself; empty if it stays."""
+def refresh_target(page: str) -> str:
+    """Return the address of a page's refresh; empty if the page has none."""
     found = re.search(r'content="0; url=([^"]*)"', page)
     return html.unescape(found.group(1)) if found else ""

@@ -28,19 +28,19 @@ def transfer_by_passkey(scene: DemoEnvironment, report: Report) -> None:
     portal = scene.installation.portal_origin()
     alice = Browser(visitor=scene.visitors["alice"], passkey=make_passkey(portal))
     refused = alice.ask("POST", f"{bank}/transfers", form=_FORM)
-    report.compare("POST /transfers with her certificate alone", "401", refused.told)
+    report.compare("POST /transfers with her certificate alone", "401", refused.outcome)
     report.aside(refused.headers.get("www-authenticate", ""))
     report.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
 
-    report.compare("she adds a passkey at the portal", "303", alice.add_passkey(portal).told)
-    report.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").told)
+    report.compare("she adds a passkey at the portal", "303", alice.add_passkey(portal).outcome)
+    report.compare("GET /transfers, by way of the portal", "200", alice.open(f"{bank}/transfers").outcome)
     done = alice.ask("POST", f"{bank}/transfers", form=_FORM)
-    report.compare("POST /transfers", "201", done.told)
+    report.compare("POST /transfers", "201", done.outcome)
     report.compare("factors that the bank learns", "hwk, user", _shown(scene, done.text))
 
     thief = Browser(visitor=scene.visitors["carol"], cookies=alice.cookies)
     stolen = thief.ask("POST", f"{bank}/transfers", form=_FORM)
-    report.compare("her cookie, with Carol's certificate", "401", stolen.told)
+    report.compare("her cookie, with Carol's certificate", "401", stolen.outcome)
 
 
 def _shown(scene: DemoEnvironment, answer: str) -> str:

@@ -60,7 +60,9 @@ class ConfirmationSender:
             try:
                 self.confirm()
             except Exception:  # noqa: BLE001  the heartbeat calls `confirm` too, a second later
-                _log.exception("recording or confirming failed; the next heartbeat tries it again")
+                _log.exception(
+                    "enforcement could not be recorded or confirmed; the next heartbeat tries again"
+                )
 
     def confirm(self, *, beat: bool = False) -> None:
         """Record; then confirm if more is enforced than before, or if this is a heartbeat (`beat`)."""
@@ -74,6 +76,6 @@ class ConfirmationSender:
                     confirm(self._services, self._gateway_id, self._confirmed, self._status())
                 except DoorwardError as error:  # the next heartbeat repeats it
                     _log.error(
-                        "a confirmation could not be stored; the next heartbeat tries it again",
+                        "a confirmation could not be stored; the next heartbeat tries again",
                         code=error.code,
                     )

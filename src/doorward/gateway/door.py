@@ -342,7 +342,7 @@ class Gateway:
         try:
             withdraw_registration(self._services, self.id, self._former)
         except DoorwardError as error:  # without heartbeats it counts as away after a while
-            _log.error("the registration could not be withdrawn", code=error.code)
+            _log.error("the registration of the gateway could not be withdrawn", code=error.code)
 
     def trouble(self) -> list[str]:
         """Return what is wrong, one sentence each; an empty list if all is well."""

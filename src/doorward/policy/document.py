@@ -22,13 +22,13 @@ def parse_document(text: str, *, file: str = "") -> Document:
     """Parse a policy document.
 
     Args:
-        text: YAML, at most 1 MiB; the slowest document of that size takes about ten seconds.
-        file: its name, for faults.
+        text: YAML, at most 1 MiB; parsing a document of that size takes at most about ten seconds.
+        file: the name of the file, for the text of faults.
 
     Raises:
         ConfigurationError: every fault, with line, column, key and hint.
     """
-    document = _parse_good(text)
+    document = _parse_faultless(text)
     if document is not None:
         return document
     reader = DocumentReader(file)
@@ -37,8 +37,8 @@ def parse_document(text: str, *, file: str = "") -> Document:
 
 
 @lru_cache(maxsize=8)
-def _parse_good(text: str) -> Document | None:
-    """Return the document of a text, None if it has faults; cached, because the same revision is read often."""
+def _parse_faultless(text: str) -> Document | None:
+    """Return the document of a text, None if the text has faults. Cached, because the same revision is read often."""
     try:
         return DocumentReader("").read(parse_tree(text, file=""))
     except ConfigurationError:
@@ -58,14 +58,14 @@ def append_app(
 
     Args:
         text: a document without faults.
-        name: of the application; the document has none with this name.
+        name: the name of the new application; the document must not contain an application with this name.
         hosts: its host names.
         upstream: `http://host:port`, `unix:///path`, `tcp://host:port` and so on.
         alpn: protocols that clients of a TCP application may offer.
-        on_refusal: how a connection without a good certificate is refused.
+        on_refusal: how the door refuses a connection without a good certificate.
 
     Returns:
-        The text with the new application as the last one, without rules. Its values are not checked: parse the text.
+        The text with the new application as the last one, without rules. The caller parses the text to check the values of the application.
 
     Raises:
         ConfigurationError: the text, or the new application, has faults.
@@ -76,7 +76,7 @@ def append_app(
         return render_app(name, hosts, upstream, indent, alpn=alpn, on_refusal=on_refusal)
 
     inserted = _insert_app(text, render)
-    after = _parse_good(inserted) if inserted else None
+    after = _parse_faultless(inserted) if inserted else None
     if after and replace(after, apps=after.apps[:-1]) == before:
         return inserted
     # The layout is unusual, or the values are bad: append to the canonical text instead.

@@ -64,7 +64,7 @@ class Continuity:
             if put_back:
                 ended = withdraw_after_restore(self._services, actor=SYSTEM)
                 say = _log.warning if ended else _log.info
-                say("the database is new or was restored: all earlier sessions are ended", ended=ended)
+                say("the database is new or was restored: all earlier sessions were ended", ended=ended)
             mark = json.dumps({"founded": changed_at, "head": self._head()}).encode()
             if mark != text:
                 os.ftruncate(descriptor, 0)

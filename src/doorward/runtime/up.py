@@ -128,7 +128,10 @@ class Up:
             pause = pause_after(child.failures)
             child.retry_at = now + pause
             _log.error(
-                "a part ended and is started again", part=child.role, status=status, pause_seconds=pause
+                "a process ended and will be started again",
+                part=child.role,
+                status=status,
+                pause_seconds=pause,
             )
         if now < child.retry_at:
             return
@@ -136,7 +139,7 @@ class Up:
         try:
             child.process = self._launch(child.role)
         except OSError as error:  # out of memory or processes: try again later
-            _log.error("a part cannot be started", part=child.role, why=error.strerror)
+            _log.error("a process cannot be started", part=child.role, why=error.strerror)
             return
         restarted(child.role)
 

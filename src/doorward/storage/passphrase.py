@@ -29,7 +29,7 @@ def read_passphrase(
 
     Args:
         file: readable by its owner only.
-        environ: where `CREDENTIALS_DIRECTORY` is looked up; the process's own by default.
+        environ: where `CREDENTIALS_DIRECTORY` is looked up; the environment of this process by default.
         prompt: asks a person; None if there is no person to ask. The answer may be None too.
 
     Raises:
@@ -41,7 +41,7 @@ def read_passphrase(
         return check_passphrase(_without_line_end(_read_private(file)))
     folder = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
     if folder and (credential := Path(folder) / CREDENTIAL).exists():
-        # systemd protects the whole directory, and may grant access by an ACL, which looks like a right of the group.
+        # systemd protects the whole directory. It may grant access by an ACL, and an ACL changes the group bits of the mode.
         return check_passphrase(_without_line_end(_read(credential, private=False)))
     answer = prompt() if prompt is not None else None
     if answer is None:
@@ -62,9 +62,11 @@ def _read(file: Path, *, private: bool) -> bytes:
         # O_NONBLOCK: a named pipe must not block the start.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as opened:
-            # Check the open file, not its name: the name may refer to another file by now.
+            # Check the open file, not its name: the name may refer to another file in the meantime.
             _check_file(file, os.fstat(opened.fileno()), private=private)
-            return opened.read(MAX_BYTES + 3)  # a line end, and one more byte to notice that it is too long
+            return opened.read(
+                MAX_BYTES + 3
+            )  # two for a line end, and one more to notice a passphrase that is too long
     except OSError as error:
         raise Unavailable(
             "passphrase-unreadable",
@@ -75,7 +77,11 @@ def _read(file: Path, *, private: bool) -> bytes:
 
 def _check_file(file: Path, status: os.stat_result, *, private: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise RequestRefused("passphrase-file-foreign", f"the passphrase file {file} is not a plain file")
+        raise RequestRefused(
+            "passphrase-file-foreign",
+            f"the passphrase file {file} is not a regular file",
+            hint="write the passphrase into a regular file, and name this file with the setting passphrase_file",
+        )
     if not private:
         return
     if status.st_mode & 0o077:

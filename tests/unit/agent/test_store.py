@@ -180,7 +180,7 @@ def test_a_pipe_in_the_place_of_the_key_does_not_hang(tmp_path: Path) -> None:
     """Only plain files are read."""
     (tmp_path / ".enrolling").mkdir()
     os.mkfifo(tmp_path / ".enrolling" / KEY)
-    with pytest.raises(ConfigurationError, match="plain file"):
+    with pytest.raises(ConfigurationError, match="regular file"):
         IdentityFolder(tmp_path).begin(make_key)
 
 

@@ -9,7 +9,7 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from doorward.demo.browser import hidden_fields, passkey_question
+from doorward.demo.browser import hidden_fields, passkey_options
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.web.answers import CUT_DELAY_SECONDS, Pages
 from doorward.web.app import build_surface
@@ -184,7 +184,7 @@ class TestChecking:
         bob.enrol_passkey()
         check = bob.begin().headers["location"]
         page = bob.at_portal("GET", check).text
-        options = passkey_question(page) | {"allowCredentials": []}
+        options = passkey_options(page) | {"allowCredentials": []}
         answer = hidden_fields(page, f"{check}/webauthn") | {"credential": alice.authenticator.get(options)}
         assert bob.at_portal("POST", f"{check}/webauthn", data=answer).status_code == 403
 

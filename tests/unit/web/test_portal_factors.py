@@ -8,7 +8,7 @@ import pytest
 from httpx2 import Response
 
 from doorward.core.factor_kinds import FactorKind
-from doorward.demo.browser import hidden_fields, passkey_question
+from doorward.demo.browser import hidden_fields, passkey_options
 from doorward.directory.factors.enrolment_tickets import invite_to_enrol, open_first_enrolment
 from doorward.factors.totp import render_totp, step_at
 from doorward.web.pool import UseCasePool
@@ -51,7 +51,7 @@ def kinds(browser: PortalBrowser) -> list[FactorKind]:
 def add_passkey(browser: PortalBrowser, page: Response, **fields: str) -> Response:
     """Make a passkey on the page that asks for it."""
     sent = hidden_fields(page.text, "/factors/webauthn") | fields
-    sent["credential"] = browser.authenticator.create(passkey_question(page.text))
+    sent["credential"] = browser.authenticator.create(passkey_options(page.text))
     return browser.at_portal("POST", "/factors/webauthn", data=sent)
 
 

@@ -19,7 +19,7 @@ PARTITION_PATH = "/crl/{authority_id}/{partition}.crl"
 AUTHORITY_PATH = "/ca/{authority_id}.cer"
 
 URL_LIMIT = 256
-"""Characters of the public address; every certificate contains it three times."""
+"""Characters of the public address; every certificate contains this address three times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ def publication_addresses(status_url: str, authority_id: str, partition: str = "
 def parse_status_url(text: str) -> str:
     """Return the public address of the status listener without a trailing slash.
 
-    It should be plain `http`: a client that checks the certificate behind an `https` address would have
-    to fetch from that address first (RFC 5280 section 8, RFC 6960 section A.1.1).
+    It should be plain `http`: to check the certificate of an `https` address, a client would have to
+    fetch from the same address first (RFC 5280 section 8, RFC 6960 section A.1.1).
 
     Raises:
         MalformedInput: `status-url-malformed`.
@@ -69,7 +69,7 @@ def parse_status_url(text: str) -> str:
     ):
         raise MalformedInput(
             "status-url-malformed",
-            f"{printable(text, URL_LIMIT)} is not a usable public address for CRL and OCSP",
+            f"{printable(text, URL_LIMIT)} is not a plain http or https address without query, user name and fragment",
             hint=f"write it like http://pki.corp.example or http://127.0.0.1:8480, at most {URL_LIMIT} characters",
         )
     return url

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.authority.exported_key import open_export_of
+from doorward.authority.exported_key import open_export_of_certificate
 from doorward.authority.status.crls import is_half_over, store_list
 from doorward.authority.status.partitions import FULL
 from doorward.core.entities import TENANT
@@ -121,7 +121,7 @@ def renew_exported_root_list(
         root = require_authority(stores, AuthorityKind.ROOT)
     hint = "no list was made; give the file that `doorward ca export --root` wrote, and its passphrase"
     # Outside of the transaction: the key derivation takes a good part of a second, on purpose.
-    key = open_export_of(root.der, exported, passphrase, hint=hint)
+    key = open_export_of_certificate(root.der, exported, passphrase, hint=hint)
     with services.work.change() as stores:
         return publish_root_list(services, stores, root, key, actor=actor, now=services.clock.now())
 

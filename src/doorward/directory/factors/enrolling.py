@@ -1,8 +1,8 @@
 """Enrolling factors: adding one, or replacing a password.
 
-`change_rules` are checked at the beginning and again in the transaction that adds the factor. Enrolling a factor also shows
-it: a passkey verifies its user, a code proves the app, a password is typed. So the calling function may note it as shown
-(`directory.portal_sessions.note_factor`).
+The `change_rules` are checked at the beginning, and again in the transaction that adds the factor. A person who enrols a
+factor also shows it: a passkey verifies its user, a code proves the app, a password is typed. Therefore the caller may
+note the factor as shown in the session (`directory.portal_sessions.note_factor`).
 Replacing a password ends all sessions of the person, also at the portal.
 
 Not here: removing (`removing`), checking a factor (`checking`, `passkeys`).
@@ -42,12 +42,12 @@ from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.wire.base64url import parse_base64url, render_base64url
 
-MAX_PASSKEYS, MAX_APPS = 20, 5
+MAX_PASSKEYS, MAX_TOTP_APPS = 20, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TotpOffer:
-    """A secret for an authenticator app, not yet enrolled; the browser sends `id` back with the first code."""
+    """A secret for an authenticator app, not yet enrolled; the browser sends `id` with the first code."""
 
     id: str
     secret: str = field(repr=False)
@@ -62,9 +62,9 @@ def set_password(
     Args:
         context: the dependencies.
         caller: the person.
-        text: as it was typed.
+        text: the password as the person typed it.
         shown: the factors shown in the session at the portal.
-        token: of an administrator's link; empty if there is none.
+        token: the token of an administrator's link; empty if there is none.
 
     Raises:
         RequestRefused: as `change_rules.require_ticket_or_check` and `factors.password.require_choosable`.
@@ -113,11 +113,11 @@ def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, t
     now = services.clock.now()
     with services.work.read() as stores:
         require_ticket_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
-        _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
+        _require_below_limit(_of_kind(stores, caller, FactorKind.TOTP), MAX_TOTP_APPS)
     secret = services.random.token(totp.SECRET_BYTES)
-    name = context.pending.put(services.random, caller.certificate_id, Purpose.ENROL_TOTP, secret, now)
+    offer_id = context.pending.put(services.random, caller.certificate_id, Purpose.ENROL_TOTP, secret, now)
     uri = totp.render_otpauth(secret, issuer=context.party.name, account=caller.name)
-    return TotpOffer(id=name, secret=totp.render_secret(secret), uri=uri)
+    return TotpOffer(id=offer_id, secret=totp.render_secret(secret), uri=uri)
 
 
 def finish_totp(
@@ -130,7 +130,7 @@ def finish_totp(
     shown: ShownFactors,
     token: str = "",
 ) -> FactorRecord:
-    """Enrol the app of an offer if its code is correct; after a wrong code, others may be tried within five minutes.
+    """Enrol the app of an offer if its code is correct. After a wrong code the person may try again within five minutes.
 
     Raises:
         RequestRefused: `question-over`, `totp-code-wrong`; as `begin_totp`.
@@ -152,7 +152,7 @@ def finish_totp(
     )
     with services.work.change() as stores:
         ticket = require_ticket_or_check(stores, caller, FactorKind.TOTP, shown=shown, token=token, now=now)
-        _require_room(_of_kind(stores, caller, FactorKind.TOTP), MAX_APPS)
+        _require_below_limit(_of_kind(stores, caller, FactorKind.TOTP), MAX_TOTP_APPS)
         if context.pending.take(offer_id, caller.certificate_id, Purpose.ENROL_TOTP, now) is None:
             raise refuse_over()  # the form was sent twice at once
         _add(context, stores, caller, [record], ticket)
@@ -172,19 +172,23 @@ def begin_passkey(
     with services.work.read() as stores:
         require_ticket_or_check(stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
-        kept = _of_kind(stores, caller, FactorKind.WEBAUTHN)
-        _require_room(kept, MAX_PASSKEYS)
+        enrolled = _of_kind(stores, caller, FactorKind.WEBAUTHN)
+        _require_below_limit(enrolled, MAX_PASSKEYS)
     challenge = services.random.token(webauthn.CHALLENGE_BYTES)
-    name = context.pending.put(services.random, caller.certificate_id, Purpose.ENROL_PASSKEY, challenge, now)
+    question_id = context.pending.put(
+        services.random, caller.certificate_id, Purpose.ENROL_PASSKEY, challenge, now
+    )
     options = webauthn.build_registration_options(
         context.party,
         user_handle=user_handle(caller.principal_id),
         user_name=person.name,
         display_name=person.display_name,
         challenge=challenge,
-        exclude=[parse_base64url(one.credential_id, code="passkey-malformed", what="an id") for one in kept],
+        exclude=[
+            parse_base64url(one.credential_id, code="passkey-malformed", what="an id") for one in enrolled
+        ],
     )
-    return PasskeyCeremony(id=name, options=options)
+    return PasskeyCeremony(id=question_id, options=options)
 
 
 def finish_passkey(
@@ -231,7 +235,7 @@ def finish_passkey(
         ticket = require_ticket_or_check(
             stores, caller, FactorKind.WEBAUTHN, shown=shown, token=token, now=now
         )
-        _require_room(_of_kind(stores, caller, FactorKind.WEBAUTHN), MAX_PASSKEYS)
+        _require_below_limit(_of_kind(stores, caller, FactorKind.WEBAUTHN), MAX_PASSKEYS)
         _add(context, stores, caller, [record], ticket)
     return record
 
@@ -239,8 +243,8 @@ def finish_passkey(
 def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; earlier codes are removed.
 
-    An enrolment ticket is not enough: recovery codes come after the first factor. The counter of a code stores the
-    strength of the person's strongest factor: a code never allows a stronger one.
+    An enrolment ticket is not enough: a person needs a first factor before recovery codes. The counter of a code stores the
+    strength of the person's strongest factor: with a code the person cannot enrol a stronger factor.
 
     Raises:
         RequestRefused: `enrolment-closed`, `factor-check-needed`, as `change_rules.require_fresh`.
@@ -335,10 +339,10 @@ def _of_kind(stores: Stores, caller: Caller, kind: FactorKind) -> list[FactorRec
     return [one for one in stores.factors.of_principal(caller.principal_id) if one.kind is kind]
 
 
-def _require_room(kept: Sequence[FactorRecord], most: int) -> None:
-    if len(kept) >= most:
+def _require_below_limit(enrolled: Sequence[FactorRecord], limit: int) -> None:
+    if len(enrolled) >= limit:
         raise RequestRefused(
             "factors-full",
-            f"you have {len(kept)} factors of this kind, and the limit is {most}",
+            f"you have {len(enrolled)} factors of this kind, and the limit is {limit}",
             hint="remove one that you do not use",
         )

@@ -137,7 +137,7 @@ class Ingest:
         except OSError as error:
             return f"the access log cannot be read: {error.strerror}"
         except Exception:  # noqa: BLE001  this thread must not end: lines would be missing without a message
-            _log.exception("recording the access log failed; it is tried again")
+            _log.exception("new lines of the access log could not be recorded; they will be tried again")
             return "new lines of the access log are not recorded yet: internal error, see the log"
         return ""
 

@@ -118,10 +118,10 @@ class EvidenceLoader:
         try:
             return self._evidence_cache.load(partner_id)
         except DoorwardError as error:
-            self._trouble = f"evidence of revocation cannot be read: {error.detail}"
-            _log.error("evidence of revocation cannot be read", partner=partner_id, code=error.code)
+            self._trouble = f"revocation evidence cannot be read: {error.detail}"
+            _log.error("revocation evidence cannot be read", partner=partner_id, code=error.code)
         except Exception:  # noqa: BLE001  this thread must not end: evidence would expire without a message
-            self._trouble = "evidence of revocation cannot be read, see the log"
-            _log.exception("evidence of revocation cannot be read", partner=partner_id)
+            self._trouble = "revocation evidence cannot be read, see the log"
+            _log.exception("revocation evidence cannot be read", partner=partner_id)
         self._evidence_cache.mark_unread(partner_id)
         return None

@@ -50,9 +50,9 @@ LISTEN_ERROR_SECONDS = 60.0
 """How often a notification socket that keeps failing is logged; it is tried at each poll."""
 
 _NO_NOTIFICATIONS = "the gateway cannot listen for change notifications"
-_TIME = "connections cannot be compared with rules that depend on the time"
+_TIME = "connections cannot be checked against rules that depend on the time"
 _SEQUENCE = "the change sequence cannot be followed"
-_PEOPLE = "a partner's people cannot be judged again"
+_PEOPLE = "the connections of a partner's people cannot be judged again"
 _REWOUND = "the database was put back to an older state"
 _REWOUND_HINT = "find out which changes are lost, then restart the gateway"
 

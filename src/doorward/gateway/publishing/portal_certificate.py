@@ -83,7 +83,7 @@ class PortalCertificate:
             kept = self._last
             if kept is not None and has_ended(kept[1], now):
                 kept = self._last = None
-            outcome = "the former one stays in use" if kept else "the portal is shut"
+            outcome = "the former certificate stays in use" if kept else "the portal is shut"
             said = f"the portal's certificate cannot be used, and {outcome}: {_why(error)} ({_HINT})"
             if said != self._said:
                 _log.error("the portal's certificate cannot be used", why=_why(error), outcome=outcome)

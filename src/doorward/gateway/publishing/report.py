@@ -68,7 +68,7 @@ class PublicationReport:
         """Report that a publication failed, and record it if that is new; `text` is for `status`."""
         text = text or error.detail
         _log.error(
-            "the policy could not be published; the old one stays in force",
+            "the new policy could not be published; the old policy stays in force",
             code=error.code,
             detail=error.detail,
         )
@@ -90,4 +90,4 @@ class PublicationReport:
         try:
             self._services.work.record([event])
         except DoorwardError as error:
-            _log.error("a publication could not be recorded", code=error.code)
+            _log.error("the event of a publication could not be recorded", code=error.code)

@@ -179,7 +179,7 @@ class ServerCertificates:
         except (
             DoorwardError
         ) as error:  # the database is unavailable: the key must not be deleted because of that
-            _log.error("an order for a server certificate cannot be looked up", code=error.code)
+            _log.error("the order of a server certificate cannot be read from the database", code=error.code)
             return False
         if not (folder / "key.pem").exists():  # after a crash between placing the order and writing its key
             shutil.rmtree(folder)

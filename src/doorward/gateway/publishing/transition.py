@@ -223,7 +223,9 @@ class PolicyPublisher:
                 self._crashes.check(one)
                 _, bootstrap = self._prepare(lambda former=former: (former, seq), folder, stop)  # type: ignore[misc]
             except ConfigurationError as error:
-                _log.error("an older revision is refused too", revision=one.revision, detail=error.detail)
+                _log.error(
+                    "Envoy refused an older policy revision, too", revision=one.revision, detail=error.detail
+                )
                 continue
             self._names = former.names
             self._gate.open(former)
@@ -242,7 +244,9 @@ class PolicyPublisher:
         has_warned = False
         while (compiled := self._compile(*read())) is None:
             if not has_warned:
-                _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
+                _log.warning(
+                    "waiting for the first server certificate", hint="check that `doorward serve` is running"
+                )
                 has_warned = True
             if stop.wait(0.1):
                 raise no_certificate()
@@ -273,7 +277,7 @@ class PolicyPublisher:
             except DoorwardError as error:
                 self._report.failed(error)
             except Exception:  # noqa: BLE001  this thread must not end; the old configuration stays in force
-                _log.exception("publishing failed; it is tried again")
+                _log.exception("publishing the policy failed; it will be tried again")
                 self._report.failed(
                     Unavailable("internal-error", "publishing failed: internal error, see the log")
                 )

@@ -35,8 +35,8 @@ class Gathering:
         self._services, self._fetcher, self._stop = services, fetcher, stop
         self._scan = SourceScan(services)
         self._slots = FetchSlots()
-        self._told: dict[str, int] = {}
-        self._unread: dict[str, tuple[str, ...]] = {}
+        self._logged_left_out: dict[str, int] = {}
+        self._logged_unread: dict[str, tuple[str, ...]] = {}
         self._returned = threading.Event()
         self._threads: set[threading.Thread] = set()
 
@@ -44,17 +44,21 @@ class Gathering:
         """Do one run; return whether there is more to scan at once."""
         more = self._scan.step()
         for partner_id, count in self._scan.left_out.items():
-            if self._told.get(partner_id) != count:
-                _log.warning("a partner names more evidence than is kept", partner=partner_id, left_out=count)
-        self._told = dict(self._scan.left_out)
+            if self._logged_left_out.get(partner_id) != count:
+                _log.warning(
+                    "a partner's certificates name more CRLs and OCSP responders than the limit allows",
+                    partner=partner_id,
+                    left_out=count,
+                )
+        self._logged_left_out = dict(self._scan.left_out)
         for name, unread in self._scan.unread.items():
-            if self._unread.get(name) != unread:
+            if self._logged_unread.get(name) != unread:
                 _log.warning(
                     "authorities of a partner cannot be read: paths through them are not built",
                     partner=name,
                     sha256=unread,
                 )
-        self._unread = dict(self._scan.unread)
+        self._logged_unread = dict(self._scan.unread)
         tasks = lease_due(self._services, self._slots)
         for place, task in enumerate(tasks):
             thread = threading.Thread(target=self._run, args=(task,), name="evidence", daemon=True)
@@ -93,7 +97,7 @@ class Gathering:
             if not self._stop.is_set():
                 self._take(task, outcome)
         except Exception as fault:  # noqa: BLE001  the lease expires, and the source is tried again
-            _log.exception("evidence could not be stored", url=task.request.url)
+            _log.exception("fetched evidence could not be processed", url=task.request.url)
             self._tell(task, fault, came=came)
         finally:
             self._leave(task)
@@ -109,7 +113,7 @@ class Gathering:
             else:
                 record_failure(self._services, task.evidence, internal, unusable=came)
         except Exception:  # noqa: BLE001  as above
-            _log.exception("the reason why no evidence was stored could not be stored", url=task.request.url)
+            _log.exception("a failed fetch could not be recorded", url=task.request.url)
 
     def _leave(self, task: FetchTask) -> None:
         self._slots.release(task.evidence.partner_id, task.host, task.evidence.kind)
@@ -124,7 +128,7 @@ class Gathering:
         failure = process_fetch_result(self._services, task, outcome)
         if failure is not None:
             _log.warning(
-                "no evidence was kept",
+                "fetching evidence failed",
                 partner=task.evidence.partner_id,
                 url=task.request.url,
                 code=failure.code,

@@ -1,16 +1,17 @@
 """The status of every certificate of a path, from the available evidence.
 
-1. From the anchor downwards, so that nothing relies on a revoked authority. The anchor's own status is not judged.
-2. OCSP responses, CRLs and recorded revocations are all used. Revoked by any of them is revoked; otherwise good by one
-   of them is good. Revoked by expired evidence is revoked unless a good finding has a later time. A recorded
-   revocation that is final stays, even if its evidence is gone; a recorded hold ends with a newer good finding
-   (RFC 5280 section 5.3.1).
-3. The signer of a CRL that is not in the path needs a good path of its own to the same anchor, and a good
-   status without its own CRL: section 6.3.3 (f).
+1. Certificates are judged from the anchor down to the leaf, so that no judgement relies on a revoked authority. The
+   status of the anchor itself is not judged.
+2. OCSP responses, CRLs and recorded revocations are all used. A certificate is revoked if any of them says so.
+   Otherwise it is good if any of them says so. If only expired evidence says that the certificate is revoked, a good
+   finding with a later time overrides it. A recorded final revocation stays, even if its evidence is gone. A recorded
+   hold ends with a newer good finding (RFC 5280 section 5.3.1).
+3. If the signer of a CRL is not in the path, the signer needs a good path to the same anchor, and a good status
+   that does not depend on the signer's own CRL: section 6.3.3 (f).
 4. The first revoked certificate ends the judgement. After an undetermined one the certificates below are still
    judged: if an operator tolerates an authority with an unknown status, a revoked leaf must still be refused.
 5. An undetermined finding says whether there is evidence that cannot be used: not genuine, unknown to the
-   responder, malformed, or too much work. Missing or merely expired evidence is a different case.
+   responder, malformed, or too much work. Missing or merely expired evidence does not count as such.
 6. The work has a limit. Beyond the limit, no certificate is found good, and every revocation that was found stays.
 
 Not here: where evidence comes from, and whether an undetermined status is tolerated (partner).
@@ -43,12 +44,12 @@ SIGNER_DEPTH = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSources:
-    """The sources for a judgement of status.
+    """The sources and rules with which a status is judged.
 
     Args:
         evidence_index: CRLs and OCSP responses.
         store: signers of CRLs, and their paths.
-        inputs: as for the path; purpose and policies are ignored for signers of CRLs.
+        inputs: the inputs of path validation; for signers of CRLs the purpose and the policies are ignored.
         crl_rules: how CRLs are judged.
         ocsp_rules: how OCSP responses are judged.
     """
@@ -66,7 +67,7 @@ def judge_path_status(
     """Return the status of each certificate of a path except the anchor, in the order from the anchor to the leaf.
 
     Args:
-        path: leaf first, good without regard to revocation.
+        path: leaf first; a path that was validated, except for revocation.
         sources: see `StatusSources`.
         now: aware, UTC.
         work: the budget; None for a new one.
@@ -80,11 +81,11 @@ def judge_path_status(
 
 
 class _Judge:
-    """One judgement. While a signer is being judged, its own CRLs do not count for it."""
+    """One judgement. While a signer of CRLs is being judged, its own CRLs are not used."""
 
     def __init__(self, sources: StatusSources, now: datetime, work: WorkBudget) -> None:
         self._sources, self._now, self._work = sources, now, work
-        self._signers: dict[tuple[str, str], bool] = {}
+        self._is_signer_good: dict[tuple[str, str], bool] = {}
 
     def judge(self, path: CertificationPath, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
@@ -100,33 +101,35 @@ class _Judge:
         findings: list[StatusFinding] = []
         try:
             for finding in chain(
-                self._ask_recorded(path), self._ask_responses(path), self._ask_crls(path, depth)
+                self._judge_by_recorded(path),
+                self._judge_by_responses(path),
+                self._judge_by_crls(path, depth),
             ):
                 findings.append(finding)  # noqa: PERF402  findings before the budget is used up are kept
         except WorkExceeded as exceeded:
             why = (f"judging its status exceeds the work limit: {exceeded}",)
-            lost = StatusFinding(
+            over_limit = StatusFinding(
                 status=RevocationStatus.UNDETERMINED, certificate=path[0].sha256, why=why, unusable=True
             )
-            findings = [lost, *(one for one in findings if one.status is RevocationStatus.REVOKED)]
+            findings = [over_limit, *(one for one in findings if one.status is RevocationStatus.REVOKED)]
         return self._choose(findings, path)
 
     def _choose(self, findings: list[StatusFinding], path: CertificationPath) -> StatusFinding:
         """Step 2: expired evidence that says revoked is overridden only by a good finding with a later time."""
-        last: StatusFinding | None = None
+        revoked: StatusFinding | None = None  # the newest expired finding that says revoked
         for finding in findings:
             if finding.status is RevocationStatus.REVOKED:
-                if not self._has_ended(finding):
+                if not self._is_expired(finding):
                     return finding
-                last = finding if last is None or is_newer(finding, last) else last
-        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  the anchor's own addresses count too
+                revoked = finding if revoked is None or is_newer(finding, revoked) else revoked
+        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  the addresses that the anchor names count too
         unusable = self._sources.evidence_index.has_unusable(path[0], anchor)
         for finding in findings:
-            if finding.status is RevocationStatus.GOOD and (last is None or is_newer(finding, last)):
+            if finding.status is RevocationStatus.GOOD and (revoked is None or is_newer(finding, revoked)):
                 return replace(finding, unusable=True) if unusable else finding
-        why = tuple(word for finding in findings for word in finding.why)
-        if last is not None:
-            return last
+        why = tuple(reason for finding in findings for reason in finding.why)
+        if revoked is not None:
+            return revoked
         return StatusFinding(
             status=RevocationStatus.UNDETERMINED,
             certificate=path[0].sha256,
@@ -134,20 +137,20 @@ class _Judge:
             unusable=unusable or any(one.unusable for one in findings),
         )
 
-    def _has_ended(self, finding: StatusFinding) -> bool:
+    def _is_expired(self, finding: StatusFinding) -> bool:
         return finding.fresh_until is not None and finding.fresh_until < self._now
 
-    def _ask_recorded(self, path: CertificationPath) -> Iterator[StatusFinding]:
+    def _judge_by_recorded(self, path: CertificationPath) -> Iterator[StatusFinding]:
         recorded = self._sources.evidence_index.find_recorded(path[0], path[1])
         if recorded is not None:
             yield recorded.build_finding(path[0].sha256)
 
-    def _ask_responses(self, path: CertificationPath) -> Iterator[StatusFinding]:
+    def _judge_by_responses(self, path: CertificationPath) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
         for response in self._sources.evidence_index.responses_about(path[0]):
             yield judge_by_ocsp(path[0], path[1], response, self._now, rules, work=self._work)
 
-    def _ask_crls(self, path: CertificationPath, depth: int) -> Iterator[StatusFinding]:
+    def _judge_by_crls(self, path: CertificationPath, depth: int) -> Iterator[StatusFinding]:
         def find_signers(crl: Crl, below: CertificationPath) -> Iterator[PathCertificate]:
             return self._find_signers(crl, below, depth)
 
@@ -159,9 +162,8 @@ class _Judge:
     def _find_signers(self, crl: Crl, path: CertificationPath, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""
         anchor = path[-1]
-        above = {
-            one.sha256 for one in path[1:]
-        }  # without the certificate itself: it must not prove its own status
+        # Without the certificate itself: a certificate must not prove its own status.
+        above = {one.sha256 for one in path[1:]}
         if anchor.subject == crl.issuer:
             yield anchor
         if depth >= SIGNER_DEPTH:
@@ -171,12 +173,13 @@ class _Judge:
             if candidate.sha256 == path[1].sha256:
                 continue
             key = (candidate.sha256, anchor.sha256)
-            if key not in self._signers:
-                self._signers[key] = (
-                    False  # not good while it is being judged, so that it cannot prove its own status
+            if key not in self._is_signer_good:
+                # Not good while it is being judged, so that a signer cannot prove its own status.
+                self._is_signer_good[key] = False
+                self._is_signer_good[key] = candidate.sha256 in above or self._is_good(
+                    candidate, anchor, depth
                 )
-                self._signers[key] = candidate.sha256 in above or self._is_good(candidate, anchor, depth)
-            if self._signers[key]:
+            if self._is_signer_good[key]:
                 yield candidate
 
     def _is_good(self, candidate: PathCertificate, anchor: PathCertificate, depth: int) -> bool:

@@ -95,7 +95,7 @@ class AddDeviceRoutes:
     async def _answer_refusal(self, request: Request, caller: Caller, refusal: RequestRefused) -> Response:
         """Lead to the required check, or say that a factor is needed first; raise any other refusal."""
         if refusal.code == "factor-check-needed":
-            return await self._portal.lead_to_check(caller, PATH)
+            return await self._portal.redirect_to_check(caller, PATH)
         if refusal.code == "device-needs-factor":
             return self._page(request, caller, "no-factor")
         raise refusal

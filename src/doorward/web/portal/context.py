@@ -25,7 +25,7 @@ from doorward.web.pool import UseCasePool
 from doorward.wire.cookies import render_cookie
 
 PORTAL_COOKIE = "__Host-doorward-portal"
-ORIGIN_KEPT_SECONDS = 5.0
+ORIGIN_CACHE_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ class PortalOptions:
     Args:
         origin: returns the portal's origin, `https://portal.corp.example[:port]`; the port may become known later.
         idle: how long a session may go without a request.
-        is_trusted: whether browsers trust the server certificate; they use passkeys on no other page.
-        renewal: how long after the end of their last certificate people may get a new one by passkey.
+        is_trusted: whether browsers trust the server certificate; without this trust a browser uses no passkeys.
+        renewal: how long after the end of a person's last certificate the person may get a new one by passkey.
     """
 
     origin: Callable[[], str]
@@ -52,10 +52,10 @@ class PortalContext:
 
     Args:
         services: the ports of this process.
-        pool: where use cases run.
-        pages: makes pages.
-        options: from the settings.
-        snapshots: the policy in force.
+        pool: the thread pool in which use cases run.
+        pages: renders pages.
+        options: the portal's options.
+        snapshots: the policy snapshots of this process.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PortalContext:
         self.options = options
         self.snapshots = snapshots
         self._pool = pool
-        self._origin, self._asked_at = "", float("-inf")
+        self._origin, self._origin_read_at = "", float("-inf")
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a use case in the pool."""
@@ -82,10 +82,10 @@ class PortalContext:
         return await self._pool.run_slow(call)
 
     async def origin(self, _request: Request | None = None) -> str:
-        """Return the portal's origin; read again every five seconds, because the door's port may change."""
+        """Return the portal's origin, at most five seconds old: the port of the door may change."""
         now = self.services.clock.monotonic()
-        if now - self._asked_at >= ORIGIN_KEPT_SECONDS:
-            self._origin, self._asked_at = await self.run(self.options.origin), now
+        if now - self._origin_read_at >= ORIGIN_CACHE_SECONDS:
+            self._origin, self._origin_read_at = await self.run(self.options.origin), now
         return self._origin
 
     async def port(self) -> int:
@@ -101,8 +101,8 @@ class PortalContext:
             lambda: find_portal_session(self.services, caller, token, idle=self.options.idle)
         )
 
-    async def lead_to_check(self, caller: Caller, back: str) -> Response:
-        """Lead to a check of a factor, and from there back to a path of the portal."""
+    async def redirect_to_check(self, caller: Caller, back: str) -> Response:
+        """Redirect to a check of a factor; after the check the browser returns to the portal path `back`."""
         step_up = await self.run(lambda: begin_own_check(self.services, caller, return_path=back))
         return redirect(f"/check/{step_up.id}")
 
@@ -123,16 +123,16 @@ class PortalContext:
 
 
 def port_of(origin: str) -> int:
-    """Return the port of an origin of ours."""
+    """Return the port of an https origin."""
     port = origin.removeprefix("https://").partition(":")[2]
     return int(port) if port else HTTPS_PORT
 
 
 def portal_cookie(token: str) -> str:
-    """Return the Set-Cookie field of a portal session: a session cookie; in the database the session may end earlier."""
+    """Return the Set-Cookie field of a portal session: a session cookie; the session itself may end earlier."""
     return render_cookie(PORTAL_COOKIE, token)
 
 
-def no_portal_cookie() -> str:
-    """Return the Set-Cookie field that removes the cookie."""
+def removed_portal_cookie() -> str:
+    """Return the Set-Cookie field that removes the portal's cookie."""
     return render_cookie(PORTAL_COOKIE, "", max_age_seconds=0)

@@ -45,7 +45,7 @@ from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import render_moment
 from doorward.web.look.error_texts import render_error_line
 from doorward.web.look.languages import language_of
-from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, no_portal_cookie, portal_cookie
+from doorward.web.portal.context import PORTAL_COOKIE, PortalContext, portal_cookie, removed_portal_cookie
 from doorward.web.portal.factors import Fields, PortalFactors
 from doorward.web.portal.required import build_missing_factor_notes
 
@@ -154,7 +154,7 @@ class FactorRoutes:
             await self._portal.run(lambda: remove_factor(services, caller, factor_id, shown=shown))
         except RequestRefused as refusal:
             return await self._check_first(caller, refusal, "/factors")
-        return redirect("/factors", (no_portal_cookie(),))
+        return redirect("/factors", (removed_portal_cookie(),))
 
     async def _form(
         self, request: Request, caller: Caller, kind: FactorKind, *, token: str, fault: str
@@ -212,7 +212,7 @@ class FactorRoutes:
         """Lead to the required check and back; raise any other refusal, which becomes a page."""
         if refusal.code != "factor-check-needed":
             raise refusal
-        return await self._portal.lead_to_check(caller, back)
+        return await self._portal.redirect_to_check(caller, back)
 
     async def _shown(self, request: Request, caller: Caller) -> ShownFactors:
         session = await self._portal.session(request, caller)

@@ -122,13 +122,13 @@ class HelpDeskRoutes:
     async def _ask(self, request: Request, caller: Caller) -> Response:
         await self._admit(caller)
         if not await self._factors.has_shown(request, caller, within=WITHIN):
-            return await self._portal.lead_to_check(caller, PATH)
+            return await self._portal.redirect_to_check(caller, PATH)
         return self._page(request, caller)
 
     async def _tell(self, request: Request, caller: Caller) -> Response:
         desk = await self._admit(caller)
         if not await self._factors.has_shown(request, caller, within=WITHIN):
-            return await self._portal.lead_to_check(caller, PATH)
+            return await self._portal.redirect_to_check(caller, PATH)
         text = (await form_of(request)).get("id", "").strip()
         desk.count(caller)
         found = None

@@ -51,7 +51,7 @@ from doorward.web.look.dates import render_moment_with_distance
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
-from doorward.web.portal.context import PortalContext, no_portal_cookie
+from doorward.web.portal.context import PortalContext, removed_portal_cookie
 from doorward.web.portal.devices import list_devices
 from doorward.web.portal.factors import PortalFactors
 from doorward.web.portal.recent_activity import (
@@ -162,7 +162,7 @@ class HomeRoutes:
 
     async def _renewal(self, request: Request, caller: Caller) -> Response:
         if not await self._has_shown(request, caller):
-            return await self._portal.lead_to_check(caller, "/certificates/renew")
+            return await self._portal.redirect_to_check(caller, "/certificates/renew")
         context = {
             "offered": self._portal.options.is_trusted,
             "devices": list_devices(language_of(request)),
@@ -187,7 +187,7 @@ class HomeRoutes:
         services, certificate = portal.services, request.path_params["id"]
         found = await portal.run(lambda: find_own_certificate(services, caller.principal_id, certificate))
         if not await self._has_shown(request, caller):
-            return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._portal.redirect_to_check(caller, f"/certificates/{found.record.id}/lost")
         context = {"certificate": _show_certificate(found, caller, services.clock.now(), language)}
         return portal.page(request, caller, "lost", context)
 
@@ -197,7 +197,7 @@ class HomeRoutes:
             lambda: find_own_certificate(services, caller.principal_id, request.path_params["id"])
         )
         if not await self._has_shown(request, caller):
-            return await self._portal.lead_to_check(caller, f"/certificates/{found.record.id}/lost")
+            return await self._portal.redirect_to_check(caller, f"/certificates/{found.record.id}/lost")
 
         def lose() -> object:
             present = caller.certificate_id
@@ -225,7 +225,9 @@ class HomeRoutes:
     async def _sign_out(self, request: Request, caller: Caller) -> Response:
         services = self._portal.services
         self._soon(lambda: sign_out(services, caller.principal_id, actor=caller.principal_id))
-        return self._portal.page(request, caller, "signing_out", {"to": "/"}, cookies=(no_portal_cookie(),))
+        return self._portal.page(
+            request, caller, "signing_out", {"to": "/"}, cookies=(removed_portal_cookie(),)
+        )
 
     def _soon(self, work: Callable[[], object]) -> None:
         """Run work that cuts this connection, shortly after the answer; also if the person closes the page before."""

@@ -17,7 +17,7 @@ from doorward.directory.callers import Caller
 from doorward.web.answers import form_of, redirect
 from doorward.web.look.error_texts import render_error_line
 from doorward.web.look.languages import language_of
-from doorward.web.portal.context import PortalContext, no_portal_cookie
+from doorward.web.portal.context import PortalContext, removed_portal_cookie
 from doorward.web.portal.factors import PortalFactors
 
 
@@ -50,4 +50,4 @@ class RecoveryRoutes:
             return self._portal.page(
                 request, caller, "recover", {"fault": error_line}, status=known[error.code]
             )
-        return redirect("/factors", (no_portal_cookie(),))
+        return redirect("/factors", (removed_portal_cookie(),))

@@ -210,7 +210,10 @@ def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -
     with pytest.raises(RuntimeError):
         follower.step()
     assert not follower.fresh()
-    assert follower.trouble() == "a partner's people cannot be judged again: new connections are refused"
+    assert (
+        follower.trouble()
+        == "the connections of a partner's people cannot be judged again: new connections are refused"
+    )
     assert follower.seq < guests.site.head()
     guests.scene.cutter.before = lambda: None
     guests.scene.follow()

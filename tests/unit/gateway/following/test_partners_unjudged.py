@@ -43,7 +43,7 @@ def test_people_who_cannot_be_judged_by_newer_evidence_make_the_gateway_stale(
         guests.scene.follower.step()
     assert not guests.scene.follower.fresh()
     assert guests.scene.follower.trouble() == (
-        "a partner's people cannot be judged again: new connections are refused"
+        "the connections of a partner's people cannot be judged again: new connections are refused"
     )
     assert guests.scene.cutter.cut == []
     monkeypatch.setattr(decider, "reassess_all", reassess_all)
@@ -80,4 +80,7 @@ def test_people_who_cannot_be_judged_are_logged_once_a_minute(
     with capture_logs() as logs:
         follower.run(wait, stop)
     assert len(logs) == 2
-    assert all(line["event"].startswith("a partner's people cannot be judged again") for line in logs)
+    assert all(
+        line["event"].startswith("the connections of a partner's people cannot be judged again")
+        for line in logs
+    )

@@ -105,7 +105,7 @@ def test_a_key_of_another_certificate_is_refused(files: tuple[Path, Path], tmp_p
     files[1].write_bytes(CA.server(HOST).key_pem)
     assert one.changed()
     assert one.read(NOON) == before
-    assert "the former one stays in use" in one.trouble()
+    assert "the former certificate stays in use" in one.trouble()
     assert not one.changed()
     put(files, HOST)
     renewed = one.read(NOON)

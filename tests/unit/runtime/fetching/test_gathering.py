@@ -61,7 +61,7 @@ def test_an_unforeseen_fault_takes_no_room() -> None:
     west.pages[ROOT_CRL] = burst
     with capture_logs() as said:
         gathering = look(west)
-    assert [one["event"] for one in said] == ["evidence could not be stored"]
+    assert [one["event"] for one in said] == ["fetched evidence could not be processed"]
     row = west.row(ROOT_CRL)
     assert (row.failures, row.problem[-16:]) == (1, "(internal-error)")
     west.pages[ROOT_CRL] = crl_of(west.root)
