@@ -28,7 +28,7 @@ from doorward.access.explanation import explain
 from doorward.authority.inventory import list_certificates
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
-from doorward.demo.bank import serving
+from doorward.demo.bank import serve_app
 from doorward.demo.browser import Browser, Page
 from doorward.demo.clients import Visitor
 from doorward.demo.endings import WITHIN_SECONDS, SocketEnding, judge_end
@@ -78,7 +78,7 @@ class Counted:
 def open_portal(settings: Settings) -> Iterator[tuple[Counted, int]]:
     """Serve the application of this folder; it asks our status listener for the keys of the door."""
     counted = Counted(app=create_portal(f"http://{settings.status_listen}/jwks.json"))
-    with serving(counted) as port:
+    with serve_app(counted) as port:
         yield counted, port
 
 

@@ -60,7 +60,9 @@ def parse_root(data: bytes, sha256: str) -> x509.Certificate:
     roots = _parse_pem(data, "root-malformed", "the root certificate")
     if len(roots) != 1:
         raise MalformedInput(
-            "root-malformed", "the server sent more than one root certificate, and exactly one is expected"
+            "root-malformed",
+            "the server sent more than one root certificate, and exactly one is expected",
+            hint="do not use this answer; report it to the administrator of the server",
         )
     found = hashlib.sha256(roots[0].public_bytes(Encoding.DER)).hexdigest()
     if not hmac.compare_digest(found, sha256):
@@ -132,14 +134,22 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
 def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
     blocks = _PEM.findall(data)
     if not 1 <= len(blocks) <= MAX_CHAIN or data.count(b"-----BEGIN") != len(blocks):
-        raise MalformedInput(code, f"the server did not send {what} as PEM")
+        raise MalformedInput(
+            code,
+            f"the server did not send {what} as PEM",
+            hint="report it to the administrator of the server; a proxy may have changed the answer",
+        )
     try:
         certificates = [x509.load_pem_x509_certificate(block) for block in blocks]
         for certificate in certificates:
             certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             certificate.subject.public_bytes()
     except Exception:  # noqa: BLE001  key and name are parsed only here, and the library raises many types
-        raise MalformedInput(code, f"{what} that the server sent cannot be parsed") from None
+        raise MalformedInput(
+            code,
+            f"{what} that the server sent cannot be parsed",
+            hint="report it to the administrator of the server; a proxy may have changed the answer",
+        ) from None
     return certificates
 
 

@@ -48,7 +48,11 @@ class Link:
 
     def __post_init__(self) -> None:
         if not _is_host(self.host) or not 0 < self.port <= HIGHEST_PORT:
-            raise MalformedInput("link-malformed", "the host or the port of the link is not valid")
+            raise MalformedInput(
+                "link-malformed",
+                "the host or the port of the link is not valid",
+                hint="copy the whole link again, in single quotes",
+            )
         if not _TOKEN.fullmatch(self.token):
             raise MalformedInput("link-malformed", "the link's token is damaged", hint=_QUOTE)
         if not _PIN.fullmatch(self.root_sha256):

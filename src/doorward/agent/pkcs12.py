@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import KeySerializationEncrypt
 
 from doorward.core.ports import PrivateKey, RandomSource
 
-ROUNDS = 100_000
+KDF_ITERATIONS = 100_000
 """Iterations of the key derivation. Precedent: Java's keytool takes 10,000 and OpenSSL 2,048; NSS refuses more than 600,000."""
 
 
@@ -63,7 +63,7 @@ def choose_form(target: Target) -> Pkcs12Form:
     return Pkcs12Form.LEGACY if target in _LEGACY_TARGETS else Pkcs12Form.MODERN
 
 
-def own_target(platform: str) -> Target:
+def local_target(platform: str) -> Target:
     """Return the target for a `.p12` that this machine imports; `platform` is `sys.platform`."""
     return {"darwin": Target.MACOS, "win32": Target.WINDOWS}.get(platform, Target.LINUX)
 
@@ -106,7 +106,7 @@ def render_pkcs12(
 
 
 def _encryption(password: str, form: Pkcs12Form) -> KeySerializationEncryption:
-    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(KDF_ITERATIONS)
     if form is Pkcs12Form.LEGACY:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
         builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - old importers verify no other MAC

@@ -133,7 +133,9 @@ def fetch(
         if isinstance(error, OSError):
             raise _unreachable(server, error, closed=deadline.connected) from None
         raise MalformedInput(
-            "server-answer-malformed", f"{server.authority} answered, but not with HTTP"
+            "server-answer-malformed",
+            f"{server.authority} answered, but not with HTTP",
+            hint="check the host and the port of the link: another server may answer there",
         ) from None
     finally:
         deadline.cancel()
@@ -188,7 +190,9 @@ def _read(response: http.client.HTTPResponse, server: ServerEndpoint, deadline: 
         raise http.client.IncompleteRead(b"")
     if len(content) > MAX_ANSWER_BYTES:
         raise MalformedInput(
-            "server-answer-malformed", f"{server.authority} answered with more than {MAX_ANSWER_BYTES} bytes"
+            "server-answer-malformed",
+            f"{server.authority} answered with more than {MAX_ANSWER_BYTES} bytes",
+            hint="check the host and the port of the link: another server may answer there",
         )
     media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
     return Response(status=response.status, media_type=media_type, body=content)

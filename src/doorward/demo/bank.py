@@ -86,12 +86,12 @@ def _name(request: Request) -> str:
 def open_bank() -> Iterator[tuple[Bank, int]]:
     """Serve a bank on a free loopback port as long as the block runs; yield the bank and the port."""
     bank = Bank()
-    with serving(bank.app) as port:
+    with serve_app(bank.app) as port:
         yield bank, port
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp) -> Iterator[int]:
+def serve_app(app: ASGIApp) -> Iterator[int]:
     """Serve an application on a free loopback port as long as the block runs; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "websockets-sansio"}

@@ -107,7 +107,11 @@ class FileKeyStore:
         with _locked(folder):
             _check_closed(folder)
             if cls.exists(folder):  # another header would make every key unreadable
-                raise RequestRefused("keystore-exists", f"there is a key store in {folder} already")
+                raise RequestRefused(
+                    "keystore-exists",
+                    f"there is a key store in {folder} already",
+                    hint="use another data directory, or keep the present installation",
+                )
             replace_file(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
 
     @classmethod

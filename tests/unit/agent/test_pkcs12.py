@@ -7,7 +7,7 @@ import re
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from doorward.agent.pkcs12 import Pkcs12Form, Target, choose_form, make_password, own_target, render_pkcs12
+from doorward.agent.pkcs12 import Pkcs12Form, Target, choose_form, local_target, make_password, render_pkcs12
 from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import FakeRandom
 
@@ -41,7 +41,7 @@ def test_macos_gets_the_form_that_it_imports() -> None:
     """On macOS the legacy form is chosen, elsewhere the modern one."""
     legacy = {one for one in Target if choose_form(one) is Pkcs12Form.LEGACY}
     assert legacy == {Target.MACOS, Target.IOS, Target.ANDROID}
-    assert [own_target(one) for one in ("darwin", "win32", "linux")] == [
+    assert [local_target(one) for one in ("darwin", "win32", "linux")] == [
         Target.MACOS,
         Target.WINDOWS,
         Target.LINUX,

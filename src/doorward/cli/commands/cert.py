@@ -142,7 +142,7 @@ def renew(
 ) -> None:
     """Issue the successor of a certificate to the same holder, for a request that the holder made."""
     form = parts.pkcs12.choose_form(
-        parts.pkcs12.Target(target) if target else parts.pkcs12.own_target(sys.platform)
+        parts.pkcs12.Target(target) if target else parts.pkcs12.local_target(sys.platform)
     )
     p12 = out.with_suffix(".p12") if out and key_file else None
     if key_file and (p12 is None or p12 == out):

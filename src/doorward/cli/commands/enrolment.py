@@ -127,7 +127,7 @@ def enroll(
     state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool
 ) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
-    place = parts.pkcs12.Target(target) if target else parts.pkcs12.own_target(sys.platform)
+    place = parts.pkcs12.Target(target) if target else parts.pkcs12.local_target(sys.platform)
     form = parts.pkcs12.Pkcs12Form.LEGACY if p12_legacy else parts.pkcs12.choose_form(place)
     done = parts.client.enroll(
         parts.link.parse_link(link),
