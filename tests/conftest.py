@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin with a log of all levels; skip, or in CI fail, where a program that `needs` names is not here."""
+    """Begin with a log of all levels; skip, or in CI fail, if a program that `needs` names is not here."""
     structlog.reset_defaults()
     wanted = {
         str(program): bool(marker.kwargs.get("must", True))

@@ -21,7 +21,7 @@ def test_the_tutorial_after_the_ten_minutes() -> None:
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")
 def test_the_ten_minutes_on_postgresql(postgresql: Server) -> None:
-    """Every command of the README's ten minutes prints the same where the setting names a PostgreSQL database."""
+    """Every command of the README's ten minutes prints the same if the setting names a PostgreSQL database."""
     with postgresql.durable(), open_walk(DOORWARD_DATABASE=postgresql.empty()) as walk:
         play_on(walk, ROOT / "README.md", first="export PATH")
 

@@ -182,7 +182,7 @@ class TestRules:
         door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]), CLEARED)
         assert door.site.ask("GET", "/accounts/7").status == 403
 
-    def test_a_deny_rule_overrides_where_its_clearance_is_missing(self, door: CompiledDoor) -> None:
+    def test_a_deny_rule_overrides_if_its_clearance_is_missing(self, door: CompiledDoor) -> None:
         """Without the clearance of a deny rule its requests are refused, and only those."""
         door.authorizer.facts = facts_of(TELLER, AUDITOR)
         with door.site.connect("pay.test") as connection:

@@ -219,7 +219,7 @@ class TestProtocols:
             answer = _exchange_h2(connection, *fields.items(), ("transfer-encoding", "chunked"))
         assert "ended" in answer
 
-    def test_a_websocket_passes_where_a_rule_allows_it(self, door: CompiledDoor) -> None:
+    def test_a_websocket_passes_if_a_rule_allows_it(self, door: CompiledDoor) -> None:
         """An upgrade is a GET under the rules; afterwards bytes flow both ways."""
         with door.site.connect("pay.test") as connection:
             head = _upgrade(connection, "/accounts/feed")

@@ -307,7 +307,7 @@ def test_one_private_address_refuses_them_all():
 
 
 def test_the_open_network_leads_into_no_private_one():
-    """A server in the open network cannot send us into a private one, also where the partner may lie there."""
+    """A server in the open network cannot send us into a private one, also if the partner may lie there."""
     with served(moved("http://inside.example/")) as place:
         hosts = {"outside.example": [ip_address("8.8.8.8")], "inside.example": [ip_address("10.0.0.1")]}
         fetcher = HttpFetcher(

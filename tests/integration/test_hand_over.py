@@ -166,7 +166,7 @@ def test_a_link_in_the_place_of_a_missing_folder_stays_one(installation: Install
 
 @as_root
 def test_content_is_never_made_again(installation: Installation) -> None:
-    """Keys and database come from a backup: where their folder is missing, that is said."""
+    """Keys and database come from a backup: if their folder is missing, the error says so."""
     for folder in (installation.layout.keys, installation.layout.database.parent):
         folder.rename(folder.with_name("away"))
         with refused(ConfigurationError, "data-missing"):

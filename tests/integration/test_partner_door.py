@@ -97,7 +97,7 @@ def test_without_evidence_no_connection_is_admitted(door: Doorway, clinic: Clini
 
 
 def test_a_connection_does_not_outlive_its_evidence(door: Doorway, clinic: Clinic) -> None:
-    """It ends with the evidence; where newer comes in time it goes on."""
+    """The connection ends with the evidence; if newer evidence comes in time, the connection goes on."""
     bob = clinic.identity(BOB)
     clinic.publish(lifetime=timedelta(seconds=6))
     requests = LiveRequests(door, bob)

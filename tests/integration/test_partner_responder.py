@@ -118,7 +118,7 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
             assert not door.lets_in(bob)
 
 
-def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
+def test_unusable_evidence_refuses_also_if_evidence_is_only_preferred(
     responder: tuple[Responder, Place],
 ) -> None:
     """Without a CRL connections are admitted; a page in place of a CRL ends them, and a good CRL admits again."""

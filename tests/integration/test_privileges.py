@@ -1,4 +1,4 @@
-"""Started by root, the gateway keeps one power and Envoy none."""
+"""A gateway started by root keeps one capability; Envoy keeps none."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def sets(words: dict[str, str]) -> dict[str, int]:
 
 
 def low_port() -> int:
-    """A free port that only the privileged may listen on."""
+    """A free port that needs a privilege to listen."""
     for port in range(600, 1000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -72,7 +72,7 @@ def low_port() -> int:
 
 
 @as_root
-def test_root_is_given_up_but_for_one_power(folder: Path) -> None:
+def test_root_is_given_up_except_for_one_capability(folder: Path) -> None:
     """The gateway is an ordinary user with CAP_NET_ADMIN alone; Envoy is that user with nothing."""
     report = dropped(folder, free_port(), "admin")
     uid = report["account"][1]
@@ -100,7 +100,7 @@ def test_root_is_given_up_but_for_one_power(folder: Path) -> None:
 
 
 @as_root
-def test_without_any_power_sockets_are_copied(folder: Path) -> None:
+def test_without_capabilities_sockets_are_copied(folder: Path) -> None:
     """If CAP_NET_ADMIN is missing, the cutter finds the other mechanism by itself."""
     report = dropped(folder, free_port(), "nothing")
     assert set(sets(report["own"]).values()) == {0}
@@ -110,7 +110,7 @@ def test_without_any_power_sockets_are_copied(folder: Path) -> None:
 
 @as_root
 @pytest.mark.parametrize("keep", ["admin", "nothing"])
-def test_low_ports_cost_one_power(folder: Path, keep: str) -> None:
+def test_low_ports_need_one_capability(folder: Path, keep: str) -> None:
     """For a port below 1024 Envoy gets CAP_NET_BIND_SERVICE, never CAP_NET_ADMIN, and can still be cut."""
     report = dropped(folder, low_port(), keep)
     assert report["low"]
@@ -133,7 +133,7 @@ def test_low_ports_cost_one_power(folder: Path, keep: str) -> None:
     ],
 )
 def test_dropping_too_late_is_refused(before: str, code: str) -> None:
-    """Another thread would keep root's powers: then nothing is dropped and the start fails."""
+    """Another thread would keep the capabilities of root: in this case nothing is dropped and the start fails."""
     script = (
         "import os; from doorward.runtime.privileges import *; account = choose_account('nobody')\n"
         f"{before}\n"
@@ -158,14 +158,14 @@ def test_root_is_no_ordinary_user() -> None:
 
 
 def test_a_program_that_is_missing(folder: Path) -> None:
-    """A program that could not be had after the drop is said before it."""
+    """A missing program is reported before the drop, because it could not be opened afterwards."""
     with refused(ConfigurationError, "program-unusable"):
         privileges.open_program(folder / "absent")
 
 
 @as_root
 def test_a_program_that_others_may_not_run(folder: Path) -> None:
-    """The ordinary user could not start it: said before the drop."""
+    """A program that the ordinary user may not start is reported before the drop."""
     program = folder / "envoy"
     program.write_bytes(b"")
     program.chmod(0o700)
@@ -174,8 +174,8 @@ def test_a_program_that_others_may_not_run(folder: Path) -> None:
     assert "chmod a+rx" in caught.value.hint
 
 
-def test_which_ports_need_a_power() -> None:
-    """The kernel's own limit decides; port 0 is none."""
+def test_which_ports_need_a_capability() -> None:
+    """The limit of the kernel decides; port 0 needs no capability."""
     limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     assert not privileges.needs_bind_service([limit, 8443, 0])
     assert privileges.needs_bind_service([limit - 1]) == (limit > 1)

@@ -1,4 +1,4 @@
-"""Doors that are replaced again and again: Envoy is not driven to its end, and the last edit comes into force."""
+"""Doors that are replaced many times: Envoy does not crash, and the last edit comes into force."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOORS = 4
 
 
 def document(door: Doorway, number: int) -> str:
-    """Four applications, each with a host that is another each time: certificates and chains are replaced."""
+    """Four applications, each with a new host in each edit, so that certificates and chains are replaced."""
     hosts = [f"app{one}.{DOMAIN}, app{one}-{number}.{DOMAIN}" for one in range(DOORS)]
     return render_document(*(door.app(f"app{one}", hosts=names) for one, names in enumerate(hosts)))
 

@@ -90,14 +90,14 @@ def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> Non
     assert not machine.policy.exists()
 
 
-def test_nothing_is_done_where_all_is_there(machine: Machine) -> None:
+def test_nothing_is_done_if_everything_is_installed(machine: Machine) -> None:
     """Nothing is called, nothing is said."""
     machine.program("judge")
     done = machine.run("debian.sh", "judge:judges")
     assert (done.returncode, done.stdout, done.stderr, machine.called()) == (0, "", "", [])
 
 
-def test_the_lists_are_fetched_where_a_package_is_not_known_yet(machine: Machine) -> None:
+def test_the_lists_are_fetched_if_a_package_is_not_known_yet(machine: Machine) -> None:
     """A first try that fails is followed by an update and another."""
     machine.apt(f'[ "$1" = update ] || /bin/grep -q "^update" "{machine.calls}"')
     assert machine.run("debian.sh", "curl:curl").returncode == 0
@@ -191,7 +191,7 @@ def test_setup_as_an_ordinary_user_without_the_venv_module_fails(tmp_path: Path)
     assert not (tmp_path / "venv").exists()
 
 
-def test_setup_installs_no_package_where_python_is_whole(machine: Machine, tmp_path: Path) -> None:
+def test_setup_installs_no_package_if_python_is_complete(machine: Machine, tmp_path: Path) -> None:
     """With the venv module there, apt-get is not called; an environment that exists is kept."""
     python = machine.python(has_venv=True)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A gateway in this process: what happens when its start, its log or its heartbeat meets trouble."""
+"""A gateway in this process: failures of its start, its log and its heartbeat."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_death_of_envoy_is_a_gap_on_record(door: Doorway) -> None:
 
 
 @pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), RuntimeError("a defect")])
-def test_the_heart_goes_on_beating(
+def test_heartbeats_continue_after_a_failure(
     door: Doorway, trouble: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A heartbeat that fails, foreseen or not, is followed by the next one."""
@@ -117,7 +117,7 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
     assert caught.value.hint
     assert gateway.supervisor.envoy_pids() == []
     assert list(folder.glob("*.sock")) == []
-    assert find_gateway(door.services, "gateway-2") is None  # no change waits for it
+    assert find_gateway(door.services, "gateway-2") is None  # no change waits for this gateway
     assert door.lets_in("alice", "/reports/1")
     other.close()
 
@@ -159,9 +159,9 @@ def _moved(options: Any, folder: str) -> Any:
     )
 
 
-def test_envoy_watches_as_many_files_as_is_reckoned_with(door: Doorway) -> None:
-    """The instances that a real Envoy takes are those by which doors too many are refused."""
-    for number in (1, 3):  # more and more: what is removed is watched until it has drained
+def test_envoy_takes_as_many_inotify_instances_as_we_count(door: Doorway) -> None:
+    """A real Envoy takes as many inotify instances as the limit on doors assumes."""
+    for number in (1, 3):  # only more each time: Envoy watches a removed listener until it has drained
         door.apply_document(render_document(*(door.app(f"app{one or ''}") for one in range(number))))
         running = door.gateway.supervisor.running
         assert running is not None
@@ -172,8 +172,8 @@ def test_envoy_watches_as_many_files_as_is_reckoned_with(door: Doorway) -> None:
         )  # with enrolment, and the portal, which has authorities of its own
 
 
-def test_a_stop_that_cannot_be_recorded_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the database is gone at the end, Envoy ends all the same."""
+def test_a_stop_that_cannot_be_recorded_ends_envoy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the database is unavailable at the stop, Envoy still ends."""
 
     def gone(*_: object, **__: object) -> None:
         raise Unavailable("database-unavailable", "gone")

@@ -1,4 +1,4 @@
-"""The first start on a real key store and database: whole or not at all, and never twice."""
+"""The first start on a real key store and database: complete or not done, and never done twice."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def opened(folder: Path) -> Installation:
 
 
 def test_everything_is_there_afterwards(folder: Path) -> None:
-    """Tenant, keys, log key and settings fit together, and later commands need to be told nothing."""
+    """Tenant, keys, log key and settings fit together, and later commands need no options."""
     done = found(folder)
     assert done.passphrase_made
     assert stat.S_IMODE(done.passphrase_file.stat().st_mode) == 0o600
@@ -78,7 +78,7 @@ def test_everything_is_there_afterwards(folder: Path) -> None:
 
 
 def test_settings_reach_the_use_cases(folder: Path) -> None:
-    """How long revocation data live is what the settings say."""
+    """The settings decide the lifetime of revocation data."""
     found(folder)
     settings = load_settings(
         environ={"DOORWARD_CRL_LIFETIME": "1h", "DOORWARD_CRL_PARTITIONS": "16"},
@@ -133,7 +133,7 @@ STEPS = {
 def test_an_interrupted_start_is_resumed(
     folder: Path, step: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever it was interrupted, running it again comes to the same whole installation."""
+    """After an interruption at any step, a second run makes the same complete installation."""
     owner, name = STEPS[step]
     real = getattr(owner, name)
 
@@ -176,7 +176,7 @@ def test_two_at_once_make_one_installation(folder: Path) -> None:
 
 
 def test_nothing_there(folder: Path) -> None:
-    """Every way into an installation that does not exist says how to make one."""
+    """If there is no installation, each way to open it says how to make one."""
     installation = Installation(settings_in(folder))
     assert not installation.is_founded()
     for way in (installation.tenant, installation.unlock, lambda: installation.database):
@@ -190,8 +190,8 @@ def test_nothing_there(folder: Path) -> None:
     assert "--key" in missing.value.hint
 
 
-def test_a_database_without_a_tenant_is_none(folder: Path) -> None:
-    """A database that was made and never founded is no installation."""
+def test_a_database_without_a_tenant_is_not_an_installation(folder: Path) -> None:
+    """A database that was created but not founded is not an installation."""
     found(folder)
     installation = Installation(settings_in(folder / "other"))
     installation.layout.create()
@@ -206,7 +206,7 @@ def test_a_database_without_a_tenant_is_none(folder: Path) -> None:
 
 
 def test_a_wrong_passphrase(folder: Path) -> None:
-    """Another passphrase opens nothing, and the error says which file to look for."""
+    """A wrong passphrase does not open the key store, and the error says which file to look for."""
     found(folder)
     (folder / "passphrase").write_text("quite another passphrase\n")
     with refused(RequestRefused, "passphrase-wrong") as caught:
@@ -214,7 +214,7 @@ def test_a_wrong_passphrase(folder: Path) -> None:
     assert caught.value.hint
 
 
-def test_a_person_is_asked_where_no_file_is_named(folder: Path) -> None:
+def test_a_person_is_asked_if_no_file_is_named(folder: Path) -> None:
     """Without a file the passphrase is prompted for; if there is no terminal, the error says so."""
     done = found(folder)
     secret = done.passphrase_file.read_text().strip()
@@ -232,7 +232,7 @@ def test_a_person_is_asked_where_no_file_is_named(folder: Path) -> None:
 
 
 def test_a_log_key_of_another_kind(folder: Path) -> None:
-    """A key that cannot sign checkpoints stops, rather than being used for something else."""
+    """If the log key cannot sign checkpoints, every command stops."""
     done = found(folder)
     installation = Installation(done.settings)
     installation.unlock()
@@ -245,7 +245,7 @@ def test_a_log_key_of_another_kind(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"SQLite format 3\0" + b"\xff" * 200])
 def test_a_damaged_database(folder: Path, content: bytes) -> None:
-    """Garbage in the database's place is an error of ours, and stays as it is."""
+    """Garbage in place of the database causes a Doorward error, and is not changed."""
     found(folder)
     path = Layout(folder / "data").database
     for more in path.parent.iterdir():
@@ -327,8 +327,8 @@ def test_a_lock_that_cannot_be_opened(folder: Path) -> None:
         assert caught.value.hint
 
 
-def test_a_link_is_no_lock(folder: Path) -> None:
-    """A link in the lock's place is not followed."""
+def test_a_symbolic_link_is_not_a_lock(folder: Path) -> None:
+    """A symbolic link in place of the lock file is not followed."""
     layout = Layout(folder / "data")
     layout.create()
     (layout.data / "serve.lock").symlink_to(folder / "elsewhere")

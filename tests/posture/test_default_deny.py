@@ -180,7 +180,7 @@ class TestOnlyPositiveEvidence:
         assert door.site.ask("GET", "/accounts/secret/1").status == 200
 
 
-def test_edits_fail_where_a_field_is_not_there(doors: CompiledDoors) -> None:
+def test_edits_fail_if_a_field_is_missing(doors: CompiledDoors) -> None:
     """The tests' own tool: an edit of a field that the compiler no longer writes is an error."""
     resources = doors.site.resources(APPS)
     for edit in (without(*HTTP, "normalise_path"), changed(*HTTP, "normalize_path", to=True)):

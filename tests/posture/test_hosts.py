@@ -108,7 +108,7 @@ def test_a_host_with_a_port_or_a_dot_is_served(
 
 
 def test_over_http2_the_authority_counts_and_not_host(entitled: CompiledDoor, witness: Witness) -> None:
-    """RFC 9113 section 8.3.1: where both are there, the application gets :authority."""
+    """RFC 9113 section 8.3.1: if both are there, the application gets :authority."""
     mark = len(witness.requests)
     with entitled.connect(h2=True) as connection:
         assert H2Client(connection).ask("/accounts/7", ("host", "other.test")).status == 200
@@ -146,7 +146,7 @@ def test_without_the_misdirecting_host_it_is_served(kept: Kept, witness: Witness
 
 
 def _shared(*, ids: bool) -> Edit:
-    """Return what turns pay's table into one for both applications, with equal ids where wanted."""
+    """Return what turns pay's table into one for both applications, with equal ids if wanted."""
 
     def merge(table: dict[str, Any]) -> dict[str, Any]:
         first, *rest = table["virtual_hosts"]
@@ -164,7 +164,7 @@ def _shared(*, ids: bool) -> Edit:
     return changed("routes", "app_pay", to=merge)
 
 
-def test_ids_of_each_application_hold_where_tables_are_shared(kept: Kept, witness: Witness) -> None:
+def test_ids_of_each_application_hold_if_tables_are_shared(kept: Kept, witness: Witness) -> None:
     """With one table for both applications, ids that differ still refuse; equal ids would not."""
     mark = len(witness.requests)
     for ids, status in ((False, 403), (True, 200)):

@@ -248,7 +248,7 @@ class TestHttp2:
     def test_double_and_late_pseudo_fields(
         self, gate: CompiledDoor, witness: Witness, extra: list[tuple[str, str]], *, arrives: bool
     ) -> None:
-        """A second path, host or method never wins, wherever it stands."""
+        """A second path, host or method never wins, at any position."""
         mark = len(witness.requests)
         with gate.connect(h2=True) as connection:
             H2Client(connection).ask("/public/x", *extra)

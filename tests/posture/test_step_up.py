@@ -189,7 +189,7 @@ class TestStepUp:
         assert self.redirect(asking, "/accounts/secret/1").status == 403
 
     def test_a_weaker_rule_is_named_by_its_own_challenge(self, asking: CompiledDoor) -> None:
-        """Level 2, and no age, where any factor will do."""
+        """Level 2, and no age, if any factor is enough."""
         challenge = asking.site.ask("GET", "/desk/1").headers["www-authenticate"]
         assert challenge == (
             'Bearer error="insufficient_user_authentication", acr_values="urn:doorward:level:2"'

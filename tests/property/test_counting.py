@@ -23,7 +23,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 9), st.integers(-5, 90), st.booleans()
 def test_every_event_is_single_or_counted_once(
     limits: EventLimits, steps: list[tuple[int, int, bool, bool]]
 ) -> None:
-    """Also where the clock jumps, the state is stored and read again, and there is no room at times."""
+    """Also if the clock jumps, the state is stored and read again, and there is no room at times."""
     limiter, now = EventLimiter(limits=limits), NOON
     single = counted = in_window = 0
     for key, seconds, room, restart in steps:

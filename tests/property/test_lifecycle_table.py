@@ -12,7 +12,7 @@ from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, check_transition
 
 @given(st.sampled_from(CertificateState), st.sampled_from(LifecycleStep))
 def test_check_and_table_agree(state, step):
-    """A step is allowed exactly where the table has it, and leads where the table says."""
+    """A step is allowed exactly if the table has it, and leads to the state in the table."""
     try:
         after = check_transition(state, step).after
     except RequestRefused as refusal:

@@ -114,7 +114,7 @@ def test_spelling_makes_no_other_name(values, data):
 @settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=3), st.lists(WORDS, min_size=1, max_size=3))
 def test_other_words_make_another_name(one, other):
-    """Names are equal exactly where their folded words are."""
+    """Names are equal exactly if their folded words are."""
     kinds = [_ASN1Type.UTF8String] * 3
     equal = canonicalise_name(name_of(one, kinds)) == canonicalise_name(name_of(other, kinds))
     assert equal is ([word.casefold() for word in one] == [word.casefold() for word in other])

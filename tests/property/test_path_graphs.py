@@ -1,4 +1,4 @@
-"""Random small worlds of authorities: a path is found exactly where trying all of them finds one."""
+"""Random small worlds of authorities: a path is found exactly if trying all of them finds one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def some_path_is_good(leaf: CertifiedKey, nodes: list[CertifiedKey], anchors: se
 
 @settings(max_examples=200, deadline=None)
 @given(SPINES, st.lists(FAULT_NAMES, min_size=4, max_size=4), st.lists(EDGES, max_size=4), st.integers(0, 9))
-def test_a_path_is_found_exactly_where_there_is_one(spine, faults, more, second):
+def test_a_path_is_found_exactly_if_there_is_one(spine, faults, more, second):
     """Three names, two keys each, up to eight certificates, a fault here and there, one or two anchors."""
     edges = [(below, above, fault) for below, above, fault in zip(spine, spine[1:], faults, strict=False)]
     nodes = [certificate(*edge) for edge in dict.fromkeys((*edges, *more))]

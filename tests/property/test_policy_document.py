@@ -60,7 +60,7 @@ yaml_like = st.lists(st.sampled_from(WORDS), max_size=25).map("".join)
 
 
 def parsed(text: str) -> Document | None:
-    """The document, or None where it has faults; any other error fails the test."""
+    """The document, or None if it has faults; any other error fails the test."""
     try:
         return parse_document(text, file="f")
     except ConfigurationError as error:
@@ -95,7 +95,7 @@ def test_render_round_trip(document: Document) -> None:
 @given(documents, documents)
 @settings(max_examples=200)
 def test_differences(old: Document, new: Document) -> None:
-    """There is a difference exactly where documents differ, and each is one line."""
+    """There is a difference exactly if the documents differ, and each is one line."""
     found = diff_documents(old, new)
     assert (found == []) is (old == new)
     assert diff_documents(new, new) == []

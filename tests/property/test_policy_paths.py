@@ -107,7 +107,7 @@ def test_expression_says_what_the_code_says(text: str) -> None:
 @given(st.lists(st.integers(0x80, 0xFF), min_size=1, max_size=5).map(bytes))
 @settings(max_examples=1000)
 def test_expression_knows_utf8(octets: bytes) -> None:
-    """Escaped octets are accepted exactly where they are UTF-8."""
+    """Escaped octets are accepted exactly if they are UTF-8."""
     text = "/" + "".join(f"%{octet:02x}" for octet in octets) + "x"
     refused = any(re.fullmatch(regex, text) for regex in REFUSED_PATH_REGEXES)
     assert refused is (octets.decode("utf-8", "replace").encode() != octets)
@@ -137,7 +137,7 @@ def test_the_mend_is_accepted(segment: str) -> None:
 @given(patterns, clean_paths)
 @settings(max_examples=500)
 def test_forms_match_what_patterns_match(pattern: PathPattern, path: NormalisedPath) -> None:
-    """The compiled matchers accept a path exactly where the pattern does."""
+    """The compiled matchers accept a path exactly if the pattern does."""
     assert any(form_matches(form, path.text) for form in pattern.forms()) is pattern.matches(path)
 
 

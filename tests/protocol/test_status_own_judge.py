@@ -106,7 +106,7 @@ def test_nothing_is_believed_for_ever(partner: Partner) -> None:
     assert partner.judge(answers=(answer,), now=later).status is RevocationStatus.UNDETERMINED
 
 
-def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner) -> None:
+def test_a_partner_with_our_root_as_anchor_finds_every_status(partner: Partner) -> None:
     """With the list of the leaf and the root's, `require` lets in; without the root's it does not."""
     with partner.world.work.read() as stores:
         root = stores.authorities.current(AuthorityKind.ROOT)

@@ -260,7 +260,7 @@ def _all_served(news: list[NewConnections]) -> bool:
     return eventually(lambda: all(len(one.good) > 5 + was for one, was in zip(news, before, strict=True)), 15)
 
 
-def test_an_envoy_whose_main_thread_hangs() -> None:
+def test_an_envoy_with_a_hanging_main_thread() -> None:
     """Its own watchdog ends it after ten seconds, and the next one serves."""
     with furnished() as house, watching(NewConnections(house, house.identities["bob"])):
         pid = house.pid("envoy")

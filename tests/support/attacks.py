@@ -65,7 +65,7 @@ class Edit:
     says: str = ""
 
     def apply(self, tree: dict[str, Any]) -> None:
-        """Change every place that has this field; fail where there is none: the compiler moved it."""
+        """Change every place that has this field; fail if there is none: the compiler moved it."""
         *before, last = self.steps
         places = [
             (container, key)
@@ -176,7 +176,7 @@ def _reach(tree: Any, steps: Sequence[Step]) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came back over HTTP/2: status 0 where the stream or the connection ended without an answer."""
+    """What came back over HTTP/2: status 0 if the stream or the connection ended without an answer."""
 
     status: int
     headers: Mapping[str, str]

@@ -288,7 +288,7 @@ class Session:
         self._connection._validate_path = lambda _url: None  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Close the connection, also where an answer was left half read."""
+        """Close the connection, also if an answer was left half read."""
         self._connection.close()
         self.socket.close()
 

@@ -53,7 +53,7 @@ class EchoEnvoy:
         self._unread = b""
 
     def ask(self, target: bytes, *, host: str = "echo", method: str = "GET") -> Echo:
-        """Send one HTTP/1.1 request; status 0 where the connection ends without an answer."""
+        """Send one HTTP/1.1 request; status 0 if the connection ends without an answer."""
         request = b"%s %s HTTP/1.1\r\nhost: %s\r\n\r\n" % (method.encode(), target, host.encode())
         kept = self._socket is not None
         answer = self._exchange(request)

@@ -134,7 +134,7 @@ def command_line(bootstrap: Path, folder: Path) -> list[str]:
 
 
 def _start(command: Sequence[str], admin: AdminClient, log: Path) -> subprocess.Popen[bytes]:
-    """Start Envoy and wait until it is live; once more where the machine was out of inotify instances."""
+    """Start Envoy and wait until it is live; once more if the machine was out of inotify instances."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         null = subprocess.DEVNULL

@@ -94,7 +94,7 @@ def address(number: int) -> str:
 
 @contextmanager
 def flooding(kind: str, port: int, seconds: float, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a flooder beside the block; wait for its end where the block has ended."""
+    """Run a flooder beside the block; wait for its end if the block has ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.flooding", kind, str(port), str(seconds), *more],
         cwd=ROOT,

@@ -89,7 +89,7 @@ class House(Doorway):
         }
 
     def pid(self, part: str) -> int:
-        """Return the process of `serve`, `gateway`, or the newest `envoy`; 0 where there is none."""
+        """Return the process of `serve`, `gateway`, or the newest `envoy`; 0 if there is none."""
         if part == "envoy":
             found = [(words[words.index("--log-path") + 1], pid) for pid, words in self.envoys().items()]
             return max(found)[1] if found else 0

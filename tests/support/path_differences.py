@@ -49,7 +49,7 @@ class Difference:
 
 
 def find_kind(kinds: Sequence[Difference], chain: Chain, ours: Opinion, theirs: Opinion) -> Difference | None:
-    """Return the kind of a disagreement; None where none explains it."""
+    """Return the kind of a disagreement; None if none explains it."""
     return next((kind for kind in kinds if kind.explains(chain, ours, theirs)), None)
 
 

@@ -28,13 +28,13 @@ TEST_POLICY = "2.16.840.1.101.3.2.1.48."
 
 
 def name_of(case: dict[str, Any]) -> str:
-    """Return the number of the test, and of the variant where it has several."""
+    """Return the number of the test, and of the variant if it has several."""
     return f"{case['test']}.{case['variant']}" if "variant" in case else str(case["test"])
 
 
 @cache
 def certificate(stem: str) -> PathCertificate | None:
-    """Return one of NIST's certificates; None where it cannot be read."""
+    """Return one of NIST's certificates; None if it cannot be read."""
     try:
         return parse_path_certificate((FILES / "certs" / f"{stem}.crt").read_bytes())
     except MalformedInput:

@@ -54,7 +54,7 @@ class Verdict:
 
 @cache
 def load_suite(name: str) -> tuple[dict[str, Any], ...]:
-    """Return the cases of a suite; skip the test that asks where there are none."""
+    """Return the cases of a suite; skip the test that asks if there are none."""
     file = VECTORS / name / "open.json"
     if not file.is_file():
         pytest.skip(f"no test vectors: {file} is missing (set DOORWARD_VECTORS)")
@@ -111,7 +111,7 @@ def stating_its_purpose(leaf: PathCertificate) -> PathCertificate:
 
 
 def judge_case(case: dict[str, Any], inputs: PathInputs, *, must_state: bool = True) -> Verdict:
-    """Judge the chain of a case, and its CRLs where it has any; the names are not looked at."""
+    """Judge the chain of a case, and its CRLs if it has any; the names are not looked at."""
     leaf = read_pem(case["peer_certificate"], limit=LEAF_LIMIT)
     if leaf is None:
         return Verdict(good=False, why=("the leaf is malformed",))
@@ -147,7 +147,7 @@ def judge_chain(
 
 
 def moment_of(case: dict[str, Any]) -> datetime:
-    """Return when the case is judged; now where it does not say."""
+    """Return when the case is judged; now if the case does not say."""
     moment = case["validation_time"]
     return datetime.fromisoformat(moment) if moment else datetime.now(UTC)
 

@@ -125,7 +125,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def play_page(page: Path, *, first: str, before: str = "") -> None:
-    """Play a page from the first shell block that holds some text; fail where the page is not true.
+    """Play a page from the first shell block that holds some text; fail if the page is not true.
 
     Args:
         page: the Markdown file.

@@ -72,7 +72,7 @@ class Watcher:
         return len(self.good) >= count and not self.ended
 
     def last_after(self, moment: float) -> float:
-        """Return how many seconds after a moment the last thing came through, or the end was seen; 0 where before."""
+        """Return how many seconds after a moment the last thing came through, or the end was seen; 0 if before."""
         last = max([self.ended, *(one.arrived for one in self.good[-5:])])
         return max(0.0, last - moment)
 

@@ -106,7 +106,7 @@ class WireGate:
         return found
 
     def _store(self, name: str, case: WireCase) -> bool:
-        """Trust a case's authorities; False where there is none that can be read."""
+        """Trust a case's authorities; False if there is none that can be read."""
         if not case.anchors:
             return False
         now = datetime.now(UTC)

@@ -60,7 +60,7 @@ class Tally:
 
 
 def answer_of(harness: Harness, data: bytes) -> str:
-    """Try one input and return in a word what came of it; raise `Broken` where it breaks the first rule."""
+    """Try one input and return in a word what came of it; raise `Broken` if it breaks the first rule."""
     try:
         return f"value {harness.judge(data)}"[:200]
     except DoorwardError as error:

@@ -382,7 +382,7 @@ def _credential_text() -> Harness:
 
 
 def _root() -> Harness:
-    """Also where the pin agrees: a link may come from anybody."""
+    """Also if the pin agrees: a link may come from anybody."""
     root = toy_ca()
     body = root.der
 

@@ -64,7 +64,7 @@ def test_admission_is_an_event(world):
     assert dict(event.personal) == {"source": "192.0.2.7", "name": "alice"}
 
 
-def test_deadline_is_the_certificates_end_where_that_is_sooner(world):
+def test_deadline_is_the_certificates_end_if_that_is_sooner(world):
     """No connection outlives its certificate."""
     held = world.issue("alice")
     world.clock.turn(days=89, hours=20)
@@ -72,7 +72,7 @@ def test_deadline_is_the_certificates_end_where_that_is_sooner(world):
     assert deadline == held.record.not_after + timedelta(seconds=1)  # the second of its end belongs to it
 
 
-def test_certificate_that_nobody_issued_is_refused(world):
+def test_a_certificate_without_a_record_is_refused(world):
     """A forged certificate gives every reason, and its words go under `claimed_*` only."""
     forged = toy_ca().leaf("alice")
     decision = world.decide(forged.der)
@@ -210,7 +210,7 @@ def test_decider_follows_the_changes(world):
     assert outcome(carol) is Outcome.BAD
 
 
-def test_what_was_read_before_is_judged_anew(world):
+def test_an_old_snapshot_is_judged_again(world):
     """The reading of a certificate is kept, no word about it: revoked since, suspended since, expired since."""
     decider = world.decider()
     revoked, suspended, expired = world.issue("alice"), world.issue("bob"), world.issue("alice")

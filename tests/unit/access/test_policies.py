@@ -166,7 +166,7 @@ def test_unknown_names_are_findings(world):
     assert any("telers" in str(one) for one in policies.check_document(world.services, text, file="a.yaml"))
 
 
-def test_only_names_that_nobody_has_are_findings(world):
+def test_only_unused_names_are_findings(world):
     """A person of the directory gives no finding; a device's name in `persons` gives one."""
     text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {persons: [alice, sensor-1]}")
     found = [str(one) for one in policies.check_document(world.services, text, file="a.yaml")]

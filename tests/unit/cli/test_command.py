@@ -237,7 +237,7 @@ def test_without_standing_alone_errors_are_raised() -> None:
 
 
 def test_the_options_are_remembered(tmp_path: Path) -> None:
-    """--json and --data are known to the command, wherever they stand."""
+    """--json and --data are accepted by the command at any position."""
     seen: list[tuple[bool, Path | None]] = []
     group = group_of(lambda state: seen.append((state.output.as_json, state.data)))
     CliRunner().invoke(group, ["work", "--data", str(tmp_path), "--json"])

@@ -188,7 +188,7 @@ def test_an_empty_key_is_no_key(site: Site) -> None:
     assert site.do("audit", "verify", "--key", site.file("key", ""), code=2)["code"] == "key-malformed"
 
 
-def test_a_log_that_nobody_signed_yet(site: Site) -> None:
+def test_a_log_without_a_signed_checkpoint(site: Site) -> None:
     """Before `serve` first ran there is nothing to verify: exit code 3, with what to do; no success."""
     for words in (("audit", "verify"), _young_export(site)):
         error = site.do(*words, code=3)

@@ -148,7 +148,7 @@ def test_only_a_person_enrols(site: Site) -> None:
 
 
 def test_an_invitation_says_what_it_lacks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link is of no use to who has no certificate, and of little where browsers do not trust the portal."""
+    """A link is of no use to who has no certificate, and of little use if browsers do not trust the portal."""
     without_certificate, without_trust = site.do("factor", "invite", "alice")["notes"]
     assert "doorward invite alice" in without_certificate
     assert "root_is_deployed" in without_trust

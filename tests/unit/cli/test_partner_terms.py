@@ -23,7 +23,7 @@ def brief(node: CertifiedKey) -> dict[str, str]:
     return {"subject": node.certificate.subject.rfc4514_string(), "sha256": node.parsed.sha256[:16]}
 
 
-def test_what_is_not_said_anew_is_told(site: Site, anchor: str) -> None:
+def test_terms_that_are_not_repeated_are_reported(site: Site, anchor: str) -> None:
     """Terms that fall back to their defaults stand in the report, for people and as JSON; the same terms are none."""
     words = (
         "ca",

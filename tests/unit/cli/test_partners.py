@@ -103,7 +103,7 @@ def test_at_a_terminal_it_is_asked(site: Site, answer: str, code: int) -> None:
 
 
 def test_an_import_says_what_comes_next(site: Site) -> None:
-    """Who hears it and who may come are the next steps; where everybody may come there is one less."""
+    """Who hears it and who may come are the next steps; if everybody may come, there is one step less."""
     files = (site.file("root.der", ROOT.der), "-i", site.file("issuing.pem", pem(ISSUING)))
     said = site.say("ca", "import", "clinic", *files, "--yes")
     assert "trusting clinic: 1 anchor, 1 intermediate" in said

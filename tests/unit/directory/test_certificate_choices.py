@@ -32,7 +32,7 @@ def test_the_same_choice_is_noted_once_in_ten_seconds(world: World) -> None:
     assert noted(world) == [choice().subject] * 2
 
 
-def test_a_flood_of_strangers_is_bounded_and_keeps_nobody_out(world: World) -> None:
+def test_a_flood_of_strangers_is_bounded_and_keeps_no_person_out(world: World) -> None:
     """Beyond so many in a minute they are told to wait; holders are not, and neither are strangers later."""
     choice_recorder = CertificateChoiceRecorder(world.services)
     for number in range(MOST_OF_STRANGERS):

@@ -171,7 +171,7 @@ def test_removal_passes_over_what_is_revoked_already(world):
 
 
 def test_removal_needs_no_signing_key(world):
-    """A removal goes through where the responder's key is away; its OCSP answers are due then."""
+    """A removal goes through if the responder's key is away; its OCSP answers are due then."""
     held = world.issue("alice")
     with world.work.read() as stores:
         responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)

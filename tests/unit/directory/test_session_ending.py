@@ -135,7 +135,7 @@ def test_a_hold_without_sessions_ends_none(world):
     assert world.events(EventType.SESSION_ENDED) == []
 
 
-def test_nothing_is_told_where_there_was_nothing(world):
+def test_nothing_is_reported_if_there_was_nothing(world):
     """A person without factors and sessions is suspended and removed without a word about them."""
     directory.suspend(world.services, "carol", actor=OPERATOR)
     assert removal.remove(world.services, "carol", actor=OPERATOR).notes == ()

@@ -25,7 +25,7 @@ def test_lengths_take_the_shortest_form(size, head):
     [(0, "020100"), (127, "02017f"), (128, "02020080"), (255, "020200ff"), (256, "02020100")],
 )
 def test_integers_are_positive_and_short(value, encoded):
-    """A leading zero octet appears exactly where the sign bit would be set."""
+    """A leading zero octet appears exactly if the sign bit would be set."""
     assert der.encode_integer(value).hex() == encoded
 
 
@@ -42,7 +42,7 @@ def test_the_century_decides_the_time_type():
     assert der.encode_time(datetime(2050, 1, 1, tzinfo=UTC)) == b"\x18\x0f20500101000000Z"
 
 
-def test_an_extension_says_critical_only_where_it_is():
+def test_an_extension_says_critical_only_if_it_is():
     """FALSE is the default and DER leaves defaults out."""
     assert der.encode_extension("2.5.29.20", b"\x02\x01\x05").hex() == "300a0603551d140403020105"
     critical = der.encode_extension("2.5.29.20", b"\x02\x01\x05", critical=True)

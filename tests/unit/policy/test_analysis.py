@@ -170,7 +170,7 @@ def test_order_alone() -> None:
     assert [str(one) for one in diff_documents(old, new)] == ["~ document: the order of its entries"]
 
 
-def test_a_partner_that_nobody_trusts() -> None:
+def test_a_partner_that_no_application_trusts() -> None:
     """A name in `trust` that is no partner's is found, with the nearest or the command; `own` always is one."""
     text = HEAD.replace("    rules:", "    trust: [own, clinik, ward]\n    rules:") + f"      - {{{READ}}}\n"
     found = check_names(parse_document(text), principals=[], groups=["tellers"], partners=["clinic"])

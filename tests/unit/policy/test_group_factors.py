@@ -142,7 +142,7 @@ def test_differences_are_told_by_group() -> None:
     ]
 
 
-def test_a_group_that_nobody_is_in_is_told() -> None:
+def test_an_empty_group_is_reported() -> None:
     """With the nearest one that there is."""
     found = [
         str(one) for one in check_names(parse_document(DOCUMENT), principals=(), groups=["teller", "staff"])

@@ -72,7 +72,7 @@ def test_both_keys_are_read_in_one_order_and_rendered_again() -> None:
     assert '    cors: {origins: ["https://a.example:8443", "https://b.example"]}\n' in text
 
 
-def test_without_them_nobody_is_anonymous() -> None:
+def test_without_public_paths_no_subject_is_anonymous() -> None:
     """An application with neither key admits no connection without a certificate."""
     app = app_of(BEGIN)
     assert not app.admits_anonymous
@@ -187,7 +187,7 @@ def test_an_anonymous_connection_reaches_just_what_is_public(
 @pytest.mark.parametrize(
     "who", [person("staff"), person("interns"), person("staff", state=PrincipalState.SUSPENDED)]
 )
-def test_what_is_public_is_open_to_whoever_has_a_certificate(who: Subject) -> None:
+def test_public_paths_are_open_to_every_certificate(who: Subject) -> None:
     """Otherwise one would get further by leaving it out."""
     decision = decide(APP, "ten_1", "app_1", who, Request(method="GET", raw_path="/share/x"))
     assert decision.outcome is Outcome.GOOD

@@ -125,7 +125,7 @@ class TestRequirements:
         decision = decide(needing(WEBAUTHN), TENANT, APP_ID, replace(person("x"), time=NOON), request)
         assert [one.why for one in decision.findings] == [why]
 
-    def test_a_factor_does_not_help_where_a_rule_denies(self) -> None:
+    def test_a_factor_does_not_help_if_a_rule_denies(self) -> None:
         """Then it is the deny that is told, and nothing is asked for."""
         policy = needing(WEBAUTHN)
         policy = replace(policy, rules=(*policy.rules, rule(Effect.DENY, "x")))
@@ -168,7 +168,7 @@ class TestRequirements:
         assert decision.missing_for(enrolled) == way
         assert decide(needing(), TENANT, APP_ID, person("x"), request).missing_for(enrolled) == set()
 
-    def test_a_factor_does_not_help_where_the_destination_is_refused(self) -> None:
+    def test_a_factor_does_not_help_if_the_destination_is_refused(self) -> None:
         """Both paths are judged before anything is asked for."""
         residual = Residual(paths=(PathPattern("/a"),), requirements=frozenset({ANY}))
         policy = app(replace(rule(Effect.ALLOW, "x"), residual=residual))

@@ -82,7 +82,7 @@ def test_too_many_plain_passwords_are_refused(tmp_path: Path, monkeypatch: pytes
         open_breached(file)
 
 
-def test_a_file_that_went_away_lets_nobody_choose(tmp_path: Path) -> None:
+def test_if_the_file_is_missing_no_password_can_be_chosen(tmp_path: Path) -> None:
     """Fail closed: without the list no password is taken."""
     file = tmp_path / "pwned.txt"
     file.write_text("".join(f"{line}\n" for line in sorted(map(sha1, WORDS))))

@@ -81,7 +81,7 @@ def test_a_job_survives_a_waiting_that_fails() -> None:
     assert stop.waited == [1.0, 1.0, 1.0]
 
 
-def test_a_job_whose_tries_cost_something_waits_longer_each_time() -> None:
+def test_a_job_with_costly_attempts_waits_longer_each_time() -> None:
     """Failures in a row double the pause up to the job's longest; a success resets it."""
     stop = Impatient()
     fails = iter([True, True, True, True, True, False, True])

@@ -1,4 +1,4 @@
-"""The bound of the door's memory: a setting, the machine, the control group."""
+"""The limit of the door's memory: from a setting, the machine or the control group."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from doorward.runtime.memory import LEAST_BYTES, heap_bytes, usable_bytes
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_a_setting_is_taken_as_it_is() -> None:
-    """In MiB; 0 is a third of what there is."""
+def test_the_setting_is_used_unchanged() -> None:
+    """The setting is in MiB; 0 means a third of the usable memory."""
     assert heap_bytes(512) == 512 << 20
     assert heap_bytes(0) == max(LEAST_BYTES, usable_bytes() // 3)
 
@@ -39,7 +39,7 @@ def test_the_smallest_group_counts(tmp_path: Path, inner: str, outer: str, expec
 
 
 def test_without_groups_it_is_the_machine(tmp_path: Path) -> None:
-    """Another kernel, or a first version of control groups."""
+    """Without control groups of version 2, the memory of the machine counts."""
     assert usable_bytes(tmp_path, tmp_path / "missing") == MACHINE
     (tmp_path / "own").write_text("4:memory:/x\n")
     assert usable_bytes(tmp_path, tmp_path / "own") == MACHINE

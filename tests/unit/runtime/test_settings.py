@@ -337,7 +337,7 @@ def test_what_is_no_duration(value: object) -> None:
 
 
 def test_the_public_addresses(tmp_path: Path) -> None:
-    """What goes into certificates and links is the public address where there is one."""
+    """What goes into certificates and links is the public address if there is one."""
     plain = Settings(data=tmp_path, status_listen="127.0.0.1:8480", gateway_listen="0.0.0.0:8443")
     assert plain.public_status_url == "http://127.0.0.1:8480"
     assert plain.public_port == 8443

@@ -1,4 +1,4 @@
-"""The identity that a person writes down in advance is the one that certificates give."""
+"""An identity that an operator writes in advance equals the identity that the certificate gives later."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def rule(source: SanSource, domain: str = "") -> IdentityRule:
         (URI, "https://Clinic.example/Bob", x509.UniformResourceIdentifier("https://Clinic.example/Bob")),
     ],
 )
-def test_it_is_what_a_certificate_gives(source: SanSource, written: str, general: x509.GeneralName) -> None:
+def test_a_written_name_equals_the_name_in_a_certificate(
+    source: SanSource, written: str, general: x509.GeneralName
+) -> None:
     """RFC 5280 section 7.5: the host is folded, the local part is not; RFC 5321 atext holds an apostrophe."""
     leaf = certify("x", certify("Root"), ca=False, names=[general]).parsed
     made = make_identity(written, rule(source))
@@ -69,7 +71,7 @@ LONG = name(
     ],
 )
 def test_a_subject_is_made_into_an_identity(written: str, subject: x509.Name) -> None:
-    """RFC 4514 text as it is shown, with blanks or without; or the identity itself."""
+    """The text is RFC 4514 text, with or without blanks, or the identity itself."""
     leaf = certify(subject, certify("Root"), ca=False).parsed
     made = make_identity(written, rule(SUBJECT))
     assert made == identify(leaf, rule(SUBJECT))
@@ -77,7 +79,7 @@ def test_a_subject_is_made_into_an_identity(written: str, subject: x509.Name) ->
 
 
 def test_long_subjects_stay_apart() -> None:
-    """More than 200 characters end with a digest over all of it, after a mark that no encoding writes."""
+    """A subject of more than 200 characters ends with a digest of the whole subject, after a mark that no encoding writes."""
     made = [make_identity(f"CN=bob,OU={'x' * 300}{number}", rule(SUBJECT)) for number in range(2)] + [
         make_identity(f"CN=bob{'x' * 300},OU=a", rule(SUBJECT)),
         make_identity(LONG.rfc4514_string(), rule(SUBJECT)),
@@ -108,8 +110,10 @@ def test_long_subjects_stay_apart() -> None:
         (SUBJECT, "", "/C=DE/CN=bob", "RFC 4514"),
     ],
 )
-def test_what_can_never_match_is_refused(source: SanSource, domain: str, written: str, word: str) -> None:
-    """With a hint that says how such a name is written."""
+def test_a_name_that_can_never_match_is_refused(
+    source: SanSource, domain: str, written: str, word: str
+) -> None:
+    """The error has a hint that says how such a name is written."""
     with pytest.raises(MalformedInput, match=word) as refused:
         make_identity(written, rule(source, domain))
     assert refused.value.code in ("identity-never-matches", "subject-malformed")

@@ -277,7 +277,7 @@ class TestStatus:
         ],
         ids=["forged", "forged above", "from the future", "garbage", "another's", "unknown"],
     )
-    def test_evidence_that_cannot_be_used_refuses_also_where_it_is_preferred(self, evidence):
+    def test_unusable_evidence_refuses_also_if_it_is_only_preferred(self, evidence):
         """It might say revoked. Only the mode that is called unsafe still lets in."""
         for trust in (CLINIC, self.PREFER):
             found = judge_partner(ALICE, trust, find=nobody, **evidence)
@@ -299,7 +299,7 @@ class TestStatus:
         ],
         ids=["nothing", "nothing of the leaf", "ended", "another issuer's", "an answer that ended"],
     )
-    def test_what_is_not_there_or_has_only_ended_is_tolerated_where_it_is_preferred(self, evidence):
+    def test_missing_or_expired_evidence_is_tolerated_if_it_is_only_preferred(self, evidence):
         """Nothing there says anything, and it is not kept from us by what cannot be used."""
         for trust in (self.PREFER, self.UNSAFE):
             found = judge_partner(ALICE, trust, **evidence)
@@ -311,7 +311,7 @@ class TestStatus:
         for trust in (CLINIC, self.PREFER):
             assert judge_partner(ALICE, trust, crls=crls).verdict.outcome is Outcome.GOOD
 
-    def test_where_it_is_off_nobody_is_asked(self):
+    def test_no_status_is_asked_for_if_the_check_is_off(self):
         """The record says that nothing was checked."""
         found = judge_partner(ALICE, self.OFF, crls=[list_of(ISSUING, 7)])
         assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-not-checked")
@@ -357,7 +357,7 @@ class TestStatus:
 class TestNameAndAccount:
     """Steps 7 and 8."""
 
-    def test_who_has_no_name_is_nobody(self):
+    def test_a_certificate_without_a_name_gives_no_identity(self):
         """The directory is not asked."""
         nameless = certify("alice", ISSUING, ca=False)
         found = judge_partner(nameless, CLINIC, crls=GOOD_LISTS, find=nobody)
@@ -394,7 +394,7 @@ class TestNameAndAccount:
         ],
         ids=["nobody", "another", "another-partners", "a-device"],
     )
-    def test_a_wrong_look_up_vouches_for_nobody(self, find):
+    def test_a_wrong_look_up_accepts_no_person(self, find):
         """The row must be of this very name and kind."""
         found = judge_partner(ALICE, CLINIC, crls=GOOD_LISTS, find=find)
         assert (found.verdict.outcome, words(found)[7]) == (Outcome.BAD, "principal-unknown")

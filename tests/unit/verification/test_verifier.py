@@ -280,7 +280,7 @@ def test_only_active_principals_get_in(state, reason):
     assert_refused(judgement, *swapped((Reason.PRINCIPAL_ACTIVE, reason)))
 
 
-def test_a_certificate_of_nobody_is_refused():
+def test_a_certificate_without_an_owner_is_refused():
     """Steps 7 and 8: without a principal there is no name to match."""
     judgement = judge(principal=None)
     assert_refused(

@@ -179,7 +179,7 @@ def test_a_suspended_person_gets_nothing(world: World, client: TestClient) -> No
     assert answer.content == unknown.content
 
 
-def test_wrong_tokens_shut_nobody_out(world: World, client: TestClient) -> None:
+def test_wrong_tokens_keep_no_person_out(world: World, client: TestClient) -> None:
     """After ten wrong tokens an address gets 429 for wrong ones; a right one of that address passes."""
     for _ in range(throttle.FAILURES_PER_SOURCE):
         assert post(client, "A" * 43, world.csr(), x_forwarded_for="192.0.2.66").status_code == 401

@@ -70,7 +70,7 @@ def test_slow_calls_hold_up_no_others(pool: UseCasePool) -> None:
     narrow.close()
 
 
-def test_a_call_goes_on_when_nobody_waits_for_it(pool: UseCasePool) -> None:
+def test_a_call_goes_on_if_no_caller_waits_for_it(pool: UseCasePool) -> None:
     """A peer that hangs up does not stop what has begun, and gives its place back in the end."""
     began, release, ended = threading.Event(), threading.Event(), threading.Event()
 

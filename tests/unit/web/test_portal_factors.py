@@ -178,7 +178,7 @@ class TestOtherWays:
     """A password, a code, a recovery code."""
 
     def test_a_password_is_shown(self, newcomer: PortalBrowser) -> None:
-        """It is asked for where a password is what the person has; wrong ones are refused, and then wait."""
+        """It is asked for if a password is what the person has; wrong ones are refused, and then wait."""
         newcomer.at_portal("POST", "/factors/password", data={"password": GOOD})
         newcomer.client.cookies.clear()
         first = newcomer.at_portal("POST", "/factors/recovery-code", data={"sure": "1"})

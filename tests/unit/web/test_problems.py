@@ -49,7 +49,7 @@ def read(response: Response) -> dict[str, object]:
     ],
 )
 def test_each_error_has_its_status(error: DoorwardError, status: int) -> None:
-    """By code where HTTP has a word for it, otherwise by kind."""
+    """By code if HTTP has a word for it, otherwise by kind."""
     members = read(render_problem(error))
     assert (members["status"], members["code"], members["detail"]) == (status, error.code, "d")
     assert "hint" not in members
@@ -77,7 +77,7 @@ def test_a_missing_token_is_asked_for() -> None:
 
 
 def test_the_routers_refusals_have_the_same_form() -> None:
-    """Unknown paths and methods are problem documents too, with Allow where HTTP wants it."""
+    """Unknown paths and methods are problem documents too, with Allow if HTTP wants it."""
     assert read(render_http_error(HTTPException(404)))["code"] == "path-unknown"
     wrong = render_http_error(HTTPException(405, headers={"Allow": "GET"}))
     assert read(wrong)["code"] == "method-wrong"

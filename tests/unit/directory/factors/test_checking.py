@@ -175,7 +175,7 @@ def test_the_counts_survive_a_restart(people: FactorWorld, alice: Caller) -> Non
     assert again.use_password(alice).faults == (FactorFault.THROTTLED,)
 
 
-def test_a_thiefs_tries_keep_nobody_else_out(people: FactorWorld, alice: Caller) -> None:
+def test_the_attempts_of_a_thief_keep_no_other_person_out(people: FactorWorld, alice: Caller) -> None:
     """Another certificate of Alice has a count of its own, and so has another kind of factor."""
     for _ in range(7):
         people.use_password(alice, "wrong horse battery staple")
@@ -259,7 +259,7 @@ def test_a_try_that_finds_no_place_is_not_counted(people: FactorWorld, alice: Ca
     assert people.use_password(alice).good
 
 
-def test_a_right_password_is_good_also_where_it_cannot_be_hashed_again(
+def test_a_right_password_is_good_also_if_it_cannot_be_hashed_again(
     people: FactorWorld, alice: Caller
 ) -> None:
     """The place for the second hash was not free; the old hash stays."""

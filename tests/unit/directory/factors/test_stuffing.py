@@ -7,7 +7,7 @@ from tests.support.stuffing import besiege
 from tests.support.world import found_world
 
 
-def test_nobody_gets_in_and_nobody_honest_is_kept_out() -> None:
+def test_no_attacker_gets_in_and_no_owner_is_kept_out() -> None:
     """Wrong passwords for every account from few addresses: most are not even judged, and its persons come in."""
     world = found_world()
     siege = besiege(world.services, world.clock, accounts=15)

@@ -35,7 +35,7 @@ def test_a_name_is_looked_up_again_and_again() -> None:
     assert cluster["cluster_type"]["typed_config"]["dns_refresh_rate"] == "5s"
 
 
-def test_a_name_is_one_endpoint_and_keeps_nobody_waiting() -> None:
+def test_a_name_is_one_endpoint_and_delays_no_request() -> None:
     """RFC 8305: the addresses of one name are tried in turn; and a resolver that is silent holds up no start."""
     cluster = build_upstream("app_a", HttpUpstream(host="localhost", port=81), LIMITS)
     lookup = cluster["cluster_type"]["typed_config"]

@@ -70,7 +70,7 @@ def test_unsafe_methods_of_other_sites_are_refused(method: str, origin: str) -> 
 
 @pytest.mark.parametrize(("method", "origin"), list(product(["POST", "DELETE"], OWN)))
 def test_the_applications_own_pages_pass(method: str, origin: str) -> None:
-    """Each host with each port under which browsers see the door."""
+    """An own origin is each host of the application with each public port of the door."""
     assert name_of(PLAIN, method, {"origin": origin}) == ""
 
 
@@ -80,8 +80,8 @@ def test_safe_methods_pass_from_anywhere(method: str) -> None:
     assert name_of(PLAIN, method, {"origin": "https://evil.example"}) == ""
 
 
-def test_programs_pass() -> None:
-    """They send no Origin."""
+def test_requests_without_origin_pass() -> None:
+    """Programs send no Origin."""
     for method in ("GET", "POST", "DELETE"):
         assert name_of(PLAIN, method, {}) == ""
     assert name_of(PLAIN, "GET", UPGRADE) == ""
@@ -97,7 +97,7 @@ def test_programs_pass() -> None:
         ({"sec-fetch-site": "cross-site"}, FOREIGN_ORIGIN),
     ],
 )
-def test_web_sockets_are_held_to_the_same(one: HttpDoor, headers: dict[str, str], name: str) -> None:
+def test_the_same_rules_hold_for_web_sockets(one: HttpDoor, headers: dict[str, str], name: str) -> None:
     """RFC 6455 section 10.2: a handshake is a GET, and only its Origin shows the site that sends it."""
     assert name_of(one, "GET", {**UPGRADE, **headers}) == name
 
@@ -139,8 +139,8 @@ def test_preflights_end_at_the_door(origin: str, name: str, status: int, path: s
     assert got[0] == status
 
 
-def test_where_no_site_is_listed_preflights_are_requests_like_others() -> None:
-    """The door says nothing of CORS there, and changes no header of the application's."""
+def test_if_no_site_is_listed_preflights_are_ordinary_requests() -> None:
+    """Then the door adds no CORS header, and changes no header of the application."""
     headers = {"origin": LISTED[0], "access-control-request-method": "PUT"}
     assert name_of(PLAIN, "OPTIONS", headers) == ""
     table = build_door_table(PLAIN)
@@ -148,7 +148,7 @@ def test_where_no_site_is_listed_preflights_are_requests_like_others() -> None:
     assert "typed_per_filter_config" not in table["virtual_hosts"][0]
 
 
-def test_the_door_speaks_for_the_application() -> None:
+def test_the_door_replaces_the_cors_headers_of_the_application() -> None:
     """The application's CORS headers are removed, except the exposed headers, and caches keep sites apart."""
     table = build_door_table(OPENED)
     assert set(APPLICATIONS_OWN) <= set(table["response_headers_to_remove"])
@@ -177,7 +177,7 @@ def test_the_door_speaks_for_the_application() -> None:
         ("/", False),
     ],
 )
-def test_public_routes_are_the_patterns_and_no_more(path: str, is_public: object) -> None:
+def test_public_routes_match_only_the_patterns(path: str, is_public: object) -> None:
     """Both routes of a path match exactly the pattern's paths; the anonymous one has no identity headers."""
     table = build_door_table(OPENED)
     for state in (HELD, ANONYMOUS, {}):
@@ -192,7 +192,7 @@ def test_public_routes_are_the_patterns_and_no_more(path: str, is_public: object
     assert table["most_specific_header_mutations_wins"] is True
 
 
-def test_an_application_that_opens_nothing_but_itself_has_no_such_route() -> None:
+def test_an_application_without_public_paths_and_listed_sites_has_no_such_route() -> None:
     """The default is closed, and without CORS."""
     routes = build_door_table(PLAIN)["virtual_hosts"][0]["routes"]
     refusals = {one.word for one in Refusal}
@@ -200,7 +200,7 @@ def test_an_application_that_opens_nothing_but_itself_has_no_such_route() -> Non
 
 
 def test_a_door_for_anonymous_connections_has_an_unverified_chain() -> None:
-    """Otherwise the handshake would end them; and the compiler gives it our own authorities to name."""
+    """Without it the handshake would end anonymous connections; the compiler names our own authorities in the handshake."""
     with pytest.raises(ValueError, match="handshake"):
         door(door_rule("g"), origins=LISTED)
     text = (

@@ -82,7 +82,7 @@ def test_a_door_may_have_a_trust_of_its_own() -> None:
     assert client["require_client_certificate"] is True
 
 
-def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_own_and_nowhere_else() -> None:
+def test_unverified_certificates_are_accepted_only_if_a_door_has_its_own_trust() -> None:
     """Every other door verifies; one that does not still demands a certificate."""
     assert not [
         one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one

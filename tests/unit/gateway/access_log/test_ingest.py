@@ -1,4 +1,4 @@
-"""The access log taken in: in order, never twice, with every gap on record."""
+"""Recording of the access log: in order, never twice, and with every gap recorded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_lines_become_events_in_their_order(log: Log) -> None:
 
 
 def test_nothing_is_taken_twice(log: Log) -> None:
-    """Looking again, also after a restart, takes nothing that was taken."""
+    """A second look, also after a restart, takes no line again."""
     log.write(line(1) + line(2))
     log.take()
     log.take()
@@ -44,7 +44,7 @@ def test_nothing_is_taken_twice(log: Log) -> None:
 
 
 @pytest.mark.parametrize("place", ["before the commit", "at the commit"])
-def test_a_crash_takes_a_line_wholly_or_not_at_all(log: Log, place: str) -> None:
+def test_after_a_crash_each_line_is_recorded_once(log: Log, place: str) -> None:
     """Position and events are one transaction: after a failure anywhere in it, the next start records each line once."""
     log.write(line(1) + line(2))
     log.world.services = _crashing(log.world, place)
@@ -97,7 +97,7 @@ class _Failing:
 
 
 def test_two_readers_do_not_take_the_same_line(log: Log) -> None:
-    """A second reader of the same log that lost the race is told, and nothing is doubled."""
+    """The second reader of the same log gets an error, and no line is recorded twice."""
     log.write(line(1))
     other = Ingest(log.world.services, GATEWAY, log.folder, lambda: None)
     with log.world.work.change() as stores:
@@ -143,8 +143,8 @@ def test_a_torn_last_line_is_on_record(log: Log) -> None:
     assert log.names() == []
 
 
-def test_a_line_of_any_length_is_got_past(log: Log) -> None:
-    """A line longer than any of Envoy's is recorded as unreadable, and does not hold up what follows."""
+def test_a_line_that_is_too_long_is_skipped(log: Log) -> None:
+    """A line that is longer than any line of Envoy is recorded as unreadable, and the lines after it are recorded."""
     log.write("x" * (LONGEST_LINE + 1))
     log.take()
     assert log.unreadable() == ["line-unreadable"]
@@ -153,8 +153,8 @@ def test_a_line_of_any_length_is_got_past(log: Log) -> None:
     assert log.taken() == ["r1"]
 
 
-def test_garbage_does_not_stop_what_follows(log: Log) -> None:
-    """Lines that are no JSON, or say what no event may say, are recorded as unreadable one by one."""
+def test_garbage_does_not_stop_later_lines(log: Log) -> None:
+    """Lines that are not JSON, or have values that no event may have, are recorded as unreadable one by one."""
     log.write(
         "garbage\n\n" + line(1) + line(2, request="r2", application="app_" + "a" * 40) + "[]\n" + line(3)
     )
@@ -163,7 +163,9 @@ def test_garbage_does_not_stop_what_follows(log: Log) -> None:
     assert log.unreadable() == ["line-unreadable", "line-unreadable"]
 
 
-def test_what_the_catalogue_refuses_is_kept_as_unreadable(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_the_event_catalogue_refuses_is_recorded_as_unreadable(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the event of a line is refused, the line is recorded as malformed; the lines around it are recorded."""
     build = module.build_access_line
 
@@ -180,8 +182,8 @@ def test_what_the_catalogue_refuses_is_kept_as_unreadable(log: Log, monkeypatch:
     assert len(log.unreadable()) == 1
 
 
-def test_connections_that_went_well_are_no_events(log: Log) -> None:
-    """A line of the listener log without a failure is passed over."""
+def test_successful_connections_are_not_events(log: Log) -> None:
+    """A line of the listener log without a failure is skipped."""
     log.write(json.dumps({"kind": "handshake", "failure": "-", "flags": "-"}) + "\n" + line(1))
     log.take()
     assert log.taken() == ["r1"]
@@ -191,7 +193,7 @@ def test_connections_that_went_well_are_no_events(log: Log) -> None:
 # files
 
 
-def test_a_renamed_file_goes_on_where_it_was(log: Log) -> None:
+def test_a_renamed_file_is_continued_at_its_position(log: Log) -> None:
     """Renaming loses and doubles no line, also if a draining Envoy goes on writing into the old file."""
     log.write(line(1))
     log.take()
@@ -249,7 +251,7 @@ def test_rotating_nothing_is_harmless(log: Log) -> None:
 
 
 def test_a_number_is_never_used_again(log: Log) -> None:
-    """The file after a deleted one has another number, so that nothing of it counts as taken already."""
+    """The file after a deleted one has another number, so that none of its lines counts as recorded already."""
     for number in range(4):
         log.write(line(number) + line(number + 100) * number)
         log.take()
@@ -262,7 +264,7 @@ def test_a_number_is_never_used_again(log: Log) -> None:
 
 
 def test_a_crash_between_renaming_and_counting_uses_no_number_again(log: Log) -> None:
-    """If the counter is behind the files, the files count."""
+    """If the counter is lower than the numbers of the files, the files decide."""
     log.write(line(1))
     log.take()
     (log.folder / LIVE).rename(log.folder / "access-1.log")
@@ -288,8 +290,8 @@ def test_a_file_cut_short_is_a_gap(log: Log) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "-1", "1\n2", "9" * 13])
-def test_a_damaged_counter_stops_and_says_so(log: Log, content: str) -> None:
-    """Without its counter the log waits: guessing a number could lose lines or take them twice."""
+def test_a_damaged_counter_stops_the_recording(log: Log, content: str) -> None:
+    """Without its counter the log waits: a guessed number could lose lines or record them twice."""
     (log.folder / COUNTER).write_text(content)
     log.write(line(1))
     with pytest.raises(IntegrityError) as caught:
@@ -301,7 +303,7 @@ def test_a_damaged_counter_stops_and_says_so(log: Log, content: str) -> None:
     assert log.taken() == ["r1"]
 
 
-def test_other_files_are_none_of_ours(log: Log) -> None:
+def test_other_files_are_ignored(log: Log) -> None:
     """Other files in the folder are neither read nor deleted."""
     for name in ("access-x.log", "access-1.log.gz", "notes"):
         log.write("garbage\n", name)
@@ -315,7 +317,7 @@ def test_other_files_are_none_of_ours(log: Log) -> None:
 
 
 def run(log: Log, looks: int = 1) -> None:
-    """Let the thread's loop look so many times."""
+    """Let the thread's loop look `looks` times."""
     stop = _CountingStop(looks)
     log.ingest.run(stop)
 
@@ -411,7 +413,7 @@ def test_a_file_renamed_while_finish_waits_is_not_deleted(
 def test_the_thread_survives_and_says_what_is_wrong(
     log: Log, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a store that is away, nor an unreadable file, nor a defect ends the thread; status says it."""
+    """An unavailable store, an unreadable file or a defect does not end the thread; `trouble` reports it."""
     log.write(line(1))
     with monkeypatch.context() as patch:
         if how == "store":

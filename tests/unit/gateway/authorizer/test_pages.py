@@ -100,7 +100,7 @@ def test_its_places_are_those_of_strangers(place: Place) -> None:
 
 @pytest.mark.parametrize("known", [True, False], ids=["with a certificate", "without one"])
 def test_who_wants_another_certificate_is_refused_by_an_alert(place: Place, *, known: bool) -> None:
-    """Also where refusals are explained by a page: only an alert makes the browser ask again."""
+    """Also if refusals are explained by a page: only an alert makes the browser ask again."""
     held = place.world.issue("alice") if known else None
     place.chosen = {
         CertificateChoice.of(PORTAL_APPLICATION, held.record.sha256 if held else "", "198.51.100.7")

@@ -107,7 +107,7 @@ def test_a_listener_that_fails_does_not_end_the_thread(site: Site) -> None:
 
 
 def test_a_record_that_fails_holds_up_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A publication comes into force also where its event cannot be recorded."""
+    """A publication comes into force also if its event cannot be recorded."""
 
     def full(_events: object) -> None:
         raise Unavailable("database-unavailable", "the disk is full")
@@ -153,7 +153,7 @@ def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
 
 
 def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
-    """An edited rule is published also where others took all instances, and status says what comes next."""
+    """An edited rule is published also if others took all instances, and status says what comes next."""
     site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=128)
     site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     assert site.publishing.step() == CHECK_SECONDS
@@ -171,7 +171,7 @@ def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
 
 
 def test_what_was_in_force_starts_with_room_for_once(site: Site) -> None:
-    """An Envoy that died comes back also where others took the room that a change would need."""
+    """An Envoy that died comes back also if others took the room that a change would need."""
     site.publishing.step()
     site.inotify_usage = InotifyUsage(limit=128, others=128 - watches_needed(3))
     site.prepare()

@@ -78,7 +78,7 @@ class Check:
         self.refusal = ""
 
     def check(self, rendering: Mapping[str, Any]) -> None:
-        """Remember, and refuse where told to."""
+        """Remember, and refuse if told to."""
         self.renderings.append(rendering)
         if self.refusal:
             raise ConfigurationError([Fault(code="envoy-refused-configuration", message=self.refusal)])

@@ -169,7 +169,7 @@ def test_an_empty_mapping_is_refused() -> None:
     "names", ['san-dns: "a.x.example"', 'san-email: "@x.example"', "san-uri: urn:a:b", "policy-oid: 1.2.3"]
 )
 @pytest.mark.parametrize("effect", ["allow", "deny"])
-def test_names_need_an_issuer_where_several_authorities_are_trusted(names: str, effect: str) -> None:
+def test_names_need_an_issuer_if_several_authorities_are_trusted(names: str, effect: str) -> None:
     """Each of them may certify the name or assert the policy; for one authority alone it is clear who did."""
     rule = f"{{{effect}: {{certificate: {{{names}}}}}}}"
     assert faults(rule, trust="[own, clinic]") == [

@@ -1,4 +1,4 @@
-"""Certificates as the judge of paths reads them, and what does not parse."""
+"""Parsing of certificates for path validation."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_policy_constraints_of_one_kind():
 
 
 def test_a_bare_certificate_is_read():
-    """Version 3 without any extension."""
+    """A version 3 certificate without extensions is parsed."""
     node = rebuild(certify("x", ROOT), ROOT.key, lambda fields: fields[:-1])
     assert node.parsed.present == frozenset()
     assert node.parsed.subject_key_id is None
 
 
 def test_certificates_are_equal_by_their_bytes():
-    """Two readings of one certificate are one; it equals nothing else."""
+    """Two parsed values of the same bytes are equal; they equal no value of another type."""
     again = parse_path_certificate(ROOT.der)
     assert again == ROOT.parsed
     assert hash(again) == hash(ROOT.parsed)
@@ -94,8 +94,8 @@ def test_size_is_limited():
     assert code_of(bytes(CERTIFICATE_LIMIT + 1)) == "certificate-too-large"
 
 
-def test_what_is_no_certificate_is_malformed():
-    """Nothing, half a certificate, one and a half."""
+def test_bytes_that_are_no_certificate_are_malformed():
+    """No bytes, a cut certificate, and a certificate with a byte too many are malformed."""
     for der in (b"", ROOT.der[:-1], ROOT.der + b"\0", ROOT.certificate.subject.public_bytes()):
         assert code_of(der) == "certificate-malformed"
 
@@ -126,7 +126,7 @@ MALFORMED = [
     ("oid", "value"), MALFORMED, ids=[f"{number}-{oid._name}" for number, (oid, _) in enumerate(MALFORMED)]
 )
 def test_an_extension_that_does_not_parse_makes_the_certificate_malformed(oid, value):
-    """Of each kind that is read, critical or not: nothing is passed over."""
+    """This holds for each extension that is parsed, critical or not: none is skipped."""
     node = certify("x", ROOT, raw=[(oid, value, False)])
     assert code_of(node.der) == "certificate-malformed"
 
@@ -141,7 +141,7 @@ def test_two_extensions_of_one_kind_are_malformed():
     assert code_of(rebuild(certify("x", ROOT), ROOT.key, double).der) == "certificate-malformed"
 
 
-def test_a_policy_that_stands_twice_is_malformed():
+def test_a_repeated_policy_is_malformed():
     """4.2.1.4: "MUST NOT appear more than once"."""
     node = certify("x", ROOT, extra=[(policies("1.2.3", "1.2.3"), False)])
     assert code_of(node.der) == "certificate-malformed"

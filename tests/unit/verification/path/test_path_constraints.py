@@ -60,7 +60,7 @@ def directory(*pairs, kind=_ASN1Type.UTF8String):
 
 
 def other(oid):
-    """A name of a form that only others know."""
+    """A name of the form otherName, with an identifier that we do not know."""
     return x509.OtherName(ObjectIdentifier(oid), b"\x0c\x01x")
 
 
@@ -78,7 +78,7 @@ def allowed(name, *, permitted=None, excluded=None, subject=SUBJECT):
     return True
 
 
-# name, subtree, in it where permitted, outside of it where excluded
+# name, subtree, allowed if the subtree is permitted, allowed if it is excluded
 HELD = [
     (dns("a.example.com"), dns("example.com"), True, False),
     (dns("EXAMPLE.com"), dns("example.COM"), True, False),
@@ -187,14 +187,14 @@ def test_excluded_comes_before_permitted():
 
 
 def test_the_subject_is_a_directory_name():
-    """CN=alice is held against directory names; the empty subject is no name."""
+    """CN=alice is compared with directory names; an empty subject is no name."""
     alice = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alice")])
     assert allowed(None, permitted=directory(("CN", "Alice")), subject=alice)
     assert not allowed(None, excluded=directory(("CN", "Alice")), subject=alice)
     assert allowed(None, permitted=directory(("CN", "Alice")))
 
 
-def test_an_address_in_the_subject_counts_where_no_other_is():
+def test_an_address_in_the_subject_counts_if_there_is_no_other():
     """The emailAddress in the subject, without and with an rfc822Name."""
     subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "joe@evil.test")])
     good = mail("example.com")
@@ -218,7 +218,7 @@ def test_comparisons_are_counted():
 
 @pytest.mark.parametrize("bound", [b"\x80\x01\x01", b"\x81\x01\x02"], ids=["minimum", "maximum"])
 def test_a_subtree_with_minimum_or_maximum_is_malformed(bound):
-    """4.2.1.10 allows to refuse them; to ignore them would widen what is permitted."""
+    """Section 4.2.1.10 allows a refusal; if the bound were ignored, more names would be permitted."""
     oid = x509.NameConstraints.oid
     for extra, good in ((b"", True), (bound, False)):
         value = tlv(0x30, tlv(0xA0, tlv(0x30, tlv(0x82, b"example.com"), extra)))

@@ -1,4 +1,4 @@
-"""Which signatures are accepted: kinds of keys, hashes, and algorithm fields that are true."""
+"""Which signatures are accepted: by kind of key, by hash, and only if the algorithm field is correct."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PSS = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     ],
 )
 def test_an_authority_of_each_kind_signs(key, options):
-    """Root (key of the kind) <- Issuing (the same kind) <- alice is good; not if another key signed."""
+    """Root (key of the kind) <- Issuing (the same kind) <- alice is good; it is refused if another key signed."""
     root = certify("Root", key=key, **options)
     issuing = certify("Issuing", root, key=key, **options)
     leaf = certify("alice", issuing, ca=False, key=EC_KEY, **options)
@@ -52,7 +52,7 @@ def test_an_authority_of_each_kind_signs(key, options):
 
 
 def test_ed448_signs():
-    """The one kind that the builder of these tests signs with itself."""
+    """Ed448: the certificate builder of the library does not sign with it, so this test signs the bytes."""
     key = ed448.Ed448PrivateKey.generate()
     root = certify("Root", key=EC_KEY)
     algorithm = tlv(0x30, oid_der("1.3.101.113"))
@@ -67,7 +67,7 @@ def test_ed448_signs():
 
 @pytest.mark.parametrize(("algorithm", "hash_algorithm"), [("1.2.840.113549.1.1.5", hashes.SHA1())])
 def test_sha1_is_refused(algorithm, hash_algorithm):
-    """Root <- alice, signed with SHA-1 by the right key; believed for old test suites only."""
+    """Root <- alice, signed with SHA-1 by the right key; accepted only for old test suites."""
     root = certify("Root", key=rsa_key())
     named = tlv(0x30, oid_der(algorithm), b"\x05\x00")
 
@@ -91,7 +91,7 @@ def relabelled(algorithm, sign):
 
 
 def test_an_algorithm_of_another_kind_than_the_key_is_refused():
-    """A right RSA signature that is called ECDSA, and an Ed25519 signature that is called Ed448."""
+    """A correct RSA signature labelled as ECDSA, and an Ed25519 signature labelled as Ed448, are refused."""
 
     def sign(content):
         return rsa_key().sign(content, padding.PKCS1v15(), hashes.SHA256())
@@ -147,8 +147,8 @@ def test_strength_of_keys(key, strong, strong_when_broken):
     assert is_strong_key(key.public_key(), BROKEN) is strong_when_broken
 
 
-def test_rsa_bounds_are_those_asked_for():
-    """A stricter minimum refuses 2048 bits; no key is None."""
+def test_the_rsa_minimum_can_be_raised():
+    """A stricter minimum refuses 2048 bits; a missing key is not strong."""
     assert not is_strong_key(rsa_key().public_key(), Strength(rsa_bits=3072))
     assert not is_strong_key(None, BROKEN)
 
@@ -163,8 +163,8 @@ def test_strength_of_hashes():
     assert not is_strong_hash(hashes.SM3(), BROKEN)
 
 
-def test_the_tests_resign_what_they_edit():
-    """The builder of wrong certificates keeps the key: its own output verifies if nothing is wrong."""
+def test_an_edited_certificate_is_signed_again():
+    """A rebuilt certificate without changes has the same content and a valid signature."""
     root = certify("Root", key=EC_KEY)
     same = rebuild(root, EC_KEY, list)
     assert hashlib.sha256(children(same.der)[0]).digest() == hashlib.sha256(children(root.der)[0]).digest()
@@ -172,8 +172,8 @@ def test_the_tests_resign_what_they_edit():
 
 
 @pytest.mark.parametrize("unused", [1, 2, 3])
-def test_a_signature_of_parts_of_octets_is_invalid(unused):
-    """Root <- alice, the same but for the count of unused bits: one certificate, one spelling."""
+def test_a_signature_with_unused_bits_is_invalid(unused):
+    """Root <- alice, equal except for the count of unused bits: a certificate has one encoding only."""
     root = certify("Root", key=EC_KEY)
     leaf = certify("alice", root, ca=False)
     while leaf.der[-1] % 8:  # the library wants the unused bits to be zero
@@ -198,8 +198,8 @@ def test_a_signature_of_parts_of_octets_is_invalid(unused):
         (ed448.Ed448PrivateKey.generate(), 4),
     ],
 )
-def test_what_a_verification_costs(key, cost):
-    """In units of one by P-256."""
+def test_the_cost_of_a_verification(key, cost):
+    """The unit is one verification with P-256."""
     assert count_verification_cost(key.public_key()) == cost
 
 
@@ -214,6 +214,6 @@ def test_what_a_verification_costs(key, cost):
     ],
 )
 def test_a_large_exponent_costs_much(bits, exponent, cost):
-    """A certificate chooses both: work is bounded by what they cost, not by their number."""
+    """A certificate chooses size and exponent of its key: the work limit counts costs, not the number of signatures."""
     numbers = rsa.RSAPublicNumbers(exponent, (1 << (bits - 1)) + 1)
     assert count_verification_cost(numbers.public_key()) == cost

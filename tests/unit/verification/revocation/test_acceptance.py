@@ -59,7 +59,7 @@ def test_a_crl_of_an_authority_is_taken():
     [b"", b"<html>no list here</html>", crl_of(ISSUING)[:-1], ALICE.der],
     ids=["", "html", "cut", "other"],
 )
-def test_what_is_no_crl_is_refused(der):
+def test_bytes_that_are_no_crl_are_refused(der):
     """A web page, half a CRL or a certificate is not a CRL."""
     assert refused(der) == "crl-malformed"
 
@@ -192,8 +192,8 @@ def test_an_expired_crl_within_its_grace_still_excludes_others():
     assert caught.value.code == "evidence-replaced"
 
 
-def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
-    """Even after the stored CRL has expired its time does not go back, and that of deltas does not either."""
+def test_an_older_crl_of_the_same_kind_is_always_a_replay():
+    """Even after the stored CRL has expired, an older CRL or an older delta does not replace it."""
     for base in (None, 2):
         kept = crl_of(ISSUING, 7, number=5, base=base, this_update=NOON - HOUR, next_update=NOON - MINUTE)
         earlier = crl_of(ISSUING, number=6, base=base, this_update=NOON - 2 * HOUR)
@@ -202,12 +202,12 @@ def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
 
 
 def test_numbers_may_restart_with_another_key_or_after_expiry():
-    """An authority that was set up again: its times go on, and the numbers of its old CRLs do not exclude new ones."""
+    """If an authority was set up again, its CRL numbers may restart, but its times may not go back."""
     kept = crl_of(ISSUING, number=900, this_update=NOON - HOUR)
-    anew = crl_of(ISSUING, number=1, this_update=NOON - MINUTE)
-    assert refused(anew, kept) == "evidence-replayed"
+    restarted = crl_of(ISSUING, number=1, this_update=NOON - MINUTE)
+    assert refused(restarted, kept) == "evidence-replayed"
     ended = crl_of(ISSUING, number=900, this_update=NOON - HOUR, next_update=NOON - MINUTE)
-    assert take(anew, ended).number == 1
+    assert take(restarted, ended).number == 1
     keys = [
         (x509.AuthorityKeyIdentifier(identifier, None, None), False)
         for identifier in (b"old key", b"new key")
@@ -265,7 +265,7 @@ def test_a_failure_of_the_responder_is_no_answer():
 
 
 def test_other_answers_are_refused():
-    """Another certificate's, another signer's, a stale one, a page and an older one are refused."""
+    """A response about another certificate, of another signer, expired or older is refused, and so is a web page."""
     other = certify("bob", certify("Issuing"), ca=False)
     answers = {
         "ocsp-answer-unfit": (

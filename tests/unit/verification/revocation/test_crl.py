@@ -1,4 +1,4 @@
-"""CRLs, bytes to facts."""
+"""Parsing of CRLs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_an_entry_is_found_by_serial():
     assert (crl.this_update, crl.next_update) == (NOON - HOUR, NOON + HOUR)
 
 
-def test_an_indirect_list_names_the_issuer_until_another_is_named():
-    """RFC 5280 section 5.3.3: an entry without an issuer has the one before it, the first the CRL's own."""
+def test_an_entry_of_an_indirect_crl_inherits_its_issuer():
+    """RFC 5280 section 5.3.3: an entry without an issuer has the issuer of the entry before it; the first entry has the CRL's issuer."""
     crl = list_of(
         ROOT,
         1,
@@ -50,7 +50,7 @@ def test_an_indirect_list_names_the_issuer_until_another_is_named():
 
 
 def test_the_scope_is_read():
-    """A distribution point by its full name; one relative to the issuer is completed; reasons stay apart."""
+    """A distribution point is read by its full name, or completed from a name relative to the issuer; the reasons are read, too."""
     url = x509.UniformResourceIdentifier("http://crl.example/1")
     crl = list_of(
         ROOT, scope=scope(full_name=[url, x509.DirectoryName(name("Point"))], only_contains_user_certs=True)
@@ -68,12 +68,12 @@ def test_the_scope_is_read():
     assert list_of(ROOT).scope.points is None
 
 
-def test_a_delta_says_what_it_builds_on():
-    """The base's number makes it a delta."""
+def test_a_delta_names_its_base():
+    """A CRL with the number of a base CRL is a delta."""
     assert list_of(ROOT, number=6, base=5).base == 5
 
 
-def test_what_may_not_be_used_is_refused():
+def test_unknown_critical_extensions_and_bad_numbers_are_refused():
     """Unknown critical extensions of the list or an entry, a missing or critical number (5.2, 5.2.3, 5.3)."""
     assert code_of(crl_of(ROOT, extra=[(UNKNOWN, True)])) == "crl-unusable"
     assert code_of(crl_of(ROOT, entry(7, None, (UNKNOWN, True)))) == "crl-unusable"
@@ -90,12 +90,12 @@ def test_other_bytes_are_malformed(der):
 
 def test_an_entry_without_an_issuer_name_is_malformed():
     """An issuer that is not a directory name cannot be matched."""
-    nobody = (x509.CertificateIssuer([x509.DNSName("a.example")]), True)
-    assert code_of(crl_of(ROOT, entry(7, None, nobody))) == "crl-malformed"
+    not_a_directory_name = (x509.CertificateIssuer([x509.DNSName("a.example")]), True)
+    assert code_of(crl_of(ROOT, entry(7, None, not_a_directory_name))) == "crl-malformed"
 
 
 def test_bytes_after_the_list_are_malformed():
-    """One CRL has one encoding."""
+    """A CRL with bytes after its end is refused."""
     assert code_of(crl_of(ROOT) + b"\x00") == "crl-malformed"
 
 

@@ -40,7 +40,7 @@ def why(answer, **options):
 
 
 def test_good_and_revoked():
-    """With the reason, and the answer's end."""
+    """The finding has the reason of the response, and ends with the response."""
     found = ask(answer_about(ALICE, ISSUING))
     assert (found.status, found.reason, found.fresh_until) == (RevocationStatus.GOOD, "", NOON + HOUR)
     assert len(found.evidence) == 1
@@ -56,8 +56,8 @@ def test_unknown_is_not_good():
 
 
 @pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
-def test_names_and_keys_are_compared_by_any_digest(algorithm):
-    """SHA-1 is what RFC 5019 asks for; it protects nothing here."""
+def test_issuers_are_compared_by_any_supported_digest(algorithm):
+    """RFC 5019 requires SHA-1; this digest only selects, it does not protect."""
     assert ask(answer_about(ALICE, ISSUING, hash_algorithm=algorithm)).status is RevocationStatus.GOOD
 
 
@@ -105,15 +105,15 @@ def test_a_responder_without_authority(delegate):
     )
 
 
-def test_a_responder_whose_certificate_is_missing():
-    """It is named, and cannot be judged."""
+def test_a_responder_without_its_certificate():
+    """The response names the responder, but without the certificate the responder cannot be judged."""
     delegate = responder()
     answer = answer_about(ALICE, ISSUING, responder=delegate, included=[ISSUING])
     assert why(answer) == "it does not name a signer that may sign it"
 
 
 def test_a_responder_among_others():
-    """Certificates of others in the answer do not matter, nor do those that do not parse."""
+    """Other certificates in the response are ignored, also certificates that cannot be parsed."""
     delegate = responder()
     odd = certify(
         "Odd", ISSUING, ca=False, raw=[(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x05", False)]
@@ -123,7 +123,7 @@ def test_a_responder_among_others():
 
 
 def test_each_signature_costs_from_the_budget():
-    """The responder's certificate by the issuer's key, and the answer by the responder's own, which it chose."""
+    """Two signatures cost: of the responder's certificate by the issuer's key, and of the response by the responder's key."""
     delegate = responder(key=ec.generate_private_key(ec.SECP384R1()))
     answer, work = answer_about(ALICE, ISSUING, responder=delegate), WorkBudget(signatures=7)
     found = judge_by_ocsp(ALICE.parsed, ISSUING.parsed, answer, NOON, OCSP_RULES, work=work)
@@ -136,12 +136,12 @@ def test_each_signature_costs_from_the_budget():
 
 
 def test_the_named_responder_must_have_signed():
-    """One bit of the signature is another."""
+    """A response with one changed bit in the signature is refused."""
     answer = answer_about(ALICE, ISSUING)
     assert why(answer[:-1] + bytes((answer[-1] ^ 1,))) == "its signature does not verify"
 
 
-def test_parts_that_are_parsed_late_may_not_parse():
+def test_parts_that_are_parsed_later_may_be_malformed():
     """An unknown digest; a certificate of a version that does not exist."""
     sha1, unknown = bytes.fromhex("06052b0e03021a"), bytes.fromhex("06052b0e03027f")
     answer = answer_about(ALICE, ISSUING)
@@ -183,14 +183,14 @@ def test_weak_signatures_do_not_count():
     ],
 )
 def test_times(begins, ends, now, reason):
-    """To the second: skew of five minutes, next update; without one seven days (RFC 6960 section 4.2.2.1)."""
+    """Times count to the second: five minutes of clock skew, then the next update, or seven days without one (RFC 6960 section 4.2.2.1)."""
     answer = answer_about(ALICE, ISSUING, this_update=begins, next_update=ends)
     found = ask(answer, now=now)
     assert found.why == ((f"OCSP response: {reason}",) if reason else ())
 
 
 def test_a_grace_extends_the_next_update():
-    """What an operator allows comes on top, and the finding ends with it."""
+    """The grace time is added to the next update, and the finding ends after both."""
     rules = OcspRules(strength=Strength(), grace=timedelta(minutes=5))
     answer = answer_about(ALICE, ISSUING, next_update=NOON)
     assert ask(answer, now=NOON + timedelta(minutes=5), rules=rules).fresh_until == NOON + timedelta(
@@ -218,7 +218,7 @@ def test_other_bytes(answer):
 
 
 def test_a_responder_that_is_busy():
-    """TryLater and its kin say nothing of the certificate."""
+    """An error status such as tryLater says nothing about the certificate."""
     busy = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -226,6 +226,6 @@ def test_a_responder_that_is_busy():
 
 
 def test_the_size_is_limited():
-    """64 KiB and not a byte more are looked at."""
+    """Responses of more than 64 KiB are not parsed."""
     assert why(bytes(module.RESPONSE_LIMIT)) == "it does not parse"
     assert why(bytes(module.RESPONSE_LIMIT + 1)) == "it is too large"

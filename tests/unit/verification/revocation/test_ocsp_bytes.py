@@ -105,7 +105,7 @@ def test_every_strong_signature_is_believed(make, sign):
 
 
 def test_an_unknown_algorithm_verifies_nothing():
-    """Neither does RSA-PSS without parameters, where the default is SHA-1."""
+    """Neither does RSA-PSS without parameters, if the default is SHA-1."""
     for dotted in ("1.2.3.4", "1.2.840.113549.1.1.10"):
         by = (encode_sequence(encode_oid(dotted)), lambda content: b"x")
         assert why(GOOD_ONE, by=by) == "its signature does not verify"

@@ -127,7 +127,7 @@ def test_a_question_names_one_certificate():
     assert len(request.extensions) == 0
 
 
-def test_a_nonce_is_sent_where_one_is_given():
+def test_a_nonce_is_sent_if_one_is_given():
     """A nonce stands in the question as it is."""
     question = parse_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed, b"n" * 32))
     assert question.nonce == b"n" * 32
