@@ -144,4 +144,6 @@ def _refuse_form(text: str) -> NoReturn:
         _refuse("a one-time link starts with https://")
     if text.startswith("https://") and "#" not in text:
         _refuse("the link has no part after #, which holds the one-time token", _QUOTE)
-    _refuse("this is not a one-time link; it looks like https://enroll.example/join#token=…&sha256=…")
+    _refuse(
+        "this is not a one-time link; such a link has the form https://enroll.example/join#token=…&sha256=…"
+    )

@@ -46,8 +46,8 @@ def find_within(stores: Stores, text: str) -> CertificateRecord:
     if len(prefix) < SHORTEST_PREFIX:
         raise RequestRefused(
             "certificate-text-too-short",
-            f"at least {SHORTEST_PREFIX} characters are needed to name a certificate",
-            hint="give more characters of its id, serial or SHA-256; `doorward cert list` shows them",
+            f"'{text[:64]}' names no certificate: at least {SHORTEST_PREFIX} characters are needed",
+            hint="give the first characters of its id, serial or SHA-256; `doorward cert list` and `cert list --of NAME` show ids",
         )
     found = stores.certificates.find(prefix)
     if len(found) > 1:

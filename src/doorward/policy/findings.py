@@ -44,7 +44,7 @@ def find_for_refused_request(rule: Rule, subject: Subject, why: str) -> RuleFind
     """Return the finding of a rule for a request that was refused before any rule was evaluated."""
     selected = selects(rule, subject)
     return RuleFinding(
-        rule=rule.name, effect=rule.effect, selected=selected, holds=False, why=f"not asked: {why}"
+        rule=rule.name, effect=rule.effect, selected=selected, holds=False, why=f"not evaluated: {why}"
     )
 
 
@@ -93,5 +93,5 @@ def find_unevaluated(rule: Rule, reason: Reason) -> RuleFinding:
         effect=rule.effect,
         selected=False,
         holds=False,
-        why=f"not asked: {reason.value}",
+        why=f"not evaluated: {reason.value}",
     )

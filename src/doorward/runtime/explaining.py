@@ -53,7 +53,7 @@ def explain_id(installation: Installation, text: str) -> Explained:
     if not events:
         raise NotFound(
             "id-unknown",
-            f"nothing in the record mentions {text[:64]}",
+            f"nothing in the record mentions the id '{text[:64]}'",
             hint="check that the id is complete. An event is in the record a second after it happened, while `doorward serve` "
             "runs. Of many refusals of one source only some have their own event (events:counted): "
             "search by time with `doorward audit tail --result refused --since 1h`",

@@ -24,6 +24,8 @@ def read_passphrase(
     *,
     environ: Mapping[str, str] | None = None,
     prompt: Callable[[], str | None] | None = None,
+    question: str = "passphrase of the key store",
+    option: str = "",
 ) -> bytes:
     """Return the passphrase: from the named file, otherwise from systemd, otherwise from a person.
 
@@ -31,6 +33,8 @@ def read_passphrase(
         file: readable by its owner only.
         environ: where `CREDENTIALS_DIRECTORY` is looked up; the environment of this process by default.
         prompt: asks a person; None if there is no person to ask. The answer may be None too.
+        question: the passphrase in words, for the error.
+        option: of the command, if it names the file; empty if the setting `passphrase_file` names it.
 
     Raises:
         RequestRefused: `passphrase-file-open`, `passphrase-file-foreign`, `passphrase-short`,
@@ -47,8 +51,10 @@ def read_passphrase(
     if answer is None:
         raise Unavailable(
             "passphrase-missing",
-            "no passphrase was given for the key store",
-            hint="name the passphrase file with the setting passphrase_file or with DOORWARD_PASSPHRASE_FILE",
+            f"no {question} was given",
+            hint=f"name its file with {option}, or run the command in a terminal, where it asks for the passphrase"
+            if option
+            else "name the passphrase file with the setting passphrase_file or with DOORWARD_PASSPHRASE_FILE",
         )
     return check_passphrase(answer.encode())
 

@@ -126,7 +126,7 @@ def test_no_permissions_without_an_active_principal(who: Subject, status: Reason
     decision = decide(POLICY, TENANT, APP_ID, who, Request(method="GET", raw_path="/accounts/7"))
     assert decision.outcome is Outcome.BAD
     assert decision.reasons == (status,)
-    assert {one.why for one in decision.findings} == {f"not asked: {status.value}"}
+    assert {one.why for one in decision.findings} == {f"not evaluated: {status.value}"}
 
 
 def test_admission() -> None:
@@ -221,7 +221,7 @@ def test_ambiguous_paths_reach_no_rule() -> None:
     assert decision.outcome is Outcome.BAD
     assert decision.path_refused == PathRefused(PathFault.FORBIDDEN_CHARACTER)
     assert decision.findings[1].selected
-    assert decision.findings[1].why == "not asked: path-forbidden-character"
+    assert decision.findings[1].why == "not evaluated: path-forbidden-character"
     grants = permissions(POLICY, "admins").grants
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
 
@@ -233,7 +233,7 @@ def test_odd_methods_reach_no_rule(method: str) -> None:
     decision = decide(POLICY, TENANT, APP_ID, person("admins"), request)
     assert decision.outcome is Outcome.BAD
     assert decision.reasons[-1] is Reason.METHOD_AMBIGUOUS
-    assert decision.findings[1].why == "not asked: method-ambiguous"
+    assert decision.findings[1].why == "not evaluated: method-ambiguous"
     grants = permissions(POLICY, "admins").grants
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
 

@@ -123,8 +123,20 @@ def test_a_person_is_asked_last(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize("prompt", [None, lambda: None])
 def test_no_person_to_ask_is_an_error(prompt: None) -> None:
     """Without any source the error says how to name a passphrase file."""
-    with refused(Unavailable, "passphrase-missing"):
+    with refused(Unavailable, "passphrase-missing") as refusal:
         read_passphrase(None, environ=NOWHERE, prompt=prompt)
+    assert "DOORWARD_PASSPHRASE_FILE" in refusal.value.hint
+
+
+def test_the_error_names_the_option_of_the_command() -> None:
+    """If an option names the file, the hint names that option, because the setting names another passphrase."""
+    with refused(Unavailable, "passphrase-missing") as refusal:
+        read_passphrase(
+            None, environ=NOWHERE, question="passphrase of the export", option="--passphrase-file"
+        )
+    assert "passphrase of the export" in refusal.value.detail
+    assert "--passphrase-file" in refusal.value.hint
+    assert "DOORWARD" not in refusal.value.hint
 
 
 def test_the_environment_of_the_process_is_the_default(

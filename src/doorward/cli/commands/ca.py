@@ -61,7 +61,9 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
 def _export_root(state: State, passphrase_file: Path | None) -> bytes:
 
     installation = state.installation(keys=True)
-    passphrase = installation.read_passphrase(passphrase_file, "passphrase for the exported root key")
+    passphrase = installation.read_passphrase(
+        passphrase_file, "passphrase for the exported root key", option="--passphrase-file"
+    )
     return parts.founding.export_root(installation.services, passphrase=passphrase, actor=actor())
 
 
@@ -81,7 +83,9 @@ def _export_root(state: State, passphrase_file: Path | None) -> bytes:
 def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Remove the root's private key from this machine, after its export was checked."""
     installation = state.installation(keys=True)
-    passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
+    passphrase = installation.read_passphrase(
+        passphrase_file, "passphrase of the exported root key", option="--passphrase-file"
+    )
     parts.founding.remove_root_key(
         installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()
     )
@@ -108,7 +112,9 @@ def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) 
     """Sign the root's next revocation list, good for a year, with the exported key."""
     installation = state.installation()
     parts.inventory.root_certificate(installation.services)  # fail before the passphrase is asked for
-    passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
+    passphrase = installation.read_passphrase(
+        passphrase_file, "passphrase of the exported root key", option="--passphrase-file"
+    )
     made = parts.root_crl.renew_exported_root_list(
         installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()
     )

@@ -89,7 +89,7 @@ def _told(done: Initialised) -> list[str]:
         f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {escape(str(done.settings.data))}",
         f"  the passphrase of its keys is in [bold]{escape(str(done.passphrase_file))}[/bold]"
         + (" (made now)" if done.passphrase_made else ""),
-        "  [dim]back up both, apart from each other; then export and remove the root's key: doorward ca export --root[/dim]",
+        "  [dim]back up both, apart from each other; then export and remove the root's key: doorward ca export --root --out root-key.pem[/dim]",
     ]
 
 

@@ -291,10 +291,12 @@ class Installation:
             return "file-unusable"
         return ""
 
-    def read_passphrase(self, file: Path | None, question: str) -> bytes:
-        """Read a passphrase from a file, a systemd credential, or a person."""
+    def read_passphrase(self, file: Path | None, question: str, *, option: str = "") -> bytes:
+        """Read a passphrase from a file, a systemd credential, or a person; the error names the option, if any."""
         ask = self._prompt
-        return lazy.passphrase.read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
+        return lazy.passphrase.read_passphrase(
+            file, prompt=None if ask is None else lambda: ask(question), question=question, option=option
+        )
 
     def log_key(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints; the key store must be unlocked."""
