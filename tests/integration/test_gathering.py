@@ -21,7 +21,7 @@ from tests.support.certificates.status import HOUR, answer_about, crl_of
 from tests.support.doorway import eventually
 from tests.support.partner_world import PartnerWorld, partner_world
 from tests.support.ports import NOON
-from tests.support.responders import Script, answer, drip, moved, say, served, silent, whatever
+from tests.support.responders import Script, answer, drip, moved, play_last, say, served, silent
 from tests.support.sql_store import sql_work, sqlite_database
 
 DAY = timedelta(days=1)
@@ -131,7 +131,7 @@ def test_a_lying_responder_takes_nothing(west: PartnerWorld, name: str) -> None:
     """An answer about another certificate, by another signer, of another time, or no answer is not kept."""
     bob, stranger = certify("bob", west.root, ca=False), certify("West Issuing")
     scripts: list[Script] = []
-    with served(whatever(scripts)) as place, Gatherer(west):
+    with served(play_last(scripts)) as place, Gatherer(west):
         alice = certify("alice", west.issuing, ca=False, extra=[responder_at(place.url)])
         lies = {
             "wrong serial": answer_about(bob, west.root),
@@ -183,7 +183,7 @@ def test_a_revocation_is_known_within_refresh(west: PartnerWorld) -> None:
     """Evidence that the partner publishes just after a look is loaded when `refresh` is over."""
     lists = [crl(west, number=1), crl(west, 7, number=2)]
     scripts = [say(answer(lists[0]))]
-    with served(whatever(scripts)) as place, Gatherer(west):
+    with served(play_last(scripts)) as place, Gatherer(west):
         west.let_in("alice", crl_at(place.url))
         assert eventually(lambda: at_hand(west, place.url) == lists[0])
         scripts.append(say(answer(lists[1])))

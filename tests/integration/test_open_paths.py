@@ -119,12 +119,12 @@ def test_anonymous_requests_and_their_origins_are_recorded(door: Doorway) -> Non
 def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
     """The anonymous live connection ends with the edit, a new one ends in the handshake, and alice stays."""
     alice = door.enrol("alice")
-    nobody = Session(door.connect(None), door.host("app"), door.port)
-    assert nobody.request("GET", "/share/x").status == 200
+    anonymous = Session(door.connect(None), door.host("app"), door.port)
+    assert anonymous.request("GET", "/share/x").status == 200
     door.apply()
     with pytest.raises((OSError, http.client.HTTPException)):
-        nobody.request("GET", "/share/x")
-    nobody.close()
+        anonymous.request("GET", "/share/x")
+    anonymous.close()
     with pytest.raises((OSError, http.client.HTTPException)):
         door.get(None, "/share/x")
     assert door.get(alice, "/share/x").status == 200

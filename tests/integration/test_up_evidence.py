@@ -15,7 +15,7 @@ from tests.support.certificates.issuing import CertifiedKey, certify, crl_at
 from tests.support.certificates.status import crl_of
 from tests.support.doorway import eventually
 from tests.support.partner_world import authority
-from tests.support.responders import answer, say, served, whatever
+from tests.support.responders import answer, play_last, say, served
 
 DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ def test_a_partners_revocation_arrives(installation: Installation) -> None:
     """`serve` fetches a new partner's list, takes up the next one within `refresh`, and keeps the last when it fails."""
     now = datetime.now(UTC).replace(microsecond=0)
     scripts = [say(answer(status="503 Busy"))]
-    with served(whatever(scripts)) as place:
+    with served(play_last(scripts)) as place:
         root = certify("West Root", extra=[crl_at(place.url)], not_before=now - DAY, not_after=now + DAY)
         times = {"this_update": now - timedelta(hours=1), "next_update": now + timedelta(hours=1)}
         first, second = crl_of(root, number=1, **times), crl_of(root, 7, number=2, **times)

@@ -1,6 +1,6 @@
 """Doors that answer anonymous connections.
 
-A chain that asks for a certificate and does not demand it: whatever a peer shows, it has no identity until the
+A chain that asks for a certificate and does not demand it: a peer with any certificate has no identity until the
 authorizer says `judged=1`, and without an identity it reaches public paths and preflights only.
 """
 

@@ -1,4 +1,4 @@
-"""Whatever an event of the catalogue holds, its leaf is read back; whatever bytes come, nothing breaks."""
+"""The leaf of every event of the catalogue is parsed back equal; any bytes give a value or our error."""
 
 from __future__ import annotations
 

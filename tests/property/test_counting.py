@@ -1,4 +1,4 @@
-"""Counts add up exactly and a window's leaves are bounded, whatever comes from wherever."""
+"""For any events from any sources, counts add up exactly and a window's leaves are bounded."""
 
 from __future__ import annotations
 

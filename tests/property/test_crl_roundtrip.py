@@ -1,4 +1,4 @@
-"""Revocation lists: whatever is listed is read back equal by the library."""
+"""Every CRL that we write is parsed back equal by the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever URL a certificate holds and whatever bytes a server sends: a value, or an error of ours."""
+"""Any URL in a certificate and any bytes of a server give a value, or an error of ours."""
 
 from __future__ import annotations
 

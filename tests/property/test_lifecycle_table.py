@@ -24,7 +24,7 @@ def test_check_and_table_agree(state, step):
 
 @given(st.lists(st.sampled_from(LifecycleStep), max_size=12))
 def test_no_walk_leads_out_of_revoked_or_back_to_intended(steps):
-    """Whatever is asked for in whatever order, revoked stays revoked and nothing becomes intended again."""
+    """After any requests in any order, revoked stays revoked and no certificate becomes intended again."""
     state, was_revoked = CertificateState.INTENDED, False
     for step in steps:
         try:

@@ -23,7 +23,7 @@ links = st.builds(
 
 @given(links)
 def test_every_link_comes_back(link: Link) -> None:
-    """Whatever is written is read as the same link."""
+    """Every link that is written is parsed as the same link."""
     assert parse_link(render_link(link)) == link
 
 

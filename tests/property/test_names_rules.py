@@ -62,7 +62,7 @@ def test_a_subject_fits_or_is_refused(common_name, organization):
 
 @given(st.text(st.characters(max_codepoint=127), max_size=60))
 def test_a_general_name_stays_on_its_line(text):
-    """Whatever stands in a certificate, its text is printable ASCII without spaces."""
+    """The text of any name in a certificate is printable ASCII without spaces."""
     for make in (x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name):
         try:
             general = make(text)

@@ -85,7 +85,7 @@ def test_answers_come_back_equal(status, serial):
 
 @given(st.binary(min_size=1, max_size=128))
 def test_every_nonce_is_echoed(nonce):
-    """Whatever octets the client sends, the same come back."""
+    """The response has the same nonce octets as the request."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(LEAF.certificate, CA.certificate, hashes.SHA256())
     request = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
     question = parse_ocsp_request(request.public_bytes(serialization.Encoding.DER))

@@ -42,7 +42,7 @@ def test_no_altered_certificate_is_let_in(position, difference):
 @settings(max_examples=200)
 @given(st.lists(GENERAL, max_size=3), st.sampled_from(SanSource), st.booleans())
 def test_an_identity_has_one_reading(names, source, bound):
-    """Whatever stands in a certificate, the principal's name splits into partner and identity again."""
+    """For any certificate, the principal's name can be split into partner and identity again."""
     leaf = certify("alice", ROOT, ca=False, key=cached_key(KeyKind.P256, 8), names=names)
     domain = "clinic.example" if bound and source is not SanSource.SUBJECT else ""
     identity = identify(leaf.parsed, IdentityRule(source=source, kind=PrincipalKind.PERSON, domain=domain))

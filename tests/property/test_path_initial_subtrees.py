@@ -70,7 +70,7 @@ def below(subject: str, issuer_subject: str, names: tuple[x509.GeneralName, ...]
     st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
 )
 def test_initial_subtrees_are_the_anchors(permitted, excluded, subject, issuer_subject, names):
-    """The same certificates break the same rules, wherever the constraint comes from."""
+    """The same certificates break the same rules, independent of the source of the constraint."""
     path = [one.parsed for one in below(subject, issuer_subject, tuple(names))]
     constrained = certify(
         "Root",

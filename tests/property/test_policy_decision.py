@@ -35,7 +35,7 @@ def is_open(app: AppPolicy, request: Request) -> bool:
 @given(apps, subjects, showing_requests)
 @settings(max_examples=500)
 def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, request: Request) -> None:
-    """Nobody gets further by leaving the certificate out."""
+    """No client gets more access without its certificate."""
     if is_open(app, request):
         assert good(app, subject, request)
         assert app.public

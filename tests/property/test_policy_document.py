@@ -116,8 +116,8 @@ def test_append_to_any_document(document: Document) -> None:
 @settings(max_examples=200)
 def test_findings(document: Document) -> None:
     """Every finding names an application and a rule of it or none, or a key of the document, and reads as one line."""
-    nobody: list[Principal] = []
-    for one in check_names(document, principals=nobody, groups=["a"]):
+    no_principals: list[Principal] = []
+    for one in check_names(document, principals=no_principals, groups=["a"]):
         app = document.app(one.app)
         if not one.app:
             assert one.rule.startswith("factors.")

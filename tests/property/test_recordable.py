@@ -1,4 +1,4 @@
-"""Whatever stands in a certificate, a list or an answer can be recorded: recording it decides nothing."""
+"""Any text in a certificate, a CRL or a response can be recorded; recording it decides nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Throttling holds its bound, whatever is tried."""
+"""Throttling keeps its limit for any sequence of attempts."""
 
 from __future__ import annotations
 

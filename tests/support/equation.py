@@ -341,7 +341,7 @@ def _ask(
 
 @contextmanager
 def closing_all(callers: list[Caller]) -> Iterator[None]:
-    """Close every kept connection at the end, whatever happened."""
+    """Close every kept connection at the end, also after a failure."""
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ def hello(host: str) -> bytes:
 
 
 def say_hello(port: int, message: bytes, source: str = "127.0.0.1") -> None:
-    """Say hello and wait until the door closes; return whatever it did."""
+    """Say hello and wait until the door closes; return what the door sent."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), WAIT_SECONDS, (source, 0)) as plain:
         plain.sendall(message)
         plain.recv(1)
@@ -80,7 +80,7 @@ def shake_hands(port: int, host: str, context: ssl.SSLContext, source: str) -> N
 
 
 def client_context(file: Path) -> ssl.SSLContext:
-    """Return a context with that certificate, which believes whatever the server shows."""
+    """Return a context with that certificate, which accepts any certificate of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.load_cert_chain(file)

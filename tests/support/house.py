@@ -68,7 +68,7 @@ class House(Doorway):
             self.clear()
 
     def clear(self) -> None:
-        """End whatever is left of this house, by its own process ids."""
+        """End the remaining processes of this house, by its own process ids."""
         if self.parent is None:
             return
         if self.parent.poll() is None:

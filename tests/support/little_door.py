@@ -104,7 +104,7 @@ class LittleDoor:
         return client
 
     def close_clients(self) -> None:
-        """Close whatever `connect` gave out."""
+        """Close every connection that `connect` returned."""
         while self.clients:
             self.clients.pop().close()
 

@@ -73,7 +73,7 @@ _MAPPINGS = frozenset({"map-1-2", "map-swap", "map-any"})
 
 
 def _constrains_itself(chain: Chain) -> bool:
-    """Whether an authority has both a subtree and a name, of whatever form."""
+    """Whether an authority has both a subtree and a name, of any form."""
     trees = {number for number, name in chain.faults if name in _ANY_TREE}
     return any(number in trees for number, name in chain.faults if name.startswith("name-"))
 

@@ -74,8 +74,8 @@ def moved(location: str, status: str = "302 Found") -> Script:
     return say(answer(status=status, location=location))
 
 
-def whatever(scripts: list[Script]) -> Script:
-    """Play the last of some scripts, whichever it is by then."""
+def play_last(scripts: list[Script]) -> Script:
+    """Play the script that is the last of the list at the time of the request."""
 
     def play(connection: socket.socket, request: bytes) -> None:
         scripts[-1](connection, request)

@@ -153,7 +153,7 @@ def moment_of(case: dict[str, Any]) -> datetime:
 
 
 def read_pem(pem: str, *, limit: int | None = None) -> PathCertificate | None:
-    """Return a certificate; None where it is malformed, or larger than the limit."""
+    """Return a certificate; None if it is malformed, or larger than the limit."""
     try:
         der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
         return None if limit is not None and len(der) > limit else parse_path_certificate(der)
@@ -169,7 +169,7 @@ def read_all(pems: Iterable[str]) -> list[PathCertificate]:
 
 
 def read_crl(der: bytes) -> Crl | None:
-    """Return a CRL; None where it is malformed, or may not be used."""
+    """Return a CRL; None if it is malformed, or may not be used."""
     try:
         return parse_crl(der)
     except MalformedInput:
@@ -180,7 +180,7 @@ def is_named(leaf: PathCertificate, wanted: Mapping[str, str]) -> bool:
     """Return whether a certificate bears a name (kind and value), as RFC 6125 and RFC 9525 match it.
 
     Typed and exact; `*` stands for one leftmost label, and never for all below one top-level domain.
-    This is the suites' question. The door's own rule is narrower: there a wildcard is nobody's name.
+    This is the suites' question. The door's own rule is narrower: there a wildcard names no principal.
     """
     return any(_matches(name, wanted["value"]) for name in _typed_names(leaf, wanted["kind"]))
 

@@ -174,7 +174,7 @@ class Chain:
 
     @property
     def named(self) -> frozenset[str]:
-        """All faults, wherever they are."""
+        """All faults of all certificates."""
         return frozenset(name for _, name in (*self.faults, *self.twins))
 
     def without(self, faults: frozenset[str]) -> Chain:

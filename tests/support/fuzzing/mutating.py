@@ -179,7 +179,7 @@ _CHANGES = (_fill, _rename, _remove, _multiply, _reorder, _replace, _nest, _spoi
 
 
 def _parse(data: bytes, depth: int) -> list[_Value] | None:
-    """Return the values that `data` is made of; None where it is not made of DER values."""
+    """Return the values that `data` is made of; None if it is not made of DER values."""
     values, at = [], 0
     while at < len(data):
         if at + 2 > len(data) or data[at] & 0x1F == 0x1F:

@@ -193,7 +193,7 @@ def raising(error: BaseException) -> object:
     ],
 )
 def test_no_trace_reaches_the_user(words: list[str], error: BaseException, code: int) -> None:
-    """Whatever happens inside a command is words and an exit code, and one document with --json."""
+    """Every error inside a command gives a message and an exit code, and one document with --json."""
     result = CliRunner().invoke(group_of(raising(error)), words)
     assert result.exit_code == code
     assert "Traceback" not in result.output
@@ -231,7 +231,7 @@ def test_exit_codes_of_commands_are_kept() -> None:
 
 
 def test_without_standing_alone_errors_are_raised() -> None:
-    """Whoever calls the command line from Python gets exceptions."""
+    """A Python caller of the command line gets exceptions."""
     with pytest.raises(click.UsageError):
         main.main(["xyzzy"], standalone_mode=False)
 

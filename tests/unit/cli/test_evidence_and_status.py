@@ -267,7 +267,7 @@ def test_a_checkpoint_is_kept_with_every_export(site: Site) -> None:
 
 
 def test_an_export_is_its_owners(site: Site) -> None:
-    """Names and addresses of people are in files that only the owner may read, whatever the umask is."""
+    """Names and addresses of people are in files that only the owner may read, with any umask."""
     sign(site)
     log, note = site.folder / "log.jsonl", site.folder / "note"
     log.write_text("an older export")

@@ -1,4 +1,4 @@
-"""Text from outside commands no terminal, whatever command shows it: names, files, arguments, answers."""
+"""No command passes control characters of outside text to a terminal: names, files, arguments, answers."""
 
 from __future__ import annotations
 

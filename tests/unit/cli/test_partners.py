@@ -153,7 +153,7 @@ def test_the_document_of_an_import(site: Site) -> None:
 
 
 def test_errors_are_refused_one_by_one(site: Site) -> None:
-    """Each is named with the subject of its certificate and what to do; nothing is changed, whatever was said."""
+    """Each is named with the subject of its certificate and what to do; nothing is changed, with any answer."""
     stray = certify("Stray [i]", certify("Elsewhere", **DATES), **DATES)
     files = (site.file("root.pem", pem(ROOT)), "-i", site.file("rest.pem", pem(ISSUING, stray, BOB)))
     said = site.say("ca", "import", "clinic", *files, "--yes", code=2)

@@ -194,7 +194,7 @@ def test_renewal_makes_the_p12_too(site: Site, target: str, algorithm: str) -> N
 
 
 def test_renewal_without_the_key_says_how_to_make_the_p12(site: Site) -> None:
-    """Whoever has only the request gets the command; another key, or none that can be read, issues nothing."""
+    """A person with only the request gets the command; another key, or none that can be read, issues nothing."""
     one, out = site.certificate("alice"), site.folder / "chain.pem"
     request, file, _ = with_key(site)
     other = site.csr("alice")

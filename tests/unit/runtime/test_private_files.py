@@ -19,7 +19,7 @@ def mode_of(path: Path) -> int:
 
 
 def test_a_new_file_is_its_owners(tmp_path: Path) -> None:
-    """The content is there, and only the owner may read it, whatever the umask is."""
+    """The content is there, and only the owner may read it, with any umask."""
     path = tmp_path / "new"
     create_private(path, b"content")
     assert path.read_bytes() == b"content"

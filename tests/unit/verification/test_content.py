@@ -127,7 +127,7 @@ def leaf_below(issuer: CertifiedKey, *valid: str) -> CertifiedKey:
 
 
 def test_policies_of_a_partner_are_those_of_the_path() -> None:
-    """An authority without a policy can pass none on, whatever the leaf contains (RFC 5280 section 6.1)."""
+    """An authority without a policy can pass none on, with any content of the leaf (RFC 5280 section 6.1)."""
     strict = certify("Strict", ROOT, policy={"valid": [OTHER]})
     assert parse_partner_leaf(leaf_below(strict, OID).der).content.policies == {OID}
     assert judged(leaf_below(strict, OID), strict) == frozenset()

@@ -54,7 +54,7 @@ def evidence(judgement, key):
     return [value for name, value in judgement.verdict.evidence if name == key]
 
 
-def nobody(trust, identity):
+def find_no_person(trust, identity):
     """A directory that must not be asked."""
     raise AssertionError((trust.name, identity))
 
@@ -104,19 +104,19 @@ class TestPath:
     def test_an_issuer_that_no_partner_knows(self):
         """No path is searched; the reasons of the leaf alone are still given."""
         stranger = certify("bob", certify("Elsewhere"), ca=False, names=MAIL)
-        found = judge_partner(stranger, CLINIC, find=nobody)
+        found = judge_partner(stranger, CLINIC, find=find_no_person)
         assert found.verdict.outcome is Outcome.BAD
         wanted = ["certificate-well-formed", "issuer-unknown", "purpose-client", "certificate-in-time"]
         assert words(found) == wanted
 
     def test_an_intermediate_that_was_not_imported_is_an_unknown_issuer(self):
         """Envoy hands over the leaf only, so that an import is the mend."""
-        assert "issuer-unknown" in words(judge_partner(ALICE, partner("clinic", ROOT), find=nobody))
+        assert "issuer-unknown" in words(judge_partner(ALICE, partner("clinic", ROOT), find=find_no_person))
 
     def test_the_name_of_a_known_issuer_is_not_enough(self):
         """Another key under the same name signed it: the record says what is wrong."""
         forged = certify("alice", certify("Issuing"), ca=False, names=MAIL)
-        found = judge_partner(forged, CLINIC, crls=GOOD_LISTS, find=nobody)
+        found = judge_partner(forged, CLINIC, crls=GOOD_LISTS, find=find_no_person)
         assert words(found)[1:3] == ["issuer-known", "path-invalid"]
         assert (found.verdict.outcome, found.partner, found.path) == (Outcome.BAD, None, ())
         assert (found.identity, found.principal, found.findings) == (None, None, ())
@@ -139,7 +139,7 @@ class TestPath:
     def test_what_is_not_made_for_clients_is_refused_though_its_path_is_good(self, leaf):
         """With any inputs of the partner: may sign, not a CA, names clientAuth."""
         lenient = partner("clinic", ROOT, others=[ISSUING], inputs=PathInputs(purpose=None))
-        found = judge_partner(leaf, lenient, crls=GOOD_LISTS, find=nobody)
+        found = judge_partner(leaf, lenient, crls=GOOD_LISTS, find=find_no_person)
         assert found.verdict.outcome is Outcome.BAD
         assert words(found)[2:4] == ["path-valid", "purpose-wrong"]
         assert found.identity is None
@@ -147,7 +147,7 @@ class TestPath:
     def test_each_partner_is_judged_with_its_own_authorities(self):
         """One partner's anchor with another's intermediate makes no path."""
         apart = (partner("one", ROOT), partner("two", certify("Root"), others=[ISSUING]))
-        found = judge_partner(ALICE, *apart, crls=GOOD_LISTS, find=nobody)
+        found = judge_partner(ALICE, *apart, crls=GOOD_LISTS, find=find_no_person)
         assert "path-invalid" in words(found)
 
     def test_the_same_name_under_two_partners_is_two_principals(self):
@@ -164,7 +164,7 @@ class TestPath:
     def test_two_partners_with_one_name_or_id_are_refused(self, name, id_):
         """Their holders would be one principal, or share one evidence cache."""
         with pytest.raises(ValueError, match="the same name or the same id"):
-            judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=nobody)
+            judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=find_no_person)
 
     def test_the_first_partner_with_a_good_path_decides(self):
         """A second one that asks for less gives no milder answer."""
@@ -229,14 +229,14 @@ class TestStatus:
     )
     def test_revoked_is_never_tolerated(self, trust, crls):
         """Even if nothing is known about the authority, and if evidence is only preferred."""
-        found = judge_partner(ALICE, trust, crls=crls, find=nobody)
+        found = judge_partner(ALICE, trust, crls=crls, find=find_no_person)
         assert (found.verdict.outcome, words(found)[5:]) == (Outcome.BAD, ["certificate-revoked"])
         assert (found.identity, found.principal) == (None, None)
 
     @pytest.mark.parametrize("crls", [[], [list_of(ROOT)], [list_of(ISSUING)]])
     def test_where_evidence_is_required_its_absence_refuses(self, crls):
         """Undetermined is a third outcome; the name is then not judged."""
-        found = judge_partner(ALICE, CLINIC, crls=crls, find=nobody)
+        found = judge_partner(ALICE, CLINIC, crls=crls, find=find_no_person)
         assert found.verdict.outcome is Outcome.UNDETERMINED
         assert words(found)[5:] == ["revocation-status-undetermined"]
         assert (found.identity, found.principal) == (None, None)
@@ -244,7 +244,7 @@ class TestStatus:
     def test_undetermined_does_not_outweigh_bad(self):
         """Something else stands against it as well."""
         leaf = certify("alice", ISSUING, ca=False, usage=("key_agreement",))
-        found = judge_partner(leaf, CLINIC, find=nobody)
+        found = judge_partner(leaf, CLINIC, find=find_no_person)
         assert found.verdict.outcome is Outcome.BAD
         assert {"purpose-wrong", "revocation-status-undetermined"} <= set(words(found))
 
@@ -280,7 +280,7 @@ class TestStatus:
     def test_unusable_evidence_refuses_also_if_it_is_only_preferred(self, evidence):
         """It might say revoked. Only the mode that is called unsafe still lets in."""
         for trust in (CLINIC, self.PREFER):
-            found = judge_partner(ALICE, trust, find=nobody, **evidence)
+            found = judge_partner(ALICE, trust, find=find_no_person, **evidence)
             assert (found.verdict.outcome, words(found)[5:]) == (
                 Outcome.UNDETERMINED,
                 ["revocation-status-undetermined"],
@@ -306,7 +306,7 @@ class TestStatus:
             assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-status-tolerated")
 
     def test_good_evidence_beside_what_cannot_be_used_is_enough(self):
-        """The last good CRL counts until it expires, whatever was fetched after it."""
+        """The last good CRL counts until it expires, also if a bad CRL was fetched after it."""
         crls = [*GOOD_LISTS, list_of(ISSUING, this_update=NOON, signer=certify("Issuing").key)]
         for trust in (CLINIC, self.PREFER):
             assert judge_partner(ALICE, trust, crls=crls).verdict.outcome is Outcome.GOOD
@@ -360,7 +360,7 @@ class TestNameAndAccount:
     def test_a_certificate_without_a_name_gives_no_identity(self):
         """The directory is not asked."""
         nameless = certify("alice", ISSUING, ca=False)
-        found = judge_partner(nameless, CLINIC, crls=GOOD_LISTS, find=nobody)
+        found = judge_partner(nameless, CLINIC, crls=GOOD_LISTS, find=find_no_person)
         assert (found.verdict.outcome, words(found)[6:]) == (Outcome.BAD, ["name-mismatch"])
         assert found.identity is None
 

@@ -124,8 +124,8 @@ def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld
     services = people.services
     require(people, "{staff: [any]}")
     assert not find_missing_factors(services, alice, set())
-    nobody = replace(alice, principal_id="per_" + "z" * 20)
-    assert not find_missing_factors(services, nobody, set())
+    unknown = replace(alice, principal_id="per_" + "z" * 20)
+    assert not find_missing_factors(services, unknown, set())
     with people.services.work.change() as stores:
         clinic = records.partner("clinic", groups=("staff",))
         stores.partners.add(clinic)

@@ -94,7 +94,7 @@ def test_what_is_no_longer_live_is_left_out(world: World) -> None:
 
 
 def test_a_record_that_fails_does_not_undo_the_cut(world: World) -> None:
-    """Withdrawals are enforced also where they cannot be recorded."""
+    """Withdrawals are enforced also if they cannot be recorded."""
     connections, cutter = registry(1), FakeCutter()
     world.work.broken = Unavailable("database-unavailable", "the disk is full")
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]

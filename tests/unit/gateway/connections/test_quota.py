@@ -35,17 +35,17 @@ def test_the_registry_counts_anonymous_connections_apart() -> None:
         registry.begin(pending(cookie))
         return registry.admit(live(cookie, **fields), judged_at=0)
 
-    nobody = {"certificate_id": "", "principal_id": "", "sha256": ""}
-    assert admit(1, **nobody)
+    anonymous = {"certificate_id": "", "principal_id": "", "sha256": ""}
+    assert admit(1, **anonymous)
     with pytest.raises(RequestRefused) as caught:
-        admit(2, **nobody)
+        admit(2, **anonymous)
     assert caught.value.code == "anonymous-connections-exhausted"
     registry.refuse(2)
     assert admit(3)
     registry.forget(1)
-    assert admit(4, **nobody)
+    assert admit(4, **anonymous)
     assert registry.condemn(4) is not None
-    assert admit(5, **nobody)
+    assert admit(5, **anonymous)
 
 
 def test_a_restarted_gateway_counts_them_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who was once seen revoked stays refused, whatever becomes of the evidence.
+"""A certificate that was once found revoked stays refused, even if the evidence disappears.
 
 West Root -> West Issuing -> alice (serial 1), bob (serial 2); both are in the inventory
 """

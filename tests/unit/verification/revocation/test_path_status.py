@@ -249,10 +249,10 @@ class TestDeltas:
 
     def test_a_delta_from_before_its_complete_list_lifts_nothing(self):
         """The numbers were restarted; by its number alone the delta would fit."""
-        anew = list_of(ISSUING, 7, number=2)
+        newer = list_of(ISSUING, 7, number=2)
         lifted = entry(7, R.remove_from_crl)
         before = list_of(ISSUING, lifted, number=500, base=1, this_update=NOON - 2 * HOUR)
-        assert of_leaf(anew, before).status is RevocationStatus.REVOKED
+        assert of_leaf(newer, before).status is RevocationStatus.REVOKED
 
     def test_another_scope_is_another_delta(self):
         """The scope of both must be one (5.2.4 b)."""
