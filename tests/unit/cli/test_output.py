@@ -196,6 +196,15 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_a_cell_without_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing value is a dash for people, and null for programs."""
+    rows = [{"name": "laptop", "last_used_at": None}]
+    Output(as_json=False).table(rows, ["name", "last_used_at"], empty="none")
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["laptop", "-"]
+    Output(as_json=True).table(rows, ["name", "last_used_at"], empty="none")
+    assert json.loads(capsys.readouterr().out) == rows
+
+
 def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """A pipe sees no progress."""
     for as_json in (True, False):

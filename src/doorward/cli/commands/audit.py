@@ -142,9 +142,17 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
         state.output.result(value, *_good(report))
         return
     lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]
-    lines += ["[dim]→ do not change the database; compare it with the last export or backup[/dim]"]
+    hint = (
+        _ALTERED_EXPORT
+        if export_file
+        else "do not change the database; compare it with the last export or backup"
+    )
+    lines.append(f"[dim]→ {hint}[/dim]")
     state.output.result(value, *lines)
     sys.exit(INTEGRITY)
+
+
+_ALTERED_EXPORT = "keep this file; check that `doorward audit export` wrote it, and compare it with a new export of the same log"
 
 
 def _good(report: VerificationReport) -> list[str]:
