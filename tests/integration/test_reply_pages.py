@@ -67,7 +67,7 @@ def test_a_browser_gets_a_page_in_its_language(door: CompiledDoor) -> None:
     assert english.headers["content-type"] == "text/html; charset=utf-8"
     assert "<h1>You cannot open this in pay</h1>" in english.body
     assert "<h1>Das dürfen Sie in pay nicht öffnen</h1>" in german.body
-    assert "known here as alice," in english.body
+    assert "signed in as alice," in english.body
     assert INCIDENT.search(english.body)
     assert f'href="{PORTAL}/"' in english.body
     assert english.headers["cache-control"] == "no-store"
@@ -91,7 +91,7 @@ def test_a_program_gets_the_same_as_a_problem_document(
     assert problem["type"] == "/_doorward/problems/not-allowed"
     assert problem["title"] == "You cannot open this in pay"
     assert problem["status"] == 403
-    assert "known here as alice," in problem["detail"]
+    assert "signed in as alice," in problem["detail"]
     assert problem["request"].replace("-", "").startswith(problem["incident"].replace("-", ""))
 
 
