@@ -54,7 +54,7 @@ def at(door: Doorway, name: str, path: str = "/") -> str:
 
 def known_as(browser: Chromium) -> str:
     """Whom the application knows, or the door's or the portal's page names; empty on any other page."""
-    found = re.search(r"(?:person/|known here as |Welcome, )(\w+)", browser.text())
+    found = re.search(r"(?:person/|signed in as |Welcome, )(\w+)", browser.text())
     return found.group(1) if found else ""
 
 
