@@ -220,5 +220,5 @@ def test_a_refusal_says_whether_a_principal_is_known(opened: CompiledDoor) -> No
     finally:
         opened.authorizer.facts = dict(ANONYMOUS_FACTS)
     assert (known.status, unknown.status) == (403, 403)
-    assert "You are signed in as" in known.body
+    assert "You are known here" in known.body
     assert "needs a certificate" in unknown.body
