@@ -83,7 +83,7 @@ def test_exit_codes(folder: Path, words: list[str], code: int) -> None:
 
 def test_a_second_init_is_refused(folder: Path) -> None:
     """An installation of this version is left alone, and a setting that was founded otherwise is named."""
-    for words, part in (((), "holds an installation"), (("--trust-domain", "other.example"), "trust_domain")):
+    for words, part in (((), "has an installation"), (("--trust-domain", "other.example"), "trust_domain")):
         done = run(folder, "init", *words, "--json")
         assert done.returncode == 1
         error = json.loads(done.stdout)["error"]

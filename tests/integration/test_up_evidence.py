@@ -100,7 +100,7 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
             stores.partners.save(records.partner("west", revocation=mode))
             stores.evidence.store(replace(row, unusable=True, problem=problem))
         assert partner_part(installation).trouble == (
-            "whose status rests on what is missing or stale passes, because the evidence is only preferred",
+            "a certificate that needs evidence which is missing or stale passes, because the evidence is only preferred",
             f"if what came last cannot be used (1), {meaning}",
             "http://127.0.0.1:1/: this is not an X.509 CRL (crl-malformed)",
         )

@@ -221,6 +221,13 @@ def find_holder(listener: Endpoint) -> int:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if any(os.readlink(one) in inodes for one in (entry / "fd").iterdir()):  # noqa: PTH115
+                if any(_link_of(one) in inodes for one in (entry / "fd").iterdir()):
                     return int(entry.name)
     return 0
+
+
+def _link_of(descriptor: Path) -> str:
+    """Return what a file descriptor is; empty if the process has closed it meanwhile, which must not hide the others."""
+    with suppress(OSError):
+        return os.readlink(descriptor)  # noqa: PTH115
+    return ""

@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,6 +82,30 @@ def test_who_listens_on_another_address_is_not_named() -> None:
         with socket.create_server(("127.0.0.2", place.port)):
             assert find_holder(Endpoint(elsewhere, place.port)) == os.getpid()
             assert find_holder(place) == pid
+
+
+def test_a_program_that_closes_files_meanwhile_is_named() -> None:
+    """A descriptor that is closed while they are looked at does not hide the socket behind it."""
+    ended = threading.Event()
+
+    def reopen(numbers: list[int]) -> None:
+        while not ended.is_set():
+            for number in numbers:
+                os.close(number)
+            numbers = [os.open(os.devnull, os.O_RDONLY) for _ in numbers]
+        for number in numbers:
+            os.close(number)
+
+    # These get lower numbers than the socket, so they are looked at first.
+    lower = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        place = Endpoint(socket.inet_aton("127.0.0.1"), server.getsockname()[1])
+        busy = pool.submit(reopen, lower)
+        try:
+            assert {find_holder(place) for _ in range(20)} == {os.getpid()}
+        finally:
+            ended.set()
+            busy.result()
 
 
 def test_what_no_end_of_an_envoy_mends_is_said(tmp_path: Path) -> None:
