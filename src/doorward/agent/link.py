@@ -30,6 +30,7 @@ _LINK = re.compile(
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _PIN = re.compile(r"[0-9a-f]{64}")
+_FOR_A_BROWSER = "a portal's link is for a browser: open it there; `doorward invite NAME` also prints a link for this command"
 _QUOTE = "copy the whole link and put it in single quotes, because & and # have a meaning in the shell"
 
 
@@ -118,6 +119,8 @@ def parse_link(text: str) -> Link:
     found = _LINK.fullmatch(text)
     if not found:
         _refuse_form(text)
+    if found["fragment"] and "=" not in found["fragment"]:
+        _refuse("the part of the link after # has no token=…&sha256=…", _FOR_A_BROWSER)
     members: dict[str, str] = {}
     for member in found["fragment"].split("&"):
         name, equals, value = member.partition("=")

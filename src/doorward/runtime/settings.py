@@ -315,7 +315,7 @@ class Settings(BrandSettings):
     def _has_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
         """Check that certificate and key are named together."""
         if "portal_certificate" in info.data and (key is None) != (info.data["portal_certificate"] is None):
-            raise ValueError("portal_certificate and portal_key are named together, or neither is")
+            raise ValueError("only one of portal_certificate and portal_key is set: set both, or neither")
         return key
 
     @property

@@ -140,7 +140,7 @@ class FileKeyStore:
             raise RequestRefused(
                 "passphrase-wrong",
                 "the passphrase does not open the key store",
-                hint="name the passphrase file of this data directory; `doorward init` printed its path",
+                hint="name the passphrase file of this data directory; the file doorward.toml in it has the path as passphrase_file",
             )
         return cls(folder, header["store"], key)
 

@@ -66,6 +66,7 @@ def test_names_of_this_machine_are_known(host: str, *, local: bool) -> None:
         (f"https://enroll.corp.example/join?token={TOKEN}", "no part after #"),
         (f"https://enroll.corp.example/join#token={TOKEN}", "the end of the link is missing"),
         ("https://enroll.corp.example/join#", "damaged"),
+        (f"https://portal.corp.example/join#{TOKEN}", "has no token="),
         (f"https://enroll.corp.example{TAIL}&token={TOKEN}", "damaged"),
         (f"https://enroll.corp.example{TAIL}&next=evil", "damaged"),
         (f"https://enroll.corp.example/join#token=short&sha256={PIN}", "token"),

@@ -279,7 +279,7 @@ def test_a_setting_that_was_forgotten_is_named_as_a_setting(
     """No option gives the portal's key, so none is named."""
     monkeypatch.setenv("DOORWARD_PORTAL_CERTIFICATE", "/etc/doorward/portal.pem")
     said = site.say("status", code=2)
-    assert "error portal_certificate and portal_key are named together" in said
+    assert "error only one of portal_certificate and portal_key is set: set both, or neither" in said
     assert "--portal-key" not in said
 
 

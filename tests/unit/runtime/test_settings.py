@@ -142,7 +142,7 @@ def test_certificate_and_key_of_the_portal_are_named_together(tmp_path: Path, na
     """One of the two alone is a fault, and not a portal with another certificate than was meant."""
     (fault,) = faults_of(tmp_path, {f"DOORWARD_{named.upper()}": "/etc/doorward/portal.pem"})
     assert fault.key == "portal_key"
-    assert "together" in fault.message
+    assert "set both, or neither" in fault.message
     assert "None" not in fault.hint
     assert fault.file == ("DOORWARD_PORTAL_KEY" if named == "portal_key" else "")
 
