@@ -91,8 +91,8 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
     assert "passes, because the evidence is only preferred" in told.trouble[0]
     assert len(told.trouble) == 1
     for mode, meaning in (
-        (RevocationMode.PREFER, "it is refused"),
-        (RevocationMode.UNSAFE_PREFER, "it passes too, because `unsafe-prefer` says so"),
+        (RevocationMode.PREFER, "is refused"),
+        (RevocationMode.UNSAFE_PREFER, "passes too, because `unsafe-prefer` says so"),
     ):
         problem = "this is not an X.509 CRL (crl-malformed)"
         row = records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
@@ -101,7 +101,7 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
             stores.evidence.store(replace(row, unusable=True, problem=problem))
         assert partner_part(installation).trouble == (
             "a certificate that needs evidence which is missing or stale passes, because the evidence is only preferred",
-            f"if what came last cannot be used (1), {meaning}",
+            f"if the latest evidence cannot be used (1), the certificate {meaning}",
             "http://127.0.0.1:1/: this is not an X.509 CRL (crl-malformed)",
         )
     assert told.hints
