@@ -23,7 +23,7 @@ def test_step_up_in_firefox(door: Doorway) -> None:
         browser.shoot("factors-one")
         browser.open(f"{origin}/")
         browser.click("form[action='/sign-out'] button")
-        browser.wait_for("document.body.innerText.includes('Nowhere with a second factor')")
+        browser.wait_for("document.body.innerText.includes('You have no session with a second factor')")
         browser.open(f"{bank}/transfers/7?to=bob")
         browser.wait_for("location.pathname.startsWith('/check/') || location.pathname === '/transfers/7'")
         if "/check/" in browser.url:
