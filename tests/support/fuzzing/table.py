@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.fuzzing.certificates import DER_TARGETS
+from tests.support.fuzzing.discovery import DISCOVERY_TARGETS
 from tests.support.fuzzing.factors import FACTOR_TARGETS
 from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
@@ -23,6 +24,7 @@ TARGETS: dict[str, Target] = {
         *POLICY_TARGETS,
         *PAGE_TARGETS,
         *WEB_TARGETS,
+        *DISCOVERY_TARGETS,
     )
 }
 
