@@ -433,8 +433,8 @@ class Gateway:
     def _envoy_failed(self, status: int | None, error: DoorwardError) -> bool:
         return self.publishing.note_end(status, error.detail, refused=isinstance(error, ConfigurationError))
 
-    def _envoy_died(self, pid: int, epoch: int, status: int) -> None:
-        how = {"signal": -status} if status < 0 else {"exit_code": status}
+    def _envoy_died(self, pid: int, epoch: int, status: int | None) -> None:
+        how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         self.publishing.note_end(status, f"it {explain_status(status)}")
         now = self._services.clock.now()
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})

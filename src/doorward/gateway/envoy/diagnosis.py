@@ -77,12 +77,12 @@ def explain_bind(number: int, place: str, *, holder: str = "") -> Unavailable:
     )
 
 
-def explain_exit(folder: Path, status: int) -> Unavailable:
+def explain_exit(folder: Path, status: int | None) -> Unavailable:
     """Return the error for an Envoy that ended by itself.
 
     Args:
         folder: its epoch's folder, with `stderr.log`.
-        status: its exit code, or minus the signal.
+        status: its exit code, or minus the signal; None if it is unknown, because another process started Envoy.
     """
     words = last_output_line(folder / "stderr.log")
     for number in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
@@ -95,8 +95,10 @@ def explain_exit(folder: Path, status: int) -> Unavailable:
     )
 
 
-def explain_status(status: int) -> str:
-    """Return how a process ended, as the end of a sentence; `status` is its exit code, or minus the signal."""
+def explain_status(status: int | None) -> str:
+    """Return how a process ended, as the end of a sentence; `status` as in `explain_exit`."""
+    if status is None:
+        return "ended"
     return f"was ended by signal {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
 
 

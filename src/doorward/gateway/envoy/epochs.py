@@ -70,6 +70,15 @@ def noted_end(folder: Path) -> datetime | None:
         return None
 
 
+def noted_running(folder: Path, pid: int) -> bool:
+    """Return whether this process is noted as the run of this folder, and not as one that drains."""
+    try:
+        noted = json.loads((folder / _NOTE).read_text(encoding="ascii"))
+        return bool(noted == {"pid": pid, "epoch": epoch_of(folder), "ends_at": None})
+    except (OSError, ValueError):
+        return False
+
+
 def forget_run(folder: Path) -> None:
     """Note that a run has ended; its folder is kept for a while."""
     (folder / _NOTE).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -211,9 +211,10 @@ def find_holder(listener: Endpoint) -> int:
 
     Without root only processes of the same user can be seen.
     """
+    found = sockdiag.dump_listeners(listener.port)
     inodes = {
-        f"socket:[{facts.inode}]"
-        for facts in sockdiag.dump_listeners(listener.port)
+        facts.inode
+        for facts in found
         if facts.local.address == listener.address or facts.local.is_wildcard or listener.is_wildcard
     }
     if not inodes:
@@ -221,9 +222,27 @@ def find_holder(listener: Endpoint) -> int:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if any(_link_of(one) in inodes for one in (entry / "fd").iterdir()):
+                if _holds(entry, inodes):
                     return int(entry.name)
     return 0
+
+
+def listens(pid: int, listener: Endpoint) -> bool:
+    """Return whether a process of this user listens on exactly this address and port.
+
+    Raises:
+        OSError: the process has ended, or belongs to another user.
+        Unavailable: the kernel cannot be asked (`sockdiag-unavailable`).
+    """
+    found = sockdiag.dump_listeners(listener.port)
+    inodes = {facts.inode for facts in found if facts.local.address == listener.address}
+    return _holds(Path(f"/proc/{pid}"), inodes)
+
+
+def _holds(entry: Path, inodes: Collection[int]) -> bool:
+    """Return whether a process, named by its folder in `/proc`, has one of these sockets."""
+    links = {f"socket:[{inode}]" for inode in inodes}
+    return any(_link_of(one) in links for one in (entry / "fd").iterdir())
 
 
 def _link_of(descriptor: Path) -> str:

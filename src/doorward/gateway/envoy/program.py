@@ -19,6 +19,12 @@ from doorward.gateway.envoy.process import Child, Process, find_by_argument
 
 LOG_ARGUMENT = "--log-path"
 
+BOOTSTRAP = "bootstrap.json"
+"""The name of the bootstrap in the folder of each run."""
+
+EPOCH_VARIABLE = "DOORWARD_EPOCH"
+"""The environment variable with the number of the run: so that no resource has it, and a new run changes none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoyOptions:
@@ -66,7 +72,7 @@ class EnvoyOptions:
 
 
 def spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
-    """Start Envoy in the folder of its run, as the leader of a session of its own.
+    """Start Envoy in the folder of its run, as the leader of a session of its own; its environment has the run's number.
 
     Raises:
         Unavailable: `envoy-would-not-start`.
@@ -77,8 +83,10 @@ def spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
     alias = folder / "envoy"
     program = str(alias) if handed else str(binary)
     # Our own environment may hold secrets (DOORWARD_*); Envoy needs at most the time zones.
-    environment = {"PATH": os.defpath} | {
-        name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
+    environment = {
+        "PATH": os.defpath,
+        EPOCH_VARIABLE: str(epoch_of(folder) or 0),
+        **{name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ},
     }
     try:
         if handed:

@@ -1,15 +1,17 @@
-"""The supervisor: starts Envoy, watches it, replaces it, and takes over from an Envoy that an earlier run left.
+"""The supervisor: starts Envoy, watches it, replaces it, and adopts or replaces an Envoy that an earlier gateway left.
 
-Not here: Envoy's configuration (publisher writes the files), and which connections end (cutter).
+Not here: Envoy's configuration (publishing), which connections end (cutter), and which Envoy may go on (adoption).
 
 Each run of Envoy is an *epoch* with its own folder, `FOLDER/000007/`: admin socket, logs, and
 `run.json`, which has the end of a drain. Envoy is the leader of a new session: Ctrl-C in the terminal reaches
 only the gateway, and a crash of the gateway does not end Envoy, so connections go on. The next start
 
-1. finds every Envoy of this folder by its command line and opens a pidfd (a process id can be used again),
-2. makes it close its listening sockets, which frees the port, and ask its clients to close their connections,
-3. starts a new Envoy in a new epoch,
-4. ends the old Envoy when its drain time is over, or at once if its connections cannot be cut.
+1. finds every Envoy of this folder by its command line and opens a pidfd (a process id can be used again);
+2. adopts one (docs/design/0076): if exactly one of them is what it would start now, and its connections can be cut,
+   and publishing brings it up to date, it goes on as the running Envoy, under its old number. No connection ends;
+3. otherwise, and for all others: makes it close its listening sockets, which frees the port, and ask its clients to
+   close their connections, and starts a new Envoy in a new epoch;
+4. ends a replaced Envoy when its drain time is over, or at once if its connections cannot be cut.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Clock
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
+from doorward.gateway.envoy.adoption import find_difference
 from doorward.gateway.envoy.diagnosis import check_free, explain_exit
 from doorward.gateway.envoy.epochs import forget_run, new_epoch, note_run, noted_end
 from doorward.gateway.envoy.process import Child, Process, end_process
@@ -49,24 +52,30 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
 
 class Phase(Enum):
-    """The phase of a run of Envoy."""
+    """The phase of a run of Envoy; `FOUND` is one of an earlier gateway of which it is not decided whether it goes on."""
 
+    FOUND = "found"
     STARTING = "starting"
     RUNNING = "running"
     DRAINING = "draining"
 
 
+_SERVING = frozenset({Phase.STARTING, Phase.RUNNING})
+
+
 class EnvoyRun:
     """One run of Envoy; `ends_at` is when it will be ended, if it drains."""
 
-    def __init__(self, process: Process, epoch: int, folder: Path, started: float) -> None:
+    def __init__(
+        self, process: Process, epoch: int, folder: Path, started: float, phase: Phase = Phase.STARTING
+    ) -> None:
         self.process = process
         self.pid = process.pid
         self.epoch = epoch
         self.folder = folder
         self.started = started
         self.admin = AdminClient(folder / "admin.sock")
-        self.phase = Phase.STARTING
+        self.phase = phase
         self.answered = started
         self.ends_at: datetime | None = None
 
@@ -87,10 +96,14 @@ class Supervisor:
         may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); if
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
-        on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself.
+        on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself; the status is None
+            if it is unknown, because an earlier gateway started this Envoy.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
         on_failed: called with Envoy's status (None if it still ran) when a start failed; returns whether
             `prepare` will give another configuration now, which is then started at once.
+        adopt: called with epoch and folder of an Envoy of an earlier gateway that is what would be started now. Returns
+            whether its bootstrap (`folder/bootstrap.json`) is, byte for byte, what `prepare` would write there, and
+            its resources are ready for it; `verify` follows. If it returns False or raises, a new Envoy is started.
     """
 
     def __init__(
@@ -102,9 +115,10 @@ class Supervisor:
         listeners: Callable[[], Sequence[Endpoint]] = tuple,
         may_drain: Callable[[int], bool] = lambda _pid: True,
         on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
-        on_died: Callable[[int, int, int], None] = lambda _pid, _epoch, _status: None,
+        on_died: Callable[[int, int, int | None], None] = lambda _pid, _epoch, _status: None,
         verify: Callable[[AdminClient], None] = lambda _admin: None,
         on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
+        adopt: Callable[[int, Path], bool] = lambda _epoch, _folder: False,
     ) -> None:
         self._options = options
         self._prepare = prepare
@@ -115,6 +129,7 @@ class Supervisor:
         self._on_died = on_died
         self._verify = verify
         self._on_failed = on_failed
+        self._adopt_configuration = adopt
         self._acting = threading.RLock()
         self._runs: tuple[EnvoyRun, ...] = ()  # replaced as a whole, so that readers need no lock
         self._trouble = ""
@@ -123,6 +138,7 @@ class Supervisor:
         self._ask_at = 0.0
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._has_searched = False
 
     @property
     def running(self) -> EnvoyRun | None:
@@ -132,7 +148,7 @@ class Supervisor:
     @property
     def epoch(self) -> int:
         """The number of the Envoy that takes new connections, or soon will; 0 while there is none."""
-        return next((run.epoch for run in self._runs if run.phase is not Phase.DRAINING), 0)
+        return next((run.epoch for run in self._runs if run.phase in _SERVING), 0)
 
     @property
     def draining(self) -> tuple[EnvoyRun, ...]:
@@ -143,12 +159,32 @@ class Supervisor:
         """Return every process that may hold connections, the newest first."""
         return [run.pid for run in self._runs]
 
+    def serves(self, pid: int) -> bool:
+        """Return whether this process is the Envoy that takes new connections, or soon will: it may have its resources."""
+        return any(run.pid == pid and run.phase in _SERVING for run in self._runs)
+
     def trouble(self) -> str:
         """Return why no Envoy is running, in a sentence for `status`; empty if all is well."""
         return self._trouble
 
+    def find(self) -> None:
+        """Find the Envoys of an earlier gateway, once; from now on their connections can be cut, and they go on.
+
+        Raises:
+            ConfigurationError: the folder's path is too long.
+            OSError: the folder cannot be made.
+        """
+        with self._acting:
+            if self._has_searched:
+                return
+            self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for process, folder, epoch in find_orphans(self._options.folder):
+                run = EnvoyRun(process, epoch, folder, self._clock.monotonic(), Phase.FOUND)
+                self._runs = (*self._runs, run)
+            self._has_searched = True
+
     def start(self) -> EnvoyRun:
-        """Take over from Envoys of an earlier run, start Envoy, and watch it from now on.
+        """Adopt the Envoy of an earlier gateway, or start one; watch it from now on.
 
         Raises:
             Unavailable: Envoy did not start: `port-in-use`, `port-forbidden`, `address-unknown`,
@@ -159,12 +195,8 @@ class Supervisor:
         with self._acting:
             if self._watcher is not None:
                 raise ValueError("a supervisor is started once")
-            self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for process, folder, epoch in find_orphans(self._options.folder):
-                run = EnvoyRun(process, epoch, folder, self._clock.monotonic())
-                self._runs = (*self._runs, run)
-                self._retire(run)
-            run = self._launch()
+            self.find()
+            run = self._adopt() or self._launch()
             self._watcher = threading.Thread(target=self._watch, name="envoy-watch", daemon=True)
             self._watcher.start()
             return run
@@ -181,13 +213,55 @@ class Supervisor:
             return self._launch()
 
     def stop(self) -> None:
-        """End every Envoy, and with them all connections."""
+        """End every Envoy, and with them all connections; one that was only found goes on, for the next start."""
         self._end_watch()
         with self._acting:
+            for run in self._found():
+                run.process.close()
+            self._runs = tuple(run for run in self._runs if run.phase is not Phase.FOUND)
             for run in self._runs:
                 run.process.send(signal.SIGTERM)
             for run in self._runs:
                 self._end(run)
+
+    def _found(self) -> list[EnvoyRun]:
+        return [run for run in self._runs if run.phase is Phase.FOUND]
+
+    def _adopt(self) -> EnvoyRun | None:
+        """Let one Envoy of an earlier gateway go on, and retire all others; return it, or None."""
+        found, alike = self._found(), []
+        for run in found:
+            difference = find_difference(run.pid, run.folder, self._options, self._listeners())
+            if not difference and not self._may_drain(run.pid):
+                difference = "its connections could not be cut"
+            if difference:
+                _log.info("envoy-not-adopted", pid=run.pid, epoch=run.epoch, why=difference)
+            else:
+                alike.append(run)
+        chosen = alike[0] if len(alike) == 1 else None
+        for run in found:
+            if run is not chosen:
+                self._retire(run)
+        if chosen is None or not self._bring_up_to_date(chosen):
+            return None
+        chosen.phase, self._trouble, chosen.answered = Phase.RUNNING, "", self._clock.monotonic()
+        _log.info("envoy-adopted", pid=chosen.pid, epoch=chosen.epoch)
+        return chosen
+
+    def _bring_up_to_date(self, run: EnvoyRun) -> bool:
+        """Give an Envoy of an earlier gateway the present configuration; retire it if that fails."""
+        run.phase = Phase.STARTING  # from now on it may have its resources
+        self._runs = (run, *(one for one in self._runs if one is not run))
+        try:
+            if self._adopt_configuration(run.epoch, run.folder):
+                self._verify(run.admin)
+                return True
+            why = "it was started with another bootstrap"
+        except (DoorwardError, OSError) as error:
+            why = str(error)
+        _log.warning("envoy-not-adopted", pid=run.pid, epoch=run.epoch, why=why)
+        self._retire(run)
+        return False
 
     def _launch(self) -> EnvoyRun:
         try:
@@ -315,7 +389,7 @@ class Supervisor:
         self._ask_at = self._clock.monotonic() + _ASK_SECONDS
 
     def _note_death(self, run: EnvoyRun) -> None:
-        status = (run.process.status if isinstance(run.process, Child) else None) or 0
+        status = (run.process.status or 0) if isinstance(run.process, Child) else None
         reason = explain_exit(run.folder, status)
         if self._clock.monotonic() - run.started >= _SETTLED_SECONDS:
             self._failures, self._retry_at = 0, 0.0

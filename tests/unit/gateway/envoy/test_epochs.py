@@ -2,7 +2,15 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-from doorward.gateway.envoy.epochs import KEPT, epoch_of, forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.envoy.epochs import (
+    KEPT,
+    epoch_of,
+    forget_run,
+    new_epoch,
+    note_run,
+    noted_end,
+    noted_running,
+)
 from tests.support.ports import NOON
 
 
@@ -47,6 +55,20 @@ def test_the_end_of_a_drain_is_remembered(tmp_path: Path) -> None:
         assert noted_end(tmp_path) is None
     forget_run(tmp_path)
     forget_run(tmp_path)
+
+
+def test_a_run_is_noted_with_its_process(tmp_path: Path) -> None:
+    """Only the noted process runs there, and only while it does not drain."""
+    _, folder = new_epoch(tmp_path)
+    assert not noted_running(folder, 5)
+    note_run(folder, 5, None)
+    assert noted_running(folder, 5)
+    assert not noted_running(folder, 6)
+    note_run(folder, 5, NOON)
+    assert not noted_running(folder, 5)
+    for spoilt in ("", "[]", "{}", '{"pid": 5, "epoch": 2, "ends_at": null}', "\xff"):
+        (folder / "run.json").write_text(spoilt, encoding="latin-1")
+        assert not noted_running(folder, 5)
 
 
 def test_other_folders_are_no_runs() -> None:
