@@ -284,7 +284,10 @@ class TestRequests:
     def test_an_acknowledgement_and_a_refusal(self) -> None:
         """A nonce without an error is an acknowledgement, also if the error of a refusal is empty."""
         assert API.parse_request(render_request(type_url=CLUSTER, response_nonce="7")).refusal is None
-        for error, said in (({"message": "no such cluster"}, "no such cluster"), ({}, "without a message")):
+        for error, said in (
+            ({"message": "no such cluster"}, "no such cluster"),
+            ({}, "Envoy gave no reason"),
+        ):
             found = API.parse_request(
                 render_request(type_url=CLUSTER, response_nonce="7", error_detail=error)
             )
