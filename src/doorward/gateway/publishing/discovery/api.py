@@ -70,10 +70,11 @@ class EnvoyApi:
 
     def pack_listener(self, listener: Mapping[str, Any], chains: Iterable[bytes]) -> PackedResource:
         """As `pack`, with filter chains that `pack_message` has packed already, after those of the dictionary."""
-        url, name = str(listener.get("@type")), str(listener.get("name"))
-        message: Any = self._build(
-            url.removeprefix(TYPE_PREFIX), {key: one for key, one in listener.items() if key != "@type"}, name
-        )
+        url, name = listener.get("@type"), listener.get("name")
+        if not isinstance(url, str) or not isinstance(name, str) or not name:
+            raise _unfit("a resource has no @type, or no name")
+        content = {key: one for key, one in listener.items() if key != "@type"}
+        message: Any = self._build(url.removeprefix(TYPE_PREFIX), content, name)
         for chain in chains:
             message.filter_chains.add().MergeFromString(chain)
         body = serialize(message)
@@ -88,9 +89,8 @@ class EnvoyApi:
         try:
             return self._packer.build(kind, value)
         except Misfit as misfit:
-            where = f"{kind.rpartition('.')[2]} {name!r}, {misfit.path or 'the whole'}"
-            fault = Fault(code="envoy-refused-configuration", message=f"{where}: {misfit.cause}")
-        raise ConfigurationError([fault])  # outside of the block: the values are in no frame that it leads to
+            said = f"{kind.rpartition('.')[2]} {name!r}, {misfit.path or 'the whole'}: {misfit.cause}"
+        raise _unfit(said)  # outside of the block: otherwise the error would lead to frames with values
 
     def parse_request(self, data: bytes) -> DiscoveryRequest:
         """Return one `DeltaDiscoveryRequest`, any bytes within the limits of this module; `node` is not kept.
@@ -136,6 +136,10 @@ def parse_discovery_request(data: bytes, kind: Any) -> DiscoveryRequest:
 def load_api() -> EnvoyApi:
     """Return the API of the Envoy that this Doorward was made for; it takes some milliseconds once."""
     return EnvoyApi(_DESCRIPTORS)
+
+
+def _unfit(said: str) -> ConfigurationError:
+    return ConfigurationError([Fault(code="envoy-refused-configuration", message=said)])
 
 
 def _names(names: Any) -> tuple[str, ...]:

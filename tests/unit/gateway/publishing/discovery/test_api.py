@@ -241,7 +241,11 @@ class TestRefused:
     def test_an_unknown_type_is_refused(self) -> None:
         """Also if it is the resource's own."""
         assert "no type" in refused({"@type": f"{TYPE_PREFIX}envoy.Nothing", "name": "x"})
-        assert "no type" in refused({"name": "x"})
+
+    @pytest.mark.parametrize("resource", [{"name": "x"}, {"@type": CLUSTER}, {"@type": CLUSTER, "name": ""}])
+    def test_a_resource_has_type_and_name(self, resource: dict[str, Any]) -> None:
+        """Envoy asks for it by them."""
+        assert refused(resource) == "a resource has no @type, or no name"
 
     @pytest.mark.parametrize(
         "content",
