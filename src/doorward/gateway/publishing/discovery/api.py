@@ -70,8 +70,8 @@ class EnvoyApi:
 
     def pack_listener(self, listener: Mapping[str, Any], chains: Iterable[bytes]) -> PackedResource:
         """As `pack`, with filter chains that `pack_message` has packed already, after those of the dictionary."""
-        url, name = listener.get("@type"), listener.get("name")
-        if not isinstance(url, str) or not isinstance(name, str) or not name:
+        url, name = str(listener.get("@type")), listener.get("name")
+        if not url.startswith(TYPE_PREFIX) or not isinstance(name, str) or not name:
             raise _unfit("a resource has no @type, or no name")
         content = {key: one for key, one in listener.items() if key != "@type"}
         message: Any = self._build(url.removeprefix(TYPE_PREFIX), content, name)

@@ -242,7 +242,15 @@ class TestRefused:
         """Also if it is the resource's own."""
         assert "no type" in refused({"@type": f"{TYPE_PREFIX}envoy.Nothing", "name": "x"})
 
-    @pytest.mark.parametrize("resource", [{"name": "x"}, {"@type": CLUSTER}, {"@type": CLUSTER, "name": ""}])
+    @pytest.mark.parametrize(
+        "resource",
+        [
+            {"name": "x"},
+            {"@type": CLUSTER},
+            {"@type": CLUSTER, "name": ""},
+            {"@type": CLUSTER.removeprefix(TYPE_PREFIX), "name": "x"},
+        ],
+    )
     def test_a_resource_has_type_and_name(self, resource: dict[str, Any]) -> None:
         """Envoy asks for it by them."""
         assert refused(resource) == "a resource has no @type, or no name"
