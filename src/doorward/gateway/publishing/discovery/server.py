@@ -1,0 +1,201 @@
+"""The unix socket at which the gateway's own Envoy gets its configuration, private keys included.
+
+A process that connects is asked for by the kernel (SO_PEERCRED), before one octet is read or written:
+1. Its user must be ours. The socket has mode 0600 in a folder with mode 0700, so no other user comes so far, except root.
+2. `admit` must know its process: an Envoy that this gateway started or adopted.
+3. Only a few connections are served at once: one for each Envoy that runs or drains.
+Any other connection is closed. Such an attempt is logged and shown in `status`.
+Standard: Linux unix(7), SO_PEERCRED.
+
+Not here: what an Envoy is sent (stream), one connection (connection).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from doorward.core.ports import Clock
+from doorward.gateway.publishing.discovery.api import EnvoyApi
+from doorward.gateway.publishing.discovery.connection import (
+    ConnectionDeadlines,
+    DiscoveryConnection,
+    DiscoveryStream,
+)
+from doorward.gateway.publishing.discovery.socket_file import bind_private_socket, remove_socket
+from doorward.gateway.publishing.discovery.wakeup import Wakeup
+
+CONNECTIONS = 8
+"""At once: an Envoy that runs and those that drain, each with a second one while the first ends."""
+TOLD_SECONDS = 60.0
+"""How long `trouble` tells of a connection that was refused, and between two lines of the log about it."""
+
+_STOP_SECONDS = 3.0
+_AGAIN_SECONDS = 0.2
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+_log = structlog.get_logger("doorward.discovery")
+
+
+class DiscoveryServer:
+    """Listens from `start` until `stop`; safe between threads.
+
+    Args:
+        path: of the socket; a socket that an earlier run left is replaced.
+        api: reads requests.
+        admit: the stream for a process that may connect, None for any other one.
+        clock: for deadlines and for how long a refused connection is told of.
+        deadlines: of each connection.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        api: EnvoyApi,
+        admit: Callable[[int], DiscoveryStream | None],
+        *,
+        clock: Clock,
+        deadlines: ConnectionDeadlines | None = None,
+    ) -> None:
+        self._path = path
+        self._api = api
+        self._admit = admit
+        self._clock = clock
+        self._deadlines = deadlines
+        self._lock = threading.Lock()
+        self._connections: set[DiscoveryConnection] = set()
+        self._refusals = _Refusals(clock)
+        self._stopping = threading.Event()
+        self._wakeup: Wakeup | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Unavailable: `discovery-socket`: the socket cannot be made, or its place is not safe.
+        """
+        listener = bind_private_socket(self._path)
+        self._wakeup = Wakeup()
+        self._thread = threading.Thread(
+            target=self._accept_all, args=(listener, self._wakeup), name="discovery-accept", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more connections, remove the socket, end each stream with a status, and wait for their ends."""
+        self._stopping.set()
+        if self._thread is None or self._wakeup is None:
+            return
+        self._wakeup.set()
+        self._thread.join()
+        with self._lock:
+            connections = list(self._connections)
+        for one in connections:
+            one.stop()
+        until = self._clock.monotonic() + _STOP_SECONDS
+        for one in connections:
+            one.join(max(0.0, until - self._clock.monotonic()))
+
+    def trouble(self) -> str:
+        """Return a sentence if a connection was refused within the last minute; empty if none was."""
+        return self._refusals.trouble()
+
+    def _accept_all(self, listener: socket.socket, wakeup: Wakeup) -> None:
+        identity = self._path.lstat()
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        poll.register(wakeup.descriptor, select.POLLIN)
+        with listener:
+            while not self._stopping.is_set():
+                poll.poll()
+                try:
+                    peer, _ = listener.accept()
+                except BlockingIOError:
+                    continue
+                except OSError as error:  # out of descriptors, or the peer has gone
+                    _log.error("discovery-accept-failed", error=error.strerror)
+                    self._stopping.wait(_AGAIN_SECONDS)
+                    continue
+                try:
+                    self._serve(peer)
+                except Exception:  # noqa: BLE001  the next connection is accepted
+                    _log.exception("discovery-accept-failed")
+                    peer.close()
+            remove_socket(self._path, identity)
+        wakeup.close()
+
+    def _serve(self, peer: socket.socket) -> None:
+        pid, uid = _credentials(peer)
+        stream = self._admit(pid) if uid == os.geteuid() and pid > 0 else None
+        if stream is None:
+            self._refusals.note(pid, uid)
+            peer.close()
+            return
+        connection = DiscoveryConnection(
+            peer,
+            stream,
+            pid=pid,
+            parse=self._api.parse_request,
+            clock=self._clock,
+            deadlines=self._deadlines,
+            ended=self._forget,
+        )
+        with self._lock:
+            crowded = len(self._connections) >= CONNECTIONS
+            if not crowded:
+                self._connections.add(connection)
+        if crowded:
+            connection.abandon()
+            _log.error("discovery-connections-exhausted", pid=pid, most=CONNECTIONS)
+            return
+        connection.start()
+
+    def _forget(self, connection: DiscoveryConnection) -> None:
+        with self._lock:
+            self._connections.discard(connection)
+
+
+class _Refusals:
+    """The last connection that was refused; safe between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: tuple[float, int, int] | None = None  # when, pid, uid
+        self._logged_at: float | None = None
+        self._unlogged = 0
+
+    def note(self, pid: int, uid: int) -> None:
+        """Keep it, and log it unless one was logged within a minute."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._last = now, pid, uid
+            if self._logged_at is not None and now - self._logged_at < TOLD_SECONDS:
+                self._unlogged += 1
+                return
+            unlogged, self._unlogged, self._logged_at = self._unlogged, 0, now
+        _log.warning("discovery-connection-refused", pid=pid, uid=uid, not_logged_before=unlogged)
+
+    def trouble(self) -> str:
+        """Return a sentence about it for a minute."""
+        with self._lock:
+            if self._last is None or self._clock.monotonic() - self._last[0] >= TOLD_SECONDS:
+                return ""
+            _, pid, uid = self._last
+        return f"a process that is not this gateway's Envoy asked for its configuration (process {pid}, user {uid})"
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int]:
+    """Return process id and user id of the process that connected; the kernel noted them then."""
+    pid, uid, _gid = _CREDENTIALS.unpack(
+        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return pid, uid
