@@ -24,11 +24,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from doorward.enforcement.envoy.resources import Resources
+
 from doorward.core.factor_kinds import FactorKind
 from doorward.demo.ports import free_port
 from doorward.directory.session_keys import current_session_key
 from doorward.enforcement.envoy.names import SESSION_COOKIE
-from doorward.enforcement.envoy.resources import Resources
 from doorward.policy.model import HttpUpstream
 from doorward.policy.requirements import Requirement
 from tests.support.attacks import CHAINS, altered, changed

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from doorward.gateway.publishing.validation import Validator
 
 from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
-from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.change_notification import DatagramListener
 from tests.support.doorway import ACTOR, open_doorway, render_document
 

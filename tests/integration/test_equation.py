@@ -13,10 +13,10 @@ import pytest
 
 from doorward.access import deciding
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
-from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.connections.ending import EndReason
 from tests.support.doorway import Doorway, open_doorway
 from tests.support.equation import ANSWERS, hold_to_the_judge
+from tests.support.resources import Resources
 
 SEED = 20261123
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from doorward.gateway.publishing.validation import Validator
 
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.envoy.resources import DiscoveryService, Resources
 from doorward.gateway.publishing.publisher import XdsPublisher
-from doorward.gateway.publishing.validation import Validator
 from doorward.policy.model import HttpUpstream, Rule
 from doorward.runtime.world import SystemClock
 from tests.support.door_site import APPS, CLEARED, TELLER, DoorSite, allow, deny, echo_upstream, id_of
 from tests.support.envoy_process import ENVOY, RunningEnvoy, ToyAuthorizer, facts_of, launched_envoy
 from tests.support.refusals import refused
+from tests.support.resources import DiscoveryService, Resources
 
 
 @dataclass

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.envoy.names import SESSION_FILTER
-from doorward.enforcement.envoy.resources import DiscoveryService, render_file
 from doorward.enforcement.envoy.sessions import build_session_extension
 from doorward.policy.requirements import Requirement
 from tests.support.attacks import has_ended
@@ -21,6 +20,7 @@ from tests.support.compiled_door import CompiledDoor, standing_door
 from tests.support.door_site import APPS, CLEARED, TELLER, allow, echo_surface, id_of
 from tests.support.doorway import eventually, short_folder
 from tests.support.envoy_process import facts_of
+from tests.support.resources import DiscoveryService, render_file
 from tests.support.session_tokens import Mint, cookie, fingerprint
 
 FRESH = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))

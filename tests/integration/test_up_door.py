@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doorward.gateway.publishing.watches import watches_needed
 
 from doorward.audit.events import EventType
 from doorward.authority.gateways import deregister_gateway, find_gateway, register_gateway
@@ -21,7 +22,6 @@ from doorward.core.errors import Unavailable
 from doorward.gateway import door as module
 from doorward.gateway.access_log import ingest
 from doorward.gateway.door import Gateway
-from doorward.gateway.publishing.watches import watches_needed
 from doorward.runtime.gateway import build_options, envoy_binary
 from tests.support.doorway import Doorway, eventually, open_doorway, render_document
 

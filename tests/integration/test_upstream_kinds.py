@@ -20,7 +20,6 @@ import grpc
 import pytest
 
 from doorward.demo.ports import free_port
-from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.upstream_files import UpstreamReader
@@ -32,6 +31,7 @@ from tests.support.compiled_door import CompiledDoor, launched, open_door
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of, write_resources
+from tests.support.resources import Resources
 from tests.support.servers import accepting
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}

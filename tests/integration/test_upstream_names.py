@@ -12,7 +12,6 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
-from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.policy.model import HttpUpstream
 from tests.support.attacks import Edit, added, altered, without
@@ -20,6 +19,7 @@ from tests.support.compiled_door import CompiledDoor, open_door, write_bootstrap
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import ENVOY, ToyAuthorizer, command_line, facts_of, write_resources
+from tests.support.resources import Resources
 
 APPS = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new")}
 RESOLVER = "envoy.network.dns_resolver.cares"

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.policy.request_headers import COPY_SOURCES, OVERRIDES, HeaderOptions
 from tests.posture.witness import Witness
 from tests.support.attacks import Edit, changed, without
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import DoorSite, allow, deny, id_of
 from tests.support.envoy_process import facts_of
+from tests.support.resources import Resources, build_resources
 
 pytestmark = pytest.mark.xdist_group("posture-second-resource")
 

@@ -9,18 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
+from doorward.gateway.publishing.validation import Validator
 
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import DiscoveryService, Resources, render_file, static_rendering
 from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.publishing.publisher import XdsPublisher
-from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import HTTP, TLS, Edit, H2Client, added, altered, changed, command_of, without
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, launched
 from tests.support.door_site import APPS, DoorSite
 from tests.support.envoy_process import ENVOY, write_resources
+from tests.support.resources import DiscoveryService, Resources, render_file, static_rendering
 
 pytestmark = pytest.mark.xdist_group("posture-unknown-fields")
 

@@ -28,7 +28,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from doorward.enforcement.envoy.resources import Resources
+from tests.support.resources import Resources
 
 EVERY = "*"
 """A step of a place that stands for every element."""

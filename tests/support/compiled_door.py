@@ -21,7 +21,6 @@ from typing import Any
 
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.plan import GatewayPaths
 from doorward.policy.model import Rule
 from tests.support.attacks import Edit, H2Client, altered, exchange, statuses
@@ -33,6 +32,7 @@ from tests.support.envoy_process import (
     launched_envoy,
     write_resources,
 )
+from tests.support.resources import Resources
 
 
 @dataclass

@@ -21,7 +21,6 @@ from typing import Any
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
     GatewayLimits,
     GatewayPaths,
@@ -52,6 +51,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.resources import Resources, build_resources
 from tests.support.servers import serving
 
 TENANT = "ten_default"

@@ -39,7 +39,7 @@ from doorward.directory.inviting import invite
 from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
-from doorward.gateway.publishing import compiling
+from doorward.gateway.publishing.discovery.api import load_api
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
@@ -51,6 +51,7 @@ from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage import keystore
 from doorward.stores.services import Services
+from tests.support.altering import Alteration, AlteringApi
 from tests.support.upstream import Upstream, running_upstream
 
 if TYPE_CHECKING:
@@ -385,7 +386,7 @@ def open_doorway(
     *,
     mechanism: Mechanism | None = None,
     settings: Mapping[str, Any] | None = None,
-    wrap_resources: Callable[[Any], Any] | None = None,
+    alter: Alteration | None = None,
     turn_clock: Callable[[Clock], Clock] | None = None,
     quick: bool = True,
 ) -> Iterator[Doorway]:
@@ -394,8 +395,8 @@ def open_doorway(
     Args:
         mechanism: how connections are cut; None tries which works.
         settings: settings that differ from the tests' own.
-        wrap_resources: changes the compiled Envoy resources before they are published, to show that
-            an attack succeeds where a field is missing.
+        alter: changes each resource and filter chain before it is packed for Envoy, to show that an attack succeeds
+            where a field is missing.
         turn_clock: gives the gateway another clock, made from the machine's.
         quick: see `founded`.
     """
@@ -403,7 +404,7 @@ def open_doorway(
         serve = Serve(installation)
         serve.start()
         try:
-            with _running_gateway(installation, mechanism, wrap_resources, turn_clock) as gateway:
+            with _running_gateway(installation, mechanism, alter, turn_clock) as gateway:
                 yield Doorway(**parts_of(installation, upstream), gateway=gateway)
         finally:
             serve.stop()
@@ -413,7 +414,7 @@ def open_doorway(
 def _running_gateway(
     installation: Installation,
     mechanism: Mechanism | None,
-    wrap_resources: Callable[[Any], Any] | None,
+    alter: Alteration | None,
     turn_clock: Callable[[Clock], Clock] | None,
 ) -> Iterator[Gateway]:
     listener = DatagramListener(installation.layout.run, "gateway-1")
@@ -421,15 +422,12 @@ def _running_gateway(
     services = installation.services
     if turn_clock is not None:
         services = replace(services, clock=turn_clock(services.clock))
-    gateway = Gateway(services, options, wait=listener.wait)
-    compile_plan = compiling.build_resources
-    if wrap_resources is not None:
-        compiling.build_resources = lambda plan: wrap_resources(compile_plan(plan))
+    api = load_api() if alter is None else AlteringApi(load_api(), alter)
+    gateway = Gateway(services, options, wait=listener.wait, api=api)
     try:
         gateway.start()
         yield gateway
     finally:
-        compiling.build_resources = compile_plan
         gateway.stop()
         listener.close()
 

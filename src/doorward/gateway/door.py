@@ -4,7 +4,7 @@ Not here: settings, privileges and the database (runtime). The order of the star
 1. make the registry, its journal and the cutter. Steps that can fail come before the gateway is registered, because
    from then on every change waits for it. A start that fails withdraws the registration;
 2. the authorizer listens and refuses: the change sequence has not been read yet;
-3. compile the files and start Envoy (or replace the Envoy that drains);
+3. the discovery service listens; compile the policy and start Envoy, or adopt the one that an earlier gateway left;
 4. start the follower, publishing, the reconciler and ingestion; once the follower has read the sequence, the authorizer
    admits. Only now may a change be confirmed: Envoy runs, and the changes made while no gateway followed are enforced.
 The stop goes in the reverse order. If the gateway is asked to stop, it ends Envoy; if the gateway crashes, Envoy runs on.
@@ -33,7 +33,7 @@ from doorward.authority.gateways import (
 from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.access_log.ingest import Ingest
-from doorward.gateway.access_log.watch import EnvoyStatistics, LogWatch
+from doorward.gateway.access_log.watch import LogWatch
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.connection_limits import ConnectionLimitRecorder
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -54,18 +54,20 @@ from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
 from doorward.gateway.envoy.program import EnvoyOptions
+from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.change_mark import database_has
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
+from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
+from doorward.gateway.publishing.discovery.cache import EnvoyStream
+from doorward.gateway.publishing.discovery.server import DiscoveryServer
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import UpstreamWatch
-from doorward.gateway.publishing.validation import Validator
-from doorward.gateway.publishing.watches import read_inotify_usage
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.events import new_event
 from doorward.stores.policy_snapshot import PolicySnapshots
@@ -116,6 +118,7 @@ class Gateway:
         options: its options.
         wait: sleeps at most so many seconds, less if a change notification arrives.
         stop: if it is set, the start ends too, which may be waiting for a certificate; None makes a new one.
+        api: Envoy's messages; None loads those of the installed Envoy.
     """
 
     def __init__(
@@ -125,12 +128,14 @@ class Gateway:
         *,
         wait: Callable[[float], bool],
         stop: threading.Event | None = None,
+        api: EnvoyApi | None = None,
     ) -> None:
         self._services = services
         self._options = options
         self._wait = wait
         self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
+        self._api = api or load_api()
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         self.connections = build_connections(options, self._head())
         self.cutter = Cutter(
@@ -177,6 +182,9 @@ class Gateway:
             signer=AssertionSigner(key, issuer=options.issuer),
             clock=services.clock,
         )
+        self._discovery = DiscoveryServer(
+            Path(options.door.discovery_socket), self._api, self._admit_envoy, clock=services.clock
+        )
         self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
 
     def _register(self, assertion_jwk: Mapping[str, object]) -> None:
@@ -204,6 +212,7 @@ class Gateway:
             clock=self._services.clock,
             listeners=lambda: self._options.listeners,
             may_drain=self.cutter.reaches,
+            adopt=lambda _epoch, folder: self.publishing.adopt(folder, self._stop),
             on_started=self._envoy_started,
             on_died=self._envoy_died,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
@@ -221,12 +230,11 @@ class Gateway:
             ender=self._ender,
             certificates=ServerCertificates(services, self.id, options.folder / "keys" / "server"),
             gate=gate,
-            validator=Validator(options.envoy.binary, folder=options.folder),
+            api=self._api,
             last_published=LastPublished(options.folder / "published"),
-            admin=lambda: running.admin if (running := self.supervisor.running) else None,
+            statistics=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._note_published,
             followed=lambda: self.follower.seq,
-            inotify_usage=lambda: read_inotify_usage(self.supervisor.envoy_pids()),
             upstreams=self._upstreams.read,
             portal=self._portal,
         )
@@ -285,6 +293,7 @@ class Gateway:
             self._evidence.load_all()
             self._decider.prepare()
             self._server.start()
+            self._discovery.start()
             self.supervisor.start()
         except BaseException:
             self.stop()
@@ -323,6 +332,7 @@ class Gateway:
         self._upstream_watch.wake()
         self.supervisor.stop()
         self._server.stop()
+        self._discovery.stop()
         for thread in self._threads:
             thread.join(5)
         if self._threads:
@@ -349,6 +359,7 @@ class Gateway:
         found = [
             self.supervisor.trouble(),
             self.publishing.trouble(),
+            self._discovery.trouble(),
             self._upstreams.trouble(),
             self._portal.trouble(),
             self.cutter.trouble(),
@@ -359,6 +370,10 @@ class Gateway:
             self.follower.trouble(),
         ]
         return [one for one in found if one]
+
+    def _admit_envoy(self, pid: int) -> EnvoyStream | None:
+        """Return the stream for a process that connects to the discovery service: only for the Envoy that starts or runs."""
+        return self.publishing.open_stream() if self.supervisor.serves(pid) else None
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
         """Make a new log file and the configuration files for an Envoy that is about to start."""
@@ -419,6 +434,9 @@ class Gateway:
                 "envoys": len(self.supervisor.envoy_pids()),
                 "log_backlog_bytes": self.ingest.backlog(),
                 "trouble": trouble,
+                "refused": {
+                    one: words[:LONGEST_TROUBLE] for one, words in self.publishing.refusals().items()
+                },
                 "silent_upstreams": dict(self._upstream_watch.silent()),
             }
         )

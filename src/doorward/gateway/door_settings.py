@@ -21,6 +21,7 @@ class DoorSettings:
     Args:
         listen: where Envoy listens.
         authorizer_socket: where the authorizer listens.
+        discovery_socket: where Envoy gets its configuration; the same path for every run, in a folder with mode 0700.
         enrol_socket: where `serve` answers requests to the enrolment host.
         log_file: Envoy's access log.
         forbidden_upstreams: this installation's own sockets and listeners, which no application may lead to.
@@ -38,6 +39,7 @@ class DoorSettings:
 
     listen: tuple[SocketAddress, ...]
     authorizer_socket: str
+    discovery_socket: str
     enrol_socket: str
     log_file: str
     forbidden_upstreams: ForbiddenUpstreams

@@ -81,6 +81,7 @@ def build_options(
         door=DoorSettings(
             listen=(SocketAddress(host=host, port=port),),
             authorizer_socket=str(layout.authorizer_socket),
+            discovery_socket=str(layout.discovery_socket),
             enrol_socket=str(layout.enrol_socket),
             portal_host=installation.portal_host(),
             portal_origin=portal_origin,

@@ -8,7 +8,8 @@
     DATA/*.lock            which roles run
     DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
-    DATA/gateway/envoy/    a folder for each run of Envoy: its configuration, admin socket, messages
+    DATA/gateway/discovery/    the socket on which Envoy gets its configuration
+    DATA/gateway/envoy/    a folder for each run of Envoy: its bootstrap, admin socket, messages
     DATA/gateway/log/      Envoy's access log, until it is in the record
     DATA/gateway/connections.journal   the live connections, for the next gateway
 
@@ -93,6 +94,11 @@ class Layout:
     def authorizer_socket(self) -> Path:
         """The socket on which the gateway answers Envoy."""
         return self.run / "authz.sock"
+
+    @property
+    def discovery_socket(self) -> Path:
+        """The socket on which the gateway gives Envoy its configuration, private keys included."""
+        return self.gateway / "discovery" / "envoy.sock"
 
     @property
     def incidents(self) -> Path:

@@ -6,20 +6,12 @@ or a name may change after a document was applied.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from doorward.core.errors import ConfigurationError, Fault
-from doorward.core.names import OWN_AUTHORITY, is_at_or_below
+from doorward.core.names import is_at_or_below
 from doorward.gateway.forbidden_upstreams import BY_NAME_ONLY, ForbiddenUpstreams, OwnListener
 from doorward.gateway.publishing.upstream_files import known_hosts
-from doorward.gateway.publishing.watches import (
-    InotifyUsage,
-    check_watches,
-    envoys_of_user,
-    read_inotify_usage,
-    watch_limit,
-)
 from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout
@@ -41,7 +33,6 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
     own = own_places(installation.settings, installation.layout)
 
     def check(document: Document) -> None:
-        _check_watches(document)
         faults = [
             Fault(
                 code="upstream-own",
@@ -68,14 +59,3 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
             raise ConfigurationError(faults)
 
     return check
-
-
-def _check_watches(document: Document) -> None:
-    """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors.
-
-    The gateway itself counts the instances of its user's other processes before it publishes.
-    """
-    trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
-    # The gateway does not run as root: it counts the instances of its own user.
-    usage = read_inotify_usage(envoys_of_user()) if os.geteuid() else InotifyUsage(limit=watch_limit())
-    check_watches(len(document.apps) + 2, usage, trusts=trusts + 1)  # with enrolment and the portal

@@ -26,7 +26,9 @@ from doorward.policy.requirements import Requirement
 
 PASSKEY = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
-PATHS = GatewayPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
+PATHS = GatewayPaths(
+    authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", discovery_socket="/run/dw/xds.sock"
+)
 TRUST = DoorTrust(authorities=("A",))
 CERTIFICATE = ServerCertificate(
     name="pay-1",

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import (
-    DiscoveryService,
-    Resources,
-    build_resources,
-    static_rendering,
-)
-from doorward.enforcement.envoy.version import version_gauge, version_of
+from doorward.enforcement.envoy.version import version_of
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.model import Effect
+from tests.support.resources import Resources, build_resources, changed, static_rendering
 from tests.unit.enforcement.plans import PASSKEY, SESSIONS, door, door_rule, every, small_plan, tcp_door
 
 GOLDEN = Path(__file__).parent / "golden" / "small_plan.json"
@@ -43,29 +38,25 @@ def test_the_rendering_is_the_golden_one() -> None:
     assert rendering == GOLDEN.read_text()
 
 
-def test_equal_plans_give_equal_bytes() -> None:
-    """Only changed files are published."""
-    assert compiled().files() == compiled().files()
-    assert compiled().version == compiled().version
+def test_equal_plans_give_equal_resources() -> None:
+    """Only changed resources are published."""
+    assert compiled() == compiled()
 
 
-def test_an_edit_of_rules_changes_one_file() -> None:
+def test_an_edit_of_rules_changes_one_resource() -> None:
     """Neither chain nor neighbour hears of it."""
     plan = small_plan()
     edited = replace(plan.doors[0], rules=(door_rule("gother"),))
-    before, after = compiled(), compiled(replace(plan, doors=(edited, plan.doors[1])))
-    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
-    assert changed == ["rds/app_pay.json"]
+    after = compiled(replace(plan, doors=(edited, plan.doors[1])))
+    assert changed(compiled(), after) == ["RouteConfiguration/app_pay"]
 
 
-def test_an_edit_of_a_tcp_application_s_rules_changes_one_file() -> None:
+def test_an_edit_of_a_tcp_application_s_rules_changes_one_resource() -> None:
     """Its rules are no part of the chain, so that its live connections go on (docs/design/0052)."""
     before = compiled(small_plan(doors=(tcp_door(),)))
     edited = tcp_door(rules=(door_rule("gother"), door_rule("cnew", effect=Effect.DENY)))
     after = compiled(small_plan(doors=(edited,)))
-    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
-    assert changed == ["ecds/app_mqtt.json"]
-    assert before.version != after.version
+    assert changed(before, after) == ["TypedExtensionConfig/app_mqtt"]
 
 
 def test_a_new_certificate_or_authority_changes_secrets_only() -> None:
@@ -73,36 +64,27 @@ def test_a_new_certificate_or_authority_changes_secrets_only() -> None:
     plan = small_plan()
     renewed = replace(plan.doors[0].certificate, chain_path="/run/dw/pay-2.pem")
     doors = tuple(replace(one, certificate=renewed) for one in plan.doors)
-    for changed, file in (({"doors": doors}, "sds/pay-1.json"), ({"trust": ("other",)}, "sds/trust.json")):
-        after = compiled(small_plan(**changed)).files()
-        assert [new.name for old, new in zip(compiled().files(), after, strict=True) if old != new] == [file]
+    assert changed(compiled(), compiled(small_plan(doors=doors))) == ["Secret/pay-1"]
+    assert changed(compiled(), compiled(small_plan(trust=("other",)))) == ["Secret/trust"]
 
 
-def test_files_come_in_the_order_of_publishing() -> None:
-    """A resource comes after the resources that it names."""
-    stages = [one.service for one in compiled().files()]
-    assert stages == sorted(stages)
-    assert {one.name for one in compiled().files()} == {
-        "sds/trust.json",
-        "sds/enrol-1.json",
-        "sds/pay-1.json",
-        "cds.json",
-        "rds/app_pay.json",
-        "rds/app_web.json",
-        "rds/doorward_enrol.json",
-        "lds.json",
+def test_two_runs_of_envoy_get_equal_resources() -> None:
+    """The number of a run comes from Envoy's environment: a gateway that adopts a running Envoy changes nothing."""
+    (value,) = {
+        one["value"]
+        for one in every(compiled().listeners[0], "initial_metadata")
+        for one in one
+        if "epoch" in one["key"]
     }
-    assert DiscoveryService.SDS < DiscoveryService.CDS < DiscoveryService.RDS < DiscoveryService.LDS
+    assert value == "%ENVIRONMENT(DOORWARD_EPOCH)%"
 
 
-def test_a_file_says_its_version_and_types() -> None:
-    """The format of Envoy's file source: version, resources, a type for each resource."""
-    for one in compiled().files():
-        content = json.loads(one.content)
-        assert content["version_info"] == one.version
-        assert all(
-            resource["@type"].startswith("type.googleapis.com/envoy.") for resource in content["resources"]
-        )
+def test_every_other_resource_comes_over_the_stream() -> None:
+    """A watched file would cost an inotify instance of the user."""
+    assert not list(every(compiled().by_name(), "path_config_source"))
+    sources = [one for key in ("sds_config", "config_source") for one in every(compiled().by_name(), key)]
+    assert sources
+    assert all(one["ads"] == {} for one in sources)
 
 
 def test_the_static_rendering_refers_to_nothing_outside() -> None:
@@ -117,25 +99,17 @@ def test_the_static_rendering_refers_to_nothing_outside() -> None:
     assert referred | {"trust"} == names
 
 
-def test_rendering_does_not_touch_what_is_published() -> None:
-    """The rendering is a copy: compiling twice around it gives the same."""
-    resources = compiled()
-    before = resources.files()
-    static_rendering(resources)
-    assert resources.files() == before
-
-
-def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
+def test_the_bootstrap_closes_its_admin_socket_and_names_the_stream() -> None:
     """Only the owner of the file can use the admin interface, which has no login."""
-    bootstrap = build_bootstrap(compiled().base, node="gw-1", admin_socket="/run/a.sock", xds="/run/dw/xds")
+    bootstrap = build_bootstrap(compiled().base, node="gw-1", admin_socket="/run/a.sock")
     assert bootstrap["admin"]["address"]["pipe"] == {"path": "/run/a.sock", "mode": 0o600}
-    assert (
-        bootstrap["dynamic_resources"]["lds_config"]["path_config_source"]["path"] == "/run/dw/xds/lds.json"
-    )
+    dynamic = bootstrap["dynamic_resources"]
+    assert dynamic["ads_config"]["api_type"] == "DELTA_GRPC"
+    assert dynamic["lds_config"] == dynamic["cds_config"] == {"ads": {}, "resource_api_version": "V3"}
     monitor = bootstrap["overload_manager"]["resource_monitors"][0]["typed_config"]
     assert monitor["max_active_downstream_connections"] == small_plan().limits.connections
     with pytest.raises(ValueError, match="107"):
-        build_bootstrap(compiled().base, node="gw", admin_socket="/" + "a" * 107, xds="/x")
+        build_bootstrap(compiled().base, node="gw", admin_socket="/" + "a" * 107)
 
 
 def test_a_thread_that_hangs_ends_envoy() -> None:
@@ -153,27 +127,10 @@ def test_no_quic_anywhere() -> None:
     assert '"udp' not in text
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("", 0xEF46DB3751D8E999),
-        ("a", 0xD24EC4F1A98C6E5B),
-        ("abc", 0x44BC2CF5AD770999),
-        ("xxhash", 0x32DD38952C4BC720),
-        ("abcdefghijklmnopqrstuvwxyz", 0xCFE1F278FA89835C),
-    ],
-)
-def test_version_gauges_are_xxh64(text: str, number: int) -> None:
-    """The published test vectors of the algorithm; Envoy itself is compared in the integration tests."""
-    assert version_gauge(text) == number
-
-
 def test_versions_are_short_hashes() -> None:
-    """Equal content has an equal version; a long text has no gauge."""
+    """Equal content has an equal version."""
     assert version_of(b"x") == version_of(b"x") != version_of(b"y")
     assert len(version_of(b"x")) == 24
-    with pytest.raises(ValueError, match="at most 31"):
-        version_gauge("x" * 32)
 
 
 def test_a_plan_without_enrolment_has_no_open_door() -> None:

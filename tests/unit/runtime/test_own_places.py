@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from doorward.gateway.publishing.watches import SPARE, watches_needed
 
 from doorward.core.errors import ConfigurationError
-from doorward.gateway.publishing.watches import SPARE, watches_needed
 from doorward.policy.model import AppPolicy, Document, HttpUpstream
 from doorward.runtime import own_places
 

@@ -1,15 +1,17 @@
-"""Envoy's bootstrap: its name, its admin socket, the files that it watches, its global limits.
+"""Envoy's bootstrap: its name, its admin socket, the source of all other resources, its global limits.
 
 Envoy must be started with `--reject-unknown-dynamic-fields` (otherwise a misspelt field would silently remove a
 protection), `--drain-time-s` and `--file-flush-interval-msec 50`.
-Not here: the watched files (`resources`), and the command line (gateway.envoy.program).
+Not here: the other resources (`resources`), and the command line (gateway.envoy.program).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from doorward.enforcement.envoy.clusters import build_authorizer
+from doorward.enforcement.envoy.clusters import build_authorizer, build_discovery
+from doorward.enforcement.envoy.extension import ADS
+from doorward.enforcement.envoy.names import DISCOVERY_CLUSTER
 from doorward.enforcement.envoy.overload import build_overload_manager
 from doorward.enforcement.plan import GatewayLimits, GatewayPaths, check_socket_path
 from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
@@ -23,15 +25,33 @@ HUNG = "10s"
 Otherwise its connections would wait forever. Regular work of a thread takes less than a tenth of this.
 """
 
+MOST_MESSAGE_BYTES = 128 << 20
+"""The listener of a thousand applications has 7 MB; gRPC's default is 4."""
 
-def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: str) -> dict[str, Any]:
-    """Return the bootstrap of a gateway; its listeners and clusters come from watched files.
+_STREAM: dict[str, Any] = {
+    "api_type": "DELTA_GRPC",
+    "transport_api_version": "V3",
+    "set_node_on_first_message_only": True,
+    "grpc_services": [
+        {
+            "envoy_grpc": {
+                "cluster_name": DISCOVERY_CLUSTER,
+                "max_receive_message_length": MOST_MESSAGE_BYTES,
+                # While the gateway restarts. Envoy's default grows to 30 s.
+                "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
+            }
+        }
+    ],
+}
+
+
+def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str) -> dict[str, Any]:
+    """Return the bootstrap of a gateway; everything else comes over one stream (ADS).
 
     Args:
         base: `Resources.base`.
         node: the gateway's name.
         admin_socket: absolute path of the admin socket of this run, at most 107 bytes.
-        xds: the watched folder, the same as in the plan.
 
     Raises:
         ValueError: the path of the admin socket is relative or too long.
@@ -41,10 +61,7 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: 
         **base,
         "node": {"id": node, "cluster": "doorward"},
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": ADMIN_MODE}}},
-        "dynamic_resources": {
-            "lds_config": _watched(f"{xds}/lds.json"),
-            "cds_config": _watched(f"{xds}/cds.json"),
-        },
+        "dynamic_resources": {"ads_config": _STREAM, "lds_config": ADS, "cds_config": ADS},
     }
 
 
@@ -63,9 +80,5 @@ def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
         "watchdogs": {"main_thread_watchdog": watchdog, "worker_watchdog": watchdog},
         "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
         "overload_manager": build_overload_manager(limits),
-        "static_resources": {"clusters": [build_authorizer(paths, limits)]},
+        "static_resources": {"clusters": [build_authorizer(paths, limits), build_discovery(paths, limits)]},
     }
-
-
-def _watched(path: str) -> dict[str, Any]:
-    return {"path_config_source": {"path": path}, "resource_api_version": "V3"}

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
-from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER
+from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, DISCOVERY_CLUSTER
 from doorward.enforcement.envoy.upstream_tls import build_upstream_tls
 from doorward.enforcement.plan import GatewayLimits, GatewayPaths
 from doorward.enforcement.upstream_files import UpstreamFiles
@@ -118,6 +118,12 @@ def build_authorizer(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, An
     """Return the cluster of the authorizer: gRPC over its unix socket."""
     http2: dict[str, Any] = {"explicit_http_config": {"http2_protocol_options": {}}}
     return _cluster(AUTHORIZER_CLUSTER, UnixUpstream(path=paths.authorizer_socket), limits, http2)
+
+
+def build_discovery(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
+    """Return the cluster of the discovery service: gRPC over its unix socket."""
+    http2: dict[str, Any] = {"explicit_http_config": {"http2_protocol_options": {}}}
+    return _cluster(DISCOVERY_CLUSTER, UnixUpstream(path=paths.discovery_socket), limits, http2)
 
 
 def _cluster(

@@ -10,12 +10,14 @@ Not here: the kinds themselves (`http_door`, `tcp_door`, `portal_door`, `open_do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 from doorward.enforcement.envoy.extension import build_extension, render_duration
 from doorward.enforcement.envoy.names import (
     AUTHORIZER_CLUSTER,
+    EPOCH_VARIABLE,
     METADATA_NAMESPACE,
     AuthorizerMetadata,
     ConnectionFact,
@@ -48,8 +50,29 @@ class DoorCompiler(Protocol):
         ...
 
     def extension(self) -> Resource | None:
-        """Return the network filter that has a file of its own, None if there is none."""
+        """Return the network filter that is a resource of its own, None if there is none."""
         ...
+
+    def closed(self) -> Resource:
+        """Return what takes the place of its table, or of its rules, while it is closed: nothing passes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorParts:
+    """What one door is in Envoy's configuration.
+
+    `matches` are the listener's matchers by server name. `secrets` are its server certificate and, if it has a trust of its
+    own, the authorities. `closed` takes the place of the table, or of the rules of a TCP door, while the door is closed.
+    """
+
+    chain: Resource
+    matches: Mapping[str, Resource]
+    secrets: tuple[Resource, ...]
+    cluster: Resource
+    table: Resource | None
+    extension: Resource | None
+    closed: Resource
 
 
 def build_chain(name: str, socket: Resource | None, filters: list[Resource], patience: timedelta) -> Resource:
@@ -106,7 +129,7 @@ def _authorizer(application_id: str, plan: GatewayPlan, *, goes_on: bool) -> Res
         AuthorizerMetadata.CONNECTION: "%CONNECTION_ID%",
         AuthorizerMetadata.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
         AuthorizerMetadata.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
-        AuthorizerMetadata.EPOCH: str(plan.epoch),
+        AuthorizerMetadata.EPOCH: f"%ENVIRONMENT({EPOCH_VARIABLE})%",
         AuthorizerMetadata.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
     }
     return build_extension(

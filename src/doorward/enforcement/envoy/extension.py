@@ -26,6 +26,13 @@ def render_duration(span: timedelta) -> str:
     return f"{text}s"
 
 
+ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
+"""The source of a resource: the stream of the gateway's discovery service, which is also the bootstrap's (ADS)."""
+
+AWAITED: dict[str, Any] = {**ADS, "initial_fetch_timeout": "2s"}
+"""The same for a resource that a listener names. With Envoy's default, a missing one would delay the listener, and with it
+every other change of the listener, by 15 s (measured)."""
+
 CEL = build_extension(
     "envoy.formatter.cel",
     "extensions.formatter.cel.v3.Cel",

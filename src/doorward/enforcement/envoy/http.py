@@ -12,7 +12,7 @@ from typing import Any
 from doorward.enforcement.envoy.app_limits import limit_requests
 from doorward.enforcement.envoy.cookies import build_cookie_filters
 from doorward.enforcement.envoy.cross_origin import build_cors_filter
-from doorward.enforcement.envoy.extension import build_extension, render_duration
+from doorward.enforcement.envoy.extension import AWAITED, build_extension, render_duration
 from doorward.enforcement.envoy.forwarding import build_path_filter
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_open_log, build_portal_log, build_request_log
@@ -68,7 +68,7 @@ def build_http(
     pages: ReplyPages | None = None,
 ) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
-    config = _manager(door.id, paths, limits)
+    config = _manager(door.id, limits)
     sites = [build_cors_filter()] if door.origins else []
     config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
     limit_requests(config, door.app_limits)
@@ -81,7 +81,7 @@ def build_http(
         build_rate_filter(limits),
         *sites,
         build_owner_filter(),
-        *([] if sessions is None else [*build_session_filters(paths.xds), build_step_up_filter()]),
+        *([] if sessions is None else [*build_session_filters(), build_step_up_filter()]),
         *build_filters(destination=door.headers.destination),
         *build_cookie_filters(),
         build_trailer_removal(),
@@ -103,7 +103,7 @@ def build_portal_http(
     door: PortalDoor, paths: GatewayPaths, limits: GatewayLimits, pages: ReplyPages | None = None
 ) -> dict[str, Any]:
     """Return the HTTP filter of the portal: small requests, strict timeouts, and no upgrade."""
-    config = _manager(door.id, paths, limits)
+    config = _manager(door.id, limits)
     config["http_filters"] = [
         build_rate_filter(limits),
         _body_buffer(door.body_bytes),
@@ -118,7 +118,7 @@ def build_portal_http(
 
 def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
     """Return the HTTP filter of an open door: small requests, short connections."""
-    config = _manager(door.id, paths, limits)
+    config = _manager(door.id, limits)
     gentle = render_duration(door.lifetime - DRAIN - timedelta(seconds=1))
     config["http_filters"] = [_body_buffer(door.body_bytes), _router()]
     config["access_log"] = [build_open_log(paths.log_file, door.id)]
@@ -130,13 +130,12 @@ def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) 
     return _http_filter(config)
 
 
-def _manager(name: str, paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
+def _manager(name: str, limits: GatewayLimits) -> dict[str, Any]:
     """Return the common part of all connection managers: strict parsing, one meaning per path, explicit limits."""
-    source = {"path_config_source": {"path": f"{paths.xds}/rds/{name}.json"}, "resource_api_version": "V3"}
     return {
         "stat_prefix": name,
         "codec_type": "AUTO",
-        "rds": {"route_config_name": name, "config_source": source},
+        "rds": {"route_config_name": name, "config_source": AWAITED},
         # One meaning per path: the one of policy.normalisation.
         "normalize_path": True,
         "merge_slashes": True,

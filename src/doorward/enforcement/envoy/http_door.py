@@ -15,7 +15,7 @@ from doorward.enforcement.envoy.door_compiler import (
     select_chain,
 )
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_http
-from doorward.enforcement.envoy.routes import build_door_table
+from doorward.enforcement.envoy.routes import build_closed_table, build_door_table
 from doorward.enforcement.envoy.tls import build_client_tls
 from doorward.enforcement.plan import GatewayPlan, HttpDoor
 
@@ -35,7 +35,7 @@ class HttpDoorCompiler:
             *build_judgement(door.id, plan, without_authorizer=door.has_refusal_page),
             build_http(door, plan.paths, plan.limits, plan.sessions, plan.pages),
         ]
-        socket = build_client_tls(plan.paths, door, HTTP_ALPN)
+        socket = build_client_tls(door, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:
@@ -57,3 +57,7 @@ class HttpDoorCompiler:
 
     def extension(self) -> None:
         """Return None: the rules are in the route table."""
+
+    def closed(self) -> Resource:
+        """Return a table that answers every request with 503."""
+        return build_closed_table(self.door.id)

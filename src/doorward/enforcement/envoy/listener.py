@@ -10,11 +10,10 @@ Not here: the content of a chain (`door_compiler` and the kinds of doors).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
-from doorward.enforcement.envoy.assembly import every_compiler
-from doorward.enforcement.envoy.door_compiler import DoorCompiler
+from doorward.enforcement.envoy.door_compiler import Resource
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.logs import build_handshake_log
 from doorward.enforcement.envoy.names import LISTENER
@@ -22,13 +21,10 @@ from doorward.enforcement.envoy.tcp_door import build_protocol_refusal
 from doorward.enforcement.plan import GatewayPlan, SocketAddress, TcpDoor
 
 
-def build_listener(plan: GatewayPlan) -> dict[str, Any]:
-    """Return the one listener of a plan."""
-    compilers = every_compiler(plan)
-    chains = [one.chain() for one in compilers]
-    if any(isinstance(door, TcpDoor) for door in plan.doors):
-        chains.append(build_protocol_refusal(plan))
+def build_listener_frame(plan: GatewayPlan, matches: Mapping[str, Resource]) -> Resource:
+    """Return the one listener of a plan without the chains of its doors; `matches` are the matchers of all doors."""
     first, *others = (_address(one) for one in plan.listen)
+    refusal = [build_protocol_refusal(plan)] if any(isinstance(one, TcpDoor) for one in plan.doors) else []
     return build_typed(
         "config.listener.v3.Listener",
         name=LISTENER,
@@ -46,20 +42,19 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
             )
         ],
         access_log=[build_handshake_log(plan.paths.log_file)],
-        filter_chain_matcher=_by_server_name(compilers),
-        filter_chains=chains,
+        filter_chain_matcher=_by_server_name(matches),
+        filter_chains=refusal,
     )
 
 
-def _by_server_name(compilers: Iterable[DoorCompiler]) -> dict[str, Any]:
+def _by_server_name(matches: Mapping[str, Resource]) -> Resource:
     """Return the matcher from server names to chains; Envoy has names in lower case (RFC 6066 section 3)."""
-    leads = {host: lead for one in compilers for host, lead in one.chain_matches().items()}
     return {
         "matcher_tree": {
             "input": build_extension(
                 "doorward.server-name", "extensions.matching.common_inputs.network.v3.ServerNameInput"
             ),
-            "exact_match_map": {"map": dict(sorted(leads.items()))},
+            "exact_match_map": {"map": dict(sorted(matches.items()))},
         }
     }
 

@@ -80,13 +80,18 @@ class AuthorizerMetadata(Enum):
     CONNECTION = "x-doorward-connection"  # Envoy's connection id
     REMOTE = "x-doorward-remote"  # address:port as the kernel sees it
     LOCAL = "x-doorward-local"
-    EPOCH = "x-doorward-epoch"  # the number of this run of Envoy, a constant: a draining Envoy enforces an older policy
+    EPOCH = "x-doorward-epoch"  # the number of this run of Envoy: a draining Envoy enforces an older policy
     # SHA-256 of each certificate in the client's chain, leaf first. Our own certificates are found by the leaf alone. For
     # another authority's chain, Envoy passes on nothing else, so only this can show a missing certificate.
     CHAIN = "x-doorward-chain"
 
 
+EPOCH_VARIABLE = "DOORWARD_EPOCH"
+"""The environment variable of Envoy with the number of its run: so no resource differs between two runs."""
+
 AUTHORIZER_CLUSTER = "doorward_authorizer"
+DISCOVERY_CLUSTER = "doorward_discovery"
+"""The cluster of the gateway's discovery service, from which Envoy gets every other resource."""
 SESSIONS_CLUSTER = "doorward_sessions"
 """The cluster of our own surface on the hosts of applications."""
 ENROL_CHAIN = "doorward_enrol"
@@ -149,6 +154,7 @@ class Refusal(Enum):
     RESERVED = "path-reserved", 404
     MISDIRECTED = "misdirected", 421
     AUTHORIZER_AWAY = "authorizer-away", 503
+    CLOSED = "application-closed", 503
 
     def __init__(self, word: str, status: int) -> None:
         self.word = word

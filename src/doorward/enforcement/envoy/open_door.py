@@ -13,7 +13,7 @@ from doorward.enforcement.envoy.door_compiler import (
     select_chain,
 )
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_open_http
-from doorward.enforcement.envoy.routes import build_open_table
+from doorward.enforcement.envoy.routes import build_closed_table, build_open_table
 from doorward.enforcement.envoy.tls import build_open_tls
 from doorward.enforcement.plan import GatewayPlan, OpenDoor
 from doorward.policy.model import UnixUpstream
@@ -33,7 +33,7 @@ class OpenDoorCompiler:
             build_connection_limit(door.id, door.connections),
             build_open_http(door, plan.paths, plan.limits),
         ]
-        socket = build_open_tls(plan.paths, door.certificate, HTTP_ALPN)
+        socket = build_open_tls(door.certificate, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.open_handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:
@@ -50,3 +50,7 @@ class OpenDoorCompiler:
 
     def extension(self) -> None:
         """Return None: it has no rules."""
+
+    def closed(self) -> Resource:
+        """Return a table that answers every request with 503."""
+        return build_closed_table(self.door.id, has_rules=False)

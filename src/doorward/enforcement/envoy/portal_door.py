@@ -28,7 +28,7 @@ from doorward.enforcement.envoy.headers import build_identity, build_portal_head
 from doorward.enforcement.envoy.http import HTTP_ALPN, build_portal_http
 from doorward.enforcement.envoy.names import ANONYMOUS, JUDGED, Refusal
 from doorward.enforcement.envoy.refusals import build_message_refusals, build_protocol_refusals, build_refusal
-from doorward.enforcement.envoy.routes import build_table
+from doorward.enforcement.envoy.routes import build_closed_table, build_table
 from doorward.enforcement.envoy.tls import build_client_tls
 from doorward.enforcement.plan import GatewayPlan, PortalDoor
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
@@ -50,9 +50,7 @@ class PortalDoorCompiler:
             *build_judgement(door.id, plan, without_authorizer=True),
             build_portal_http(door, plan.paths, plan.limits, plan.pages),
         ]
-        return build_chain(
-            door.id, build_client_tls(plan.paths, door, HTTP_ALPN), filters, plan.limits.handshake
-        )
+        return build_chain(door.id, build_client_tls(door, HTTP_ALPN), filters, plan.limits.handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:
         """Return that its host selects the chain."""
@@ -68,6 +66,10 @@ class PortalDoorCompiler:
 
     def extension(self) -> None:
         """Return None: it has no rules."""
+
+    def closed(self) -> Resource:
+        """Return a table that answers every request with 503."""
+        return build_closed_table(self.door.id, has_rules=False)
 
 
 def build_portal_table(door: PortalDoor) -> dict[str, Any]:

@@ -96,6 +96,22 @@ def build_open_table(door: OpenDoor) -> dict[str, Any]:
     return build_table(door.id, (door.host,), routes, build_open_headers(), has_rules=False)
 
 
+def build_closed_table(name: str, *, has_rules: bool = True) -> dict[str, Any]:
+    """Return a table that answers every request with 503, while Envoy does not accept the application's configuration."""
+    refusal = build_refusal({"prefix": "/"}, Refusal.CLOSED)
+    return build_typed(
+        "config.route.v3.RouteConfiguration",
+        name=name,
+        virtual_hosts=[
+            {
+                "name": name,
+                "domains": ["*"],
+                "routes": [refusal if has_rules else _without_slice(refusal)],
+            }
+        ],
+    )
+
+
 def slice_rules(rules: Sequence[DoorRule]) -> list[tuple[dict[str, Any], tuple[DoorRule, ...]]]:
     """Divide rules by the first segment of their paths.
 

@@ -9,7 +9,7 @@
 
 Both filters are in every chain and do nothing without a route's own configuration. So the first rule with a requirement
 changes routes only, and ends no connection. The keys are in no chain: the first filter comes by extension discovery (ECDS)
-from one file that all chains share, so a key rotation ends no connection either (docs/design/0068).
+as one resource that all chains share, so a key rotation ends no connection either (docs/design/0068).
 
 Not here: tokens (directory.sessions), the reply if a factor is missing (`step_up`), removing the cookie (`cookies`).
 Standard: RFC 7519; RFC 8705 section 3 (binding, in the form that Envoy compares: hexadecimal).
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed, render_duration
+from doorward.enforcement.envoy.extension import AWAITED, CEL, build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, ConnectionFact
 from doorward.enforcement.plan import DoorRule, GatewayPlan, HttpDoor, SessionPlan
@@ -49,13 +49,12 @@ _BOUND = "doorward.session"
 _ASSERTION = "doorward.session.assertion"
 
 
-def build_session_filters(xds: str) -> list[dict[str, Any]]:
-    """Return the session filters of a connection manager; `xds` is the watched folder."""
-    source = {"path_config_source": {"path": f"{xds}/ecds/{SESSION_FILTER}.json"}}
+def build_session_filters() -> list[dict[str, Any]]:
+    """Return the session filters of a connection manager."""
     discovered = {
         "name": SESSION_FILTER,
         "config_discovery": {
-            "config_source": {**source, "resource_api_version": "V3"},
+            "config_source": AWAITED,
             "type_urls": [f"type.googleapis.com/envoy.{_JWT}"],
         },
     }

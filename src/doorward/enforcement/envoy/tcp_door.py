@@ -5,7 +5,7 @@
    certificate. A client that offers no protocol is accepted.
 2. The authorizer judges the connection at the client's first byte. Envoy does not connect to the upstream before: a server
    that sends first would show its greeting to everybody (measured without `ON_DOWNSTREAM_DATA`).
-3. The rules are one RBAC filter: judged good, every clearance, one grant. It has a file of its own, so an edited rule ends no
+3. The rules are one RBAC filter: judged good, every clearance, one grant. It is a resource of its own (ECDS), so an edited rule ends no
    connection. New connections are judged by the new rules; the gateway compares live ones and cuts those that lost permissions.
 4. Without metadata, filter or grant the connection is closed.
 
@@ -30,7 +30,7 @@ from doorward.enforcement.envoy.door_compiler import (
     build_judgement,
     select_chain,
 )
-from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
+from doorward.enforcement.envoy.extension import AWAITED, build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.logs import build_connection_log
 from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, ConnectionFact
 from doorward.enforcement.envoy.rules import CLEARED, build_connection_rules
@@ -67,11 +67,10 @@ class TcpDoorCompiler:
     def chain(self) -> Resource:
         """Return the filter chain; rules are not in it."""
         plan, door = self.plan, self.door
-        source = {"path_config_source": {"path": f"{plan.paths.xds}/ecds/{door.id}.json"}}
         rules = {
             "name": door.id,
             "config_discovery": {
-                "config_source": {**source, "resource_api_version": "V3"},
+                "config_source": AWAITED,
                 "type_urls": [f"type.googleapis.com/envoy.{_RBAC}"],
             },
         }
@@ -81,7 +80,7 @@ class TcpDoorCompiler:
             rules,
             self._proxy(),
         ]
-        socket = build_client_tls(plan.paths, door, door.alpn)
+        socket = build_client_tls(door, door.alpn)
         return build_chain(door.id, socket, filters, plan.limits.handshake)
 
     def _proxy(self) -> Resource:
@@ -130,7 +129,13 @@ class TcpDoorCompiler:
 
     def extension(self) -> Resource:
         """Return the rules."""
-        policies = build_connection_rules(self.door.rules)
+        return self._rules(build_connection_rules(self.door.rules))
+
+    def closed(self) -> Resource:
+        """Return rules that allow no connection."""
+        return self._rules({})
+
+    def _rules(self, policies: Resource) -> Resource:
         rules = build_typed(_RBAC, stat_prefix=f"{CLEARED}_", rules={"action": "ALLOW", "policies": policies})
         return build_typed("config.core.v3.TypedExtensionConfig", name=self.door.id, typed_config=rules)
 

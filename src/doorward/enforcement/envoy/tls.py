@@ -1,4 +1,4 @@
-"""TLS at the door: the requirements of the handshake, and the secrets that Envoy reads by SDS.
+"""TLS at the door: the requirements of the handshake, and the secrets that Envoy gets by SDS.
 
 At a door that trusts only our own authority, Envoy checks signature, dates and issuer, and sends the right alert. At an
 *unverified chain* (`HttpDoor.trust`) it only checks that the peer has the private key (docs/design/0043). Envoy gets no CRL,
@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_typed
+from doorward.enforcement.envoy.extension import AWAITED, build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
 from doorward.enforcement.plan import (
     ApplicationDoor,
-    GatewayPaths,
-    GatewayPlan,
+    Door,
+    OpenDoor,
     PortalDoor,
     ServerCertificate,
 )
@@ -51,25 +51,21 @@ TRUST_DEPTH = 1
 """Our issuing authorities sign end entities only, and are the anchors themselves."""
 
 
-def build_client_tls(
-    paths: GatewayPaths, door: ApplicationDoor | PortalDoor, alpn: Sequence[str]
-) -> dict[str, Any]:
+def build_client_tls(door: ApplicationDoor | PortalDoor, alpn: Sequence[str]) -> dict[str, Any]:
     """Return the transport socket of a protected door; `alpn` are its protocols, best first.
 
     It requires a certificate, unless the door admits connections without one. A door without a trust of its own verifies
     the chain; any other has an *unverified chain*, and only the authorizer judges the certificate.
     """
-    socket = build_open_tls(paths, door.certificate, alpn)
+    socket = build_open_tls(door.certificate, alpn)
     config = socket["typed_config"]
     config["require_client_certificate"] = not door.certificate_optional
     secret = TRUST_SECRET if door.trust is None else _trust_secret(door.id)
-    config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, secret)
+    config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(secret)
     return socket
 
 
-def build_open_tls(
-    paths: GatewayPaths, certificate: ServerCertificate, alpn: Sequence[str]
-) -> dict[str, Any]:
+def build_open_tls(certificate: ServerCertificate, alpn: Sequence[str]) -> dict[str, Any]:
     """Return the transport socket of a door that asks for no client certificate."""
     context = {
         **({"alpn_protocols": list(alpn)} if alpn else {}),
@@ -80,7 +76,7 @@ def build_open_tls(
             "signature_algorithms": list(SIGNATURE_ALGORITHMS),
             "ecdh_curves": list(CURVES),
         },
-        "tls_certificate_sds_secret_configs": [_by_sds(paths, certificate.name)],
+        "tls_certificate_sds_secret_configs": [_by_sds(certificate.name)],
     }
     config = build_typed(
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
@@ -94,21 +90,8 @@ def build_open_tls(
     return {"name": "envoy.transport_sockets.tls", "typed_config": config}
 
 
-def build_secrets(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
-    """Return every secret of a plan by name: the trust anchors and the server certificates."""
-    secrets = {TRUST_SECRET: _own_trust(plan.trust)}
-    for door_id, trust in plan.trusts.items():
-        secrets[_trust_secret(door_id)] = _trust(door_id, trust)
-    for one in plan.certificates:
-        pair = {
-            "certificate_chain": {"filename": one.chain_path},
-            "private_key": {"filename": one.key_path},
-        }
-        secrets[one.name] = _secret(one.name, tls_certificate=pair)
-    return secrets
-
-
-def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
+def build_own_trust(authorities: Sequence[str]) -> dict[str, Any]:
+    """Return the secret with our own issuing authorities (PEM)."""
     context = {
         "trusted_ca": {"inline_string": "".join(authorities)},
         "trust_chain_verification": "VERIFY_TRUST_CHAIN",
@@ -116,6 +99,22 @@ def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
         "max_verify_depth": TRUST_DEPTH,
     }
     return _secret(TRUST_SECRET, validation_context=context)
+
+
+def build_door_secrets(door: Door) -> tuple[dict[str, Any], ...]:
+    """Return the secrets of one door: its server certificate, and its authorities if it has a trust of its own.
+
+    Keys are named by their files: the publisher reads them, so that no private key is in a dictionary.
+    """
+    certificate = door.certificate
+    pair = {
+        "certificate_chain": {"filename": certificate.chain_path},
+        "private_key": {"filename": certificate.key_path},
+    }
+    shown = _secret(certificate.name, tls_certificate=pair)
+    if isinstance(door, OpenDoor) or door.trust is None:
+        return (shown,)
+    return shown, _trust(door.id, door.trust)
 
 
 def _trust(door_id: str, trust: DoorTrust) -> dict[str, Any]:
@@ -137,6 +136,5 @@ def _secret(name: str, **content: Any) -> dict[str, Any]:
     return build_typed("extensions.transport_sockets.tls.v3.Secret", name=name, **content)
 
 
-def _by_sds(paths: GatewayPaths, name: str) -> dict[str, Any]:
-    source = {"path_config_source": {"path": f"{paths.xds}/sds/{name}.json"}, "resource_api_version": "V3"}
-    return {"name": name, "sds_config": source}
+def _by_sds(name: str) -> dict[str, Any]:
+    return {"name": name, "sds_config": AWAITED}

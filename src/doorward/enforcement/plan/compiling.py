@@ -43,7 +43,6 @@ def build_plan(
     paths: GatewayPaths,
     open_doors: Sequence[OpenDoor] = (),
     limits: GatewayLimits = DEFAULT_LIMITS,
-    epoch: int = 0,
     hsts: timedelta = HSTS,
     public_ports: Sequence[int] = (),
     portal: PortalDoor | None = None,
@@ -66,10 +65,9 @@ def build_plan(
         shut: names of applications that get no upstream.
         listen: the addresses where the gateway listens.
         trust: PEM of each of our own issuing authorities.
-        paths: the sockets, the log file, and the folder that Envoy watches.
+        paths: the sockets and the log file.
         open_doors: doors that ask for no client certificate.
         limits: the limits of the gateway: counts, sizes, times.
-        epoch: the number of this run of Envoy.
         hsts: for how long a browser connects by TLS only (Strict-Transport-Security).
         public_ports: further ports that browsers use for the doors, in addition to the ports of `listen`.
         portal: the portal's door, None if there is none.
@@ -106,7 +104,6 @@ def build_plan(
         open_doors=tuple(sorted(open_doors, key=lambda door: door.id)),
         paths=paths,
         limits=limits,
-        epoch=epoch,
         hsts=hsts,
         portal=portal,
         sessions=sessions,

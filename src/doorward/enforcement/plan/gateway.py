@@ -29,9 +29,8 @@ class GatewayPlan:
             of its own, only certificates that one of them signed complete a handshake.
         doors: the applications, sorted by id.
         open_doors: hosts that ask for no client certificate, sorted by id, such as enrolment.
-        paths: sockets, log file and the folder that Envoy watches.
+        paths: sockets and log file.
         limits: counts, sizes, times.
-        epoch: the number of this run of Envoy; Envoy sends it to the authorizer.
         hsts: how long browsers remember to use TLS only; with zero they get no such header.
         portal: the door of the portal; None if there is no portal, or if it has no certificate yet.
         sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
@@ -44,7 +43,6 @@ class GatewayPlan:
     paths: GatewayPaths
     open_doors: tuple[OpenDoor, ...] = ()
     limits: GatewayLimits = DEFAULT_LIMITS
-    epoch: int = 0
     hsts: timedelta = HSTS
     portal: PortalDoor | None = None
     sessions: SessionPlan | None = None

@@ -53,14 +53,15 @@ class SocketAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPaths:
-    """Absolute paths of a gateway: the authorizer's socket, the log file, and the folder that Envoy watches (`xds`)."""
+    """Absolute paths of a gateway: the sockets of the authorizer and of the discovery service, and the log file."""
 
     authorizer_socket: str
+    discovery_socket: str
     log_file: str
-    xds: str
 
     def __post_init__(self) -> None:
         check_socket_path(self.authorizer_socket)
+        check_socket_path(self.discovery_socket)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

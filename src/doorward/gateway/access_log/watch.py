@@ -9,22 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
+from doorward.gateway.envoy.statistics import EnvoyStatistics
 
 COUNTER = "filesystem.write_failed"
 GAP_REASON = "log-write-failed"
 EVERY = timedelta(minutes=1)
-
-
-class EnvoyStatistics(Protocol):
-    """The statistics of an Envoy; `envoy.admin.AdminClient` has them."""
-
-    def statistics(self, pattern: str = "") -> dict[str, int]:
-        """Return counters by name; raise `Unavailable` if Envoy does not answer."""
-        ...
 
 
 class LogWatch:

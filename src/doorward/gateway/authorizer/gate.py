@@ -6,14 +6,14 @@ must not run under other rules. So its answer waits here until Envoy enforces fo
 policy that the judgement used; otherwise the connection is refused.
 
 Two revisions with the same policy for an application count as one: a revision that Envoy refuses closes only the
-applications that it changes. While files are exchanged, a policy counts as enforced only if it is the same before and
-after the exchange. If the result of the exchange is unknown, that remains so.
+applications that it changes. While a revision is published, a policy counts as enforced only if it is the same before and
+after. If the result of the publication is unknown, that remains so. An application is closed if Envoy refused a part of it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot
@@ -30,7 +30,7 @@ class PolicyGate:
         self._revision = -1
         self._refused = -1
         self._enforced: Mapping[str, AppPolicy] = {}
-        self._before: Mapping[str, AppPolicy] = {}
+        self._closed: frozenset[str] = frozenset()
         self._recent: Mapping[str, tuple[AppPolicy, ...]] = {}
 
     @property
@@ -39,16 +39,22 @@ class PolicyGate:
         with self._condition:
             return self._revision
 
-    def open(self, snapshot: PolicySnapshot) -> None:
-        """Note that Envoy enforces this snapshot, and wake the judgements that wait."""
+    def open(self, snapshot: PolicySnapshot, *, closed: Collection[str] = ()) -> None:
+        """Note that Envoy enforces this snapshot, and wake the judgements that wait.
+
+        Args:
+            snapshot: the policy.
+            closed: ids of applications that are closed, because Envoy refused a part of them.
+        """
         with self._condition:
-            self._revision, self._refused = snapshot.revision, -1
+            self._revision, self._refused, self._closed = snapshot.revision, -1, frozenset(closed)
+            policies = {one: app for one, app in snapshot.policies.items() if one not in self._closed}
             self._recent = {
                 one: (app, *(former for former in self._recent.get(one, ()) if former != app))[:MOST_RECENT]
-                for one, app in snapshot.policies.items()
+                for one, app in policies.items()
                 if app.is_tcp
             }
-            self._enforced = self._before = snapshot.policies
+            self._enforced = policies
             self._condition.notify_all()
 
     def recently_enforced(self, application_id: str) -> tuple[AppPolicy, ...]:
@@ -63,18 +69,11 @@ class PolicyGate:
             return known is not None and known.has_refusal_page
 
     def begin_change(self, snapshot: PolicySnapshot) -> None:
-        """Note that this snapshot is being published: until `open` or `cancel_change`, only policies equal in both count."""
+        """Note that this snapshot is being published: until `open`, only policies equal in both count."""
         with self._condition:
-            self._before = self._enforced
             self._enforced = {
                 one: app for one, app in self._enforced.items() if app == snapshot.policies.get(one)
             }
-
-    def cancel_change(self) -> None:
-        """Note that the policies from before `begin_change` are certainly still in force."""
-        with self._condition:
-            self._enforced = self._before
-            self._condition.notify_all()
 
     def refuse(self, revision: int) -> None:
         """Note that Envoy will not enforce this revision: no judgement waits for it any more."""
@@ -98,12 +97,14 @@ class PolicyGate:
         """
         with self._condition:
             self._condition.wait_for(
-                lambda: self._enforces(application_id, policy) or self._will_not(revision), timeout_seconds
+                lambda: self._enforces(application_id, policy) or self._will_not(revision, application_id),
+                timeout_seconds,
             )
             return self._revision <= revision and self._enforces(application_id, policy)
 
-    def _will_not(self, revision: int) -> bool:
-        return self._revision > revision or self._refused >= revision
+    def _will_not(self, revision: int, application_id: str) -> bool:
+        is_closed = self._revision >= revision and application_id in self._closed
+        return self._revision > revision or self._refused >= revision or is_closed
 
     def _enforces(self, application_id: str, policy: AppPolicy) -> bool:
         known = self._enforced.get(application_id)

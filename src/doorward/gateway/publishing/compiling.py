@@ -1,21 +1,20 @@
-"""Compiling one policy snapshot and the available certificates into the resources for Envoy.
+"""Compiling one policy snapshot and the available certificates into the plan of the gateway.
 
-Not here: waiting for certificates and publishing (transition), and the plan and its resources (enforcement).
+Not here: waiting for certificates and publishing (transition), and the resources for Envoy (enforcement, door_packing).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from doorward.core.entities import TENANT
 from doorward.core.names import PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
     GatewayPaths,
+    GatewayPlan,
     OpenDoor,
     PortalDoor,
     ServerCertificate,
@@ -38,14 +37,12 @@ from doorward.stores.policy_snapshot import PolicySnapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A compiled policy snapshot, ready to be published.
+    """A compiled policy snapshot, ready to be packed and published.
 
     Args:
         snapshot: the policy.
         seq: the number of the last change when the snapshot was read.
-        resources: the resources for Envoy.
-        chains: the number of doors, the enrolment door included.
-        trusts: the number of doors with their own list of authorities.
+        plan: the plan of the gateway.
         aliases: id of a rule to the tokens that Envoy accepts in its place.
         certificates: the server certificates of the doors.
         purposes: every purpose that has a server certificate or waits for one. The purpose of an application's
@@ -55,9 +52,7 @@ class Compiled:
 
     snapshot: PolicySnapshot
     seq: int
-    resources: Resources
-    chains: int
-    trusts: int
+    plan: GatewayPlan
     aliases: Mapping[str, frozenset[str]]
     certificates: tuple[ServerCertificate, ...]
     purposes: frozenset[str]
@@ -72,8 +67,6 @@ def compile_snapshot(
     ready: Mapping[str, ServerCertificate],
     aliases: Mapping[str, frozenset[str]],
     upstreams: UpstreamParts,
-    xds: Path,
-    epoch: int,
 ) -> Compiled:
     """Compile a policy snapshot.
 
@@ -84,8 +77,6 @@ def compile_snapshot(
         ready: purpose to its server certificate; a door without a certificate is left out.
         aliases: id of a rule to the tokens that Envoy accepts in its place.
         upstreams: the files of upstreams with TLS, and the upstreams that cannot be used.
-        xds: the folder that this Envoy watches.
-        epoch: the number of this run of Envoy.
     """
     wanted, names = settings_hosts(snapshot, settings), snapshot.names
     plan = build_plan(
@@ -98,11 +89,12 @@ def compile_snapshot(
         partners=partner_trusts(snapshot),
         trust=own_trust(snapshot),
         paths=GatewayPaths(
-            authorizer_socket=settings.authorizer_socket, log_file=settings.log_file, xds=str(xds)
+            authorizer_socket=settings.authorizer_socket,
+            discovery_socket=settings.discovery_socket,
+            log_file=settings.log_file,
         ),
         open_doors=_enrolment_doors(wanted, ready, settings),
         limits=settings.limits,
-        epoch=epoch,
         hsts=settings.hsts,
         public_ports=settings.public_ports,
         portal=_portal(snapshot, settings, ready.get(PORTAL_APPLICATION)),
@@ -113,9 +105,7 @@ def compile_snapshot(
     return Compiled(
         snapshot=snapshot,
         seq=seq,
-        resources=build_resources(plan),
-        chains=len(plan.every_door),
-        trusts=len(plan.trusts),
+        plan=plan,
         aliases=aliases,
         certificates=tuple(ready.values()),
         purposes=frozenset(wanted),

@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.plan import ServerCertificate
 from doorward.files import read_limited
-from doorward.gateway.publishing.xds_folder import write_whole
+from doorward.gateway.publishing.copies import write_copy
 from doorward.verification.validity import has_begun, has_ended
 
 MOST_BYTES = 1 << 20
@@ -101,8 +101,8 @@ class PortalCertificate:
         place = self._folder / digest
         if not (place / "key.pem").exists():
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(place / "chain.pem", pem)
-            write_whole(place / "key.pem", key)
+            write_copy(place / "chain.pem", pem)
+            write_copy(place / "key.pem", key)
         self._forget_all_but(digest)
         found = ServerCertificate(
             name=PORTAL_APPLICATION,

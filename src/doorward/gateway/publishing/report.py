@@ -6,7 +6,8 @@ Not here: publishing (transition).
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -16,6 +17,9 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.stores.events import new_event
 from doorward.stores.policy_snapshot import PolicySnapshot
 from doorward.stores.services import Services
+
+REFUSED = "envoy-refused-configuration"
+"""The reason in the record if Envoy refused a part of a configuration."""
 
 _MOST_NAMED = 10
 _log = structlog.get_logger("doorward.publishing")
@@ -36,22 +40,42 @@ class PublicationReport:
         self._gate = gate
         self._lock = threading.Lock()
         self._trouble = ""
-        self._shortage = ""
+        self._refusals: Mapping[str, str] = {}
+        self._closed: frozenset[str] = frozenset()
 
     def trouble(self) -> str:
         """Return why the newest policy is not in force, or the next will not be; empty if all is well."""
         with self._lock:
-            return "; ".join(one for one in (self._trouble, self._shortage) if one)
+            return "; ".join(one for one in (self._trouble, *self._refusal_sentences()) if one)
 
-    def succeeded(self, lacking: str) -> None:
-        """Note that the newest policy is in force, except doors that lack a certificate (empty if none does)."""
+    def refusals(self) -> Mapping[str, str]:
+        """Return what Envoy refused, by the application's name, each with Envoy's words."""
+        with self._lock:
+            return dict(self._refusals)
+
+    def succeeded(
+        self,
+        snapshot: PolicySnapshot,
+        *,
+        lacking: str = "",
+        refusals: Mapping[str, str] = MappingProxyType({}),
+        closed: Collection[str] = (),
+    ) -> None:
+        """Note that a policy is in force, and what is not; record refusals that are new.
+
+        Args:
+            snapshot: the policy.
+            lacking: doors that lack a certificate.
+            refusals: what Envoy refused, by the application's name, each with Envoy's words.
+            closed: names of the applications that are closed because of it.
+        """
         with self._lock:
             self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
-
-    def note_shortage(self, text: str) -> None:
-        """Note why the next publication will be refused; empty if it will not."""
-        with self._lock:
-            self._shortage = text
+            known, self._refusals, self._closed = self._refusals, dict(refusals), frozenset(closed)
+            new = {name: words for name, words in refusals.items() if known.get(name) != words}
+        for name, words in sorted(new.items()):
+            _log.error("Envoy refused a part of the configuration", application=name, why=words)
+            self._record_refusal(snapshot.revision, REFUSED, f"{name}: {words}")
 
     def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
         """Report why a revision cannot come into force until it is corrected."""
@@ -75,14 +99,7 @@ class PublicationReport:
         with self._lock:
             repeated, self._trouble = self._trouble == text, text
         if not repeated:
-            self.record(
-                EventType.GATEWAY_ROLLED_BACK,
-                {
-                    "revision": max(0, self._gate.revision),
-                    "reason": error.code,
-                    "detail": printable(error.detail[:500]),
-                },
-            )
+            self._record_refusal(max(0, self._gate.revision), error.code, error.detail)
 
     def record(self, kind: EventType, data: Mapping[str, str | int]) -> None:
         """Record an event of this gateway; if that fails, log it and go on."""
@@ -91,3 +108,17 @@ class PublicationReport:
             self._services.work.record([event])
         except DoorwardError as error:
             _log.error("the event of a publication could not be recorded", code=error.code)
+
+    def _record_refusal(self, revision: int, reason: str, detail: str) -> None:
+        self.record(
+            EventType.GATEWAY_ROLLED_BACK,
+            {"revision": revision, "reason": reason, "detail": printable(detail[:500])},
+        )
+
+    def _refusal_sentences(self) -> list[str]:
+        return [
+            f"Envoy refused the configuration of {name}"
+            + (", which is closed until it is corrected" if name in self._closed else "")
+            + f": {words}"
+            for name, words in sorted(self._refusals.items())[:_MOST_NAMED]
+        ]

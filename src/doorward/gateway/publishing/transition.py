@@ -1,6 +1,6 @@
 """Publishing the newest policy: Envoy gets it while live connections go on.
 
-Not here: compiling (enforcement), writing and confirming files (publisher). This has its own thread,
+Not here: compiling (enforcement), sending and confirming resources (publisher). This has its own thread,
 apart from the follower, so that a revocation never waits for Envoy.
 
 The steps of a publication (the order of `enforcement.transition`):
@@ -10,21 +10,23 @@ The steps of a publication (the order of `enforcement.transition`):
 2. get a server certificate for each door, and order missing ones;
 3. end connections that hold an id of the new policy which they do not deserve;
 4. compile, with aliases for connections that lost nothing but have other ids now;
-5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
+5. publish, and open the gate for judgements by this revision, except for doors that Envoy refused; only then delete keys
+   that nothing names;
 6. end connections that deserve an id that is new with this policy but cannot show it. A connection that only gained
    permissions is not ended: an alias lets it through, or it goes on without what it gained.
 
-If a revision is refused, the former one stays in force. An Envoy that starts meanwhile is given the newest revision
-if possible, and otherwise the one that was last confirmed: so a refused revision causes no outage at the next
-restart. The same holds for a revision that makes Envoy crash (`gateway.publishing.crash_history`). New connections
-are always judged by the newest revision: the gate admits them only if both revisions have the same policy for their
-application.
+If Envoy refuses a part of a revision, the applications of that part are closed and everything else is in force
+(docs/design/0077). If a revision makes Envoy crash, the next Envoy is given the last confirmed one
+(`gateway.publishing.crash_history`), and new connections are judged by the newest revision all the same: the gate
+admits them only if both revisions have the same policy for their application.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -34,13 +36,16 @@ from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.enforcement.plan import ServerCertificate
+from doorward.enforcement.envoy.bootstrap import build_base, build_bootstrap
+from doorward.enforcement.plan import GatewayPlan, ServerCertificate
 from doorward.enforcement.transition import HeldConnection, aliases_for, classify_connections
 from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.ballast import BALLAST
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.envoy.epochs import epoch_of
+from doorward.gateway.envoy.program import BOOTSTRAP
+from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.following.permissions import PermissionsCache, held_connection
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
@@ -49,9 +54,13 @@ from doorward.gateway.publishing.configuration import (
     ids_of_rules,
 )
 from doorward.gateway.publishing.crash_history import CrashHistory
-from doorward.gateway.publishing.last_published import Configuration, LastPublished
+from doorward.gateway.publishing.discovery.api import EnvoyApi
+from doorward.gateway.publishing.discovery.cache import EnvoyStream, ResourceCache
+from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration
+from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
-from doorward.gateway.publishing.publisher import Admin, Published, XdsPublisher
+from doorward.gateway.publishing.publication import Means
+from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
 from doorward.gateway.publishing.server_certificates import (
@@ -61,15 +70,6 @@ from doorward.gateway.publishing.server_certificates import (
     no_certificate,
 )
 from doorward.gateway.publishing.upstream_files import UpstreamParts
-from doorward.gateway.publishing.validation import Validator
-from doorward.gateway.publishing.watches import (
-    InotifyUsage,
-    check_free_instances,
-    check_start,
-    check_watches,
-    describe_shortage,
-    read_inotify_usage,
-)
 from doorward.policy.model import Document
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.services import Services
@@ -91,6 +91,14 @@ CHECK_SECONDS = 60.0
 _log = structlog.get_logger("doorward.publishing")
 
 
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """What an Envoy that starts was prepared with; `instead_of` is the newest snapshot and why it is not used."""
+
+    compiled: Compiled
+    instead_of: tuple[PolicySnapshot, ConfigurationError] | None
+
+
 class PolicyPublisher:
     """Publishes for one gateway.
 
@@ -103,12 +111,11 @@ class PolicyPublisher:
         ender: ends connections.
         certificates: the gateway's server certificates.
         gate: opened with each publication.
-        validator: asks the real Envoy whether it accepts a configuration.
+        api: Envoy's messages.
         last_published: the former configurations that a start falls back to.
-        admin: the admin interface of the running Envoy; None while none runs.
+        statistics: of the running Envoy; None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
-        inotify_usage: how many inotify instances there may be, and how many are used.
         upstreams: reads the files that the upstreams of a document need.
         portal: reads the portal's certificate, if the settings name its files.
     """
@@ -124,12 +131,11 @@ class PolicyPublisher:
         ender: ConnectionEnder,
         certificates: ServerCertificates,
         gate: PolicyGate,
-        validator: Validator,
+        api: EnvoyApi,
         last_published: LastPublished,
-        admin: Callable[[], Admin | None],
+        statistics: Callable[[], EnvoyStatistics | None],
         published: Callable[[], None],
         followed: Callable[[], int],
-        inotify_usage: Callable[[], InotifyUsage] = read_inotify_usage,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
         portal: PortalCertificate | None = None,
     ) -> None:
@@ -141,20 +147,19 @@ class PolicyPublisher:
         self._certificates = certificates
         self._gate = gate
         self._settings = settings
-        self._validator = validator
+        self._api = api
+        self._packer = DoorPacker(api)
         self._last_published = last_published
-        self._admin = admin
+        self._statistics = statistics
         self._published = published
         self._followed = followed
-        self._inotify_usage = inotify_usage
         self._upstreams = upstreams
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._crashes = CrashHistory(services.clock)
         self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
-        self._xds = Path()
-        self._epoch = 0
-        self._publisher: XdsPublisher | None = None
+        self._publisher: StreamPublisher | None = None
+        self._starting: _Starting | None = None
         self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
@@ -179,41 +184,69 @@ class PolicyPublisher:
         """
         return self._crashes.note_end(status, words, refused=refused)
 
-    def verify(self, admin: Admin) -> None:
-        """Return once an Envoy that starts has its whole prepared configuration in force.
+    def refusals(self) -> Mapping[str, str]:
+        """Return what Envoy refused, by the application's name, each with Envoy's words."""
+        return self._report.refusals()
+
+    def open_stream(self) -> EnvoyStream | None:
+        """Return the stream for the Envoy that starts or runs, which has just connected; None if nothing is ready for one."""
+        return None if self._publisher is None else self._publisher.open_stream()
+
+    def verify(self, statistics: EnvoyStatistics) -> None:
+        """Return once an Envoy that starts answered for its whole prepared configuration; then open the gate.
 
         Raises:
-            Unavailable: Envoy refused a part of it, or does not answer.
+            ConfigurationError: Envoy refuses all of it.
+            Unavailable: Envoy does not answer.
         """
-        if self._publisher is not None:
-            self._publisher.await_start(admin)
+        with self._working:
+            if self._publisher is None or self._starting is None:
+                return
+            published = self._publisher.await_start(statistics)
+            starting, self._starting = self._starting, None
+            if starting.instead_of is None:
+                self._rule_ids = ids_of_rules(starting.compiled.snapshot)
+                self._finished(starting.compiled, published)
+            else:
+                self._in_force(starting.compiled, published)
+                self._refused(*starting.instead_of)
 
     # the work
 
     def prepare(self, folder: Path, stop: threading.Event) -> Path:
-        """Make the files of a new Envoy in its own folder; return its bootstrap.
+        """Make everything ready for a new Envoy; write its bootstrap into its folder, and return the path.
 
-        They have the newest revision, or, if that is refused, the last confirmed one. An Envoy that drains
-        keeps its files: its connections lost nothing so far, and connections that lose permissions
+        It gets the newest revision, or, if that one makes Envoy crash, the last confirmed one that does not. An Envoy that
+        drains keeps what it has: its connections lost nothing so far, and connections that lose permissions
         are cut by the gateway, independently of Envoy's rules. Waits for the first certificate.
 
         Raises:
-            Unavailable: `no-server-certificate` if none came before `stop` was set.
+            Unavailable: `no-server-certificate` if none came before `stop` was set; `envoy-folder-unusable`.
             ConfigurationError: the newest revision is refused, and there is none to fall back to.
         """
         with self._working:
-            self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
-            try:
-                self._crashes.check(configuration_of(self._newest()[0]))
-                compiled, bootstrap = self._prepare(self._newest, folder, stop)
-            except ConfigurationError as error:
-                return self._prepare_former(error, folder, stop)
-            self._finished(compiled)
-            return bootstrap
+            path = folder / BOOTSTRAP
+            BALLAST.replace_file(path, self._bootstrap(folder, self._make_ready(stop)), durable=False)
+            return path
 
-    def _prepare_former(self, why: ConfigurationError, folder: Path, stop: threading.Event) -> Path:
-        """Prepare with the last confirmed configuration; if none is usable and the newest only made Envoy crash, with it."""
+    def adopt(self, folder: Path, stop: threading.Event) -> bool:
+        """Make everything ready for an Envoy that an earlier gateway left; return False if it has another bootstrap."""
+        with self._working:
+            plan = self._make_ready(stop)
+            return (folder / BOOTSTRAP).read_bytes() == self._bootstrap(folder, plan)
+
+    def _bootstrap(self, folder: Path, plan: GatewayPlan) -> bytes:
+        base = build_base(plan.paths, plan.limits)
+        bootstrap = build_bootstrap(base, node=self._gateway_id, admin_socket=str(folder / "admin.sock"))
+        return json.dumps(bootstrap, indent=1).encode()
+
+    def _make_ready(self, stop: threading.Event) -> GatewayPlan:
         newest, seq = self._newest()
+        try:
+            self._crashes.check(configuration_of(newest))
+            return self._ready(self._newest, stop)
+        except ConfigurationError as error:
+            why = error
         for one in self._last_published.history():
             with self._services.work.read() as stores:
                 former = former_snapshot(stores, newest, one)
@@ -221,26 +254,22 @@ class PolicyPublisher:
                 continue
             try:
                 self._crashes.check(one)
-                _, bootstrap = self._prepare(lambda former=former: (former, seq), folder, stop)  # type: ignore[misc]
+                return self._ready(lambda former=former: (former, seq), stop, (newest, why))  # type: ignore[misc]
             except ConfigurationError as error:
                 _log.error(
-                    "Envoy refused an older policy revision, too", revision=one.revision, detail=error.detail
+                    "an older policy revision is refused, too", revision=one.revision, detail=error.detail
                 )
-                continue
-            self._names = former.names
-            self._gate.open(former)
-            self._refused(newest, why)
-            return bootstrap
         if why.code != DEADLY:
             raise why
-        compiled, bootstrap = self._prepare(self._newest, folder, stop)
-        self._finished(compiled)
-        return bootstrap
+        return self._ready(self._newest, stop)
 
-    def _prepare(
-        self, read: Callable[[], tuple[PolicySnapshot, int]], folder: Path, stop: threading.Event
-    ) -> tuple[Compiled, Path]:
-        publisher = XdsPublisher(self._xds, validator=self._validator, clock=self._services.clock)
+    def _ready(
+        self,
+        read: Callable[[], tuple[PolicySnapshot, int]],
+        stop: threading.Event,
+        instead_of: tuple[PolicySnapshot, ConfigurationError] | None = None,
+    ) -> GatewayPlan:
+        """Have a configuration ready for the next Envoy; `instead_of` is the newest one, and why it is not used."""
         has_warned = False
         while (compiled := self._compile(*read())) is None:
             if not has_warned:
@@ -250,15 +279,23 @@ class PolicyPublisher:
                 has_warned = True
             if stop.wait(0.1):
                 raise no_certificate()
-        usage = self._inotify_usage()
-        configuration = configuration_of(compiled.snapshot)
-        if configuration not in self._last_published.history():
-            check_watches(compiled.chains, usage, trusts=compiled.trusts)
-        check_start(compiled.chains, usage, trusts=compiled.trusts)
-        self._crashes.give(configuration)
-        bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
+        packed = self._packer.pack(compiled.plan)
+        self._crashes.give(configuration_of(compiled.snapshot))
+        cache = ResourceCache(self._api, self._services.clock)
+        publisher = StreamPublisher(Means(cache=cache, packer=self._packer, clock=self._services.clock))
+        self._hand_over(publisher, packed, _Starting(compiled, instead_of))
         self._publisher = publisher
-        return compiled, bootstrap
+        return compiled.plan
+
+    def _hand_over(
+        self, publisher: StreamPublisher, packed: PackedConfiguration, starting: _Starting
+    ) -> None:
+        """Give a configuration to an Envoy that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""
+        publisher.prepare(packed)
+        self._starting = starting
+        self._names = starting.compiled.snapshot.names
+        if starting.instead_of is None:
+            self.requests.complete(starting.compiled.seq)
 
     def run(self, stop: threading.Event) -> None:
         """Publish after each request, until `stop` is set."""
@@ -284,7 +321,8 @@ class PolicyPublisher:
             return RETRY_SECONDS
 
     def _publish(self) -> float:
-        if self._publisher is None:
+        publisher = self._publisher
+        if publisher is None:
             return RETRY_SECONDS  # no Envoy has been prepared yet
         snapshot, seq = self._newest()
         configuration = configuration_of(snapshot)
@@ -296,15 +334,18 @@ class PolicyPublisher:
             compiled = self._compile(snapshot, seq)
             if compiled is None:
                 raise no_certificate()
-            published = self._exchange(self._publisher, compiled, configuration)
+            packed = self._packer.pack(compiled.plan)
+            statistics = self._statistics()
+            if statistics is None:
+                self._crashes.give(configuration)
+                self._hand_over(publisher, packed, _Starting(compiled, None))
+                return RETRY_SECONDS
+            published = self._exchange(publisher, packed, compiled, statistics)
         except ConfigurationError as error:
             self._refused(snapshot, error)
-            self._publisher.repair(self._admin())
             return RETRY_SECONDS
-        self._publisher.repair(self._admin())
-        if self._admin() is not None:
-            self._last_published.note(configuration)
-        self._finished(compiled)
+        self._last_published.note(configuration)
+        self._finished(compiled, published)
         self._end_lacking(snapshot, compiled.aliases)
         if (
             published.changed
@@ -316,40 +357,37 @@ class PolicyPublisher:
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
     def _exchange(
-        self, publisher: XdsPublisher, compiled: Compiled, configuration: Configuration
+        self,
+        publisher: StreamPublisher,
+        packed: PackedConfiguration,
+        compiled: Compiled,
+        statistics: EnvoyStatistics,
     ) -> Published:
         """Step 5. During it, and after it if its result is unknown, the gate admits only by policies that do not change."""
-        chains, files = publisher.count_new_watches(compiled.resources)
-        usage = self._inotify_usage()
-        if chains:
-            check_watches(compiled.chains, usage, trusts=compiled.trusts)
-        check_free_instances(usage, chains, files)
-        before, fresh = self._crashes.given, not self._crashes.was_given(configuration)
+        configuration = configuration_of(compiled.snapshot)
         self._gate.begin_change(compiled.snapshot)
-        try:
-            if fresh:
-                self._crashes.give(configuration)
-            return publisher.publish(compiled.resources, self._admin())
-        except BaseException:
-            if publisher.is_certain:
-                self._gate.cancel_change()
-                if fresh and before is not None:
-                    self._crashes.give(before)
-            raise
+        if not self._crashes.was_given(configuration):
+            self._crashes.give(configuration)
+        return publisher.publish(packed, statistics)
 
-    def _finished(self, compiled: Compiled) -> None:
-        self._certificates.forget_others(compiled.purposes, compiled.certificates)
+    def _in_force(self, compiled: Compiled, published: Published) -> None:
         names = compiled.snapshot.names
+        self._names = names
+        self._gate.open(compiled.snapshot, closed=published.closed)
         lacking = ", ".join(
             name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
         )
-        self._names = names
-        self.requests.complete(compiled.seq)
-        self._gate.open(compiled.snapshot)
-        self._report.succeeded(lacking)
-        self._report.note_shortage(
-            describe_shortage(compiled.chains, self._inotify_usage(), trusts=compiled.trusts)
+        self._report.succeeded(
+            compiled.snapshot,
+            lacking=lacking,
+            refusals={names.get(one, one): words for one, words in published.refusals.items()},
+            closed={names.get(one, one) for one in published.closed},
         )
+
+    def _finished(self, compiled: Compiled, published: Published) -> None:
+        self._certificates.forget_others(compiled.purposes, compiled.certificates)
+        self._in_force(compiled, published)
+        self.requests.complete(compiled.seq)
         self._published()
 
     def _refused(self, snapshot: PolicySnapshot, error: ConfigurationError) -> None:
@@ -385,8 +423,6 @@ class PolicyPublisher:
             ready=ready,
             aliases=aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision),
             upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
-            xds=self._xds,
-            epoch=self._epoch,
         )
 
     def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:

@@ -26,8 +26,8 @@ from doorward.core.names import own_hosts
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.files import read_limited
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
+from doorward.gateway.publishing.copies import write_copy
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream
-from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
 from doorward.verification.validity import has_begun, has_ended
 
@@ -120,7 +120,7 @@ class UpstreamReader:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.pem"
         if not path.exists():
-            write_whole(path, data)
+            write_copy(path, data)
         return str(path)
 
     def _forget(self, kept: Collection[str], now: datetime) -> None:

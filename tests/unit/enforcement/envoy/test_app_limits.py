@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from doorward.enforcement.envoy.assembly import build_clusters
 from doorward.enforcement.envoy.http import build_http
 from doorward.enforcement.plan import GatewayLimits
 from doorward.policy.app_limits import AppLimits
+from tests.support.resources import build_resources
 from tests.unit.enforcement.plans import PATHS, door, door_rule, every, small_plan
 
 LARGE = AppLimits(idle=timedelta(hours=2), headers=1_000, header_kilobytes=200)
@@ -22,7 +22,7 @@ def test_sizes_hold_for_requests_and_answers() -> None:
         assert config["max_request_headers_kb"] == kilobytes
         assert config["common_http_protocol_options"]["max_headers_count"] == headers
         assert config["http2_protocol_options"].get("max_header_field_size_kb", 64) == kilobytes
-        (cluster,) = build_clusters(small_plan(doors=(one,), open_doors=()))
+        (cluster,) = build_resources(small_plan(doors=(one,), open_doors=())).clusters
         assert list(every(cluster, "max_headers_count")) == [headers]
         assert list(every(cluster, "max_response_headers_kb")) == [kilobytes]
 
@@ -32,4 +32,7 @@ def test_silence_changes_no_connection() -> None:
     usual = door(door_rule("g"))
     quiet = replace(usual, app_limits=AppLimits(idle=timedelta(hours=2)))
     assert build_http(usual, PATHS, GatewayLimits()) == build_http(quiet, PATHS, GatewayLimits())
-    assert build_clusters(small_plan(doors=(usual,))) == build_clusters(small_plan(doors=(quiet,)))
+    assert (
+        build_resources(small_plan(doors=(usual,))).clusters
+        == build_resources(small_plan(doors=(quiet,))).clusters
+    )

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.assembly import build_clusters
 from doorward.enforcement.envoy.clusters import build_authorizer, build_upstream
 from doorward.enforcement.envoy.extension import render_duration
 from doorward.enforcement.plan import GatewayLimits
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
+from tests.support.resources import build_resources
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
 LIMITS = GatewayLimits()
@@ -59,7 +59,7 @@ def test_the_authorizer_is_asked_over_its_socket() -> None:
 
 def test_clusters_are_sorted_and_bounded() -> None:
     """One an application and one for enrolment, none with Envoy's small default limits."""
-    clusters = build_clusters(small_plan())
+    clusters = build_resources(small_plan()).clusters
     assert [one["name"] for one in clusters] == ["app_pay", "app_web", "doorward_enrol"]
     for one in clusters:
         assert one["circuit_breakers"]["thresholds"][0]["max_connections"] == LIMITS.connections
@@ -124,7 +124,9 @@ def test_what_may_not_be_reached_leads_nowhere(options: dict[str, Any]) -> None:
     plan = small_plan()
     shut = replace(plan.doors[0], **options)
     (cluster,) = [
-        one for one in build_clusters(replace(plan, doors=(shut, plan.doors[1]))) if one["name"] == shut.id
+        one
+        for one in build_resources(replace(plan, doors=(shut, plan.doors[1]))).clusters
+        if one["name"] == shut.id
     ]
     assert cluster["load_assignment"]["endpoints"] == []
     assert "transport_socket" not in cluster

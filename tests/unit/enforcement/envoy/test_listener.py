@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from doorward.enforcement.envoy.bootstrap import build_base
-from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import JUDGED, AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.plan import GatewayLimits, SocketAddress
 from doorward.gateway.connections.registry import ConnectionRegistry
+from tests.support.resources import build_resources
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
-LISTENER = build_listener(small_plan(epoch=7))
+LISTENER = build_resources(small_plan()).listeners[0]
 CHAINS = {one["name"]: one for one in LISTENER["filter_chains"]}
 
 
@@ -39,8 +39,8 @@ def test_a_host_more_changes_no_chain() -> None:
     first, *others = small_plan().doors
     certificate = replace(first.certificate, hosts=(*first.hosts, "more.test"))
     more = replace(first, hosts=(*first.hosts, "more.test"), certificate=certificate)
-    before = build_listener(small_plan())
-    after = build_listener(replace(small_plan(), doors=(more, *others)))
+    before = build_resources(small_plan()).listeners[0]
+    after = build_resources(replace(small_plan(), doors=(more, *others))).listeners[0]
     assert after["filter_chains"] == before["filter_chains"]
     assert after != before
 
@@ -71,7 +71,7 @@ def test_the_application_is_a_constant_of_its_chain() -> None:
         sent = {one["key"]: one["value"] for one in config_of(chain, 1)["grpc_service"]["initial_metadata"]}
         assert sent[AuthorizerMetadata.APPLICATION.value] == chain
         assert set(sent) == {one.value for one in AuthorizerMetadata}
-        assert sent[AuthorizerMetadata.EPOCH.value] == "7"
+        assert sent[AuthorizerMetadata.EPOCH.value] == "%ENVIRONMENT(DOORWARD_EPOCH)%"
         assert sent[AuthorizerMetadata.REMOTE.value] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
 
 
@@ -126,7 +126,7 @@ def test_the_doors_bounds_are_one_set_of_figures() -> None:
 def test_further_addresses_share_the_chains() -> None:
     """A gateway may listen on several addresses; they are one listener."""
     two = (SocketAddress(host="127.0.0.1", port=8443), SocketAddress(host="::1", port=8443))
-    listener = build_listener(small_plan(listen=two))
+    listener = build_resources(small_plan(listen=two)).listeners[0]
     assert listener["additional_addresses"] == [
         {"address": {"socket_address": {"address": "::1", "port_value": 8443}}}
     ]
@@ -135,7 +135,7 @@ def test_further_addresses_share_the_chains() -> None:
 
 def test_every_address_means_both_families() -> None:
     """`[::]` takes IPv4 clients as well, as administrators expect."""
-    listener = build_listener(small_plan(listen=(SocketAddress(host="::", port=8443),)))
+    listener = build_resources(small_plan(listen=(SocketAddress(host="::", port=8443),))).listeners[0]
     assert listener["address"]["socket_address"]["ipv4_compat"] is True
     assert "ipv4_compat" not in LISTENER["address"]["socket_address"]
 

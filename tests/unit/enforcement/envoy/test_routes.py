@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 
-from doorward.enforcement.envoy.assembly import build_route_tables
 from doorward.enforcement.envoy.headers import NAMES_HEADER
 from doorward.enforcement.envoy.routes import (
     MAX_SLICES,
@@ -22,6 +21,7 @@ from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import NormalisedPath, normalise
 from doorward.policy.request_headers import HeaderOptions
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
+from tests.support.resources import build_resources
 from tests.unit.enforcement.envoy.test_rules import state_of
 from tests.unit.enforcement.plans import CERTIFICATE, OPEN_DOOR, TRUST, door, door_rule, small_plan
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
@@ -218,7 +218,7 @@ def test_the_enrolment_table_forwards_listed_requests_only() -> None:
 
 def test_every_door_has_a_table_of_its_own() -> None:
     """Named by the application's id."""
-    assert list(build_route_tables(small_plan())) == ["app_pay", "app_web", "doorward_enrol"]
+    assert list(build_resources(small_plan()).routes) == ["app_pay", "app_web", "doorward_enrol"]
 
 
 def test_silence_is_the_application_s_to_bound() -> None:
@@ -236,6 +236,6 @@ def test_silence_is_the_application_s_to_bound() -> None:
 
 def test_no_time_limit_ends_streams() -> None:
     """Envoy's default of 15 seconds would end downloads, event streams and WebSockets."""
-    for table in build_route_tables(small_plan()).values():
+    for table in build_resources(small_plan()).routes.values():
         for host in table["virtual_hosts"]:
             assert all(one["route"]["timeout"] == "0s" for one in host["routes"] if "route" in one)

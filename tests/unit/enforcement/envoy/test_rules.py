@@ -17,7 +17,6 @@ from doorward.enforcement.envoy.names import (
     OWNER_FILTER,
     ConnectionFact,
 )
-from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
@@ -31,6 +30,7 @@ from doorward.policy.subject import Subject
 from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
 from tests.support.ports import NOON
+from tests.support.resources import static_rendering
 from tests.unit.enforcement.plans import CERTIFICATE, SESSIONS, TRUST, door, door_rule, every, small_plan
 from tests.unit.enforcement.rbac import FORWARDED, BoundSession, answer_of, challenge_of
 from tests.unit.enforcement.test_resources import compiled

@@ -17,11 +17,11 @@ from doorward.enforcement.envoy.names import (
     SESSIONS_CLUSTER,
     STEP_UP_FILTER,
 )
-from doorward.enforcement.envoy.resources import build_resources
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.step_up import name_challenges
 from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.requirements import Requirement
+from tests.support.resources import build_resources, changed
 from tests.unit.enforcement.plans import (
     PASSKEY,
     SESSION_KEY,
@@ -52,17 +52,15 @@ def test_a_first_rule_that_asks_changes_no_chain() -> None:
     """Nor the filter that verifies: routes only, so that no connection ends."""
     plan = small_plan(sessions=SESSIONS)
     before, after = build_resources(plan), build_resources(replace(plan, doors=(ASKING, plan.doors[1])))
-    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
-    assert changed == ["rds/app_pay.json"]
+    assert changed(before, after) == ["RouteConfiguration/app_pay"]
 
 
-def test_another_key_changes_one_file() -> None:
+def test_another_key_changes_one_resource() -> None:
     """A rotation is the shared filter's alone."""
     plan = small_plan(sessions=SESSIONS)
     rotated = replace(SESSIONS, jwks=(SESSION_KEY.replace('"k1"', '"k2"'), SESSION_KEY))
     before, after = build_resources(plan), build_resources(replace(plan, sessions=rotated))
-    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
-    assert changed == [f"ecds/{SESSION_FILTER}.json"]
+    assert changed(before, after) == [f"TypedExtensionConfig/{SESSION_FILTER}"]
 
 
 def test_every_application_of_requests_has_a_provider() -> None:

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.assembly import build_clusters, build_extensions, build_route_tables
-from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import FOREIGN_PROTOCOL_CHAIN, JUDGED, ConnectionFact
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.app_limits import AppLimits
 from doorward.policy.model import Effect, TcpUpstream
+from tests.support.resources import build_resources
 from tests.unit.enforcement.plans import door, door_rule, small_plan, tcp_door
 
 
@@ -22,7 +21,7 @@ def plan_of(**changed: Any) -> GatewayPlan:
     return small_plan(doors=(tcp_door(**changed),), open_doors=())
 
 
-LISTENER = build_listener(plan_of())
+LISTENER = build_resources(plan_of()).listeners[0]
 CHAINS = {one["name"]: one for one in LISTENER["filter_chains"]}
 PROXY = CHAINS["app_mqtt"]["filters"][-1]["typed_config"]
 
@@ -50,7 +49,7 @@ def test_every_limit_is_written_out() -> None:
     assert PROXY["idle_timeout"] == "3600s"
     assert PROXY["max_downstream_connection_duration"] == "43200s"
     assert PROXY["max_connect_attempts"] == 1
-    quiet = build_listener(plan_of(app_limits=AppLimits(idle=AppLimits().idle * 2)))
+    quiet = build_resources(plan_of(app_limits=AppLimits(idle=AppLimits().idle * 2))).listeners[0]
     proxy = quiet["filter_chains"][0]["filters"][-1]["typed_config"]
     assert proxy["idle_timeout"] == "7200s"
 
@@ -58,16 +57,16 @@ def test_every_limit_is_written_out() -> None:
 def test_the_rules_are_not_in_the_chain() -> None:
     """An edited rule ends no connection: it is published by itself, and Envoy starts with nothing in its place."""
     discovery = CHAINS["app_mqtt"]["filters"][3]["config_discovery"]
-    assert discovery["config_source"]["path_config_source"]["path"] == "/run/dw/xds/ecds/app_mqtt.json"
+    assert discovery["config_source"]["ads"] == {}
     assert "default_config" not in discovery
     edited = plan_of(rules=(door_rule("gother"),))
-    assert build_listener(edited) == LISTENER
-    assert build_extensions(edited) != build_extensions(plan_of())
+    assert build_resources(edited).listeners[0] == LISTENER
+    assert build_resources(edited).extensions != build_resources(plan_of()).extensions
 
 
 def rules_of(**changed: Any) -> dict[str, Any]:
     """The policies of the network filter."""
-    (extension,) = build_extensions(plan_of(**changed)).values()
+    (extension,) = build_resources(plan_of(**changed)).extensions.values()
     assert extension["typed_config"]["rules"]["action"] == "ALLOW"
     policies: dict[str, Any] = extension["typed_config"]["rules"]["policies"]
     return policies
@@ -119,7 +118,9 @@ def test_without_an_allow_rule_nothing_passes(rules: tuple[Any, ...]) -> None:
 
 def lead_of(offered: str | None, **changed: Any) -> str:
     """Follow the listener's matcher for a client that offers this, as Envoy writes it."""
-    led = build_listener(plan_of(**changed))["filter_chain_matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    led = build_resources(plan_of(**changed)).listeners[0]["filter_chain_matcher"]["matcher_tree"][
+        "exact_match_map"
+    ]["map"]
     matcher = led["app.test"]["matcher"]
 
     def matches(predicate: dict[str, Any]) -> bool:
@@ -172,7 +173,7 @@ def test_a_foreign_protocol_is_answered_with_its_alert() -> None:
     assert [one["name"] for one in chain["filters"]] == ["doorward.connections", "doorward.protocol"]
     sent = base64.b64decode(chain["filters"][1]["typed_config"]["response"]["inline_bytes"])
     assert sent == bytes((0x15, 3, 1, 0, 2, 2, 120))
-    web = build_listener(small_plan(doors=(door(),)))
+    web = build_resources(small_plan(doors=(door(),))).listeners[0]
     assert FOREIGN_PROTOCOL_CHAIN not in [one["name"] for one in web["filter_chains"]]
 
 
@@ -182,20 +183,22 @@ def test_the_handshake_is_that_of_every_door() -> None:
     assert tls["require_client_certificate"] is True
     assert tls["disable_stateless_session_resumption"] is True
     assert tls["common_tls_context"]["alpn_protocols"] == ["mqtt", "x-mqtt"]
-    bare = build_listener(plan_of(alpn=()))["filter_chains"][0]["transport_socket"]["typed_config"]
+    bare = build_resources(plan_of(alpn=())).listeners[0]["filter_chains"][0]["transport_socket"][
+        "typed_config"
+    ]
     assert "alpn_protocols" not in bare["common_tls_context"]
 
 
 def test_its_cluster_is_not_called_as_one_of_requests() -> None:
     """If it was HTTP until now, requests on the chain that drains must not arrive here."""
-    (cluster,) = build_clusters(plan_of())
+    (cluster,) = build_resources(plan_of()).clusters
     assert cluster["name"] == PROXY["cluster"] == "app_mqtt_tcp"
     assert "typed_extension_protocol_options" not in cluster
-    assert build_route_tables(plan_of()) == {}
-    (socket,) = build_clusters(plan_of(upstream=TcpUpstream(path="/run/a.sock")))
+    assert build_resources(plan_of()).routes == {}
+    (socket,) = build_resources(plan_of(upstream=TcpUpstream(path="/run/a.sock"))).clusters
     (endpoint,) = socket["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert endpoint["endpoint"]["address"] == {"pipe": {"path": "/run/a.sock"}}
-    (shut,) = build_clusters(plan_of(is_shut=True))
+    (shut,) = build_resources(plan_of(is_shut=True)).clusters
     assert shut["load_assignment"]["endpoints"] == []
 
 

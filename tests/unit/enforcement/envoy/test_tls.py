@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from doorward.enforcement.envoy.http import HTTP_ALPN
-from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls, build_secrets
+from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls
 from doorward.enforcement.trust import DoorTrust
-from tests.unit.enforcement.plans import CERTIFICATE, PATHS, every, small_plan
+from tests.support.resources import build_resources
+from tests.unit.enforcement.plans import CERTIFICATE, every, small_plan
 
 DOOR = small_plan().doors[0]
-CLIENT = build_client_tls(PATHS, DOOR, HTTP_ALPN)["typed_config"]
-OPEN = build_open_tls(PATHS, CERTIFICATE, HTTP_ALPN)["typed_config"]
+CLIENT = build_client_tls(DOOR, HTTP_ALPN)["typed_config"]
+OPEN = build_open_tls(CERTIFICATE, HTTP_ALPN)["typed_config"]
 
 
 def test_a_protected_door_demands_a_certificate() -> None:
@@ -19,7 +20,7 @@ def test_a_protected_door_demands_a_certificate() -> None:
     assert CLIENT["require_client_certificate"] is True
     reference = CLIENT["common_tls_context"]["validation_context_sds_secret_config"]
     assert reference["name"] == "trust"
-    assert reference["sds_config"]["path_config_source"]["path"] == "/run/dw/xds/sds/trust.json"
+    assert reference["sds_config"]["ads"] == {}
 
 
 def test_the_open_door_asks_for_none() -> None:
@@ -53,7 +54,7 @@ def test_versions_suites_and_signatures_are_stated() -> None:
 
 def test_trust_is_strict() -> None:
     """Chains are verified, expired certificates refused, and no sub-authority stands between."""
-    context = build_secrets(small_plan())["trust"]["validation_context"]
+    context = build_resources(small_plan()).secrets["trust"]["validation_context"]
     assert context["trust_chain_verification"] == "VERIFY_TRUST_CHAIN"
     assert context["allow_expired_certificate"] is False
     assert context["max_verify_depth"] == 1
@@ -62,7 +63,7 @@ def test_trust_is_strict() -> None:
 
 def test_keys_are_named_never_copied() -> None:
     """A published file has the path of a key, and never the key."""
-    secrets = build_secrets(small_plan())
+    secrets = build_resources(small_plan()).secrets
     assert secrets["pay-1"]["tls_certificate"]["private_key"] == {"filename": "/run/dw/pay.key"}
     assert "PRIVATE KEY" not in str(secrets)
 
@@ -71,12 +72,12 @@ def test_a_door_may_have_a_trust_of_its_own() -> None:
     """Its secret is its own and verifies nothing; the others keep theirs; a door without one names the common secret."""
     trust = DoorTrust(authorities=("A", "B"))
     plan = replace(small_plan(), doors=(replace(DOOR, trust=trust), *small_plan().doors[1:]))
-    secrets = build_secrets(plan)
+    secrets = build_resources(plan).secrets
     context = secrets[f"trust-{DOOR.id}"]["validation_context"]
     assert context["trusted_ca"]["inline_string"] == "AB"
     assert context["trust_chain_verification"] == "ACCEPT_UNTRUSTED"
-    assert secrets["trust"] == build_secrets(small_plan())["trust"]
-    client = build_client_tls(PATHS, plan.doors[0], HTTP_ALPN)["typed_config"]
+    assert secrets["trust"] == build_resources(small_plan()).secrets["trust"]
+    client = build_client_tls(plan.doors[0], HTTP_ALPN)["typed_config"]
     reference = client["common_tls_context"]["validation_context_sds_secret_config"]
     assert reference["name"] == f"trust-{DOOR.id}"
     assert client["require_client_certificate"] is True
@@ -85,23 +86,25 @@ def test_a_door_may_have_a_trust_of_its_own() -> None:
 def test_unverified_certificates_are_accepted_only_if_a_door_has_its_own_trust() -> None:
     """Every other door verifies; one that does not still demands a certificate."""
     assert not [
-        one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one
+        one
+        for one in every(build_resources(small_plan()).secrets, "trust_chain_verification")
+        if "ACCEPT" in one
     ]
     opened = replace(DOOR, trust=DoorTrust(authorities=("A",)))
-    secrets = build_secrets(replace(small_plan(), doors=(opened, *small_plan().doors[1:])))
+    secrets = build_resources(replace(small_plan(), doors=(opened, *small_plan().doors[1:]))).secrets
     found = {
         name: one["validation_context"]["trust_chain_verification"]
         for name, one in secrets.items()
         if "validation_context" in one
     }
     assert found == {"trust": "VERIFY_TRUST_CHAIN", f"trust-{DOOR.id}": "ACCEPT_UNTRUSTED"}
-    assert build_client_tls(PATHS, opened, HTTP_ALPN)["typed_config"]["require_client_certificate"] is True
+    assert build_client_tls(opened, HTTP_ALPN)["typed_config"]["require_client_certificate"] is True
 
 
 def test_names_that_are_not_told_are_left_out() -> None:
     """Such a chain names no authority; it verifies nothing, as every unverified chain."""
     silent = replace(DOOR, trust=DoorTrust(authorities=("A",), named=False))
-    secrets = build_secrets(replace(small_plan(), doors=(silent, *small_plan().doors[1:])))
+    secrets = build_resources(replace(small_plan(), doors=(silent, *small_plan().doors[1:]))).secrets
     assert secrets[f"trust-{DOOR.id}"]["validation_context"] == {
         "trust_chain_verification": "ACCEPT_UNTRUSTED"
     }

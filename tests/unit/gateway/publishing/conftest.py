@@ -21,16 +21,18 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import wanted_hosts
+from doorward.gateway.publishing.discovery.api import load_api
+from doorward.gateway.publishing.discovery.messages import ROUTES
+from doorward.gateway.publishing.discovery.subscriptions import Key
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
-from doorward.gateway.publishing.watches import InotifyUsage
 from doorward.policy.decision import permissions_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
-from tests.support.fake_envoy import FakeEnvoy, FakeValidator
+from tests.support.fake_envoy import FakeEnvoy
 from tests.support.world import OPERATOR, World, found_world
 from tests.unit.gateway.standing import enter
 
@@ -45,14 +47,12 @@ class Site:
     folder: Path
     connections: ConnectionRegistry
     cutter: FakeCutter
-    validator: FakeValidator
     gate: PolicyGate
     certificates: ServerCertificates
     envoy: FakeEnvoy | None = None
     story: list[str] = field(default_factory=list)
     publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
-    inotify_usage: InotifyUsage = field(default_factory=lambda: InotifyUsage(limit=None))
     ordered_portal: str = ""  # the portal's host, if our own authority certifies it
 
     def lets_in(self, name: str) -> bool:
@@ -79,13 +79,22 @@ class Site:
             fill_order(self.world.services, order.id, actor=OPERATOR)
 
     def prepare(self) -> Path:
+        """Start an Envoy, which connects and answers."""
         run = self.folder / "run"
         run.mkdir(exist_ok=True)
         bootstrap = self.publishing.prepare(run, threading.Event())
-        self.envoy = FakeEnvoy(run / "xds")
-        self.story.clear()
-        self.validator.checked.clear()
+        self.start()
         return bootstrap
+
+    def start(self) -> FakeEnvoy:
+        """Have a new Envoy connect, and wait until it is verified."""
+        envoy, stream = FakeEnvoy(), self.publishing.open_stream()
+        assert stream is not None
+        envoy.connect(stream)
+        self.publishing.verify(envoy)
+        self.envoy = envoy
+        self.story.clear()
+        return envoy
 
     def enter(self, name: str, cookie: int, app: str = "payments") -> None:
         enter(self.world, self.connections, self.world.issue(name), cookie, app=app)
@@ -111,13 +120,12 @@ class Site:
     def doors(self) -> set[str]:
         """The applications that Envoy has a door for."""
         assert self.envoy is not None
-        return {one.stem for one in (self.envoy.xds / "rds").iterdir()} - {"doorward_enrol"}
+        return self.envoy.names(ROUTES) - {"doorward_enrol"}
 
-    def files(self) -> dict[str, bytes]:
+    def in_force(self) -> dict[Key, bytes]:
+        """What Envoy has in force."""
         assert self.envoy is not None
-        return {
-            str(one.relative_to(self.envoy.xds)): one.read_bytes() for one in self.envoy.xds.rglob("*.json")
-        }
+        return self.envoy.in_force()
 
     def events(self, kind: EventType) -> list[dict[str, object]]:
         return [dict(event.data) for event in self.world.events(kind)]
@@ -126,14 +134,9 @@ class Site:
 def make_site(world: World, folder: Path, **settings: Any) -> Site:
     """A publishing side over a world, with nothing published; `settings` are further ones of the door."""
     gateway = world.gateway()
-    connections, cutter, validator, gate = (
-        ConnectionRegistry(sequence=world.head()),
-        FakeCutter(),
-        FakeValidator(),
-        PolicyGate(),
-    )
+    connections, cutter, gate = ConnectionRegistry(sequence=world.head()), FakeCutter(), PolicyGate()
     certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
-    site = Site(world, folder, connections, cutter, validator, gate, certificates)
+    site = Site(world, folder, connections, cutter, gate, certificates)
     site.ordered_portal = "" if settings.get("portal_files") else settings.get("portal_host", "")
     site.publishing = PolicyPublisher(
         world.services,
@@ -142,6 +145,7 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
             forbidden_upstreams=ForbiddenUpstreams(folder=Path("/nowhere")),
             listen=(SocketAddress(host="127.0.0.1", port=8443),),
             authorizer_socket="/run/authz.sock",
+            discovery_socket="/run/envoy.sock",
             enrol_socket="/run/enrol.sock",
             log_file=str(folder / "access.log"),
             **settings,
@@ -151,18 +155,16 @@ def make_site(world: World, folder: Path, **settings: Any) -> Site:
         ender=ConnectionEnder(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
         certificates=certificates,
         gate=gate,
-        validator=validator,  # type: ignore[arg-type]
+        api=load_api(),
         last_published=LastPublished(folder / "published"),
-        admin=lambda: site.envoy,
+        statistics=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
-        inotify_usage=lambda: site.inotify_usage,
         portal=PortalCertificate(
             settings.get("portal_files"), settings.get("portal_host", ""), folder / "portal"
         ),
         followed=lambda: site.world.head() if site.followed is None else site.followed,
     )
     cutter.before = lambda: site.story.append("cut")
-    validator.before = lambda: site.story.append("checked")
     return site
 
 

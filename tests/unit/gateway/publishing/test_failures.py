@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 
 from doorward.audit.events import EventType
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import ENROL_PURPOSE
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from tests.support.refusals import refused
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.publishing.conftest import Site
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from doorward.gateway.publishing.validation import explain
 
 LINE = "[2026-11-23 15:14:30.829][1][critical][main] [source/server/x.cc:76] "

