@@ -57,7 +57,11 @@ def test_what_envoy_refuses_costs_its_application_alone() -> None:
             refusing[0] = True
             both = "- {allow: {groups: [staff, other]}}"
             text = render_document(door.app(), door.app("pay", both), door.app("more"))
-            door.apply_document(text)
+            (door.folder / "refused.yaml").write_text(text)
+            told = door.command("apply", "--file", str(door.folder / "refused.yaml"))
+            assert told.exit_code == 1, told.output
+            assert "Only unique values for domains" in told.stderr
+            assert "is in force, except" in told.stderr
             assert "Envoy refused the configuration of pay" in trouble(door)
             assert "Only unique values for domains" in trouble(door)  # Envoy's own words
             assert live.request("GET", "/").status == 503  # not by the superseded rules

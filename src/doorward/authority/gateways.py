@@ -6,6 +6,7 @@ Not here: their orders for server certificates (orders), what a gateway does wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -154,3 +155,12 @@ def await_confirmations(
         if all(one.confirmed or not one.fresh for one in states) or waited > patience_seconds:
             return states, waited
         sleep(POLL_SECONDS)
+
+
+def refused_applications(gateway: GatewayRecord) -> dict[str, str]:
+    """Return the applications of which Envoy refused a part at this gateway, each with Envoy's words."""
+    try:
+        found = json.loads(gateway.status)["refused"]
+        return {str(name): str(words) for name, words in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # a gateway that starts, or of an older version

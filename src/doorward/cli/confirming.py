@@ -42,6 +42,34 @@ def ask(state: State, question: str, *, yes: bool) -> None:
         raise RequestRefused("not-confirmed", "nothing was changed", hint="answer y, or add --yes")
 
 
+def check_refusals(services: Services, revision: int, notes: Sequence[str] = ()) -> None:
+    """Return if Envoy accepted a revision as a whole, at every gateway that reported recently.
+
+    Args:
+        services: the ports of this process.
+        revision: the number of the revision, which the gateways have confirmed.
+        notes: what else the command did; the error has them too, because the revision is in force.
+
+    Raises:
+        RequestRefused: `applications-refused`, with Envoy's words.
+    """
+    refused: dict[str, str] = {}
+    for one in parts.gateways.confirmations(services, 0):
+        if one.fresh:
+            refused |= parts.gateways.refused_applications(one.gateway)
+    if not refused:
+        return
+    words = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
+    error = RequestRefused(
+        "applications-refused",
+        f"revision {revision} is in force, except for what Envoy refused ({words})",
+        hint="correct the application and apply again; until then it admits no connection",
+    )
+    for note in notes:
+        error.add_note(note)
+    raise error
+
+
 def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
     """Wait for the gateways; return the JSON part and the line for people.
 

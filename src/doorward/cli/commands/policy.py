@@ -13,7 +13,7 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_app, complete_principal, complete_revision
-from doorward.cli.confirming import YES, ask, confirmed, may_ask
+from doorward.cli.confirming import YES, ask, check_refusals, confirmed, may_ask
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -106,6 +106,7 @@ def report_applied(
         state.output.result(value, f"nothing changed; revision {done.revision.number} stays in force")
         return
     extra, line = confirmed(services, done.seq)
+    check_refusals(services, done.revision.number, differences)
     state.output.result(
         {**value, "seq": done.seq, **extra},
         *(f"  {_coloured(text)}" for text in differences),
