@@ -63,6 +63,10 @@ class StreamPublisher:
         """Return the stream for the Envoy of this run, which has just connected."""
         return self._means.cache.open_stream()
 
+    def end(self) -> None:
+        """Note that the Envoy of this run has ended; a publication that waits for it fails at once."""
+        self._means.cache.end()
+
     def prepare(self, configuration: PackedConfiguration) -> None:
         """Have everything ready for an Envoy before it connects: what is missing then, it would wait for or remove."""
         with self._lock:

@@ -182,6 +182,9 @@ class PolicyPublisher:
             words: the reason, as far as it is known.
             refused: whether Envoy itself reported that it refuses the configuration.
         """
+        publisher = self._publisher
+        if publisher is not None:
+            publisher.end()  # the next Envoy must not wait for answers of this one
         return self._crashes.note_end(status, words, refused=refused)
 
     def refusals(self) -> Mapping[str, str]:

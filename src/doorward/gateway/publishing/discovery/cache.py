@@ -27,6 +27,7 @@ class ResourceCache:
         self._changed = threading.Condition()
         self._wanted: dict[Key, PackedResource] = {}
         self._stream: EnvoyStream | None = None
+        self._is_over = False
 
     def put(self, resources: Iterable[PackedResource]) -> list[Key]:
         """Set resources; return the keys that have another version now."""
@@ -69,7 +70,7 @@ class ResourceCache:
         """Wait until Envoy answered for the wanted versions of all these resources.
 
         Returns:
-            Envoy's words for each one that it refused; None if the time is over, or if no Envoy was there.
+            Envoy's words for each one that it refused; None if the time is over, or if this Envoy has ended.
         """
         limit = self._clock.monotonic() + seconds
         with self._changed:
@@ -78,9 +79,15 @@ class ResourceCache:
                 if stream is not None and all(stream.state.is_settled(key, self._wanted) for key in keys):
                     return _refusals(stream.state, keys, self._wanted)
                 left = limit - self._clock.monotonic()
-                if left <= 0:
+                if left <= 0 or self._is_over:
                     return None
                 self._changed.wait(min(left, POLL_SECONDS))
+
+    def end(self) -> None:
+        """Note that the Envoy of this cache has ended: nothing waits for its answers any more."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
     def open_stream(self) -> EnvoyStream:
         """Return the stream for an Envoy that connected; an older stream ends."""
