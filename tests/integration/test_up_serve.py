@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from doorward.authority import orders as orders_module
 from doorward.authority.gateways import register_gateway
 from doorward.authority.issuing import Issued, issue
 from doorward.authority.orders import fill_order, order_status, place_order
@@ -122,7 +123,7 @@ def test_an_order_that_cannot_be_filled_now_stays_open(
         away = order_id == orders[0].id
         return fill_order(replace(services, keys=None if away else signing), order_id, actor=actor, own=own)
 
-    monkeypatch.setattr(module, "fill_order", fill)
+    monkeypatch.setattr(orders_module, "fill_order", fill)
     serve = Serve(installation)
     with refused(Unavailable, "keys-unavailable"):
         serve._fill_orders()

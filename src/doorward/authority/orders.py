@@ -9,18 +9,19 @@ Not here: the steps of issuing (issuing), what the gateway does with its certifi
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from cryptography import x509
 
 from doorward.audit.values import printable
 from doorward.authority.inventory import require_certificate
-from doorward.authority.issuing import Entitlement, Issued, issue
+from doorward.authority.issuing import Entitlement, Issued, issue, issue_together
 from doorward.core.entities import TENANT
-from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import own_hosts, parse_dns_name
 from doorward.pki.csr import parse_csr
 from doorward.pki.profiles import SERVER
@@ -32,6 +33,9 @@ from doorward.stores.services import Services
 
 HOSTS_LIMIT = 100
 """Host names of one certificate; the precedent is the public CAs' limit."""
+
+FILLED_TOGETHER = 50
+"""Orders that share their transactions: a revocation waits behind them for about 50 ms."""
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
 
@@ -97,37 +101,46 @@ class OrderClaim:
         stores.changes.note(ChangeKind.ORDER, self.order.id, record.created_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What a gateway asks for.
+
+    Args:
+        purpose: a word that the gateway chooses (`[a-z0-9_.:-]`, at most 63 characters).
+        hosts: 1 to 100 DNS names; whether they are allowed is checked when the order is filled.
+        csr: PKCS#10, PEM or DER, at most 16 KiB.
+    """
+
+    purpose: str
+    hosts: Sequence[str]
+    csr: bytes
+
+
 def place_order(
     services: Services, gateway_id: str, purpose: str, hosts: Sequence[str], csr: bytes
 ) -> OrderRecord:
-    """Order a server certificate; the change wakes `serve`, which fills the order.
+    """Order one server certificate, as `place_orders`."""
+    request = OrderRequest(purpose=purpose, hosts=hosts, csr=csr)
+    return place_orders(services, gateway_id, [request])[0]
+
+
+def place_orders(services: Services, gateway_id: str, requests: Sequence[OrderRequest]) -> list[OrderRecord]:
+    """Order server certificates in one transaction; the changes wake `serve`, which fills the orders.
 
     Args:
         services: the ports of this process.
         gateway_id: the gateway that asks; it must be registered.
-        purpose: a word that the gateway chooses (`[a-z0-9_.:-]`, at most 63 characters).
-        hosts: 1 to 100 DNS names; whether they are allowed is checked when the order is filled.
-        csr: PKCS#10, PEM or DER, at most 16 KiB.
+        requests: each for another purpose.
 
     Returns:
-        The open order. If an equal order is still open, that one.
+        The open orders, in the same order. If an equal order is still open, that one.
 
     Raises:
-        MalformedInput: `purpose-malformed`, `hosts-malformed`, `dns-name-malformed`, and those of `parse_csr`.
+        MalformedInput: `purpose-malformed`, `hosts-malformed`, `dns-name-malformed`, and those of `parse_csr`; none is
+            placed.
         NotFound: `gateway-unknown`.
     """
-    if not _PURPOSE.fullmatch(purpose):
-        raise MalformedInput(
-            "purpose-malformed",
-            f"{printable(purpose, 64)} is not the purpose of an order",
-            hint="use a-z, 0-9 and _.:- only, at most 63 characters",
-        )
-    if not 0 < len(hosts) <= HOSTS_LIMIT:
-        raise MalformedInput(
-            "hosts-malformed", f"the order names {len(hosts)} hosts; 1 to {HOSTS_LIMIT} are allowed"
-        )
-    names = tuple(sorted({parse_dns_name(host, wildcard=True) for host in hosts}))
-    request = parse_csr(csr)
+    drafts = [_draft(gateway_id, one) for one in requests]
     now = services.clock.now()
     with services.work.change() as stores:
         if all(one.id != gateway_id for one in stores.gateways.list()):
@@ -136,25 +149,76 @@ def place_order(
                 f"no gateway {gateway_id[:64]} is registered",
                 hint="start the gateway again",
             )
-        for open_order in stores.orders.open():
-            if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
-                continue
-            if (open_order.hosts, open_order.csr) == (names, request.der):
-                return open_order
-            stores.orders.refuse(open_order.id, "replaced by a newer order")
-        order = OrderRecord(
-            id=services.new_id("ord"),
-            tenant=TENANT,
-            gateway_id=gateway_id,
-            purpose=purpose,
-            hosts=names,
-            csr=request.der,
-            state=OrderState.OPEN,
-            created_at=now,
+        there = _open_by_purpose(stores, gateway_id)
+        return [_place(services, stores, one, there.get(one.purpose, ()), now) for one in drafts]
+
+
+def _draft(gateway_id: str, request: OrderRequest) -> OrderRecord:
+    """Return a checked order without id and date."""
+    if not _PURPOSE.fullmatch(request.purpose):
+        raise MalformedInput(
+            "purpose-malformed",
+            f"{printable(request.purpose, 64)} is not the purpose of an order",
+            hint="use a-z, 0-9 and _.:- only, at most 63 characters",
         )
-        stores.orders.add(order)
-        stores.changes.note(ChangeKind.ORDER, order.id, now)
+    if not 0 < len(request.hosts) <= HOSTS_LIMIT:
+        raise MalformedInput(
+            "hosts-malformed", f"the order names {len(request.hosts)} hosts; 1 to {HOSTS_LIMIT} are allowed"
+        )
+    return OrderRecord(
+        id="",
+        tenant=TENANT,
+        gateway_id=gateway_id,
+        purpose=request.purpose,
+        hosts=tuple(sorted({parse_dns_name(host, wildcard=True) for host in request.hosts})),
+        csr=parse_csr(request.csr).der,
+        state=OrderState.OPEN,
+        created_at=datetime.min.replace(tzinfo=UTC),
+    )
+
+
+def _open_by_purpose(stores: Stores, gateway_id: str) -> dict[str, list[OrderRecord]]:
+    found: dict[str, list[OrderRecord]] = {}
+    for one in stores.orders.open():
+        if one.gateway_id == gateway_id:
+            found.setdefault(one.purpose, []).append(one)
+    return found
+
+
+def _place(
+    services: Services, stores: Stores, draft: OrderRecord, there: Sequence[OrderRecord], now: datetime
+) -> OrderRecord:
+    """Add an order, or return the equal one of the open orders for its purpose; refuse the others of these."""
+    for one in there:
+        if (one.hosts, one.csr) == (draft.hosts, draft.csr):
+            return one
+        stores.orders.refuse(one.id, "replaced by a newer order")
+    order = replace(draft, id=services.new_id("ord"), created_at=now)
+    stores.orders.add(order)
+    stores.changes.note(ChangeKind.ORDER, order.id, now)
     return order
+
+
+def fill_orders(
+    services: Services, orders: Sequence[OrderRecord], *, actor: str, own: frozenset[str] = frozenset()
+) -> dict[str, DoorwardError]:
+    """Fill open orders, many in one transaction; return why some could not be filled, by the id of the order.
+
+    If such a group fails, its orders are filled one by one: an order that cannot be filled does not stop the others.
+    """
+    faults: dict[str, DoorwardError] = {}
+    for at in range(0, len(orders), FILLED_TOGETHER):
+        some = orders[at : at + FILLED_TOGETHER]
+        claims = [(one.csr, OrderClaim(actor=actor, order=one, own=own)) for one in some]
+        try:
+            issue_together(services, claims)
+        except DoorwardError:
+            for one in some:
+                try:
+                    fill_order(services, one.id, actor=actor, own=own)
+                except DoorwardError as error:
+                    faults[one.id] = error
+    return faults
 
 
 def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[str] = frozenset()) -> Issued:
@@ -186,11 +250,26 @@ def open_orders(services: Services) -> list[OrderRecord]:
 def order_status(services: Services, order_id: str) -> OrderStatus:
     """Return the status of an order; raise `NotFound` (`order-unknown`)."""
     with services.work.read() as stores:
-        order = _require_order(stores, order_id)
-        if order.state is not OrderState.FILLED:
-            return OrderStatus(order=order, chain_der=())
-        record = require_certificate(stores, order.certificate_id)
-        return OrderStatus(order=order, chain_der=(record.der, *issuing_chain(stores, record.authority_id)))
+        return _status(stores, _require_order(stores, order_id), functools.partial(issuing_chain, stores))
+
+
+def answered_orders(services: Services, order_ids: Collection[str]) -> dict[str, OrderStatus | None]:
+    """Return those of these orders that are not open any more, by their id; None for an unknown order."""
+    with services.work.read() as stores:
+        still_open = {one.id for one in stores.orders.open()}
+        chain_of = functools.cache(functools.partial(issuing_chain, stores))
+        return {
+            one: _status(stores, order, chain_of) if (order := stores.orders.get(one)) else None
+            for one in order_ids
+            if one not in still_open
+        }
+
+
+def _status(stores: Stores, order: OrderRecord, chain_of: Callable[[str], tuple[bytes, ...]]) -> OrderStatus:
+    if order.state is not OrderState.FILLED:
+        return OrderStatus(order=order, chain_der=())
+    record = require_certificate(stores, order.certificate_id)
+    return OrderStatus(order=order, chain_der=(record.der, *chain_of(record.authority_id)))
 
 
 def _require_order(stores: Stores, order_id: str) -> OrderRecord:

@@ -14,7 +14,7 @@ import structlog
 
 from doorward.audit.log import EventStore, sequence, sign_checkpoint
 from doorward.authority.founding import renew_responder, responder_due
-from doorward.authority.orders import fill_order, open_orders
+from doorward.authority.orders import fill_orders, open_orders
 from doorward.authority.status.crls import due_crls, publish_crls
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
@@ -174,14 +174,13 @@ class Serve:
         )
 
     def _fill_orders(self) -> bool:
-        fault: DoorwardError | None = None
         own = frozenset({self._installation.settings.portal_host} - {""})
-        for order in open_orders(self._services):
-            try:
-                fill_order(self._services, order.id, actor=SYSTEM, own=own)
-            except (MalformedInput, RequestRefused) as refusal:
-                _log.warning("an order was refused", order=order.id, code=refusal.code, detail=refusal.detail)
-            except DoorwardError as error:  # this order stays open, and the others are filled
+        fault: DoorwardError | None = None
+        found = fill_orders(self._services, open_orders(self._services), actor=SYSTEM, own=own)
+        for order_id, error in found.items():
+            if isinstance(error, MalformedInput | RequestRefused):
+                _log.warning("an order was refused", order=order_id, code=error.code, detail=error.detail)
+            else:  # this order stays open, and the others are filled
                 fault = error
         if fault is not None:
             raise fault

@@ -24,7 +24,9 @@ from doorward.runtime.roles import READY_VARIABLE
 from doorward.runtime.settings import Settings
 
 ROLES = ("serve", "gateway")
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
+"""How long a role may take to become ready; with a thousand applications, a first start takes about 10 s."""
+
 GRACE_SECONDS = 12.0
 SETTLED_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0

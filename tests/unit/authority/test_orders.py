@@ -164,3 +164,71 @@ def test_order_stays_open_if_the_keys_are_missing(world):
     with pytest.raises(Unavailable):
         orders.fill_order(replace(world.services, keys=None), order.id, actor="system")
     assert orders.order_status(world.services, order.id).order.state is OrderState.OPEN
+
+
+def many(world, gateway, *hosts):
+    """Open orders for these hosts, each for a purpose of its own."""
+    wanted = [
+        orders.OrderRequest(purpose=f"p{at}", hosts=[host], csr=world.csr()) for at, host in enumerate(hosts)
+    ]
+    return orders.place_orders(world.services, gateway.id, wanted)
+
+
+def states(world, placed):
+    """The state of each order."""
+    return [orders.order_status(world.services, one.id).order.state for one in placed]
+
+
+def test_many_orders_share_transactions(world, monkeypatch):
+    """A first start with many applications costs a few transactions, not some for each certificate."""
+    transactions = []
+    change = world.work.change
+
+    def counted():
+        transactions.append(1)
+        return change()
+
+    monkeypatch.setattr(world.work, "change", counted)
+    hosts = ["payments.corp.example", "sensors.corp.example"] * 20
+    placed = many(world, world.gateway(), *hosts)
+    assert len({one.id for one in placed}) == len(hosts)
+    transactions.clear()
+    assert orders.fill_orders(world.services, placed, actor="system") == {}
+    assert len(transactions) == 2
+    assert states(world, placed) == [OrderState.FILLED] * len(hosts)
+    assert len(world.events(EventType.CERTIFICATE_ISSUED)) == len(hosts)
+
+
+def test_a_refused_order_does_not_stop_the_others(world):
+    """Of orders that are filled together, a refused one is refused alone, and is told of."""
+    placed = many(world, world.gateway(), "payments.corp.example", "evil.example", "sensors.corp.example")
+    found = orders.fill_orders(world.services, placed, actor="system")
+    assert {one: error.code for one, error in found.items()} == {placed[1].id: "host-not-ours"}
+    assert states(world, placed) == [OrderState.FILLED, OrderState.REFUSED, OrderState.FILLED]
+    assert len(world.events(EventType.CERTIFICATE_REFUSED)) == 1
+
+
+def test_an_order_that_another_process_fills_meanwhile_gets_one_certificate(world):
+    """If one of the orders is answered between the two transactions, none gets a second certificate."""
+    placed = many(world, world.gateway(), "payments.corp.example", "sensors.corp.example")
+    before_change(world, 2, lambda: orders.fill_order(world.services, placed[0].id, actor="system"))
+    found = orders.fill_orders(world.services, placed, actor="system")
+    assert {one: error.code for one, error in found.items()} == {placed[0].id: "order-not-open"}
+    assert states(world, placed) == [OrderState.FILLED] * 2
+    with world.work.read() as stores:
+        valid = stores.certificates.list(CertificateFilter(state=CertificateState.VALID, limit=9))
+    assert len(valid) == 2
+
+
+def test_answered_orders_are_found_together(world):
+    """Open orders are left out, and an unknown one is named as unknown."""
+    placed = many(world, world.gateway(), "payments.corp.example", "evil.example", "sensors.corp.example")
+    assert orders.answered_orders(world.services, [one.id for one in placed]) == {}
+    orders.fill_orders(world.services, placed[:2], actor="system")
+    found = orders.answered_orders(world.services, [*(one.id for one in placed), "ord_unknown"])
+    assert found == {
+        placed[0].id: orders.order_status(world.services, placed[0].id),
+        placed[1].id: orders.order_status(world.services, placed[1].id),
+        "ord_unknown": None,
+    }
+    assert found[placed[0].id].chain_der

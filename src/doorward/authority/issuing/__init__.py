@@ -11,6 +11,7 @@ The order of the steps (as in boulder) makes sure that every certificate is reco
 6. The certificate is returned.
 A crash between 3 and 5 leaves an intent: its serial number is never used again and it never becomes valid.
 A refusal is an event too (`certificate:refused`).
+Several certificates may go through the steps together (`issue_together`): then each transaction records all of them.
 
 Renewal: the old certificate stays valid beside the new one until it expires or is revoked as superseded.
 The holder's agent installs the new one first. If the old certificate ended at once, a lost response would
@@ -25,7 +26,7 @@ Standard: RFC 5280 section 4; RFC 2986.
 from __future__ import annotations
 
 from doorward.authority.issuing.authorities import certify_issuing, certify_responder, certify_root
-from doorward.authority.issuing.certificates import Issued, issue
+from doorward.authority.issuing.certificates import Issued, issue, issue_together
 from doorward.authority.issuing.claims import Claim, Entitlement, OperatorClaim, RenewalClaim, entitlement_of
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "certify_root",
     "entitlement_of",
     "issue",
+    "issue_together",
 ]

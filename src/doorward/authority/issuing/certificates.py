@@ -5,11 +5,14 @@ Not here: building the certificate (preparation), claims and entitlements (claim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from doorward.audit.events import EventType
 from doorward.authority.issuing.claims import Claim, Entitlement
 from doorward.authority.issuing.preparation import (
+    IntendedCertificate,
+    SigningContext,
     load_signing_context,
     new_certificate_event,
     new_refusal_event,
@@ -17,11 +20,12 @@ from doorward.authority.issuing.preparation import (
 )
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.status.ocsp_responses import replace_responses
-from doorward.core.certificate import CertificateState
+from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.pki.csr import parse_csr
 from doorward.pki.minting import sign
-from doorward.stores.records import CertificateRecord, ChangeKind
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateRecord, ChangeKind, OcspRecord
 from doorward.stores.services import Services
 
 
@@ -53,43 +57,105 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         Unavailable: `keys-unavailable`, or the database cannot be reached: nothing was issued.
     """
     try:
-        # 1. examine the claim, 2. prepare
-        parsed = parse_csr(request)
-        with services.work.read() as stores:
-            entitlement = claim.examine(stores, services.clock.now())
-            context = load_signing_context(services, stores)
-        intended = prepare_certificate(services, context, entitlement, parsed, claim)
-        # 3. record the intent
-        with services.work.change() as stores:
-            _require_same(claim.examine(stores, services.clock.now()), entitlement)
-            claim.redeem(services, stores, intended.record)
-            stores.certificates.add_intended(intended.record)
-            stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
-        # 4. sign
-        minted = sign(intended.prepared, context.key)
-        # 5. record the certificate
-        record = replace(
-            intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
-        )
-        responses = context.signer.sign(record, record.created_at) if context.signer else ()
-        with services.work.change() as stores:
-            if entitlement.principal_id:
-                # If the principal was removed after the intent, its certificates were revoked then, but this one
-                # was not valid yet and so not among them.
-                require_active(stores, entitlement.principal_id)
-            claim.settle(services, stores, record)
-            if entitlement.replaces:
-                stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, intended))
-            stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-            replace_responses(stores, record.id, responses, record.created_at)
-            issued = EventType.CERTIFICATE_ISSUED
-            stores.outbox.add(new_certificate_event(services, issued, intended, facts=minted.facts))
-            seq = stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
+        return issue_together(services, [(request, claim)])[0]
     except (MalformedInput, RequestRefused) as refusal:
         services.work.record([new_refusal_event(services, refusal, claim)])
         raise
-    # 6. return it
-    return Issued(record=record, chain_der=(record.der, context.authority.der), seq=seq)
+
+
+def issue_together(services: Services, wanted: Sequence[tuple[bytes, Claim]]) -> list[Issued]:
+    """Issue several certificates with as many transactions as one needs: all of them, or none.
+
+    Args:
+        services: the ports of this process.
+        wanted: the request and the claim of each certificate, as for `issue`; no claim twice.
+
+    Returns:
+        The certificates in the same order, durably recorded.
+
+    Raises:
+        DoorwardError: as `issue`, for the first claim that is refused. No refusal is recorded as an event: the caller
+            issues them one by one, and so finds which one is refused. Some intents may be left, as after a crash.
+    """
+    # 1. examine the claims, 2. prepare
+    parsed = [parse_csr(request) for request, _ in wanted]
+    claims = [claim for _, claim in wanted]
+    with services.work.read() as stores:
+        entitlements = [claim.examine(stores, services.clock.now()) for claim in claims]
+        context = load_signing_context(services, stores)
+    drafts = [
+        _Draft(claim, entitlement, prepare_certificate(services, context, entitlement, request, claim))
+        for request, claim, entitlement in zip(parsed, claims, entitlements, strict=True)
+    ]
+    # 3. record the intents
+    with services.work.change() as stores:
+        for draft in drafts:
+            _record_intent(services, stores, draft)
+    # 4. sign, 5. record the certificates
+    signed = [_sign(draft, context) for draft in drafts]
+    with services.work.change() as stores:
+        numbers = [_record_issued(services, stores, one) for one in signed]
+    # 6. return them
+    chain = context.authority.der
+    return [
+        Issued(record=one.record, chain_der=(one.record.der, chain), seq=seq)
+        for one, seq in zip(signed, numbers, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A certificate that is not signed yet."""
+
+    claim: Claim
+    entitlement: Entitlement
+    intended: IntendedCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A signed certificate that is not valid yet, and its OCSP responses."""
+
+    draft: _Draft
+    record: CertificateRecord
+    facts: CertificateFacts
+    responses: Sequence[OcspRecord]
+
+
+def _record_intent(services: Services, stores: Stores, draft: _Draft) -> None:
+    """Step 3, in the caller's transaction."""
+    claim, intended = draft.claim, draft.intended
+    _require_same(claim.examine(stores, services.clock.now()), draft.entitlement)
+    claim.redeem(services, stores, intended.record)
+    stores.certificates.add_intended(intended.record)
+    stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
+
+
+def _sign(draft: _Draft, context: SigningContext) -> _Signed:
+    """Step 4."""
+    minted = sign(draft.intended.prepared, context.key)
+    record = replace(
+        draft.intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
+    )
+    responses = context.signer.sign(record, record.created_at) if context.signer else ()
+    return _Signed(draft, record, minted.facts, responses)
+
+
+def _record_issued(services: Services, stores: Stores, signed: _Signed) -> int:
+    """Step 5, in the caller's transaction; return the number in the change sequence."""
+    draft, record = signed.draft, signed.record
+    if draft.entitlement.principal_id:
+        # If the principal was removed after the intent, its certificates were revoked then, but this one
+        # was not valid yet and so not among them.
+        require_active(stores, draft.entitlement.principal_id)
+    draft.claim.settle(services, stores, record)
+    if draft.entitlement.replaces:
+        stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, draft.intended))
+    stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
+    replace_responses(stores, record.id, signed.responses, record.created_at)
+    issued = EventType.CERTIFICATE_ISSUED
+    stores.outbox.add(new_certificate_event(services, issued, draft.intended, facts=signed.facts))
+    return stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
 
 
 def _require_same(now: Entitlement, before: Entitlement) -> None:

@@ -1,40 +1,33 @@
 """The gateway's own TLS server certificates: ordered, fetched, renewed before they expire.
 
-Not here: issuing (`serve` fills orders) and giving them to Envoy (transition). The key of
+Not here: their files (server_pairs), issuing (`serve` fills orders) and giving them to Envoy (transition). The key of
 each certificate is made here and never leaves this machine. A pair is deleted only once no published
 configuration names it: if the hosts of an application change, the old certificate serves its hosts until
 the new one is there. Every certificate has its own folder, named after its order, so that Envoy never reads
 half of an old pair and half of a new one. For Envoy all certificates of one purpose have the same name:
 a renewed certificate is new content of the same secret, which ends no connection. Another name would replace
-the filter chain:
-
-    keys/server/<purpose>/<order id>/key.pem      made first
-    keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
+the filter chain.
+Certificates are ordered and fetched many in one transaction: a first start may need a thousand.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import structlog
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
-from doorward.authority.orders import order_status, place_order
-from doorward.core.errors import DoorwardError, NotFound, Unavailable
-from doorward.core.ports import KeyKind
+from doorward.authority.orders import (
+    OrderRequest,
+    OrderStatus,
+    answered_orders,
+    place_order,
+    place_orders,
+)
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.ports import KeyKind, PrivateKey
 from doorward.enforcement.plan import ServerCertificate
-from doorward.gateway.ballast import BALLAST
+from doorward.gateway.publishing.server_pairs import ServerPair, ServerPairs, has_chain, has_key
 from doorward.pki.csr import build_csr
 from doorward.stores.records import OrderState
 from doorward.stores.services import Services
@@ -42,26 +35,11 @@ from doorward.stores.services import Services
 RETRY_SECONDS = 30.0
 """Wait after an order was refused; the document may have lost the hosts meanwhile."""
 
-_RENEW_WITH_LEFT = 1 / 3
+ORDERED_TOGETHER = 50
+"""Orders that share a transaction: `serve` fills the first ones while the keys of the next ones are made."""
+
+_POLL_SECONDS = 0.05
 _log = structlog.get_logger("doorward.certificates")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A chain and its key on disk: the hosts of the certificate, and its dates."""
-
-    folder: Path
-    hosts: tuple[str, ...]
-    begin: datetime
-    end: datetime
-
-    def worth(self, wanted: tuple[str, ...]) -> tuple[bool, int, datetime]:
-        """Return the sort key of pairs: exactly these hosts first, then more of them, then a later end."""
-        return self.hosts == wanted, len(set(self.hosts).intersection(wanted)), self.end
-
-    def is_due(self, now: datetime) -> bool:
-        """Return whether it is time to order the next one."""
-        return self.end - now < (self.end - self.begin) * _RENEW_WITH_LEFT
 
 
 class ServerCertificates:
@@ -76,8 +54,9 @@ class ServerCertificates:
     def __init__(self, services: Services, gateway_id: str, folder: Path) -> None:
         self._services = services
         self._gateway_id = gateway_id
-        self._folder = folder
+        self._pairs = ServerPairs(folder)
         self._retry_at: dict[str, float] = {}
+        self._on_order: set[str] = set()
 
     def ensure(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
         """Return the usable certificate of each purpose; order missing ones and those that expire soon.
@@ -89,10 +68,53 @@ class ServerCertificates:
             Only the purposes that have a certificate now. The certificate may lack some of the hosts (its `hosts` has the
             hosts that it covers); the other hosts follow when their certificates are issued.
         """
-        found = {
-            purpose: self._ensure_one(purpose, tuple(sorted(hosts))) for purpose, hosts in wanted.items()
+        orders = {purpose: self._pairs.orders(purpose) for purpose in wanted}
+        self._collect([one for every in orders.values() for one in every if not has_chain(one)])
+        self._on_order = {
+            purpose for purpose, every in orders.items() if any(_is_waiting(one) for one in every)
         }
-        return {purpose: one for purpose, one in found.items() if one is not None}
+        found: dict[str, ServerCertificate] = {}
+        due: dict[str, tuple[str, ...]] = {}
+        now = self._services.clock.now()
+        for purpose, unsorted in wanted.items():
+            hosts = tuple(sorted(unsorted))
+            best = self._best(orders[purpose], hosts)
+            if best is not None:
+                found[purpose] = _certificate(purpose, best)
+            if purpose not in self._on_order and (best is None or best.hosts != hosts or best.is_due(now)):
+                due[purpose] = hosts
+        self._try_order(due)
+        return found
+
+    def ensure_soon(
+        self,
+        wanted: Mapping[str, tuple[str, ...]],
+        *,
+        patience_seconds: float,
+        most_seconds: float = 0.0,
+        wait: Callable[[float], None],
+    ) -> dict[str, ServerCertificate]:
+        """Return the certificates as `ensure` does, and wait for those that are on order.
+
+        Args:
+            wanted: as for `ensure`.
+            patience_seconds: how long to wait.
+            most_seconds: wait for so long if certificates keep coming, each within `patience_seconds`.
+            wait: waits until an order changed, at most so many seconds.
+        """
+        clock = self._services.clock
+        began = moved = clock.monotonic()
+        ready = self.ensure(wanted)
+        while lacking := self._on_order.intersection(missing_hosts(wanted, ready)):
+            left = min(moved + patience_seconds, began + max(patience_seconds, most_seconds))
+            if (left := left - clock.monotonic()) <= 0:
+                break
+            wait(min(left, _POLL_SECONDS))
+            fresh = self.ensure({one: wanted[one] for one in lacking})
+            if any(ready.get(purpose) != one for purpose, one in fresh.items()):
+                ready.update(fresh)
+                moved = clock.monotonic() if most_seconds else moved
+        return ready
 
     def forget_others(self, purposes: Iterable[str], used: Iterable[ServerCertificate]) -> None:
         """Delete keys and chains that no configuration names any more.
@@ -101,101 +123,110 @@ class ServerCertificates:
             purposes: the wanted purposes; their orders that are not filled yet stay.
             used: the certificates of the configuration in force.
         """
-        kept, named = set(purposes), {Path(one.key_path).parent for one in used}
-        for folder in self._folder.iterdir():
-            if folder.is_dir() and folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            for pair in self._orders(folder.name):
-                if (pair / "chain.pem").exists() and pair not in named:
-                    shutil.rmtree(pair, ignore_errors=True)
+        self._pairs.forget_others(set(purposes), {Path(one.key_path).parent for one in used})
 
-    def _ensure_one(self, purpose: str, hosts: tuple[str, ...]) -> ServerCertificate | None:
+    def _best(self, orders: Iterable[Path], hosts: tuple[str, ...]) -> ServerPair | None:
+        """Return the usable pair that fits best; delete damaged ones."""
         now = self._services.clock.now()
-        usable: list[_Pair] = []
-        waiting = False
-        for folder in self._orders(purpose):
-            if not (folder / "chain.pem").exists() and not self._collect(folder):
-                waiting = waiting or folder.exists()
+        usable = []
+        for folder in orders:
+            if not has_chain(folder):
                 continue
-            leaf = _read_pair(folder)
-            if leaf is None:
+            pair = self._pairs.read(folder)
+            if pair is None:
                 _log.error(
                     "a server certificate or its key is damaged; a new one is ordered", order=folder.name
                 )
-                shutil.rmtree(folder)
-                continue
-            pair = _Pair(folder, _hosts(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
-            if pair.end > now and not set(pair.hosts).isdisjoint(hosts):
+                self._pairs.delete(folder)
+            elif pair.end > now and not set(pair.hosts).isdisjoint(hosts):
                 usable.append(pair)
-        best = max(usable, key=lambda one: one.worth(hosts), default=None)
-        if not waiting and (best is None or best.hosts != hosts or best.is_due(now)):
-            self._try_order(purpose, hosts)
-        if best is None:
-            return None
-        return ServerCertificate(
-            name=purpose,
-            chain_path=str(best.folder / "chain.pem"),
-            key_path=str(best.folder / "key.pem"),
-            hosts=best.hosts,
-        )
+        return max(usable, key=lambda one: one.worth(hosts), default=None)
 
-    def _orders(self, purpose: str) -> list[Path]:
-        base = self._folder / purpose
-        return sorted(path for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+    # ordering
 
-    def _try_order(self, purpose: str, hosts: tuple[str, ...]) -> None:
-        """Order a certificate; if that fails, try again later. A certificate that exists stays in use."""
-        if self._services.clock.monotonic() < self._retry_at.get(purpose, 0.0):
-            return
+    def _try_order(self, due: Mapping[str, tuple[str, ...]]) -> None:
+        """Order certificates; if that fails, try again later. A certificate that exists stays in use."""
+        now = self._services.clock.monotonic()
+        wanted = [(one, hosts) for one, hosts in due.items() if now >= self._retry_at.get(one, 0.0)]
+        for at in range(0, len(wanted), ORDERED_TOGETHER):
+            self._order([self._request(*one) for one in wanted[at : at + ORDERED_TOGETHER]])
+
+    def _request(self, purpose: str, hosts: tuple[str, ...]) -> tuple[OrderRequest, PrivateKey]:
+        key = self._services.factory.generate(KeyKind.P256)
+        csr = build_csr(key, hosts[0], dns=hosts)
+        return OrderRequest(purpose=purpose, hosts=hosts, csr=csr), key
+
+    def _order(self, some: list[tuple[OrderRequest, PrivateKey]]) -> None:
+        """Place some orders together; one by one if that fails, so that one that fails does not stop the others."""
         try:
-            self._order(purpose, hosts)
+            placed = place_orders(self._services, self._gateway_id, [request for request, _ in some])
+        except DoorwardError:
+            for request, key in some:
+                self._order_one(request, key)
+            return
+        for order, (request, key) in zip(placed, some, strict=True):
+            self._placed(request, order.id, key)
+
+    def _order_one(self, request: OrderRequest, key: PrivateKey) -> None:
+        try:
+            order = place_order(self._services, self._gateway_id, request.purpose, request.hosts, request.csr)
         except DoorwardError as error:
             _log.error(
                 "a server certificate cannot be ordered",
-                purpose=purpose,
+                purpose=request.purpose,
                 code=error.code,
                 detail=error.detail,
             )
-            self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
+            self._retry_later(request.purpose)
+        else:
+            self._placed(request, order.id, key)
 
-    def _order(self, purpose: str, hosts: tuple[str, ...]) -> None:
-        key = self._services.factory.generate(KeyKind.P256)
-        order = place_order(
-            self._services, self._gateway_id, purpose, hosts, build_csr(key, hosts[0], dns=hosts)
-        )
-        folder = self._folder / purpose / order.id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        BALLAST.replace_file(folder / "key.pem", pem, durable=True)
+    def _placed(self, request: OrderRequest, order_id: str, key: PrivateKey) -> None:
+        self._pairs.write_key(request.purpose, order_id, key)
+        self._on_order.add(request.purpose)
 
-    def _collect(self, folder: Path) -> bool:
-        """Write the chain of a filled order; drop an order that was refused, is unknown, or lost its key."""
+    def _retry_later(self, purpose: str) -> None:
+        self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
+
+    # collecting
+
+    def _collect(self, waiting: list[Path]) -> None:
+        """Write the chains of filled orders; drop orders that were refused, are unknown, or lost their key."""
+        if not waiting:
+            return
         try:
-            status = order_status(self._services, folder.name)
-        except NotFound:
-            shutil.rmtree(folder)
-            return False
-        except (
-            DoorwardError
-        ) as error:  # the database is unavailable: the key must not be deleted because of that
-            _log.error("the order of a server certificate cannot be read from the database", code=error.code)
-            return False
-        if not (folder / "key.pem").exists():  # after a crash between placing the order and writing its key
-            shutil.rmtree(folder)
-            return False
-        if status.order.state is OrderState.OPEN:
-            return False
-        if status.order.state is not OrderState.FILLED:
+            answered = answered_orders(self._services, [folder.name for folder in waiting])
+        except DoorwardError as error:
+            # The database is unavailable: keys must not be deleted because of that.
+            _log.error("the orders of server certificates cannot be read from the database", code=error.code)
+            return
+        for folder in waiting:
+            if not has_key(folder):
+                self._pairs.delete(folder)
+            elif folder.name in answered:
+                self._take(folder, answered[folder.name])
+
+    def _take(self, folder: Path, status: OrderStatus | None) -> None:
+        if status is not None and status.order.state is OrderState.FILLED:
+            self._pairs.write_chain(folder, status.chain_der)
+            return
+        if status is not None:
             _log.error("an order for a server certificate was refused", why=status.order.refusal)
-            self._retry_at[folder.parent.name] = self._services.clock.monotonic() + RETRY_SECONDS
-            shutil.rmtree(folder)
-            return False
-        pem = b"".join(
-            x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in status.chain_der
-        )
-        BALLAST.replace_file(folder / "chain.pem", pem, durable=True)
-        return True
+            self._retry_later(folder.parent.name)
+        self._pairs.delete(folder)
+
+
+def _is_waiting(folder: Path) -> bool:
+    return not has_chain(folder) and folder.exists()
+
+
+def _certificate(purpose: str, pair: ServerPair) -> ServerCertificate:
+    return ServerCertificate(
+        name=purpose,
+        chain_path=str(pair.folder / "chain.pem"),
+        key_path=str(pair.folder / "key.pem"),
+        hosts=pair.hosts,
+    )
 
 
 def missing_hosts(
@@ -221,18 +252,3 @@ def no_certificate() -> Unavailable:
         "no server certificate was issued to this gateway",
         hint="start `doorward serve` with the same data directory or database",
     )
-
-
-def _read_pair(folder: Path) -> x509.Certificate | None:
-    """Return the leaf; None if the files are not a certificate and its own key."""
-    try:
-        leaf = x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes())
-        key = load_pem_private_key((folder / "key.pem").read_bytes(), password=None)
-        return leaf if leaf.public_key() == key.public_key() else None
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-
-
-def _hosts(leaf: x509.Certificate) -> tuple[str, ...]:
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return tuple(sorted(names.get_values_for_type(x509.DNSName)))

@@ -37,7 +37,7 @@ from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.envoy.bootstrap import build_base, build_bootstrap
-from doorward.enforcement.plan import GatewayPlan, ServerCertificate
+from doorward.enforcement.plan import GatewayPlan
 from doorward.enforcement.transition import HeldConnection, aliases_for, classify_connections
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.ballast import BALLAST
@@ -65,7 +65,6 @@ from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
 from doorward.gateway.publishing.server_certificates import (
     ServerCertificates,
-    missing_hosts,
     name_lacking,
     no_certificate,
 )
@@ -78,6 +77,9 @@ PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.
 
 Usually they come within 0.1 s. New connections wait meanwhile: the authorizer holds their answers for 3 s."""
+
+START_PATIENCE_SECONDS = 15.0
+"""How long a start waits while certificates keep coming: a thousand take about 4 s, and nothing is open yet."""
 
 FOLLOWER_SECONDS = 1.0
 """How long a publication waits for the follower to act on its changes; usually that takes some milliseconds."""
@@ -274,7 +276,7 @@ class PolicyPublisher:
     ) -> GatewayPlan:
         """Have a configuration ready for the next Envoy; `instead_of` is the newest one, and why it is not used."""
         has_warned = False
-        while (compiled := self._compile(*read())) is None:
+        while (compiled := self._compile(*read(), most_seconds=START_PATIENCE_SECONDS)) is None:
             if not has_warned:
                 _log.warning(
                     "waiting for the first server certificate", hint="check that `doorward serve` is running"
@@ -411,9 +413,14 @@ class PolicyPublisher:
         with self._services.work.read() as stores:
             return self._snapshots.current(stores)
 
-    def _compile(self, snapshot: PolicySnapshot, seq: int) -> Compiled | None:
+    def _compile(self, snapshot: PolicySnapshot, seq: int, *, most_seconds: float = 0.0) -> Compiled | None:
         """Steps 2 and 4; None while there is no certificate at all."""
-        ready = self._await_certificates(settings_hosts(snapshot, self._settings))
+        ready = self._certificates.ensure_soon(
+            settings_hosts(snapshot, self._settings),
+            patience_seconds=PATIENCE_SECONDS,
+            most_seconds=most_seconds,
+            wait=self.requests.await_order,
+        )
         shown = self._portal.read(self._services.clock.now())
         if shown is not None:
             ready[PORTAL_APPLICATION] = shown
@@ -427,16 +434,6 @@ class PolicyPublisher:
             aliases=aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision),
             upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
         )
-
-    def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
-        """Step 2."""
-        limit = self._services.clock.monotonic() + PATIENCE_SECONDS
-        while True:
-            ready = self._certificates.ensure(wanted)
-            left = limit - self._services.clock.monotonic()
-            if not missing_hosts(wanted, ready) or left <= 0:
-                return ready
-            self.requests.await_order(min(left, 0.05))
 
     def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
         """Return the ids that each connection holds, and those that it deserves by exactly this policy.

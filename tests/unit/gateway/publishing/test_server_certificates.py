@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.publishing import server_certificates as module
+from doorward.gateway.publishing import server_pairs as pairs_module
 from doorward.gateway.publishing.server_certificates import RETRY_SECONDS, ServerCertificates
 from doorward.stores.records import GatewayRecord, OrderState
 from doorward.stores.services import Services
@@ -125,6 +127,96 @@ def test_every_purpose_has_its_own(site: Site) -> None:
     assert set(site.certificates.ensure(wanted)) == {"payments"}
     site.fill()
     assert set(site.certificates.ensure(wanted)) == {"payments", "sensors"}
+
+
+# many of them
+
+MANY = {f"p{at}": PAYMENTS for at in range(120)}
+
+
+def test_many_are_ordered_and_collected_together(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first start with many applications costs a few transactions."""
+    writes, reads = [], []
+    work = site.world.work
+    change, read = work.change, work.read
+    monkeypatch.setattr(work, "change", lambda: writes.append(1) or change())
+    monkeypatch.setattr(work, "read", lambda: reads.append(1) or read())
+    assert site.certificates.ensure(MANY) == {}
+    assert len(writes) <= 3
+    assert site.fill() == len(MANY)
+    reads.clear()
+    assert set(site.certificates.ensure(MANY)) == set(MANY)
+    assert len(reads) == 1
+
+
+def test_a_pair_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair that did not change is not parsed again, however often all pairs are looked at."""
+    first = site.have()
+    parsed: list[int] = []
+    load = pairs_module.load_pem_private_key
+
+    def counted(data: bytes, password: None) -> object:
+        parsed.append(len(data))
+        return load(data, password)
+
+    monkeypatch.setattr(pairs_module, "load_pem_private_key", counted)
+    for _ in range(3):
+        assert site.ensure() == first
+    assert parsed == []
+    Path(first.key_path).write_bytes(Path(first.key_path).read_bytes() + b"\n")
+    assert site.ensure() == first
+    assert len(parsed) == 1
+
+
+def wait_in(site: Site, answers: list[int]) -> Callable[[float], None]:
+    """A wait that takes its time on the clock, and lets so many orders be filled each time."""
+
+    def wait(seconds: float) -> None:
+        site.world.clock.turn(seconds=max(seconds, 0.001))
+        for order in open_orders(site.world.services)[: answers.pop(0) if answers else 0]:
+            fill_order(site.world.services, order.id, actor=OPERATOR)
+
+    return wait
+
+
+def test_it_waits_for_what_is_on_order(site: Site) -> None:
+    """All certificates that come within the patience are returned; without an answer it goes on with those that are there."""
+    wanted = {"payments": PAYMENTS, "sensors": SENSORS}
+    found = site.certificates.ensure_soon(wanted, patience_seconds=1, wait=wait_in(site, [0, 1]))
+    assert len(found) == 1
+    assert (
+        site.certificates.ensure_soon(wanted, patience_seconds=1, wait=wait_in(site, [0, 1])).keys()
+        == wanted.keys()
+    )
+    began = site.world.clock.monotonic()
+    site.certificates.ensure_soon(wanted, patience_seconds=1, wait=wait_in(site, []))
+    assert site.world.clock.monotonic() == began
+
+
+def test_it_does_not_wait_for_what_cannot_come(site: Site) -> None:
+    """A purpose with a refused order delays nothing until it is ordered again."""
+    site.ensure("evil.example", purpose="evil")
+    site.fill()
+    began = site.world.clock.monotonic()
+    wanted = {"evil": ("evil.example",)}
+    assert site.certificates.ensure_soon(wanted, patience_seconds=1, wait=wait_in(site, [])) == {}
+    assert site.world.clock.monotonic() == began
+
+
+def test_it_waits_longer_while_they_keep_coming(site: Site) -> None:
+    """With a longest time it waits as long as certificates come, and no longer than that time."""
+    slow = [*([0] * 15), 1] * 9
+
+    def waited(most: float) -> int:
+        return len(
+            site.certificates.ensure_soon(
+                MANY, patience_seconds=1, most_seconds=most, wait=wait_in(site, list(slow))
+            )
+        )
+
+    assert waited(0) == 1
+    assert waited(4) == 1 + 5
+    assert waited(60) == 1 + 5 + 9
 
 
 # renewal
