@@ -23,10 +23,8 @@ admits them only if both revisions have the same policy for their application.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -36,8 +34,6 @@ from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.enforcement.envoy.bootstrap import build_base, build_bootstrap
-from doorward.enforcement.plan import GatewayPlan
 from doorward.enforcement.transition import HeldConnection, aliases_for, classify_connections
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.ballast import BALLAST
@@ -50,16 +46,14 @@ from doorward.gateway.following.permissions import PermissionsCache, held_connec
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     configuration_of,
-    former_snapshot,
     ids_of_rules,
 )
 from doorward.gateway.publishing.crash_history import CrashHistory
 from doorward.gateway.publishing.discovery.api import EnvoyApi
-from doorward.gateway.publishing.discovery.cache import EnvoyStream, ResourceCache
+from doorward.gateway.publishing.discovery.cache import EnvoyStream
 from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
-from doorward.gateway.publishing.publication import Means
 from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
@@ -68,6 +62,7 @@ from doorward.gateway.publishing.server_certificates import (
     name_lacking,
     no_certificate,
 )
+from doorward.gateway.publishing.starting import StartConfigurations, Starting, render_bootstrap
 from doorward.gateway.publishing.upstream_files import UpstreamParts
 from doorward.policy.model import Document
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
@@ -84,21 +79,11 @@ START_PATIENCE_SECONDS = 15.0
 FOLLOWER_SECONDS = 1.0
 """How long a publication waits for the follower to act on its changes; usually that takes some milliseconds."""
 
-DEADLY = "revision-ends-envoy"
-
 POLL_SECONDS = 0.002
 RETRY_SECONDS = 2.0
 CHECK_SECONDS = 60.0
 
 _log = structlog.get_logger("doorward.publishing")
-
-
-@dataclass(frozen=True, slots=True)
-class _Starting:
-    """What an Envoy that starts was prepared with; `instead_of` is the newest snapshot and why it is not used."""
-
-    compiled: Compiled
-    instead_of: tuple[PolicySnapshot, ConfigurationError] | None
 
 
 class PolicyPublisher:
@@ -149,7 +134,6 @@ class PolicyPublisher:
         self._certificates = certificates
         self._gate = gate
         self._settings = settings
-        self._api = api
         self._packer = DoorPacker(api)
         self._last_published = last_published
         self._statistics = statistics
@@ -158,10 +142,19 @@ class PolicyPublisher:
         self._upstreams = upstreams
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._crashes = CrashHistory(services.clock)
+        self._starts = StartConfigurations(
+            services,
+            api=api,
+            packer=self._packer,
+            crashes=self._crashes,
+            last_published=last_published,
+            newest=self._newest,
+            compiled=lambda snapshot, seq: self._compile(snapshot, seq, most_seconds=START_PATIENCE_SECONDS),
+        )
         self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._publisher: StreamPublisher | None = None
-        self._starting: _Starting | None = None
+        self._starting: Starting | None = None
         self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
@@ -214,89 +207,40 @@ class PolicyPublisher:
                 self._finished(starting.compiled, published)
             else:
                 self._in_force(starting.compiled, published)
-                self._refused(*starting.instead_of)
+                self._refused(starting.instead_of.snapshot, starting.instead_of.why)
 
     # the work
 
     def prepare(self, folder: Path, stop: threading.Event) -> Path:
         """Make everything ready for a new Envoy; write its bootstrap into its folder, and return the path.
 
-        It gets the newest revision, or, if that one makes Envoy crash, the last confirmed one that does not. An Envoy that
-        drains keeps what it has: its connections lost nothing so far, and connections that lose permissions
-        are cut by the gateway, independently of Envoy's rules. Waits for the first certificate.
+        An Envoy that drains keeps what it has: its connections lost nothing so far, and connections that lose permissions
+        are cut by the gateway, independently of Envoy's rules.
 
         Raises:
-            Unavailable: `no-server-certificate` if none came before `stop` was set; `envoy-folder-unusable`.
+            Unavailable: `no-server-certificate` if none came before `stop` was set.
             ConfigurationError: the newest revision is refused, and there is none to fall back to.
+            OSError: the folder cannot be written.
         """
         with self._working:
             path = folder / BOOTSTRAP
-            BALLAST.replace_file(path, self._bootstrap(folder, self._make_ready(stop)), durable=False)
+            BALLAST.replace_file(path, self._make_ready(folder, stop), durable=False)
             return path
 
     def adopt(self, folder: Path, stop: threading.Event) -> bool:
         """Make everything ready for an Envoy that an earlier gateway left; return False if it has another bootstrap."""
         with self._working:
-            plan = self._make_ready(stop)
-            return (folder / BOOTSTRAP).read_bytes() == self._bootstrap(folder, plan)
+            return self._make_ready(folder, stop) == (folder / BOOTSTRAP).read_bytes()
 
-    def _bootstrap(self, folder: Path, plan: GatewayPlan) -> bytes:
-        base = build_base(plan.paths, plan.limits)
-        bootstrap = build_bootstrap(base, node=self._gateway_id, admin_socket=str(folder / "admin.sock"))
-        return json.dumps(bootstrap, indent=1).encode()
-
-    def _make_ready(self, stop: threading.Event) -> GatewayPlan:
-        newest, seq = self._newest()
-        try:
-            self._crashes.check(configuration_of(newest))
-            return self._ready(self._newest, stop)
-        except ConfigurationError as error:
-            why = error
-        for one in self._last_published.history():
-            with self._services.work.read() as stores:
-                former = former_snapshot(stores, newest, one)
-            if former is None:
-                continue
-            try:
-                self._crashes.check(one)
-                return self._ready(lambda former=former: (former, seq), stop, (newest, why))  # type: ignore[misc]
-            except ConfigurationError as error:
-                _log.error(
-                    "an older policy revision is refused, too", revision=one.revision, detail=error.detail
-                )
-        if why.code != DEADLY:
-            raise why
-        return self._ready(self._newest, stop)
-
-    def _ready(
-        self,
-        read: Callable[[], tuple[PolicySnapshot, int]],
-        stop: threading.Event,
-        instead_of: tuple[PolicySnapshot, ConfigurationError] | None = None,
-    ) -> GatewayPlan:
-        """Have a configuration ready for the next Envoy; `instead_of` is the newest one, and why it is not used."""
-        has_warned = False
-        while (compiled := self._compile(*read(), most_seconds=START_PATIENCE_SECONDS)) is None:
-            if not has_warned:
-                _log.warning(
-                    "waiting for the first server certificate", hint="check that `doorward serve` is running"
-                )
-                has_warned = True
-            if stop.wait(0.1):
-                raise no_certificate()
-        packed = self._packer.pack(compiled.plan)
-        self._crashes.give(configuration_of(compiled.snapshot))
-        cache = ResourceCache(self._api, self._services.clock)
-        publisher = StreamPublisher(Means(cache=cache, packer=self._packer, clock=self._services.clock))
-        self._hand_over(publisher, packed, _Starting(compiled, instead_of))
+    def _make_ready(self, folder: Path, stop: threading.Event) -> bytes:
+        """Prepare for the next Envoy; return its bootstrap."""
+        publisher, starting = self._starts.prepare(stop)
+        self._hand_over(starting)
         self._publisher = publisher
-        return compiled.plan
+        return render_bootstrap(starting.compiled.plan, node=self._gateway_id, folder=folder)
 
-    def _hand_over(
-        self, publisher: StreamPublisher, packed: PackedConfiguration, starting: _Starting
-    ) -> None:
-        """Give a configuration to an Envoy that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""
-        publisher.prepare(packed)
+    def _hand_over(self, starting: Starting) -> None:
+        """Note what an Envoy gets that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""
         self._starting = starting
         self._names = starting.compiled.snapshot.names
         if starting.instead_of is None:
@@ -343,7 +287,8 @@ class PolicyPublisher:
             statistics = self._statistics()
             if statistics is None:
                 self._crashes.give(configuration)
-                self._hand_over(publisher, packed, _Starting(compiled, None))
+                publisher.prepare(packed)
+                self._hand_over(Starting(compiled))
                 return RETRY_SECONDS
             published = self._exchange(publisher, packed, compiled, statistics)
         except ConfigurationError as error:
