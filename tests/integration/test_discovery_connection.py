@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from h2.settings import SettingCodes
@@ -279,12 +280,8 @@ def test_ends_from_both_sides_at_once(served: Served) -> None:
     for number in range(40):
         one = serve()
         one.begin(WIDE if number % 2 else None)
-        acts = [
-            one.connection.stop,
-            one.stream.close,
-            one.peer.close,
-            lambda one=one: one.stream.send(bytes(1 << 22)),
-        ]
+        send = partial(one.stream.send, bytes(1 << 22))
+        acts = [one.connection.stop, one.stream.close, one.peer.close, send]
         threads = [threading.Thread(target=acts[(number + turn) % 4]) for turn in range(4)]
         for thread in threads:
             thread.start()

@@ -83,9 +83,10 @@ class DiscoveryServer:
             Unavailable: `discovery-socket`: the socket cannot be made, or its place is not safe.
         """
         listener = bind_private_socket(self._path)
+        made = self._path.lstat()
         self._wakeup = Wakeup()
         self._thread = threading.Thread(
-            target=self._accept_all, args=(listener, self._wakeup), name="discovery-accept", daemon=True
+            target=self._accept_all, args=(listener, made, self._wakeup), name="discovery-accept", daemon=True
         )
         self._thread.start()
 
@@ -108,8 +109,7 @@ class DiscoveryServer:
         """Return a sentence if a connection was refused within the last minute; empty if none was."""
         return self._refusals.trouble()
 
-    def _accept_all(self, listener: socket.socket, wakeup: Wakeup) -> None:
-        identity = self._path.lstat()
+    def _accept_all(self, listener: socket.socket, made: os.stat_result, wakeup: Wakeup) -> None:
         poll = select.poll()
         poll.register(listener, select.POLLIN)
         poll.register(wakeup.descriptor, select.POLLIN)
@@ -129,7 +129,7 @@ class DiscoveryServer:
                 except Exception:  # noqa: BLE001  the next connection is accepted
                     _log.exception("discovery-accept-failed")
                     peer.close()
-            remove_socket(self._path, identity)
+            remove_socket(self._path, made)
         wakeup.close()
 
     def _serve(self, peer: socket.socket) -> None:

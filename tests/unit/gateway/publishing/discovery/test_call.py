@@ -15,7 +15,7 @@ _MOST = 1 << 18
 
 
 class _Pair:
-    """A client whose octets go straight into the call, and back."""
+    """A client; its octets go straight into the call, and back."""
 
     def __init__(self) -> None:
         self.call = DiscoveryCall()
