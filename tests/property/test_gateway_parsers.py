@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doorward.access.decision import SessionStatus
 from doorward.core.errors import MalformedInput
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint, shorten
 from doorward.gateway.connections.journal import (
     NOT_KEPT,
+    Followed,
     parse_followed,
     parse_journal,
     parse_line,
@@ -30,6 +32,7 @@ endpoints = st.one_of(
     ),
 )
 words = st.text(st.characters(codec="ascii"), max_size=80)
+ids = st.text("abcdefghijklmnopqrstuvwxyz234567_", min_size=1, max_size=30)
 moments = st.integers(0, 2**33).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 entries = st.builds(
     LiveConnection,
@@ -43,6 +46,12 @@ entries = st.builds(
     principal_id=words,
     application_id=words,
     revision=st.integers(0, 2**40),
+    grants=st.lists(ids, max_size=8).map(tuple),
+    decision=words,
+    shown=st.frozensets(ids, max_size=2),
+    sessions=st.builds(SessionStatus, epoch=words, last_end=st.none()),
+    judged_grants=st.lists(ids, max_size=8).map(tuple),
+    judged_by=st.integers(-1, 2**40),
     deadline=moments,
     opened_at=moments,
     **{name: st.just(value) for name, value in NOT_KEPT.items()},
@@ -78,7 +87,7 @@ def test_any_bytes_are_a_line_or_malformed(noise: bytes, entry: LiveConnection, 
     for one in (noise, bytes(line)):
         with suppress(MalformedInput):
             parse_line(one)
-        assert isinstance(parse_followed(b'{"followed":' + one), str)
+        assert isinstance(parse_followed(b'{"followed":' + one), Followed | None)
         assert isinstance(parse_journal([b'{"journal":1,"boot":"b"}\n', one], "b"), dict)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from dataclasses import replace
+
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from doorward.core.entities import Outcome, PrincipalState, Reason
@@ -13,6 +15,7 @@ from doorward.policy.decision import (
     decide,
     decide_anonymous,
     loses_permissions,
+    permissions_by_grants,
     permissions_of,
 )
 from doorward.policy.model import AppPolicy, Effect
@@ -76,6 +79,17 @@ def test_loss_is_never_missed(
         assert loses_permissions(then, now)
     if is_open(old, request) and not is_open(new, request):
         assert loses_permissions(anonymous_permissions(old), anonymous_permissions(new))
+
+
+@given(apps, subjects)
+@settings(max_examples=300)
+def test_ids_tell_what_was_permitted(app: AppPolicy, subject: Subject) -> None:
+    """Without the facts, the ids that a judgement gave name the rules that selected the subject then."""
+    then = permissions_of(app, TENANT, APP_ID, subject)
+    assume(then.principal_status is Reason.PRINCIPAL_ACTIVE)
+    owner = owner_segment(subject.principal.name)
+    told = permissions_by_grants(app, TENANT, APP_ID, then.grants, owner)
+    assert told == replace(then, changes_at=None, loses_at=None)
 
 
 @given(apps, subjects, showing_requests)

@@ -3,9 +3,11 @@
 Not here: settings, privileges and the database (runtime). The order of the start:
 1. make the registry, its journal and the cutter. Steps that can fail come before the gateway is registered, because
    from then on every change waits for it. A start that fails withdraws the registration;
-2. the authorizer listens and refuses: the change sequence has not been read yet;
-3. the discovery service listens; compile the policy and start Envoy, or adopt the one that an earlier gateway left;
-4. start the follower, publishing, the reconciler and ingestion; once the follower has read the sequence, the authorizer
+2. find the Envoys of an earlier gateway, end their connections that lost something meanwhile, restore the others, and act
+   on the changes since then (docs/design/0076);
+3. the authorizer listens and refuses: the follower does not run yet;
+4. the discovery service listens; compile the policy, and adopt the running Envoy or start a new one;
+5. start the follower, publishing, the reconciler and ingestion; once the follower has read the sequence, the authorizer
    admits. Only now may a change be confirmed: Envoy runs, and the changes made while no gateway followed are enforced.
 The stop goes in the reverse order. If the gateway is asked to stop, it ends Envoy; if the gateway crashes, Envoy runs on.
 """
@@ -56,7 +58,6 @@ from doorward.gateway.envoy.diagnosis import explain_status
 from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.envoy.supervisor import Supervisor
-from doorward.gateway.following.change_mark import database_has
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
@@ -144,7 +145,6 @@ class Gateway:
             mechanism=options.mechanism,
         )
         self._register(render_jwk(key.public_key()))
-        self._adopted_checked = False
         self._confirmations = self._build_confirmations()
         self.supervisor = self._build_supervisor()
         event_limiter = ConnectionEventLimiter(services.clock)
@@ -194,7 +194,6 @@ class Gateway:
             self._services, name=self._options.name, assertion_jwk=json.dumps(assertion_jwk)
         )
         self.id = registered.id
-        self._confirmed_before = registered.confirmed_seq
 
     def _build_confirmations(self) -> ConfirmationSender:
         return ConfirmationSender(
@@ -290,8 +289,11 @@ class Gateway:
             DoorwardError: for any other reason that prevents it; no process of ours is left running.
         """
         try:
+            self.supervisor.find()
             self._evidence.load_all()
             self._decider.prepare()
+            self.follower.catch_up()
+            self._ender.record()
             self._server.start()
             self._discovery.start()
             self.supervisor.start()
@@ -377,24 +379,9 @@ class Gateway:
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
         """Make a new log file and the configuration files for an Envoy that is about to start."""
-        self._end_adopted_if_changed()
         (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)
-
-    def _end_adopted_if_changed(self) -> None:
-        """End connections of an earlier run if changes were made while no gateway followed; once, before the door opens.
-
-        End them too if the database was put back to an older state, without the last change that the earlier run followed.
-        """
-        if self._adopted_checked:
-            return
-        adopted = [one for one in self.connections.all() if one.adopted]
-        changed = self.connections.sequence > self._confirmed_before
-        if adopted and (changed or not database_has(self._services, self.connections.followed)):
-            self._ender.end(adopted, EndReason.AUTHORITY_CHANGED)
-            self._ender.record()  # the thread that does it later runs only once the door is open
-        self._adopted_checked = True
 
     def _reached(self) -> int | None:
         """Return the number up to which changes are followed, published and have their evidence loaded.

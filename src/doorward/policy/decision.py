@@ -179,6 +179,35 @@ def _permissions_now(
     )
 
 
+def permissions_by_grants(
+    app: AppPolicy, tenant: str, application_id: str, grants: Collection[str], owner: str
+) -> ConnectionPermissions:
+    """Return what an active principal might do at the moment when a judgement by this policy gave it these ids.
+
+    The ids name the rules that selected it, so the other facts of that moment are not needed.
+
+    Args:
+        app: the application's part of the document that was used by that judgement.
+        tenant: the tenant's id.
+        application_id: the application's id (`app_…`).
+        grants: the ids that `permissions_of` gave then.
+        owner: the principal's segment in paths (`paths.owner_segment`).
+    """
+    allowed, denied = set(public_patterns(app)), set[RequestPattern]()
+    for rule in app.rules:
+        is_held = grant_id(tenant, application_id, rule.effect, rule.selector) in grants
+        if rule.effect is Effect.ALLOW and is_held:
+            allowed |= rule.residual.patterns_of(owner)
+        elif rule.effect is Effect.DENY and not is_held:
+            denied |= rule.residual.patterns_of(owner)
+    return ConnectionPermissions(
+        grants=tuple(sorted(grants)),
+        allowed=frozenset(allowed),
+        denied=frozenset(denied),
+        principal_status=Reason.PRINCIPAL_ACTIVE,
+    )
+
+
 def anonymous_permissions(app: AppPolicy) -> ConnectionPermissions:
     """Return the permissions of a connection without a good certificate: the public paths only."""
     return ConnectionPermissions(

@@ -4,7 +4,8 @@ Not here: the meaning of a line (`lines`). The position in each file and the eve
 same transaction, so after a crash each line is recorded either completely or not at all.
 
 Files: Envoy appends to `access.log`. At each start of an Envoy, and if the file has grown large, it is renamed to
-`access-<number>.log`; a draining Envoy goes on writing into the renamed file. The position is stored under the name
+`access-<number>.log`; a draining Envoy goes on writing into the renamed file. An Envoy that the next gateway adopts goes
+on writing into `access.log` (docs/design/0076). The position is stored under the name
 that the file has or will have after renaming. A number is never used twice, even after its file is deleted: otherwise
 the stored position of the old file would skip lines of the new one.
 
@@ -194,6 +195,14 @@ class Ingest:
             with suppress(MalformedInput):
                 self._event_limiter.restore(former)
         return self._limiter
+
+    def adopt(self) -> None:
+        """Go on with an Envoy of an earlier gateway: before any file counts as complete, it opens `access.log` again.
+
+        The earlier gateway may have died between renaming the file and telling Envoy.
+        """
+        with self._lock:
+            self._reopen_due = True
 
     def rotate(self) -> None:
         """Rename the live file, so that the next Envoy starts a new one; the lines stay in order."""

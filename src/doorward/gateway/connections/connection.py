@@ -50,15 +50,16 @@ class LiveConnection(PendingConnection):
         sha256: hex digest of the leaf; for an anonymous connection, of the certificate that it showed, empty if none.
         principal_id: the principal of the certificate.
         subject: this principal in full, with the other facts that rules use; None for adopted connections.
-        revision: the revision of the policy document by which it was judged.
+        revision: the revision of the policy document by which it was admitted.
         grants: the ids that Envoy got.
-        permissions: what the policy gave it; None for adopted ones, which cannot be compared with a
-            new policy: any change that touches them ends them.
+        permissions: what the policy gives it; None for adopted ones, until they are judged again.
         deadline: when it must end at the latest, UTC; see `ends_at`.
         partner_id: the partner that issued the certificate; empty for our own authority, and for adopted ones.
-        decision: the id of the decision that admitted it, which Envoy has too; empty for adopted and
-            anonymous ones.
-        adopted: whether an earlier process admitted it.
+        decision: the id of the decision that admitted it, which Envoy has too; empty for anonymous ones.
+        judged_grants: the ids that the last judgement by the database gave it; a comparison with newer rules (follower)
+            does not change them.
+        judged_by: the revision of the policy document that this judgement used; -1 if it is not known.
+        adopted: whether an earlier process admitted it, and this process has not judged it yet.
         shown: for an anonymous connection, the ids of the certificate that it showed and of its principal, if the
             inventory has them: it ends once that certificate is good.
         sessions: the sessions of its holder at this application: it ends with the last of them, so that a
@@ -75,6 +76,8 @@ class LiveConnection(PendingConnection):
     deadline: datetime
     partner_id: str = ""
     decision: str = ""
+    judged_grants: tuple[str, ...] = ()
+    judged_by: int = -1
     adopted: bool = False
     shown: frozenset[str] = frozenset()
     sessions: SessionStatus = NO_SESSIONS
@@ -109,6 +112,8 @@ class LiveConnection(PendingConnection):
             deadline=deadline,
             partner_id=decision.partner_id if subject else "",
             decision=decision.event.id if subject else "",
+            judged_grants=decision.grants,
+            judged_by=decision.revision,
         )
 
     def judged_again(self, decision: AccessDecision, *, lifetime: timedelta) -> LiveConnection:
@@ -127,7 +132,14 @@ class LiveConnection(PendingConnection):
             permissions=decision.permissions,
             deadline=deadline,
             sessions=decision.sessions,
+            judged_grants=decision.grants,
+            judged_by=decision.revision,
         )
+
+    def restored(self, decision: AccessDecision, *, lifetime: timedelta) -> LiveConnection:
+        """Return an adopted connection with the facts of a judgement; the arguments are as in `judged_again`."""
+        known = replace(self, partner_id=decision.partner_id, adopted=False)
+        return known.judged_again(decision, lifetime=lifetime)
 
     @property
     def ends_at(self) -> datetime:

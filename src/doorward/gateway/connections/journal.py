@@ -1,10 +1,11 @@
 """The journal of live connections: a file by which the registry survives the gateway's process; one JSON line a change.
 
 It names who is connected and until when, so that a restarted gateway can still end the connections of an Envoy
-that ran on without it. It does not say what a connection may do.
+that ran on without it. Instead of what a connection may do it has the ids that it was given (`following.adopted`).
 
-It also names the last change that was followed, so that a gateway that starts finds out whether the database was put
-back to an older state meanwhile (`following.change_mark`).
+It also names the last change that was followed, and the policy revision by which all connections were compared last. So
+a gateway that starts knows which changes were made meanwhile, and whether the database was put back to an older state
+(`following.change_mark`).
 
 Lines are appended without fsync: the file must survive a crash of the gateway; a crash of the machine ends the
 connections anyway. The first line has the kernel's boot id: cookies mean nothing after a reboot, so a journal of
@@ -18,16 +19,20 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from doorward.access.decision import SessionStatus
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.endpoints import parse_endpoint
 
-MAX_LINE_BYTES = 4096
+MAX_LINE_BYTES = 16_384
+"""A connection may have two lists of ids, of 4 KiB each (`policy.grants.GRANTS_LIMIT_BYTES`)."""
+
 _DEAD_LINES = 10_000
 """How many superseded lines the file may have before it is rewritten: about 3 MB."""
 
@@ -42,6 +47,18 @@ def _whole(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 64:
         raise ValueError(value)
     return value
+
+
+def _revision(value: object) -> int:
+    return -1 if type(value) is int and value == -1 else _whole(value)
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(_text(value).split())
+
+
+def _sessions(value: object) -> SessionStatus:
+    return SessionStatus(epoch=_text(value))
 
 
 def _moment(value: Any) -> datetime:
@@ -61,12 +78,27 @@ _KEPT: Mapping[str, tuple[str, Callable[[Any], str | int | float], Callable[[Any
     "principal_id": ("principal_id", str, _text),
     "revision": ("revision", int, _whole),
     "deadline": ("deadline", datetime.timestamp, _moment),
+    "grants": ("grants", " ".join, _words),
+    "decision": ("decision", str, _text),
+    "shown": ("shown", lambda ids: " ".join(sorted(ids)), lambda text: frozenset(_words(text))),
+    "sessions": ("sessions", lambda status: status.epoch, _sessions),
+    "judged_grants": ("judged_grants", " ".join, _words),
+    "judged_by": ("judged_by", int, _revision),
 }
 """The fields of a live connection that are kept: field, key in the line, how to write and to read it.
 
-The keys never change: after an update the gateway reads the lines of the earlier version."""
+The keys never change: after an update the gateway reads the lines of the earlier version. A key that an earlier version
+did not write has the value in `_ADDED`."""
 
-NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "permissions": None}
+_ADDED: Mapping[str, str | int] = {
+    "grants": "",
+    "decision": "",
+    "shown": "",
+    "sessions": SessionStatus().epoch,
+    "judged_by": -1,
+}
+
+NOT_KEPT: Mapping[str, Any] = {"subject": None, "permissions": None}
 """The values that an adopted connection has instead of those of a judgement; other fields have their default."""
 
 # The process that adopts a connection knows no rules. It ends the connection when time alone takes a permission away.
@@ -82,6 +114,8 @@ def render_entry(connection: LiveConnection) -> bytes:
     """Return the line of an admitted connection."""
     values = zip(_KEPT.values(), _kept(connection), strict=True)
     fields = {key: write(value) for (key, write, _), value in values}
+    if fields["judged_grants"] == fields["grants"]:
+        del fields["judged_grants"]
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
@@ -89,7 +123,7 @@ def parse_line(line: bytes) -> LiveConnection | int:
     """Return the adopted connection of a line, or the cookie of a connection that has ended by this line.
 
     Args:
-        line: at most 4,096 bytes, with or without its newline.
+        line: at most `MAX_LINE_BYTES`, with or without its newline.
 
     Raises:
         MalformedInput: for anything else (`journal-line-malformed`).
@@ -100,19 +134,37 @@ def parse_line(line: bytes) -> LiveConnection | int:
         fields = json.loads(line)
         if set(fields) == {"ended"}:
             return _whole(fields["ended"])
+        fields = {**_ADDED, **fields}
+        fields.setdefault("judged_grants", fields["grants"])
         kept = {name: read(fields[key]) for name, (key, _, read) in _KEPT.items()}
         return LiveConnection(**kept, **NOT_KEPT, adopted=True)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         raise _malformed() from None
 
 
-def parse_followed(line: bytes) -> str:
-    """Return the mark of the last followed change in a line; empty for any other line."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """The mark of the last change that was followed, empty if none is known (`following.change_mark`).
+
+    `revision` is the policy revision by which every live connection was compared last; -1 if it is not known.
+    """
+
+    mark: str = ""
+    revision: int = -1
+
+
+NOTHING_FOLLOWED = Followed()
+
+
+def parse_followed(line: bytes) -> Followed | None:
+    """Return the last followed change in a line; None for any other line."""
     try:
-        fields = json.loads(line) if line.startswith(b'{"followed":') and len(line) <= MAX_LINE_BYTES else {}
-        return _text(fields.get("followed", ""))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return ""
+        if not line.startswith(b'{"followed":') or len(line) > MAX_LINE_BYTES:
+            return None
+        fields = json.loads(line)
+        return Followed(mark=_text(fields["followed"]), revision=_revision(fields.get("revision", -1)))
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return None
 
 
 def _malformed() -> MalformedInput:
@@ -141,8 +193,9 @@ def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnect
     return live
 
 
-def _followed(mark: str) -> bytes:
-    return json.dumps({"followed": mark}, separators=(",", ":")).encode() + b"\n"
+def _render_followed(followed: Followed) -> bytes:
+    fields = {"followed": followed.mark, "revision": followed.revision}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def _heading(boot_id: str) -> bytes:
@@ -167,7 +220,7 @@ class Journal:
         self._dead = 0
         self._file = -1
         self.adopted: tuple[LiveConnection, ...] = ()
-        self.followed = ""  # the mark of the last change that was followed; empty if none is known
+        self.followed = NOTHING_FOLLOWED
         self._torn = False
         try:
             self._read()
@@ -200,18 +253,18 @@ class Journal:
             with suppress(OSError):
                 self._append(b'{"ended":%d}\n' % cookie)
 
-    def follow(self, mark: str) -> None:
+    def follow(self, followed: Followed) -> None:
         """Write which change was followed last.
 
         A full disk is ignored, as in `end`: the former mark stays in the file, and the next mark is written again.
 
         Args:
-            mark: see `following.change_mark`; at most 1,000 characters.
+            followed: with a mark of at most 1,000 characters.
         """
-        self.followed = mark
+        self.followed = followed
         self._dead += 1
         with suppress(OSError):
-            self._append(_followed(mark))
+            self._append(_render_followed(followed))
 
     def close(self) -> None:
         """Close the file."""
@@ -252,8 +305,8 @@ class Journal:
         try:
             with open(file, "wb", closefd=False) as stream:
                 stream.write(_heading(self._boot_id))
-                if self.followed:
-                    stream.write(_followed(self.followed))
+                if self.followed.mark:
+                    stream.write(_render_followed(self.followed))
                 stream.writelines(self._lines.values())
             fresh.replace(self._path)
         except OSError:

@@ -27,7 +27,7 @@ from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
-from doorward.gateway.connections.journal import Journal, is_same_entry
+from doorward.gateway.connections.journal import NOTHING_FOLLOWED, Followed, Journal, is_same_entry
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.timers import TimerQueue
 
@@ -186,17 +186,17 @@ class ConnectionRegistry:
             self._changes.append((sequence, touched))
             self._sequence = max(self._sequence, sequence)
 
-    def note_followed(self, mark: str) -> None:
-        """Write the mark of the last change that was acted on into the journal, for the next start (`change_mark`)."""
+    def note_followed(self, followed: Followed) -> None:
+        """Write the last change that was acted on into the journal, for the next start (`following.adopted`)."""
         with self._lock:
             if self._journal:
-                self._journal.follow(mark)
+                self._journal.follow(followed)
 
     @property
-    def followed(self) -> str:
-        """The mark of the last change that was acted on, at first by an earlier run; empty if none is known."""
+    def followed(self) -> Followed:
+        """The last change that was acted on, at first by an earlier run."""
         with self._lock:
-            return self._journal.followed if self._journal else ""
+            return self._journal.followed if self._journal else NOTHING_FOLLOWED
 
     @property
     def sequence(self) -> int:

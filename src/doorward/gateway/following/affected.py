@@ -12,7 +12,6 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind, ChangeRecord
-from doorward.stores.services import Services
 
 _NAMING = frozenset(
     {
@@ -36,19 +35,14 @@ def affected_ids(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
 
 
 class AffectedConnections:
-    """Finds the live connections that changes affect; for one thread.
+    """Finds the live connections that changes affect.
 
     Args:
-        services: the use cases' ports.
         connections: the registry.
     """
 
-    def __init__(self, services: Services, connections: ConnectionRegistry) -> None:
-        self._services = services
+    def __init__(self, connections: ConnectionRegistry) -> None:
         self._connections = connections
-        self._partner_of: dict[
-            str, str
-        ] = {}  # of adopted connections: certificate to partner; empty for our own
 
     def named_in(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         """Return the connections of the certificates, principals and groups that these changes name."""
@@ -80,42 +74,18 @@ class AffectedConnections:
             if CertificateChoice.of(one.application_id, one.sha256, one.source_address).subject in subjects
         ]
 
-    def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
-        """Return a partner's connections, also adopted ones: the inventory knows the issuer of their certificates."""
-        every = self._connections.all()
-        self._look_up({one.certificate_id for one in every if one.adopted})
-        return tuple(
-            one
-            for one in every
-            if partner_id == (self._partner_of[one.certificate_id] if one.adopted else one.partner_id)
-        )
+    def of_partner(self, partner_id: str) -> list[LiveConnection]:
+        """Return the connections of a partner's people."""
+        return [one for one in self._connections.all() if one.partner_id == partner_id]
 
     def _of_groups(self, group_ids: Collection[str]) -> list[LiveConnection]:
         """Return the connections of the members of these groups, by the groups of each principal when it was last judged.
 
         If a principal joined a group since then, its own change is in this batch or a later one.
         """
-        every = self._connections.all()
-        adopted = {one.principal_id for one in every if one.adopted}
-        with self._services.work.read() as stores:
-            looked_up = {one: stores.directory.get(one) for one in adopted}
-        found = []
-        for one in every:
-            who = one.subject.principal if one.subject is not None else looked_up.get(one.principal_id)
-            if who is None:
-                continue
-            # A partner's terms put its people into groups: for an adopted connection the next judgement finds which.
-            groups_unknown = one.subject is None and who.partner
-            if groups_unknown or any(group_id(group) in group_ids for group in who.groups):
-                found.append(one)
-        return found
-
-    def _look_up(self, certificate_ids: set[str]) -> None:
-        """Find out which partner's authority issued each certificate; once, because that never changes."""
-        unknown = certificate_ids - self._partner_of.keys()
-        if unknown:
-            with self._services.work.read() as stores:
-                for one in unknown:
-                    record = stores.certificates.get(one)
-                    issuer = stores.partners.issuer(record.authority_id) if record is not None else None
-                    self._partner_of[one] = issuer or ""
+        return [
+            one
+            for one in self._connections.all()
+            if one.subject is not None
+            and any(group_id(group) in group_ids for group in one.subject.principal.groups)
+        ]

@@ -2,7 +2,7 @@
 
 The journal keeps the mark of the last change that the earlier run followed. If the database does not have that change,
 it was put back to an older state, and connections admitted since then rest on changes that no longer exist.
-Not here: changes made while no gateway followed (door), and a database that is put back under a running gateway
+Not here: changes made while no gateway followed (adopted), and a database that is put back under a running gateway
 (follower).
 """
 
@@ -17,14 +17,15 @@ def render_mark(change: ChangeRecord) -> str:
     return f"{change.seq} {change.kind.value} {change.subject} {change.at.isoformat()}"
 
 
-def database_has(services: Services, mark: str) -> bool:
-    """Return whether the database has the change of a mark; False for a text that is no mark.
+def find_marked(services: Services, mark: str) -> ChangeRecord | None:
+    """Return the change of a mark; None if the database does not have it, and for a text that is no mark.
 
     Raises:
         Unavailable: the database cannot be read.
     """
     number = mark.partition(" ")[0]
     if not (number.isascii() and number.isdecimal() and len(number) <= len(str(1 << 63))):
-        return False
+        return None
     with services.work.read() as stores:
-        return [render_mark(one) for one in stores.changes.since(int(number) - 1, 1)] == [mark]
+        found = stores.changes.since(int(number) - 1, 1)
+    return found[0] if found and render_mark(found[0]) == mark else None

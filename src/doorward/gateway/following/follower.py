@@ -17,6 +17,8 @@ If the follower cannot read the sequence, the gateway becomes stale: `fresh` ret
 new connections. The same happens if the sequence no longer has the last change that was acted on: the database was
 put back to an older state (a failover to a standby that lagged), and the numbers after it are given out a second
 time. A later withdrawal could not be found by its number, so every live connection is ended.
+Before the first step, `catch_up` ends or restores the connections of an earlier gateway and acts on the changes that were
+made while no gateway followed (docs/design/0076).
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ import structlog
 from doorward.access.deciding import AccessDecider
 from doorward.core.errors import IntegrityError
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
+from doorward.gateway.connections.journal import Followed
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following import reassessing
+from doorward.gateway.following.adopted import AdoptedConnections
 from doorward.gateway.following.affected import AffectedConnections, affected_ids
 from doorward.gateway.following.change_mark import render_mark
 from doorward.gateway.following.error_log import ThrottledErrorLog
@@ -100,9 +104,12 @@ class Follower:
         self._snapshots = snapshots
         self._connections = connections
         self._ender = ender
-        self._affected = AffectedConnections(services, connections)
+        self._affected = AffectedConnections(connections)
         self._reassessor = reassessing.Reassessor(
             decider, connections, ender, services.clock, regrant=regrant, lifetime=lifetime
+        )
+        self._adopted = AdoptedConnections(
+            services, snapshots, connections, ender, self._reassessor, lifetime=lifetime
         )
         self._publish = publish
         self._order_changed = order_changed
@@ -125,6 +132,7 @@ class Follower:
         self._current_step = _SEQUENCE  # the message for an error that happens now
         self._errors = ThrottledErrorLog(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
+        self._compared = -1, 0  # the revision of these policies, and the number at which it was read
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     @property
@@ -193,6 +201,24 @@ class Follower:
                 error=repr(error),
                 exc_info=error if logged_at is None else None,
             )
+
+    def catch_up(self) -> None:
+        """Resume the connections of an earlier gateway, and act on the changes since the last one that it followed.
+
+        For the start, before the door admits anything: until the first `step` the gateway is stale. The evidence of
+        partners must be loaded, and the processes with the connections must be known to the cutter.
+
+        Raises:
+            DoorwardError, MemoryError, OSError: the door must not open.
+        """
+        last = self._adopted.resume()
+        if last is None:
+            return
+        self._seq, self._last = last.seq, last
+        self._policies = self._read_policies()
+        while self._follow() == BATCH:
+            pass
+        self._read_at = None
 
     def step(self) -> bool:
         """Act on the next batch of changes; return True if there may be more."""
@@ -274,7 +300,11 @@ class Follower:
             self._seq = changes[-1].seq
         if read and read[-1] != self._last:
             self._last = read[-1]
-            self._connections.note_followed(render_mark(self._last))
+            revision, read_at = self._compared
+            # If the policy was read at a later change, connections may still be admitted by an older revision: until that
+            # change is acted on, too, there is no revision by which all of them were compared.
+            known = revision if read_at <= self._last.seq else -1
+            self._connections.note_followed(Followed(mark=render_mark(self._last), revision=known))
         self._read_at, self._rewound, self._current_step = began, False, doing
         return len(changes)
 
@@ -340,7 +370,8 @@ class Follower:
 
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:
-            snapshot, _ = self._snapshots.current(stores)
+            snapshot, seq = self._snapshots.current(stores)
+        self._compared = snapshot.revision, seq
         return snapshot.policies
 
     def _compare_with_policy(self) -> None:

@@ -5,7 +5,7 @@ Not here: which ones (affected) and when (follower), the judgement itself (`acce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -74,13 +74,29 @@ class Reassessor:
         Raises:
             DoorwardError, MemoryError, OSError: an error that says nothing about a connection; none is ended for it.
         """
+        for some in self.decide_all(connections):
+            self._keep_or_end(some)
+
+    def decide_all(
+        self, connections: Sequence[LiveConnection]
+    ) -> Iterator[Sequence[tuple[LiveConnection, AccessDecision | None]]]:
+        """Judge connections by the present state of the database; yield some at once, each with its decision.
+
+        The decision is None if a bug prevents the judgement of that connection.
+
+        Raises:
+            DoorwardError, MemoryError, OSError: as `judge`.
+        """
         # One judgement serves all connections of one certificate to one application from one address.
         alike: dict[tuple[str, str, bytes], list[LiveConnection]] = {}
         for one in connections:
             alike.setdefault((one.sha256, one.application_id, one.remote.address), []).append(one)
         groups = list(alike.values())
         for start in range(0, len(groups), JUDGED_AT_ONCE):
-            self._judge(groups[start : start + JUDGED_AT_ONCE])
+            some = groups[start : start + JUDGED_AT_ONCE]
+            # The youngest connection of each group may stay longest; the lifetime of each one is applied later.
+            decisions = self._decide([max(same, key=lambda one: one.opened_at) for same in some])
+            yield [(one, now) for same, now in zip(some, decisions, strict=True) for one in same]
 
     def end_improved(self, connections: Sequence[LiveConnection]) -> None:
         """End anonymous connections that showed a certificate which is good now.
@@ -122,12 +138,8 @@ class Reassessor:
             self._connections.replace(replace(one, permissions=permissions))
         return kept
 
-    def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
-        """Judge one connection of each group; end the connections that lost permissions before the next step."""
-        # The youngest connection of each group may stay longest; the lifetime of each one is applied below.
-        youngest = [max(same, key=lambda one: one.opened_at) for same in alike]
-        decisions = self._decide(youngest)
-        judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
+    def _keep_or_end(self, judged: Sequence[tuple[LiveConnection, AccessDecision | None]]) -> None:
+        """End the connections that lost permissions; note the new permissions of the others."""
         lost = [one for one, now in judged if now is None or has_lost(one, now)]
         self._ender.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         ended = {one.cookie for one in lost}

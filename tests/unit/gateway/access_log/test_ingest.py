@@ -440,3 +440,49 @@ def test_a_gap_is_on_record(log: Log) -> None:
     assert event.data["reason"] == "envoy-died"
     assert event.data["gateway"] == GATEWAY
     assert (event.data["from_at"], event.data["to_at"]) != (None, None)
+
+
+# an adopted Envoy
+
+
+def test_an_adopted_envoy_goes_on_in_the_same_file(log: Log) -> None:
+    """Lines that it wrote while no gateway read are recorded once, and nothing is renamed."""
+    log.write(line(1))
+    log.take()
+    log.write(line(2))
+    log.start().adopt()
+    log.write(line(3))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3"]
+    assert log.names() == [LIVE]
+
+
+def test_a_gateway_that_died_before_it_told_envoy_of_the_new_file(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adopted Envoy still writes into the renamed file, which is kept until it was told."""
+    monkeypatch.setattr(module, "ROTATE_BYTES", 1)
+    log.write(line(1))
+    log.reopen_fails = True
+    with pytest.raises(Unavailable):
+        log.ingest._rotate_when_large()
+    (renamed,) = log.names()
+    log.start().adopt()
+    log.settle()
+    log.ingest.finish(writers=False)
+    log.write(line(2), renamed)
+    log.take()
+    log.reopen_fails = False
+    stop = threading.Event()
+    stop.set()
+    log.ingest.run(stop)
+    assert log.reopened == [1]
+    log.ingest.finish(writers=False)
+    log.write(line(3), renamed)  # Envoy opens the new file at its next flush
+    log.take()
+    log.settle()
+    log.ingest.finish(writers=False)
+    log.write(line(4))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3", "r4"]
+    assert renamed not in log.names()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import replace
@@ -7,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from doorward.access.decision import SessionStatus
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.gateway.connections import journal as module
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.journal import Journal, parse_followed, parse_line, render_entry
+from doorward.gateway.connections.journal import (
+    MAX_LINE_BYTES,
+    NOTHING_FOLLOWED,
+    Followed,
+    Journal,
+    parse_followed,
+    parse_line,
+    render_entry,
+)
+from doorward.policy.grants import GRANTS_LIMIT_BYTES, ID_LENGTH
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live
 
@@ -28,6 +39,35 @@ ENTRY = live(
 def test_lines_come_back() -> None:
     """An entry is read as it was written, and so is the end of a connection."""
     assert parse_line(render_entry(ENTRY)) == ENTRY
+    judged = replace(ENTRY, grants=("ga", "gb"), judged_grants=("ga",), judged_by=6, decision="evt_a")
+    assert parse_line(render_entry(judged)) == judged
+    same = replace(judged, judged_grants=judged.grants, shown=frozenset({"crt_b", "per_b"}))
+    assert parse_line(render_entry(same)) == same
+    assert b"judged_grants" not in render_entry(same), "what is equal is written once"
+    signed_in = replace(ENTRY, sessions=SessionStatus(epoch="1.2.3"))
+    assert parse_line(render_entry(signed_in)) == signed_in
+
+
+def test_a_connection_with_all_ids_that_it_may_have_fits_into_a_line() -> None:
+    """Otherwise it would be admitted, and unknown to the next gateway."""
+    most = GRANTS_LIMIT_BYTES // (ID_LENGTH + 1)
+    ids = tuple(f"g{number:020}" for number in range(most))
+    full = replace(ENTRY, grants=ids, judged_grants=tuple(reversed(ids)))
+    assert len(render_entry(full)) < MAX_LINE_BYTES
+    assert parse_line(render_entry(full)) == full
+
+
+def test_a_line_of_an_earlier_version_comes_back() -> None:
+    """A key that it did not write counts as unknown: the revision of its judgement is none."""
+    fields = json.loads(render_entry(replace(ENTRY, judged_by=3)))
+    for name in ("grants", "decision", "shown", "sessions", "judged_by"):
+        del fields[name]
+    assert parse_line(json.dumps(fields).encode()) == ENTRY
+    assert ENTRY.judged_by == -1
+
+
+def test_the_end_of_a_connection_comes_back() -> None:
+    """Its line has the cookie alone."""
     assert parse_line(b'{"ended":7}\n') == 7
 
 
@@ -140,18 +180,18 @@ def test_what_was_followed_last_comes_back(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(module, "_DEAD_LINES", 10)
     path = tmp_path / "journal"
     journal = Journal(path, boot_id="boot")
-    assert journal.followed == ""
+    assert journal.followed == NOTHING_FOLLOWED
     journal.add(ENTRY)
     for seq in range(100):
-        journal.follow(f"{seq} policy x")
+        journal.follow(Followed(mark=f"{seq} policy x", revision=seq // 2))
     assert len(path.read_bytes().splitlines()) < 30
     journal.close()
     for _ in range(2):
         again = Journal(path, boot_id="boot")
-        assert again.followed == "99 policy x"
+        assert again.followed == Followed(mark="99 policy x", revision=49)
         assert [one.cookie for one in again.adopted] == [7]
         again.close()
-    assert Journal(path, boot_id="next").followed == ""
+    assert Journal(path, boot_id="next").followed == NOTHING_FOLLOWED
 
 
 def test_a_full_disk_keeps_no_change_from_being_followed(
@@ -162,17 +202,30 @@ def test_a_full_disk_keeps_no_change_from_being_followed(
     journal = Journal(path, boot_id="boot")
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:10]))
-    journal.follow("1 policy x")
+    journal.follow(Followed(mark="1 policy x"))
     monkeypatch.setattr(os, "write", real)
-    journal.follow("2 policy x")
+    journal.follow(Followed(mark="2 policy x"))
     journal.close()
-    assert Journal(path, boot_id="boot").followed == "2 policy x"
+    assert Journal(path, boot_id="boot").followed == Followed(mark="2 policy x")
 
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b'{"followed":1}', b'{"followed":', b'{"followed":"1"]', b'{"followed":"' + b"x" * 5000 + b'"}'],
+    [
+        b"",
+        b'{"followed":1}',
+        b'{"followed":',
+        b'{"followed":"1"]',
+        b'{"followed":"' + b"x" * 20_000 + b'"}',
+        b'{"followed":"1","revision":-2}',
+        b'{"followed":"1","revision":"2"}',
+    ],
 )
 def test_no_other_line_names_a_change(line: bytes) -> None:
     """It is skipped, as other lines that do not parse."""
-    assert parse_followed(line) == ""
+    assert parse_followed(line) is None
+
+
+def test_a_mark_of_an_earlier_version_has_no_revision() -> None:
+    """Then it is not known by which policy connections were compared."""
+    assert parse_followed(b'{"followed":"1 policy x"}') == Followed(mark="1 policy x")

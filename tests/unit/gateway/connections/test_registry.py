@@ -198,7 +198,7 @@ def test_a_restarted_gateway_knows_what_is_still_connected(tmp_path: Path) -> No
     first.condemn(3)
     second = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     [one] = second.of_certificate("crt_a")
-    assert one == replace(live(1), adopted=True, grants=())
+    assert one == replace(live(1), adopted=True)
     assert [due.cookie for due in second.due(NOON + timedelta(hours=2))] == [1]
     second.forget(1)
     third = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
@@ -217,5 +217,5 @@ def test_what_cannot_be_written_down_is_not_admitted(tmp_path: Path) -> None:
     assert registry.is_pending(2)
     with pytest.raises(Unavailable):
         registry.replace(live(1, deadline=NOON))
-    assert registry.replace(live(1, grants=("g2",))), "what the journal does not tell needs no disk"
+    assert registry.replace(live(1, partner_id="ptn_a")), "what the journal does not tell needs no disk"
     assert registry.forget(1) is not None

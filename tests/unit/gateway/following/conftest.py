@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from doorward.access import policies
 from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import ConnectionEnder
+from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.registry import ConnectionRegistry, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
@@ -66,9 +68,10 @@ class Scene:
         return [str(event.data["reason"]) for event in self.world.events(EventType.CONNECTION_CUT)]
 
 
-def scene_of(world: World) -> Scene:
-    """A follower that starts at the present head of the sequence."""
-    connections = ConnectionRegistry(sequence=world.head())
+def scene_of(world: World, journal: Path | None = None) -> Scene:
+    """A follower that starts at the present head of the sequence; what the journal has, it adopts."""
+    kept = Journal(journal, boot_id="boot") if journal else None
+    connections = ConnectionRegistry(kept, sequence=world.head())
     cutter = FakeCutter()
     ender = ConnectionEnder(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
     evidence_cache = EvidenceCache(world.services.work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from doorward.gateway.connections.connection import LiveConnection
@@ -28,9 +29,9 @@ class Once(threading.Event):
 class Guests:
     """A partner's people at a follower's door; the follower's evidence caches are those that are judged by."""
 
-    def __init__(self, *, publish: bool = True, **terms: Any) -> None:
+    def __init__(self, *, publish: bool = True, journal: Path | None = None, **terms: Any) -> None:
         self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
-        self.scene: Scene = scene_of(self.site)
+        self.scene: Scene = scene_of(self.site, journal)
         self.site.evidence_cache = self.scene.evidence_cache
         self.site.judge = self.scene.decider
         self.scene.evidence.load_all()
@@ -58,9 +59,9 @@ class Guests:
         self.scene.evidence.run(Once())
 
 
-def connected_guests() -> Guests:
+def connected_guests(journal: Path | None = None, **terms: Any) -> Guests:
     """Connections of bob and eve of the clinic, and of alice with our own certificate."""
-    made = Guests()
+    made = Guests(journal=journal, **terms)
     made.enter(made.bob, 1)
     made.enter(made.eve, 2)
     alice = made.site.issue("alice")

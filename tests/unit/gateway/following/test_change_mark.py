@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.directory import principals as directory
-from doorward.gateway.following.change_mark import database_has, render_mark
+from doorward.gateway.following.change_mark import find_marked, render_mark
 from doorward.stores.records import ChangeRecord
 from tests.support.world import OPERATOR, World, found_world
 
@@ -28,9 +28,9 @@ def test_a_change_that_is_there_is_known_by_its_mark() -> None:
     """A mark is known also after newer changes."""
     world = found_world()
     mark = render_mark(suspended(world, "alice"))
-    assert database_has(world.services, mark)
+    assert find_marked(world.services, mark)
     suspended(world, "bob")
-    assert database_has(world.services, mark)
+    assert find_marked(world.services, mark)
 
 
 def test_a_change_that_is_gone_is_not() -> None:
@@ -38,13 +38,13 @@ def test_a_change_that_is_gone_is_not() -> None:
     world = found_world()
     mark = render_mark(suspended(world, "alice"))
     put_back(world)
-    assert not database_has(world.services, mark)
+    assert not find_marked(world.services, mark)
     world.clock.turn(seconds=1)
     assert suspended(world, "bob").seq == int(mark.split()[0])
-    assert not database_has(world.services, mark)
+    assert not find_marked(world.services, mark)
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "-1 a", "1", "²", "9" * 30, f"{1 << 64} policy x y"])
 def test_no_other_text_is_a_mark(text: str) -> None:
     """An unknown mark counts as a database that was put back."""
-    assert not database_has(found_world().services, text)
+    assert not find_marked(found_world().services, text)

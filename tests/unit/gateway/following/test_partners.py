@@ -365,25 +365,6 @@ def test_a_document_that_hears_the_partner_no_more(guests: Guests) -> None:
     assert sorted(guests.scene.cutter.cut) == [1, 2]
 
 
-# connections of an earlier run
-
-
-def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Guests) -> None:
-    """The partner of an adopted connection is known only to the inventory: newer evidence ends it, and no others."""
-    found = {one.cookie: one for one in guests.scene.connections.all()}
-    for cookie, of in ((11, 1), (13, 3)):
-        adopted = replace(
-            found[of], cookie=cookie, adopted=True, partner_id="", subject=None, permissions=None, grants=()
-        )
-        guests.scene.connections.begin(pending(cookie))
-        assert guests.scene.connections.admit(adopted, judged_at=guests.scene.connections.sequence)
-    guests.site.publish(load=False)
-    guests.scene.follow()
-    guests.load()
-    guests.scene.follow()
-    assert guests.scene.cutter.cut == [11]
-
-
 def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate() -> None:
     """If connections are judged again together, each still ends at its own lifetime."""
     guests = Guests(revocation=RevocationMode.OFF)

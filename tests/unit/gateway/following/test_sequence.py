@@ -19,7 +19,7 @@ from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.affected import affected_ids
-from doorward.gateway.following.change_mark import database_has
+from doorward.gateway.following.change_mark import find_marked
 from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
@@ -366,11 +366,11 @@ def test_what_was_followed_last_is_written_down(scene: Scene, tmp_path: Path) ->
     scene.connections._journal = Journal(path, boot_id="boot")
     directory.suspend(scene.world.services, "alice", actor=ACTOR)
     scene.follow()
-    mark = Journal(path, boot_id="boot").followed
+    mark = Journal(path, boot_id="boot").followed.mark
     assert mark.split()[0] == str(scene.world.head())
-    assert database_has(scene.world.services, mark)
+    assert find_marked(scene.world.services, mark)
     put_back(scene)
-    assert not database_has(scene.world.services, mark)
+    assert not find_marked(scene.world.services, mark)
 
 
 def test_a_defect_that_stays_is_told_of_once_a_minute(scene: Scene) -> None:

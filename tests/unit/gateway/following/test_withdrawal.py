@@ -108,14 +108,12 @@ def test_a_group_put_into_a_denied_one_ends_its_members(scene: Scene) -> None:
 
 
 def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
-    """A change of one group judges only its members again; an adopted connection of another group goes on."""
-    scene.connections.replace(replace(scene.live(1), subject=None, permissions=None, adopted=True))
-    scene.connections.replace(replace(scene.live(3), subject=None, permissions=None, adopted=True))
+    """A change of one group judges only its members again: one that cannot be compared goes on in another group."""
+    scene.connections.replace(replace(scene.live(1), permissions=None))
+    scene.connections.replace(replace(scene.live(3), permissions=None))
     nesting.nest(scene.world.services, "clerks", "tellers", actor=ACTOR)
     scene.follow()
-    assert scene.cutter.cut == [1], (
-        "an adopted one cannot be compared; one of another group is not asked about"
-    )
+    assert scene.cutter.cut == [1]
     assert scene.left() == [2, 3]
 
 
@@ -187,8 +185,8 @@ def test_what_was_given_is_taken_back_by_comparison(scene: Scene) -> None:
     assert sorted(scene.cutter.cut) == [1, 2]
 
 
-def test_connections_of_an_earlier_run_end_with_any_policy_change(scene: Scene) -> None:
-    """Adopted connections cannot be compared, so a new policy ends them."""
+def test_a_connection_without_known_permissions_ends_with_any_policy_change(scene: Scene) -> None:
+    """It cannot be compared with the new policy."""
     adopted = live(9, application_id=scene.world.application_id("payments"), adopted=True)
     scene.connections.begin(pending(9))
     assert scene.connections.admit(adopted, judged_at=scene.connections.sequence)
