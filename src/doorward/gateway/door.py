@@ -17,14 +17,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from doorward import __version__
-from doorward.access.deciding import AccessDecider
 from doorward.audit.events import Event, EventType
 from doorward.authority.gateways import (
     deregister_gateway,
@@ -46,20 +44,15 @@ from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirmation import ConfirmationSender
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
-from doorward.gateway.connections.endpoints import Endpoint
-from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
-from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.reconciler import Reconciler
-from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import find
-from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
-from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
+from doorward.gateway.options import GatewayOptions, build_connections, build_decider
 from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
 from doorward.gateway.publishing.discovery.cache import EnvoyStream
 from doorward.gateway.publishing.discovery.server import DiscoveryServer
@@ -80,35 +73,6 @@ LONGEST_TROUBLE = 500
 """Characters of one sentence in the status: Envoy's message about a rejected file can be long."""
 
 _log = structlog.get_logger("doorward.gateway")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayOptions:
-    """The options of a gateway.
-
-    Args:
-        name: its name among the gateways.
-        issuer: `iss` of its assertions.
-        folder: keys, Envoy's runs, the access log; readable by this user only.
-        door: listeners, sockets, limits.
-        envoy: how Envoy is run.
-        listeners: where Envoy will listen, as the kernel sees it.
-        max_staleness: how long the change sequence may go unread before new connections are refused.
-        lifetime: of a connection.
-        boot_id: the kernel's id of this boot; a journal of another boot is ignored.
-        mechanism: how connections are cut; None tries which mechanism works.
-    """
-
-    name: str
-    issuer: str
-    folder: Path
-    door: DoorSettings
-    envoy: EnvoyOptions
-    listeners: tuple[Endpoint, ...]
-    max_staleness: timedelta
-    lifetime: timedelta
-    boot_id: str
-    mechanism: Mechanism | None = None
 
 
 class Gateway:
@@ -211,7 +175,7 @@ class Gateway:
             clock=self._services.clock,
             listeners=lambda: self._options.listeners,
             may_drain=self.cutter.reaches,
-            adopt=lambda _epoch, folder: self.publishing.adopt(folder, self._stop),
+            adopt=self._adopt,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
@@ -383,6 +347,11 @@ class Gateway:
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)
 
+    def _adopt(self, _epoch: int, folder: Path) -> bool:
+        """Make everything ready for an Envoy of an earlier gateway; it goes on writing into the log file that it has."""
+        self.ingest.adopt()
+        return self.publishing.adopt(folder, self._stop)
+
     def _reached(self) -> int | None:
         """Return the number up to which changes are followed, published and have their evidence loaded.
 
@@ -464,35 +433,3 @@ class Gateway:
 
     def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])
-
-
-def build_connections(options: GatewayOptions, sequence: int) -> ConnectionRegistry:
-    """Return the registry of connections; it adopts those that the journal has of an Envoy that ran on."""
-    limits = options.door.limits
-    return ConnectionRegistry(
-        Journal(options.folder / "connections.journal", boot_id=options.boot_id),
-        sequence=sequence,
-        max_total=limits.connections,
-        max_per_source=limits.connections_per_source,
-        anonymous=ConnectionQuota(*limits.anonymous_share),
-        max_per_principal=limits.share_of_principal,
-    )
-
-
-def build_decider(
-    services: Services,
-    gateway_id: str,
-    options: GatewayOptions,
-    snapshots: PolicySnapshots,
-    evidence_cache: EvidenceCache,
-) -> AccessDecider:
-    """Return the decider of connections, with this gateway's limits."""
-    return AccessDecider(
-        services,
-        evidence_cache,
-        snapshots,
-        gateway_id=gateway_id,
-        lifetime=options.lifetime,
-        anonymous_lifetime=options.door.limits.anonymous_lifetime,
-        refused_lifetime=options.door.limits.refused_lifetime,
-    )

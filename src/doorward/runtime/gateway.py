@@ -8,10 +8,11 @@ from pathlib import Path
 
 from doorward.enforcement.plan import GatewayLimits, SocketAddress
 from doorward.gateway.connections.cutter import Mechanism
-from doorward.gateway.door import Gateway, GatewayOptions
+from doorward.gateway.door import Gateway
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.process import boot_id
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
+from doorward.gateway.options import GatewayOptions
 from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.standing import enter
+
+if TYPE_CHECKING:
+    from tests.unit.gateway.following.restarting import Restart
 
 ACTOR = "os:1000"
 GATEWAY = "gtw_" + "a" * 20
@@ -104,3 +108,14 @@ def scene() -> Scene:
     made.enter("bob", 2)
     made.enter("sensor-1", 3, "sensors")
     return made
+
+
+@pytest.fixture
+def restart(tmp_path: Path) -> Restart:
+    """A gateway without connections; groups and rules for them."""
+    from tests.unit.gateway.following.restarting import TWO_GROUPS, Restart  # which needs this module
+
+    scene = scene_of(found_world(), tmp_path / "journal")
+    scene.apply(TWO_GROUPS)
+    scene.follow()
+    return Restart(tmp_path / "journal", scene)
