@@ -181,7 +181,7 @@ class Rig:
 
     @contextmanager
     def envoy(self, **environment: str) -> Iterator[None]:
-        """Run an Envoy whose every resource comes over the stream."""
+        """Run an Envoy that gets every resource over the stream."""
         service = {
             "cluster_name": "doorward_discovery",
             "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
