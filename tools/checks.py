@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tools.words import check_words
@@ -24,8 +22,6 @@ REST_PERCENT = 90
 PROCESSES = "2"
 WAITING_PROCESSES = "3"
 """For tests that wait for other processes half of their time."""
-INOTIFY_INSTANCES = 1024
-"""Each Envoy takes about ten, and a module of posture tests may run five at once in each process."""
 
 
 def run(*command: str, **environment: str) -> bool:
@@ -40,25 +36,6 @@ def run(*command: str, **environment: str) -> bool:
     )
 
 
-@contextmanager
-def many_envoys() -> Iterator[None]:
-    """As root, allow the inotify instances that several Envoys at once need; the old limit is put back."""
-    limit = Path("/proc/sys/fs/inotify/max_user_instances")
-    try:
-        before = limit.read_text(encoding="ascii")
-        if int(before) < INOTIFY_INSTANCES:
-            limit.write_text(f"{INOTIFY_INSTANCES}\n", encoding="ascii")
-            print(f"fs.inotify.max_user_instances is {INOTIFY_INSTANCES} for the time of the tests")
-    except OSError:
-        before = ""
-    try:
-        yield
-    finally:
-        if before:
-            with suppress(OSError):
-                limit.write_text(before, encoding="ascii")
-
-
 def unit() -> bool:
     """Run what needs no server: the tests of a working day, in less than two minutes on two cores."""
     folders = ("tests/unit", "tests/property", "tests/contract")
@@ -68,13 +45,7 @@ def unit() -> bool:
 
 
 def test() -> bool:
-    """Run the suite: the pure floors first, by unit and property tests alone; then everything else."""
-    with many_envoys():
-        return run_suite()
-
-
-def run_suite() -> bool:
-    """Run it, and hold the coverage against its gates."""
+    """Run the suite: the pure floors first, by unit and property tests alone; then everything else. Check the coverage."""
     run("coverage", "erase")
     pure = run(
         "pytest",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from doorward.gateway.publishing.validation import Validator
 
 from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
+from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.runtime.change_notification import DatagramListener
 from tests.support.doorway import ACTOR, open_doorway, render_document
 
@@ -20,18 +19,18 @@ SLOW_SECONDS = 0.3
 
 def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """While publishing is slow, changes that came after a policy are acted on at once and confirmed with it."""
-    check = Validator.check
+    publish = StreamPublisher.publish
     # A follower that is called seldom takes several changes at once, a policy among others.
     monkeypatch.setattr(DatagramListener, "wait", lambda _self, _seconds: time.sleep(0.1))
 
-    def slowly(self: Validator, rendering: Mapping[str, Any]) -> None:
+    def slowly(self: StreamPublisher, *args: Any) -> Published:
         time.sleep(SLOW_SECONDS)
-        check(self, rendering)
+        return publish(self, *args)
 
     with open_doorway() as door:
         door.apply("- {allow: {groups: [staff]}}")
         door.person("alice", "staff")
-        monkeypatch.setattr(Validator, "check", slowly)
+        monkeypatch.setattr(StreamPublisher, "publish", slowly)
         policies: dict[int, int] = {}  # number of the change -> revision
         wrong: list[tuple[int, int]] = []
         seen: list[int] = []

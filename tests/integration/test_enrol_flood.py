@@ -21,7 +21,6 @@ from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.pki.csr import build_csr
-from tests.support.attacks import CHAINS, HTTP, altered, changed
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Session, eventually, open_doorway
 from tests.support.ports import PlainKeys
 
@@ -33,15 +32,16 @@ FLOOD_SECONDS = 9.0
 """Shorter than the ten seconds that a stranger has: who gets in does so because the flood was thinned out."""
 
 
-def narrowed(resources: Any) -> Any:
+def narrowed(resource: dict[str, Any]) -> dict[str, Any]:
     """The same door with fewer places and more patience, so that a small flood fills it for long."""
-    return altered(
-        resources,
-        changed(*CHAINS, "transport_socket_connect_timeout", to="30s"),
-        changed(*HTTP, "common_http_protocol_options", "max_connection_duration", to="30s"),
-        changed(*HTTP, "common_http_protocol_options", "idle_timeout", to="30s"),
-        changed(*CHAINS, "filters", "doorward.connections", "typed_config", "max_connections", to=PLACES),
-    )
+    if "transport_socket_connect_timeout" in resource:  # a filter chain
+        resource["transport_socket_connect_timeout"] = "30s"
+        filters = {one["name"]: one.get("typed_config") for one in resource["filters"]}
+        filters["doorward.connections"]["max_connections"] = PLACES
+        options = filters["doorward.http"]["common_http_protocol_options"]
+        assert {"max_connection_duration", "idle_timeout"} <= options.keys()
+        options.update(max_connection_duration="30s", idle_timeout="30s")
+    return resource
 
 
 def client_hello(door: Doorway) -> bytes:
@@ -102,7 +102,7 @@ def enrols(door: Doorway, token: str) -> bool:
 def test_a_flood_from_one_address_keeps_no_other_out(*, thinned: bool) -> None:
     """Endless silent connections use up the connections of their own address; if all may share one address, all of them."""
     settings = {} if thinned else {"max_connections_per_source": 100_000}
-    with open_doorway(settings=settings, wrap_resources=narrowed) as door:
+    with open_doorway(settings=settings, alter=narrowed) as door:
         add_principal(door.services, PrincipalKind.PERSON, "alice", actor=ACTOR)
         token = invite(door.services, "alice", lifetime=timedelta(hours=1), actor=ACTOR).token
         began = time.monotonic()

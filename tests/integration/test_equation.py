@@ -14,9 +14,9 @@ import pytest
 from doorward.access import deciding
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.gateway.connections.ending import EndReason
+from tests.support.altering import Alteration
 from tests.support.doorway import Doorway, open_doorway
 from tests.support.equation import ANSWERS, hold_to_the_judge
-from tests.support.resources import Resources
 
 SEED = 20261123
 
@@ -35,43 +35,47 @@ def test_the_door_answers_as_the_judge_decides() -> None:
 # a door with a fault must be seen
 
 
-def rules_of(resources: Resources, filter_name: str) -> Iterator[dict[str, Any]]:
+Resource = dict[str, Any]
+
+
+def slices_of(resource: Resource) -> Iterator[dict[str, Any]]:
+    """Yield what each route of a table has for its filters; nothing if it is no table."""
+    for host in resource.get("virtual_hosts", []):
+        for route in host["routes"]:
+            yield route.get("typed_per_filter_config", {})
+
+
+def rules_of(resource: Resource, filter_name: str) -> Iterator[dict[str, Any]]:
     """Yield the policies of a filter on each route that judges anything."""
-    for table in resources.routes.values():
-        for host in table["virtual_hosts"]:
-            for route in host["routes"]:
-                slices = route.get("typed_per_filter_config", {})
-                policies = slices.get(filter_name, {}).get("rbac", {}).get("rules", {}).get("policies", {})
-                if policies and "no-rule" not in policies:
-                    yield policies
+    for slices in slices_of(resource):
+        policies = slices.get(filter_name, {}).get("rbac", {}).get("rules", {}).get("policies", {})
+        if policies and "no-rule" not in policies:
+            yield policies
 
 
-def lose_a_residual(resources: Resources) -> Resources:
+def lose_a_residual(resource: Resource) -> Resource:
     """Take one rule out of what each slice allows."""
-    for policies in rules_of(resources, "doorward.allow"):
+    for policies in rules_of(resource, "doorward.allow"):
         policies.popitem()
-    return resources
+    return resource
 
 
-def clear_everybody(resources: Resources) -> Resources:
+def clear_everybody(resource: Resource) -> Resource:
     """Let every deny rule count every connection as cleared."""
-    for policies in rules_of(resources, "doorward.deny"):
+    for policies in rules_of(resource, "doorward.deny"):
         policies["cleared"]["principals"] = [{"any": True}]
-    return resources
+    return resource
 
 
-def believe_every_certificate(resources: Resources) -> Resources:
+def believe_every_certificate(resource: Resource) -> Resource:
     """Accept a session at any certificate, also if it is bound to another one."""
     asked = "request.headers['doorward-session-fp'] == connection.sha256_peer_certificate_digest && "
-    for table in resources.routes.values():
-        for host in table["virtual_hosts"]:
-            for route in host["routes"]:
-                bound = route.get("typed_per_filter_config", {}).get("doorward.bound", {})
-                for word in bound.get("on_request_headers", [])[:1]:
-                    source = word["format_string"]["text_format_source"]
-                    assert asked in source["inline_string"]
-                    source["inline_string"] = source["inline_string"].replace(asked, "")
-    return resources
+    for slices in slices_of(resource):
+        for word in slices.get("doorward.bound", {}).get("on_request_headers", [])[:1]:
+            source = word["format_string"]["text_format_source"]
+            assert asked in source["inline_string"]
+            source["inline_string"] = source["inline_string"].replace(asked, "")
+    return resource
 
 
 def cut_everybody(door: Doorway) -> None:
@@ -87,13 +91,13 @@ def cut_nobody(door: Doorway) -> None:
     """Have the gateway keep every connection with the grants that it has."""
     door.gateway.follower._compare_with_policy = lambda: None  # type: ignore[method-assign]
     door.gateway.publishing._end_overreaching = lambda _snapshot: None  # type: ignore[method-assign]
-    door.gateway.publishing._end_short = lambda _snapshot, _aliases: None  # type: ignore[method-assign]
+    door.gateway.publishing._end_lacking = lambda _snapshot, _aliases: None  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("fault", [lose_a_residual, clear_everybody, believe_every_certificate])
-def test_a_fault_of_the_compiler_is_seen(fault: Callable[[Resources], Resources]) -> None:
+def test_a_fault_of_the_compiler_is_seen(fault: Alteration) -> None:
     """A missing rule, a denial that holds for no connection, a stolen session: answers that differ from the judge's."""
-    with open_doorway(wrap_resources=fault) as door, pytest.raises(AssertionError, match="the judge differs"):
+    with open_doorway(alter=fault) as door, pytest.raises(AssertionError, match="the judge differs"):
         hold_to_the_judge(door, policies=16, seed=SEED)
 
 

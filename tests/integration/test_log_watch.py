@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from doorward.runtime.evidence import Evidence
@@ -25,9 +24,7 @@ def to_a_full_device(value: Any) -> Any:
 
 def test_a_full_device_is_said_and_on_record() -> None:
     """Requests go on; `status` names the trouble, and an `access:gap` has the time."""
-    with open_doorway(
-        wrap_resources=lambda found: replace(found, listeners=to_a_full_device(found.listeners))
-    ) as door:
+    with open_doorway(alter=to_a_full_device) as door:
         door.apply(RULES)
         alice = door.person("alice", "staff")
         assert door.get(alice, "/").status == 200

@@ -1,27 +1,43 @@
-"""Publishing into a real Envoy: in force without a drop, or rolled back with everything as before."""
+"""Publishing into a real Envoy: in force without a drop; what Envoy refuses costs one application."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from doorward.gateway.publishing.validation import Validator
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from doorward.core.errors import ConfigurationError, Unavailable
-from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.gateway.publishing.publisher import XdsPublisher
+from doorward.core.errors import ConfigurationError
+from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.plan import GatewayPlan, ServerCertificate
+from doorward.enforcement.trust import DoorTrust
+from doorward.gateway.publishing.discovery.api import EnvoyApi
+from doorward.gateway.publishing.discovery.cache import ResourceCache
+from doorward.gateway.publishing.discovery.messages import CLUSTER, LISTENER, ROUTES, SECRET
+from doorward.gateway.publishing.discovery.server import DiscoveryServer
+from doorward.gateway.publishing.door_packing import DoorPacker
+from doorward.gateway.publishing.publication import Means
+from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.policy.model import HttpUpstream, Rule
 from doorward.runtime.world import SystemClock
-from tests.support.door_site import APPS, CLEARED, TELLER, DoorSite, allow, deny, echo_upstream, id_of
+from tests.support.altering import AlteringApi
+from tests.support.door_site import APPS, CLEARED, IDS, TELLER, DoorSite, allow, deny, echo_upstream, id_of
+from tests.support.doorway import short_folder
 from tests.support.envoy_process import ENVOY, RunningEnvoy, ToyAuthorizer, facts_of, launched_envoy
 from tests.support.refusals import refused
-from tests.support.resources import DiscoveryService, Resources
+from tools.envoy_api import read_descriptors
+
+Resource = dict[str, Any]
+ALL = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new", "tls", "grpc")}
 
 
 @dataclass
@@ -29,39 +45,104 @@ class Gate:
     """A publisher and the Envoy that it feeds."""
 
     site: DoorSite
-    publisher: XdsPublisher
-    authorizer: ToyAuthorizer
-    envoy: RunningEnvoy
+    alter: Callable[[Resource], object] = lambda _one: None
+    certificates: dict[str, ServerCertificate] = field(default_factory=dict)  # by application
+    publisher: StreamPublisher = None  # type: ignore[assignment]
+    cache: ResourceCache = None  # type: ignore[assignment]
+    packer: DoorPacker = None  # type: ignore[assignment]
+    authorizer: ToyAuthorizer = None  # type: ignore[assignment]
+    envoy: RunningEnvoy = None  # type: ignore[assignment]
 
-    def publish(self, apps: Mapping[str, Sequence[Rule]], **options: object) -> float:
-        """Publish these applications; return the seconds it took."""
-        return self.publisher.publish(self.site.resources(apps, **options), self.envoy.admin).seconds
+    def altered(self, resource: Resource) -> Resource:
+        """Change a resource as the test wants it at the moment."""
+        self.alter(resource)
+        return resource
 
-    def files(self) -> dict[str, bytes]:
-        """Every file that Envoy watches."""
-        xds = self.site.xds
-        return {str(one.relative_to(xds)): one.read_bytes() for one in xds.rglob("*.json")}
+    def plan(self, apps: Mapping[str, Sequence[Rule]], **options: Any) -> GatewayPlan:
+        """Plan these applications, some of them with certificates of their own."""
+        plan = self.site.plan(apps, **options)
+        own = {IDS[name]: one for name, one in self.certificates.items()}
+        doors = [replace(one, certificate=own.get(one.id, one.certificate)) for one in plan.doors]
+        return replace(plan, doors=tuple(doors))
+
+    def publish(self, apps: Mapping[str, Sequence[Rule]], **options: Any) -> Published:
+        """Publish these applications."""
+        return self.publisher.publish(self.packer.pack(self.plan(apps, **options)), self.envoy.admin)
+
+    def status(self, app: str, path: str = "/x") -> int:
+        """Ask for a path of an application on a new connection."""
+        return self.site.ask("GET", path, host=f"{app}.test").status
+
+    def served(self, app: str = "pay") -> bytes | None:
+        """Return the server certificate that a new connection gets."""
+        with self.site.connect(f"{app}.test") as connection:
+            return connection.getpeercert(binary_form=True)
+
+    @contextmanager
+    def web_socket(self, app: str = "pay") -> Iterator[Callable[[], bool]]:
+        """Hold a WebSocket open; gives what says whether it still lives."""
+        with self.site.connect(f"{app}.test") as connection:
+            fields = f"Host: {app}.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            connection.sendall(f"GET /accounts/7 HTTP/1.1\r\n{fields}\r\n".encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 101")
+
+            def lives() -> bool:
+                try:
+                    connection.sendall(b"ping")
+                    return connection.recv(4) == b"ping"
+                except OSError:
+                    return False
+
+            assert lives()
+            yield lives
+
+
+@cache
+def whole_api() -> bytes:
+    """Return all of Envoy's API: tests name types that the product does not use."""
+    files = read_descriptors(Path(ENVOY))
+    graph = {name: sorted(one.dependency) for name, one in files.items() if files.keys() >= {*one.dependency}}
+    order = [name for name in TopologicalSorter(graph).static_order() if name in graph]
+    return FileDescriptorSet(file=[files[name] for name in order]).SerializeToString()
 
 
 @contextmanager
-def standing_gate(folder: Path) -> Iterator[Gate]:
-    """Start an Envoy the way the gateway does: prepared by the publisher."""
+def standing_gate(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS) -> Iterator[Gate]:
+    """Start an Envoy the way the gateway does: prepared by the publisher, and fed over the socket."""
+    folder.chmod(0o700)
+    clock = SystemClock()
     with echo_upstream() as port:
-        site = DoorSite(folder, port)
-        validator = Validator(Path(ENVOY), folder / "check")
-        publisher = XdsPublisher(site.xds, validator=validator, clock=SystemClock())
-        bootstrap = publisher.prepare(site.resources(APPS), node="test", folder=folder)
-        with (
-            ToyAuthorizer(facts_of(TELLER, CLEARED)).serving(folder / "authz.sock") as authorizer,
-            launched_envoy(bootstrap, folder) as envoy,
-        ):
-            yield Gate(site, publisher, authorizer, envoy)
+        gate = Gate(DoorSite(folder, port))
+        api = AlteringApi(EnvoyApi(whole_api()), gate.altered)
+        gate.cache, gate.packer = ResourceCache(api, clock), DoorPacker(api)
+        gate.publisher = StreamPublisher(Means(cache=gate.cache, packer=gate.packer, clock=clock))
+        configuration = gate.packer.pack(gate.plan(apps))
+        gate.publisher.prepare(configuration)
+        admin = str(folder / "admin.sock")
+        bootstrap = folder / "bootstrap.json"
+        bootstrap.write_text(json.dumps(build_bootstrap(configuration.base, node="test", admin_socket=admin)))
+        place = Path(gate.site.paths.discovery_socket)
+        server = DiscoveryServer(place, api, lambda _pid: gate.publisher.open_stream(), clock=clock)
+        server.start()
+        try:
+            facts = ToyAuthorizer(facts_of(TELLER, CLEARED))
+            facts.answers = {
+                IDS[name]: facts_of(id_of(name, rules[0]), TELLER, CLEARED) for name, rules in ALL.items()
+            }
+            with (
+                facts.serving(folder / "authz.sock") as gate.authorizer,
+                launched_envoy(bootstrap, folder) as gate.envoy,
+            ):
+                gate.publisher.await_start(gate.envoy.admin)
+                yield gate
+        finally:
+            server.stop()
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A gate of the test's own."""
-    with standing_gate(tmp_path) as one:
+def gate() -> Iterator[Gate]:
+    """A gate of the test's own, before `pay` and `other`."""
+    with short_folder() as folder, standing_gate(folder) as one:
         yield one
 
 
@@ -75,19 +156,17 @@ def test_a_policy_edit_is_in_force_when_publish_returns(gate: Gate) -> None:
             assert gate.site.ask("GET", "/elsewhere", over=connection).status == 200, round_
             gate.publish(APPS)
         assert gate.site.ask("GET", "/elsewhere", over=connection).status == 403
-    assert (
-        gate.envoy.admin.statistics("filter_chains_draining")["listener_manager.total_filter_chains_draining"]
-        == 0
-    )
+    name = "listener_manager.total_filter_chains_draining"
+    assert gate.envoy.admin.statistics("filter_chains_draining")[name] == 0
 
 
-def test_only_what_changed_is_written(gate: Gate) -> None:
+def test_only_what_changed_is_sent(gate: Gate) -> None:
     """An edit of one application's rules touches its route table alone."""
-    resources = gate.site.resources({**APPS, "other": (allow("some", "some"),)})
-    published = gate.publisher.publish(resources, gate.envoy.admin)
-    assert published.changed == ("rds/app_other.json",)
-    assert published.version == resources.version
-    assert gate.publisher.publish(resources, gate.envoy.admin).changed == ()
+    rules = {**APPS, "other": (allow("some", "some"),)}
+    published = gate.publish(rules)
+    assert published.changed == ("app_other",)
+    again = gate.publish(rules)
+    assert (again.changed, again.version) == ((), published.version)
 
 
 def test_an_edited_deny_rule_meets_live_connections(gate: Gate) -> None:
@@ -103,7 +182,7 @@ def test_an_edited_deny_rule_meets_live_connections(gate: Gate) -> None:
 def test_an_alias_carries_live_connections_over_an_edit(gate: Gate) -> None:
     """If a rule gets a new id, connections pass by it with the class token that it accepts."""
     edited = allow("tellers read", "clerks", "/accounts/**", methods=("GET",))
-    gate.authorizer.facts = facts_of(TELLER, CLEARED, "tclass")
+    gate.authorizer.answers["app_pay"] = facts_of(TELLER, CLEARED, "tclass")
     with gate.site.connect("pay.test") as connection:
         assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
         gate.publish({"pay": (edited,)}, aliases={id_of("pay", edited): frozenset({"tclass"})})
@@ -111,18 +190,16 @@ def test_an_alias_carries_live_connections_over_an_edit(gate: Gate) -> None:
 
 
 def test_an_application_comes_and_goes(gate: Gate) -> None:
-    """A new application answers when publish returns; a removed one is gone, its files too."""
-    with gate.site.connect("pay.test") as connection:
+    """A new application answers when publish returns; a removed one is gone with all its resources, and ends no other."""
+    with gate.web_socket() as lives:
         for _ in range(3):
-            gate.publish({**APPS, "new": (allow("all", "tellers"),)})
-            gate.authorizer.answers["app_new"] = facts_of(id_of("new", allow("all", "tellers")))
-            assert gate.site.ask("GET", "/x", host="new.test").status == 200
-            assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
+            gate.publish({**APPS, "new": ALL["new"]})
+            assert gate.status("new") == 200
             gate.publish(APPS)
             assert gate.site.alert("new.test") != ""
-            assert "rds/app_new.json" not in gate.files()
-            assert "app_new" not in gate.files()["cds.json"].decode()
-        assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
+            assert not [name for _, name in gate.cache.resources() if "app_new" in name]
+            assert (CLUSTER, "app_new") not in gate.cache.acknowledged()
+        assert lives()
 
 
 @contextmanager
@@ -149,7 +226,7 @@ def test_requests_go_on_while_everything_changes(gate: Gate) -> None:
     """No request of a steady client fails while upstreams, rules and applications are exchanged."""
     with echo_upstream() as other_port, asking_steadily(gate) as statuses:
         first = gate.site.upstream
-        for number in range(6):
+        for number in range(20):
             gate.site.upstream = first if number % 2 else HttpUpstream(host="127.0.0.1", port=other_port)
             gate.publish({**APPS, **({} if number % 2 else {"new": (allow("all", f"group{number}"),)})})
     assert len(statuses) > 10
@@ -157,127 +234,188 @@ def test_requests_go_on_while_everything_changes(gate: Gate) -> None:
 
 
 def test_a_new_server_certificate_is_served_without_a_drop(gate: Gate) -> None:
-    """Renewal of the server's certificate touches secrets only; open connections go on."""
-
-    def served() -> bytes | None:
-        with gate.site.connect("pay.test") as connection:
-            return connection.getpeercert(binary_form=True)
-
-    with gate.site.connect("pay.test") as connection:
-        before = served()
+    """A renewal keeps the secret's name and touches nothing else; new connections get it, WebSockets live on."""
+    with gate.web_socket() as lives:
+        before = gate.served()
         renewed = replace(gate.site.server_certificate("server-2"), name="server-1")
-        published = gate.publisher.publish(gate.site.resources(APPS, certificate=renewed), gate.envoy.admin)
-        assert published.changed == ("sds/server-1.json",)
-        assert served() != before
+        assert gate.publish(APPS, certificate=renewed).changed == ("server-1",)
+        assert gate.served() != before
+        assert lives()
+
+
+# what Envoy refuses
+
+
+def spoil_chains(*apps: str) -> Callable[[Resource], None]:
+    """Have the chains of applications hold a value that violates a constraint of Envoy's API."""
+    names = {IDS[one] for one in apps}
+
+    def alter(resource: Resource) -> None:
+        if "filters" in resource and resource["name"] in names:
+            limit = next(one for one in resource["filters"] if one["name"] == "doorward.connections")
+            limit["typed_config"]["max_connections"] = 0
+
+    return alter
+
+
+def spoil_table(resource: Resource) -> None:
+    """Have the table of `pay` name a host twice."""
+    if resource.get("@type") == ROUTES and "pay.test" in str(resource):
+        resource["virtual_hosts"][0]["domains"] *= 2
+
+
+def spoil_trust(resource: Resource) -> None:
+    """Have an application's own authorities be no certificate."""
+    if resource.get("@type") == SECRET and "app_pay" in resource["name"]:
+        resource["validation_context"]["trusted_ca"] = {"inline_string": "no certificate"}
+
+
+def test_a_refused_chain_costs_its_application_alone(gate: Gate) -> None:
+    """Envoy refuses the whole listener for one chain; the others of the edit are in force, and that one is closed."""
+    with gate.web_socket("other") as lives, gate.site.connect("pay.test") as connection:
+        assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
+        gate.alter = spoil_chains("pay")
+        published = gate.publish(
+            {**APPS, "new": ALL["new"]}, origins={"pay": ["https://a.test"]}, keeping=["pay"]
+        )
+        assert published.closed == {"app_pay"}
+        assert "MaxConnections: value must be greater than or equal to 1" in published.refusals["app_pay"]
+        assert gate.site.ask("GET", "/accounts/7", over=connection).status == 503
+        assert gate.status("pay", "/accounts/7") == 503
+        assert gate.status("new") == gate.status("other") == 200
+        assert lives()
+    gate.alter = lambda _one: None
+    assert not gate.publish({**APPS, "pay": APPS["pay"][:1]}).refusals
+    assert gate.status("pay", "/accounts/7") == 200
+
+
+def test_two_bad_chains_among_several(gate: Gate) -> None:
+    """However many chains an edit brings, each that Envoy takes is in force."""
+    gate.alter = spoil_chains("new", "grpc")
+    published = gate.publish(ALL)
+    assert published.closed == published.refusals.keys() == {"app_new", "app_grpc"}
+    assert {name: gate.status(name) for name in ("pay", "other", "tls")} == {
+        "pay": 200,
+        "other": 200,
+        "tls": 200,
+    }
+    for name in ("new", "grpc"):
+        assert gate.site.alert(f"{name}.test") != ""
+
+
+def test_a_refused_table_closes_its_application(gate: Gate) -> None:
+    """Not even a live connection is served by the superseded table; Envoy's words are told."""
+    with gate.site.connect("pay.test") as connection:
+        assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
+        gate.alter = spoil_table
+        published = gate.publish({**APPS, "pay": APPS["pay"][:1]})
+        assert published.closed == {"app_pay"}
+        assert "Only unique values for domains" in published.refusals["app_pay"]
+        assert gate.site.ask("GET", "/accounts/7", over=connection).status == 503
+        assert gate.status("other") == 200
+        sent = gate.cache.acknowledged()
+        assert gate.publish({**APPS, "pay": APPS["pay"][:1]}).changed == ()  # not sent again
+        assert gate.cache.acknowledged() == sent
+        gate.alter = lambda _one: None
+        assert not gate.publish(APPS).refusals
         assert gate.site.ask("GET", "/accounts/7", over=connection).status == 200
 
 
-def test_what_envoy_would_refuse_is_never_written(gate: Gate) -> None:
-    """A configuration that fails the check changes no file, and the error has Envoy's own words."""
-    before = gate.files()
-    broken = gate.site.resources({**APPS, "new": (allow("all", "x"),)})
-    broken.routes["app_new"]["virtual_hosts"][0]["domains"] = []
-    with refused(ConfigurationError, "envoy-refused-configuration") as caught:
-        gate.publisher.publish(broken, gate.envoy.admin)
-    assert "Domains" in caught.value.detail
-    assert gate.files() == before
-    assert gate.site.ask("GET", "/accounts/7").status == 200
+def test_refused_authorities_close_their_application(gate: Gate) -> None:
+    """An application whose own trust is refused is closed: its former trust is superseded."""
+    trust = DoorTrust(authorities=(gate.site.issuing.pem.decode(),))
+    assert not gate.publish(APPS, partners={"pay": trust}).refusals
+    assert gate.status("pay", "/accounts/7") == 200
+    gate.alter = spoil_trust
+    wider = DoorTrust(authorities=(*trust.authorities, gate.site.stranger.pem.decode()))
+    published = gate.publish(APPS, partners={"pay": wider})
+    assert published.closed == {"app_pay"}
+    assert "trusted CA" in published.refusals["app_pay"]
+    assert gate.status("pay", "/accounts/7") == 503
+    assert gate.status("other") == 200
 
 
-class Believer(Validator):
-    """A check that finds everything good, so that Envoy itself must refuse."""
-
-    def check(self, rendering: Mapping[str, object]) -> None:
-        """Believe."""
-
-
-@pytest.mark.parametrize(
-    "service", [DiscoveryService.RDS, DiscoveryService.LDS, DiscoveryService.SDS, DiscoveryService.CDS]
-)
-def test_what_envoy_refuses_is_rolled_back(gate: Gate, service: DiscoveryService) -> None:
-    """If a file of any discovery service is refused, the former files are back and in force, and the error says so."""
-    before = gate.files()
-    gate.publisher._validator = Believer(Path(ENVOY), gate.site.folder / "check")
-    broken = _break(gate.site.resources({**APPS, "pay": (APPS["pay"][0],), "new": ()}), service)
-    with refused(Unavailable, "publication-rolled-back") as caught:
-        gate.publisher.publish(broken, gate.envoy.admin)
-    assert "in force" in caught.value.detail
-    assert gate.files() == before
-    assert gate.site.ask("POST", "/transfers").status == 200
-    gate.publish({**APPS, "pay": (APPS["pay"][0],)})
-    assert gate.site.ask("POST", "/transfers").status == 403
+def test_a_refused_renewal_keeps_the_former_certificate(gate: Gate) -> None:
+    """A renewed server certificate with another key: the door stays open with the one that it has, and it is told."""
+    gate.certificates["pay"] = gate.site.server_certificate("server-2")
+    assert not gate.publish(APPS).refusals
+    before, stranger = gate.served(), gate.site.server_certificate("server-3")
+    gate.certificates["pay"] = replace(gate.certificates["pay"], key_path=stranger.key_path)
+    published = gate.publish(APPS)
+    assert published.closed == frozenset()
+    assert "KEY_VALUES_MISMATCH" in published.refusals["app_pay"]
+    assert "PRIVATE" not in str(published.refusals)
+    assert gate.served() == before
+    assert gate.status("pay", "/accounts/7") == gate.status("other") == 200
 
 
-def _break(resources: Resources, service: DiscoveryService) -> Resources:
-    listener, *_ = resources.listeners
-    clusters = list(resources.clusters)
-    match service:
-        case DiscoveryService.RDS:
-            resources.routes["app_pay"]["virtual_hosts"][0]["domains"] = []
-        case DiscoveryService.LDS:
-            listener["filter_chains"][0]["filters"][0]["typed_config"]["max_connections"] = 0
-        case DiscoveryService.SDS:
-            resources.secrets[TRUST_SECRET]["validation_context"]["trusted_ca"] = {"inline_string": "rubbish"}
-        case DiscoveryService.CDS:
-            clusters[0] = {**clusters[0], "connect_timeout": "-1s"}
-    return replace(resources, clusters=tuple(clusters))
+def test_a_door_that_cannot_be_packed_is_closed_alone(gate: Gate) -> None:
+    """A misspelt field never silently drops a control: it is found before anything is sent."""
+
+    def misspell(resource: Resource) -> None:
+        if resource.get("name") == IDS["pay"] and "virtual_hosts" in resource:
+            resource["reqest_headers_to_remove"] = ["client-cert"]
+
+    gate.alter = misspell
+    published = gate.publish({**APPS, "pay": APPS["pay"][:1]})
+    assert published.closed == {"app_pay"}
+    assert "reqest_headers_to_remove" in published.refusals["app_pay"]
+    assert gate.status("pay", "/accounts/7") == 503
+    assert gate.status("other") == 200
 
 
-def test_an_unknown_field_is_refused_at_run_time_too(gate: Gate) -> None:
-    """A typing error never silently drops a control."""
-    gate.publisher._validator = Believer(Path(ENVOY), gate.site.folder / "check")
-    misspelt = gate.site.resources({**APPS, "pay": (APPS["pay"][0],)})
-    misspelt.routes["app_pay"]["reqest_headers_to_remove"] = ["client-cert"]
-    with pytest.raises(Unavailable, match=r"app_pay"):
-        gate.publisher.publish(misspelt, gate.envoy.admin)
+def test_a_listener_that_envoy_refuses_leaves_the_former_one(gate: Gate) -> None:
+    """What all doors share cannot cost one application: the error has Envoy's words, and every door is as before."""
+
+    def spoil(resource: Resource) -> None:
+        if resource.get("@type") == LISTENER:
+            resource["socket_options"] = [{"level": 1, "name": 2}]
+
+    gate.alter = spoil
+    with gate.web_socket() as lives:
+        with refused(ConfigurationError, "envoy-refused-configuration") as caught:
+            gate.publish({**APPS, "new": ALL["new"]})
+        assert "listener" in caught.value.detail
+        assert gate.status("other") == 200
+        assert lives()
 
 
-def test_garbage_from_elsewhere_is_put_right(gate: Gate) -> None:
-    """A file that another program altered is found and replaced; Envoy goes back to it."""
-    table = gate.site.xds / "rds" / "app_pay.json"
-    assert gate.publisher.repair(gate.envoy.admin) == ()
-    table.write_bytes(b"garbage")  # in place: Envoy does not even look
-    assert gate.publisher.repair(gate.envoy.admin) == ("rds/app_pay.json",)
-    other = gate.site.xds / "rds" / ".garbage"
-    other.write_bytes(b"{")
-    other.rename(table)  # Envoy refuses it and keeps the old one
-    assert gate.publisher.repair(gate.envoy.admin) == ("rds/app_pay.json",)
-    open_to_all = json.loads((gate.site.xds / "rds" / "app_pay.json").read_bytes())
-    open_to_all["resources"][0]["virtual_hosts"][0]["routes"] = [
-        {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
-    ]
-    other.write_text(json.dumps(open_to_all))
-    other.rename(table)  # Envoy takes it
-    (gate.site.xds / "lds.json").unlink()
-    assert gate.publisher.repair(gate.envoy.admin) == ("rds/app_pay.json", "lds.json")
-    assert gate.site.ask("GET", "/accounts/7").seen["path"] == "/accounts/7"
-    assert gate.publisher.repair(gate.envoy.admin) == ()
+# an upstream with a name that no server tells
 
 
-def test_when_envoy_dies_meanwhile_the_former_files_are_back(gate: Gate) -> None:
-    """A publication without confirmation leaves the former files for the next start."""
-    before = gate.files()
-    gate.envoy.process.terminate()
-    gate.envoy.process.wait(5)
-    with refused(Unavailable, "publication-rolled-back"):
-        gate.publish({**APPS, "pay": ()})
-    assert gate.files() == before
+def asking(port: int, *apps: str) -> Callable[[Resource], None]:
+    """Have the names of applications looked up at a name server of the test's own."""
+    kind = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    resolver = {
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {"@type": kind, "resolvers": [address]},
+    }
+
+    def alter(resource: Resource) -> None:
+        if resource.get("@type") == CLUSTER and resource["name"] in {IDS[one] for one in apps}:
+            resource["cluster_type"]["typed_config"]["typed_dns_resolver_config"] = resolver
+
+    return alter
 
 
-def test_without_envoy_files_wait_for_its_start(gate: Gate) -> None:
-    """If no Envoy runs, there is nothing to confirm: the next start reads the newest files."""
-    shutil.copytree(gate.site.xds, gate.site.folder / "copy")
-    gate.publisher.publish(gate.site.resources({**APPS, "pay": ()}), None)
-    assert gate.files()["rds/app_pay.json"] != (gate.site.folder / "copy/rds/app_pay.json").read_bytes()
-
-
-def test_files_are_closed_to_others(gate: Gate) -> None:
-    """Only the gateway's user reads or writes the files that Envoy reads."""
-    for one in (gate.site.xds, *gate.site.xds.rglob("*"), gate.site.folder / "bootstrap.json"):
-        assert one.stat().st_mode & 0o077 == 0, one
+def test_a_silent_name_server_holds_up_its_own_application_only(gate: Gate) -> None:
+    """The publication is acknowledged, others are open, and later edits come into force."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        gate.alter = asking(silent.getsockname()[1], "new")
+        gate.site.upstreams["new"] = HttpUpstream(host="app.silent.example", port=80)
+        with gate.web_socket() as lives:
+            published = gate.publish({**APPS, "new": ALL["new"]})
+            assert (dict(published.refusals), published.closed) == ({}, frozenset())
+            assert gate.status("new") == 503
+            assert gate.status("other") == 200
+            gate.publish({**APPS, "new": ALL["new"], "tls": ALL["tls"]})
+            assert gate.status("tls") == 200
+            assert lives()
 
 
 def test_publishing_is_quick(gate: Gate) -> None:
     """New connections wait for a publication, so it takes 0.1 s; far less than Envoy's patience even on a busy machine."""
     rules = [(*APPS["pay"], allow(f"rule {number}", f"group{number}")) for number in range(10)]
-    assert min(gate.publish({**APPS, "pay": one}) for one in rules) < 2
+    assert min(gate.publish({**APPS, "pay": one}).seconds for one in rules) < 2

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doorward.gateway.publishing.watches import watches_needed
 
 from doorward.audit.events import EventType
 from doorward.authority.gateways import deregister_gateway, find_gateway, register_gateway
@@ -23,7 +22,7 @@ from doorward.gateway import door as module
 from doorward.gateway.access_log import ingest
 from doorward.gateway.door import Gateway
 from doorward.runtime.gateway import build_options, envoy_binary
-from tests.support.doorway import Doorway, eventually, open_doorway, render_document
+from tests.support.doorway import Doorway, eventually, open_doorway
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
 
@@ -104,7 +103,7 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
     )
     options = build_options(other, envoy_binary())
     folder = door.folder / "second"
-    folder.mkdir()
+    folder.mkdir(0o700)
     gateway = Gateway(
         other.services,
         _moved(options, str(folder)),
@@ -126,7 +125,8 @@ def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None
     """A start that fails leaves no new registration; an earlier one of the same name counts as away as before."""
     services = door.services
     folder = door.folder / "third"
-    (folder / "connections.journal").mkdir(parents=True)
+    folder.mkdir(0o700)
+    (folder / "connections.journal").mkdir()
     settings = door.installation.settings.model_copy(update={"gateway_name": "gateway-3"})
     options = _moved(build_options(type(door.installation)(settings), envoy_binary()), str(folder))
 
@@ -153,23 +153,13 @@ def _moved(options: Any, folder: str) -> Any:
         options,
         folder=Path(folder),
         door=replace(
-            options.door, authorizer_socket=f"{folder}/authz.sock", log_file=f"{folder}/log/access.log"
+            options.door,
+            authorizer_socket=f"{folder}/authz.sock",
+            discovery_socket=f"{folder}/discovery.sock",
+            log_file=f"{folder}/log/access.log",
         ),
         envoy=replace(options.envoy, folder=Path(folder) / "envoy"),
     )
-
-
-def test_envoy_takes_as_many_inotify_instances_as_we_count(door: Doorway) -> None:
-    """A real Envoy takes as many inotify instances as the limit on doors assumes."""
-    for number in (1, 3):  # only more each time: Envoy watches a removed listener until it has drained
-        door.apply_document(render_document(*(door.app(f"app{one or ''}") for one in range(number))))
-        running = door.gateway.supervisor.running
-        assert running is not None
-        descriptors = Path(f"/proc/{running.pid}/fd").iterdir()
-        taken = sum(str(one.readlink()) == "anon_inode:inotify" for one in descriptors)
-        assert taken == watches_needed(
-            number + 2, 1
-        )  # with enrolment, and the portal, which has authorities of its own
 
 
 def test_a_stop_that_cannot_be_recorded_ends_envoy(monkeypatch: pytest.MonkeyPatch) -> None:

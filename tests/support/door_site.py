@@ -190,7 +190,7 @@ class DoorSite:
         self.paths = GatewayPaths(
             authorizer_socket=str(folder / "authz.sock"),
             log_file=str(folder / "access.log"),
-            xds=str(self.xds),
+            discovery_socket=str(folder / "discovery.sock"),
         )
         self.certificate = self.server_certificate("server-1")
         for kind in KeyKind:

@@ -31,7 +31,6 @@ TARGETS: dict[str, Target] = {
 _PIECE = "a part of parse_crl and parse_basic_response, which are fuzzed"
 EXCUSED = {
     "gateway.access_log.counting.parse_stored_limiter": "gives its text to parse_limiter, which is fuzzed",
-    "gateway.publishing.watches.read_inotify_usage": "reads what the kernel says of our own processes",
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
     "core.addresses.parse_address": "reads what the kernel said, and an option of the operator's own command",

@@ -113,7 +113,7 @@ def test_what_cannot_be_enforced_is_not_stored(world):
 
     def refuse(document):
         assert document.apps
-        raise ConfigurationError([Fault(code="watches-exhausted", message="too many doors")])
+        raise ConfigurationError([Fault(code="upstream-own", message="it is the door")])
 
     before = world.head()
     for use_case in (
@@ -124,7 +124,7 @@ def test_what_cannot_be_enforced_is_not_stored(world):
             check=refuse,
         ),
     ):  # fmt: skip
-        with refused(ConfigurationError, "watches-exhausted"):
+        with refused(ConfigurationError, "upstream-own"):
             use_case()
     assert world.head() == before
 
