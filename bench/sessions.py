@@ -24,8 +24,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from doorward.enforcement.envoy.resources import Resources
-
 from doorward.core.factor_kinds import FactorKind
 from doorward.demo.ports import free_port
 from doorward.directory.session_keys import current_session_key
@@ -37,6 +35,7 @@ from tests.support.compiled_door import open_door
 from tests.support.door_site import DoorSite, allow, id_of
 from tests.support.doorway import DOMAIN, Doorway, Identity, eventually, open_doorway, short_folder
 from tests.support.envoy_process import ENVOY, ToyAuthorizer, facts_of
+from tests.support.resources import Resources
 from tests.support.session_tokens import Mint, fingerprint
 
 ROUNDS = 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import http.client
-import json
 import socket
 import ssl
 import threading
@@ -30,7 +29,8 @@ from tests.support.certificates.issuing import CertifiedKey
 from tests.support.compiled_door import CompiledDoor, launched, open_door
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
-from tests.support.envoy_process import ToyAuthorizer, facts_of, write_resources
+from tests.support.envoy_process import ToyAuthorizer, facts_of
+from tests.support.offering import Offering
 from tests.support.resources import Resources
 from tests.support.servers import accepting
 
@@ -207,7 +207,10 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
 def careless(street: Street) -> Iterator[Street]:
     """The twin: the same applications behind a door without the fields that protect them."""
     site = copy.copy(street.door.site)
-    site.port, site.xds = free_port(), site.folder / "careless"
+    folder = site.folder / "run"
+    folder.mkdir()
+    site.port = free_port()
+    site.paths = replace(site.paths, discovery_socket=str(folder / "ads" / "s"))
     tls = ("clusters", IDS["new"], "transport_socket", "typed_config", "common_tls_context")
     host = ("routes", IDS["pay"], "virtual_hosts", 0)
     resources = altered(
@@ -216,16 +219,10 @@ def careless(street: Street) -> Iterator[Street]:
         without(*host, "per_request_buffer_limit_bytes"),
         without(*host, "retry_policy", "retriable_request_headers"),
     )
-    folder = site.folder / "run"
-    folder.mkdir()
-    move = str(site.folder / "xds"), str(site.xds)
-    written = json.loads(json.dumps(resources.listeners).replace(*move))
-    resources = replace(resources, listeners=tuple(written))
-    write_resources(resources, site.xds)
     run = copy.copy(site)
     run.folder = folder
-    with launched(resources, run) as envoy:
-        door = CompiledDoor(site, street.door.authorizer, envoy, resources)
+    with Offering(folder / "ads" / "s").serving(resources) as offering, launched(resources, run) as envoy:
+        door = CompiledDoor(site, street.door.authorizer, envoy, resources, offering)
         yield Street(door, street.fickle, (), resources)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +18,8 @@ from tests.support.attacks import Edit, added, altered, without
 from tests.support.compiled_door import CompiledDoor, open_door, write_bootstrap
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
-from tests.support.envoy_process import ENVOY, ToyAuthorizer, command_line, facts_of, write_resources
+from tests.support.envoy_process import ENVOY, ToyAuthorizer, command_line, facts_of
+from tests.support.offering import Offering
 from tests.support.resources import Resources
 
 APPS = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new")}
@@ -33,16 +34,14 @@ def silent() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def asks(app: str, port: int) -> Edit:
-    """Let one application's name be looked up by a resolver of the test."""
+def asks(port: int) -> Edit:
+    """Let names be looked up by a resolver of the test; `localhost` is known without any (RFC 6761 section 6.3)."""
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     config = {
         "@type": f"type.googleapis.com/{RESOLVER.replace('envoy.', 'envoy.extensions.')}.v3.CaresDnsResolverConfig"
     }
     value = {"name": RESOLVER, "typed_config": {**config, "resolvers": [address]}}
-    return added(
-        "clusters", IDS[app], "cluster_type", "typed_config", "typed_dns_resolver_config", value=value
-    )
+    return added("typed_dns_resolver_config", value=value)
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +59,13 @@ def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Comp
         }
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
-        yield stack.enter_context(open_door(site, asks("new", silent), apps=APPS, authorizer=authorizer))
+        run = {"bootstrap": [asks(silent)]}
+        yield stack.enter_context(open_door(site, apps=APPS, authorizer=authorizer, run=run))
 
 
 def publish(door: CompiledDoor, resources: Resources) -> None:
-    """Give the running Envoy other clusters."""
-    (file,) = [one for one in resources.files() if one.name == "cds.json"]
-    assert json.loads(file.content)["version_info"] == file.version
-    (door.site.xds / "cds.new").write_bytes(file.content)
-    (door.site.xds / "cds.new").replace(door.site.xds / "cds.json")
+    """Give the running Envoy other clusters; it answers at once, whatever a resolver does."""
+    assert door.offering.put(*resources.clusters) == {}
 
 
 @pytest.mark.parametrize("app", ["pay", "other"])
@@ -86,13 +83,12 @@ def test_a_silent_resolver_holds_up_its_own_application_only(door: CompiledDoor)
     assert door.site.ask("GET", "/", host="pay.test").status == 200
 
 
-def test_a_silent_resolver_keeps_no_edit_from_its_place(door: CompiledDoor, silent: int) -> None:
+def test_a_silent_resolver_keeps_no_edit_from_its_place(door: CompiledDoor) -> None:
     """An application that moves to an unknown name is not served by its old place meanwhile."""
     site = door.site
     before = site.upstreams["other"]
     site.upstreams["other"] = HttpUpstream(host="moved.silent.example", port=free_port())
-    resources = altered(site.resources(APPS), asks("new", silent), asks("other", silent))
-    publish(door, resources)
+    publish(door, site.resources(APPS))
     site.upstreams["other"] = before
     assert eventually(lambda: site.ask("GET", "/", host="other.test").status == 503)
     assert site.ask("GET", "/", host="pay.test").status == 200
@@ -105,9 +101,8 @@ def test_without_the_field_the_door_does_not_open(door: CompiledDoor, silent: in
     site = DoorSite(folder, door.site.upstream.port)
     site.upstreams = {"new": HttpUpstream(host="app.silent.example", port=80)}
     waits = without("clusters", IDS["new"], "wait_for_warm_on_init")
-    resources = altered(site.resources(APPS), asks("new", silent), waits)
-    write_resources(resources, site.xds)
-    path = write_bootstrap(resources, site)
+    resources = altered(site.resources(APPS), waits)
+    path = write_bootstrap(resources, site, asks(silent))
     admin = AdminClient(folder / "admin.sock")
 
     def asked() -> bool:
@@ -115,15 +110,16 @@ def test_without_the_field_the_door_does_not_open(door: CompiledDoor, silent: in
             return admin.statistics("update_attempt").get(f"cluster.{IDS['new']}.update_attempt", 0) > 0
         return False
 
-    process = subprocess.Popen(command_line(path, folder), executable=ENVOY, stderr=subprocess.DEVNULL)
-    try:
-        assert eventually(asked)
-        assert not admin.is_ready()
-        with pytest.raises(OSError):
-            site.ask("GET", "/", host="pay.test")
-    finally:
-        process.terminate()
-        process.wait(10)
+    with Offering(Path(site.paths.discovery_socket)).serving(resources):
+        process = subprocess.Popen(command_line(path, folder), executable=ENVOY, stderr=subprocess.DEVNULL)
+        try:
+            assert eventually(asked)
+            assert not admin.is_ready()
+            with pytest.raises(OSError):
+                site.ask("GET", "/", host="pay.test")
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: CompiledDoor) -> None:
@@ -131,7 +127,7 @@ def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: CompiledDoor)
     site, port = door.site, free_port()
     before = site.upstreams["pay"]
     site.upstreams["pay"] = HttpUpstream(host="localhost", port=port)
-    publish(door, altered(site.resources(APPS), asks("new", 9)))
+    publish(door, site.resources(APPS))
     ejected = lambda: door.envoy.admin.statistics(f"{IDS['pay']}.outlier_detection.ejections_active")  # noqa: E731
     assert eventually(lambda: site.ask("GET", "/").status == 503 and any(ejected().values()), 20)
     with echo_upstream(port=port):

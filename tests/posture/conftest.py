@@ -37,7 +37,7 @@ def doors(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Compile
 
 
 MOST_KEPT = 3
-"""Each Envoy takes nine inotify instances, of which a user has 128 by default."""
+"""Each Envoy has some 60 MB."""
 
 
 @pytest.fixture(scope="module")

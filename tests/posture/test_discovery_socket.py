@@ -114,27 +114,29 @@ def offered() -> Iterator[Offered]:
         one.server.stop()
 
 
-def test_the_process_that_is_admitted_gets_the_secret(offered: Offered) -> None:
-    """Otherwise the others of this file would show nothing."""
-    offered.admitted.add(os.getpid())
-    with offered.connect() as peer:
-        client = DiscoveryClient(peer)
-        client.send(client.call(), render_request(type_url=SECRET, resource_names_subscribe=["key"]))
-        assert CANARY in client.wait(messages=1).messages[0]
-    assert offered.server.trouble() == ""
+class TestPeers:
+    """Processes of our own user."""
 
+    def test_the_process_that_is_admitted_gets_the_secret(self, offered: Offered) -> None:
+        """Otherwise the others of this file would show nothing."""
+        offered.admitted.add(os.getpid())
+        with offered.connect() as peer:
+            client = DiscoveryClient(peer)
+            client.send(client.call(), render_request(type_url=SECRET, resource_names_subscribe=["key"]))
+            assert CANARY in client.wait(messages=1).messages[0]
+        assert offered.server.trouble() == ""
 
-def test_another_process_of_the_same_user_gets_nothing(offered: Offered) -> None:
-    """Not one octet: the connection is closed before anything is said, and `status` and the log tell of it."""
-    offered.admitted.add(os.getpid())
-    with capture_logs() as logs:
-        assert offered.ask_by() == "0 False"
-    [other] = offered.asked
-    assert other != os.getpid()
-    told = [one for one in logs if one["event"] == "discovery-connection-refused"]
-    assert [(one["pid"], one["uid"]) for one in told] == [(other, os.getuid())]
-    assert f"process {other}, user {os.getuid()}" in offered.server.trouble()
-    assert offered.streams == []
+    def test_another_process_of_the_same_user_gets_nothing(self, offered: Offered) -> None:
+        """Not one octet: the connection is closed before anything is said, and `status` and the log tell of it."""
+        offered.admitted.add(os.getpid())
+        with capture_logs() as logs:
+            assert offered.ask_by() == "0 False"
+        [other] = offered.asked
+        assert other != os.getpid()
+        told = [one for one in logs if one["event"] == "discovery-connection-refused"]
+        assert [(one["pid"], one["uid"]) for one in told] == [(other, os.getuid())]
+        assert f"process {other}, user {os.getuid()}" in offered.server.trouble()
+        assert offered.streams == []
 
 
 def test_a_stranger_reads_nothing_of_http_2_either(offered: Offered) -> None:

