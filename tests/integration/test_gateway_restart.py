@@ -22,7 +22,7 @@ from doorward.gateway.envoy import supervisor
 from tests.support.accounts import compare
 from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway
 from tests.support.house import open_house
-from tests.support.watching import LiveStream, NewConnections, watching
+from tests.support.watching import LiveRequests, LiveStream, NewConnections, watching
 
 
 def test_a_replaced_envoy_admits_no_new_connection() -> None:
@@ -68,30 +68,83 @@ def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
 def test_the_gateway_is_killed() -> None:
-    """Streams go on, new connections wait, nothing is lost of the record, and the next gateway can cut them."""
+    """The same Envoy goes on: no connection ends, new ones wait, nothing is lost of the record, and rights can be taken."""
     with open_house() as house:
         house.apply("- {allow: {groups: [staff]}}")
-        alice, bob = house.person("alice", "staff"), house.person("bob", "staff")
+        alice, bob, carol = (house.person(name, "staff") for name in ("alice", "bob", "carol"))
         mine, others = LiveStream(house, alice), LiveStream(house, bob)
+        kept = LiveRequests(house, carol, path="/kept/")
         news = NewConnections(house, bob, path="/new/")
-        with watching(mine, others, news):
-            pid = house.pid("gateway")
+        with watching(mine, others, kept, news):
+            envoy, pid = house.pid("envoy"), house.pid("gateway")
             os.kill(pid, signal.SIGKILL)
             died = time.time()
             house.wait_for_pid("gateway", other_than=pid)
             assert eventually(lambda: news.good[-1].began > died, 15), house.words()
             assert any(one.began > died for one in news.refused)
+            assert list(house.envoys()) == [envoy], (
+                "the Envoy that runs was adopted, and no other one started"
+            )
+            # a new policy comes into force, and ends no connection
+            house.settle(house.apply("- {allow: {groups: [staff]}}\n- {allow: {groups: [guests]}}"))
+            house.settle(suspend(house.services, "carol", actor=ACTOR).seq)
+            assert eventually(lambda: bool(kept.ended), 1)
             seq = revoke(
                 house.services, house.certificate_of("alice"), RevocationReason.KEY_COMPROMISE, ACTOR
             )
             house.settle(seq)
             assert eventually(lambda: bool(mine.ended), 1)
+            seen = len(others.good)
+            assert eventually(lambda: len(others.good) > seen, 2), others.why
             assert not others.ended, others.why
         assert compare(house, [news], prefix="/new/") == set()
+        assert compare(house, [kept], prefix="/kept/") == set()
+        assert house.events(EventType.ACCESS_GAP) == []
         assert house.stop() == 0
         assert house.processes() == {}
-        kinds = [one["type"] for one in house.events(EventType.GATEWAY_STARTED, EventType.GATEWAY_STOPPED)]
-        assert kinds == ["gateway:started", "gateway:started", "gateway:stopped"]
+        kinds = [
+            one["type"]
+            for one in house.events(
+                EventType.GATEWAY_STARTED, EventType.GATEWAY_STOPPED, EventType.ENVOY_STARTED
+            )
+        ]
+        assert kinds == ["envoy:started", "gateway:started", "gateway:started", "gateway:stopped"]
+
+
+@pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
+def test_changes_while_there_is_no_gateway() -> None:
+    """Only the connection of the person that was suspended ends; a rule that was narrowed is in force at once."""
+    with open_house() as house:
+        house.apply(
+            "- {allow: {groups: [staff]}}\n- {allow: {groups: [visitors]}, to: {paths: [/live, /hall]}}"
+        )
+        alice, bob, vera = (
+            house.person("alice", "staff"),
+            house.person("bob", "staff"),
+            house.person("vera", "visitors"),
+        )
+        mine, others = LiveStream(house, alice), LiveStream(house, bob)
+        hall = LiveStream(house, vera)
+        with watching(mine, others, hall):
+            envoy, pid = house.pid("envoy"), house.pid("gateway")
+            os.kill(pid, signal.SIGKILL)
+            seq = suspend(house.services, "alice", actor=ACTOR).seq
+            assert not mine.ended
+            house.wait_for_pid("gateway", other_than=pid)
+            house.settle(seq)
+            assert eventually(lambda: bool(mine.ended), 1), "it is confirmed only once it is enforced"
+            pid = house.pid("gateway")
+            os.kill(pid, signal.SIGKILL)
+            house.apply("- {allow: {groups: [staff]}}\n- {allow: {groups: [visitors]}, to: {paths: [/hall]}}")
+            assert eventually(lambda: bool(hall.ended), 1)
+            assert not others.ended, others.why
+            assert list(house.envoys()) == [envoy]
+            assert house.get(vera, "/live").status == 403
+            assert house.get(vera, "/hall").status == 200
+        assert [one["data"]["reason"] for one in house.events(EventType.CONNECTION_CUT)] == [
+            "authority-withdrawn",
+            "authority-withdrawn",
+        ]
 
 
 @pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
@@ -106,7 +159,7 @@ def test_the_database_was_put_back_while_there_was_no_gateway() -> None:
             os.kill(pid, signal.SIGKILL)
             assert b'{"followed":' in journal.read_bytes()
             with journal.open("ab") as file:
-                file.write(b'{"followed":"1 policy lost 2026-01-01T00:00:00+00:00"}\n')
+                file.write(b'{"followed":"1 policy lost 2026-01-01T00:00:00+00:00","revision":1}\n')
             house.wait_for_pid("gateway", other_than=pid)
             assert eventually(lambda: bool(stream.ended), 15), house.words()
 
