@@ -64,6 +64,7 @@ class Offered:
     path: Path
     clock: FakeClock = field(default_factory=FakeClock)
     admitted: set[int] = field(default_factory=set)
+    drained: set[int] = field(default_factory=set)
     asked: list[int] = field(default_factory=list)
     streams: list[PlainStream] = field(default_factory=list)
     everyone: bool = False
@@ -76,6 +77,7 @@ class Offered:
             self._admit,
             clock=self.clock,
             deadlines=ConnectionDeadlines(end_seconds=0.2),
+            is_ours=lambda pid: pid in self.drained,
         )
 
     def _admit(self, pid: int) -> PlainStream | None:
@@ -143,6 +145,16 @@ def test_a_stranger_reads_nothing_of_http_2_either(offered: Offered) -> None:
     """The first thing that it reads is the end."""
     with offered.connect() as peer:
         assert peer.recv(1) == b""
+
+
+def test_an_envoy_of_ours_that_drains_gets_nothing_and_is_not_told_of(offered: Offered) -> None:
+    """After a restart of the gateway it asks again and again: `status` would blame it as a stranger for 30 s."""
+    offered.drained.add(os.getpid())
+    with capture_logs() as logs, offered.connect() as peer:
+        assert peer.recv(1) == b""
+    assert logs == []
+    assert offered.server.trouble() == ""
+    assert offered.streams == []
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

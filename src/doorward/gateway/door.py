@@ -147,7 +147,11 @@ class Gateway:
             clock=services.clock,
         )
         self._discovery = DiscoveryServer(
-            Path(options.door.discovery_socket), self._api, self._admit_envoy, clock=services.clock
+            Path(options.door.discovery_socket),
+            self._api,
+            self._admit_envoy,
+            clock=services.clock,
+            is_ours=lambda pid: pid in self.supervisor.envoy_pids(),
         )
         self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
 

@@ -228,9 +228,31 @@ class PolicyPublisher:
             return path
 
     def adopt(self, folder: Path, stop: threading.Event) -> bool:
-        """Make everything ready for an Envoy that an earlier gateway left; return False if it has another bootstrap."""
+        """Make everything ready for an Envoy that an earlier gateway left; return False if it has another bootstrap.
+
+        It has live connections, so steps 1 and 3 come first; until they are done, it gets nothing.
+
+        Raises:
+            Unavailable: `follower-behind` if its connections were not compared with the newest policy; as `prepare`.
+            ConfigurationError, OSError: as `prepare`.
+        """
         with self._working:
-            return self._make_ready(folder, stop) == (folder / BOOTSTRAP).read_bytes()
+            snapshot, _ = self._newest()
+            if self._connections.all() and self._connections.followed.revision != snapshot.revision:
+                raise _follower_behind()
+            self._end_overreaching(snapshot)
+            publisher, starting = self._starts.prepare(stop)
+            if starting.compiled.snapshot.revision != snapshot.revision:
+                raise _follower_behind()
+            plan = starting.compiled.plan
+            if (
+                render_bootstrap(plan, node=self._gateway_id, folder=folder)
+                != (folder / BOOTSTRAP).read_bytes()
+            ):
+                return False
+            self._hand_over(starting)
+            self._publisher = publisher
+            return True
 
     def _make_ready(self, folder: Path, stop: threading.Event) -> bytes:
         """Prepare for the next Envoy; return its bootstrap."""
@@ -351,7 +373,7 @@ class PolicyPublisher:
         limit = self._services.clock.monotonic() + FOLLOWER_SECONDS
         while self._followed() < seq:
             if self._services.clock.monotonic() > limit:
-                raise Unavailable("follower-behind", "live connections were not yet compared with the policy")
+                raise _follower_behind()
             self.requests.pause(POLL_SECONDS)
 
     def _newest(self) -> tuple[PolicySnapshot, int]:
@@ -413,3 +435,7 @@ class PolicyPublisher:
         ending = {key for key, lacked in standing.lacking.items() if not lacked <= known}
         self._end(frozenset(ending), EndReason.AUTHORITY_CHANGED)
         self._rule_ids = ids
+
+
+def _follower_behind() -> Unavailable:
+    return Unavailable("follower-behind", "live connections were not yet compared with the policy")

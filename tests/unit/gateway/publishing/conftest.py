@@ -16,6 +16,7 @@ from doorward.core.entities import TENANT
 from doorward.enforcement.plan import SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder
+from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
@@ -131,10 +132,11 @@ class Site:
         return [dict(event.data) for event in self.world.events(kind)]
 
 
-def make_site(world: World, folder: Path, **settings: Any) -> Site:
+def make_site(world: World, folder: Path, *, journal: Path | None = None, **settings: Any) -> Site:
     """A publishing side over a world, with nothing published; `settings` are further ones of the door."""
     gateway = world.gateway()
-    connections, cutter, gate = ConnectionRegistry(sequence=world.head()), FakeCutter(), PolicyGate()
+    kept = Journal(journal, boot_id="boot") if journal else None
+    connections, cutter, gate = ConnectionRegistry(kept, sequence=world.head()), FakeCutter(), PolicyGate()
     certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
     site = Site(world, folder, connections, cutter, gate, certificates)
     site.ordered_portal = "" if settings.get("portal_files") else settings.get("portal_host", "")

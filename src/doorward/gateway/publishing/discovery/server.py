@@ -4,7 +4,8 @@ A process that connects is asked for by the kernel (SO_PEERCRED), before one oct
 1. Its user must be ours. The socket has mode 0600 in a folder with mode 0700, so no other user comes so far, except root.
 2. `admit` must know its process: an Envoy that this gateway started or adopted.
 3. Only a few connections are served at once: one for each Envoy that runs or drains.
-Any other connection is closed. Such an attempt is logged and shown in `status`.
+Any other connection is closed. Such an attempt is logged and shown in `status`, unless the process is an Envoy of ours that
+gets nothing: one that drains goes on asking after a restart of the gateway.
 Standard: Linux unix(7), SO_PEERCRED.
 
 Not here: what an Envoy is sent (stream), one connection (connection).
@@ -53,6 +54,7 @@ class DiscoveryServer:
         admit: the stream for a process that may connect, None for any other one.
         clock: for deadlines and for how long a refused connection is told of.
         deadlines: of each connection.
+        is_ours: whether a process that is not admitted is an Envoy of ours nevertheless.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class DiscoveryServer:
         *,
         clock: Clock,
         deadlines: ConnectionDeadlines | None = None,
+        is_ours: Callable[[int], bool] = lambda _pid: False,
     ) -> None:
         self._path = path
         self._api = api
         self._admit = admit
         self._clock = clock
         self._deadlines = deadlines
+        self._is_ours = is_ours
         self._lock = threading.Lock()
         self._connections: set[DiscoveryConnection] = set()
         self._refusals = _Refusals(clock)
@@ -134,9 +138,11 @@ class DiscoveryServer:
 
     def _serve(self, peer: socket.socket) -> None:
         pid, uid = _credentials(peer)
-        stream = self._admit(pid) if uid == os.geteuid() and pid > 0 else None
+        may_be_ours = uid == os.geteuid() and pid > 0
+        stream = self._admit(pid) if may_be_ours else None
         if stream is None:
-            self._refusals.note(pid, uid)
+            if not (may_be_ours and self._is_ours(pid)):
+                self._refusals.note(pid, uid)
             peer.close()
             return
         connection = DiscoveryConnection(
