@@ -322,7 +322,7 @@ def test_a_refused_table_closes_its_application(gate: Gate) -> None:
 
 
 def test_refused_authorities_close_their_application(gate: Gate) -> None:
-    """An application whose own trust is refused is closed: its former trust is superseded."""
+    """If its own trust is refused, an application is closed: its former trust is superseded."""
     trust = DoorTrust(authorities=(gate.site.issuing.pem.decode(),))
     assert not gate.publish(APPS, partners={"pay": trust}).refusals
     assert gate.status("pay", "/accounts/7") == 200
