@@ -49,7 +49,7 @@ def not_asking(part: str) -> Edit:
 NO_CERTIFICATE = not_asking("session-fp")
 NO_EPOCH = not_asking("session-epoch")
 LENIENT = changed(*PROVIDER, "clock_skew_seconds", to=0)
-ANY_AUDIENCE = without(*PROVIDER, "audiences")
+ANY_AUDIENCE = not_asking("session-aud")
 ANY_ISSUER = without(*PROVIDER, "issuer")
 
 
@@ -125,6 +125,8 @@ class TestBinding:
         """The audience is one application; without it any application's session would do."""
         token = MINT.token(own, webauthn=10, claims={"aud": "app_other"})
         assert ask_with(asking, token) == 401
+        for odd in ("", "app_pa", "app_pay2", "app_pay,app_pay", ["app_pay", "app_other"], None):
+            assert ask_with(asking, MINT.token(own, webauthn=10, claims={"aud": odd})) == 401, odd
         assert ask_with(give(ANY_AUDIENCE, name="any audience"), token) == 200
 
     def test_of_another_issuer_it_is_refused(self, asking: CompiledDoor, give: Give, own: str) -> None:
@@ -153,7 +155,7 @@ class TestBinding:
     def test_claims_as_headers_are_nothing(self, asking: CompiledDoor, own: str, witness: Witness) -> None:
         """No client can set the value that the first filter hands to the second, with a token or without."""
         now = int(time.time())
-        claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": now, "any": now}
+        claims = {"aud": "app_pay", "fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": now, "any": now}
         said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
         for token in ((), (cookie(MINT.token("0" * 64, webauthn=10)),), (cookie(MINT.token(own, totp=10)),)):
             assert asking.site.ask("GET", PATH, headers=[*said, *token]).status == 401
@@ -167,7 +169,7 @@ class TestBinding:
         removal = (*MANAGER, "early_header_mutation_extensions", 0, "typed_config", "mutations", 0)
         regex = (*removal, "remove_on_match", "key_matcher", "safe_regex", "regex")
         late = changed(*regex, to=lambda text: text.replace(r"doorward\-|", ""))
-        claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": int(time.time())}
+        claims = {"aud": "app_pay", "fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": int(time.time())}
         said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
         assert give(late, name="claims").site.ask("GET", PATH, headers=said).status == 401
         keyless = {"sessions": MINT.plan(doors.folder, jwks=())}

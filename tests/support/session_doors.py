@@ -27,7 +27,7 @@ PATH = "/vault/7"
 """Asks for a passkey of the last five minutes."""
 
 MANAGER = ("listeners", "door", "filter_chains", "app_pay", "filters", "doorward.http", "typed_config")
-PROVIDER = ("extensions", "doorward.session", "typed_config", "providers", "app_pay")
+PROVIDER = ("extensions", "doorward.session", "typed_config", "providers", "session")
 
 
 def ask_with(

@@ -162,7 +162,8 @@ _SHOWN = (
     r"(?: && request\.time - timestamp\(int\(request\.headers\['doorward-session-\1'\]\)\) <= duration\('(\d+)s'\))?"
 )
 _WORD = re.compile(
-    r"%CEL\(request\.headers\['doorward-session-fp'\] == connection\.sha256_peer_certificate_digest"
+    r"%CEL\(request\.headers\['doorward-session-aud'\] == '[a-z0-9_]+'"
+    r" && request\.headers\['doorward-session-fp'\] == connection\.sha256_peer_certificate_digest"
     r" && bytes\(request\.headers\['doorward-session-epoch'\]\) == filter_state\['doorward\.epoch'\]"
     r" && 'doorward-session-assertion' in request\.headers"
     r" \? \((?P<all>.*?) \? '(?P<every>[a-z0-9.,]+)' : (?P<some>.*)\) : 'no'\)%"

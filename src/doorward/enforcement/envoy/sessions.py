@@ -1,15 +1,17 @@
 """Sessions: Envoy verifies them for each request, on routes with a rule that requires a second factor.
 
-1. `jwt_authn` takes the token from our cookie and verifies signature, issuer, audience (the application's id) and expiry.
-   A request without a good token goes on without claims. Verified tokens are cached.
+1. `jwt_authn` takes the token from our cookie and verifies signature, issuer and expiry. A request without a good token goes
+   on without claims. Verified tokens are cached.
 2. One `set_filter_state` filter writes one word: which requirements of the route's rules the session meets. The session
-   must be *bound*: its certificate and its epoch must be those of the connection. The filter also selects the assertion
-   that the application gets.
+   must be *bound*: its audience must be the application's id, and its certificate and its epoch must be those of the
+   connection. The filter also selects the assertion that the application gets.
 3. The rules look for their requirements in this word (`rules`). A bad token or a missing claim meets no requirement.
 
 Both filters are in every chain and do nothing without a route's own configuration. So the first rule with a requirement
 changes routes only, and ends no connection. The keys are in no chain: the first filter comes by extension discovery (ECDS)
-as one resource that all chains share, so a key rotation ends no connection either (docs/design/0068).
+as one resource that all chains share, so a key rotation ends no connection either (docs/design/0068). It names no
+application: each chain has its own copy of it in memory, so an entry for each application would cost the square of their
+number (docs/design/0062).
 
 Not here: tokens (directory.sessions), the reply if a factor is missing (`step_up`), removing the cookie (`cookies`).
 Standard: RFC 7519; RFC 8705 section 3 (binding, in the form that Envoy compares: hexadecimal).
@@ -33,7 +35,10 @@ CLOCK_SKEW_SECONDS = 1
 CACHED_TOKENS = 1_000
 """Verified tokens that each worker caches for one application; a verification takes three times as long as the rest."""
 
-_OF_SESSION = ("fp", "epoch", "assertion")
+VERIFIED = "session"
+"""The name of the one requirement of the verifying filter, and of its provider."""
+
+_OF_SESSION = ("aud", "fp", "epoch", "assertion")
 CLAIM_HEADERS = {
     claim: f"doorward-session-{claim}"
     for claim in (*_OF_SESSION, *sorted(one.value for one in SECOND_FACTORS), ANY_FACTOR)
@@ -64,35 +69,23 @@ def build_session_filters() -> list[dict[str, Any]]:
 def build_session_extension(plan: GatewayPlan) -> dict[str, Any] | None:
     """Return the verifying filter that all chains of a plan share; None if no chain has it.
 
-    Every HTTP application has an entry, even if no rule requires a factor: a route table may name the entry before or after
-    this filter is replaced.
+    Every chain of an HTTP application has it, even if no rule requires a factor: a route table may require it at any time.
     """
-    ids = [door.id for door in plan.doors if isinstance(door, HttpDoor)]
-    if plan.sessions is None or not ids:
+    if plan.sessions is None or not any(isinstance(door, HttpDoor) for door in plan.doors):
         return None
-    config = build_typed(_JWT, **_verification(plan.sessions, ids))
+    config = build_typed(_JWT, **_verification(plan.sessions))
     return build_typed("config.core.v3.TypedExtensionConfig", name=SESSION_FILTER, typed_config=config)
 
 
-def _verification(sessions: SessionPlan, ids: Sequence[str]) -> dict[str, Any]:
+def _verification(sessions: SessionPlan) -> dict[str, Any]:
     keys = sessions.good_jwks
+    otherwise: dict[str, Any] = {"allow_missing_or_failed": {}}
     if not keys:
         # Envoy refuses an empty set and would keep the former keys. Without a provider no request has a session.
-        return {"requirement_map": {one: {"allow_missing_or_failed": {}} for one in ids}}
-    key_set = f'{{"keys":[{",".join(keys)}]}}'
-    return {
-        "providers": {one: _provider(sessions.issuer, one, key_set) for one in ids},
-        "requirement_map": {
-            one: {"requires_any": {"requirements": [{"provider_name": one}, {"allow_missing_or_failed": {}}]}}
-            for one in ids
-        },
-    }
-
-
-def _provider(issuer: str, application_id: str, key_set: str) -> dict[str, Any]:
-    return {
-        "issuer": issuer,
-        "audiences": [application_id],
+        return {"requirement_map": {VERIFIED: otherwise}}
+    provider = {
+        "issuer": sessions.issuer,
+        # No `audiences`: the audience is compared with the application's id where the session is bound.
         "from_cookies": [SESSION_COOKIE],
         # `forward: false` would not remove a cookie (measured); `cookies` does.
         "forward": True,
@@ -102,7 +95,12 @@ def _provider(issuer: str, application_id: str, key_set: str) -> dict[str, Any]:
             for claim, header in CLAIM_HEADERS.items()
         ],
         "jwt_cache_config": {"jwt_cache_size": CACHED_TOKENS},
-        "local_jwks": {"inline_string": key_set},
+        "local_jwks": {"inline_string": f'{{"keys":[{",".join(keys)}]}}'},
+    }
+    requirements = [{"provider_name": VERIFIED}, otherwise]
+    return {
+        "providers": {VERIFIED: provider},
+        "requirement_map": {VERIFIED: {"requires_any": {"requirements": requirements}}},
     }
 
 
@@ -113,12 +111,12 @@ def build_session_slice(application_id: str, rules: Iterable[DoorRule]) -> dict[
         return {}
     return {
         SESSION_FILTER: build_typed(
-            "extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=application_id
+            "extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=VERIFIED
         ),
         BOUND_FILTER: build_typed(
             _STATE,
             on_request_headers=[
-                _state_entry(_BOUND, _comparison(asked)),
+                _state_entry(_BOUND, _comparison(application_id, asked)),
                 _state_entry(
                     _ASSERTION,
                     f"string(filter_state['{_BOUND}']).startsWith(',') ? {_claim('assertion')}"
@@ -162,7 +160,7 @@ def requirements_of(rules: Iterable[DoorRule]) -> list[Requirement]:
     return [by_key[key] for key in sorted(by_key)]
 
 
-def _comparison(asked: Sequence[Requirement]) -> str:
+def _comparison(application_id: str, asked: Sequence[Requirement]) -> str:
     """Return the expression of the word: `,key,key,` with the met requirements, or `no` without a bound session.
 
     There is one expression for the whole route, because even a short one costs a microsecond or more. If a claim that
@@ -172,13 +170,14 @@ def _comparison(asked: Sequence[Requirement]) -> str:
     every = f"',{','.join(map(_key, asked))},'"
     each = ", ".join(f"{_is_shown(one)} ? '{_key(one)},' : ''" for one in asked)
     some = "','" if len(asked) == 1 else f"[',', {each}].join('')"
-    return f"{_binding()} ? ({all_met} ? {every} : {some}) : 'no'"
+    return f"{_binding(application_id)} ? ({all_met} ? {every} : {some}) : 'no'"
 
 
-def _binding() -> str:
+def _binding(application_id: str) -> str:
     """Return the condition that binds a session. A token without an assertion is not ours: its header would be `-`."""
     return (
-        f"{_claim('fp')} == connection.sha256_peer_certificate_digest"
+        f"{_claim('aud')} == '{application_id}'"
+        f" && {_claim('fp')} == connection.sha256_peer_certificate_digest"
         f" && bytes({_claim('epoch')}) == filter_state['{ConnectionFact.EPOCH.state_key}']"
         f" && '{CLAIM_HEADERS['assertion']}' in request.headers"
     )

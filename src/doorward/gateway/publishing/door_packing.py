@@ -96,7 +96,9 @@ class DoorPacker:
         Raises:
             ConfigurationError: `envoy-refused-configuration`, for what all doors share.
         """
-        frame = replace(plan, doors=(), open_doors=(), portal=None, trust=_ANY_TRUST)
+        # Neither our authorities nor the keys of sessions are in a door's own resources.
+        sessions = None if plan.sessions is None else replace(plan.sessions, jwks=())
+        frame = replace(plan, doors=(), open_doors=(), portal=None, trust=_ANY_TRUST, sessions=sessions)
         if frame != self._frame:
             self._frame, self._doors = frame, {}
         doors, faults = {}, {}

@@ -18,6 +18,7 @@ from doorward.enforcement.envoy.names import (
     STEP_UP_FILTER,
 )
 from doorward.enforcement.envoy.routes import build_door_table
+from doorward.enforcement.envoy.sessions import VERIFIED
 from doorward.enforcement.envoy.step_up import name_challenges
 from doorward.policy.request_headers import HeaderOptions
 from doorward.policy.requirements import Requirement
@@ -63,18 +64,24 @@ def test_another_key_changes_one_resource() -> None:
     assert changed(before, after) == [f"TypedExtensionConfig/{SESSION_FILTER}"]
 
 
-def test_every_application_of_requests_has_a_provider() -> None:
-    """Also those that ask for nothing yet; the audience is the application's id."""
-    config = build_resources(small_plan(sessions=SESSIONS)).extensions[SESSION_FILTER]["typed_config"]
-    assert {name: one["audiences"] for name, one in config["providers"].items()} == {
-        "app_pay": ["app_pay"],
-        "app_web": ["app_web"],
-    }
-    assert json.loads(config["providers"]["app_pay"]["local_jwks"]["inline_string"]) == {
-        "keys": [json.loads(SESSION_KEY)]
-    }
-    assert set(config["requirement_map"]) == {"app_pay", "app_web"}
+def test_another_application_leaves_the_filter_as_it_is() -> None:
+    """Each chain has a copy of it in memory, so it names no application."""
+    plan = small_plan(sessions=SESSIONS)
+    fewer = build_resources(replace(plan, doors=plan.doors[:1])).extensions[SESSION_FILTER]
+    assert fewer == build_resources(plan).extensions[SESSION_FILTER]
+    config = fewer["typed_config"]
+    (provider,) = config["providers"].values()
+    assert json.loads(provider["local_jwks"]["inline_string"]) == {"keys": [json.loads(SESSION_KEY)]}
+    assert set(config["requirement_map"]) == set(config["providers"]) == {VERIFIED}
     assert "rules" not in config
+
+
+def test_a_session_is_bound_to_one_application() -> None:
+    """The audience is compared with the application's id, because the filter compares none."""
+    vault, _ = forwarding(build_door_table(ASKING, SESSIONS))
+    (entry, _) = vault["typed_per_filter_config"][BOUND_FILTER]["on_request_headers"]
+    expression = entry["format_string"]["text_format_source"]["inline_string"]
+    assert expression.startswith("%CEL(request.headers['doorward-session-aud'] == 'app_pay' && ")
 
 
 @pytest.mark.parametrize("jwks", [(), ("x",), ('{"kty":"RSA"}', "{}")])
@@ -83,7 +90,7 @@ def test_without_a_good_key_nothing_is_verified(jwks: tuple[str, ...]) -> None:
     plan = small_plan(sessions=replace(SESSIONS, jwks=jwks))
     config = build_resources(plan).extensions[SESSION_FILTER]["typed_config"]
     assert "providers" not in config
-    assert config["requirement_map"]["app_pay"] == {"allow_missing_or_failed": {}}
+    assert config["requirement_map"][VERIFIED] == {"allow_missing_or_failed": {}}
 
 
 def test_a_bad_key_does_not_shut_out_a_good_one() -> None:
@@ -114,7 +121,7 @@ def test_without_sessions_a_rule_that_asks_allows_nothing() -> None:
 def test_only_routes_with_such_a_rule_verify() -> None:
     """The route of the vault does; that of all else has only the rule that asks for nothing."""
     vault, rest = forwarding(build_door_table(ASKING, SESSIONS))
-    assert vault["typed_per_filter_config"][SESSION_FILTER]["requirement_name"] == "app_pay"
+    assert vault["typed_per_filter_config"][SESSION_FILTER]["requirement_name"] == VERIFIED
     assert {BOUND_FILTER, SESSION_FILTER, STEP_UP_FILTER}.isdisjoint(rest["typed_per_filter_config"])
     assert "request_headers_to_add" not in rest
     (header,) = vault["request_headers_to_add"]
