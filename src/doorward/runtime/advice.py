@@ -26,7 +26,10 @@ _BY_REASON: Mapping[str, str] = MappingProxyType(
         "revocation-status-undetermined": "the issuer's evidence could not be fetched: doorward status says which source does not answer",
         "principal-suspended": "the account is suspended: doorward person resume {name}",
         "principal-removed": "the account was removed: doorward person add {name}",
-        "knowledge-stale": "the gateway had lost contact with the database: doorward status",
+        "knowledge-stale": "the gateway had lost contact with the database, or Envoy does not enforce the newest policy of this "
+        "application: doorward status says which",
+        "application-closed": "Envoy refused a part of this application's configuration, and the application is closed until that is "
+        "corrected: doorward status has Envoy's words",
         "judgement-exhausted": "more connections came at once than could be judged: doorward status",
         "principal-connections-exhausted": "too many connections of this principal: setting max_connections_per_principal",
         "certificate-rate-exceeded": "too many connections of this certificate: setting max_requests_per_certificate",

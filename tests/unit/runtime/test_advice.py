@@ -14,6 +14,7 @@ def test_a_reason_has_a_command_that_mends_it() -> None:
         "doorward cert release crt_1" in advise(["certificate-on-hold"], status=403, certificate="crt_1")[0]
     )
     assert "doorward invite NAME" in advise(["certificate-missing"], status=403)[0]
+    assert "doorward status" in advise(["application-closed"], status=503)[0]
 
 
 def test_a_name_is_quoted_for_the_shell() -> None:

@@ -2,7 +2,7 @@
 
 Envoy must be started with `--reject-unknown-dynamic-fields` (otherwise a misspelt field would silently remove a
 protection), `--drain-time-s` and `--file-flush-interval-msec 50`.
-Not here: the other resources (`resources`), and the command line (gateway.envoy.program).
+Not here: the other resources (`assembly`), and the command line (gateway.envoy.program).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str) -> di
 
 
 def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
-    """Return the part of the bootstrap that a running and a validating Envoy share."""
+    """Return the part of the bootstrap that does not depend on the run."""
     # Envoy's default allows about one path pattern. RE2 needs linear time for every expression, so a higher limit costs
     # memory and opens no attack.
     runtime: dict[str, Any] = {

@@ -1,12 +1,12 @@
 """Which configuration makes Envoy crash: the configurations that it was given, when, and how it ended.
 
-Not here: starting Envoy (supervisor), and the configuration that is published instead (transition). `--mode validate`
-finds a configuration that Envoy refuses, but not one that makes a running Envoy crash. Without this module such a
-configuration would be given to the next Envoy too, and one application would close all doors.
+Not here: starting Envoy (supervisor), and the configuration that is published instead (transition). A part that Envoy
+refuses closes one application (publication). A configuration that makes Envoy crash would, without this module, be given to
+the next Envoy too, and one application would close all doors.
 
 The rules:
-1. if Envoy crashes soon after it was given a configuration, or starts and refuses a part of it, the configuration is
-   blamed at once;
+1. if Envoy crashes soon after it was given a configuration, or starts and refuses every listener of it, the
+   configuration is blamed at once;
 2. if Envoy does not start in time, or is killed from outside, there may be other causes (a busy machine, no
    memory): the configuration is blamed at the third time in a row;
 3. a configuration that ran well for long is never blamed. Otherwise an attacker who can crash Envoy by a request

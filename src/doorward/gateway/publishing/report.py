@@ -92,7 +92,7 @@ class PublicationReport:
         """Report that a publication failed, and record it if that is new; `text` is for `status`."""
         text = text or error.detail
         _log.error(
-            "the new policy could not be published; the old policy stays in force",
+            "the new policy could not be published",
             code=error.code,
             detail=error.detail,
         )
