@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from doorward.core.errors import ConfigurationError
+from doorward.core.errors import ConfigurationError, Fault
 from doorward.enforcement.envoy.assembly import build_door_parts, build_sessions_cluster
 from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.door_compiler import DoorParts, Resource
@@ -28,6 +28,7 @@ from doorward.files import read_limited
 from doorward.gateway.publishing.discovery.api import EnvoyApi
 from doorward.gateway.publishing.discovery.messages import EXTENSION, ROUTES, SECRET, PackedResource
 from doorward.gateway.publishing.discovery.subscriptions import Key
+from doorward.gateway.publishing.pairs import check_pair
 
 MOST_PEM_BYTES = 1 << 20
 """The longest file of a chain or a key; a chain of three certificates with 4096-bit keys has 6 KiB."""
@@ -67,12 +68,22 @@ class PackedDoor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedConfiguration:
-    """Everything that one plan is; `faults` are the doors that cannot be packed, each with the reason."""
+    """Everything that one plan is.
+
+    Args:
+        plan: what was packed.
+        base: of the bootstrap.
+        doors: by id.
+        faults: the doors that cannot be packed, each with the reason; they are not in `doors`.
+        kept: the doors that keep their former server certificate, each with what is wrong with the new one.
+        shared: what all doors share.
+    """
 
     plan: GatewayPlan = field(repr=False)
     base: Resource = field(repr=False)
     doors: Mapping[str, PackedDoor]
     faults: Mapping[str, str]
+    kept: Mapping[str, str]
     shared: Mapping[Key, PackedResource]
 
 
@@ -87,6 +98,8 @@ class DoorPacker:
         self._api = api
         self._frame: GatewayPlan | None = None
         self._doors: dict[str, tuple[Door, PackedDoor]] = {}
+        self._certificates: dict[tuple[str, Key], PackedResource] = {}  # the last good one, by door and name
+        self._kept: dict[str, str] = {}
         self._shared: dict[Key, tuple[Resource, PackedResource]] = {}
         self._listener: tuple[object, PackedResource] | None = None
 
@@ -102,17 +115,22 @@ class DoorPacker:
         if frame != self._frame:
             self._frame, self._doors = frame, {}
         doors, faults = {}, {}
+        self._kept = {}
         for door in plan.every_door:
             try:
                 doors[door.id] = self._door(plan, door)
             except (ConfigurationError, OSError, ValueError) as error:
                 faults[door.id] = _explain(error)
         self._doors = {one: known for one, known in self._doors.items() if one in doors}
+        self._certificates = {
+            (one, door.certificate): door.own[door.certificate] for one, door in doors.items()
+        } | {key: known for key, known in self._certificates.items() if key[0] in faults}
         return PackedConfiguration(
             plan=plan,
             base=build_base(plan.paths, plan.limits),
             doors=doors,
             faults=faults,
+            kept=self._kept,
             shared={(one.type_url, one.name): one for one in self._pack_shared(plan)},
         )
 
@@ -137,11 +155,14 @@ class DoorPacker:
         known = self._doors.get(door.id)
         if known is None or known[0] != door:
             known = door, self._pack_door(door, build_door_parts(plan, door))
-            self._doors[door.id] = known
+            if door.id in self._kept:
+                self._doors.pop(door.id, None)  # its files are read again next time
+            else:
+                self._doors[door.id] = known
         return known[1]
 
     def _pack_door(self, door: Door, parts: DoorParts) -> PackedDoor:
-        secrets = [self._api.pack(_with_files(one)) for one in parts.secrets]
+        secrets = [self._secret(door, one) for one in parts.secrets]
         rest = [parts.cluster, *(one for one in (parts.table, parts.extension) if one is not None)]
         own = [*secrets, *map(self._api.pack, rest)]
         return PackedDoor(
@@ -153,6 +174,17 @@ class DoorPacker:
             closed=self._api.pack(parts.closed),
             certificate=(SECRET, door.certificate.name),
         )
+
+    def _secret(self, door: Door, secret: Resource) -> PackedResource:
+        """Pack a secret; if a renewed server certificate cannot be used, return the former one."""
+        former = self._certificates.get((door.id, (SECRET, secret["name"])))
+        try:
+            return self._api.pack(_with_files(secret))
+        except (ConfigurationError, OSError, ValueError) as error:
+            if former is None:
+                raise
+            self._kept[door.id] = _explain(error)
+            return former
 
     def _pack_shared(self, plan: GatewayPlan) -> Iterator[PackedResource]:
         found = (build_own_trust(plan.trust), build_session_extension(plan), build_sessions_cluster(plan))
@@ -171,14 +203,14 @@ def _has_tcp(plan: GatewayPlan) -> bool:
 
 
 def _with_files(secret: Resource) -> Resource:
-    """Return a secret with the content of the files that it names."""
+    """Return a secret with the content of the files that it names; a pair is checked first."""
     pair = secret.get("tls_certificate")
     if pair is None:
         return secret
-    inline = {
-        part: {"inline_string": read_limited(Path(source["filename"]), MOST_PEM_BYTES).decode("ascii")}
-        for part, source in pair.items()
-    }
+    read = {part: read_limited(Path(source["filename"]), MOST_PEM_BYTES) for part, source in pair.items()}
+    if fault := check_pair(read["certificate_chain"], read["private_key"]):
+        raise ConfigurationError([Fault(code="envoy-refused-configuration", message=fault)])
+    inline = {part: {"inline_string": one.decode("ascii")} for part, one in read.items()}
     return {**secret, "tls_certificate": inline}
 
 

@@ -115,7 +115,7 @@ class StreamPublisher:
         return Published(
             version=_version_of(self._means.cache.resources().values()),
             changed=tuple(sorted({name for _, name in work.changed})),
-            refusals={**configuration.faults, **refusals},
+            refusals={**configuration.faults, **configuration.kept, **refusals},
             closed=work.closed(),
             seconds=self._means.clock.monotonic() - began,
         )
