@@ -21,7 +21,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from doorward.core.errors import MalformedInput
-from doorward.gateway.publishing.discovery.frames import MessageReader, render_message
+from doorward.gateway.publishing.discovery.frames import MessageReader, render_prefix
 
 METHOD = b"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
@@ -81,6 +81,7 @@ class DiscoveryCall:
         self._reader = MessageReader()
         self._stream: int | None = None
         self._refused = 0
+        self._prefix = b""
         self._message = memoryview(b"")
 
     @property
@@ -91,7 +92,7 @@ class DiscoveryCall:
     @property
     def sending(self) -> bool:
         """Whether a part of a message waits for the peer's flow control."""
-        return bool(self._message) and self.end is None
+        return bool(self._prefix or self._message) and self.end is None
 
     def receive(self, data: bytes) -> list[bytes]:
         """Take octets of the peer; return the messages that are complete with them, in order."""
@@ -109,15 +110,15 @@ class DiscoveryCall:
     def send(self, message: bytes) -> None:
         """Begin to send a message; the one before must have been sent, see `sending`."""
         assert self.is_open
-        assert not self._message
-        self._message = memoryview(render_message(message))
+        assert not self.sending
+        self._prefix, self._message = render_prefix(message), memoryview(message)
 
     def finish(self, status: GrpcStatus, why: str, *, orderly: bool = False) -> None:
         """End the call with a status, also in the middle of a message, and the connection with it."""
         if self.end is not None:
             return
         self.end = CallEnd(status=status, why=why, orderly=orderly)
-        self._message = memoryview(b"")
+        self._prefix, self._message = b"", memoryview(b"")
         with suppress(ProtocolError):  # the peer may have reset the stream
             if self._stream is not None:
                 self._http.send_headers(self._stream, _trailers(status, why), end_stream=True)
@@ -132,13 +133,17 @@ class DiscoveryCall:
 
     def _fill(self, stream: int, most: int) -> None:
         size = min(self._http.max_outbound_frame_size, _FRAME_BYTES)
-        while self._message and most > 0:
+        while self.sending and most > 0:
             allowed = min(size, self._http.local_flow_control_window(stream))
             if allowed <= 0:
                 return
-            self._http.send_data(stream, self._message[:allowed])
-            self._message = self._message[allowed:]
-            most -= allowed
+            part: bytes | memoryview
+            if self._prefix:
+                part, self._prefix = self._prefix[:allowed], self._prefix[allowed:]
+            else:
+                part, self._message = self._message[:allowed], self._message[allowed:]
+            self._http.send_data(stream, part)
+            most -= len(part)
 
     def _handle(self, event: Event) -> Sequence[bytes]:
         match event:

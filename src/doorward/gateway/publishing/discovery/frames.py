@@ -44,9 +44,14 @@ def parse_prefix(prefix: bytes, limit: int = MESSAGE_BYTES) -> int:
     return int(length)
 
 
+def render_prefix(message: bytes) -> bytes:
+    """Return the prefix of a message, not compressed: five octets, which stand before it."""
+    return _PREFIX.pack(0, len(message))
+
+
 def render_message(message: bytes) -> bytes:
-    """Return a message with its prefix, not compressed."""
-    return b"".join((_PREFIX.pack(0, len(message)), message))
+    """Return a message with its prefix; it is copied, which a large one is not worth."""
+    return b"".join((render_prefix(message), message))
 
 
 class MessageReader:
