@@ -202,6 +202,7 @@ class Gateway:
             statistics=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._note_published,
             followed=lambda: self.follower.seq,
+            catch_up=lambda seq: self.follower.catch_up_to(seq),  # noqa: PLW0108  the follower is made later
             upstreams=self._upstreams.read,
             portal=self._portal,
         )

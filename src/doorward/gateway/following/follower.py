@@ -220,6 +220,12 @@ class Follower:
             pass
         self._read_at = None
 
+    def catch_up_to(self, seq: int) -> None:
+        """Act on every change up to this one, which the database has; as `catch_up`, and after it."""
+        while self.seq < seq or self._compared[1] > self.seq:
+            self.step()
+        self._read_at = None
+
     def step(self) -> bool:
         """Act on the next batch of changes; return True if there may be more."""
         before = self.seq

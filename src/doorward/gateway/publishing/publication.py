@@ -34,6 +34,7 @@ SHARED = "shared"
 
 POLL_SECONDS = 0.005
 _WARMING = "listener_manager.total_listeners_warming"
+_ALIVE = r"^server\.live$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class Publication:
         configuration: what Envoy shall enforce.
         chains: the doors in the listener that Envoy has, by id, each with the chain that it has.
         remembered: the doors that the last publication found refused.
+        statistics: of this Envoy.
         seconds: how long Envoy may take to answer in one phase.
     """
 
@@ -73,6 +75,8 @@ class Publication:
         configuration: PackedConfiguration,
         chains: Mapping[str, PackedDoor],
         remembered: Mapping[str, RefusedDoor],
+        *,
+        statistics: EnvoyStatistics,
         seconds: float,
     ) -> None:
         self._cache, self._packer = means.cache, means.packer
@@ -88,18 +92,19 @@ class Publication:
         self.shared_refusals: list[str] = []
         self.changed: set[Key] = set()
         self._owners = {key: door.id for door in configuration.doors.values() for key in door.own}
+        self._statistics = statistics
 
-    def run(self, statistics: EnvoyStatistics) -> None:
+    def run(self) -> None:
         """Do all phases.
 
         Raises:
             ConfigurationError: Envoy refuses every listener (`envoy-refused-configuration`).
-            Unavailable: Envoy did not answer in time (`publication-unconfirmed`).
+            Unavailable: Envoy did not answer in time, or has ended (`publication-unconfirmed`).
         """
         self._send_first()
         self._settle_listener()
         self._await_named()
-        self._await_warm(statistics)
+        self._await_warm()
         self._send_tables()
         self._remove()
 
@@ -176,10 +181,10 @@ class Publication:
         there = self._cache.resources()
         self._await({key for door in self.chains.values() for key in door.names if key in there})
 
-    def _await_warm(self, statistics: EnvoyStatistics) -> None:
+    def _await_warm(self) -> None:
         """Wait until the listener is active: Envoy acknowledges it before it has what its chains name."""
         limit = self._clock.monotonic() + self._seconds
-        while statistics.statistics(f"^{re.escape(_WARMING)}$").get(_WARMING, 0):
+        while self._statistics.statistics(f"^{re.escape(_WARMING)}$").get(_WARMING, 0):
             if self._clock.monotonic() > limit:
                 raise _unconfirmed("its listener")
             self._wait(POLL_SECONDS)
@@ -256,10 +261,26 @@ class Publication:
         self.changed.update(self._cache.put(resources))
 
     def _answers(self, keys: Collection[Key]) -> Mapping[Key, str]:
-        found = self._cache.await_answers(keys, self._seconds)
-        if found is None:
-            raise _unconfirmed("every resource")
-        return found
+        limit = self._clock.monotonic() + self._seconds
+        while True:
+            left = limit - self._clock.monotonic()
+            found = self._cache.await_answers(keys, left)
+            if found is not None:
+                return found
+            if left <= 0 or not self._may_answer():
+                raise _unconfirmed("every resource")
+
+    def _may_answer(self) -> bool:
+        """Return False if Envoy has ended; also if it neither has a stream nor answers on its admin socket."""
+        if self._cache.has_ended:
+            return False
+        if self._cache.is_connected:
+            return True
+        try:
+            self._statistics.statistics(_ALIVE)
+        except Unavailable:
+            return False
+        return True
 
 
 def _unconfirmed(what: str) -> Unavailable:

@@ -102,10 +102,17 @@ class StreamPublisher:
         self, configuration: PackedConfiguration, statistics: EnvoyStatistics, seconds: float
     ) -> Published:
         began = self._means.clock.monotonic()
-        work = Publication(self._means, configuration, self._chains, self._refused, seconds)
+        work = Publication(
+            self._means,
+            configuration,
+            self._chains,
+            self._refused,
+            statistics=statistics,
+            seconds=seconds,
+        )
         self._certain = False
         try:
-            work.run(statistics)
+            work.run()
         finally:
             self._chains, self._refused = work.chains, work.refused
         self._certain = True

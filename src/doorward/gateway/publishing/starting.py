@@ -34,6 +34,10 @@ DEADLY = "revision-ends-envoy"
 _log = structlog.get_logger("doorward.publishing")
 
 
+def _nothing(_snapshot: PolicySnapshot, _seq: int) -> None:
+    """Before a new Envoy nothing is to be done: it has no connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Superseding:
     """The newest snapshot, and why an Envoy that starts does not get it."""
@@ -44,10 +48,11 @@ class Superseding:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """What an Envoy that starts gets; `instead_of` is the newest snapshot if that is another one."""
+    """What an Envoy that starts or is adopted gets; `instead_of` is the newest snapshot if that is another one."""
 
     compiled: Compiled
     instead_of: Superseding | None = None
+    is_adopted: bool = False
 
 
 class StartConfigurations:
@@ -82,8 +87,14 @@ class StartConfigurations:
         self._newest = newest
         self._compiled = compiled
 
-    def prepare(self, stop: threading.Event) -> tuple[StreamPublisher, Starting]:
+    def prepare(
+        self, stop: threading.Event, before: Callable[[PolicySnapshot, int], None] = _nothing
+    ) -> tuple[StreamPublisher, Starting]:
         """Return a publisher for the next run of Envoy, and what it has ready; wait for the first certificate.
+
+        Args:
+            stop: ends the wait.
+            before: called before a snapshot is compiled, with the snapshot and its number.
 
         Raises:
             Unavailable: `no-server-certificate` if none came before `stop` was set.
@@ -92,7 +103,7 @@ class StartConfigurations:
         newest, seq = self._newest()
         try:
             self._crashes.check(configuration_of(newest))
-            return self._prepare(self._newest, stop)
+            return self._prepare(self._newest, stop, before)
         except ConfigurationError as error:
             why = error
         for one in self._last_published.history():
@@ -103,23 +114,24 @@ class StartConfigurations:
             try:
                 self._crashes.check(one)
                 read = _always(former, seq)
-                return self._prepare(read, stop, Superseding(newest, why))
+                return self._prepare(read, stop, before, Superseding(newest, why))
             except ConfigurationError as error:
                 _log.error(
                     "an older policy revision is refused, too", revision=one.revision, detail=error.detail
                 )
         if why.code != DEADLY:
             raise why
-        return self._prepare(self._newest, stop)
+        return self._prepare(self._newest, stop, before)
 
     def _prepare(
         self,
         read: Callable[[], tuple[PolicySnapshot, int]],
         stop: threading.Event,
+        before: Callable[[PolicySnapshot, int], None],
         instead_of: Superseding | None = None,
     ) -> tuple[StreamPublisher, Starting]:
         has_warned = False
-        while (compiled := self._compiled(*read())) is None:
+        while (compiled := self._compile(*read(), before)) is None:
             if not has_warned:
                 _log.warning(
                     "waiting for the first server certificate", hint="check that `doorward serve` is running"
@@ -135,6 +147,21 @@ class StartConfigurations:
         )
         publisher.prepare(packed)
         return publisher, Starting(compiled, instead_of)
+
+    def _compile(
+        self, snapshot: PolicySnapshot, seq: int, before: Callable[[PolicySnapshot, int], None]
+    ) -> Compiled | None:
+        before(snapshot, seq)
+        return self._compiled(snapshot, seq)
+
+    def last_confirmed(self) -> PolicySnapshot | None:
+        """Return the snapshot that Envoy last had in force; None if that is not known."""
+        newest, _ = self._newest()
+        last = next(iter(self._last_published.history()), None)
+        if last is None or last == configuration_of(newest):
+            return None if last is None else newest
+        with self._services.work.read() as stores:
+            return former_snapshot(stores, newest, last)
 
 
 def render_bootstrap(plan: GatewayPlan, *, node: str, folder: Path) -> bytes:

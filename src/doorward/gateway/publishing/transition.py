@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -103,6 +104,7 @@ class PolicyPublisher:
         statistics: of the running Envoy; None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
+        catch_up: at the start, acts on every change up to a number.
         upstreams: reads the files that the upstreams of a document need.
         portal: reads the portal's certificate, if the settings name its files.
     """
@@ -123,6 +125,7 @@ class PolicyPublisher:
         statistics: Callable[[], EnvoyStatistics | None],
         published: Callable[[], None],
         followed: Callable[[], int],
+        catch_up: Callable[[int], None] = lambda _: None,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
         portal: PortalCertificate | None = None,
     ) -> None:
@@ -139,6 +142,7 @@ class PolicyPublisher:
         self._statistics = statistics
         self._published = published
         self._followed = followed
+        self._catch_up = catch_up
         self._upstreams = upstreams
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._crashes = CrashHistory(services.clock)
@@ -202,12 +206,16 @@ class PolicyPublisher:
                 return
             published = self._publisher.await_start(statistics)
             starting, self._starting = self._starting, None
+            snapshot = starting.compiled.snapshot
             if starting.instead_of is None:
-                self._rule_ids = ids_of_rules(starting.compiled.snapshot)
                 self._finished(starting.compiled, published)
             else:
                 self._in_force(starting.compiled, published)
                 self._refused(starting.instead_of.snapshot, starting.instead_of.why)
+            if starting.is_adopted:
+                self._end_lacking(snapshot, starting.compiled.aliases)
+            else:
+                self._rule_ids = ids_of_rules(snapshot)
 
     # the work
 
@@ -224,42 +232,45 @@ class PolicyPublisher:
         """
         with self._working:
             path = folder / BOOTSTRAP
-            BALLAST.replace_file(path, self._make_ready(folder, stop), durable=False)
+            publisher, starting = self._starts.prepare(stop)
+            self._use(publisher, starting)
+            BALLAST.replace_file(path, self._bootstrap(starting, folder), durable=False)
             return path
 
     def adopt(self, folder: Path, stop: threading.Event) -> bool:
         """Make everything ready for an Envoy that an earlier gateway left; return False if it has another bootstrap.
 
-        It has live connections, so steps 1 and 3 come first; until they are done, it gets nothing.
+        The earlier gateway may have ended in the middle of a publication, and connections of this Envoy live. So steps 1
+        and 3 come first here too, before Envoy gets anything; step 6 comes in `verify`.
 
         Raises:
-            Unavailable: `follower-behind` if its connections were not compared with the newest policy; as `prepare`.
+            Unavailable: `follower-behind` if its connections were not compared with the policy that it would get; as
+                `prepare`.
             ConfigurationError, OSError: as `prepare`.
         """
         with self._working:
-            snapshot, _ = self._newest()
-            if self._connections.all() and self._connections.followed.revision != snapshot.revision:
-                raise _follower_behind()
-            self._end_overreaching(snapshot)
-            publisher, starting = self._starts.prepare(stop)
-            if starting.compiled.snapshot.revision != snapshot.revision:
-                raise _follower_behind()
-            plan = starting.compiled.plan
-            if (
-                render_bootstrap(plan, node=self._gateway_id, folder=folder)
-                != (folder / BOOTSTRAP).read_bytes()
-            ):
+            known = self._starts.last_confirmed()
+            publisher, starting = self._starts.prepare(stop, self._end_before)
+            if self._bootstrap(starting, folder) != (folder / BOOTSTRAP).read_bytes():
                 return False
-            self._hand_over(starting)
-            self._publisher = publisher
+            self._rule_ids = {} if known is None else ids_of_rules(known)
+            self._use(publisher, replace(starting, is_adopted=True))
             return True
 
-    def _make_ready(self, folder: Path, stop: threading.Event) -> bytes:
-        """Prepare for the next Envoy; return its bootstrap."""
-        publisher, starting = self._starts.prepare(stop)
+    def _end_before(self, snapshot: PolicySnapshot, seq: int) -> None:
+        """Steps 1 and 3 for an adopted Envoy."""
+        self._catch_up(seq)
+        if self._connections.all() and self._connections.followed.revision != snapshot.revision:
+            raise _follower_behind()
+        self._end_overreaching(snapshot)
+
+    def _bootstrap(self, starting: Starting, folder: Path) -> bytes:
+        return render_bootstrap(starting.compiled.plan, node=self._gateway_id, folder=folder)
+
+    def _use(self, publisher: StreamPublisher, starting: Starting) -> None:
+        """Let the next Envoy that connects have this."""
         self._hand_over(starting)
         self._publisher = publisher
-        return render_bootstrap(starting.compiled.plan, node=self._gateway_id, folder=folder)
 
     def _hand_over(self, starting: Starting) -> None:
         """Note what an Envoy gets that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""

@@ -61,6 +61,18 @@ def test_until_the_first_step_the_gateway_admits_no_connection(restart: Restart)
     assert scene.follower.fresh()
 
 
+def test_changes_during_the_start_are_acted_on_before_envoy_gets_a_newer_policy(restart: Restart) -> None:
+    """Publishing asks for it with the number of its policy; the gateway still admits no connection."""
+    restart.connect("alice", "bob")
+    restart.die()
+    scene = restart.come_back()
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follower.catch_up_to(scene.world.head())
+    assert scene.left() == [2]
+    assert scene.follower.seq == scene.world.head()
+    assert not scene.follower.fresh()
+
+
 def test_what_other_people_gain_or_lose_ends_nothing(restart: Restart) -> None:
     """Certificates, groups and orders of others, and of nothing that is connected."""
     restart.connect("alice", "bob")

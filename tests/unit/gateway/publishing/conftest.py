@@ -165,6 +165,7 @@ def make_site(world: World, folder: Path, *, journal: Path | None = None, **sett
             settings.get("portal_files"), settings.get("portal_host", ""), folder / "portal"
         ),
         followed=lambda: site.world.head() if site.followed is None else site.followed,
+        catch_up=lambda seq: site.story.append(f"caught up with {seq}"),
     )
     cutter.before = lambda: site.story.append("cut")
     return site

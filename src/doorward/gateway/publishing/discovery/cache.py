@@ -70,7 +70,8 @@ class ResourceCache:
         """Wait until Envoy answered for the wanted versions of all these resources.
 
         Returns:
-            Envoy's words for each one that it refused; None if the time is over, or if this Envoy has ended.
+            Envoy's words for each one that it refused; None if the time is over, if this Envoy has ended, or if it has no
+            stream for `POLL_SECONDS`.
         """
         limit = self._clock.monotonic() + seconds
         with self._changed:
@@ -81,7 +82,20 @@ class ResourceCache:
                 left = limit - self._clock.monotonic()
                 if left <= 0 or self._is_over:
                     return None
-                self._changed.wait(min(left, POLL_SECONDS))
+                if not self._changed.wait(min(left, POLL_SECONDS)) and stream is None:
+                    return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the Envoy of this cache has ended, as far as the cache was told."""
+        with self._changed:
+            return self._is_over
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a stream now."""
+        with self._changed:
+            return self._stream is not None
 
     def end(self) -> None:
         """Note that the Envoy of this cache has ended: nothing waits for its answers any more."""
