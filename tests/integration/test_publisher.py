@@ -230,6 +230,17 @@ def test_a_new_server_certificate_is_served_without_a_drop(gate: Gate) -> None:
         assert lives()
 
 
+def test_what_envoy_shows_of_its_configuration_has_no_key(gate: Gate) -> None:
+    """`/config_dump` of the admin socket has every resource, and each private key is left out."""
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(str(gate.site.folder / "admin.sock"))
+        admin.sendall(b"GET /config_dump HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n")
+        shown = b"".join(iter(lambda: admin.recv(1 << 16), b""))
+    for there in (b"app_pay", b"dynamic_active_secrets", b"[redacted]"):
+        assert there in shown
+    assert b"PRIVATE KEY" not in shown
+
+
 # what Envoy refuses
 
 
