@@ -74,10 +74,11 @@ class ResourceCache:
             stream for `POLL_SECONDS`.
         """
         limit = self._clock.monotonic() + seconds
+        open_keys = list(keys)
         with self._changed:
             while True:
                 stream = self._stream
-                if stream is not None and all(stream.state.is_settled(key, self._wanted) for key in keys):
+                if stream is not None and self._are_settled(stream.state, open_keys, keys):
                     return _refusals(stream.state, keys, self._wanted)
                 left = limit - self._clock.monotonic()
                 if left <= 0 or self._is_over:
@@ -133,6 +134,14 @@ class ResourceCache:
                 self._stream = None
             self._changed.notify_all()
 
+    def _are_settled(self, state: Subscriptions, open_keys: list[Key], keys: Collection[Key]) -> bool:
+        """Return whether all keys are settled; takes those that are out of `open_keys`, so that a thousand answers stay cheap."""
+        while open_keys and state.is_settled(open_keys[-1], self._wanted):
+            open_keys.pop()
+        if not open_keys:  # what was settled may be open again, after a reconnection
+            open_keys.extend(key for key in keys if not state.is_settled(key, self._wanted))
+        return not open_keys
+
     def _tell(self, keys: Collection[Key]) -> None:
         if keys and self._stream is not None:
             self._stream.state.note_changed(keys)
@@ -160,7 +169,7 @@ class EnvoyStream:
         if found is None:
             return None
         kind, name = found.key
-        removed = () if found.resource is not None else (name,)
+        removed = () if found.resource is not None or not name else (name,)
         return self._cache.api.render_response(
             type_url=kind, nonce=found.nonce, resource=found.resource, removed=removed
         )

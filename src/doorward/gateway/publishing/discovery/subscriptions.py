@@ -3,11 +3,13 @@
 Delta xDS, with one resource in each response. Envoy takes or refuses the resources of one response together for some types,
 and never asks again for a good one beside a bad one; alone, each is answered for itself (measured).
 
-1. Envoy asks for clusters and listeners without names (wildcard), for other types by names, once a listener has them.
+1. Envoy asks for clusters and listeners without names (wildcard), for other types by names, once a listener has them. If
+   there is none of a wildcard type, Envoy is told so by an empty response; otherwise it would wait at its start.
 2. A resource is sent if Envoy asks for it and has another version. Types are sent in the order of `TYPES`, which is the order
    in which Envoy needs them; clusters that are gone are removed last.
 3. Each response has a nonce, and Envoy's answer names it: acknowledged, or refused with its words. A refused version is not
-   sent again: a loop would fill the logs of both. A name that Envoy asks for again is sent again.
+   sent again: a loop would fill the logs of both. A name that Envoy asks for again is sent again, and what Envoy said of
+   it before does not count any more.
 4. After a reconnection Envoy lists the versions that it has: nothing is sent twice.
 
 Names that are gone are not removed, except clusters: Envoy itself gives up a secret or table when no listener names it any
@@ -17,6 +19,7 @@ Standard: Envoy's xDS protocol, "Incremental xDS", "ACK/NACK and resource type i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -48,7 +51,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What is sent next: a resource, or the name of a cluster that is removed."""
+    """What is sent next: a resource, or the name of a cluster that is removed; without a name there is nothing to have."""
 
     nonce: str
     key: Key
@@ -68,8 +71,10 @@ class Subscriptions:
         self._seen: set[str] = set()
         self._sent: dict[Key, str] = {}
         self._unanswered: dict[str, tuple[Key, str]] = {}  # an empty version is a removal
+        self._open: Counter[Key] = Counter()  # how many of these responses each key has
         self._pending: dict[str, dict[str, None]] = {one: {} for one in TYPES}
         self._leaving: dict[str, None] = {}  # names of clusters
+        self._empty: set[str] = set()  # wildcard types
         self._count = 0
 
     def asks_for(self, key: Key) -> bool:
@@ -95,7 +100,7 @@ class Subscriptions:
         for name in request.subscribe:
             self._asked[kind].add(name)
             if name not in request.versions:
-                self._sent.pop((kind, name), None)
+                self._drop((kind, name))
             self._pending[kind][name] = None
         if len(self._asked[kind]) > MOST_NAMES:
             raise MalformedInput(
@@ -111,6 +116,9 @@ class Subscriptions:
     def next_response(self, wanted: Mapping[Key, PackedResource]) -> Response | None:
         """Return what to send now; None if Envoy was sent everything."""
         for kind in TYPES:
+            if kind in self._empty:
+                self._empty.remove(kind)
+                return self._sending((kind, ""), None)
             pending = self._pending[kind]
             while pending:
                 name = next(iter(pending))
@@ -127,7 +135,12 @@ class Subscriptions:
         return None
 
     def is_settled(self, key: Key, wanted: Mapping[Key, PackedResource]) -> bool:
-        """Return whether Envoy answered for the wanted version of a resource; a removed one must be gone."""
+        """Return whether Envoy answered for the wanted version of a resource; a removed one must be gone.
+
+        While any answer for the resource is open, it is not settled: Envoy may still take a version that is not wanted any more.
+        """
+        if key in self._open:
+            return False
         resource = wanted.get(key)
         if resource is None:
             return key not in self.acknowledged
@@ -151,19 +164,25 @@ class Subscriptions:
         if version:
             self._sent[key] = version
         self._unanswered[nonce] = key, version
+        self._open[key] += 1
         return Response(nonce=nonce, key=key, resource=resource)
 
     def _take_answer(self, request: DiscoveryRequest) -> None:
         key, version = self._unanswered.pop(request.nonce, (None, ""))
         if key is None:
             return
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
+        if not self.asks_for(key):
+            return  # Envoy gave it up meanwhile
         if request.refusal is not None:
             self.refused[key] = Refused(version=version, words=request.refusal)
         elif version:
             self.acknowledged[key] = version
             self.refused.pop(key, None)
         elif key not in self._sent:
-            self.acknowledged.pop(key, None)
+            self._drop(key)
 
     def _take_versions(
         self, kind: str, versions: Mapping[str, str], wanted: Mapping[Key, PackedResource]
@@ -173,8 +192,13 @@ class Subscriptions:
         if kind in _WILDCARD:
             names = [name for type_url, name in wanted if type_url == kind]
             self._pending[kind].update(dict.fromkeys((*names, *versions)))
+            if not names and not versions:
+                self._empty.add(kind)
 
     def _forget(self, kind: str, name: str) -> None:
         self._asked[kind].discard(name)
+        self._drop((kind, name))
+
+    def _drop(self, key: Key) -> None:
         for known in (self._sent, self.acknowledged, self.refused):
-            known.pop((kind, name), None)
+            known.pop(key, None)
