@@ -60,6 +60,11 @@ class PackedDoor:
     certificate: Key
 
     @property
+    def closing(self) -> Key:
+        """The key of `closed`: of its table, or of its rules."""
+        return self.closed.type_url, self.closed.name
+
+    @property
     def version(self) -> str:
         """The version of the whole door."""
         digests = "".join(f"{one.version}\n" for one in self.own.values())

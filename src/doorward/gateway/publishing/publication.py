@@ -89,7 +89,7 @@ class Publication:
             for one, known in remembered.items()
             if one in configuration.doors and configuration.doors[one].version == known.version
         }
-        self.shared_refusals: list[str] = []
+        self.shared_refusals: set[str] = set()
         self.changed: set[Key] = set()
         self._owners = {key: door.id for door in configuration.doors.values() for key in door.own}
         self._statistics = statistics
@@ -132,16 +132,19 @@ class Publication:
     # 2.
 
     def _settle_listener(self) -> None:
-        self.chains = {one: door for one, door in self.chains.items() if one in self._every_id()}
+        before, ids = dict(self.refused), set(self._every_id())
+        self.chains = {one: door for one, door in self.chains.items() if one in ids}
         changed = [
             door
             for one, door in self._wanted.doors.items()
             if not (one in self.refused and self.refused[one].by_chain) and not self._has_chain(door)
         ]
+        self.chains |= {one.id: one for one in self._wanted.doors.values() if self._has_chain(one)}
         words = self._settle(changed) if changed else self._try(())
         if words and self.chains:
             words = self._try(())  # puts back the listener that Envoy has
         if words:
+            self.refused = before  # it is none of these chains
             message = f"Envoy refuses the listener: {words}"
             raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
 
@@ -202,11 +205,10 @@ class Publication:
             raise _unconfirmed("the closing of a door")
 
     def _closed_is_refused(self, door_id: str) -> bool:
-        door = self._door(door_id)
-        if door is None or door_id not in self.chains:
+        if door_id not in self.chains:
             return False
-        key = door.closed.type_url, door.closed.name
-        return self._cache.acknowledged().get(key) != door.closed.version
+        key = self.chains[door_id].closing
+        return self._cache.acknowledged().get(key) != self._closings(door_id)[key].version
 
     # 5.
 
@@ -223,12 +225,17 @@ class Publication:
     # refusals
 
     def _await(self, keys: Collection[Key]) -> None:
-        for key, words in self._answers(keys).items():
+        """Wait for answers, and close the doors of refused resources; what closes a door is looked at in the end."""
+        answers = self._answers(keys)
+        sent = self._cache.resources() if answers else {}
+        for key, words in answers.items():
             owner = self._owners.get(key)
             if owner is None or key in self._wanted.shared:
-                self.shared_refusals.append(f"{key[1]}: {words}")
-            elif not self._is_closed(owner):
-                self._note_refusal(self._wanted.doors[owner], key, words)
+                self.shared_refusals.add(f"{key[1]}: {words}")
+                continue
+            door = self._wanted.doors[owner]
+            if sent[key] == door.own[key] and not self._is_closed(owner):
+                self._note_refusal(door, key, words)
 
     def _note_refusal(self, door: PackedDoor, key: Key, words: str) -> None:
         """Close a door; if only its renewed server certificate was refused, keep it open with the former one."""
@@ -245,12 +252,12 @@ class Publication:
             self._put_closed(door.id)
 
     def _put_closed(self, door_id: str) -> None:
-        door = self._door(door_id)
-        if door is not None:
-            self._put([door.closed])
+        self._put(self._closings(door_id).values())
 
-    def _door(self, door_id: str) -> PackedDoor | None:
-        return self._wanted.doors.get(door_id) or self.chains.get(door_id)
+    def _closings(self, door_id: str) -> dict[Key, PackedResource]:
+        """Return what closes a door, also if its chain in force is of another kind than the wanted one."""
+        doors = (self.chains.get(door_id), self._wanted.doors.get(door_id))
+        return {one.closing: one.closed for one in doors if one is not None}
 
     def _is_closed(self, door_id: str) -> bool:
         return door_id in self._wanted.faults or (door_id in self.refused and self.refused[door_id].is_closed)
