@@ -122,12 +122,6 @@ class DiscoveryConnection:
         for one in self._threads:
             one.start()
 
-    def abandon(self) -> None:
-        """Close what the connection has, if it was never started."""
-        self._stream.close()
-        self._peer.close()
-        self._wakeup.close()
-
     def stop(self) -> None:
         """Begin to end the connection: its call gets the status UNAVAILABLE. This does not wait; see `join`."""
         self._stop.set()

@@ -51,7 +51,7 @@ class DiscoveryServer:
     Args:
         path: of the socket; a socket that an earlier run left is replaced.
         api: reads requests.
-        admit: the stream for a process that may connect, None for any other one.
+        admit: the stream for a process that may connect, None for any other one; it must not wait.
         clock: for deadlines and for how long a refused connection is told of.
         deadlines: of each connection.
         is_ours: whether a process that is not admitted is an Envoy of ours nevertheless.
@@ -138,13 +138,29 @@ class DiscoveryServer:
 
     def _serve(self, peer: socket.socket) -> None:
         pid, uid = _credentials(peer)
-        may_be_ours = uid == os.geteuid() and pid > 0
-        stream = self._admit(pid) if may_be_ours else None
-        if stream is None:
-            if not (may_be_ours and self._is_ours(pid)):
-                self._refusals.note(pid, uid)
-            peer.close()
+        if uid != os.geteuid() or pid <= 0:  # no process id: of another PID namespace
+            self._refuse(peer, pid, uid)
             return
+        with self._lock:
+            crowded = len(self._connections) >= CONNECTIONS
+        if crowded:  # asked first: a new stream would end an older one
+            peer.close()
+            _log.error("discovery-connections-exhausted", pid=pid, most=CONNECTIONS)
+            return
+        stream = self._admit(pid)
+        if stream is None:
+            if self._is_ours(pid):
+                peer.close()
+            else:
+                self._refuse(peer, pid, uid)
+            return
+        try:
+            self._begin(peer, pid, stream)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _begin(self, peer: socket.socket, pid: int, stream: DiscoveryStream) -> None:
         connection = DiscoveryConnection(
             peer,
             stream,
@@ -155,14 +171,12 @@ class DiscoveryServer:
             ended=self._forget,
         )
         with self._lock:
-            crowded = len(self._connections) >= CONNECTIONS
-            if not crowded:
-                self._connections.add(connection)
-        if crowded:
-            connection.abandon()
-            _log.error("discovery-connections-exhausted", pid=pid, most=CONNECTIONS)
-            return
+            self._connections.add(connection)
         connection.start()
+
+    def _refuse(self, peer: socket.socket, pid: int, uid: int) -> None:
+        self._refusals.note(pid, uid)
+        peer.close()
 
     def _forget(self, connection: DiscoveryConnection) -> None:
         with self._lock:
