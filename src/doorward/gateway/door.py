@@ -355,6 +355,8 @@ class Gateway:
     def _adopt(self, _epoch: int, folder: Path) -> bool:
         """Make everything ready for an Envoy of an earlier gateway; it goes on writing into the log file that it has."""
         self.ingest.adopt()
+        if self._former is not None:
+            self._log_watch.resume(self._former.seen_at)
         return self.publishing.adopt(folder, self._stop)
 
     def _reached(self) -> int | None:

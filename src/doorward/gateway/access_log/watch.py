@@ -40,6 +40,13 @@ class LogWatch:
         self._noted_at: datetime | None = None
         self._gap_from: datetime | None = None
 
+    def resume(self, since: datetime) -> None:
+        """Go on with an Envoy of an earlier gateway, which looked at its counter last at `since`.
+
+        The counter's value of that time is unknown: if it is not zero now, lines may have been lost since then.
+        """
+        self._looked_at = min(since, self._looked_at)
+
     def look(self) -> None:
         """Read the counter; record a gap if it grew.
 

@@ -118,3 +118,12 @@ def test_what_cannot_be_recorded_is_recorded_later(scene):
     away.clear()
     pass_seconds(watch, clock, 3)
     assert [gap[0] for gap in gaps] == [NOON]
+
+
+def test_an_adopted_envoy_may_have_lost_lines_while_no_gateway_looked(scene):
+    """The gap begins at the last look of the earlier gateway, not at the start of this one."""
+    envoy, watch, clock, gaps = scene
+    envoy.failed = 2
+    watch.resume(NOON - timedelta(seconds=7))
+    pass_seconds(watch, clock, 3)
+    assert gaps == [(NOON - timedelta(seconds=7), NOON + timedelta(seconds=1), "log-write-failed")]
