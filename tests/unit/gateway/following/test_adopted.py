@@ -218,6 +218,27 @@ def test_a_member_of_a_changed_group_is_compared_by_its_ids(restart: Restart) ->
     assert restart.come_back().cutter.cut == [1]
 
 
+def test_those_that_a_change_names_are_judged_first(
+    restart: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suspended person does not wait until thousands of others are judged."""
+    monkeypatch.setattr("doorward.gateway.following.reassessing.JUDGED_AT_ONCE", 1)
+    restart.join_group("carol", "tellers")
+    restart.connect("alice", "bob", "carol")
+    restart.die()
+    directory.suspend(restart.scene.world.services, "carol", actor=ACTOR)
+    scene = restart.scene = scene_of(restart.scene.world, restart.journal)
+    real, left = scene.decider.reassess_all, list[list[int]]()
+
+    def reassess(*given: Any) -> Any:
+        left.append(scene.left())
+        return real(*given)
+
+    monkeypatch.setattr(scene.decider, "reassess_all", reassess)
+    scene.follower.catch_up()
+    assert left[:3] == [[1, 2, 3], [1, 2], [1, 2]]
+
+
 def test_a_change_while_they_are_judged_is_not_missed(
     restart: Restart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
