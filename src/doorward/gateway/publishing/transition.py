@@ -337,7 +337,8 @@ class PolicyPublisher:
             self._report.record(
                 EventType.GATEWAY_PUBLISHED, {"revision": snapshot.revision, "sha256": published.version}
             )
-        return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
+        # A file of a certificate that cannot be used is read again soon.
+        return RETRY_SECONDS if compiled.missing or packed.faults or packed.kept else CHECK_SECONDS
 
     def _exchange(
         self,
