@@ -73,14 +73,41 @@ def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
     assert passes(gate, 2, WEB)
     assert not passes(gate, 2, PAY_MOVED)
     assert not passes(gate, 3, PAY)
-    gate.cancel_change()
-    assert passes(gate, 3, PAY)
-    gate.begin_change(snapshot(9, PAY_MOVED, WEB))  # and this one ends badly
-    gate.begin_change(snapshot(9, PAY, WEB))
-    gate.cancel_change()
+    gate.begin_change(snapshot(10, PAY, WEB))  # the result of the first one is unknown
     assert not passes(gate, 3, PAY)
+    assert passes(gate, 3, WEB)
     gate.open(snapshot(3, PAY))
     assert passes(gate, 3, PAY)
+
+
+def test_a_closed_application_admits_no_connection() -> None:
+    """Envoy refused a part of it: its judgements wait for nothing, all others go on; the next revision opens it."""
+    gate = PolicyGate()
+    gate.open(snapshot(1, PAY, WEB))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(passes, gate, 2, PAY_MOVED, 30.0)
+        gate.open(snapshot(2, PAY_MOVED, WEB), closed=["pay"])
+        assert not waiting.result(10)
+    assert gate.revision == 2
+    assert not passes(gate, 2, PAY_MOVED, 30.0)
+    assert not passes(gate, 2, PAY)
+    assert passes(gate, 2, WEB)
+    assert gate.closed_applications(snapshot(2, PAY_MOVED, WEB)) == ["pay"]
+    with ThreadPoolExecutor(1) as pool:
+        mended = pool.submit(passes, gate, 3, PAY, 30.0)
+        gate.open(snapshot(3, PAY, WEB))
+        assert mended.result(10)
+
+
+def test_a_closed_tcp_application_forgets_its_former_policies() -> None:
+    """A connection that waits for its first byte is not admitted by a policy of before."""
+    gate = PolicyGate()
+    gate.open(snapshot(1, TCP))
+    gate.open(snapshot(2, TCP), closed={"mqtt"})
+    assert gate.recently_enforced("mqtt") == ()
+    assert not gate.has_refusal_page("mqtt")
+    gate.open(snapshot(3, TCP))
+    assert gate.recently_enforced("mqtt") == (TCP,)
 
 
 def test_no_judgement_waits_for_a_refused_revision() -> None:

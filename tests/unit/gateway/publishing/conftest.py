@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from doorward.access import policies
 from doorward.audit.events import EventType
 from doorward.authority.orders import fill_order, open_orders
 from doorward.core.entities import TENANT
+from doorward.core.errors import ConfigurationError, Fault
 from doorward.enforcement.plan import SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import ConnectionEnder
@@ -23,7 +25,7 @@ from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.discovery.api import load_api
-from doorward.gateway.publishing.discovery.messages import ROUTES
+from doorward.gateway.publishing.discovery.messages import LISTENER, ROUTES
 from doorward.gateway.publishing.discovery.subscriptions import Key
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
@@ -32,6 +34,7 @@ from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.policy.decision import permissions_of
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshots
+from tests.support.altering import AlteringApi
 from tests.support.cutting import FakeCutter
 from tests.support.fake_envoy import FakeEnvoy
 from tests.support.world import OPERATOR, World, found_world
@@ -55,6 +58,7 @@ class Site:
     publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
     ordered_portal: str = ""  # the portal's host, if our own authority certifies it
+    unfit: Callable[[str], str] = lambda _: ""  # why a resource or a chain, as text, cannot be packed
 
     def lets_in(self, name: str) -> bool:
         """Whether a judgement of now about an application may go on."""
@@ -91,11 +95,42 @@ class Site:
         """Have a new Envoy connect, and wait until it is verified."""
         envoy, stream = FakeEnvoy(), self.publishing.open_stream()
         assert stream is not None
+        if self.envoy is not None:
+            envoy.refuse, envoy.judge = self.envoy.refuse, self.envoy.judge
         envoy.connect(stream)
         self.publishing.verify(envoy)
+        envoy.before = self._note_sent
         self.envoy = envoy
         self.story.clear()
         return envoy
+
+    def connect_again(self) -> None:
+        """Have the running Envoy lose its connection and connect again; it answers from now on."""
+        assert self.envoy is not None
+        stream = self.publishing.open_stream()
+        assert stream is not None
+        self.envoy.is_silent = False
+        self.envoy.connect(stream)
+
+    def refuse_table(self, name: str, words: str) -> None:
+        """Have Envoy refuse every table of an application, except the one that closes it; without words, none."""
+        assert self.envoy is not None
+        refused = ROUTES, self.world.application_id(name)
+
+        def judge(key: Key, body: bytes) -> str:
+            return words if key == refused and b"application-closed" not in body else ""
+
+        self.envoy.judge = judge
+
+    def _note_sent(self, _: Key) -> None:
+        if self.story[-1:] != ["sent"]:
+            self.story.append("sent")
+
+    def check(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """Let a resource be packed, or say why not."""
+        if words := self.unfit(str(resource)):
+            raise ConfigurationError([Fault(code="envoy-refused-configuration", message=words)])
+        return resource
 
     def enter(self, name: str, cookie: int, app: str = "payments") -> None:
         enter(self.world, self.connections, self.world.issue(name), cookie, app=app)
@@ -122,6 +157,15 @@ class Site:
         """The applications that Envoy has a door for."""
         assert self.envoy is not None
         return self.envoy.names(ROUTES) - {"doorward_enrol"}
+
+    def table(self, application_id: str = "") -> str:
+        """An application's table in force, as text; without an id, that of payments."""
+        body = self.in_force()[ROUTES, application_id or self.world.application_id("payments")]
+        return body.decode("latin-1")
+
+    def listener(self) -> str:
+        """The listener in force, as text."""
+        return self.in_force()[LISTENER, "door"].decode("latin-1")
 
     def in_force(self) -> dict[Key, bytes]:
         """What Envoy has in force."""
@@ -157,7 +201,7 @@ def make_site(world: World, folder: Path, *, journal: Path | None = None, **sett
         ender=ConnectionEnder(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
         certificates=certificates,
         gate=gate,
-        api=load_api(),
+        api=AlteringApi(load_api(), site.check),
         last_published=LastPublished(folder / "published"),
         statistics=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),

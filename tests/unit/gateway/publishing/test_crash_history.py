@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from doorward.gateway.publishing import publisher
 from doorward.gateway.publishing.crash_history import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
@@ -41,10 +42,11 @@ def test_the_next_envoy_is_given_the_one_before(deadly: Site) -> None:
 def test_it_is_not_given_to_an_envoy_that_runs(deadly: Site) -> None:
     """A configuration that ended one Envoy is not given to the next, at any later publication."""
     deadly.prepare()
-    files = deadly.files()
+    before = deadly.in_force()
     for _ in range(3):
         assert deadly.publishing.step() == RETRY_SECONDS
-    assert deadly.files() == files
+    assert deadly.in_force() == before
+    assert "sent" not in deadly.story
 
 
 def test_a_mended_revision_is_published(deadly: Site) -> None:
@@ -59,7 +61,7 @@ def test_a_mended_revision_is_published(deadly: Site) -> None:
 
 
 def test_a_start_that_fails_is_tried_with_another_configuration(site: Site) -> None:
-    """A validated configuration that Envoy refuses at its start is blamed at once; a slow start only the third time."""
+    """A configuration that Envoy refuses at its start is blamed at once; a slow start only the third time."""
     site.publishing.step()
     site.apply(CHANGED)
     for _ in range(MOST_UNCLEAR - 1):
@@ -73,7 +75,7 @@ def test_a_start_that_fails_is_tried_with_another_configuration(site: Site) -> N
     site.apply(CHANGED.replace("POST", "PUT"))
     site.prepare()
     assert site.gate.revision == 3
-    assert site.publishing.note_end(None, "it refused lds.json", refused=True)
+    assert site.publishing.note_end(None, "it refused the listener", refused=True)
     site.prepare()
     assert site.gate.revision == 1
 
@@ -101,14 +103,20 @@ def test_a_crash_much_later_blames_nothing(site: Site) -> None:
     assert not site.publishing.note_end(ABORTED, "at once")
 
 
-def test_a_death_before_anything_was_given_is_no_news(site: Site) -> None:
-    """An exchange that was taken back leaves the former one as what Envoy has."""
+def test_a_crash_without_an_answer_is_blamed_on_what_was_sent(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy may have taken it: the next one gets the configuration before, and a newer document its own chance."""
     assert site.envoy is not None
     site.publishing.step()
-    site.envoy.rejecting = True
-    site.apply(CHANGED)
-    assert site.publishing.step() == RETRY_SECONDS
-    assert site.publishing.note_end(ABORTED, "of what it had before")
+    site.envoy.is_silent = True
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "CONFIRM_SECONDS", 0.0)
+        site.apply(CHANGED)
+        assert site.publishing.step() == RETRY_SECONDS
+    assert site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
+    site.prepare()
+    assert site.gate.revision == 1
     site.apply(DOCUMENT)
     site.prepare()
     assert site.gate.revision == 3

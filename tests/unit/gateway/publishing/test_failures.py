@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 
 from doorward.audit.events import EventType
-from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.gateway.publishing import publisher
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import ENROL_PURPOSE
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
@@ -20,53 +20,63 @@ from tests.unit.gateway.publishing.conftest import Site, make_site
 
 # failures
 
+MORE = "  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
 
-def test_a_refused_configuration_changes_nothing(site: Site) -> None:
-    """A configuration that Envoy would refuse changes no file, gate or connection, and is reported."""
+
+def unfit_listener(words: str) -> Callable[[str], str]:
+    """What packs no listener with the host `more.corp.example`."""
+    return lambda text: words if "v3.Listener" in text and "more.corp.example" in text else ""
+
+
+def test_a_refused_configuration_changes_no_door(site: Site) -> None:
+    """What all doors share cannot be brought into force: no table, gate or connection changes, and it is reported."""
     site.enter("alice", 1)
-    before = site.files()
-    site.validator.refusal = "an odd thing"
-    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    listener, table = site.listener(), site.table()
+    site.unfit = unfit_listener("an odd thing")
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]") + MORE)
+    site.stock()
     assert site.publishing.step() == RETRY_SECONDS
-    assert site.files() == before
+    assert (site.listener(), site.table()) == (listener, table)
     assert site.gate.revision == 1
     assert "an odd thing" in site.publishing.trouble()
-    assert site.story == ["checked"]
+    assert site.cutter.cut == []
     assert site.events(EventType.GATEWAY_PUBLISHED) == []
 
 
 def test_a_failure_is_recorded_once(site: Site) -> None:
     """Trying again and failing the same way is no news; another failure is."""
-    site.validator.refusal = "an odd thing\nin two lines"
-    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    site.unfit = unfit_listener("an odd thing\nin two lines")
+    site.apply(DOCUMENT + MORE)
+    site.stock()
     site.publishing.step()
     site.publishing.step()
     (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
     assert (event["revision"], event["reason"]) == (1, "envoy-refused-configuration")
-    site.validator.refusal = "another thing"
+    site.unfit = unfit_listener("another thing")
     site.publishing.step()
     assert len(site.events(EventType.GATEWAY_ROLLED_BACK)) == 2
-    site.validator.refusal = ""
+    site.unfit = lambda _: ""
     site.publishing.step()
     assert site.publishing.trouble() == ""
     assert site.gate.revision == 2
 
 
-def test_what_envoy_rejects_is_rolled_back(site: Site) -> None:
-    """If the running Envoy does not take a configuration that it validated, the former files are put back."""
+def test_an_envoy_that_does_not_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate stays, and it is told once; as soon as Envoy answers, the publication goes on."""
     assert site.envoy is not None
-    site.envoy.statistics()
-    before = site.files()
-    site.envoy.rejecting = True
+    site.envoy.is_silent = True
     site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
-    assert site.publishing.step() == RETRY_SECONDS
-    assert site.files() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "CONFIRM_SECONDS", 0.0)
+        for _ in range(2):
+            assert site.publishing.step() == RETRY_SECONDS
     assert site.gate.revision == 1
     (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
-    assert event["reason"] == "publication-rolled-back"
-    site.envoy.rejecting = False
+    assert event["reason"] == "publication-unconfirmed"
+    site.connect_again()
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 2
+    assert site.publishing.trouble() == ""
 
 
 def test_a_store_that_is_away_changes_nothing(site: Site) -> None:
@@ -82,14 +92,14 @@ def test_a_store_that_is_away_changes_nothing(site: Site) -> None:
 def test_a_defect_is_borne_and_said(site: Site) -> None:
     """An unexpected exception leaves the old configuration in force, and status says so."""
 
-    def defect() -> None:
+    def defect(_: str) -> str:
         raise RuntimeError("a defect")
 
-    before = site.files()
-    site.validator.before = defect
+    before = site.in_force()
+    site.unfit = defect
     site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     assert site.publishing.step() == RETRY_SECONDS
-    assert site.files() == before
+    assert site.in_force() == before
     assert site.gate.revision == 1
     assert site.publishing.trouble()
 
@@ -118,69 +128,6 @@ def test_a_record_that_fails_holds_up_nothing(site: Site, monkeypatch: pytest.Mo
     assert site.gate.revision == 2
 
 
-MORE = "  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
-
-
-def test_more_files_than_envoy_may_watch_are_refused(site: Site) -> None:
-    """Envoy would abort on the first file too many: nothing is written, and status says what to raise."""
-    before = site.files()
-    site.apply(DOCUMENT + MORE)
-    site.stock()
-    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(4) + SPARE - 1)
-    assert site.publishing.step() == RETRY_SECONDS
-    assert "inotify" in site.publishing.trouble()
-    assert site.files() == before
-    (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
-    assert event["reason"] == "watches-exhausted"
-    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(4) + SPARE)
-    assert site.publishing.step() == CHECK_SECONDS
-    assert "no further application has room" in site.publishing.trouble()
-
-
-def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
-    """The kernel counts by user (inotify(7)): with 100 of 128 held elsewhere a new door is refused beforehand."""
-    before = site.files()
-    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=100)
-    site.publishing.requests.request(site.apply(DOCUMENT + MORE))
-    site.stock()
-    assert site.publishing.step() == RETRY_SECONDS
-    assert site.files() == before
-    assert "other processes have 100" in site.publishing.trouble()
-    assert site.publishing.requests.pending() is not None  # no command is told that it is in force
-    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=0)
-    assert site.publishing.step() == CHECK_SECONDS
-    assert site.publishing.requests.pending() is None
-
-
-def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
-    """An edited rule is published also if others took all instances, and status says what comes next."""
-    site.inotify_usage = InotifyUsage(limit=128, envoys=watches_needed(3), others=128)
-    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
-    assert site.publishing.step() == CHECK_SECONDS
-    assert site.gate.revision == 2
-    assert "the next change of the policy will be refused" in site.publishing.trouble()
-
-
-def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
-    """If there is no room for its files, Envoy is not started."""
-    site = make_site(found_world(), tmp_path)
-    site.stock()
-    site.inotify_usage = InotifyUsage(limit=20)
-    with refused(ConfigurationError, "watches-exhausted"):
-        site.prepare()
-
-
-def test_what_was_in_force_starts_with_room_for_once(site: Site) -> None:
-    """An Envoy that died comes back also if others took the room that a change would need."""
-    site.publishing.step()
-    site.inotify_usage = InotifyUsage(limit=128, others=128 - watches_needed(3))
-    site.prepare()
-    assert site.gate.revision == 1
-    site.inotify_usage = InotifyUsage(limit=128, others=128 - watches_needed(3) + 1)
-    with pytest.raises(ConfigurationError):
-        site.prepare()
-
-
 # certificates
 
 
@@ -207,11 +154,11 @@ def test_the_enrolment_door_may_come_later_too(tmp_path: Path) -> None:
     site.fill()
     site.prepare()
     assert site.envoy is not None
-    assert not (site.envoy.xds / "rds" / "doorward_enrol.json").exists()
+    assert "doorward_enrol" not in site.envoy.chains()
     assert ENROL_PURPOSE in site.publishing.trouble()
     site.fill()
     site.publishing.step()
-    assert (site.envoy.xds / "rds" / "doorward_enrol.json").exists()
+    assert "doorward_enrol" in site.envoy.chains()
 
 
 def test_without_any_certificate_no_envoy_starts(tmp_path: Path) -> None:
@@ -258,12 +205,12 @@ def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.Mon
 
 def test_losing_every_certificate_is_said(site: Site) -> None:
     """If no certificate is left, the old configuration stays, and status names the missing ones."""
-    before = site.files()
+    before = site.in_force()
     for folder in (site.folder / "keys").iterdir():
         for order in folder.iterdir():
             (order / "chain.pem").write_text("garbage")
     assert site.publishing.step() == RETRY_SECONDS
-    assert site.files() == before
+    assert site.in_force() == before
     assert "certificate" in site.publishing.trouble()
     site.fill()
     assert site.publishing.step() == CHECK_SECONDS
@@ -273,10 +220,10 @@ def test_keys_are_deleted_only_when_nothing_names_them(site: Site) -> None:
     """The key of an application that is removed stays until the policy without it is in force."""
     sensors = site.world.application_id("sensors")
     site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
-    site.validator.refusal = "no"
+    site.unfit = lambda text: "no" if "v3.Listener" in text else ""
     site.publishing.step()
     assert (site.folder / "keys" / sensors).exists()
-    site.validator.refusal = ""
+    site.unfit = lambda _: ""
     site.publishing.step()
     assert not (site.folder / "keys" / sensors).exists()
 
@@ -306,11 +253,16 @@ def test_the_thread_publishes_what_is_asked_for_and_stops(site: Site) -> None:
 
 
 def test_what_failed_waits_for_its_time(site: Site) -> None:
-    """A policy that Envoy refuses is not tried again at once, but something newer is."""
-    site.validator.refusal = "no"
-    site.publishing.requests.request(site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]")))
+    """A policy that is refused is not tried again at once, but something newer is."""
     stop = threading.Event()
-    site.validator.before = stop.set
+
+    def refuse(text: str) -> str:
+        stop.set()
+        return "no" if "v3.Listener" in text else ""
+
+    site.unfit = refuse
+    site.publishing.requests.request(site.apply(DOCUMENT + MORE))
+    site.stock()
     site.publishing.run(stop)
     assert site.publishing.requests.pending() is not None
     assert not site.publishing.requests.is_due()
@@ -318,7 +270,10 @@ def test_what_failed_waits_for_its_time(site: Site) -> None:
     assert site.publishing.requests.is_due()
 
 
-def test_the_bootstrap_names_the_run(site: Site) -> None:
-    """Every run of Envoy has its own folder for what it reads."""
-    bootstrap = json.loads(site.prepare().read_text())
-    assert str(site.folder / "run" / "xds") in json.dumps(bootstrap)
+def test_the_bootstrap_names_the_run_and_the_stream(site: Site) -> None:
+    """Every run of Envoy has its own admin socket; the stream is at one place for all, and no file is watched."""
+    bootstrap = site.prepare().read_text()
+    assert str(site.folder / "run" / "admin.sock") in bootstrap
+    assert "/run/envoy.sock" in bootstrap
+    assert "path_config_source" not in bootstrap
+    assert [one.name for one in (site.folder / "run").iterdir()] == ["bootstrap.json"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.gateway.publishing.discovery.messages import ROUTES, SECRET
 from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
 from tests.support.world import DOCUMENT, found_world
@@ -26,18 +26,15 @@ def opened(folder: Path, **settings: Any) -> Site:
     return site
 
 
-def file(site: Site, name: str) -> str:
-    """One of the files that Envoy watches."""
-    return site.files()[name].decode()
-
-
 def test_there_is_a_door_with_a_certificate_of_our_own_authority(tmp_path: Path) -> None:
     """It is ordered as the certificates of applications are."""
     site = opened(tmp_path)
     assert PORTAL_APPLICATION in site.doors()
-    (host, _) = json.loads(file(site, "rds/app_portal.json"))["resources"][0]["virtual_hosts"]
+    assert site.envoy is not None
+    (host, _) = site.envoy.resource(ROUTES, PORTAL_APPLICATION)["virtualHosts"]
     assert host["domains"] == [HOST]
-    assert str(tmp_path / "keys") in file(site, "sds/app_portal.json")
+    (key,) = (tmp_path / "keys" / PORTAL_APPLICATION).rglob("key.pem")
+    assert key.read_bytes() in site.in_force()[SECRET, PORTAL_APPLICATION]
     assert site.publishing.trouble() == ""
 
 
@@ -49,7 +46,7 @@ def test_without_a_host_there_is_none(tmp_path: Path) -> None:
 
 
 def test_files_take_the_place_of_an_order(tmp_path: Path) -> None:
-    """No certificate of our own authority is asked for; a renewed pair is the same secret with other paths."""
+    """No certificate of our own authority is asked for; a renewed pair is the same secret, and no chain changes."""
     ca, pair = toy_ca(), (tmp_path / "p.pem", tmp_path / "p.key")
 
     def renew() -> None:
@@ -60,12 +57,12 @@ def test_files_take_the_place_of_an_order(tmp_path: Path) -> None:
     renew()
     site = opened(tmp_path, portal_files=pair)
     assert PORTAL_APPLICATION not in site.wanted()
-    before, listener = file(site, "sds/app_portal.json"), file(site, "lds.json")
-    assert str(tmp_path / "portal") in before
+    listener = site.listener()
+    assert pair[1].read_bytes() in site.in_force()[SECRET, PORTAL_APPLICATION]
     renew()
     site.publishing.step()
-    assert file(site, "sds/app_portal.json") != before
-    assert file(site, "lds.json") == listener
+    assert pair[1].read_bytes() in site.in_force()[SECRET, PORTAL_APPLICATION]
+    assert site.listener() == listener
 
 
 def test_bad_files_shut_the_portal_and_nothing_else(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_publication_is_over_when_the_listener_is_warm(bench: Bench) -> None:
 
 
 def test_a_listener_that_stays_cold_is_told(bench: Bench) -> None:
-    """It is not in force, so nobody is told so."""
+    """It is not in force, so the publication fails."""
     bench.envoy.warming = 1
     with refused(Unavailable, "publication-unconfirmed") as caught:
         bench.publish(NEW, PAY, WEB)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from doorward.gateway.publishing.watches import SPARE, InotifyUsage, watches_needed
 
-from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.core.errors import ConfigurationError, DoorwardError
+from doorward.gateway.publishing import publisher
+from doorward.gateway.publishing.discovery.messages import ROUTES
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
 from tests.support.world import DOCUMENT
@@ -20,16 +19,16 @@ CHANGED = DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]")
 WIDER = f"{CHANGED}  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
 
 
-def room_for(site: Site, chains: int) -> None:
-    """Let this user watch the files of so many filter chains."""
-    site.inotify_usage = InotifyUsage(limit=2 * watches_needed(chains) + SPARE)
+def unfit(text: str) -> str:
+    """The listener with the new host cannot be packed."""
+    return "an unfit field" if "v3.Listener" in text and "more.corp.example" in text else ""
 
 
 @pytest.fixture
 def refused(site: Site) -> Site:
     """Revision 1 in force and confirmed; revision 2 changes payments, adds an application, and is refused."""
     assert site.publishing.step() == CHECK_SECONDS
-    room_for(site, 3)
+    site.unfit = unfit
     site.publishing.requests.request(site.apply(WIDER))
     site.stock()
     assert site.publishing.step() == RETRY_SECONDS
@@ -43,7 +42,7 @@ def test_only_applications_that_it_changes_admit_no_new_connection(refused: Site
     assert not refused.lets_in("payments")
     assert not refused.lets_in("more")
     assert "revision 2 is refused" in refused.publishing.trouble()
-    assert "inotify" in refused.publishing.trouble()
+    assert "an unfit field" in refused.publishing.trouble()
 
 
 def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
@@ -63,9 +62,9 @@ def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
 
 
 def test_it_comes_into_force_when_it_can(refused: Site) -> None:
-    """Once there is room the refused revision is published, after a restart too."""
+    """Once its cause is gone, the refused revision is published, after a restart too."""
     refused.prepare()
-    room_for(refused, 5)
+    refused.unfit = lambda _: ""
     assert refused.publishing.step() == CHECK_SECONDS
     assert refused.gate.revision == 2
     assert all(refused.lets_in(name) for name in ("sensors", "payments", "more"))
@@ -77,12 +76,14 @@ def test_applications_that_are_gone_stay_gone(site: Site) -> None:
     """An application that the refused revision removes has no door after a restart: Envoy need not accept a removal."""
     site.publishing.step()
     sensors, payments = (site.world.application_id(one) for one in ("sensors", "payments"))
-    site.validator.refusal = "no"
-    site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
+    site.unfit = lambda text: "no" if "v3.Listener" in text and "sensors.corp.example" not in text else ""
+    site.apply(CHANGED.split("  sensors:\n    hosts")[0])
     assert site.publishing.step() == RETRY_SECONDS
-    answers = iter(["no", ""])
-    site.validator.before = lambda: setattr(site.validator, "refusal", next(answers))
+    assert sensors in site.doors()
+    tries = iter(["no", ""])
+    site.unfit = lambda text: next(tries) if "v3.Listener" in text else ""
     site.prepare()
+    assert site.gate.revision == 1
     assert sensors not in site.doors()
     assert site.doors() == {payments}
 
@@ -93,32 +94,28 @@ def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None
     (refused.folder / "published").write_text(noted)
     with pytest.raises(ConfigurationError) as caught:
         refused.prepare()
-    assert caught.value.code == "watches-exhausted"
+    assert caught.value.code == "envoy-refused-configuration"
 
 
 def test_an_exchange_with_unknown_result_opens_no_changed_application(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If Envoy neither took the new files nor confirmed the old ones, only unchanged applications go on."""
+    """If Envoy did not answer, it may have the new rules or the old ones: only unchanged applications go on."""
     assert site.envoy is not None
     site.publishing.step()
-    answer, calls = site.envoy.statistics, itertools.count()
-
-    def silent(_pattern: str = "") -> Mapping[str, int]:
-        if next(calls) == 0:  # before anything is written
-            return answer()
-        raise Unavailable("envoy-admin-unavailable", "no answer")
-
+    site.envoy.is_silent = True
     with monkeypatch.context() as patch:
-        patch.setattr(site.envoy, "statistics", silent)
+        patch.setattr(publisher, "CONFIRM_SECONDS", 0.0)
         site.apply(CHANGED)
         assert site.publishing.step() == RETRY_SECONDS
-    site.apply(DOCUMENT)  # back to what is believed to be in force
-    assert site.lets_in("sensors")
-    assert not site.lets_in("payments")
-    site.validator.checked.clear()
+        site.apply(DOCUMENT)  # back to what is believed to be in force
+        assert site.lets_in("sensors")
+        assert not site.lets_in("payments")
+        site.envoy.await_received((ROUTES, site.world.application_id("payments")))
+        assert site.publishing.step() == RETRY_SECONDS  # not believed: the answer is still open
+        assert not site.lets_in("payments")
+    site.connect_again()
     assert site.publishing.step() == CHECK_SECONDS
-    assert len(site.validator.checked) == 1  # not believed: written and confirmed again
     assert site.lets_in("payments")
 
 
@@ -143,14 +140,13 @@ def test_a_new_host_takes_nothing_from_the_old_ones(site: Site) -> None:
     site.apply(two)
     for _ in range(2):
         assert site.publishing.step() == RETRY_SECONDS
-        listener = site.files()["lds.json"].decode()
-        assert '"payments.corp.example"' in listener
-        assert '"pay.corp.example"' not in listener
+        assert "payments.corp.example" in site.listener()
+        assert "pay.corp.example" not in site.listener()
         assert site.publishing.trouble().endswith("payments (pay.corp.example)")
     assert site.gate.revision == 2
     site.fill()
     assert site.publishing.step() == CHECK_SECONDS
-    assert '"pay.corp.example"' in site.files()["lds.json"].decode()
+    assert "pay.corp.example" in site.listener()
     payments = site.folder / "keys" / site.world.application_id("payments")
     assert len(list(payments.iterdir())) == 1
 

@@ -182,7 +182,7 @@ def test_what_envoy_has_is_not_sent() -> None:
 
 
 def test_only_the_newest_version_is_sent() -> None:
-    """Versions that nobody wants any more when their turn comes are left out."""
+    """Versions that are not wanted any more when their turn comes are left out."""
     talk = Talk(PAY)
     talk.ask(ROUTES, "pay")
     for version in "234":
