@@ -20,10 +20,13 @@ ADMIN_MODE = 0o600
 """The admin interface has no login: only the permissions of the file protect it."""
 
 HUNG = "10s"
-"""If a thread makes no progress for so long, Envoy ends itself, and the supervisor starts another.
+"""If a worker makes no progress for so long, Envoy ends itself, and the supervisor starts another.
 
-Otherwise its connections would wait forever. Regular work of a thread takes less than a tenth of this.
+Otherwise its connections would wait forever. Regular work of a worker takes less than a tenth of this.
 """
+
+MAIN_HUNG = "60s"
+"""The same for the main thread. It builds all filter chains of a listener in one step: a thousand take about 10 s."""
 
 MOST_MESSAGE_BYTES = 128 << 20
 """The listener of a thousand applications has 7 MB; gRPC's default is 4."""
@@ -75,10 +78,13 @@ def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
         # With False the lines are joined by commas first, so a good line beside a bad one does not match.
         "envoy.reloadable_features.match_headers_individually": False,
     }
-    watchdog = {"kill_timeout": HUNG, "max_kill_timeout_jitter": "1s"}
     return {
-        "watchdogs": {"main_thread_watchdog": watchdog, "worker_watchdog": watchdog},
+        "watchdogs": {"main_thread_watchdog": _watchdog(MAIN_HUNG), "worker_watchdog": _watchdog(HUNG)},
         "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
         "overload_manager": build_overload_manager(limits),
         "static_resources": {"clusters": [build_authorizer(paths, limits), build_discovery(paths, limits)]},
     }
+
+
+def _watchdog(seconds: str) -> dict[str, Any]:
+    return {"kill_timeout": seconds, "max_kill_timeout_jitter": "1s"}

@@ -44,7 +44,7 @@ class EnvoyOptions:
     binary: Path | int
     concurrency: int = 2
     drain_seconds: int = 30
-    start_seconds: float = 15.0
+    start_seconds: float = 60.0
     log_level: str = "warning"
 
     def command(self, epoch_folder: Path, config: Path) -> list[str]:

@@ -184,10 +184,10 @@ class Publication:
         there = self._cache.resources()
         self._await({key for door in self.chains.values() for key in door.names if key in there})
 
-    def _await_warm(self) -> None:
+    def _await_warm(self, statistics: EnvoyStatistics) -> None:
         """Wait until the listener is active: Envoy acknowledges it before it has what its chains name."""
         limit = self._clock.monotonic() + self._seconds
-        while self._statistics.statistics(f"^{re.escape(_WARMING)}$").get(_WARMING, 0):
+        while not _is_warm(statistics):
             if self._clock.monotonic() > limit:
                 raise _unconfirmed("its listener")
             self._wait(POLL_SECONDS)
@@ -288,6 +288,14 @@ class Publication:
         except Unavailable:
             return False
         return True
+
+
+def _is_warm(statistics: EnvoyStatistics) -> bool:
+    """Return whether Envoy says so; while its main thread builds many filter chains, it says nothing."""
+    try:
+        return not statistics.statistics(f"^{re.escape(_WARMING)}$").get(_WARMING, 0)
+    except Unavailable:
+        return False
 
 
 def _unconfirmed(what: str) -> Unavailable:

@@ -17,11 +17,12 @@ from doorward.gateway.publishing.discovery.messages import PackedResource
 from doorward.gateway.publishing.door_packing import PackedConfiguration, PackedDoor
 from doorward.gateway.publishing.publication import SHARED, Means, Publication, RefusedDoor
 
-CONFIRM_SECONDS = 10.0
-"""How long Envoy may take to answer in one phase. A thousand applications take 1.2 s for the listener, an edit takes 10 ms."""
+CONFIRM_SECONDS = 60.0
+"""How long Envoy may take to answer in one phase. An edit of a rule takes 10 ms. A listener with a thousand chains takes some
+seconds on an idle machine, and its main thread answers nothing else meanwhile."""
 
-START_SECONDS = 30.0
-"""The same for an Envoy that has just started; a thousand applications take 3 s."""
+START_SECONDS = 120.0
+"""The same for an Envoy that has just started; a thousand applications take about 10 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
