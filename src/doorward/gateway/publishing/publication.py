@@ -184,11 +184,11 @@ class Publication:
         there = self._cache.resources()
         self._await({key for door in self.chains.values() for key in door.names if key in there})
 
-    def _await_warm(self, statistics: EnvoyStatistics) -> None:
+    def _await_warm(self) -> None:
         """Wait until the listener is active: Envoy acknowledges it before it has what its chains name."""
         limit = self._clock.monotonic() + self._seconds
-        while not _is_warm(statistics):
-            if self._clock.monotonic() > limit:
+        while not _is_warm(self._statistics):
+            if self._clock.monotonic() > limit or not self._may_answer():
                 raise _unconfirmed("its listener")
             self._wait(POLL_SECONDS)
 
