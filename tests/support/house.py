@@ -43,7 +43,7 @@ class House(Doorway):
     parent: subprocess.Popen[bytes] | None = None
     log: Path = Path()
 
-    def start(self) -> None:
+    def start(self, *, seconds: float = START_SECONDS) -> None:
         """Run `doorward up` and return when it says that the door is open."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
         with self.log.open("ab") as log:
@@ -56,7 +56,7 @@ class House(Doorway):
                 stderr=log,
                 start_new_session=True,
             )
-        _expect_line(self.parent, START_SECONDS, self.log)
+        _expect_line(self.parent, seconds, self.log)
 
     def stop(self) -> int:
         """Ask `doorward up` to end, as systemd does; return its exit status."""

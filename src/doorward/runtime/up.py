@@ -24,8 +24,8 @@ from doorward.runtime.roles import READY_VARIABLE
 from doorward.runtime.settings import Settings
 
 ROLES = ("serve", "gateway")
-READY_SECONDS = 60.0
-"""How long a role may take to become ready; with a thousand applications, a first start takes about 10 s."""
+READY_SECONDS = 300.0
+"""How long a role may take to become ready; a first start with a thousand applications takes about 20 s on an idle machine."""
 
 GRACE_SECONDS = 12.0
 SETTLED_SECONDS = 10.0

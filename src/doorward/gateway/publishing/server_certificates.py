@@ -103,8 +103,8 @@ class ServerCertificates:
             wait: waits until an order changed, at most so many seconds.
         """
         clock = self._services.clock
-        began = moved = clock.monotonic()
         ready = self.ensure(wanted)
+        began = moved = clock.monotonic()  # only now: ordering a thousand takes longer than the patience
         while lacking := self._on_order.intersection(missing_hosts(wanted, ready)):
             left = min(moved + patience_seconds, began + max(patience_seconds, most_seconds))
             if (left := left - clock.monotonic()) <= 0:
