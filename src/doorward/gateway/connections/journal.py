@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from doorward.gateway.connections.endpoints import parse_endpoint
 
 MAX_LINE_BYTES = 16_384
 """A connection may have two lists of ids, of 4 KiB each (`policy.grants.GRANTS_LIMIT_BYTES`)."""
+
+_MARKS = re.compile(rb'^\{"followed":[^\n]*', re.MULTILINE)
 
 _DEAD_LINES = 10_000
 """How many superseded lines the file may have before it is rewritten: about 3 MB."""
@@ -256,15 +259,18 @@ class Journal:
     def follow(self, followed: Followed) -> None:
         """Write which change was followed last.
 
-        A full disk is ignored, as in `end`: the former mark stays in the file, and the next mark is written again.
+        On a full disk the former mark is taken out of the file. If it stayed, the next start would not know what a connection
+        gained since then, and so not that it lost it. Without a mark it ends all of them. The next mark is written again.
 
         Args:
             followed: with a mark of at most 1,000 characters.
         """
         self.followed = followed
         self._dead += 1
-        with suppress(OSError):
+        try:
             self._append(_render_followed(followed))
+        except OSError:
+            self._blot_marks()
 
     def close(self) -> None:
         """Close the file."""
@@ -296,6 +302,14 @@ class Journal:
         if os.write(self._file, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._torn = False
+
+    def _blot_marks(self) -> None:
+        """Write blanks over every mark in the file, in its place: that needs no room on the disk."""
+        with suppress(OSError), self._path.open("r+b") as file:
+            content = file.read()
+            for found in _MARKS.finditer(content):
+                file.seek(found.start())
+                file.write(b" " * len(found[0]))
 
     def _compact(self) -> None:
         """Write a new file with only the live connections, and replace the old file with it."""

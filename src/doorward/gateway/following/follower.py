@@ -303,7 +303,6 @@ class Follower:
         changes = self._after_last(read)
         if changes:
             self._act(changes)
-            self._seq = changes[-1].seq
         if read and read[-1] != self._last:
             self._last = read[-1]
             revision, read_at = self._compared
@@ -311,6 +310,8 @@ class Follower:
             # change is acted on, too, there is no revision by which all of them were compared.
             known = revision if read_at <= self._last.seq else -1
             self._connections.note_followed(Followed(mark=render_mark(self._last), revision=known))
+        if changes:  # last: publishing waits for it, and what a new policy gives must not be used before the mark is written
+            self._seq = changes[-1].seq
         self._read_at, self._rewound, self._current_step = began, False, doing
         return len(changes)
 

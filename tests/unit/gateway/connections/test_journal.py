@@ -197,12 +197,18 @@ def test_what_was_followed_last_comes_back(tmp_path: Path, monkeypatch: pytest.M
 def test_a_full_disk_keeps_no_change_from_being_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ending connections never depends on a disk; the next mark is written again."""
+    """Ending connections never depends on a disk; no former mark stays in the file, and the next mark is written again."""
     path = tmp_path / "journal"
     journal = Journal(path, boot_id="boot")
+    journal.add(ENTRY)
+    journal.follow(Followed(mark="0 policy x"))
+    journal.follow(Followed(mark="0 policy y"))
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:10]))
     journal.follow(Followed(mark="1 policy x"))
+    (tmp_path / "then").write_bytes(path.read_bytes())
+    then = Journal(tmp_path / "then", boot_id="boot")
+    assert (then.followed, [one.cookie for one in then.adopted]) == (NOTHING_FOLLOWED, [7])
     monkeypatch.setattr(os, "write", real)
     journal.follow(Followed(mark="2 policy x"))
     journal.close()

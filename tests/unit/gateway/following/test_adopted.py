@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from doorward.directory import nesting
 from doorward.directory import principals as directory
 from doorward.directory.certificate_choices import CertificateChoiceRecorder
+from doorward.gateway.connections.journal import Followed
 from doorward.gateway.following import adopted as module
 from doorward.stores.certificate_choice import CertificateChoice
 from tests.unit.gateway.following.conftest import ACTOR, scene_of
@@ -178,6 +180,39 @@ def test_what_a_followed_edit_gave_is_not_kept_either(restart: Restart) -> None:
     restart.die()
     restart.scene.apply(TWO_GROUPS)
     assert restart.come_back().cutter.cut == [1]
+
+
+def test_on_a_full_disk_it_is_unknown_what_an_edit_gave(
+    restart: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark of the edit cannot be written; the former mark would hide that alice had more, and lost it."""
+    restart.connect("alice")
+    real = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: real(file, data[:10]))
+        restart.scene.apply(TWO_GROUPS.replace(*WIDER))
+        restart.scene.follow()
+    assert restart.scene.left() == [1]
+    restart.die()
+    restart.scene.apply(TWO_GROUPS)
+    assert restart.come_back().cutter.cut == [1]
+
+
+def test_a_change_is_noted_before_it_counts_as_followed(
+    restart: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing waits for the number: what a new policy gives is not used before the journal knows of it."""
+    restart.connect("alice")
+    real, noted = restart.scene.connections.note_followed, list[tuple[int, int]]()
+
+    def note(followed: Followed) -> None:
+        real(followed)
+        noted.append((restart.scene.follower.seq, int(followed.mark.partition(" ")[0])))
+
+    monkeypatch.setattr(restart.scene.connections, "note_followed", note)
+    seq = restart.scene.apply(TWO_GROUPS.replace(*WIDER))
+    restart.scene.follow()
+    assert noted == [(seq - 1, seq)]
 
 
 def test_what_is_unknown_ends(restart: Restart) -> None:
