@@ -116,7 +116,7 @@ class FakeEnvoy:
         stream.receive(DiscoveryRequest(type_url=key[0], nonce=response.nonce, refusal=words))
 
     def _subscribe(self, stream: EnvoyStream, listener: bytes) -> None:
-        wanted = set(_named_in(shown(message_of(LISTENER, listener))))
+        wanted = set(named_in(shown(message_of(LISTENER, listener))))
         for kind in _BY_NAME:
             new = {key for key in wanted - self._subscribed if key[0] == kind}
             gone = {key for key in self._subscribed - wanted if key[0] == kind}
@@ -144,10 +144,11 @@ def chains_of(listener: bytes) -> set[str]:
     return {one["name"] for one in shown(message_of(LISTENER, listener)).get("filterChains", ())}
 
 
-def _named_in(value: Any) -> Iterator[Key]:
+def named_in(value: Any) -> Iterator[Key]:
+    """The resources that a message names, which is shown as a dictionary."""
     if isinstance(value, list):
         for one in value:
-            yield from _named_in(one)
+            yield from named_in(one)
     elif isinstance(value, dict):
         if "sdsConfig" in value:
             yield SECRET, value["name"]
@@ -156,4 +157,4 @@ def _named_in(value: Any) -> Iterator[Key]:
         if "routeConfigName" in value:
             yield ROUTES, value["routeConfigName"]
         for one in value.values():
-            yield from _named_in(one)
+            yield from named_in(one)
