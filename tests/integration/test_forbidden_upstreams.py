@@ -142,6 +142,18 @@ def test_listeners(listener: OwnListener, host: str, port: int, tmp_path: Path, 
         assert bool(places.objection(upstream, {"pay.corp.example"})) is own
 
 
+def test_a_thousand_upstreams_look_at_this_machine_once(tmp_path: Path) -> None:
+    """The answers are those for each one alone, and the hosts file is read for the first question only."""
+    file = tmp_path / "hosts"
+    file.write_text("127.0.0.1 ours.example\n")
+    listener = OwnListener("the door", "127.0.0.1", 8443)
+    objection = ForbiddenUpstreams(folder=Path("/nowhere"), listeners=(listener,), hosts_file=file).checker()
+    assert objection(HttpUpstream(host="ours.example", port=8443))
+    file.unlink()
+    assert objection(HttpUpstream(host="ours.example", port=8443))
+    assert not objection(HttpUpstream(host="theirs.example", port=8443))
+
+
 @contextmanager
 def _listening_on_ipv6() -> Iterator[int]:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:

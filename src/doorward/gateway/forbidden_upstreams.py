@@ -15,9 +15,10 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
@@ -28,7 +29,9 @@ BY_NAME_ONLY = "*"
 
 Address = IPv4Address | IPv6Address
 
-_MOST_SOCKETS = 10_000
+_MOST_FILES = 1_000_000
+"""Each server certificate has two files: enough for hundred thousands of applications."""
+
 _MOST_HOSTS_CHARACTERS = 1 << 20
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _TRANSLATED = IPv6Network("64:ff9b::/96")
@@ -67,54 +70,80 @@ class ForbiddenUpstreams:
             upstream: as the document has it.
             hosts: the names that lead to the door, by the document.
         """
+        return self.checker(hosts)(upstream)
+
+    def checker(self, hosts: Collection[str] = ()) -> Callable[[Upstream], str]:
+        """Return `objection` for many upstreams: this machine is looked at once, when the first of them needs it."""
+        machine, leading = _Machine(self.folder, self.hosts_file), self.names.union(hosts)
+        return lambda upstream: self._object(upstream, leading, machine)
+
+    def _object(self, upstream: Upstream, leading: Collection[str], machine: _Machine) -> str:
         place = upstream_address(upstream)
         if isinstance(place, str):
-            return "a socket of Doorward itself" if self._is_own_socket(place) else ""
+            return "a socket of Doorward itself" if machine.is_own_socket(place) else ""
         host, port = place
         for one in self.listeners:
-            if port == one.port and self._reaches(host, one.host, self.names.union(hosts)):
+            if port == one.port and _reaches(host, one.host, leading, machine):
                 return f"{one.name} of Doorward itself"
         return ""
 
-    def _reaches(self, host: str, listens_on: str, hosts: Collection[str]) -> bool:
-        address = _address(host)
-        if address is None and host in hosts:
-            return True
-        if listens_on == BY_NAME_ONLY:
-            return False
-        addresses = [address] if address is not None else self._known_addresses(host)
-        return any(_is_at(one, listens_on) for one in addresses)
 
-    def _known_addresses(self, host: str) -> list[Address]:
+def _reaches(host: str, listens_on: str, leading: Collection[str], machine: _Machine) -> bool:
+    address = _address(host)
+    if address is None and host in leading:
+        return True
+    if listens_on == BY_NAME_ONLY:
+        return False
+    addresses = [address] if address is not None else machine.known_addresses(host)
+    return any(_is_at(one, listens_on) for one in addresses)
+
+
+class _Machine:
+    """This machine's names and our own sockets, each read once, at the first question."""
+
+    def __init__(self, folder: Path, hosts_file: Path) -> None:
+        self._folder = os.path.realpath(folder)
+        self._hosts_file = hosts_file
+
+    def known_addresses(self, host: str) -> list[Address]:
         """Return the addresses of a name without asking a resolver: by the machine's own names and the hosts file."""
         known: list[Address] = []
         if host == "localhost" or host.endswith(".localhost") or host == socket.gethostname().lower():
             known += _LOOPBACK
+        return known + self._named.get(host, [])
+
+    @cached_property
+    def _named(self) -> dict[str, list[Address]]:
         try:
-            with self.hosts_file.open(encoding="utf-8", errors="replace") as stream:
+            with self._hosts_file.open(encoding="utf-8", errors="replace") as stream:
                 lines = stream.read(_MOST_HOSTS_CHARACTERS).splitlines()
         except OSError:
             lines = []
+        found: dict[str, list[Address]] = {}
         for line in lines:
             text, *names = line.partition("#")[0].split() or [""]
             address = _address(text)
-            if address is not None and host in (name.lower() for name in names):
-                known.append(address)
-        return known
+            if address is not None:
+                for name in names:
+                    found.setdefault(name.lower(), []).append(address)
+        return found
 
-    def _is_own_socket(self, path: str) -> bool:
+    def is_own_socket(self, path: str) -> bool:
         """Return whether a path is a socket of ours, by its real path (links and `..` followed) or by its inode.
 
         The inode finds hard links.
         """
-        folder = os.path.realpath(self.folder)
-        if os.path.commonpath([folder, os.path.realpath(path)]) == folder:
+        if os.path.commonpath([self._folder, os.path.realpath(path)]) == self._folder:
             return True
         try:
             target = Path(path).stat()
         except OSError:
             return False
-        return any((one.st_dev, one.st_ino) == (target.st_dev, target.st_ino) for one in _sockets(folder))
+        return (target.st_dev, target.st_ino) in self._sockets
+
+    @cached_property
+    def _sockets(self) -> frozenset[tuple[int, int]]:
+        return frozenset((one.st_dev, one.st_ino) for one in _sockets(self._folder))
 
 
 def _sockets(folder: str) -> Iterator[os.stat_result]:
@@ -122,7 +151,7 @@ def _sockets(folder: str) -> Iterator[os.stat_result]:
     for place, _, files in os.walk(folder):
         for name in files:
             seen += 1
-            if seen > _MOST_SOCKETS:
+            if seen > _MOST_FILES:
                 return
             with suppress(OSError):
                 found = (Path(place) / name).lstat()

@@ -33,7 +33,7 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
     own = own_places(installation.settings, installation.layout)
 
     def check(document: Document) -> None:
-        hosts = known_hosts(document)
+        objection = own.checker(known_hosts(document))
         faults = [
             Fault(
                 code="upstream-own",
@@ -42,7 +42,7 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
                 key=f"apps.{app.name}.upstream",
             )
             for app in document.apps
-            if (found := own.objection(app.upstream, hosts))
+            if (found := objection(app.upstream))
         ]
         portal = installation.portal_host()
         faults += [

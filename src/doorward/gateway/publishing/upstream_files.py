@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from doorward.files import read_limited
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.copies import write_copy
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream
-from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, Upstream, UpstreamTls
 from doorward.verification.validity import has_begun, has_ended
 
 SYSTEM_STORES = (
@@ -78,10 +78,10 @@ class UpstreamReader:
         """Return files and objections of every application; delete old copies that nothing names."""
         files: dict[str, UpstreamFiles] = {}
         objections: dict[str, str] = {}
-        hosts = known_hosts(document)
+        objection = self._forbidden.checker(known_hosts(document))
         for app in document.apps:
             try:
-                self._read(app, hosts, now, files, objections)
+                self._read(app, objection, now, files, objections)
             except (OSError, ValueError) as error:
                 objections[app.name] = _why(error)
         self._forget({path for one in files.values() for path in (one.ca, one.chain, one.key)}, now)
@@ -98,12 +98,12 @@ class UpstreamReader:
     def _read(
         self,
         app: AppPolicy,
-        hosts: Collection[str],
+        objection: Callable[[Upstream], str],
         now: datetime,
         files: dict[str, UpstreamFiles],
         objections: dict[str, str],
     ) -> None:
-        found = self._forbidden.objection(app.upstream, hosts)
+        found = objection(app.upstream)
         if found:
             objections[app.name] = f"its upstream {app.upstream.url} is {found}"
         elif isinstance(app.upstream, HttpUpstream) and app.upstream.tls is not None:
