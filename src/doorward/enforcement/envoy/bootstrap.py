@@ -25,7 +25,7 @@ HUNG = "10s"
 Otherwise its connections would wait forever. Regular work of a worker takes less than a tenth of this.
 """
 
-MAIN_HUNG = "60s"
+MAIN_HUNG = "120s"
 """The same for the main thread. It builds all filter chains of a listener in one step: a thousand take about 10 s."""
 
 MOST_MESSAGE_BYTES = 128 << 20

@@ -43,7 +43,7 @@ _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _ASK_SECONDS = 2.0  # between two checks whether it still answers
-_HUNG_SECONDS = 75.0  # without an answer; Envoy's own watchdogs end it after 60, if they can
+_HUNG_SECONDS = 150.0  # without an answer; Envoy's own watchdogs end it after 120, if they can
 _SETTLED_SECONDS = 10.0  # if Envoy ran for so long, it is started again without delay
 _ADDRESS_ERRORS = frozenset(
     {"port-in-use", "port-forbidden", "address-unknown"}

@@ -1,7 +1,8 @@
 """Watching whether each application answers, and if not, why: refused, DNS, permission, TLS.
 
 Every ten seconds a connection is opened as the user that Envoy runs as, and closed again: nothing is
-sent, so the application's log has no request of ours. `status` and `app list` show the results.
+sent, so the application's log has no request of ours. `status` and `app list` show the results. Applications with the
+same upstream are probed once; with many upstreams the pauses are longer, so that the cost stays the same.
 This changes nothing at the door: there Envoy itself notices which connections fail (`enforcement.envoy.clusters`).
 
 Standard: RFC 6724 (which address first), RFC 9525 section 6 (the name in the certificate).
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 
@@ -28,6 +30,8 @@ _log = structlog.get_logger("doorward.upstreams")
 PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 3.0
 MOST_AT_ONCE = 32
+MOST_A_SECOND = 50
+"""On average, so that a thousand upstreams take 2 % of a core."""
 MOST_TOLD = 50
 """How many applications the status of a gateway names."""
 
@@ -74,46 +78,56 @@ class UpstreamWatch:
         """Probe again and again until `stop` is set and `wake` was called."""
         while not stop.is_set():
             self._news.clear()
-            self.look()
-            self._news.wait(PAUSE_SECONDS)
+            self._news.wait(max(PAUSE_SECONDS, self.look() / MOST_A_SECOND))
 
-    def look(self) -> None:
-        """Probe each upstream once, some at a time."""
+    def look(self) -> int:
+        """Probe each upstream once, some at a time; return how many different ones there are."""
+        sharing: dict[tuple[Upstream, UpstreamFiles | None], list[str]] = {}
         watched = list(self._current())
-        for at in range(0, len(watched), MOST_AT_ONCE):
-            self._look_at(watched[at : at + MOST_AT_ONCE])
+        for one in watched:
+            sharing.setdefault((one.upstream, one.files), []).append(one.name)
+        different = [
+            (WatchedUpstream(name=names[0], upstream=upstream, files=files), tuple(names))
+            for (upstream, files), names in sharing.items()
+        ]
+        for at in range(0, len(different), MOST_AT_ONCE):
+            self._look_at(different[at : at + MOST_AT_ONCE])
         with self._lock:
             names = {one.name for one in watched}
             self._found = {name: why for name, why in self._found.items() if name in names}
+        return len(different)
 
-    def _look_at(self, some: Sequence[WatchedUpstream]) -> None:
+    def _look_at(self, some: Sequence[tuple[WatchedUpstream, tuple[str, ...]]]) -> None:
         threads = []
-        for one in some:
+        for one, names in some:
             with self._lock:
                 if one.name in self._running:
                     continue  # its last probe still runs
                 self._running.add(one.name)
             # A thread for each probe, which is not joined at the end: a resolver may block it for half a minute.
-            thread = threading.Thread(target=self._ask, args=(one,), name="upstream", daemon=True)
+            thread = threading.Thread(target=self._ask, args=(one, names), name="upstream", daemon=True)
             thread.start()
-            threads.append((one, thread))
+            threads.append((one, names, thread))
         limit = time.monotonic() + PATIENCE_SECONDS
-        for one, thread in threads:
+        for one, names, thread in threads:
             thread.join(max(0.0, limit - time.monotonic()))
             if thread.is_alive():
-                with self._lock:
-                    self._found[one.name] = _no_answer(one.upstream)
+                self._note(names, _no_answer(one.upstream))
 
-    def _ask(self, one: WatchedUpstream) -> None:
+    def _ask(self, one: WatchedUpstream, names: Sequence[str]) -> None:
         why = "it could not be probed, see the log"
         try:
             why = self._probe(one)
         except Exception:  # noqa: BLE001  a bug of the probe must not count as an answer
             _log.exception("an upstream could not be probed", application=one.name)
         finally:
+            self._note(names, why)
             with self._lock:
                 self._running.discard(one.name)
-                self._found[one.name] = why
+
+    def _note(self, names: Sequence[str], why: str) -> None:
+        with self._lock:
+            self._found.update(dict.fromkeys(names, why))
 
 
 def probe_upstream(one: WatchedUpstream) -> str:
@@ -154,14 +168,21 @@ def _open_tcp(place: tuple[str, int], upstream: Upstream, files: UpstreamFiles |
     with socket.create_connection(place, timeout=PATIENCE_SECONDS) as plain:
         if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
             return
-        context = ssl.create_default_context(cafile=files.ca if files else None)
-        if files and files.chain:
-            context.load_cert_chain(files.chain, files.key)
+        context = _context(files)
         name = upstream.tls.server_name or upstream.host
         with context.wrap_socket(plain, server_hostname=name) as secure, suppress(TimeoutError):
             # In TLS 1.3 a server that refuses our certificate sends its alert after the handshake.
             secure.settimeout(0.1)
             secure.recv(1)
+
+
+@lru_cache(maxsize=256)
+def _context(files: UpstreamFiles | None) -> ssl.SSLContext:
+    """Return a TLS context; kept, because reading the system's store takes 20 ms. A changed file has another path."""
+    context = ssl.create_default_context(cafile=files.ca if files else None)
+    if files and files.chain:
+        context.load_cert_chain(files.chain, files.key)
+    return context
 
 
 def _no_answer(upstream: Upstream) -> str:

@@ -65,3 +65,20 @@ def test_a_probe_that_fails_is_no_answer() -> None:
     watch = UpstreamWatch(lambda: some("a"), probe)
     watch.look()
     assert watch.silent() == {"a": "it could not be probed, see the log"}
+
+
+def test_applications_with_one_upstream_are_probed_together() -> None:
+    """A thousand applications behind one proxy cost one probe, and all of them are told about."""
+    asked: list[str] = []
+
+    def probe(one: WatchedUpstream) -> str:
+        asked.append(one.name)
+        return "gone"
+
+    shared = HttpUpstream(host="proxy.example", port=1)
+    watch = UpstreamWatch(
+        lambda: [WatchedUpstream(name=f"a{one}", upstream=shared) for one in range(9)], probe
+    )
+    assert watch.look() == 1
+    assert asked == ["a0"]
+    assert set(watch.silent()) == {f"a{one}" for one in range(9)}
