@@ -141,6 +141,15 @@ class LiveConnection(PendingConnection):
         known = replace(self, partner_id=decision.partner_id, adopted=False)
         return known.judged_again(decision, lifetime=lifetime)
 
+    def past_deadline(self) -> LiveConnection:
+        """Return an adopted connection that was condemned: it must end, whatever a judgement says."""
+        return replace(self, deadline=self.opened_at)
+
+    @property
+    def was_condemned(self) -> bool:
+        """Whether an earlier process condemned it."""
+        return self.adopted and self.deadline <= self.opened_at
+
     @property
     def ends_at(self) -> datetime:
         """When it must end, UTC: at its deadline, with its last session, or when time alone takes a permission away."""

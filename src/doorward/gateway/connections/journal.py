@@ -122,8 +122,15 @@ def render_entry(connection: LiveConnection) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def parse_line(line: bytes) -> LiveConnection | int:
-    """Return the adopted connection of a line, or the cookie of a connection that has ended by this line.
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """A connection that must end; its line stands before the cut, and one that it has ended after it."""
+
+    cookie: int
+
+
+def parse_line(line: bytes) -> LiveConnection | Condemned | int:
+    """Return the adopted connection of a line, or the one that must end, or the cookie of one that has ended by this line.
 
     Args:
         line: at most `MAX_LINE_BYTES`, with or without its newline.
@@ -137,6 +144,8 @@ def parse_line(line: bytes) -> LiveConnection | int:
         fields = json.loads(line)
         if set(fields) == {"ended"}:
             return _whole(fields["ended"])
+        if set(fields) == {"condemned"}:
+            return Condemned(_whole(fields["condemned"]))
         fields = {**_ADDED, **fields}
         fields.setdefault("judged_grants", fields["grants"])
         kept = {name: read(fields[key]) for name, (key, _, read) in _KEPT.items()}
@@ -175,7 +184,7 @@ def _malformed() -> MalformedInput:
 
 
 def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnection]:
-    """Return the connections that were live when the journal ended, by cookie.
+    """Return the connections that were live when the journal ended, by cookie; one that was condemned is past its deadline.
 
     A line that does not parse is skipped: a crash may have torn the last one. The reconciler finds a
     connection that is missing here as an unknown socket and cuts it.
@@ -191,6 +200,9 @@ def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnect
             continue
         if isinstance(entry, int):
             live.pop(entry, None)
+        elif isinstance(entry, Condemned):
+            if entry.cookie in live:
+                live[entry.cookie] = live[entry.cookie].past_deadline()
         else:
             live[entry.cookie] = entry
     return live
@@ -244,6 +256,17 @@ class Journal:
             raise self._unavailable(error) from error
         self._dead += connection.cookie in self._lines
         self._lines[connection.cookie] = line
+
+    def condemn(self, cookie: int) -> None:
+        """Write that a connection must end; the next gateway ends it if this one dies before the cut.
+
+        A full disk is ignored, as in `end`.
+        """
+        if cookie in self._lines:
+            line = b'{"condemned":%d}\n' % cookie
+            self._lines[cookie] += line
+            with suppress(OSError):
+                self._append(line)
 
     def end(self, cookie: int) -> None:
         """Write that a connection has ended; nothing is written for a connection without a line.

@@ -232,8 +232,8 @@ class ConnectionRegistry:
             connection = self._remove_live(cookie)
             if connection is not None:
                 self._condemned[cookie] = connection
-                if self._journal:  # the next gateway process must not adopt it
-                    self._journal.end(cookie)
+                if self._journal:  # the next gateway process must end it, if this one dies before the cut
+                    self._journal.condemn(cookie)
             return connection
 
     def forget(self, cookie: int) -> LiveConnection | None:

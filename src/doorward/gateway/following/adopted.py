@@ -2,8 +2,8 @@
 
 Before the door admits anything, each of them is ended or restored, so that no connection keeps a right that was taken
 meanwhile, and no other one ends. The steps:
-1. end connections at their deadline: the clock went on. The journal's deadline is also the moment at which time alone
-   takes a permission away, and the end of the last session;
+1. end connections that the earlier gateway was about to end, and those at their deadline: the clock went on. The
+   journal's deadline is also the moment at which time alone takes a permission away, and the end of the last session;
 2. find the last change that the earlier gateway followed, and the policy revision by which it compared all connections.
    If one is missing, or the database does not have it any more, end all connections;
 3. judge each connection by the present state of the database, then read the changes since then, in this order: a change
@@ -99,7 +99,8 @@ class AdoptedConnections:
         if not adopted:
             return None
         now = self._services.clock.now()
-        self._ender.end([one for one in adopted if one.ends_at <= now], EndReason.DEADLINE)  # 1.
+        self._ender.end([one for one in adopted if one.was_condemned], EndReason.AUTHORITY_CHANGED)  # 1.
+        self._ender.end([one for one in self._adopted() if one.ends_at <= now], EndReason.DEADLINE)
         followed = self._connections.followed
         last = find_marked(self._services, followed.mark)
         if last is None or not self._policies_of(followed.revision):  # 2.

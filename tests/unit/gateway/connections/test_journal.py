@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,23 @@ def test_any_other_line_is_malformed(line: bytes) -> None:
     """A line that is none of ours raises MalformedInput and nothing else."""
     with pytest.raises(MalformedInput):
         parse_line(line)
+
+
+def test_a_condemned_connection_comes_back_past_its_deadline(tmp_path: Path) -> None:
+    """Also from a file that was written anew; not once it has ended, and not if it was never there."""
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    for cookie in (7, 8, 9):
+        journal.add(replace(ENTRY, cookie=cookie, deadline=NOON + timedelta(hours=1)))
+    for cookie in (7, 8, 10):
+        journal.condemn(cookie)
+    journal.end(8)
+    journal.close()
+    for _ in range(2):
+        journal = Journal(path, boot_id="boot")
+        assert [(one.cookie, one.was_condemned) for one in journal.adopted] == [(7, True), (9, False)]
+        journal._compact()
+        journal.close()
 
 
 def test_a_torn_last_line_is_borne(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_one_source_is_capped(mine: str, also_mine: str, anothers: str) -> None:
 def test_a_restarted_gateway_knows_what_is_still_connected(tmp_path: Path) -> None:
     """Adopted connections are found and end at their deadline; they have no authority to compare.
 
-    One that was condemned is not adopted, though it may still be there: the reconciler meets a stranger.
+    One that was condemned is past its deadline: it may still be there.
     """
     first = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     admitted(first, 1)
@@ -197,10 +197,12 @@ def test_a_restarted_gateway_knows_what_is_still_connected(tmp_path: Path) -> No
     first.forget(2)
     first.condemn(3)
     second = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
-    [one] = second.of_certificate("crt_a")
+    one, condemned = second.of_certificate("crt_a")
     assert one == replace(live(1), adopted=True)
-    assert [due.cookie for due in second.due(NOON + timedelta(hours=2))] == [1]
+    assert (condemned.cookie, condemned.was_condemned) == (3, True)
+    assert [due.cookie for due in second.due(NOON + timedelta(hours=2))] == [3, 1]
     second.forget(1)
+    second.forget(3)
     third = ConnectionRegistry(Journal(tmp_path / "journal", boot_id="boot"))
     assert third.all() == ()
 

@@ -152,6 +152,19 @@ def test_a_narrower_rule_ends_its_connections(restart: Restart, before: str, aft
     assert restart.come_back().cutter.cut == [1]
 
 
+def test_what_the_gateway_was_about_to_cut_ends_first(restart: Restart) -> None:
+    """It died between the decision and the cut; the connection is not unknown, but ended before anything is confirmed."""
+    restart.connect("alice", "bob")
+    restart.scene.connections.condemn(1)
+    restart.die()
+    scene = restart.come_back()
+    assert scene.cutter.cut == [1]
+    assert scene.left() == [2]
+    assert scene.cuts() == ["authority-changed"]
+    restart.die()
+    assert restart.come_back().cutter.cut == [], "it has ended"
+
+
 def test_what_was_lost_and_given_back_meanwhile_ends_nothing(restart: Restart) -> None:
     """No gateway followed, and now nothing is missing."""
     restart.connect("alice")
