@@ -21,7 +21,7 @@ from doorward.gateway.publishing.discovery.cache import ResourceCache
 from doorward.gateway.publishing.discovery.messages import CLUSTER, LISTENER, ROUTES, SECRET
 from doorward.gateway.publishing.discovery.server import DiscoveryServer
 from doorward.gateway.publishing.door_packing import DoorPacker
-from doorward.gateway.publishing.publication import Means
+from doorward.gateway.publishing.publication import PublisherPorts
 from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.policy.model import HttpUpstream, Rule
 from doorward.runtime.world import SystemClock
@@ -102,7 +102,7 @@ def standing_gate(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS) -> It
         gate = Gate(DoorSite(folder, port))
         api = AlteringApi(whole_api(), gate.altered)
         gate.cache, gate.packer = ResourceCache(api, clock), DoorPacker(api)
-        gate.publisher = StreamPublisher(Means(cache=gate.cache, packer=gate.packer, clock=clock))
+        gate.publisher = StreamPublisher(PublisherPorts(cache=gate.cache, packer=gate.packer, clock=clock))
         configuration = gate.packer.pack(gate.plan(apps))
         gate.publisher.prepare(configuration)
         admin = str(folder / "admin.sock")

@@ -48,7 +48,7 @@ class RefusedDoor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class PublisherPorts:
     """What every publication of one run of Envoy works with."""
 
     cache: ResourceCache
@@ -61,7 +61,7 @@ class Publication:
     """One publication; `run` once.
 
     Args:
-        means: cache, packer, clock.
+        ports: cache, packer, clock.
         configuration: what Envoy shall enforce.
         chains: the doors in the listener that Envoy has, by id, each with the chain that it has.
         remembered: the doors that the last publication found refused.
@@ -71,7 +71,7 @@ class Publication:
 
     def __init__(
         self,
-        means: Means,
+        ports: PublisherPorts,
         configuration: PackedConfiguration,
         chains: Mapping[str, PackedDoor],
         remembered: Mapping[str, RefusedDoor],
@@ -79,8 +79,8 @@ class Publication:
         statistics: EnvoyStatistics,
         seconds: float,
     ) -> None:
-        self._cache, self._packer = means.cache, means.packer
-        self._clock, self._wait = means.clock, means.wait
+        self._cache, self._packer = ports.cache, ports.packer
+        self._clock, self._wait = ports.clock, ports.wait
         self._wanted = configuration
         self._seconds = seconds
         self.chains = dict(chains)
@@ -102,8 +102,8 @@ class Publication:
             Unavailable: Envoy did not answer in time, or has ended (`publication-unconfirmed`).
         """
         self._send_first()
-        self._settle_listener()
-        self._await_named()
+        self._send_listener()
+        self._await_named_resources()
         self._await_warm()
         self._send_tables()
         self._remove()
@@ -121,17 +121,17 @@ class Publication:
         for one in self.closed():
             self._put_closed(one)
         tables = {key for door in open_doors for key in door.own if key[0] == ROUTES}
-        known = self._cache.asked(tables)
+        in_use = self._cache.asked(tables)  # phase 4
         for door in open_doors:
-            self._put(resource for key, resource in door.own.items() if key not in known)
+            self._put(resource for key, resource in door.own.items() if key not in in_use)
         self._put(self._wanted.shared.values())
-        sent = {*self._wanted.shared, *(key for door in open_doors for key in door.own)} - known
+        sent = {*self._wanted.shared, *(key for door in open_doors for key in door.own)} - in_use
         clusters = {key for key in sent if key[0] == CLUSTER}
         self._await(clusters | self._cache.asked(sent))
 
     # 2.
 
-    def _settle_listener(self) -> None:
+    def _send_listener(self) -> None:
         before, ids = dict(self.refused), set(self._every_id())
         self.chains = {one: door for one, door in self.chains.items() if one in ids}
         changed = [
@@ -140,26 +140,26 @@ class Publication:
             if not (one in self.refused and self.refused[one].by_chain) and not self._has_chain(door)
         ]
         self.chains |= {one.id: one for one in self._wanted.doors.values() if self._has_chain(one)}
-        words = self._settle(changed) if changed else self._try(())
+        words = self._add_chains(changed) if changed else self._try_listener(())
         if words and self.chains:
-            words = self._try(())  # puts back the listener that Envoy has
+            words = self._try_listener(())  # puts back the listener that Envoy has
         if words:
             self.refused = before  # it is none of these chains
             message = f"Envoy refuses the listener: {words}"
             raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
 
-    def _settle(self, group: Sequence[PackedDoor]) -> str:
+    def _add_chains(self, group: Sequence[PackedDoor]) -> str:
         """Bring changed chains into the listener, as far as Envoy accepts them; return why the last try failed."""
-        words = self._try(group)
+        words = self._try_listener(group)
         if not words:
             return ""
         if len(group) == 1:
             self._refuse(group[0], words, by_chain=True)
             return words
         half = len(group) // 2
-        return [self._settle(group[:half]), self._settle(group[half:])][-1]
+        return [self._add_chains(group[:half]), self._add_chains(group[half:])][-1]
 
-    def _try(self, group: Sequence[PackedDoor]) -> str:
+    def _try_listener(self, group: Sequence[PackedDoor]) -> str:
         """Send a listener with these chains and, for all other doors, the chains that Envoy has; return its refusal."""
         chains = {**self.chains, **{one.id: one for one in group}}
         doors = [chains[one] for one in self._every_id() if one in chains]
@@ -180,7 +180,7 @@ class Publication:
 
     # 3.
 
-    def _await_named(self) -> None:
+    def _await_named_resources(self) -> None:
         there = self._cache.resources()
         self._await({key for door in self.chains.values() for key in door.names if key in there})
 
@@ -198,8 +198,8 @@ class Publication:
         for door in self._wanted.doors.values():
             if not self._is_closed(door.id):
                 self._put(resource for key, resource in door.own.items() if key[0] == ROUTES)
-        self._await_named()  # may close doors
-        self._await_named()
+        self._await_named_resources()  # may close doors
+        self._await_named_resources()
         refused = [one for one in self.closed() if self._closed_is_refused(one)]
         if refused:
             raise _unconfirmed("the closing of a door")

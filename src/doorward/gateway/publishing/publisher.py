@@ -15,7 +15,7 @@ from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.publishing.discovery.cache import EnvoyStream
 from doorward.gateway.publishing.discovery.messages import PackedResource
 from doorward.gateway.publishing.door_packing import PackedConfiguration, PackedDoor
-from doorward.gateway.publishing.publication import SHARED, Means, Publication, RefusedDoor
+from doorward.gateway.publishing.publication import SHARED, Publication, PublisherPorts, RefusedDoor
 
 CONFIRM_SECONDS = 60.0
 """How long Envoy may take to answer in one phase. An edit of a rule takes 10 ms. A listener with a thousand chains takes some
@@ -47,8 +47,8 @@ class Published:
 class StreamPublisher:
     """Publishes for one run of Envoy; every method may be called from any thread, and only one works at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, ports: PublisherPorts) -> None:
+        self._ports = ports
         self._lock = threading.Lock()
         self._chains: Mapping[str, PackedDoor] = {}
         self._refused: Mapping[str, RefusedDoor] = {}
@@ -62,21 +62,21 @@ class StreamPublisher:
 
     def open_stream(self) -> EnvoyStream:
         """Return the stream for the Envoy of this run, which has just connected."""
-        return self._means.cache.open_stream()
+        return self._ports.cache.open_stream()
 
     def end(self) -> None:
         """Note that the Envoy of this run has ended; a publication that waits for it fails at once."""
-        self._means.cache.end()
+        self._ports.cache.end()
 
     def prepare(self, configuration: PackedConfiguration) -> None:
         """Have everything ready for an Envoy before it connects: what is missing then, it would wait for or remove."""
         with self._lock:
             self._prepared = configuration
-            cache, doors = self._means.cache, list(configuration.doors.values())
+            cache, doors = self._ports.cache, list(configuration.doors.values())
             cache.put(configuration.shared.values())
             for door in doors:
                 cache.put(door.own.values())
-            cache.put([self._means.packer.listener(configuration.plan, doors)])
+            cache.put([self._ports.packer.listener(configuration.plan, doors)])
 
     def await_start(self, statistics: EnvoyStatistics) -> Published:
         """Return once a new Envoy answered for the whole prepared configuration; raises as `publish`."""
@@ -102,9 +102,9 @@ class StreamPublisher:
     def _publish(
         self, configuration: PackedConfiguration, statistics: EnvoyStatistics, seconds: float
     ) -> Published:
-        began = self._means.clock.monotonic()
+        began = self._ports.clock.monotonic()
         work = Publication(
-            self._means,
+            self._ports,
             configuration,
             self._chains,
             self._refused,
@@ -121,11 +121,11 @@ class StreamPublisher:
         if work.shared_refusals:
             refusals[SHARED] = "; ".join(sorted(work.shared_refusals))
         return Published(
-            version=_version_of(self._means.cache.resources().values()),
+            version=_version_of(self._ports.cache.resources().values()),
             changed=tuple(sorted({name for _, name in work.changed})),
             refusals={**configuration.faults, **configuration.kept, **refusals},
             closed=work.closed(),
-            seconds=self._means.clock.monotonic() - began,
+            seconds=self._ports.clock.monotonic() - began,
         )
 
 

@@ -23,7 +23,7 @@ from doorward.gateway.publishing.discovery.api import EnvoyApi
 from doorward.gateway.publishing.discovery.cache import ResourceCache
 from doorward.gateway.publishing.door_packing import DoorPacker
 from doorward.gateway.publishing.last_published import LastPublished
-from doorward.gateway.publishing.publication import Means
+from doorward.gateway.publishing.publication import PublisherPorts
 from doorward.gateway.publishing.publisher import StreamPublisher
 from doorward.gateway.publishing.server_certificates import no_certificate
 from doorward.stores.policy_snapshot import PolicySnapshot
@@ -39,7 +39,7 @@ def _nothing(_snapshot: PolicySnapshot, _seq: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Superseding:
+class SkippedSnapshot:
     """The newest snapshot, and why an Envoy that starts does not get it."""
 
     snapshot: PolicySnapshot
@@ -51,7 +51,7 @@ class Starting:
     """What an Envoy that starts or is adopted gets; `instead_of` is the newest snapshot if that is another one."""
 
     compiled: Compiled
-    instead_of: Superseding | None = None
+    instead_of: SkippedSnapshot | None = None
     is_adopted: bool = False
 
 
@@ -114,7 +114,7 @@ class StartConfigurations:
             try:
                 self._crashes.check(one)
                 read = _always(former, seq)
-                return self._prepare(read, stop, before, Superseding(newest, why))
+                return self._prepare(read, stop, before, SkippedSnapshot(newest, why))
             except ConfigurationError as error:
                 _log.error(
                     "an older policy revision is refused, too", revision=one.revision, detail=error.detail
@@ -128,7 +128,7 @@ class StartConfigurations:
         read: Callable[[], tuple[PolicySnapshot, int]],
         stop: threading.Event,
         before: Callable[[PolicySnapshot, int], None],
-        instead_of: Superseding | None = None,
+        instead_of: SkippedSnapshot | None = None,
     ) -> tuple[StreamPublisher, Starting]:
         has_warned = False
         while (compiled := self._compile(*read(), before)) is None:
@@ -143,7 +143,7 @@ class StartConfigurations:
         self._crashes.give(configuration_of(compiled.snapshot))
         clock = self._services.clock
         publisher = StreamPublisher(
-            Means(cache=ResourceCache(self._api, clock), packer=self._packer, clock=clock)
+            PublisherPorts(cache=ResourceCache(self._api, clock), packer=self._packer, clock=clock)
         )
         publisher.prepare(packed)
         return publisher, Starting(compiled, instead_of)

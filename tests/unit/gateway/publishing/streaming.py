@@ -15,7 +15,7 @@ from doorward.gateway.publishing.discovery.cache import ResourceCache
 from doorward.gateway.publishing.discovery.messages import LISTENER, ROUTES, PackedResource
 from doorward.gateway.publishing.discovery.subscriptions import Key
 from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration
-from doorward.gateway.publishing.publication import Means
+from doorward.gateway.publishing.publication import PublisherPorts
 from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from tests.support.altering import AlteringApi
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
@@ -74,7 +74,7 @@ class Bench:
         self.unfit: set[str] = set()  # names of resources and chains that cannot be packed
         self.while_warming: Callable[[], None] = lambda: None
         self.publisher = StreamPublisher(
-            Means(cache=self.cache, packer=self.packer, clock=self.clock, wait=self._wait)
+            PublisherPorts(cache=self.cache, packer=self.packer, clock=self.clock, wait=self._wait)
         )
 
     def _check(self, resource: dict[str, Any]) -> dict[str, Any]:
