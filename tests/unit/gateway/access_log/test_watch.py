@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.access_log.watch import COUNTER, LogWatch
+from doorward.gateway.access_log.watch import COUNTER, LONGEST_PAUSE, LogWatch
 from tests.support.ports import NOON, FakeClock
 
 
@@ -121,9 +121,29 @@ def test_what_cannot_be_recorded_is_recorded_later(scene):
 
 
 def test_an_adopted_envoy_may_have_lost_lines_while_no_gateway_looked(scene):
-    """The gap begins at the last look of the earlier gateway, not at the start of this one."""
+    """The gap begins where the earlier gateway may have looked last, not at the start of this one."""
     envoy, watch, clock, gaps = scene
     envoy.failed = 2
     watch.resume(NOON - timedelta(seconds=7))
     pass_seconds(watch, clock, 3)
-    assert gaps == [(NOON - timedelta(seconds=7), NOON + timedelta(seconds=1), "log-write-failed")]
+    began = NOON - timedelta(seconds=7) - LONGEST_PAUSE
+    assert gaps == [(began, NOON + timedelta(seconds=1), "log-write-failed")]
+
+
+def test_a_slow_look_is_followed_by_a_longer_pause(scene):
+    """A search of many statistics is not repeated at each heartbeat; a failure is found at the next look."""
+    envoy, watch, clock, gaps = scene
+    asked = []
+    answer = envoy.statistics
+
+    def slow(pattern=""):
+        asked.append(clock.now())
+        clock.turn(seconds=0.1)
+        return answer(pattern)
+
+    envoy.statistics = slow
+    pass_seconds(watch, clock, 20)
+    assert 3 <= len(asked) <= 4
+    envoy.failed = 1
+    pass_seconds(watch, clock, 6)
+    assert [(since, reason) for since, _, reason in gaps] == [(asked[-2], "log-write-failed")]
