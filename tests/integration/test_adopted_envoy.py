@@ -104,6 +104,19 @@ def test_who_may_have_resources(house: House) -> None:
     assert not second.serves(old.pid)
 
 
+def test_an_adopted_envoy_that_has_ended_gets_no_resources(house: House) -> None:
+    """Until the supervisor notices, it is listed; another process may have its process id."""
+    old = left_behind(house)
+    second = house.supervisor(adopt=lambda *_: True)
+    run = second.start()
+    second._end_watch()  # it notices nothing any more
+    assert second.serves(old.pid)
+    os.kill(old.pid, signal.SIGKILL)
+    assert soon(run.process.has_ended) < 5
+    assert second.envoy_pids() == [old.pid]
+    assert not second.serves(old.pid)
+
+
 def test_one_that_stopped_listening_is_replaced(house: House) -> None:
     """Without its note about the drain (a full disk) it looks as if it ran, but no client reaches it."""
     first = house.supervisor()

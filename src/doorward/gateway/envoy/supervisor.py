@@ -160,8 +160,13 @@ class Supervisor:
         return [run.pid for run in self._runs]
 
     def serves(self, pid: int) -> bool:
-        """Return whether this process is the Envoy that takes new connections, or soon will: it may have its resources."""
-        return any(run.pid == pid and run.phase in _SERVING for run in self._runs)
+        """Return whether this process is the Envoy that takes new connections, or soon will: it may have its resources.
+
+        Not once that Envoy has ended, though it is listed until the next tick: another process may have its id by then.
+        """
+        return any(
+            run.pid == pid and run.phase in _SERVING and not run.process.has_ended() for run in self._runs
+        )
 
     def trouble(self) -> str:
         """Return why no Envoy is running, in a sentence for `status`; empty if all is well."""
