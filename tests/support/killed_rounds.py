@@ -25,8 +25,14 @@ from tests.support.doorway import ACTOR, DOMAIN, Identity, Session, eventually, 
 from tests.support.house import House
 
 LATEST_KILL_SECONDS = 0.06
+LATEST_NEXT_SECONDS = 2.0
+"""From the first kill of a round to the next one, if there are several: until then a restart takes about two seconds."""
+
 BACK_SECONDS = 60.0
 PAUSE_SECONDS = 0.02
+AWAY_SHARE = 0.25
+"""The share of rounds in which another revision is applied right after the first kill."""
+
 IDLE = 3
 """Connections that are opened before each revision and used again only after it."""
 
@@ -181,6 +187,20 @@ class NewConnections(Watcher):
                 self.ask(opened, session, target)
 
 
+class HurriedConnections(NewConnections):
+    """The same, only from a commit to the kill, and without pauses: that is when a superseded rule could be served."""
+
+    def __init__(self, house: House, ledger: Ledger, identity: Identity) -> None:
+        super().__init__(house, ledger, identity, TARGETS[:2])
+        self.hurry = threading.Event()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self.hurry.wait(PAUSE_SECONDS):
+                former = self.ledger.revisions[-2]
+                self.watch(next(one for one in self.targets if one.allowed_by(former)))
+
+
 class OldConnection(Watcher):
     """A connection that is used all the time, and opened again only if it ended."""
 
@@ -205,9 +225,17 @@ class OldConnection(Watcher):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What happened in a round: seconds from the commit to the kill, and from the kill to the next new connection."""
+    """What happened in a round.
 
-    victim: str
+    Args:
+        victims: what was killed.
+        kill_after: seconds from the commit to the first kill.
+        was_confirmed: whether the revision was confirmed before that.
+        back: seconds from the last kill to the next new connection.
+        is_adopted: whether the same Envoy runs after the round as before.
+    """
+
+    victims: str
     kill_after: float
     was_confirmed: bool
     back: float
@@ -223,6 +251,7 @@ class Rounds:
     people: Mapping[str, Identity]
     news: list[NewConnections] = field(default_factory=list)
     calm: NewConnections
+    hurried: list[HurriedConnections] = field(default_factory=list)
     swapped: list[OldConnection] = field(default_factory=list)
     lasting: dict[str, OldConnection] = field(default_factory=dict)
     done: list[Round] = field(default_factory=list)
@@ -235,32 +264,47 @@ class Rounds:
         self.ledger.revisions.append(revision)
         seq = apply_document(self.house.services, document, file="test.yaml", actor=ACTOR).seq
         revision.committed = time.monotonic()
+        for one in self.hurried:
+            one.hurry.set()
         return seq
 
     def is_confirmed(self, seq: int) -> bool:
         """Return whether the gateway confirmed a change."""
         return all(one.confirmed for one in confirmations(self.house.services, seq))
 
-    def kill_one(self, victim: str, dice: random.Random) -> None:
-        """Do a round.
+    def kill(self, victims: Sequence[str], dice: random.Random) -> None:
+        """Do a round: kill the first one while a revision is published, and the others while the house recovers.
 
         Raises:
             AssertionError: the newest revision does not come into force, or an answer is not by it.
         """
         idle = list(self._idle())
-        pid, envoy = self.house.pid(victim), self.house.pid("envoy")
+        pid, envoy = self.house.pid(victims[0]), self.house.pid("envoy")
         seq, pause = self.apply(), dice.uniform(0.0, LATEST_KILL_SECONDS)
+        committed = self.ledger.revisions[-1].committed
         time.sleep(pause)
         os.kill(pid, signal.SIGKILL)
-        killed, was_confirmed = time.monotonic(), self.is_confirmed(seq)
+        for one in self.hurried:
+            one.hurry.clear()
+        killed = first_killed = time.monotonic()
+        was_confirmed = self.is_confirmed(seq)
+        if dice.random() < AWAY_SHARE:
+            seq = self.apply()
+            for hurried in self.hurried:
+                hurried.hurry.clear()
+        for victim in victims[1:]:
+            time.sleep(dice.uniform(0.0, LATEST_NEXT_SECONDS))
+            another = self.house.wait_for_pid(victim, other_than=pid if victim == victims[0] else 0)
+            os.kill(another, signal.SIGKILL)
+            killed = time.monotonic()
         revision = self.ledger.revisions[-1]
         assert eventually(lambda: self.is_confirmed(seq), BACK_SECONDS), self.house.words()
         revision.confirmed = time.monotonic()
         assert eventually(lambda: self._first_after(killed) > 0, BACK_SECONDS), self.house.words()
         self.done.append(
             Round(
-                victim=victim,
-                kill_after=killed - revision.committed,
+                victims=" and ".join(victims),
+                kill_after=first_killed - committed,
                 was_confirmed=was_confirmed,
                 back=self._first_after(killed) - killed,
                 is_adopted=self.house.pid("envoy") == envoy,
@@ -269,9 +313,7 @@ class Rounds:
         self._check_end(revision, idle)
 
     def _first_after(self, moment: float) -> float:
-        return next((one.answered for one in reversed(self.calm.good) if one.opened > moment), 0.0) and next(
-            one.answered for one in self.calm.good if one.opened > moment
-        )
+        return next((one.answered for one in list(self.calm.good) if one.opened > moment), 0.0)
 
     def _idle(self) -> Iterator[tuple[Target, float, Session]]:
         """Open connections that nothing uses while the revision is published."""
@@ -315,17 +357,24 @@ class Rounds:
 
     def watchers(self) -> list[Watcher]:
         """Return all of them."""
-        return [self.calm, *self.news, *self.swapped, *self.lasting.values()]
+        return [self.calm, *self.news, *self.hurried, *self.swapped, *self.lasting.values()]
 
-    def report(self, victim: str) -> None:
-        """Print the figures of the rounds with this victim."""
-        some = [one for one in self.done if one.victim == victim]
-        backs = sorted(one.back for one in some)
-        middle = sum(not one.was_confirmed for one in some)
-        adopted = sum(one.is_adopted for one in some)
+    def report(self) -> None:
+        """Print the figures."""
+        for number, one in enumerate(self.done):
+            print(
+                f"  {number:3}: {one.victims} killed {one.kill_after * 1000:3.0f} ms after the commit"
+                f"{' (and the confirmation)' if one.was_confirmed else ''}; new connections after {one.back:5.2f} s;"
+                f" {'the same' if one.is_adopted else 'another'} Envoy"
+            )
+        backs = sorted(one.back for one in self.done)
+        middle = sum(not one.was_confirmed for one in self.done)
+        adopted = sum(one.is_adopted for one in self.done)
+        answers = sum(len(one.good) for one in self.watchers())
         print(
-            f"  kill -9 {victim}, {len(some)} rounds, {middle} before the confirmation: new connections again after"
-            f" {median(backs):.2f} s (median), {backs[-1]:.2f} s (worst); Envoys adopted: {adopted}"
+            f"  kill -9 {self.done[0].victims}, {len(self.done)} rounds, {middle} before the confirmation, {answers} answers of"
+            f" 200, none by a superseded rule: new connections again after {median(backs):.2f} s (median), {backs[-1]:.2f} s"
+            f" (worst); {adopted} Envoys adopted"
         )
 
 
@@ -336,7 +385,6 @@ def watched_rounds(house: House) -> Iterator[Rounds]:
         name: house.person(name, group)
         for name, group in (("alice", "staff"), ("dora", "admins"), ("frank", "ops"))
     }
-    house.services  # noqa: B018  unlocked
     ledger = Ledger()
     always = Target("calm", "/x", lambda _: True)
     alice = people["alice"]
@@ -355,10 +403,12 @@ def watched_rounds(house: House) -> Iterator[Rounds]:
     }
     house.settle(rounds.apply())
     ledger.revisions[-1].confirmed = time.monotonic()
+    rounds.hurried = [HurriedConnections(house, ledger, alice) for _ in range(3)]
     for one in rounds.watchers():
         one.start()
     try:
-        assert eventually(lambda: all(one.good for one in rounds.watchers()), 10), house.words()
+        watching = [one for one in rounds.watchers() if one not in rounds.hurried]
+        assert eventually(lambda: all(one.good for one in watching), 20), house.words()
         yield rounds
     finally:
         for one in rounds.watchers():
