@@ -36,7 +36,7 @@ PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x4000_0000
 
 pytestmark = pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
 
-BACK_SECONDS = 10.0
+BACK_SECONDS = 30.0
 UNKNOWN_SECONDS = 30.0
 """How long an unknown connection may go on: 10 s after the next gateway sees it (reconciler)."""
 
