@@ -25,6 +25,7 @@ from doorward.authority.orders import (
     place_orders,
 )
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.names import COMMON_NAME_LIMIT
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.publishing.server_pairs import ServerPair, ServerPairs, has_chain, has_key
@@ -149,11 +150,18 @@ class ServerCertificates:
         now = self._services.clock.monotonic()
         wanted = [(one, hosts) for one, hosts in due.items() if now >= self._retry_at.get(one, 0.0)]
         for at in range(0, len(wanted), ORDERED_TOGETHER):
-            self._order([self._request(*one) for one in wanted[at : at + ORDERED_TOGETHER]])
+            requests = [self._request(*one) for one in wanted[at : at + ORDERED_TOGETHER]]
+            if possible := [one for one in requests if one is not None]:
+                self._order(possible)
 
-    def _request(self, purpose: str, hosts: tuple[str, ...]) -> tuple[OrderRequest, PrivateKey]:
+    def _request(self, purpose: str, hosts: tuple[str, ...]) -> tuple[OrderRequest, PrivateKey] | None:
+        """Return what is ordered; None if these hosts cannot be in a request, which must not stop the others."""
         key = self._services.factory.generate(KeyKind.P256)
-        csr = build_csr(key, hosts[0], dns=hosts)
+        try:
+            csr = build_csr(key, hosts[0][:COMMON_NAME_LIMIT], dns=hosts)  # clients look at `dns` only
+        except DoorwardError as error:
+            self._cannot_order(purpose, error)
+            return None
         return OrderRequest(purpose=purpose, hosts=hosts, csr=csr), key
 
     def _order(self, some: list[tuple[OrderRequest, PrivateKey]]) -> None:
@@ -171,15 +179,15 @@ class ServerCertificates:
         try:
             order = place_order(self._services, self._gateway_id, request.purpose, request.hosts, request.csr)
         except DoorwardError as error:
-            _log.error(
-                "a server certificate cannot be ordered",
-                purpose=request.purpose,
-                code=error.code,
-                detail=error.detail,
-            )
-            self._retry_later(request.purpose)
+            self._cannot_order(request.purpose, error)
         else:
             self._placed(request, order.id, key)
+
+    def _cannot_order(self, purpose: str, error: DoorwardError) -> None:
+        _log.error(
+            "a server certificate cannot be ordered", purpose=purpose, code=error.code, detail=error.detail
+        )
+        self._retry_later(purpose)
 
     def _placed(self, request: OrderRequest, order_id: str, key: PrivateKey) -> None:
         self._pairs.write_key(request.purpose, order_id, key)

@@ -317,6 +317,22 @@ def test_hosts_that_no_order_can_name_are_borne(site: Site, monkeypatch: pytest.
     assert placed == ["bad", "payments", "bad"]
 
 
+def test_hosts_that_no_request_can_name_are_borne(site: Site) -> None:
+    """Otherwise one application would stop every publication of all others."""
+    wanted = {"bad": ("a..b",), "payments": PAYMENTS}
+    for _ in range(2):
+        assert site.certificates.ensure(wanted) == {}
+    assert [one.purpose for one in open_orders(site.world.services)] == ["payments"]
+    assert site.certificates.ensure({"bad": ("a..b",)}) == {}
+
+
+def test_a_host_may_be_longer_than_a_common_name(site: Site) -> None:
+    """A common name has at most 64 characters, a host 253."""
+    long = ".".join(["a" * 63, "b" * 63, "corp.example"])
+    assert site.ensure(long) is None
+    assert [tuple(one.hosts) for one in open_orders(site.world.services)] == [(long,)]
+
+
 def test_a_store_that_is_away_takes_no_certificate(site: Site) -> None:
     """While the store cannot be written the certificate that is there serves, also when it should be renewed."""
     first = site.have()
