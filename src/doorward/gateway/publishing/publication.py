@@ -139,7 +139,6 @@ class Publication:
             for one, door in self._wanted.doors.items()
             if not (one in self.refused and self.refused[one].by_chain) and not self._has_chain(door)
         ]
-        self.chains |= {one.id: one for one in self._wanted.doors.values() if self._has_chain(one)}
         words = self._add_chains(changed) if changed else self._try_listener(())
         if words and self.chains:
             words = self._try_listener(())  # puts back the listener that Envoy has

@@ -112,6 +112,8 @@ def test_a_listener_that_did_not_change_is_not_packed_again(site: Site) -> None:
     assert site.packer.listener(site.plan(EDITED, WEB), doors) is first
     assert chains_of(first.body) == {"app_pay", "app_web"}
     assert all(one.chain in first.body for one in doors)
+    elsewhere = site.plan(PAY, WEB, listen=(SocketAddress(host="127.0.0.1", port=9443),))
+    assert site.packer.listener(elsewhere, doors).version != first.version
     alone = site.packer.listener(packed.plan, doors[:1])
     assert b"pay.test" in alone.body
     assert b"web.test" not in alone.body
@@ -185,6 +187,9 @@ def test_every_part_counts_for_the_version_of_a_door(site: Site, tmp_path: Path)
         site.pack(replace(PAY, upstream=WEB.upstream, hosts=("other.test",))),
     ]
     assert len({one.doors["app_pay"].version for one in found}) == len(found)
+    tcp, other = (site.pack(tcp_door(alpn=alpn)).doors["app_mqtt"] for alpn in (("mqtt",), ("amqp",)))
+    assert tcp.own == other.own
+    assert tcp.version != other.version
     assert Site(tmp_path).pack(PAY).doors["app_pay"].version == found[0].doors["app_pay"].version
 
 
@@ -200,6 +205,7 @@ def test_a_key_is_in_the_secret_and_nowhere_to_be_seen(site: Site) -> None:
     assert key in found.own[SECRET, "app_pay-cert"].body
     for one in (packed, found, found.own, site.packer, packed.plan):
         assert line not in repr(one)
+    assert "chain=" not in repr(found)
     assert all(key not in one.body for one in found.own.values() if one.type_url != SECRET)
     assert key not in found.chain
 

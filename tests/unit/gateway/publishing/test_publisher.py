@@ -248,6 +248,16 @@ def test_an_adopted_envoy_is_brought_up_to_date(bench: Bench, tmp_path: Path) ->
     assert adopting.envoy.in_force() == {key: one.body for key, one in adopting.cache.resources().items()}
 
 
+def test_an_envoy_may_connect_before_anybody_waits_for_it(tmp_path: Path) -> None:
+    """Everything is there for it already, the listener as well; the wait finds its answers."""
+    bench = Bench(tmp_path)
+    bench.publisher.prepare(bench.packed_plan(PAY, WEB))
+    bench.connect()
+    bench.envoy.await_received(DOOR)
+    assert bench.publisher.await_start(bench.envoy).changed == ()
+    assert bench.envoy.chains() == {"app_pay", "app_web", "doorward_enrol"}
+
+
 def test_a_start_needs_a_preparation(tmp_path: Path) -> None:
     """Nothing would be sent, and everything would be confirmed."""
     with pytest.raises(ValueError, match="prepared"):

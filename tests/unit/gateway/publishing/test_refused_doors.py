@@ -172,6 +172,9 @@ def test_refused_tcp_rules_let_nothing_pass(bench: Bench) -> None:
     rules = bench.envoy.resource(EXTENSION, "app_mqtt")["typedConfig"]["rules"]
     assert "policies" not in rules
     assert "gedited" in bench.table("web")
+    bench.forget()
+    assert bench.publish(edited, PAY, WEB).closed == {"app_mqtt"}
+    assert bench.envoy.received == [(ROUTES, "app_web")]
 
 
 def test_what_all_doors_share_is_told_and_closes_none(bench: Bench) -> None:
@@ -288,6 +291,7 @@ def test_a_door_that_cannot_be_packed_is_closed(bench: Bench) -> None:
     assert bench.envoy.chains() == {"app_pay", "app_web", "doorward_enrol"}
     assert "gedited" in bench.table("web")
     assert bench.publish(NEW, EDITED, EDITED_WEB).changed == ()
+    assert bench.in_force((CLUSTER, "app_pay")), "its live connections go on"
     bench.unfit = set()
     assert bench.publish(NEW, EDITED, EDITED_WEB).closed == frozenset()
     assert "gedited" in bench.table("pay")

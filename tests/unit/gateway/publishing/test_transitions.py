@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,18 @@ def test_a_fresh_envoy_gets_the_newest_policy(site: Site) -> None:
     assert site.gate.revision == 1
     assert site.publishing.application_name(payments) == "payments"
     assert site.publishing.trouble() == ""
+
+
+def test_the_gate_opens_only_when_a_new_envoy_has_answered(tmp_path: Path) -> None:
+    """An Envoy that was only prepared enforces nothing yet."""
+    site = make_site(found_world(), tmp_path)
+    site.stock()
+    (tmp_path / "run").mkdir()
+    site.publishing.prepare(tmp_path / "run", threading.Event())
+    assert site.gate.revision == -1
+    assert not site.lets_in("payments")
+    site.start()
+    assert site.lets_in("payments")
 
 
 def test_a_new_policy_comes_into_force(site: Site) -> None:

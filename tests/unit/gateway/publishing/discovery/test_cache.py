@@ -132,6 +132,10 @@ def test_refusals_are_told(cache: ResourceCache) -> None:
     cache.put([resource(*PAY, "2")])
     take(stream)
     assert cache.await_answers([PAY], LONG) == {}
+    cache.put([resource(*PAY, "3")])
+    take(stream, "odd")
+    cache.put([resource(*PAY, "2")])
+    assert cache.await_answers([PAY], LONG) == {}
 
 
 def test_without_answers_the_time_ends_the_wait(
@@ -196,6 +200,7 @@ def test_what_was_answered_may_be_open_again(cache: ResourceCache, pool: ThreadP
     first = subscribed(cache)
     found = pool.submit(cache.await_answers, [WEB, PAY], LONG)
     assert take(first) == "pay"
+    assert is_pending(found)  # it has seen this answer
     second = subscribed(cache)
     assert take(second) == "pay"
     third = cache.open_stream()
