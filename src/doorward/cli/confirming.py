@@ -91,7 +91,8 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         error = Unavailable(
             "gateways-behind",
             f"the change is stored (number {seq}), but these gateways did not confirm it: {', '.join(behind)}",
-            hint="run `doorward status`; a gateway that stays behind refuses new connections by itself",
+            hint="run `doorward status` after a few seconds; until a gateway confirms, it admits new connections at most "
+            "where the change alters nothing",
             seq=seq,
         )
         for note in notes:

@@ -50,6 +50,9 @@ _UNBUILT_RULE = {
     "when": "remove it, or use groups instead",
     "mode": "remove it: every rule is enforced",
 }
+MOST_HOSTS = 100
+"""Of one application: the names in its server certificate, which each TLS handshake carries."""
+
 APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
 
 
@@ -151,7 +154,12 @@ class DocumentReader:
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:
         hosts = []
-        for text in self._nodes.texts(node, key):
+        texts = self._nodes.texts(node, key)
+        if len(texts) > MOST_HOSTS:
+            message = f"the application has {len(texts)} hosts, at most {MOST_HOSTS} are allowed"
+            hint = "make two applications: one server certificate has all hosts of an application"
+            self._nodes.add_fault(node, "too-many-hosts", message, key=key, hint=hint)
+        for text in texts:
             problem = self._problem_of_host(text.value)
             if problem:
                 code, message, hint = problem

@@ -253,7 +253,8 @@ def _gateways(installation: Installation) -> list[Part]:
         elif not one.confirmed:
             trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
             hints.append(
-                "run `doorward status` again after a second; a gateway that is behind refuses new connections"
+                "run `doorward status` again after a few seconds; until then new connections are admitted at most "
+                "where the change alters nothing"
             )
         text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
         text += f", cuts by {said.get('cuts_by', '?')}"

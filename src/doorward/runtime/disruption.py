@@ -5,6 +5,7 @@ Not here: computing it (enforcement.disruption).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from doorward.enforcement.disruption import closed_applications, drained_applications
@@ -12,6 +13,9 @@ from doorward.policy.document import parse_document
 from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.stores.policy_snapshot import current_document
+
+_MOST_NAMED = 20
+"""Of the applications in one sentence: a document may remove hundreds."""
 
 
 def tell_disruption(installation: Installation, text: str, *, file: str) -> list[str]:
@@ -33,17 +37,23 @@ def _current(installation: Installation) -> Document:
         return current_document(stores)[0]
 
 
+def _named(applications: Sequence[str]) -> str:
+    """Return the names for a sentence: all of them, or the first ones and how many more there are."""
+    more = len(applications) - _MOST_NAMED
+    return ", ".join(applications[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _tell(installation: Installation, before: Document, after: Document) -> list[str]:
     said = []
     drained, closed = drained_applications(before, after), closed_applications(before, after)
     if drained:
         seconds = int(installation.settings.drain_time.total_seconds())
         said.append(
-            f"all connections to {', '.join(drained)} end within {seconds} seconds: "
+            f"all connections to {_named(drained)} end within {seconds} seconds: "
             "HTTP clients are asked to connect again, and connections that are still open then are cut"
         )
     if closed:
         said.append(
-            f"all connections to {', '.join(closed)} end at once: the document no longer has the application"
+            f"all connections to {_named(closed)} end at once: the document no longer has the application"
         )
     return said

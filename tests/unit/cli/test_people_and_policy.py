@@ -303,6 +303,17 @@ def test_a_setting_that_an_option_gave_is_named_by_it() -> None:
 # the policy
 
 
+def test_a_sentence_names_only_some_of_many_applications(site: Site) -> None:
+    """A document that removes hundreds of applications is told in a sentence that a person can read."""
+    many = "".join(
+        f"  a{n:02}: {{hosts: [a{n:02}.corp.example], upstream: 'http://[::1]'}}\n" for n in range(25)
+    )
+    site.do("apply", "-f", "-", stdin=f"trust_domain: corp.example\napps:\n{many}")
+    (ends,) = site.do("diff", "-f", "-", stdin="trust_domain: corp.example\napps: {}\n", code=1)["ending"]
+    assert "a00, a01" in ends
+    assert "a19 and 5 more end at once" in ends
+
+
 def test_the_document_comes_and_goes(site: Site) -> None:
     """A document is compared, applied, exported; the same one again is no change."""
     assert site.do("export")["document"] == DOCUMENT

@@ -145,6 +145,10 @@ def test_render() -> None:
         (APP.replace("[pay.corp.example]", "[{}]"), [("wrong-type", 4, 13, "apps.pay.hosts[0]")]),
         (APP.replace("[pay", "[pay.corp.example, pay"), [("duplicate-value", 4, 31, "apps.pay.hosts")]),
         (APP.replace("[pay.corp", '["*.corp'), [("yaml-syntax", 6, 1, "")]),
+        (
+            APP.replace("[pay", f"[{', '.join(f'h{n}.corp.example' for n in range(100))}, pay"),
+            [("too-many-hosts", 4, 12, "apps.pay.hosts")],
+        ),
         (APP.replace("[pay.", "[enroll."), [("host-reserved", 4, 13, "apps.pay.hosts")]),
         (APP.replace("[pay.", "[portal."), [("host-reserved", 4, 13, "apps.pay.hosts")]),
         (

@@ -22,13 +22,15 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.plan import ServerCertificate
 from doorward.files import read_limited
 from doorward.gateway.publishing.copies import write_copy
+from doorward.gateway.publishing.pem_files import certificates_in, key_in
 from doorward.verification.validity import has_begun, has_ended
 
 MOST_BYTES = 1 << 20
@@ -36,7 +38,7 @@ MOST_BYTES = 1 << 20
 
 _HINT = "replace portal_certificate and portal_key; the gateway reads them again by itself"
 
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, int] | None
 
 _log = structlog.get_logger("doorward.certificates")
 
@@ -92,9 +94,9 @@ class PortalCertificate:
 
     def _take(self, chain_file: Path, key_file: Path, now: datetime) -> tuple[ServerCertificate, datetime]:
         chain, key = (read_limited(one, MOST_BYTES) for one in (chain_file, key_file))
-        certificates = x509.load_pem_x509_certificates(chain)
+        certificates = certificates_in(chain, chain_file)
         leaf = certificates[0]
-        hosts = _check(leaf, key, self._host, now, chain_file)
+        hosts = _check(leaf, key_in(key, key_file), self._host, now, chain_file)
         # Only the certificates: Envoy must not get anything else from the file.
         pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
         digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
@@ -123,9 +125,11 @@ class PortalCertificate:
         return tuple(_stamp(one) for one in self._files or ())
 
 
-def _check(leaf: x509.Certificate, key: bytes, host: str, now: datetime, file: Path) -> tuple[str, ...]:
+def _check(
+    leaf: x509.Certificate, key: PrivateKeyTypes, host: str, now: datetime, file: Path
+) -> tuple[str, ...]:
     """Return the DNS names of a certificate that can be used for a host; raise ValueError with the fault otherwise."""
-    public = load_pem_private_key(key, password=None).public_key()
+    public = key.public_key()
     spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if public.public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
         raise ValueError("portal_key is not the key of portal_certificate")
@@ -156,7 +160,7 @@ def _stamp(path: Path) -> Stamp:
         facts = path.stat()
     except OSError:
         return None
-    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+    return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size  # ctime: a chmod or chown
 
 
 def _why(error: Exception) -> str:

@@ -85,7 +85,8 @@ class PublicationReport:
             error,
             f"revision {snapshot.revision} is refused, and the applications that it changes admit no new connections"
             + (f" ({named})" if named else "")
-            + f"; the other applications are as in revision {self._gate.revision}: {error.detail}",
+            + f"; the other applications are as in revision {self._gate.revision}: {error.detail}"
+            + (f" ({error.hint})" if error.hint else ""),
         )
 
     def failed(self, error: DoorwardError, text: str = "") -> None:

@@ -39,6 +39,7 @@ RETRY_SECONDS = 30.0
 ORDERED_TOGETHER = 50
 """Orders that share a transaction: `serve` fills the first ones while the keys of the next ones are made."""
 
+_MOST_NAMED = 10
 _POLL_SECONDS = 0.05
 _log = structlog.get_logger("doorward.certificates")
 
@@ -248,9 +249,11 @@ def missing_hosts(
     return {purpose: hosts for purpose, hosts in lacking.items() if hosts}
 
 
-def name_lacking(name: str, hosts: Collection[str]) -> str:
-    """Return an application and its hosts, as part of a sentence."""
-    return f"{name} ({', '.join(hosts)})"
+def name_every_lacking(missing: Mapping[str, Collection[str]]) -> str:
+    """Return applications and their hosts as part of a sentence: the first ones, and how many more there are."""
+    named = ", ".join(f"{name} ({', '.join(missing[name])})" for name in sorted(missing)[:_MOST_NAMED])
+    more = len(missing) - _MOST_NAMED
+    return f"{named} and {more} more; `doorward serve` issues them one after the other" if more > 0 else named
 
 
 def no_certificate() -> Unavailable:

@@ -60,7 +60,7 @@ from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
 from doorward.gateway.publishing.server_certificates import (
     ServerCertificates,
-    name_lacking,
+    name_every_lacking,
     no_certificate,
 )
 from doorward.gateway.publishing.starting import StartConfigurations, Starting, render_bootstrap
@@ -358,12 +358,11 @@ class PolicyPublisher:
         names = compiled.snapshot.names
         self._names = names
         self._gate.open(compiled.snapshot, closed=published.closed)
-        lacking = ", ".join(
-            name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
-        )
         self._report.succeeded(
             compiled.snapshot,
-            lacking=lacking,
+            lacking=name_every_lacking(
+                {names.get(one, one): hosts for one, hosts in compiled.missing.items()}
+            ),
             refusals={names.get(one, one): words for one, words in published.refusals.items()},
             closed={names.get(one, one) for one in published.closed},
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.names import own_hosts
@@ -27,6 +27,7 @@ from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.files import read_limited
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.copies import write_copy
+from doorward.gateway.publishing.pem_files import certificates_in, key_in
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Upstream, UpstreamTls
 from doorward.verification.validity import has_begun, has_ended
@@ -144,15 +145,15 @@ def _system_store() -> Path:
 
 def _authorities(path: Path) -> bytes:
     data = read_limited(path, MOST_BYTES)
-    found = x509.load_pem_x509_certificates(data)
+    found = certificates_in(data, path)
     return b"".join(one.public_bytes(Encoding.PEM) for one in found)
 
 
 def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
     """Return chain and key of a folder that `doorward enroll` made, if they can be used as a client certificate."""
     chain, key = (read_limited(folder / name, MOST_BYTES) for name in ("chain.pem", "key.pem"))
-    leaf = x509.load_pem_x509_certificates(chain)[0]
-    public = load_pem_private_key(key, password=None).public_key()
+    leaf = certificates_in(chain, folder / "chain.pem")[0]
+    public = key_in(key, folder / "key.pem").public_key()
     if _spki(public) != _spki(leaf.public_key()):
         raise ValueError(f"{folder}: key.pem and chain.pem do not belong together")
     if not has_begun(leaf.not_valid_before_utc, now) or has_ended(leaf.not_valid_after_utc, now):

@@ -95,7 +95,16 @@ def test_files_that_cannot_be_read_are_told(
         files[which].write_bytes(what)
     one = reader(files, tmp_path)
     assert one.read(NOON) is None
-    assert one.trouble()
+    assert str(files[which]) in one.trouble()
+
+
+def test_a_changed_mode_is_a_change(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """A key that its user may no longer read is told while the former copy still works, not at the next start."""
+    one = reader(files, tmp_path)
+    assert one.read(NOON)
+    assert not one.changed()
+    files[1].chmod(0o400)
+    assert one.changed()
 
 
 def test_a_key_of_another_certificate_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,18 +12,23 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from doorward.access.policies import apply_document
 from doorward.authority.orders import fill_order, open_orders, order_status, place_order
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.publishing import server_certificates as module
 from doorward.gateway.publishing import server_pairs as pairs_module
-from doorward.gateway.publishing.server_certificates import RETRY_SECONDS, ServerCertificates
+from doorward.gateway.publishing.server_certificates import (
+    RETRY_SECONDS,
+    ServerCertificates,
+    name_every_lacking,
+)
 from doorward.stores.records import GatewayRecord, OrderState
 from doorward.stores.services import Services
 from tests.support.certificates.issuing import key_pem_of
 from tests.support.ports import PlainKeys
-from tests.support.world import OPERATOR, World, found_world
+from tests.support.world import DOCUMENT, OPERATOR, World, found_world
 
 PAYMENTS = ("payments.corp.example",)
 SENSORS = ("telemetry.corp.example", "sensors.corp.example")
@@ -92,6 +97,15 @@ def test_a_certificate_is_ordered_and_collected(site: Site) -> None:
     assert len(chain) == 2
     key = load_pem_private_key(Path(found.key_path).read_bytes(), password=None)
     assert key.public_key() == leaf_of(found).public_key()
+
+
+def test_a_host_longer_than_a_common_name_gets_a_certificate(site: Site) -> None:
+    """A host may have 253 characters and a common name 64: one long host must not stop a publication."""
+    host = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.corp.example"
+    document = DOCUMENT.replace("payments.corp.example", host)
+    apply_document(site.world.services, document, file="test.yaml", actor=OPERATOR)
+    names = leaf_of(site.have(host)).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [host]
 
 
 def test_keys_are_closed_to_others(site: Site) -> None:
@@ -433,3 +447,12 @@ def test_what_is_no_longer_wanted_is_forgotten(site: Site) -> None:
     site.certificates.forget_others(["payments"], [found["payments"]])
     assert site.ensure() == found["payments"]
     assert sorted(one.name for one in site.folder.iterdir()) == ["note", "payments"]
+
+
+def test_a_sentence_names_only_some_of_many() -> None:
+    """The status of a gateway with hundreds of new applications stays short, and says who issues their certificates."""
+    missing = {f"a{n:02}": (f"a{n:02}.corp.example",) for n in range(12)}
+    said = name_every_lacking(missing)
+    assert said.startswith("a00 (a00.corp.example), a01 (")
+    assert "a09 (a09.corp.example) and 2 more; `doorward serve` issues them" in said
+    assert name_every_lacking({"pay": ("b.example", "a.example")}) == "pay (b.example, a.example)"

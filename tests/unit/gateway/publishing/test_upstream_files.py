@@ -114,6 +114,8 @@ def test_a_certificate_that_cannot_be_shown(tmp_path: Path, ca_file: str, make: 
 def test_bad_authorities(tmp_path: Path) -> None:
     """Rubbish, too much, and a folder in place of a file."""
     (tmp_path / "rubbish").write_text("rubbish")
+    said = read(tmp_path, ca_file=f"{tmp_path}/rubbish").objections["pay"]
+    assert said == f"{tmp_path}/rubbish has no certificates in PEM, or one of them is damaged"
     (tmp_path / "much").write_bytes(b"x" * (MOST_BYTES + 1))
     for name in ("rubbish", "much", ""):
         assert read(tmp_path, ca_file=f"{tmp_path}/{name}").objections["pay"]
