@@ -98,7 +98,7 @@ def test_any_other_line_is_malformed(line: bytes) -> None:
 
 
 def test_a_condemned_connection_comes_back_past_its_deadline(tmp_path: Path) -> None:
-    """Also from a file that was written anew; not once it has ended, and not if it was never there."""
+    """Also from a file that was written again; not once it has ended, and not if it was never there."""
     path = tmp_path / "journal"
     journal = Journal(path, boot_id="boot")
     for cookie in (7, 8, 9):
