@@ -29,8 +29,8 @@ from doorward.gateway.publishing.discovery.messages import CLUSTER, LISTENER, RO
 from doorward.gateway.publishing.discovery.subscriptions import Key
 from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration, PackedDoor
 
-SHARED = "shared"
-"""The id in `refusals` for what all doors share; no door has it."""
+SHARED = "all applications"
+"""The id in `refusals` for what all doors share; with its space it is neither the id nor the name of an application."""
 
 POLL_SECONDS = 0.005
 _WARMING = "listener_manager.total_listeners_warming"
