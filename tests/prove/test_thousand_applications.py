@@ -20,14 +20,14 @@ EDITED = 7
 ADDED = COUNT
 START_SECONDS = 300.0
 PATIENCE_SECONDS = 120.0
-SETTINGS = {"max_connections_per_source": 8_000, "max_connections_per_principal": 4_000}
+LIMITS = {"DOORWARD_MAX_CONNECTIONS_PER_SOURCE": "8000", "DOORWARD_MAX_CONNECTIONS_PER_PRINCIPAL": "4000"}
 """Every connection comes from one address, and one person holds all of them."""
 
 
 @pytest.fixture(scope="module")
 def applications() -> Iterator[Applications]:
     """A house that starts with a thousand applications."""
-    with open_house(started=False, settings=SETTINGS) as house:
+    with open_house(started=False, environment=LIMITS) as house:
         found = Applications(house, COUNT)
         found.store()
         began = time.monotonic()
