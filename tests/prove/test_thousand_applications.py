@@ -20,6 +20,7 @@ EDITED = 7
 ADDED = COUNT
 START_SECONDS = 300.0
 PATIENCE_SECONDS = 120.0
+CONFIRMED, BEHIND = 0, 3  # exit codes
 LIMITS = {"DOORWARD_MAX_CONNECTIONS_PER_SOURCE": "8000", "DOORWARD_MAX_CONNECTIONS_PER_PRINCIPAL": "4000"}
 """Every connection comes from one address, and one person holds all of them."""
 
@@ -59,10 +60,10 @@ def put(applications: Applications, text: str, is_there: Callable[[], bool]) -> 
     file.write_text(text)
     began = time.monotonic()
     said = house.command("apply", "-f", str(file), "--yes")
-    assert said.exit_code == 0, said.output
-    applied = time.monotonic() - began
+    # The command waits some seconds for the gateway; on a busy machine, a new listener takes longer.
+    assert said.exit_code in (CONFIRMED, BEHIND), said.output
     assert eventually(is_there, PATIENCE_SECONDS), house.words()
-    return applied
+    return time.monotonic() - began
 
 
 def test_a_thousand_are_open(applications: Applications, alice: Identity) -> None:
