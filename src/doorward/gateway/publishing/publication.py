@@ -162,6 +162,8 @@ class Publication:
         """Send a listener with these chains and, for all other doors, the chains that Envoy has; return its refusal."""
         chains = {**self.chains, **{one.id: one for one in group}}
         doors = [chains[one] for one in self._every_id() if one in chains]
+        # Former chains first: the last one that names a host gets it, and a host may have moved to another door.
+        doors.sort(key=self._is_wanted)
         listener = self._packer.listener(self._wanted.plan, doors)
         key = listener.type_url, listener.name
         self._put([listener])
@@ -173,6 +175,10 @@ class Publication:
     def _has_chain(self, door: PackedDoor) -> bool:
         known = self.chains.get(door.id)
         return known is not None and (known.chain, known.matches) == (door.chain, door.matches)
+
+    def _is_wanted(self, one: PackedDoor) -> bool:
+        wanted = self._wanted.doors.get(one.id)
+        return wanted is not None and (wanted.chain, wanted.matches) == (one.chain, one.matches)
 
     def _every_id(self) -> list[str]:
         return [one.id for one in self._wanted.plan.every_door]

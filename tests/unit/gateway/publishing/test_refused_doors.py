@@ -225,6 +225,20 @@ def test_two_bad_chains_and_a_new_one(bench: Bench) -> None:
     assert not bench.is_closed("web")
 
 
+@pytest.mark.parametrize(("former", "latter"), [(PAY, WEB), (WEB, PAY)])
+def test_a_door_with_a_bad_chain_keeps_no_host_that_moved(
+    bench: Bench, former: HttpDoor, latter: HttpDoor
+) -> None:
+    """Its former chain stays, closed; the host belongs to the door that the revision gives it to."""
+    bench.publish(replace(former, hosts=(*former.hosts, "moved.test")), latter)
+    wanted = other_chain(former), replace(latter, hosts=(*latter.hosts, "moved.test"))
+    bench.refuse_chains(bench.packed_plan(*wanted).doors[former.id].chain)
+    assert bench.publish(*wanted).closed == {former.id}
+    listener = bench.envoy.resource(*DOOR)
+    tree = listener["filterChainMatcher"]["matcherTree"]["exactMatchMap"]["map"]
+    assert tree["moved.test"] == tree[latter.hosts[0]] != tree[former.hosts[0]]
+
+
 def test_a_bad_chain_that_is_corrected_opens_its_door(bench: Bench) -> None:
     """As soon as the chain is another one."""
     bad = other_chain(PAY)
