@@ -91,7 +91,7 @@ def envoy_that_aborts_at(door: Doorway, host: str) -> Iterator[None]:
         while not stop.wait(0.003):
             for run in door.gateway.supervisor._runs:
                 publisher = door.gateway.publishing._publisher
-                there = {} if publisher is None else publisher._means.cache.resources()
+                there = {} if publisher is None else publisher._ports.cache.resources()
                 if any(host.encode() in one.body for one in there.values()):
                     with suppress(OSError):
                         os.kill(run.pid, signal.SIGABRT)
