@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
@@ -378,10 +379,14 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest
     stage = Stage(tmp_path, f'trap "" TERM; {READY}', monkeypatch)
     assert stage.up.start()
     pids = stage.up.pids()
-    stage.up.end()
+    with capture_logs() as said:
+        stage.up.end()
     for pid in pids.values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+    told = [one for one in said if one["event"] == "a process did not stop in time and was killed"]
+    assert [one["part"] for one in told] == ["gateway", "serve"]
+    assert "goes on with its connections" in told[0]["hint"]
 
 
 def test_ended_children_are_started_again_with_pauses(

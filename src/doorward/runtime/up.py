@@ -117,6 +117,14 @@ class Up:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+                _log.error(
+                    "a process did not stop in time and was killed",
+                    part=role,
+                    pid=child.process.pid,
+                    hint="an Envoy of a killed gateway goes on with its connections: start Doorward again, or end it"
+                    if role == "gateway"
+                    else "",
+                )
 
     def abandon(self) -> None:
         """Ask every child to stop, and do not wait: for a second signal."""
