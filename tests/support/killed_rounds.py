@@ -30,6 +30,9 @@ LATEST_NEXT_SECONDS = 2.0
 
 BACK_SECONDS = 60.0
 PAUSE_SECONDS = 0.02
+HOST_SECONDS = 60.0
+"""If an order for a server certificate was refused, because its host was gone again, the next one comes 30 s later."""
+
 AWAY_SHARE = 0.25
 """The share of rounds in which another revision is applied right after the first kill."""
 
@@ -329,7 +332,7 @@ class Rounds:
         """New connections and those that are still open get exactly what the newest revision allows."""
         for target in TARGETS:
             wanted = target.allowed_by(revision)
-            assert eventually(lambda one=target, is_good=wanted: self._gets(one) is is_good, 10), (  # type: ignore[misc]
+            assert eventually(lambda one=target, is_good=wanted: self._gets(one) is is_good, HOST_SECONDS), (  # type: ignore[misc]
                 target,
                 revision,
                 self.house.words(),
