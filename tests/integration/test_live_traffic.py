@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from doorward.directory.principals import add_member, create_group
-from doorward.gateway.publishing import server_certificates
+from doorward.gateway.publishing import server_pairs
 from tests.support.doorway import (
     ACTOR,
     DOMAIN,
@@ -158,7 +158,7 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
 
     with traffic(door, frank) as live:
         before = shown()
-        monkeypatch.setattr(server_certificates, "_RENEW_WITH_LEFT", 1.1)
+        monkeypatch.setattr(server_pairs, "_RENEW_WITH_LEFT", 1.1)
         door.gateway.publishing.requests.order_changed()
         assert eventually(lambda: shown() != before, 20)
         monkeypatch.undo()

@@ -180,6 +180,7 @@ class Gateway:
             listeners=lambda: self._options.listeners,
             may_drain=self.cutter.reaches,
             adopt=self._adopt,
+            is_publishing=lambda: self.publishing.is_working,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later

@@ -68,6 +68,15 @@ class PolicyGate:
             known = self._enforced.get(application_id)
             return known is not None and known.has_refusal_page
 
+    def suspend(self) -> None:
+        """Note that Envoy enforces nothing yet, because it is about to start: until `open`, no judgement goes on.
+
+        Its listener may be open before all of its route tables are there. A connection that was let in then would be
+        refused by rules that are missing, with a wrong reason.
+        """
+        with self._condition:
+            self._enforced = {}
+
     def begin_change(self, snapshot: PolicySnapshot) -> None:
         """Note that this snapshot is being published: until `open`, only policies equal in both count."""
         with self._condition:

@@ -43,7 +43,8 @@ _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _ASK_SECONDS = 2.0  # between two checks whether it still answers
-_HUNG_SECONDS = 150.0  # without an answer; Envoy's own watchdogs end it after 120, if they can
+_HUNG_SECONDS = 15.0  # without an answer, if nothing was published meanwhile
+_BUSY_SECONDS = 150.0  # the same during a publication; Envoy's own watchdog ends its main thread after 120
 _SETTLED_SECONDS = 10.0  # if Envoy ran for so long, it is started again without delay
 _ADDRESS_ERRORS = frozenset(
     {"port-in-use", "port-forbidden", "address-unknown"}
@@ -78,6 +79,7 @@ class EnvoyRun:
         self.phase = phase
         self.answered = started
         self.ends_at: datetime | None = None
+        self.busy_until = 0.0
 
 
 class Supervisor:
@@ -104,6 +106,7 @@ class Supervisor:
         adopt: called with epoch and folder of an Envoy of an earlier gateway that is what would be started now. Returns
             whether its bootstrap (`folder/bootstrap.json`) is, byte for byte, what `prepare` would write there, and
             its resources are ready for it; `verify` follows. If it returns False or raises, a new Envoy is started.
+        is_publishing: whether Envoy was given something that may keep its main thread busy for long.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Supervisor:
         verify: Callable[[AdminClient], None] = lambda _admin: None,
         on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
         adopt: Callable[[int, Path], bool] = lambda _epoch, _folder: False,
+        is_publishing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._options = options
         self._prepare = prepare
@@ -130,6 +134,7 @@ class Supervisor:
         self._verify = verify
         self._on_failed = on_failed
         self._adopt_configuration = adopt
+        self._is_publishing = is_publishing
         self._acting = threading.RLock()
         self._runs: tuple[EnvoyRun, ...] = ()  # replaced as a whole, so that readers need no lock
         self._trouble = ""
@@ -388,7 +393,9 @@ class Supervisor:
             return
         if run.admin.is_ready():
             run.answered = now
-        elif now - run.answered > _HUNG_SECONDS:
+        elif self._is_publishing():
+            run.busy_until = now + _HUNG_SECONDS
+        if now - run.answered > (_BUSY_SECONDS if now < run.busy_until else _HUNG_SECONDS):
             _log.error("envoy-hangs", pid=run.pid, epoch=run.epoch, seconds=round(now - run.answered))
             run.process.send(signal.SIGKILL)
         self._ask_at = self._clock.monotonic() + _ASK_SECONDS

@@ -58,6 +58,7 @@ class ServerCertificates:
         self._gateway_id = gateway_id
         self._pairs = ServerPairs(folder)
         self._retry_at: dict[str, float] = {}
+        self._wanted: dict[str, tuple[str, ...]] = {}
         self._on_order: set[str] = set()
 
     def ensure(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
@@ -80,6 +81,11 @@ class ServerCertificates:
         now = self._services.clock.now()
         for purpose, unsorted in wanted.items():
             hosts = tuple(sorted(unsorted))
+            if self._wanted.get(purpose) != hosts:
+                self._wanted[purpose] = hosts
+                self._retry_at.pop(
+                    purpose, None
+                )  # what was refused was for other hosts, or for another document
             best = self._best(orders[purpose], hosts)
             if best is not None:
                 found[purpose] = _certificate(purpose, best)
@@ -125,7 +131,9 @@ class ServerCertificates:
             purposes: the wanted purposes; their orders that are not filled yet stay.
             used: the certificates of the configuration in force.
         """
-        self._pairs.forget_others(set(purposes), {Path(one.key_path).parent for one in used})
+        kept = set(purposes)
+        self._pairs.forget_others(kept, {Path(one.key_path).parent for one in used})
+        self._wanted = {purpose: hosts for purpose, hosts in self._wanted.items() if purpose in kept}
 
     def _best(self, orders: Iterable[Path], hosts: tuple[str, ...]) -> ServerPair | None:
         """Return the usable pair that fits best; delete damaged ones."""

@@ -190,6 +190,11 @@ class PolicyPublisher:
         """Return what Envoy refused, by the application's name, each with Envoy's words."""
         return self._report.refusals()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a publication goes on: Envoy may be busy with it for long, if it builds many filter chains."""
+        return self._working.locked()
+
     def open_stream(self) -> EnvoyStream | None:
         """Return the stream for the Envoy that starts or runs, which has just connected; None if nothing is ready for one."""
         return None if self._publisher is None else self._publisher.open_stream()
@@ -233,6 +238,7 @@ class PolicyPublisher:
         with self._working:
             path = folder / BOOTSTRAP
             publisher, starting = self._starts.prepare(stop)
+            self._gate.suspend()
             self._use(publisher, starting)
             BALLAST.replace_file(path, self._bootstrap(starting, folder), durable=False)
             return path

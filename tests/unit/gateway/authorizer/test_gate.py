@@ -80,6 +80,18 @@ def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
     assert passes(gate, 3, PAY)
 
 
+def test_nothing_passes_while_envoy_starts() -> None:
+    """Its listener may be open before its tables are there: a connection waits until it has all of them."""
+    gate = PolicyGate()
+    gate.open(snapshot(1, PAY))
+    gate.suspend()
+    assert not passes(gate, 1, PAY)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(passes, gate, 1, PAY, 30.0)
+        gate.open(snapshot(1, PAY))
+        assert waiting.result(10)
+
+
 def test_a_closed_application_admits_no_connection() -> None:
     """Envoy refused a part of it: its judgements wait for nothing, all others go on; the next revision opens it."""
     gate = PolicyGate()

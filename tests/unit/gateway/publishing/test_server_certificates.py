@@ -312,6 +312,16 @@ def test_a_refused_order_is_tried_again_later(site: Site) -> None:
     assert site.fill() == 1
 
 
+def test_hosts_that_come_back_are_ordered_at_once(site: Site) -> None:
+    """A refusal was by the document of that moment: once the wanted hosts change, it holds back nothing."""
+    site.ensure("evil.example")
+    site.fill()
+    assert site.ensure("evil.example") is None  # refused
+    site.have()
+    site.ensure("evil.example")
+    assert site.fill() == 1
+
+
 def test_hosts_that_no_order_can_name_are_borne(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An order that fails delays no other purpose, and is tried again only after a while."""
     placed: list[str] = []
