@@ -175,9 +175,19 @@ class Rig:
         self.offered |= {(one["@type"], one["name"]): one for one in resources}
         if not self.pid:
             return []
-        before = len(self.stream.heard(0, nonce=True))
+        before, names = len(self.stream.heard(0, nonce=True)), {one["name"] for one in resources}
+
+        def answers() -> list[DiscoveryRequest]:
+            """Not those that are still to come to earlier responses."""
+            return [
+                one
+                for one in self.stream.heard(0, nonce=True)[before:]
+                if one.nonce.partition(":")[2] in names
+            ]
+
         self.stream.put(*(load_api().pack(one) for one in resources))
-        return self.stream.heard(before + len(resources), nonce=True)[before:]
+        assert eventually(lambda: len(answers()) >= len(resources), 30)
+        return answers()
 
     @contextmanager
     def envoy(self, **environment: str) -> Iterator[None]:

@@ -92,22 +92,25 @@ def h2_client(door: Doorway, stack: ExitStack, who: Identity) -> H2Client:
     return H2Client(stack.enter_context(context.wrap_socket(plain, server_hostname=door.host("pay"))))
 
 
-def test_nothing_passes() -> None:
-    """HTTP/1.1 and HTTP/2, with and without a certificate: public paths, preflights, upgrades, our own paths, pages."""
-    with closing() as (door, alice, close), ExitStack() as stack:
-        first, *old = [stack.enter_context(door.session(who, app="pay")) for who in (alice, alice, None)]
-        second, host = h2_client(door, stack, alice), door.host("pay")
-        assert answers(first) == [200, 200, 200, 204, 404, 200, 200, 101]
-        assert [one.request("GET", "/share/x").status for one in old] == [200, 200]
-        assert second.ask("/", authority=host).status == 200
-        close()
-        before = door.upstream.calls
-        for one in old:
-            assert set(answers(one)) == {503}
-        for method, path, headers in CALLS[:-1]:
-            lower = [(name.lower(), value) for name, value in headers.items()]
-            assert second.ask(path, *lower, method=method, authority=host).status == 503, path
-        for who in (alice, None):
-            assert not door.lets_in(who, "/share/x", app="pay")
-        assert door.upstream.calls == before
-        assert door.lets_in(alice, app="app")
+class TestClosed:
+    """Attacks on an application that Envoy refuses."""
+
+    def test_nothing_passes(self) -> None:
+        """HTTP/1.1 and HTTP/2, with and without a certificate: public paths, preflights, upgrades, our own paths, pages."""
+        with closing() as (door, alice, close), ExitStack() as stack:
+            first, *old = [stack.enter_context(door.session(who, app="pay")) for who in (alice, alice, None)]
+            second, host = h2_client(door, stack, alice), door.host("pay")
+            assert answers(first) == [200, 200, 200, 204, 404, 200, 200, 101]
+            assert [one.request("GET", "/share/x").status for one in old] == [200, 200]
+            assert second.ask("/", authority=host).status == 200
+            close()
+            before = door.upstream.calls
+            for one in old:
+                assert set(answers(one)) == {503}
+            for method, path, headers in CALLS[:-1]:
+                lower = [(name.lower(), value) for name, value in headers.items()]
+                assert second.ask(path, *lower, method=method, authority=host).status == 503, path
+            for who in (alice, None):
+                assert not door.lets_in(who, "/share/x", app="pay")
+            assert door.upstream.calls == before
+            assert door.lets_in(alice, app="app")

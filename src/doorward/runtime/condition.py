@@ -256,8 +256,11 @@ def _gateways(installation: Installation) -> list[Part]:
                 "run `doorward status` again after a few seconds; until then new connections are admitted at most "
                 "where the change alters nothing"
             )
-        text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
-        text += f", cuts by {said.get('cuts_by', '?')}"
+        if said:
+            text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
+            text += f", cuts by {said.get('cuts_by', '?')}"
+        else:
+            text = f"{one.gateway.name}: starting"
         if waiting := int(said.get("log_backlog_bytes") or 0):
             text += f", {waiting // 1024} KiB of its access log not recorded yet"
         parts.append(
