@@ -4,7 +4,7 @@ python -m tools.envoy_api          write it again, after an update of `envoy-ser
 python -m tools.envoy_api --check  say whether it is what the installed Envoy has
 
 The C++ runtime of protobuf keeps the descriptor of each .proto file as one constant in the binary (a serialized
-`FileDescriptorProto`): so what is read there fits this Envoy by construction. Kept are the files of the messages that
+`FileDescriptorProto`). So what is read there fits this Envoy by construction. This tool keeps the files of the messages that
 the discovery service and the compiler name, and the files that these import.
 Standard: google/protobuf/descriptor.proto; the encoding of protocol buffers.
 """

@@ -1,6 +1,6 @@
 """All Envoy resources of one plan as plain dictionaries, for tests that read or alter them; and as one static configuration.
 
-The product compiles and packs one door after the other (gateway.publishing.packing), from the same functions.
+The product compiles and packs one door after the other (gateway.publishing.door_packing), from the same functions.
 """
 
 from __future__ import annotations

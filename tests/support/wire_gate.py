@@ -135,7 +135,7 @@ class WireGate:
                 stores.evidence.store(fetched_crl(record.id, f"http://crl.example/{number}", der, now))
             stores.changes.note(ChangeKind.EVIDENCE, record.id, now)
         if case.name:
-            with contextlib.suppress(MalformedInput):  # what is nobody's name is in no directory
+            with contextlib.suppress(MalformedInput):  # a name that no principal can have is in no directory
                 add_principal(services, PrincipalKind.PERSON, f"{name}/{case.name}", actor=ACTOR)
         return True
 

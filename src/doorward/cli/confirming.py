@@ -63,7 +63,7 @@ def check_refusals(services: Services, revision: int, notes: Sequence[str] = ())
     error = RequestRefused(
         "applications-refused",
         f"revision {revision} is in force, except for what Envoy refused ({words})",
-        hint="correct the application and apply again; until then it admits no connection",
+        hint="correct the application and apply again; `doorward status` says which application is closed until then",
     )
     for note in notes:
         error.add_note(note)
@@ -91,8 +91,8 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         error = Unavailable(
             "gateways-behind",
             f"the change is stored (number {seq}), but these gateways did not confirm it: {', '.join(behind)}",
-            hint="run `doorward status` after a few seconds; until a gateway confirms, it admits new connections at most "
-            "where the change alters nothing",
+            hint="run `doorward status` after a few seconds; until a gateway confirms, it admits new connections only "
+            "at applications that the change does not alter",
             seq=seq,
         )
         for note in notes:

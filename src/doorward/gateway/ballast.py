@@ -14,7 +14,7 @@ from pathlib import Path
 from doorward.files import replace_file
 
 BALLAST_BYTES = 4 * 1024 * 1024
-"""Twenty times the size of the files of a policy with a hundred applications."""
+"""Room for the bootstrap, and for the server certificates and keys of some hundred applications."""
 
 
 class Ballast:

@@ -70,7 +70,7 @@ from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
 LONGEST_TROUBLE = 500
-"""Characters of one sentence in the status: Envoy's message about a rejected file can be long."""
+"""Characters of one sentence in the status: Envoy's message about a refused resource can be long."""
 
 _log = structlog.get_logger("doorward.gateway")
 
@@ -348,7 +348,7 @@ class Gateway:
         return self.publishing.open_stream() if self.supervisor.serves(pid) else None
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
-        """Make a new log file and the configuration files for an Envoy that is about to start."""
+        """Make a new log file, the bootstrap and the resources for an Envoy that is about to start."""
         (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)

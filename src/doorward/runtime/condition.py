@@ -253,8 +253,8 @@ def _gateways(installation: Installation) -> list[Part]:
         elif not one.confirmed:
             trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
             hints.append(
-                "run `doorward status` again after a few seconds; until then new connections are admitted at most "
-                "where the change alters nothing"
+                "run `doorward status` again after a few seconds; until then new connections are admitted only "
+                "at applications that the change does not alter"
             )
         if said:
             text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"

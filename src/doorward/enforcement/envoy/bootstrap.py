@@ -52,7 +52,7 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str) -> di
     """Return the bootstrap of a gateway; everything else comes over one stream (ADS).
 
     Args:
-        base: `Resources.base`.
+        base: what `build_base` returned.
         node: the gateway's name.
         admin_socket: absolute path of the admin socket of this run, at most 107 bytes.
 

@@ -5,8 +5,9 @@
    certificate. A client that offers no protocol is accepted.
 2. The authorizer judges the connection at the client's first byte. Envoy does not connect to the upstream before: a server
    that sends first would show its greeting to everybody (measured without `ON_DOWNSTREAM_DATA`).
-3. The rules are one RBAC filter: judged good, every clearance, one grant. It is a resource of its own (ECDS), so an edited rule ends no
-   connection. New connections are judged by the new rules; the gateway compares live ones and cuts those that lost permissions.
+3. The rules are one RBAC filter: judged good, every clearance, one grant. It is a resource of its own (ECDS), so an edited
+   rule ends no connection. New connections are judged by the new rules; the gateway compares live ones and cuts those that
+   lost permissions.
 4. Without metadata, filter or grant the connection is closed.
 
 Envoy makes the filters of a connection when it accepts it. A connection that is accepted before an edit of the rules and

@@ -31,8 +31,8 @@ class ServerCertificate:
     """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
 
     `hosts` are its DNS names: a door shows it for no other host. A renewed certificate keeps its name, so that the door's
-    filter chain does not change. It has new paths, because Envoy reads files again only if the secret names others, and
-    files that change under the same path could be read half old and half new.
+    filter chain does not change. It has new paths: the gateway packs a door again only if its plan changed, and files
+    that change under the same path could be read half old and half new.
     """
 
     name: str

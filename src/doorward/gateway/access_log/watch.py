@@ -19,8 +19,8 @@ GAP_REASON = "log-write-failed"
 EVERY = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 PAUSES = 50
-"""A look is followed by a pause of so many times its own duration, at most `LONGEST_PAUSE`: with a thousand applications Envoy
-searches its statistics for 0.1 s, and would spend a tenth of a core on a look at each heartbeat."""
+"""After each look comes a pause of so many times the duration of the look, at most `LONGEST_PAUSE`. With a thousand applications
+a look costs Envoy 0.1 s, so a look at each heartbeat would cost a tenth of a core."""
 
 
 class LogWatch:
@@ -46,7 +46,7 @@ class LogWatch:
         self._next_at = clock.monotonic()
 
     def resume(self, since: datetime) -> None:
-        """Go on with an Envoy of an earlier gateway, which looked at its counter last at `since`, or one pause before.
+        """Go on with an Envoy of an earlier gateway, which read the counter last at `since`, or up to one pause before.
 
         The counter's value of that time is unknown: if it is not zero now, lines may have been lost since then.
         """

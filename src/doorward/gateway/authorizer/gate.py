@@ -1,7 +1,7 @@
 """The policy gate: which policy Envoy enforces for each application; a judgement waits here until Envoy enforces its policy.
 
 Not here: publishing. Between the commit of a new policy and Envoy's confirmation there are some hundred
-milliseconds; if Envoy refuses the policy, the time until it is corrected. A connection judged by the new policy
+milliseconds; if Envoy refuses the policy, it takes until the policy is corrected. A connection judged by the new policy
 must not run under other rules. So its answer waits here until Envoy enforces for its application exactly the
 policy that the judgement used; otherwise the connection is refused.
 

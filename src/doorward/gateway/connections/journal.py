@@ -1,7 +1,7 @@
 """The journal of live connections: a file by which the registry survives the gateway's process; one JSON line a change.
 
 It names who is connected and until when, so that a restarted gateway can still end the connections of an Envoy
-that ran on without it. Instead of what a connection may do it has the ids that it was given (`following.adopted`).
+that ran on without it. It does not have the permissions of a connection, but the ids of its judgement (`following.adopted`).
 
 It also names the last change that was followed, and the policy revision by which all connections were compared last. So
 a gateway that starts knows which changes were made meanwhile, and whether the database was put back to an older state
@@ -282,8 +282,9 @@ class Journal:
     def follow(self, followed: Followed) -> None:
         """Write which change was followed last.
 
-        On a full disk the former mark is taken out of the file. If it stayed, the next start would not know what a connection
-        gained since then, and so not that it lost it. Without a mark it ends all of them. The next mark is written again.
+        On a full disk the former mark is taken out of the file. If it stayed, the next start would not see a permission
+        that a connection gained after this mark and lost later. Without a mark, the next start ends all connections. The
+        next change writes a new mark.
 
         Args:
             followed: with a mark of at most 1,000 characters.

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from doorward.core.errors import DoorwardError
+from doorward.enforcement.envoy.names import EPOCH_VARIABLE
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.epochs import epoch_of, noted_running
 from doorward.gateway.envoy.process import listens
-from doorward.gateway.envoy.program import BOOTSTRAP, EPOCH_VARIABLE, EnvoyOptions
+from doorward.gateway.envoy.program import BOOTSTRAP, EnvoyOptions
 
 _MAX_READ = 1 << 16
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.enforcement.envoy.names import EPOCH_VARIABLE
 from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.envoy.process import Child, Process, find_by_argument
 
@@ -21,9 +22,6 @@ LOG_ARGUMENT = "--log-path"
 
 BOOTSTRAP = "bootstrap.json"
 """The name of the bootstrap in the folder of each run."""
-
-EPOCH_VARIABLE = "DOORWARD_EPOCH"
-"""The environment variable with the number of the run: so that no resource has it, and a new run changes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

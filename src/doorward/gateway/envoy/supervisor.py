@@ -53,7 +53,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
 
 class Phase(Enum):
-    """The phase of a run of Envoy; `FOUND` is one of an earlier gateway of which it is not decided whether it goes on."""
+    """The phase of a run of Envoy. `FOUND`: an earlier gateway started it, and it is not decided yet whether it goes on."""
 
     FOUND = "found"
     STARTING = "starting"
@@ -178,7 +178,7 @@ class Supervisor:
         return self._trouble
 
     def find(self) -> None:
-        """Find the Envoys of an earlier gateway, once; from now on their connections can be cut, and they go on.
+        """Find the Envoys of an earlier gateway, once; these go on, and from now on their connections can be cut.
 
         Raises:
             ConfigurationError: the folder's path is too long.
@@ -223,7 +223,7 @@ class Supervisor:
             return self._launch()
 
     def stop(self) -> None:
-        """End every Envoy, and with them all connections; one that was only found goes on, for the next start."""
+        """End every Envoy, and with them all connections. One that was only found goes on: the next start decides."""
         self._end_watch()
         with self._acting:
             for run in self._found():

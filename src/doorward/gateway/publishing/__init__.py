@@ -1,1 +1,1 @@
-"""Publishing: a revision of the policy becomes Envoy's configuration: compiled, checked, written, confirmed."""
+"""Publishing: a revision of the policy becomes Envoy's configuration: compiled, packed, sent, confirmed."""

@@ -1,13 +1,13 @@
 """Which configuration makes Envoy crash: the configurations that it was given, when, and how it ended.
 
-Not here: starting Envoy (supervisor), and the configuration that is published instead (transition). A part that Envoy
+Not here: starting Envoy (supervisor), and the configuration that is given instead (starting). A part that Envoy
 refuses closes one application (publication). A configuration that makes Envoy crash would, without this module, be given to
 the next Envoy too, and one application would close all doors.
 
 The rules:
 1. if Envoy crashes soon after it was given a configuration, or starts and refuses every listener of it, the
    configuration is blamed at once;
-2. if Envoy does not start in time, or is killed from outside, there may be other causes (a busy machine, no
+2. if Envoy does not start in time, or is killed by another process, there may be other causes (a busy machine, no
    memory): the configuration is blamed at the third time in a row;
 3. a configuration that ran well for long is never blamed. Otherwise an attacker who can crash Envoy by a request
    could decide which applications are closed;
@@ -70,12 +70,6 @@ class CrashHistory:
         """Return whether Envoy was given this configuration last."""
         with self._lock:
             return self._given == what
-
-    @property
-    def given(self) -> Configuration | None:
-        """The configuration that Envoy was given last; None before the first."""
-        with self._lock:
-            return self._given
 
     def note_end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
         """Note that Envoy ended, or did not start properly; return whether its configuration is blamed for it.

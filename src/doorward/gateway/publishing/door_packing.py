@@ -5,7 +5,7 @@ never walks the dictionaries of a thousand doors (that took a second, in which n
 
 Private keys are read here, from the files that a secret names; they are in no dictionary. A door that cannot be packed
 (a file that is gone, a field that Envoy does not know) is a fault of this door alone.
-Not here: the order of publishing, and Envoy's answers (publisher).
+Not here: the order of publishing, and Envoy's answers (publication).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PackedDoor:
         names: the secrets, tables and filters that the chain names; Envoy asks for them once a listener has the chain.
         own: everything that only this door has, except the chain.
         closed: takes the place of the table or of the rules while the door is closed.
-        certificates: which of `own` is its server certificate.
+        certificate: which of `own` is its server certificate.
     """
 
     id: str
@@ -73,11 +73,11 @@ class PackedDoor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedConfiguration:
-    """Everything that one plan is.
+    """One plan, packed.
 
     Args:
         plan: what was packed.
-        base: of the bootstrap.
+        base: the part of the bootstrap that the plan decides.
         doors: by id.
         faults: the doors that cannot be packed, each with the reason; they are not in `doors`.
         kept: the doors that keep their former server certificate, each with what is wrong with the new one.

@@ -1,4 +1,4 @@
-"""The configurations that Envoy last had in force, in a file; a start uses one if Envoy refuses the newest revision.
+"""The configurations that Envoy last had in force, in a file; a start uses one if the newest is refused.
 
 Not here: the documents themselves, which the database has. No connection is admitted because of this file:
 for each application the gate compares the published policy with the policy of the judgement.

@@ -2,7 +2,7 @@
 
 Envoy must never get a pair that it refuses. All doors share one secret, the authorities that are trusted; if one door's
 pair cannot be used, Envoy refuses that shared secret too, with the words about the pair, and the doors behind it in its
-list get nothing: at a start they stay shut until the shared secret changes (measured, and shown by a test).
+list get nothing: at a start these doors stay shut until the shared secret changes (measured, and shown by a test).
 
 1. Every block of the chain is a certificate; the leaf is first. The key is not encrypted.
 2. The key is the leaf's.

@@ -1,8 +1,8 @@
 """The portal's server certificate from PEM files that the settings name; an ACME client or an operator writes them.
 
 Browsers refuse passkeys on a page with a certificate that they do not trust, so a portal for people needs a certificate
-of an authority that browsers know. The files are copied under the digest of their content before Envoy gets their
-path: if a pair changed under the same path, Envoy could read half of the old and half of the new pair. If a new pair
+of an authority that browsers know. The files are copied under the digest of their content, and packed from the
+copy: otherwise a pair that changes meanwhile could be packed half old and half new. If a new pair
 cannot be used, the former pair is kept while it is valid. If there is no usable pair, the portal is shut and the status
 says why. A certificate of our own authority in its place would teach people to ignore browser warnings.
 
@@ -115,7 +115,7 @@ class PortalCertificate:
         return found, leaf.not_valid_after_utc
 
     def _forget_all_but(self, digest: str) -> None:
-        """Delete other copies, but keep the former pair: an Envoy that starts now may still get its path."""
+        """Delete other copies, but keep the former pair: a configuration that names it may still be packed."""
         before = Path(self._last[0].key_path).parent.name if self._last is not None else ""
         for one in self._folder.iterdir():
             if one.name not in {digest, before}:

@@ -1,17 +1,17 @@
-"""One publication: sends a configuration over the stream, phase after phase, until Envoy answered for each resource.
+"""One publication: sends a configuration over the stream, phase after phase, until Envoy has answered for each resource.
 
-Not here: the content (enforcement, packing), when to publish (transition), the stream itself (discovery). The phases:
+Not here: the content (enforcement, door_packing), when to publish (transition), the stream itself (discovery). The phases:
 1. clusters, secrets and filters; and the tables of doors that are new to Envoy, because a listener that names a missing table
    waits for it;
-2. the listener. One bad chain makes Envoy refuse the whole listener. If that happens, the changed chains are tried in halves,
-   with all others as before: only the bad ones stay out;
-3. what the chains name, and the warming of the listener;
+2. the listener. One bad chain makes Envoy refuse the whole listener. If that happens, the publication tries the changed chains
+   in halves, and leaves all other chains as Envoy has them. So only the bad ones stay out;
+3. waiting: Envoy gets what the chains name, and the listener warms;
 4. route tables;
-5. removal, last, because no route names a removed cluster any more.
+5. removal. It comes last, because only then no route names the cluster that is removed.
 
 If Envoy refuses a resource, everything else is in force all the same. The door of the resource is *closed*: its table answers
-503, or its rules let nothing pass, so a superseded rule is never served. A server certificate that replaces another one is
-different: the former certificate stays in use. What was refused is not sent again until the door changes.
+503, or its rules let nothing pass, so Envoy never enforces a superseded rule. A server certificate that replaces another one is
+different: the former certificate stays in use. A refused resource is not sent again until the door changes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,14 @@ _ALIVE = r"^server\.live$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedDoor:
-    """A door that Envoy refused, in this version, and Envoy's words; `by_chain` if its filter chain was refused."""
+    """A door of which Envoy refused a part.
+
+    Args:
+        version: of the door that was refused.
+        words: Envoy's reason.
+        is_closed: False if only a renewed server certificate was refused: the door stays open with the former one.
+        by_chain: whether Envoy refused its filter chain, not one of its resources.
+    """
 
     version: str
     words: str
@@ -59,6 +66,9 @@ class PublisherPorts:
 
 class Publication:
     """One publication; `run` once.
+
+    After `run`, also if it raised: `chains` are the doors in Envoy's listener, `refused` the doors of which Envoy refused a
+    part, `shared_refusals` what it refused of the resources that all doors share, and `changed` what was sent or removed.
 
     Args:
         ports: cache, packer, clock.
@@ -143,12 +153,12 @@ class Publication:
         if words and self.chains:
             words = self._try_listener(())  # puts back the listener that Envoy has
         if words:
-            self.refused = before  # it is none of these chains
+            self.refused = before  # Envoy accepts no listener at all: no door is blamed
             message = f"Envoy refuses the listener: {words}"
             raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
 
     def _add_chains(self, group: Sequence[PackedDoor]) -> str:
-        """Bring changed chains into the listener, as far as Envoy accepts them; return why the last try failed."""
+        """Bring changed chains into the listener, as far as Envoy accepts them; return the last refusal, or nothing."""
         words = self._try_listener(group)
         if not words:
             return ""
@@ -204,7 +214,7 @@ class Publication:
             if not self._is_closed(door.id):
                 self._put(resource for key, resource in door.own.items() if key[0] == ROUTES)
         self._await_named_resources()  # may close doors
-        self._await_named_resources()
+        self._await_named_resources()  # for the answers to what closes them
         refused = [one for one in self.closed() if self._closed_is_refused(one)]
         if refused:
             raise _unconfirmed("the closing of a door")
@@ -230,7 +240,7 @@ class Publication:
     # refusals
 
     def _await(self, keys: Collection[Key]) -> None:
-        """Wait for answers, and close the doors of refused resources; what closes a door is looked at in the end."""
+        """Wait for answers, and close the doors of refused resources. `_send_tables` checks that they are closed."""
         answers = self._answers(keys)
         sent = self._cache.resources() if answers else {}
         for key, words in answers.items():
@@ -307,5 +317,5 @@ def _unconfirmed(what: str) -> Unavailable:
     return Unavailable(
         "publication-unconfirmed",
         f"Envoy did not confirm {what} in time",
-        hint="it is tried again; see Envoy's own log if it stays so",
+        hint="the gateway tries again every two seconds; if it stays so, read Envoy's own log",
     )

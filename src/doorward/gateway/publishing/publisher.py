@@ -33,7 +33,7 @@ class Published:
         version: the hash of all resources.
         changed: names of the resources that were sent or removed, sorted.
         refusals: why doors are not as configured, by the door's id; `SHARED` for what all doors share.
-        closed: the ids of the doors that are closed because of it.
+        closed: the ids of the doors that are closed because of these refusals.
         seconds: how long it took.
     """
 
@@ -69,7 +69,10 @@ class StreamPublisher:
         self._ports.cache.end()
 
     def prepare(self, configuration: PackedConfiguration) -> None:
-        """Have everything ready for an Envoy before it connects: what is missing then, it would wait for or remove."""
+        """Have every resource ready before Envoy connects.
+
+        Envoy would wait for a resource that is missing then, and an adopted Envoy would lose it.
+        """
         with self._lock:
             self._prepared = configuration
             cache, doors = self._ports.cache, list(configuration.doors.values())

@@ -1,9 +1,9 @@
 """The gateway's own TLS server certificates: ordered, fetched, renewed before they expire.
 
-Not here: their files (server_pairs), issuing (`serve` fills orders) and giving them to Envoy (transition). The key of
+Not here: their files (server_pairs), issuing (`serve` fills orders) and reading them for Envoy (door_packing). The key of
 each certificate is made here and never leaves this machine. A pair is deleted only once no published
 configuration names it: if the hosts of an application change, the old certificate serves its hosts until
-the new one is there. Every certificate has its own folder, named after its order, so that Envoy never reads
+the new one is there. Every certificate has its own folder, named after its order, so the gateway never reads
 half of an old pair and half of a new one. For Envoy all certificates of one purpose have the same name:
 a renewed certificate is new content of the same secret, which ends no connection. Another name would replace
 the filter chain.

@@ -35,7 +35,7 @@ _FILES = ("chain.pem", "key.pem")
 
 @dataclass(frozen=True, slots=True)
 class ServerPair:
-    """A chain and its key on disk: the hosts of the certificate, and its dates."""
+    """A chain and its key on disk: the hosts of the certificate, and its dates (UTC)."""
 
     folder: Path
     hosts: tuple[str, ...]
@@ -101,7 +101,7 @@ class ServerPairs:
         shutil.rmtree(folder)
 
     def forget_others(self, purposes: Collection[str], used: Collection[Path]) -> None:
-        """Delete the orders of other purposes, and filled orders of these purposes with a folder that is not used."""
+        """Delete the orders of other purposes, and filled orders of these purposes that are not used."""
         for folder in list(self._folder.iterdir()) if self._folder.is_dir() else []:
             if folder.is_dir() and folder.name not in purposes:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -35,7 +35,7 @@ _log = structlog.get_logger("doorward.publishing")
 
 
 def _nothing(_snapshot: PolicySnapshot, _seq: int) -> None:
-    """Before a new Envoy nothing is to be done: it has no connections."""
+    """Do nothing: a new Envoy has no connections that must end first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SkippedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """What an Envoy that starts or is adopted gets; `instead_of` is the newest snapshot if that is another one."""
+    """What an Envoy that starts or is adopted gets; `instead_of` is set if that is not the newest snapshot."""
 
     compiled: Compiled
     instead_of: SkippedSnapshot | None = None

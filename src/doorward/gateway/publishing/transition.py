@@ -1,6 +1,6 @@
 """Publishing the newest policy: Envoy gets it while live connections go on.
 
-Not here: compiling (enforcement), sending and confirming resources (publisher). This has its own thread,
+Not here: compiling (enforcement), sending and confirming resources (publisher). Publishing has its own thread,
 apart from the follower, so that a revocation never waits for Envoy.
 
 The steps of a publication (the order of `enforcement.transition`):
@@ -81,8 +81,8 @@ FOLLOWER_SECONDS = 1.0
 """How long a publication waits for the follower to act on its changes; usually that takes some milliseconds."""
 
 POLL_SECONDS = 0.002
-RETRY_SECONDS = 2.0
-CHECK_SECONDS = 60.0
+RETRY_SECONDS = 2.0  # after a publication that failed or lacks a part
+CHECK_SECONDS = 60.0  # between publications without a request: certificates expire
 
 _log = structlog.get_logger("doorward.publishing")
 
@@ -200,11 +200,11 @@ class PolicyPublisher:
         return None if self._publisher is None else self._publisher.open_stream()
 
     def verify(self, statistics: EnvoyStatistics) -> None:
-        """Return once an Envoy that starts answered for its whole prepared configuration; then open the gate.
+        """Wait until an Envoy that starts or is adopted has answered for its whole configuration; then open the gate.
 
         Raises:
-            ConfigurationError: Envoy refuses all of it.
-            Unavailable: Envoy does not answer.
+            ConfigurationError: Envoy refuses every listener (`envoy-refused-configuration`).
+            Unavailable: Envoy does not answer in time (`publication-unconfirmed`).
         """
         with self._working:
             if self._publisher is None or self._starting is None:
@@ -250,8 +250,8 @@ class PolicyPublisher:
         and 3 come first here too, before Envoy gets anything; step 6 comes in `verify`.
 
         Raises:
-            Unavailable: `follower-behind` if its connections were not compared with the policy that it would get; as
-                `prepare`.
+            Unavailable: `follower-behind` if its connections were not compared with the policy that it would get;
+                `no-server-certificate` as in `prepare`.
             ConfigurationError, OSError: as `prepare`.
         """
         with self._working:
@@ -274,12 +274,12 @@ class PolicyPublisher:
         return render_bootstrap(starting.compiled.plan, node=self._gateway_id, folder=folder)
 
     def _use(self, publisher: StreamPublisher, starting: Starting) -> None:
-        """Let the next Envoy that connects have this."""
+        """Serve this publisher's resources to the Envoy that connects next."""
         self._hand_over(starting)
         self._publisher = publisher
 
     def _hand_over(self, starting: Starting) -> None:
-        """Note what an Envoy gets that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""
+        """Note the configuration of an Envoy that does not run yet. Until `verify`, the gate admits nothing by a newer policy."""
         self._starting = starting
         self._names = starting.compiled.snapshot.names
         if starting.instead_of is None:
@@ -343,7 +343,7 @@ class PolicyPublisher:
             self._report.record(
                 EventType.GATEWAY_PUBLISHED, {"revision": snapshot.revision, "sha256": published.version}
             )
-        # A file of a certificate that cannot be used is read again soon.
+        # A certificate file that cannot be used is read again soon.
         return RETRY_SECONDS if compiled.missing or packed.faults or packed.kept else CHECK_SECONDS
 
     def _exchange(

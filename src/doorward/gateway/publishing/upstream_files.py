@@ -1,7 +1,7 @@
 """Reading the files of upstreams that speak TLS (authorities, client certificate), and refusing forbidden upstreams.
 
-A file that cannot be used closes only its application, with the reason in the status: otherwise Envoy would refuse
-the whole configuration. Each file is copied below the gateway's folder under the digest of its content:
+A file that cannot be used closes its application before anything is sent, with the reason in the status.
+Envoy reads these files itself. Each file is copied below the gateway's folder under the digest of its content:
 a changed file has another path, so Envoy reads it again.
 
 Not here: whether anything answers there (upstream_watch).

@@ -1,6 +1,6 @@
 """What Envoy shall have in force, and waiting until it answers; the streams send what differs.
 
-Not here: the order of a publication (publisher), and the protocol (subscriptions, server). The cache belongs to one run of
+Not here: the order of a publication (publication), and the protocol (subscriptions, server). The cache belongs to one run of
 Envoy, which has one stream at a time: if it connects again, the newest stream counts.
 """
 

@@ -5,7 +5,7 @@ to the `DiscoveryStream`, and writes what may be written. The other one waits fo
 over, and waits until it was taken. So a peer that does not read holds these two threads and one response, and nothing
 else of the gateway. No lock is held while a thread waits for the peer.
 
-Not here: HTTP/2 (call), who may connect (server), what is answered (stream).
+Not here: HTTP/2 (call), who may connect (server), what is answered (cache).
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class ConnectionDeadlines:
 
     Args:
         first_request_seconds: from the connection to its first whole request.
-        send_seconds: for one response, until the kernel has taken its last octet. An Envoy of which a thread hangs ends
-            itself after ten seconds.
+        send_seconds: for one response, until the kernel has taken its last octet. Envoy's main
+            thread reads, and it reads nothing while it builds filter chains: about 10 s for a thousand.
         end_seconds: for what is left to write at the end of the connection.
     """
 
     first_request_seconds: float = 10.0
-    send_seconds: float = 30.0
+    send_seconds: float = 150.0
     end_seconds: float = 1.0
 
 

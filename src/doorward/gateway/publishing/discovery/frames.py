@@ -3,7 +3,7 @@
 Each message has a prefix of five octets: one that says whether the message is compressed, and its length.
 Standard: gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md), Length-Prefixed-Message.
 
-Not here: HTTP/2 (connection), and the messages themselves (messages, api).
+Not here: HTTP/2 (call), and the messages themselves (messages, api).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The unix socket at which the gateway's own Envoy gets its configuration, private keys included.
 
-A process that connects is asked for by the kernel (SO_PEERCRED), before one octet is read or written:
-1. Its user must be ours. The socket has mode 0600 in a folder with mode 0700, so no other user comes so far, except root.
+Before one octet is read or written, the server asks the kernel which process connected (SO_PEERCRED):
+1. Its user must be ours. The socket has mode 0600 in a folder with mode 0700, so no other user can connect, except root.
 2. `admit` must know its process: an Envoy that this gateway started or adopted.
 3. Only a few connections are served at once: one for each Envoy that runs or drains.
 Any other connection is closed. Such an attempt is logged and shown in `status`, unless the process is an Envoy of ours that
 gets nothing: one that drains goes on asking after a restart of the gateway.
 Standard: Linux unix(7), SO_PEERCRED.
 
-Not here: what an Envoy is sent (stream), one connection (connection).
+Not here: what an Envoy is sent (cache), one connection (connection).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from doorward.gateway.publishing.discovery.wakeup import Wakeup
 CONNECTIONS = 8
 """At once: an Envoy that runs and those that drain, each with a second one while the first ends."""
 TOLD_SECONDS = 60.0
-"""How long `trouble` tells of a connection that was refused, and between two lines of the log about it."""
+"""How long `trouble` reports a refused connection; and the pause between two lines of the log about such connections."""
 
 _STOP_SECONDS = 3.0
 _AGAIN_SECONDS = 0.2
@@ -52,7 +52,7 @@ class DiscoveryServer:
         path: of the socket; a socket that an earlier run left is replaced.
         api: reads requests.
         admit: the stream for a process that may connect, None for any other one; it must not wait.
-        clock: for deadlines and for how long a refused connection is told of.
+        clock: for deadlines and for how long `trouble` reports a refused connection.
         deadlines: of each connection.
         is_ours: whether a process that is not admitted is an Envoy of ours nevertheless.
     """
@@ -210,7 +210,7 @@ class _Refusals:
             if self._last is None or self._clock.monotonic() - self._last[0] >= TOLD_SECONDS:
                 return ""
             _, pid, uid = self._last
-        return f"a process that is not this gateway's Envoy asked for its configuration (process {pid}, user {uid})"
+        return f"a process that is not this gateway's Envoy asked for its configuration (process {pid}, user {uid}); find out what that process does, and end it"
 
 
 def _credentials(peer: socket.socket) -> tuple[int, int]:

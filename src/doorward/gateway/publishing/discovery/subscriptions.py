@@ -51,7 +51,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What is sent next: a resource, or the name of a cluster that is removed; without a name there is nothing to have."""
+    """What is sent next: a resource, or the name of a removed cluster; an empty name says that the type has no resource."""
 
     nonce: str
     key: Key
