@@ -50,6 +50,19 @@ def test_a_replaced_envoy_admits_no_new_connection() -> None:
             assert eventually(lambda: bool(stream.ended), 2)
 
 
+def test_an_envoy_that_builds_a_large_publication_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its main thread answers nothing meanwhile: it gets more time, as long as a publication goes on."""
+    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "_ASK_SECONDS", 0.1)
+    with open_doorway() as door:
+        run = door.gateway.supervisor.running
+        assert run is not None
+        with door.gateway.publishing._working:
+            os.kill(run.pid, signal.SIGSTOP)
+            assert not eventually(lambda: door.gateway.supervisor.running is not run, 6)
+        assert eventually(lambda: door.gateway.supervisor.running not in (run, None), 60)
+
+
 def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """An Envoy of which no thread runs any more is ended from outside, and another takes its place."""
     monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 0.5)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.envoy.bootstrap import build_base, build_bootstrap
 from doorward.enforcement.plan import GatewayPlan, ServerCertificate
 from doorward.enforcement.trust import DoorTrust
 from doorward.gateway.publishing.discovery.cache import ResourceCache
@@ -107,7 +107,15 @@ def standing_gate(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS) -> It
         gate.publisher.prepare(configuration)
         admin = str(folder / "admin.sock")
         bootstrap = folder / "bootstrap.json"
-        bootstrap.write_text(json.dumps(build_bootstrap(configuration.base, node="test", admin_socket=admin)))
+        bootstrap.write_text(
+            json.dumps(
+                build_bootstrap(
+                    build_base(configuration.plan.paths, configuration.plan.limits),
+                    node="test",
+                    admin_socket=admin,
+                )
+            )
+        )
         place = Path(gate.site.paths.discovery_socket)
         server = DiscoveryServer(place, api, lambda _pid: gate.publisher.open_stream(), clock=clock)
         server.start()

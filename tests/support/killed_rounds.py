@@ -15,6 +15,7 @@ import random
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -132,7 +133,7 @@ class Ledger:
         )
 
 
-class Watcher:
+class Watcher(ABC):
     """A thread; `wrong` has the answers by superseded rules, `ends` the moments at which a connection ended."""
 
     def __init__(self, house: House, ledger: Ledger, identity: Identity, targets: Sequence[Target]) -> None:
@@ -175,9 +176,9 @@ class Watcher:
                 return
             self.watch(target)
 
+    @abstractmethod
     def watch(self, target: Target) -> None:
         """Do one step."""
-        raise NotImplementedError
 
 
 class NewConnections(Watcher):

@@ -17,7 +17,6 @@ from typing import Any
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.enforcement.envoy.assembly import build_door_parts, build_sessions_cluster
-from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.door_compiler import DoorParts, Resource
 from doorward.enforcement.envoy.listener import build_listener_frame
 from doorward.enforcement.envoy.sessions import build_session_extension
@@ -77,7 +76,6 @@ class PackedConfiguration:
 
     Args:
         plan: what was packed.
-        base: the part of the bootstrap that the plan decides.
         doors: by id.
         faults: the doors that cannot be packed, each with the reason; they are not in `doors`.
         kept: the doors that keep their former server certificate, each with what is wrong with the new one.
@@ -85,7 +83,6 @@ class PackedConfiguration:
     """
 
     plan: GatewayPlan = field(repr=False)
-    base: Resource = field(repr=False)
     doors: Mapping[str, PackedDoor]
     faults: Mapping[str, str]
     kept: Mapping[str, str]
@@ -132,7 +129,6 @@ class DoorPacker:
         } | {key: known for key, known in self._certificates.items() if key[0] in faults}
         return PackedConfiguration(
             plan=plan,
-            base=build_base(plan.paths, plan.limits),
             doors=doors,
             faults=faults,
             kept=self._kept,

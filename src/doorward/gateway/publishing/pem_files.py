@@ -37,7 +37,7 @@ def key_in(data: bytes, file: Path) -> PrivateKeyTypes:
     """Return the private key of a file.
 
     Raises:
-        ValueError: with the path; nothing of the key is in the message.
+        ValueError: the message names the file, and has no part of the key.
     """
     try:
         return load_pem_private_key(data, password=None)

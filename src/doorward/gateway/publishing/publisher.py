@@ -53,12 +53,6 @@ class StreamPublisher:
         self._chains: Mapping[str, PackedDoor] = {}
         self._refused: Mapping[str, RefusedDoor] = {}
         self._prepared: PackedConfiguration | None = None
-        self._certain = True
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether it is known what Envoy enforces: False after a publication without all answers."""
-        return self._certain
 
     def open_stream(self) -> EnvoyStream:
         """Return the stream for the Envoy of this run, which has just connected."""
@@ -114,12 +108,10 @@ class StreamPublisher:
             statistics=statistics,
             seconds=seconds,
         )
-        self._certain = False
         try:
             work.run()
         finally:
             self._chains, self._refused = work.chains, work.refused
-        self._certain = True
         refusals = {one: known.words for one, known in work.refused.items()}
         if work.shared_refusals:
             refusals[SHARED] = "; ".join(sorted(work.shared_refusals))

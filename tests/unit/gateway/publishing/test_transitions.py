@@ -339,3 +339,14 @@ def test_nothing_is_published_before_the_follower_has_acted(
     site.followed = site.world.head()
     assert site.publishing.step() == CHECK_SECONDS
     assert site.publishing.trouble() == ""
+
+
+def test_nothing_is_admitted_before_a_new_envoy_has_everything(site: Site) -> None:
+    """Its listener may be open before its tables are there; the former Envoy has ended."""
+    assert site.lets_in("payments")
+    run = site.folder / "second"
+    run.mkdir()
+    site.publishing.prepare(run, threading.Event())
+    assert not site.lets_in("payments")
+    site.start()
+    assert site.lets_in("payments")

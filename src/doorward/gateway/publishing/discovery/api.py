@@ -7,7 +7,6 @@ Standard: envoy/service/discovery/v3/discovery.proto; Protocol Buffers.
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -20,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput
+from doorward.enforcement.envoy.version import version_of
 from doorward.gateway.publishing.discovery.json_values import Misfit
 from doorward.gateway.publishing.discovery.messages import TYPE_PREFIX, DiscoveryRequest, PackedResource
 from doorward.gateway.publishing.discovery.packing import Packer, serialize
@@ -35,7 +35,6 @@ LONGEST_NAME = 256
 LONGEST_WORD = 64
 """Of versions and nonces, which are ours and shorter."""
 
-_VERSION_DIGITS = 24
 _DISCOVERY = "envoy.service.discovery.v3"
 _DESCRIPTORS = lzma.decompress(Path(__file__).with_name("envoy_api.xz").read_bytes())
 """Read with the module: later the process may have no right to read the packages' folder."""
@@ -78,7 +77,7 @@ class EnvoyApi:
         for chain in chains:
             message.filter_chains.add().MergeFromString(chain)
         body = serialize(message)
-        version = hashlib.sha256(body).hexdigest()[:_VERSION_DIGITS]
+        version = version_of(body)
         return PackedResource(type_url=url, name=name, version=version, body=body)
 
     def pack_message(self, name: str, value: Mapping[str, Any]) -> bytes:
