@@ -50,9 +50,9 @@ def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
         raise IntegrityError(
             "issuer-key-mismatch", "the signing key is not the key in the issuer's certificate"
         )
-    signature = _sign(body, key)
+    signature = sign_raw(body, key)
     try:
-        _verify(signature, body, expected)
+        verify_raw(signature, body, expected)
     except InvalidSignature as fault:
         raise IntegrityError("signature-broken", "the signature does not verify") from fault
     return encode_sequence(body, encode_algorithm(expected), encode_bits(signature))
@@ -64,11 +64,11 @@ def sign_without_verifying(body: bytes, key: PrivateKey, public: PublicKey, trai
     Only for OCSP responses: there are many, they live for minutes, and the caller has compared the keys once.
     Verifying each would take three times as long as signing.
     """
-    return encode_sequence(body, encode_algorithm(public), encode_bits(_sign(body, key)), trailer)
+    return encode_sequence(body, encode_algorithm(public), encode_bits(sign_raw(body, key)), trailer)
 
 
-def _sign(body: bytes, key: PrivateKey) -> bytes:
-    """Return the raw signature."""
+def sign_raw(body: bytes, key: PrivateKey) -> bytes:
+    """Return the signature itself: DER for ECDSA, PKCS#1 v1.5 with SHA-256 for RSA."""
     match key:
         case Ed25519PrivateKey():
             return key.sign(body)
@@ -78,8 +78,8 @@ def _sign(body: bytes, key: PrivateKey) -> bytes:
             return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
 
 
-def _verify(signature: bytes, body: bytes, key: PublicKey) -> None:
-    """Return if `key` made the raw signature; raise `InvalidSignature` otherwise."""
+def verify_raw(signature: bytes, body: bytes, key: PublicKey) -> None:
+    """Return if `key` made the signature of `sign_raw`; raise `InvalidSignature` otherwise."""
     match key:
         case Ed25519PublicKey():
             key.verify(signature, body)
