@@ -158,7 +158,7 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
 
     with traffic(door, frank) as live:
         before = shown()
-        monkeypatch.setattr(server_pairs, "_RENEW_WITH_LEFT", 1.1)
+        monkeypatch.setattr(server_pairs, "renewal_time", lambda begin, _end, _key: begin)
         door.gateway.publishing.requests.order_changed()
         assert eventually(lambda: shown() != before, 20)
         monkeypatch.undo()

@@ -28,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doorward.core.ports import PrivateKey
 from doorward.gateway.ballast import BALLAST
+from doorward.pki.lifecycle import renewal_time
 
-_RENEW_WITH_LEFT = 1 / 3
 _FILES = ("chain.pem", "key.pem")
 
 
@@ -48,7 +48,7 @@ class ServerPair:
 
     def is_due(self, now: datetime) -> bool:
         """Return whether it is time to order the next one."""
-        return self.end - now < (self.end - self.begin) * _RENEW_WITH_LEFT
+        return now >= renewal_time(self.begin, self.end, self.folder.name)
 
 
 class ServerPairs:
