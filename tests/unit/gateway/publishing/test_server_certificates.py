@@ -24,6 +24,7 @@ from doorward.gateway.publishing.server_certificates import (
     ServerCertificates,
     name_every_lacking,
 )
+from doorward.pki.lifecycle import renewal_time
 from doorward.stores.records import GatewayRecord, OrderState
 from doorward.stores.services import Services
 from tests.support.certificates.issuing import key_pem_of
@@ -237,11 +238,12 @@ def test_it_waits_longer_while_they_keep_coming(site: Site) -> None:
 
 
 def test_it_is_renewed_before_it_ends(site: Site) -> None:
-    """With a third of its life left a new one is ordered; the old one serves until that is there."""
+    """After two thirds of its life a new one is ordered; the old one serves until that is there."""
     first = site.have()
     leaf = leaf_of(first)
-    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
-    site.world.clock.present = leaf.not_valid_after_utc - life / 3
+    order_id = Path(first.key_path).parent.name
+    due = renewal_time(leaf.not_valid_before_utc, leaf.not_valid_after_utc, order_id)
+    site.world.clock.present = due - timedelta(seconds=1)
     assert site.ensure() == first
     assert site.fill() == 0
     site.world.clock.turn(seconds=1)
