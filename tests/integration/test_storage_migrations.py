@@ -13,10 +13,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
+from doorward.pki.keys import digest_key_of
 from doorward.storage.migrating import upgrade_to
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import HEAD, migrate
 from doorward.storage.sqlite.database import SqliteDatabase
+from tests.support.certificates.issuing import toy_ca
 
 
 def statements(path: Path) -> dict[str, list[str]]:
@@ -68,3 +70,40 @@ def test_a_partner_keeps_its_private_networks(tmp_path: Path) -> None:
         sorted(PRIVATE_NETWORKS, key=lambda one: (one.version, int(one.network_address)))
     )
     assert [row[1:] for row in rows] == [("[]", "[]"), ("[]", "[]")]
+
+
+def test_keys_of_older_certificates_and_origins_of_links_are_kept(tmp_path: Path) -> None:
+    """Each certificate gets the digest of its key, and an unused link the certificate from which it was made."""
+    path, holder = tmp_path / "older.db", toy_ca().leaf("alice")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade_to(connection, "0007")
+        for number in range(1, 703):
+            state, der = ("intended", b"no certificate") if number == 2 else ("valid", holder.der)
+            connection.execute(
+                text(
+                    "INSERT INTO certificates (id, tenant, authority_id, serial, sha256, profile, state, not_before, "
+                    "not_after, created_at, principal_id, subject_name, replaces, der) VALUES (:id, 'ten_1', 'aut_1', "
+                    ":id, :id, 'person', :state, 0, 1, 0, 'per_1', 'alice', '', :der)"
+                ),
+                {"id": f"crt_{number:04d}", "state": state, "der": der if number != 3 else b"broken"},
+            )
+        for name, used in (("open", "NULL"), ("used", "1")):
+            connection.execute(
+                text(
+                    "INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, "
+                    f"certificate_id) VALUES ('{name}', 'ten_1', 'per_1', '{name}', 0, 1, {used}, 'crt_0001')"
+                )
+            )
+        upgrade_to(connection, HEAD)
+        keys = [
+            row[0] for row in connection.execute(text("SELECT spki_sha256 FROM certificates ORDER BY id"))
+        ]
+        links = connection.execute(
+            text("SELECT id, made_from, certificate_id FROM invitations ORDER BY id")
+        ).all()
+    engine.dispose()
+    digest = digest_key_of(holder.der)
+    assert len(digest) == 64
+    assert keys == [digest, "", "", *[digest] * 699]
+    assert [tuple(row) for row in links] == [("open", "crt_0001", ""), ("used", "", "crt_0001")]

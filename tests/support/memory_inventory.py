@@ -24,6 +24,7 @@ from doorward.stores.factor_records import (
     ThrottleRecord,
 )
 from doorward.stores.holder_notes import HolderNote
+from doorward.stores.line_protocols import SuspectedClone
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.records import (
     AuthorityRecord,
@@ -77,6 +78,7 @@ class State:
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     throttles: dict[str, ThrottleRecord] = field(default_factory=dict)
     holder_notes: dict[str, HolderNote] = field(default_factory=dict)
+    suspected_clones: dict[str, SuspectedClone] = field(default_factory=dict)
     session_keys: dict[str, SessionKeyRecord] = field(default_factory=dict)
 
     def copy(self) -> State:
@@ -199,6 +201,22 @@ class MemoryCertificates(Store):
         for c in list(self.state.certificates.values()):
             if c.authority_id == authority_id and c.state in listed and c.not_after > not_after:
                 yield replace(c, der=b"")
+
+    def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
+        found = [
+            c for c in self.state.certificates.values() if certificate_id and c.replaces == certificate_id
+        ]
+        return sorted(found, key=lambda c: (c.created_at, c.id))
+
+    def has_key(self, spki_sha256: str) -> bool:
+        kept = self.state.certificates.values()
+        were_valid = {c.spki_sha256 for c in kept if c.state is not CertificateState.INTENDED}
+        return bool(spki_sha256) and spki_sha256 in were_valid
+
+    def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
+        every = self.state.certificates.values()
+        mine = [c for c in every if c.principal_id == principal_id and c.replaces]
+        return sorted(c.created_at for c in mine if c.created_at >= since)
 
     def counts(self) -> Mapping[str, int]:
         counts = {state.value: 0 for state in CertificateState}

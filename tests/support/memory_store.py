@@ -47,6 +47,7 @@ from tests.support.memory_factors import (
     MemoryThrottles,
 )
 from tests.support.memory_inventory import MemoryCertificates, State, Store
+from tests.support.memory_lines import MemorySuspectedClones
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
 from tests.support.ports import CountingNotifier
 
@@ -443,6 +444,7 @@ class MemoryStores:
         self.throttles = MemoryThrottles(state, tenant, write=write)
         self.holder_notes = MemoryHolderNotes(state, tenant, write=write)
         self.session_keys = MemorySessionKeys(state, tenant, write=write)
+        self.suspected_clones = MemorySuspectedClones(state, tenant, write=write)
 
 
 class MemoryUnitOfWork:

@@ -206,7 +206,7 @@ def _of_links(stores: Stores, principal_id: str, since: datetime, now: datetime)
             kind=ActivityKind.LINK_MADE,
             at=one.created_at,
             subject_id=one.id,
-            certificate_id=one.certificate_id,
-            by_self=bool(one.certificate_id),
+            certificate_id=one.made_from,
+            by_self=bool(one.made_from),
             is_over=bool(find_fault(stores, one, now)),
         )

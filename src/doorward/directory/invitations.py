@@ -138,15 +138,15 @@ def _find_end(invitation: InvitationRecord, now: datetime) -> str:
 
 def has_lost_its_device(stores: Stores, invitation: InvitationRecord) -> bool:
     """Say whether the device that made an open invitation has a certificate that is revoked, on hold or unknown."""
-    if invitation.used_at is not None or not invitation.certificate_id:
+    if invitation.used_at is not None or not invitation.made_from:
         return False
-    certificate = stores.certificates.get(invitation.certificate_id)
+    certificate = stores.certificates.get(invitation.made_from)
     return certificate is None or certificate.state is not CertificateState.VALID
 
 
 def is_for_own_device(invitation: InvitationRecord) -> bool:
-    """Say whether a person made it for another device. After its use this is not stored."""
-    return bool(invitation.certificate_id)
+    """Say whether a person made it for another device."""
+    return bool(invitation.made_from)
 
 
 def hash_token(token: str) -> str:

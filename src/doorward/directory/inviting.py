@@ -170,7 +170,7 @@ def invite_within(
         token_sha256=hash_token(token),
         created_at=now,
         expires_at=now + lifetime,
-        certificate_id=made_from,
+        made_from=made_from,
     )
     stores.invitations.add(record)
     event = new_event(

@@ -14,6 +14,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
 from doorward.partners.judging import PendingRegistration
+from doorward.pki.keys import digest_key_of
 from doorward.stores.events import new_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
@@ -52,6 +53,7 @@ def register(services: Services, registration: PendingRegistration, now: datetim
             created_at=now,
             principal_id=principal_id,
             subject_name=facts.subject,
+            spki_sha256=digest_key_of(facts.der),
         )
         if stores.certificates.add_seen(record):
             stores.outbox.add(_seen_event(services, registration, record, facts.san, now))

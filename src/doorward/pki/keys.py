@@ -8,8 +8,10 @@ Standard: RFC 5280 section 4.1.2.7, NIST SP 800-57 part 1, FIPS 186-5 section 5.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP384R1,
@@ -121,6 +123,22 @@ def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
 def encode_public_key(key: PublicKey) -> bytes:
     """Return the SubjectPublicKeyInfo in DER. Two keys are the same if these bytes are equal."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def digest_public_key(key: PublicKey) -> str:
+    """Return the SHA-256 of the SubjectPublicKeyInfo in DER, in lower-case hex."""
+    return hashlib.sha256(encode_public_key(key)).hexdigest()
+
+
+def digest_key_of(certificate: bytes) -> str:
+    """Return `digest_public_key` of a certificate in DER; empty if its key cannot be read.
+
+    A partner's authority may certify kinds of keys that are unknown here.
+    """
+    try:
+        return digest_public_key(x509.load_der_x509_certificate(certificate).public_key())  # type: ignore[arg-type]  # any kind
+    except Exception:  # noqa: BLE001 - total: the library raises several kinds
+        return ""
 
 
 def encode_key_bits(key: PublicKey) -> bytes:

@@ -32,6 +32,7 @@ from doorward.audit.events import Retention
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.storage import schema_factors as schema_factors  # noqa: PLC0414  its tables are on this metadata
+from doorward.storage import schema_lines as schema_lines  # noqa: PLC0414  as above
 from doorward.storage.schema_metadata import metadata as metadata  # noqa: PLC0414  for the users of this module
 from doorward.storage.schema_metadata import tenant_column
 from doorward.storage.types import EnumText, SerialNumber, TextList, Timestamp, WholeSeconds, closed_list
@@ -154,6 +155,7 @@ certificates = Table(
     Column("reason", EnumText(RevocationReason)),
     Column("revoked_at", Timestamp),
     Column("replaces", Text, nullable=False),
+    Column("spki_sha256", Text, nullable=False),
     Column("der", LargeBinary, nullable=False),
     # serial first: one index serves (authority, serial) and a prefix that a person types
     UniqueConstraint("serial", "authority_id"),
@@ -168,6 +170,8 @@ Index("ix_certificates_principal", certificates.c.tenant, certificates.c.princip
 Index("ix_certificates_profile", certificates.c.tenant, certificates.c.profile, *_IN_ORDER)
 Index("ix_certificates_state", certificates.c.tenant, certificates.c.state, *_IN_ORDER)
 Index("ix_certificates_ending", certificates.c.tenant, certificates.c.state, certificates.c.not_after)
+Index("ix_certificates_key", certificates.c.spki_sha256, certificates.c.tenant)
+Index("ix_certificates_replaces", certificates.c.replaces, certificates.c.tenant)
 
 invitations = Table(
     "invitations",
@@ -181,6 +185,7 @@ invitations = Table(
     Column("used_at", Timestamp),
     Column("certificate_id", Text, nullable=False),
     Column("voided_at", Timestamp),
+    Column("made_from", Text, nullable=False),
 )
 Index("ix_invitations_principal", invitations.c.tenant, invitations.c.principal_id)
 

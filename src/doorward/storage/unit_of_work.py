@@ -26,6 +26,7 @@ from doorward.storage.repositories.policies import SqlApplications, SqlChanges, 
 from doorward.storage.repositories.session_keys import SqlSessionKeys
 from doorward.storage.repositories.sessions import SqlEpochs, SqlSessions
 from doorward.storage.repositories.step_ups import SqlSessionCodes, SqlStepUps
+from doorward.storage.repositories.suspected_clones import SqlSuspectedClones
 from doorward.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -184,6 +185,11 @@ class SqlStores:
     def session_keys(self) -> SqlSessionKeys:
         """Keys that sign sessions."""
         return SqlSessionKeys(self._transaction)
+
+    @property
+    def suspected_clones(self) -> SqlSuspectedClones:
+        """Lines of certificates with two holders of keys."""
+        return SqlSuspectedClones(self._transaction)
 
 
 class SqlUnitOfWork:

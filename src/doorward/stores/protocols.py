@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from doorward.stores.factor_protocols import FactorStores
+from doorward.stores.line_protocols import LineStore, LineStores
 
 if TYPE_CHECKING:
     from doorward.audit.events import Event
@@ -172,7 +173,7 @@ class AuthorityStore(Protocol):
         ...
 
 
-class CertificateStore(Protocol):
+class CertificateStore(LineStore, Protocol):
     """The inventory of certificates."""
 
     def add_intended(self, certificate: CertificateRecord) -> None:
@@ -425,7 +426,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(FactorStores, Protocol):
+class Stores(FactorStores, LineStores, Protocol):
     """All stores, in one transaction of one tenant."""
 
     @property

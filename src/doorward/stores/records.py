@@ -79,7 +79,10 @@ class AuthorityRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRecord:
-    """One certificate of the inventory; while its state is `intended`, `der` is the TBSCertificate to be signed."""
+    """One certificate of the inventory; while its state is `intended`, `der` is the TBSCertificate to be signed.
+
+    `spki_sha256` is the SHA-256 of its SubjectPublicKeyInfo in lower-case hex; empty if the key could not be read.
+    """
 
     id: str
     tenant: str
@@ -97,15 +100,16 @@ class CertificateRecord:
     reason: RevocationReason | None = None
     revoked_at: datetime | None = None
     replaces: str = ""
+    spki_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvitationRecord:
     """A one-time invitation; only the SHA-256 of its token is stored.
 
-    At most one of `used_at` and `voided_at` is ever set: a link that was used cannot be withdrawn. Before the use,
-    `certificate_id` is the certificate of the device that its holder used to make the invitation, and empty if an
-    operator made it. After the use, it is the certificate that was issued (docs/design/0074).
+    At most one of `used_at` and `voided_at` is ever set: a link that was used cannot be withdrawn. `made_from` is the
+    certificate of the device that its holder used to make the invitation, and empty if an operator made it.
+    `certificate_id` is the certificate that was issued for it, and empty before its use (docs/design/0074).
     """
 
     id: str
@@ -117,6 +121,7 @@ class InvitationRecord:
     used_at: datetime | None = None
     certificate_id: str = ""
     voided_at: datetime | None = None
+    made_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from doorward.core.errors import DoorwardError
 from doorward.core.names import COMMON_NAME_LIMIT
 from doorward.core.ports import PrivateKey
 from doorward.pki.csr import CertificationRequest
-from doorward.pki.keys import choose_lint_kind
+from doorward.pki.keys import choose_lint_kind, digest_public_key
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import choose_validity
 from doorward.stores.events import new_event
@@ -138,6 +138,7 @@ def prepare_certificate(
         principal_id=entitlement.principal_id,
         subject_name=common_name,
         replaces=entitlement.replaces,
+        spki_sha256=digest_public_key(request.public_key),
     )
     return IntendedCertificate(
         prepared=prepared, record=record, holder=claim.holder, key_kind=request.key_kind, actor=claim.actor

@@ -90,6 +90,24 @@ _REVOKED = DriverStatement(
     ),
     large=True,
 )
+_SUCCESSORS = _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''")).order_by(
+    _C.created_at, _C.id
+)
+_HAS_KEY = (
+    select(_C.id)
+    .where(
+        _C.tenant == CURRENT_TENANT,
+        _C.spki_sha256 == bindparam("key"),
+        _C.state != CertificateState.INTENDED,
+    )
+    .limit(1)
+)
+_RENEWED_SINCE = select(_C.created_at).where(
+    _C.tenant == CURRENT_TENANT,
+    _C.principal_id == bindparam("principal_id"),
+    _C.created_at >= bindparam("since"),
+    _C.replaces != literal_column("''"),
+)
 _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
 
 
@@ -204,6 +222,20 @@ class SqlCertificates:
         rows = self._transaction.driver_rows(_REVOKED, **values)
         return (_record_of_driver((*row, b"")) for row in rows)
 
+    def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
+        """Return the certificates that were renewed from this one, oldest first, intents included."""
+        rows = self._transaction.rows(_SUCCESSORS, replaced=certificate_id)
+        return [_record(row, row.der) for row in rows]
+
+    def has_key(self, spki_sha256: str) -> bool:
+        """Return whether a certificate that was ever valid has this key."""
+        return bool(spki_sha256) and self._transaction.value(_HAS_KEY, key=spki_sha256) is not None
+
+    def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
+        """Return when each renewal of this principal since then was recorded, oldest first."""
+        rows = self._transaction.rows(_RENEWED_SINCE, principal_id=principal_id, since=since)
+        return sorted(row[0] for row in rows)
+
     def counts(self) -> Mapping[str, int]:
         """Return the number of certificates by state, zero included."""
         counts = {state.value: 0 for state in CertificateState}
@@ -235,6 +267,7 @@ def _record_of_driver(row: DriverRow) -> CertificateRecord:
         reason,
         revoked_at,
         replaces,
+        spki_sha256,
         der,
     ) = row
     return CertificateRecord(
@@ -254,6 +287,7 @@ def _record_of_driver(row: DriverRow) -> CertificateRecord:
         reason=None if reason is None else _REASONS[reason],
         revoked_at=None if revoked_at is None else from_microseconds(revoked_at),
         replaces=replaces,
+        spki_sha256=spki_sha256,
     )
 
 
@@ -279,6 +313,7 @@ def _record(row: AnyRow, der: bytes) -> CertificateRecord:
         reason=row.reason,
         revoked_at=row.revoked_at,
         replaces=row.replaces,
+        spki_sha256=row.spki_sha256,
     )
 
 

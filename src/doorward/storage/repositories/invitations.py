@@ -18,14 +18,14 @@ from doorward.storage.values import (
 )
 from doorward.stores.records import InvitationRecord
 
-_ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at
-    FROM invitations WHERE tenant = :this_tenant"""
+_ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at,
+    made_from FROM invitations WHERE tenant = :this_tenant"""
 _IS_OPEN = "used_at IS NULL AND voided_at IS NULL"
 _ADD = DriverStatement(
     """INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, used_at,
-        certificate_id, voided_at)
+        certificate_id, voided_at, made_from)
     VALUES (:id, :this_tenant, :principal_id, :token_sha256, :created_at, :expires_at, :used_at,
-        :certificate_id, :voided_at)
+        :certificate_id, :voided_at, :made_from)
     ON CONFLICT DO NOTHING"""
 )
 _BY_TOKEN = DriverStatement(f"{_ALL} AND token_sha256 = :token")
@@ -66,6 +66,7 @@ class SqlInvitations:
             used_at=to_optional_microseconds(invitation.used_at),
             certificate_id=invitation.certificate_id,
             voided_at=to_optional_microseconds(invitation.voided_at),
+            made_from=invitation.made_from,
         )
         if not added:
             raise IntegrityError("invitation-duplicate", "this invitation token was issued before")
@@ -109,7 +110,18 @@ class SqlInvitations:
 
 
 def _invitation(row: DriverRow) -> InvitationRecord:
-    id_, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at = row
+    (
+        id_,
+        tenant,
+        principal_id,
+        token_sha256,
+        created_at,
+        expires_at,
+        used_at,
+        certificate_id,
+        voided_at,
+        made_from,
+    ) = row
     return InvitationRecord(
         id=id_,
         tenant=tenant,
@@ -120,4 +132,5 @@ def _invitation(row: DriverRow) -> InvitationRecord:
         used_at=from_optional_microseconds(used_at),
         certificate_id=certificate_id,
         voided_at=from_optional_microseconds(voided_at),
+        made_from=made_from,
     )

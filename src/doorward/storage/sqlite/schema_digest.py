@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "50d64ed44ba68b0d659dc4b16fb85e3975a2920a3f64167f9e43c3df3ac4f57a"
+SCHEMA_SHA256 = "a15dcf507b4cea161b0bce41ca012edb6c64b541c0708e87b04a15fc0f8ffd18"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {
