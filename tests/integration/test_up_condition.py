@@ -44,11 +44,11 @@ def test_a_running_door_is_well() -> None:
         door.person("alice", "staff")
         parts = examine(door.installation, datetime.now(UTC))
         assert [one.name for one in parts] == [
-            "authority", "inventory", "evidence", "serve", "gateway", "disk"
+            "authority", "inventory", "lifetimes", "evidence", "serve", "gateway", "disk"
         ]  # fmt: skip
         assert [one.trouble for one in parts] == [()] * len(parts)
         assert all(one.text for one in parts)
-        gateway = parts[4]
+        gateway = parts[5]
         assert gateway.facts["gateway"] == "gateway-1"
         assert str(door.port) in gateway.text
 

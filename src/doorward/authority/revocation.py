@@ -21,6 +21,7 @@ from doorward.authority.inventory import find_within, require_certificate
 from doorward.authority.status.ocsp_responses import OcspSigner, replace_responses, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.pki.facts import has_revocation_information
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
@@ -176,7 +177,8 @@ def _apply_step(
         stores.sessions.end_certificate(certificate_id, now)
     elif after.state is CertificateState.ON_HOLD:
         _end_sessions(services, stores, after, actor=actor, now=now)
-    if before.profile != PARTNER_PROFILE:  # for a partner's certificate, the partner's responder answers
+    # For a partner's certificate the partner's responder answers; for a short-lived one no response is prepared.
+    if before.profile != PARTNER_PROFILE and has_revocation_information(before.der):
         replace_responses(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = new_event(
         services,

@@ -50,11 +50,13 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
     from doorward.partners import terms as terms
+    from doorward.pki import facts as facts
     from doorward.policy import requirement_text as requirement_text
     from doorward.runtime import certificate_files as certificate_files
     from doorward.runtime import compose as compose
     from doorward.runtime import condition as condition
     from doorward.runtime import disruption as disruption
+    from doorward.runtime import durations as durations
     from doorward.runtime import event_lines as event_lines
     from doorward.runtime import evidence as evidence
     from doorward.runtime import explaining as explaining
@@ -94,6 +96,7 @@ else:
             "examining": "doorward.partners.examining",
             "explaining": "doorward.runtime.explaining",
             "explanation": "doorward.access.explanation",
+            "facts": "doorward.pki.facts",
             "files": "doorward.files",
             "founding": "doorward.authority.founding",
             "freed_names": "doorward.stores.freed_names",
@@ -141,6 +144,7 @@ else:
             "starting": "doorward.runtime.starting",
             "story": "doorward.demo.story",
             "report": "doorward.demo.report",
+            "durations": "doorward.runtime.durations",
             "event_lines": "doorward.runtime.event_lines",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from doorward.core.certificate import CertificateFacts
 from doorward.core.certificate_names import render_distinguished_name, render_general_name
 from doorward.pki.keys import check_public_key
+from doorward.pki.profiles import NO_REV_AVAIL
 
 
 def describe_certificate(certificate: x509.Certificate, key_kind: str = "") -> CertificateFacts:
@@ -42,3 +43,17 @@ def describe_certificate(certificate: x509.Certificate, key_kind: str = "") -> C
         key_kind=key_kind or check_public_key(certificate.public_key())[1],
         der=der,
     )
+
+
+def has_revocation_information(der: bytes) -> bool:
+    """Return whether revocation information is published about a certificate: it has no noRevAvail.
+
+    True also for bytes that are no certificate, such as those of an intended one.
+
+    Standard: RFC 9608 section 2.
+    """
+    try:
+        extensions = x509.load_der_x509_certificate(der).extensions
+    except ValueError:
+        return True
+    return all(extension.oid != NO_REV_AVAIL for extension in extensions)

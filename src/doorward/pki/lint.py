@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtensionOID, NameOID, ObjectIdentifier, SignatureAlgorithmOID
 
 from doorward.core.errors import MalformedInput
+from doorward.core.lifetimes import SHORT_LIFE
 from doorward.core.names import COMMON_NAME_LIMIT, parse_dns_name, parse_principal_uri
 from doorward.pki.keys import check_public_key
 from doorward.pki.profiles import BACKDATE, CertificateProfile, KeyUse, SanRule
@@ -41,6 +42,7 @@ _SIGNATURES = frozenset(
 _CRITICAL = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
 _ALWAYS = _CRITICAL | {ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 _PUBLICATION = frozenset({ExtensionOID.AUTHORITY_INFORMATION_ACCESS, ExtensionOID.CRL_DISTRIBUTION_POINTS})
+_NO_REV_AVAIL = ObjectIdentifier("2.5.29.56")
 _OTHER_USES = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
@@ -172,10 +174,13 @@ def _lint_extensions(linted: LintedCertificate) -> _Faults:
         wanted.add(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     if profile.no_check:
         wanted.add(ExtensionOID.OCSP_NO_CHECK)
+    if profile.no_revocation:
+        wanted.add(_NO_REV_AVAIL)
     if linted.issuer is not None:
         wanted.add(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
     present = {extension.oid for extension in linted.certificate.extensions}
-    allowed = wanted | _PUBLICATION if linted.issuer is not None and not profile.no_check else wanted
+    silent = linted.issuer is None or profile.no_check or profile.no_revocation
+    allowed = wanted if silent else wanted | _PUBLICATION
     for oid in sorted(wanted - present, key=lambda oid: oid.dotted_string):
         yield _fault("extension-missing", "4.2", f"the extension {oid.dotted_string} is missing")
     for oid in sorted(present - allowed, key=lambda oid: oid.dotted_string):
@@ -184,6 +189,21 @@ def _lint_extensions(linted: LintedCertificate) -> _Faults:
         if extension.critical is not (extension.oid in _CRITICAL):
             text = f"the criticality of {extension.oid.dotted_string} is wrong"
             yield _fault("extension-criticality", "4.2", text)
+
+
+def _lint_short_life(linted: LintedCertificate) -> _Faults:
+    """A certificate without revocation information is short-lived, is of no CA, and says so as RFC 9608 has it."""
+    certificate = linted.certificate
+    found = [one.value for one in certificate.extensions if one.oid == _NO_REV_AVAIL]
+    if not found:
+        return
+    value = found[0]
+    if not isinstance(value, x509.UnrecognizedExtension) or value.value != b"\x05\x00":
+        yield _fault("no-rev-avail", "RFC 9608 2", "the value of noRevAvail must be NULL")
+    if linted.profile.is_ca:
+        yield _fault("no-rev-avail", "RFC 9608 2", "a CA certificate must not have noRevAvail")
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > SHORT_LIFE + BACKDATE:
+        yield _fault("no-rev-avail", "RFC 9608 2", "only a certificate of at most 7 days may have noRevAvail")
 
 
 def _lint_constraints(linted: LintedCertificate) -> _Faults:
@@ -317,4 +337,5 @@ _RULES: tuple[Callable[[LintedCertificate], _Faults], ...] = (
     _lint_key_identifiers,
     _lint_names,
     _lint_addresses,
+    _lint_short_life,
 )

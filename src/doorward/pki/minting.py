@@ -25,10 +25,11 @@ from doorward.core.ports import PrivateKey, PublicKey, RandomSource
 from doorward.pki.facts import describe_certificate
 from doorward.pki.keys import check_public_key, choose_builder_hash, encode_public_key
 from doorward.pki.lint import lint_certificate
-from doorward.pki.profiles import ISSUING, ROOT, CertificateProfile, KeyUse, Validity
+from doorward.pki.profiles import ISSUING, NO_REV_AVAIL, ROOT, CertificateProfile, KeyUse, Validity
 from doorward.pki.signing import encode_algorithm, sign_structure
 
 _SERIAL_OCTETS = 16
+_NULL = b"\x05\x00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class MintingRequest:
         validity: see pki.profiles.choose_validity.
         serial: see new_serial; the caller records it, so that it is never used twice.
         issuer: the signing CA's certificate; None for a root.
-        urls: empty for roots and OCSP responders.
+        urls: empty for roots, OCSP responders and short-lived certificates.
     """
 
     profile: CertificateProfile
@@ -242,6 +243,8 @@ def _list_shared(
         extensions += _list_pointers(urls)
     if profile.no_check:
         extensions.append((x509.OCSPNoCheck(), False))
+    if profile.no_revocation:  # RFC 9608 section 2: never critical, its value is NULL
+        extensions.append((x509.UnrecognizedExtension(NO_REV_AVAIL, _NULL), False))
     return tuple(extensions)
 
 

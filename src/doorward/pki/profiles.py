@@ -11,14 +11,17 @@ Not here: who may have one (authority.issuing.registration), building (pki.minti
 | ocsp-responder | signs OCSP for one CA      | OCSPSigning        | none             | 30 d / 90 d       |
 | root, issuing  | CAs (issuing: pathlen 0)   | none               | none             | 10 y / 25 y, 5 y / 10 y |
 
+A client certificate with a lifetime of at most 7 days (SHORT_LIFE) has the extension noRevAvail, and names neither CRL
+nor OCSP responder nor issuer: `choose_short_life`.
 A service has clientAuth only: a TLS client cannot use its URI name to verify a server, so a program that also
 listens needs a `server` certificate as well. No certificate lasts longer than its issuer's.
-Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6, 4.2.1.9 and 4.2.1.12; RFC 6960 section 4.2.2.2.
+Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6, 4.2.1.9 and 4.2.1.12; RFC 6960 section 4.2.2.2; RFC 9608.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -27,11 +30,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
+from doorward.core.lifetimes import DEVICE_LIFETIME, PERSON_LIFETIME, SERVICE_LIFETIME, SHORT_LIFE
 
 BACKDATE = timedelta(minutes=5)
 """notBefore is this far in the past, because clocks of clients and partners may be slow (boulder: 1 h)."""
 
 _DAY = timedelta(days=1)
+
+NO_REV_AVAIL = ObjectIdentifier("2.5.29.56")
+"""id-ce-noRevAvail: no revocation information is published about this certificate (RFC 9608 section 2)."""
 
 
 class KeyUse(Enum):
@@ -56,7 +63,8 @@ class CertificateProfile:
     """One kind of certificate.
 
     `kind` is the kind of principal that it names, None if it names none; `path_length` is for CAs only, None means
-    no limit; `lifetime` is the default, and `max_lifetime` the most that a requester can get.
+    no limit; `lifetime` is the default, and `max_lifetime` the most that a requester can get. `no_revocation` is for
+    certificates with noRevAvail.
     """
 
     name: str
@@ -69,6 +77,7 @@ class CertificateProfile:
     is_ca: bool = False
     path_length: int | None = None
     no_check: bool = False
+    no_revocation: bool = False
 
     def __post_init__(self) -> None:
         if not timedelta(0) < self.lifetime <= self.max_lifetime:
@@ -84,8 +93,8 @@ PERSON = CertificateProfile(
     key_usage=_SIGN,
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL_AND_EMAIL,
-    lifetime=90 * _DAY,
-    max_lifetime=398 * _DAY,
+    lifetime=PERSON_LIFETIME.default,
+    max_lifetime=PERSON_LIFETIME.longest,
 )
 DEVICE = CertificateProfile(
     name="device",
@@ -93,8 +102,8 @@ DEVICE = CertificateProfile(
     key_usage=_SIGN,
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL,
-    lifetime=365 * _DAY,
-    max_lifetime=825 * _DAY,
+    lifetime=DEVICE_LIFETIME.default,
+    max_lifetime=DEVICE_LIFETIME.longest,
 )
 SERVICE = CertificateProfile(
     name="service",
@@ -102,8 +111,8 @@ SERVICE = CertificateProfile(
     key_usage=_SIGN,
     extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
     names=SanRule.PRINCIPAL,
-    lifetime=90 * _DAY,
-    max_lifetime=398 * _DAY,
+    lifetime=SERVICE_LIFETIME.default,
+    max_lifetime=SERVICE_LIFETIME.longest,
 )
 SERVER = CertificateProfile(
     name="server",
@@ -151,6 +160,25 @@ _BY_KIND = {PrincipalKind.PERSON: PERSON, PrincipalKind.DEVICE: DEVICE, Principa
 def profile_for(kind: PrincipalKind) -> CertificateProfile:
     """Return the profile of the client certificates of that kind of principal."""
     return _BY_KIND[kind]
+
+
+def choose_short_life(profile: CertificateProfile, lifetime: timedelta) -> CertificateProfile:
+    """Return the profile of a certificate with that lifetime: without revocation information if it is short.
+
+    Only for client certificates: other profiles are returned as they are.
+    Standard: RFC 9608 section 2.
+    """
+    return _without_revocation(profile) if profile.kind is not None and lifetime <= SHORT_LIFE else profile
+
+
+@functools.cache  # there are three
+def _without_revocation(profile: CertificateProfile) -> CertificateProfile:
+    return replace(
+        profile,
+        no_revocation=True,
+        lifetime=min(profile.lifetime, SHORT_LIFE),
+        max_lifetime=min(profile.max_lifetime, SHORT_LIFE),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.status.responder import find_faults
 from doorward.authority.status.root_crl import root_list_end
+from doorward.core.lifetimes import SHORT_LIFE
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation
@@ -76,6 +77,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
     return [
         _authority(installation, now),
         _inventory(installation),
+        _lifetimes(installation),
         _evidence(installation),
         *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
@@ -118,6 +120,23 @@ def _inventory(installation: Installation) -> Part:
     counts = dict(certificate_counts(installation.services))
     shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no certificates yet"
     return Part(name="inventory", text=shown, facts={"certificates": counts})
+
+
+def _lifetimes(installation: Installation) -> Part:
+    """How long new certificates last; a short life has no revocation information (RFC 9608)."""
+    lifetimes = installation.settings.lifetimes
+    texts = [
+        f"{name} {_describe_time(life)}{', without revocation information' if life <= SHORT_LIFE else ''}"
+        for name, life in lifetimes.items()
+    ]
+    seconds = {name: int(life.total_seconds()) for name, life in lifetimes.items()}
+    return Part(name="lifetimes", text="; ".join(texts), facts={"lifetimes_seconds": seconds})
+
+
+def _describe_time(time: timedelta) -> str:
+    """Return a time in days, or in hours if it has not whole days."""
+    hours = time / timedelta(hours=1)
+    return f"{hours:g} h" if hours % 24 else f"{time.days} d"
 
 
 def _evidence(installation: Installation) -> Part:

@@ -22,7 +22,6 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -42,6 +41,8 @@ from doorward.enforcement.capacity import (
     REQUESTS_PER_CERTIFICATE,
 )
 from doorward.runtime.brand_settings import BrandSettings
+from doorward.runtime.certificate_settings import CertificateSettings
+from doorward.runtime.durations import Duration
 from doorward.stores.factor_records import LONGEST_SESSION
 
 HIGHEST_PORT = 65535
@@ -51,8 +52,6 @@ LONGEST_STALENESS = timedelta(seconds=5)
 """After 15 s without a sign of life, a gateway counts as one that lets no connection in (`authority.gateways`)."""
 
 _PREFIX = "DOORWARD_"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,6})?) ?([smhd]?)", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _NEAR = 0.85
 
@@ -75,16 +74,6 @@ def split_listen(text: str) -> tuple[str, int]:
     """Return address (without brackets) and port of a checked listen value."""
     address, _, port = text.rpartition(":")
     return address.strip("[]"), int(port)
-
-
-def parse_duration(value: Any) -> timedelta:
-    """Return a duration written as seconds (`5`, `0.5`) or with a unit (`5s`, `30m`, `12h`, `7d`)."""
-    if isinstance(value, timedelta):
-        return value
-    found = None if isinstance(value, bool) else _DURATION.fullmatch(str(value))
-    if not found:
-        raise ValueError("write it as a number and a unit, for instance 5s, 30m, 12h or 7d")
-    return timedelta(**{_UNITS[found.group(2) or "s"]: float(found.group(1))})
 
 
 def parse_database(text: str) -> str:
@@ -143,10 +132,9 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 _UNTOLD = frozenset({"database"})
 """Settings with values that errors do not repeat, because they may contain a password."""
 Listen = Annotated[str, AfterValidator(parse_listen)]
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
-class Settings(BrandSettings):
+class Settings(BrandSettings, CertificateSettings):
     """Everything that can be set; the description of each field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
 from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.protocols import UnitOfWork
+
+if TYPE_CHECKING:  # plain commands load little (docs/design/0049)
+    from doorward.pki.profiles import CertificateProfile
 
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 """In ASCII order, so that ids sort by time."""
@@ -22,6 +27,7 @@ class Services:
     `crl_lifetime` and `ocsp_lifetime` are the time from thisUpdate to nextUpdate of published CRLs and OCSP responses
     (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
+    `lifetimes`: how long new certificates last, by the name of their profile; one that is not named has its default.
     `ocsp_signing_limiter`: limits how many OCSP responses this process signs while clients wait.
     """
 
@@ -33,7 +39,12 @@ class Services:
     crl_lifetime: timedelta = timedelta(hours=24)
     ocsp_lifetime: timedelta = timedelta(hours=12)
     crl_partitions: int = 1
+    lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
     ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
+
+    def lifetime_of(self, profile: CertificateProfile) -> timedelta:
+        """Return how long new certificates of a profile last."""
+        return self.lifetimes.get(profile.name, profile.lifetime)
 
     def new_id(self, prefix: str) -> str:
         """Return a new opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.

@@ -41,7 +41,7 @@ EXCUSED = {
     "runtime.reading.parse_moment": "an option of the operator's own command",
     "runtime.renewed_files.read_key_of": "a key of the operator's own; whatever the library raises is one error",
     "runtime.settings.parse_database": "settings are the operator's own",
-    "runtime.settings.parse_duration": "settings are the operator's own",
+    "runtime.durations.parse_duration": "settings are the operator's own",
     "runtime.settings.parse_host": "settings are the operator's own",
     "runtime.settings.parse_listen": "settings are the operator's own",
     "runtime.settings.read_settings_file": "settings are the operator's own",

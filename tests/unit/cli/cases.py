@@ -189,7 +189,7 @@ SUCCESSES: dict[str, Success] = {
     "cert show": Success(
         words="{first}",
         says=("alice  person, valid", "{first}", "not_before", "Z", "not_after", "Z", "serial", "sha256"),
-        members=f"{CERTIFICATE} pem",
+        members=f"{CERTIFICATE} revocation_information pem",
     ),
     "cert revoke": Success(
         words="{first} --reason key-compromise",

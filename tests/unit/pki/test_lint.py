@@ -18,7 +18,17 @@ from cryptography.x509.oid import (
 
 from doorward.core.ports import KeyKind
 from doorward.pki.lint import URL_LIMIT, lint_certificate
-from doorward.pki.profiles import BACKDATE, DEVICE, ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER
+from doorward.pki.profiles import (
+    BACKDATE,
+    DEVICE,
+    ISSUING,
+    NO_REV_AVAIL,
+    OCSP_RESPONDER,
+    PERSON,
+    ROOT,
+    SERVER,
+    choose_short_life,
+)
 from tests.support.certificates.issuing import (
     EVERY_EXTENSION,
     CertifiedKey,
@@ -150,8 +160,16 @@ def responder() -> Draft:
     return draft.swap(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]))
 
 
+def short() -> Draft:
+    """A good certificate for a person, without revocation information."""
+    draft = person().drop(x509.CRLDistributionPoints).drop(x509.AuthorityInformationAccess)
+    draft = draft.swap(x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x00"))
+    end = NOON + timedelta(days=7)
+    return replace(draft, profile=choose_short_life(PERSON, timedelta(days=7)), end=end)
+
+
 @pytest.mark.parametrize(
-    "draft", [person(), server(), responder(), authority(ROOT, None), authority(ISSUING, CA)]
+    "draft", [person(), short(), server(), responder(), authority(ROOT, None), authority(ISSUING, CA)]
 )
 def test_a_good_certificate_has_no_fault(draft):
     """The drafts that the other tests break are clean."""
@@ -417,3 +435,18 @@ def test_ed25519_and_rsa_holders_are_fine():
     for kind in (KeyKind.ED25519, KeyKind.RSA2048, KeyKind.P384):
         key = cached_key(kind)
         assert replace(person(), key=key).swap(own_key(key)).lint() == []
+
+
+def test_no_revocation_information_is_for_short_lives_only():
+    """Pointers beside noRevAvail, a long life, another value, a CA and a profile without it: each is a fault."""
+    null = x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x00")
+    assert short().swap(responder_at(OCSP_URL)[0]).lint() == ["extension-unexpected"]
+    assert short().swap(crl_at(CRL_URL)[0]).lint() == ["extension-unexpected"]
+    assert replace(short(), end=NOON + timedelta(days=8)).lint() == ["lifetime", "no-rev-avail"]
+    other = x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x01\x00")
+    assert short().swap(other).lint() == ["no-rev-avail"]
+    assert short().swap(null, critical=True).lint() == ["extension-criticality"]
+    assert short().drop(x509.UnrecognizedExtension).lint() == ["extension-missing"]
+    assert person().swap(null).lint() == ["extension-unexpected", "no-rev-avail"]
+    faults = replace(authority(ISSUING, CA), end=NOON + timedelta(days=7)).swap(null).lint()
+    assert faults == ["extension-unexpected", "no-rev-avail"]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError, Fault
+from doorward.runtime.durations import parse_duration
 from doorward.runtime.settings import (
     LONGEST_STALENESS,
     Settings,
     default_data,
     load_settings,
-    parse_duration,
     parse_listen,
     read_settings_file,
     split_listen,
@@ -80,6 +80,9 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
         "crl_partitions": "16",
+        "person_lifetime": "12h",
+        "device_lifetime": "7d",
+        "service_lifetime": "1h",
         "help_desk_group": "help-desk",
         "portal_host": "me.corp.example",
         "portal_certificate": "/etc/doorward/portal.pem",

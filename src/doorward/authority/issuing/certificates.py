@@ -137,7 +137,8 @@ def _sign(draft: _Draft, context: SigningContext) -> _Signed:
     record = replace(
         draft.intended.record, state=CertificateState.VALID, sha256=minted.facts.sha256, der=minted.der
     )
-    responses = context.signer.sign(record, record.created_at) if context.signer else ()
+    silent = draft.intended.prepared.request.profile.no_revocation  # nothing is published about it (RFC 9608)
+    responses = context.signer.sign(record, record.created_at) if context.signer and not silent else ()
     return _Signed(draft, record, minted.facts, responses)
 
 
@@ -152,7 +153,8 @@ def _record_issued(services: Services, stores: Stores, signed: _Signed) -> int:
     if draft.entitlement.replaces:
         stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, draft.intended))
     stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-    replace_responses(stores, record.id, signed.responses, record.created_at)
+    if not draft.intended.prepared.request.profile.no_revocation:
+        replace_responses(stores, record.id, signed.responses, record.created_at)
     issued = EventType.CERTIFICATE_ISSUED
     stores.outbox.add(new_certificate_event(services, issued, draft.intended, facts=signed.facts))
     return stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())

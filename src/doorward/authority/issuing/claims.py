@@ -40,7 +40,7 @@ class Entitlement:
         profile: of the certificate.
         subject: the holder's name; it becomes the common name, cut to the limit.
         names: the subject alternative names.
-        lifetime: the longest validity of the certificate.
+        lifetime: the longest validity of the certificate; the settings may give it a shorter one.
         principal_id: the holder; empty for a gateway's certificate.
         replaces: the id of the certificate that is renewed; empty if there is none.
     """
@@ -111,7 +111,7 @@ def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> 
         profile=profile,
         subject=principal.name,
         names=(x509.UniformResourceIdentifier(uri),),
-        lifetime=profile.lifetime,
+        lifetime=profile.max_lifetime,
         principal_id=principal.id,
         replaces=replaces,
     )

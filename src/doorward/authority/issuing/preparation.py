@@ -24,7 +24,7 @@ from doorward.core.ports import PrivateKey
 from doorward.pki.csr import CertificationRequest
 from doorward.pki.keys import choose_lint_kind, digest_public_key
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
-from doorward.pki.profiles import choose_validity
+from doorward.pki.profiles import choose_short_life, choose_validity
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
@@ -100,26 +100,24 @@ def prepare_certificate(
     The record of the intent holds the bytes that will be signed, and their digest.
     """
     now = services.clock.now()
-    validity = choose_validity(
-        entitlement.profile,
-        now,
-        issuer=context.certificate,
-        lifetime=min(entitlement.lifetime, entitlement.profile.lifetime),
-    )
+    lifetime = min(entitlement.lifetime, services.lifetime_of(entitlement.profile))
+    profile = choose_short_life(entitlement.profile, lifetime)
+    validity = choose_validity(profile, now, issuer=context.certificate, lifetime=lifetime)
     serial = new_serial(services.random)
     partition = partition_of(serial, context.partitions)
     addresses = publication_addresses(context.tenant.status_url, context.authority.id, partition)
     common_name = entitlement.subject[:COMMON_NAME_LIMIT]
+    urls = PublicationUrls(crl=addresses.crl, ocsp=addresses.ocsp, ca_issuers=addresses.certificate)
     prepared = prepare(
         MintingRequest(
-            profile=entitlement.profile,
+            profile=profile,
             subject=build_subject(common_name),
             public_key=request.public_key,
             validity=validity,
             serial=serial,
             issuer=context.certificate,
             san=entitlement.names,
-            urls=PublicationUrls(crl=addresses.crl, ocsp=addresses.ocsp, ca_issuers=addresses.certificate),
+            urls=PublicationUrls() if profile.no_revocation else urls,
         ),
         context.lint_key,
     )

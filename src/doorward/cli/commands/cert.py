@@ -63,6 +63,7 @@ def show(state: State, certificate: str, pem: bool) -> None:
     if pem and not state.output.as_json:
         click.echo(chain, nl=False)
         return
+    published = parts.facts.has_revocation_information(record.der)
     row = certificate_row(record)
     lines = [f"[bold]{escape(row['subject'])}[/bold]  {row['profile']}, {row['state']}"]
     lines += [
@@ -70,7 +71,9 @@ def show(state: State, certificate: str, pem: bool) -> None:
         for key, value in row.items()
         if value and key not in {"subject", "profile", "state"}
     ]
-    state.output.result({**row, "pem": chain}, *lines)
+    if not published:
+        lines.append("status      no revocation information (short-lived)")
+    state.output.result({**row, "revocation_information": published, "pem": chain}, *lines)
 
 
 def _shown(value: object) -> str:

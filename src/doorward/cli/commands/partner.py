@@ -39,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     """Return a duration such as `90s`, `30m`, `12h` or `7d` in whole seconds."""
     try:
-        return timedelta(seconds=round(parts.settings.parse_duration(value).total_seconds()))
+        return timedelta(seconds=round(parts.durations.parse_duration(value).total_seconds()))
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 

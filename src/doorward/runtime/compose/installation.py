@@ -120,6 +120,7 @@ class Installation:
             crl_lifetime=self.settings.crl_lifetime,
             ocsp_lifetime=self.settings.ocsp_lifetime,
             crl_partitions=self.settings.crl_partitions,
+            lifetimes=self.settings.lifetimes,
         )
 
     @cached_property
