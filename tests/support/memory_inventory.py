@@ -23,6 +23,13 @@ from doorward.stores.factor_records import (
     StepUpRecord,
     ThrottleRecord,
 )
+from doorward.stores.fleet_records import (
+    DeviceEnrolmentRecord,
+    EnrolmentTagRecord,
+    FactorySerialRecord,
+    ManufacturerAuthorityRecord,
+    ManufacturerRecord,
+)
 from doorward.stores.holder_notes import HolderNote
 from doorward.stores.line_protocols import SuspectedClone
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
@@ -80,6 +87,11 @@ class State:
     holder_notes: dict[str, HolderNote] = field(default_factory=dict)
     suspected_clones: dict[str, SuspectedClone] = field(default_factory=dict)
     session_keys: dict[str, SessionKeyRecord] = field(default_factory=dict)
+    manufacturers: dict[str, ManufacturerRecord] = field(default_factory=dict)
+    manufacturer_authorities: dict[tuple[str, str], ManufacturerAuthorityRecord] = field(default_factory=dict)
+    device_enrolments: dict[str, DeviceEnrolmentRecord] = field(default_factory=dict)
+    enrolment_tags: dict[str, EnrolmentTagRecord] = field(default_factory=dict)
+    factory_serials: dict[tuple[str, str], FactorySerialRecord] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -33,6 +33,13 @@ class EventType(Enum):
     PARTNER_IMPORTED = "partner:imported"
     PARTNER_CHANGED = "partner:changed"
     PARTNER_REMOVED = "partner:removed"
+    MANUFACTURER_IMPORTED = "manufacturer:imported"
+    MANUFACTURER_REMOVED = "manufacturer:removed"
+    DEVICE_PENDING = "device:pending"
+    DEVICE_APPROVED = "device:approved"
+    DEVICE_REFUSED = "device:refused"
+    DEVICE_ENROLLED = "device:enrolled"
+    DEVICE_DUPLICATE = "device:duplicate"
     PRINCIPAL_CREATED = "principal:created"
     PRINCIPAL_CHANGED = "principal:changed"
     PRINCIPAL_SUSPENDED = "principal:suspended"
@@ -152,12 +159,14 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "authority",
             "certificate",
             "decision",
+            "device_enrolment",
             "enrolment",
             "factor",
             "gateway",
             "group",
             "inner",
             "invitation",
+            "manufacturer",
             "partner",
             "principal",
             "replaces",
@@ -225,7 +234,8 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.MOMENT,
     )
     | dict.fromkeys(
-        ("detail", "group_name", "inner_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT
+        ("detail", "group_name", "inner_name", "manufacturer_name", "name", "partner_name", "subject", "url"),
+        FieldKind.TEXT,
     )
     | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
     | dict.fromkeys(
@@ -267,6 +277,8 @@ _DECISION, _ACCESS = Retention.DECISION, Retention.ACCESS
 _CLAIMED = "claimed_subject claimed_san claimed_issuer claimed_server_name"
 _TERMS = "revocation kind identity everyone"
 _TERMS_AND_AUTHORITIES = "domain groups anchors intermediates number sha256"
+_ENROLMENT = "sha256 reason principal certificate"
+_OF_DEVICE = "name subject factory_serial"
 _CERTIFICATE = "authority serial sha256 profile key_kind not_before not_after"
 
 CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
@@ -283,6 +295,21 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _OPERATION, f"partner partner_name {_TERMS}", _TERMS_AND_AUTHORITIES
         ),
         EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner partner_name", "number"),
+        EventType.MANUFACTURER_IMPORTED: _spec(
+            _OPERATION, "manufacturer manufacturer_name", "anchors intermediates number sha256"
+        ),
+        EventType.MANUFACTURER_REMOVED: _spec(_OPERATION, "manufacturer manufacturer_name", "number"),
+        EventType.DEVICE_PENDING: _spec(_IDENTITY, "device_enrolment manufacturer", _ENROLMENT, _OF_DEVICE),
+        EventType.DEVICE_APPROVED: _spec(
+            _IDENTITY, "device_enrolment manufacturer principal", "sha256 reason certificate", _OF_DEVICE
+        ),
+        EventType.DEVICE_REFUSED: _spec(_IDENTITY, "device_enrolment manufacturer", _ENROLMENT, _OF_DEVICE),
+        EventType.DEVICE_ENROLLED: _spec(
+            _IDENTITY, "device_enrolment manufacturer principal certificate", "sha256 reason", _OF_DEVICE
+        ),
+        EventType.DEVICE_DUPLICATE: _spec(
+            _IDENTITY, "device_enrolment manufacturer principal certificate", "sha256 reason", _OF_DEVICE
+        ),
         EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
         EventType.PRINCIPAL_CHANGED: _spec(_IDENTITY, "principal", "", "name display_name"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),

@@ -95,6 +95,28 @@ def require_unchanged_authorities(stores: Stores, known: KnownAuthorities) -> No
         )
 
 
+def refuse_manufacturers(stores: Stores, ders: Sequence[bytes]) -> None:
+    """Refuse an authority that a manufacturer has: its factory certificates would be principals at the door.
+
+    Raises:
+        RequestRefused: `authority-in-use`.
+    """
+    keys = {}
+    for manufacturer in stores.manufacturers.list():
+        for one in stores.manufacturers.authorities(manufacturer.id):
+            read = parse_path_certificate(one.der)
+            keys[read.key_algorithm, read.key_bits] = manufacturer.name
+    for der in ders if keys else ():
+        read = parse_path_certificate(der)
+        name = keys.get((read.key_algorithm, read.key_bits))
+        if name:
+            raise RequestRefused(
+                "authority-in-use",
+                f"{describe_subject(der)} has the same key as an authority of the manufacturer {name}",
+                hint=f"a door never trusts it; `doorward manufacturer remove {name}` comes first if it is a partner's",
+            )
+
+
 def _read_others(stores: Stores, name: str) -> dict[str, list[PathCertificate]]:
     """Return the authorities of all partners except the one with this name; those that do not parse are left out."""
     others: dict[str, list[PathCertificate]] = {}

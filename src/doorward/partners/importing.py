@@ -24,6 +24,7 @@ from doorward.partners.examining import (
     lint,
     load_known,
     refuse_errors,
+    refuse_manufacturers,
     require_unchanged_authorities,
 )
 from doorward.partners.terms import Terms
@@ -110,7 +111,8 @@ def import_partner(
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
         RequestRefused: `name-taken`; `partner-changed`: the partner changed since `find_replaced`;
-            `authorities-changed`: our own authorities changed in between; `name-in-rules`: the document still names
+            `authorities-changed`: our own authorities changed in between; `authority-in-use`: it is a manufacturer's;
+            `name-in-rules`: the document still names
             a removed partner that had the name.
         NotFound: `not-founded`; `partner-unknown`: the partner to replace was removed.
     """
@@ -130,6 +132,7 @@ def import_partner(
         require_tenant(stores)
         # An authority that another partner has too is only a warning.
         require_unchanged_authorities(stores, known)
+        refuse_manufacturers(stores, (*anchors, *intermediates))
         before = _require_unchanged(stores, name, replacing)
         warnings = check_names(stores, name, (*anchors, *intermediates))
         stored = _store_partner(stores, before, partner, authorities)

@@ -32,6 +32,12 @@ from doorward.storage.transaction import Transaction
 if TYPE_CHECKING:
     from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
     from doorward.storage.repositories.certificates import SqlCertificates
+    from doorward.storage.repositories.fleets import (
+        SqlDeviceEnrolments,
+        SqlEnrolmentTags,
+        SqlFactorySerials,
+        SqlManufacturers,
+    )
     from doorward.storage.repositories.gateways import SqlIngest, SqlOrders
     from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 
@@ -190,6 +196,26 @@ class SqlStores:
     def suspected_clones(self) -> SqlSuspectedClones:
         """Lines of certificates with two holders of keys."""
         return SqlSuspectedClones(self._transaction)
+
+    @property
+    def manufacturers(self) -> SqlManufacturers:
+        """Manufacturers of devices."""
+        return repositories.fleets.SqlManufacturers(self._transaction)
+
+    @property
+    def device_enrolments(self) -> SqlDeviceEnrolments:
+        """Enrolments of devices."""
+        return repositories.fleets.SqlDeviceEnrolments(self._transaction)
+
+    @property
+    def enrolment_tags(self) -> SqlEnrolmentTags:
+        """How devices are approved."""
+        return repositories.fleets.SqlEnrolmentTags(self._transaction)
+
+    @property
+    def factory_serials(self) -> SqlFactorySerials:
+        """Serial numbers that were stated before the devices came."""
+        return repositories.fleets.SqlFactorySerials(self._transaction)
 
 
 class SqlUnitOfWork:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from doorward.stores.factor_protocols import FactorStores
+from doorward.stores.fleet_protocols import FleetStores
 from doorward.stores.line_protocols import LineStore, LineStores
 
 if TYPE_CHECKING:
@@ -426,7 +427,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(FactorStores, LineStores, Protocol):
+class Stores(FactorStores, FleetStores, LineStores, Protocol):
     """All stores, in one transaction of one tenant."""
 
     @property

@@ -13,10 +13,14 @@ from doorward.core.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from doorward.storage.repositories import authorities as authorities
     from doorward.storage.repositories import certificates as certificates
+    from doorward.storage.repositories import fleets as fleets
     from doorward.storage.repositories import gateways as gateways
     from doorward.storage.repositories import partners as partners
 else:
     __getattr__ = import_lazily(
         __name__,
-        {name: f"{__name__}.{name}" for name in ("authorities", "certificates", "gateways", "partners")},
+        {
+            name: f"{__name__}.{name}"
+            for name in ("authorities", "certificates", "fleets", "gateways", "partners")
+        },
     )

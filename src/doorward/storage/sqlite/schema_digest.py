@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "a15dcf507b4cea161b0bce41ca012edb6c64b541c0708e87b04a15fc0f8ffd18"
+SCHEMA_SHA256 = "a9feeaa1d8acb50db41ced4e251bc57e1af767f5ad5940b7036a903405755613"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -1,0 +1,285 @@
+"""Manufacturers: import the authorities of their factories, list them, remove them.
+
+A manufacturer's authority is a record of its own. No door trusts it: its devices may only ask for a certificate of ours.
+So one authority is never a manufacturer's and a partner's at the same time, and never one of our own: otherwise every
+device from the factory would be a principal at the door without an approval.
+
+Not here: judging a factory certificate (`judging`), the checks of a partner's import (`partners.importing`).
+Standard: IEEE 802.1AR-2018; docs/design/0081.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.audit.events import EventType, printable
+from doorward.core.entities import TENANT
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
+from doorward.core.names import parse_principal_name
+from doorward.stores.change_result import ChangeResult
+from doorward.stores.events import new_event
+from doorward.stores.fleet_records import EnrolmentState, ManufacturerAuthorityRecord, ManufacturerRecord
+from doorward.stores.prerequisites import require_tenant
+from doorward.stores.protocols import Stores
+from doorward.stores.services import Services
+from doorward.verification.import_lint import LintCode, LintFinding, Severity, lint_authorities
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.conformance import PathInputs
+
+MOST_AUTHORITIES = 50
+"""Of one manufacturer; a large one has a dozen product lines."""
+
+DEFAULT_MOST_PENDING, LARGEST_MOST_PENDING = 1_000, 100_000
+"""Devices that may wait for an operator: enough for a delivery, few enough for a list."""
+
+_ABOUT_PARTNERS = frozenset(
+    {
+        LintCode.NAMES_UNCONSTRAINED,
+        LintCode.NAMES_PARTLY_CONSTRAINED,
+        LintCode.STATUS_ADDRESS_MISSING,
+        LintCode.STATUS_ADDRESS_NOT_HTTP,
+        LintCode.VALIDITY_LONG,
+        LintCode.PATH_LENGTH_UNLIMITED,
+        LintCode.OTHER_PARTNER,
+        LintCode.SUBJECT_OF_OTHER_PARTNER,
+    }
+)
+"""Findings that mean nothing here: no name of a factory certificate is trusted, nothing is fetched, and an authority of a
+factory is made to last as long as the device. A partner's authority is an error here: see `_refuse_overlap`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManufacturerState:
+    """A manufacturer with its authorities, the findings of its import, and its devices by state."""
+
+    manufacturer: ManufacturerRecord
+    authorities: tuple[ManufacturerAuthorityRecord, ...]
+    findings: tuple[LintFinding, ...] = ()
+    devices: tuple[tuple[EnrolmentState, int], ...] = ()
+
+
+def import_manufacturer(
+    services: Services,
+    name: str,
+    *,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes] = (),
+    tag: str = "",
+    most_pending: int = DEFAULT_MOST_PENDING,
+    actor: str,
+) -> ChangeResult[ManufacturerState]:
+    """Import a manufacturer: its devices may ask for certificates.
+
+    Args:
+        services: the ports of this process.
+        name: `[a-z0-9][a-z0-9._-]{0,62}`.
+        anchors: authorities that certify its devices, or that certify those; DER; at least one.
+        intermediates: authorities between them and the devices, DER.
+        tag: the tag of its devices; empty if an operator approves each of them.
+        most_pending: at most this many devices wait for an operator; 1 to 100,000.
+        actor: who acts.
+
+    Raises:
+        MalformedInput: `name-malformed`; `anchor-missing`, `import-too-large`; a certificate cannot be read.
+        ConfigurationError: every error that the lint found.
+        RequestRefused: `name-taken`; `limit-refused`; `tag-unknown`.
+        NotFound: `not-founded`.
+    """
+    parse_principal_name(name)
+    if not 0 < most_pending <= LARGEST_MOST_PENDING:
+        raise RequestRefused(
+            "limit-refused",
+            f"{most_pending} devices cannot be the most that wait",
+            hint=f"choose 1 to {LARGEST_MOST_PENDING}",
+        )
+    now = services.clock.now()
+    ders = (*anchors, *intermediates)
+    parsed = _parse(anchors, intermediates)
+    manufacturer = ManufacturerRecord(
+        id=services.new_id("mfr"),
+        tenant=TENANT,
+        name=name,
+        tag=tag,
+        most_pending=most_pending,
+        created_at=now,
+    )
+    authorities = tuple(
+        ManufacturerAuthorityRecord(
+            id=services.new_id("aut"),
+            tenant=TENANT,
+            manufacturer_id=manufacturer.id,
+            sha256=one.sha256,
+            anchor=place < len(anchors),
+            der=ders[place],
+            not_after=one.not_after,
+            created_at=now,
+        )
+        for place, one in enumerate(parsed)
+    )
+    with services.work.change() as stores:
+        require_tenant(stores)
+        if tag and stores.enrolment_tags.by_name(tag) is None:
+            raise NotFound(
+                "tag-unknown", f"there is no tag named {tag[:64]}", hint="`doorward tag list` names them"
+            )
+        # Also in the transaction: an authority that becomes our own or a partner's at the same moment is seen.
+        found = _lint(stores, parsed, len(anchors), now=now)
+        _refuse_errors(found, parsed)
+        _refuse_overlap(stores, parsed)
+        stores.manufacturers.add(manufacturer, authorities)
+        digests = sorted(one.sha256 for one in authorities)
+        event = new_event(
+            services,
+            EventType.MANUFACTURER_IMPORTED,
+            actor=actor,
+            at=now,
+            data={
+                "manufacturer": manufacturer.id,
+                "manufacturer_name": name,
+                "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_AUTHORITIES],
+                "number": len(digests),
+                "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
+            },
+        )
+        stores.outbox.add(event)
+        seq = stores.changes.head()
+    value = ManufacturerState(manufacturer=manufacturer, authorities=authorities, findings=found)
+    return ChangeResult(value=value, seq=seq)
+
+
+def list_manufacturers(services: Services) -> list[ManufacturerState]:
+    """Return the manufacturers that are not removed, sorted by name."""
+    with services.work.read() as stores:
+        require_tenant(stores)
+        return [_read_state(stores, one) for one in stores.manufacturers.list()]
+
+
+def find_manufacturer(services: Services, name: str) -> ManufacturerState:
+    """Return a manufacturer; raise `NotFound` (`manufacturer-unknown`)."""
+    with services.work.read() as stores:
+        return _read_state(stores, require_manufacturer(stores, name))
+
+
+def remove_manufacturer(services: Services, name: str, *, actor: str) -> ChangeResult[ManufacturerRecord]:
+    """Remove a manufacturer: its devices that wait are forgotten; those with a certificate keep it.
+
+    Raises:
+        NotFound: `manufacturer-unknown`, `not-founded`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        found = require_manufacturer(stores, name)
+        stores.manufacturers.remove(found.id, now)
+        stores.factory_serials.remove_all(found.id)
+        counts = stores.device_enrolments.count(found.id)
+        waiting = stores.device_enrolments.remove(found.id, [EnrolmentState.PENDING, EnrolmentState.APPROVED])
+        event = new_event(
+            services,
+            EventType.MANUFACTURER_REMOVED,
+            actor=actor,
+            at=now,
+            data={"manufacturer": found.id, "manufacturer_name": name, "number": waiting},
+        )
+        stores.outbox.add(event)
+        seq = stores.changes.head()
+    notes = [f"{waiting} of its devices waited for a certificate and were forgotten"] if waiting else []
+    enrolled = counts.get(EnrolmentState.ENROLLED, 0) + counts.get(EnrolmentState.DUPLICATE, 0)
+    if enrolled:
+        notes.append(f"{enrolled} of its devices have certificates of ours and keep them")
+    return ChangeResult(value=replace(found, removed_at=now), seq=seq, notes=tuple(notes))
+
+
+def require_manufacturer(stores: Stores, name: str) -> ManufacturerRecord:
+    """Return the manufacturer with this name; raise `NotFound` (`manufacturer-unknown`, `not-founded`)."""
+    require_tenant(stores)
+    found = stores.manufacturers.by_name(name)
+    if found is None:
+        raise NotFound(
+            "manufacturer-unknown",
+            f"there is no manufacturer named {printable(name)[:64]}",
+            hint="`doorward manufacturer list` names them, `doorward manufacturer import` adds one",
+        )
+    return found
+
+
+def _read_state(stores: Stores, manufacturer: ManufacturerRecord) -> ManufacturerState:
+    counts = stores.device_enrolments.count(manufacturer.id)
+    return ManufacturerState(
+        manufacturer=manufacturer,
+        authorities=tuple(stores.manufacturers.authorities(manufacturer.id)),
+        devices=tuple((state, counts[state]) for state in EnrolmentState if state in counts),
+    )
+
+
+def _parse(anchors: Sequence[bytes], intermediates: Sequence[bytes]) -> tuple[PathCertificate, ...]:
+    if not anchors:
+        raise MalformedInput(
+            "anchor-missing",
+            "there is no trust anchor",
+            hint="give the certificate of the factory's authority: --from ca.pem",
+        )
+    if len(anchors) + len(intermediates) > MOST_AUTHORITIES:
+        raise MalformedInput(
+            "import-too-large",
+            f"there are {len(anchors) + len(intermediates)} authorities, and a manufacturer may have {MOST_AUTHORITIES}",
+            hint="import only the authorities of the devices that you have",
+        )
+    return tuple(parse_path_certificate(der) for der in (*anchors, *intermediates))
+
+
+def _lint(
+    stores: Stores, parsed: Sequence[PathCertificate], anchors: int, *, now: datetime
+) -> tuple[LintFinding, ...]:
+    """Return the findings of the lint that matter for a manufacturer."""
+    found = lint_authorities(
+        parsed[:anchors],
+        parsed[anchors:],
+        own=[parse_path_certificate(one.der) for one in stores.authorities.list()],
+        others={},
+        inputs=PathInputs(),
+        now=now,
+    )
+    return tuple(one for one in found if one.code not in _ABOUT_PARTNERS)
+
+
+def _refuse_overlap(stores: Stores, parsed: Sequence[PathCertificate]) -> None:
+    """Refuse an authority of a partner, which doors may trust, or of another manufacturer: the tags could differ."""
+    owners = {}
+    for other in stores.manufacturers.list():
+        for authority in stores.manufacturers.authorities(other.id):
+            owners[authority.der] = f"the manufacturer {other.name}"
+    for partner in stores.partners.list():
+        for theirs in stores.partners.authorities(partner.id):
+            owners[theirs.der] = f"the partner {partner.name}"
+    keys = {}
+    for der, owner in owners.items():
+        with suppress(MalformedInput):
+            read = parse_path_certificate(der)
+            keys[read.key_algorithm, read.key_bits] = owner
+    for one in parsed:
+        owner_of_key = keys.get((one.key_algorithm, one.key_bits))
+        if owner_of_key:
+            raise RequestRefused(
+                "authority-in-use",
+                f"{printable(one.subject_text, 200)} has the same key as an authority of {owner_of_key}",
+                hint="a door never trusts a manufacturer's authority: remove it there first, or leave it out here",
+            )
+
+
+def _refuse_errors(found: Sequence[LintFinding], parsed: Sequence[PathCertificate]) -> None:
+    subjects = {one.sha256: printable(one.subject_text or "no subject", 200) for one in parsed}
+    faults = [
+        Fault(
+            code=one.code.value,
+            message=f"{subjects[one.certificate]} ({one.certificate[:16]}): {one.code.value}, {one.text}",
+            hint=one.code.mend.replace("partner", "manufacturer"),
+        )
+        for one in found
+        if one.code.severity is Severity.ERROR
+    ]
+    if faults:
+        raise ConfigurationError(faults)
