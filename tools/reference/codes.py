@@ -31,6 +31,7 @@ MAKERS = frozenset(
         "_refused",
         "add",
         "add_fault",
+        "row_fault",
     }
 )
 """Constructors of errors, and the functions of modules that make one from a code."""

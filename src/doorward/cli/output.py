@@ -26,6 +26,7 @@ from doorward.core.errors import (
     AccessDenied,
     ConfigurationError,
     DoorwardError,
+    Fault,
     IntegrityError,
     MalformedInput,
     RequestRefused,
@@ -45,7 +46,12 @@ _EXIT_CODES: tuple[tuple[type[DoorwardError], int], ...] = (
     (IntegrityError, INTEGRITY),
 )
 
+MOST_FAULTS = 50
+"""Faults that are printed for people; `--json` has all."""
+
 _PROGRESS_SECONDS = 0.1
+_RATE_SECONDS = 1.0
+"""From then on, progress shows a rate and the time that is left."""
 _MARKED_COMMAND = re.compile(r"`(doorward [a-z][^`]*)`")
 _LAST_COMMAND = re.compile(r"(?:^|: |\[/dim\] )doorward [a-z][^`;:,()]*$")
 
@@ -135,13 +141,15 @@ class Output:
             yield lambda _done, _total: None
             return
         last = float("-inf")
+        began = time.monotonic()
 
         def show_progress(done: int, total: int) -> None:
             nonlocal last
             if done < total and time.monotonic() - last < _PROGRESS_SECONDS:
                 return
             last = time.monotonic()
-            self.err.write(f"\r\x1b[K{escape_unprintable(what)} {done}/{total}")
+            rate = _rate(done, total, last - began)
+            self.err.write(f"\r\x1b[K{escape_unprintable(what)} {done}/{total}{rate}")
 
         try:
             yield show_progress
@@ -157,15 +165,24 @@ class Output:
             self.document({"error": {**_error_value(error), "hint": self.with_data(error.hint)}})
             return code
         if isinstance(error, ConfigurationError):
-            for fault in error.faults:
-                self.err.print(f"[red]error[/red] {escape(str(fault))}")
-                if fault.hint:
-                    self.err.print(f"  [dim]→[/dim] {escape(fault.hint)}")
+            self.faults(error.faults, "[red]error[/red]")
             return code
         self.err.print(f"[red]error[/red] {escape(error.detail)} [dim]({error.code})[/dim]")
         if error.hint:
             self.err.print(f"  [dim]→[/dim] {self.with_data(escape(error.hint))}")
         return code
+
+    def faults(self, faults: Sequence[Fault], word: str) -> None:
+        """Print faults for people, each hint once in a row, and only the first of very many."""
+        said = ""
+        for fault in faults[:MOST_FAULTS]:
+            self.err.print(f"{word} {escape(str(fault))}")
+            if fault.hint and fault.hint != said:
+                self.err.print(f"  [dim]→[/dim] {escape(fault.hint)}")
+            said = fault.hint
+        if len(faults) > MOST_FAULTS:
+            self.err.print(f"{word} and {len(faults) - MOST_FAULTS} more faults")
+            self.err.print("  [dim]→[/dim] add --json to see all")
 
     def internal(self, error: Exception) -> int:
         """Render an unexpected exception; details only on request, because they may hold secrets."""
@@ -186,6 +203,12 @@ class Output:
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """Return JSON that a terminal can show: no control, bidirectional or invisible character in it."""
     return escape_in_json(json.dumps(value, default=_plain, ensure_ascii=False, indent=indent))
+
+
+def _rate(done: int, total: int, seconds: float) -> str:
+    if not done or seconds < _RATE_SECONDS:
+        return ""
+    return f", {done / seconds:.0f}/s, {(total - done) * seconds / done:.0f} s left"
 
 
 def _error_value(error: DoorwardError) -> dict[str, Any]:

@@ -46,6 +46,9 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.directory import sessions as sessions
     from doorward.directory.factors import enrolment_tickets as enrolment_tickets
     from doorward.directory.factors import removing as removing
+    from doorward.directory.importing import adding as adding
+    from doorward.directory.importing import planning as planning
+    from doorward.directory.importing import reading_files as reading_files
     from doorward.partners import examining as examining
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
@@ -83,6 +86,7 @@ else:
     __getattr__ = import_lazily(
         __name__,
         {
+            "adding": "doorward.directory.importing.adding",
             "applications": "doorward.access.applications",
             "catalogue": "doorward.audit.catalogue",
             "certificate_files": "doorward.runtime.certificate_files",
@@ -116,6 +120,8 @@ else:
             "nesting": "doorward.directory.nesting",
             "authority_certificates": "doorward.authority.authority_certificates",
             "own_places": "doorward.runtime.own_places",
+            "planning": "doorward.directory.importing.planning",
+            "reading_files": "doorward.directory.importing.reading_files",
             "partner": "doorward.verification.partner",
             "pem": "doorward.runtime.pem",
             "pkcs12": "doorward.agent.pkcs12",

@@ -72,7 +72,7 @@ class Unavailable(DoorwardError):
 class Fault:
     """One fault of a configuration, with its place if it has one.
 
-    `line` and `column` count from 1; 0 means that the fault has no place in the text.
+    `line` and `column` count from 1; 0 means that the fault has no place in the text, or none within its line.
     """
 
     code: str
@@ -85,7 +85,8 @@ class Fault:
 
     def __str__(self) -> str:
         # Some faults have no file: a port that is in use, a setting that is missing.
-        place = f"{self.file or 'document'}:{self.line}:{self.column}" if self.line else self.file
+        column = f":{self.column}" if self.column else ""
+        place = f"{self.file or 'document'}:{self.line}{column}" if self.line else self.file
         text = f"{place}: {self.message}" if place else self.message
         return f"{text} ({self.key})" if self.key else text
 

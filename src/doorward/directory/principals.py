@@ -76,8 +76,8 @@ def add_principal(
     """
     partner_name, slash, identity = name.partition("/")
     parse_principal_name(partner_name)
-    _check_display_name(display_name)
-    wanted = _parse_groups(groups)
+    check_display_name(display_name)
+    wanted = check_groups(groups)
     now = services.clock.now()
     with services.work.change() as stores:
         require_tenant(stores)
@@ -120,7 +120,7 @@ def set_display_name(
         MalformedInput: `display-name-malformed`.
         RequestRefused: `principal-kind`.
     """
-    _check_display_name(display_name)
+    check_display_name(display_name)
     now = services.clock.now()
     with services.work.change() as stores:
         principal = require_principal(stores, name, kind)
@@ -244,17 +244,19 @@ def list_groups(services: Services) -> Mapping[str, int]:
         return stores.directory.groups()
 
 
-def _check_display_name(text: str) -> None:
+def check_display_name(text: str) -> str:
+    """Return the text if it can be shown safely; raise `MalformedInput` (`display-name-malformed`)."""
     if len(text) > DISPLAY_NAME_LIMIT or not text.isprintable() or text != text.strip():
         raise MalformedInput(
             "display-name-malformed",
             "this display name cannot be shown safely",
             hint=f"use at most {DISPLAY_NAME_LIMIT} printable characters, without a space at the start or the end",
         )
+    return text
 
 
-def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
-    """Return the checked names without duplicates, sorted."""
+def check_groups(groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the checked names without duplicates, sorted; raise `MalformedInput` (`too-many-groups`, `name-malformed`)."""
     if len(groups) > GROUPS_LIMIT:
         raise MalformedInput(
             "too-many-groups", f"one command may name {GROUPS_LIMIT} groups at most, not {len(groups)}"

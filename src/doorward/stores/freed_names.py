@@ -37,6 +37,17 @@ def find_rules_naming(stores: Stores, kind: PrincipalKind, name: str) -> list[st
     ]
 
 
+def find_names_in_rules(stores: Stores, kind: PrincipalKind) -> dict[str, list[str]]:
+    """Return every name of this kind that a rule in force contains, with the rules, each as `application: rule`."""
+    found: dict[str, list[str]] = {}
+    for app in _apps(stores):
+        for rule in app.rules:
+            for of, names in rule.selector.named:
+                for name in names if of is kind else ():
+                    found.setdefault(name, []).append(f"{app.name}: {rule.name}")
+    return found
+
+
 def refuse_freed_name(stores: Stores, kind: PrincipalKind, name: str, partner_id: str) -> None:
     """Refuse the name of a removed principal if rules in force still name it.
 

@@ -9,6 +9,7 @@ from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
 from tests.support.fuzzing.policy import POLICY_TARGETS
+from tests.support.fuzzing.tables import TABLE_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
 from tests.support.fuzzing.web import WEB_TARGETS
@@ -21,6 +22,7 @@ TARGETS: dict[str, Target] = {
         *FETCHING_TARGETS,
         *FACTOR_TARGETS,
         *TEXT_TARGETS,
+        *TABLE_TARGETS,
         *POLICY_TARGETS,
         *PAGE_TARGETS,
         *WEB_TARGETS,

@@ -187,6 +187,7 @@ def test_every_command_without_an_installation() -> None:
                 "rule remove": ["a", "b"],
                 "policy show": ["1"],
                 "policy rollback": ["1"],
+                **{f"{kind} add": ["a"] for kind in ("person", "device", "service")},
                 **{f"{kind} rename": ["a", "b"] for kind in ("person", "device", "service")},
                 **{f"{kind} set": ["a", "--display-name", "b"] for kind in ("person", "device", "service")},
                 "session end": ["x"],

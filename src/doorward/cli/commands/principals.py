@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
+from doorward.cli.commands.importing import ImportOptions, import_options, import_principals
 from doorward.cli.completing import complete_group, complete_principal
 from doorward.cli.confirming import YES, ask, confirmed
 from doorward.cli.rows import certificate_row, principal_row
@@ -30,8 +32,10 @@ def add_command(word: str) -> click.Command:
     """Return `person add`, or that of another kind."""
     kind = PrincipalKind(word)
 
-    @click.command("add", cls=Command, help=f"Add a {word} to the directory.")
-    @click.argument("name")
+    text = f"Add a {word} to the directory, or with --from all {word}s of a file."
+
+    @click.command("add", cls=Command, help=text)
+    @click.argument("name", required=False)
     @click.option(
         "--group",
         "-g",
@@ -40,35 +44,62 @@ def add_command(word: str) -> click.Command:
         shell_complete=complete_group,
         help="Put it into this group; repeatable.",
     )
-    @click.option("--display-name", default="", help="The name on screens.")
+    @click.option("--display-name", help="The name on screens.")
     @KEEP_RULES
+    @import_options(word)
     @click.pass_obj
     def command(
-        state: State, name: str, groups: tuple[str, ...], display_name: str, keep_rules: bool
+        state: State,
+        /,
+        name: str | None,
+        *,
+        groups: tuple[str, ...],
+        display_name: str | None,
+        keep_rules: bool,
+        file: Path | None,
+        **chosen: bool,
     ) -> None:
-
-        services = state.installation().services
-        done = parts.principals.add_principal(
-            services,
-            kind,
-            name,
-            display_name=display_name,
-            groups=groups,
-            keep_rules=keep_rules,
-            actor=actor(),
-        )
-        state.output.result(
-            {**principal_row(done.value), "seq": done.seq},
-            ("added" if done.changed else "kept")
-            + f" {word} [bold]{escape(done.value.name)}[/bold]"
-            + (f" to {', '.join(groups)}" if groups else ""),
-            "[dim]it connects with its partner's certificate[/dim]"
-            if done.value.partner
-            else f"[dim]next:[/dim] doorward invite {done.value.name}",
-            notes=done.notes,
-        )
+        if file is None:
+            if name is None or any(chosen.values()):
+                raise click.UsageError("Give a NAME, or --from FILE; --dry-run and the like need --from.")
+            _add_one(state, kind, name, display_name or "", groups=groups, keep_rules=keep_rules)
+            return
+        if name is not None or display_name is not None:
+            raise click.UsageError("--from names everything: give no NAME and no --display-name with it.")
+        options = ImportOptions(file=file, groups=groups, keep_rules=keep_rules, **chosen)
+        import_principals(state, kind, options)
 
     return command
+
+
+def _add_one(
+    state: State,
+    kind: PrincipalKind,
+    name: str,
+    display_name: str,
+    *,
+    groups: tuple[str, ...],
+    keep_rules: bool,
+) -> None:
+    done = parts.principals.add_principal(
+        state.installation().services,
+        kind,
+        name,
+        display_name=display_name,
+        groups=groups,
+        keep_rules=keep_rules,
+        actor=actor(),
+    )
+    state.output.result(
+        {**principal_row(done.value), "seq": done.seq},
+        ("added" if done.changed else "kept")
+        + f" {kind.value} [bold]{escape(done.value.name)}[/bold]"
+        + (f" to {', '.join(groups)}" if groups else ""),
+        "[dim]it connects with its partner's certificate[/dim]"
+        if done.value.partner
+        else f"[dim]next:[/dim] doorward invite {done.value.name}",
+        notes=done.notes,
+    )
 
 
 def set_command(word: str) -> click.Command:

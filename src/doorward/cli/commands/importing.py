@@ -1,0 +1,181 @@
+"""`doorward person|device|service add --from FILE`: many principals from one file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from doorward.cli import parts
+from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput
+
+if TYPE_CHECKING:
+    from doorward.directory.importing.planning import Plan
+    from doorward.directory.importing.reading_files import ImportFile
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+LARGEST_FILE = 64 << 20
+MOST_NAMED = 10
+"""Names in a line for people; `--json` has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """The options of an import."""
+
+    file: Path
+    groups: tuple[str, ...] = ()
+    dry_run: bool = False
+    update: bool = False
+    skip_faulty: bool = False
+    create_groups: bool = False
+    keep_rules: bool = False
+
+
+def import_options(word: str) -> Callable[[C], C]:
+    """Return a decorator that adds the options of an import to a command about this kind of principal."""
+    options = (
+        click.option(
+            "--from",
+            "file",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+            help=f"Add the {word}s of this CSV or JSON file; `-` is standard input. If it has a fault, nothing is changed.",
+        ),
+        click.option("--dry-run", is_flag=True, help="With --from: check everything, change nothing."),
+        click.option(
+            "--update",
+            is_flag=True,
+            help=f"With --from: change existing {word}s to what the file says. None leaves a group.",
+        ),
+        click.option("--skip-faulty", is_flag=True, help="With --from: leave rows with a fault out."),
+        click.option("--create-groups", is_flag=True, help="With --from: create groups that do not exist."),
+    )
+
+    def decorate(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def import_principals(state: State, kind: PrincipalKind, options: ImportOptions) -> None:
+    """Add the principals that a file names; nothing is changed if the file has a fault."""
+    shown = "standard input" if options.file == Path("-") else str(options.file)
+    read = parts.reading_files.read_import_file(_read(options.file), kind, groups=options.groups)
+    services = state.installation().services
+    plan = parts.planning.plan_import(services, kind, read.entries, keep_rules=options.keep_rules)
+    faults = _all_faults(shown, read, plan)
+    if faults and not options.skip_faulty:
+        raise ConfigurationError([*faults, *_missing_groups(shown, plan, options)])
+    if missing := _missing_groups(shown, plan, options):
+        raise ConfigurationError(missing)
+    value: dict[str, Any] = {
+        "file": shown,
+        "kind": kind.value,
+        "dry_run": options.dry_run,
+        "rows": len(read.entries) + len(read.faults),
+        "added": len(plan.new),
+        "updated": len(plan.differing) if options.update else 0,
+        "unchanged": len(plan.unchanged),
+        "differing": [] if options.update else [one.name for one in plan.differing],
+        "overtaken": [],
+        "groups_created": list(plan.missing_groups),
+        "faults": [_fault_value(one) for one in faults],
+    }
+    if not options.dry_run:
+        with state.output.progress(f"{kind.value}s") as progress:
+            done = parts.adding.run_import(
+                services,
+                plan,
+                update=options.update,
+                keep_rules=options.keep_rules,
+                actor=actor(),
+                progress=progress,
+            )
+        value |= {
+            "added": len(done.added),
+            "updated": len(done.updated),
+            "overtaken": done.overtaken,
+            "groups_created": done.groups,
+            "seq": done.seq,
+        }
+    if not state.output.as_json:
+        state.output.faults(faults, "[dim]left out:[/dim]")
+    state.output.result(value, *_lines(value, kind), notes=read.notes)
+
+
+def _read(file: Path) -> bytes:
+    if file != Path("-"):
+        return parts.pem.read_bounded(file, LARGEST_FILE)
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise MalformedInput("file-too-large", f"standard input has more than {LARGEST_FILE} bytes")
+    return data
+
+
+def _all_faults(shown: str, read: ImportFile, plan: Plan) -> list[Fault]:
+    """Return the faults of the file and of the comparison with the directory, in the order of the lines."""
+    both = sorted((*read.faults, *plan.faults), key=lambda one: one.line)
+    return [replace(one, file=shown) for one in both]
+
+
+def _missing_groups(shown: str, plan: Plan, options: ImportOptions) -> list[Fault]:
+    if options.create_groups or not plan.missing_groups:
+        return []
+    count = len(plan.missing_groups)
+    return [
+        Fault(
+            code="group-unknown",
+            message=f"{count} group{'s do' if count > 1 else ' does'} not exist: {_names(plan.missing_groups, count)}",
+            hint="correct the names, or add --create-groups to create them",
+            file=shown,
+        )
+    ]
+
+
+def _fault_value(fault: Fault) -> dict[str, Any]:
+    return {
+        "code": fault.code,
+        "message": fault.message,
+        "hint": fault.hint,
+        "line": fault.line,
+        "key": fault.key,
+    }
+
+
+def _lines(value: dict[str, Any], kind: PrincipalKind) -> list[str]:
+    would = "would be " if value["dry_run"] else ""
+    counts = [f"{value['added']} {would}added"]
+    if value["updated"]:
+        counts.append(f"{value['updated']} {would}updated")
+    counts.append(f"{value['unchanged']} unchanged")
+    if value["faults"]:
+        counts.append(f"{len(value['faults'])} left out because of a fault")
+    lines = [f"[bold]{value['rows']} {kind.value}s[/bold] in {escape(value['file'])}: {', '.join(counts)}"]
+    if value["groups_created"]:
+        lines.append(f"groups {would}created: {escape(_names(value['groups_created']))}")
+    if value["differing"]:
+        count = len(value["differing"])
+        lines.append(f"{count} differ from the file and were left as they are: {_names(value['differing'])}")
+        lines.append("  add --update to change them to what the file says")
+    if value["overtaken"]:
+        lines.append(
+            f"changed by another command meanwhile, and left as they are: {_names(value['overtaken'])}"
+        )
+    if value["dry_run"]:
+        lines.append("[dim]nothing was changed[/dim]")
+    return lines
+
+
+def _names(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

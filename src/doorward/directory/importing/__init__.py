@@ -1,0 +1,1 @@
+"""Adding many persons, devices or services from one file."""

@@ -1,0 +1,103 @@
+"""`person|device|service add --from FILE`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from doorward.cli.output import MOST_FAULTS
+from tests.unit.cli.conftest import Site
+
+DEVICES = "\ufeffname;display_name;groups\r\npump-1;Pump 1;tellers\r\npump-2;;\r\n"
+
+
+def test_a_file_is_added_and_a_repeat_changes_nothing(site: Site) -> None:
+    """People read counts and notes; scripts read the document."""
+    file = site.file("devices.csv", DEVICES)
+    said = site.say("device", "add", "--from", file)
+    assert f"2 devices in {file}: 2 added, 0 unchanged" in said
+    assert "byte order mark" in said
+    assert "separated by a semicolon" in said
+    again = site.do("device", "add", "--from", file)
+    assert (again["rows"], again["added"], again["unchanged"], again["faults"]) == (2, 0, 2, [])
+    assert [one["name"] for one in site.do("device", "list")] == ["pump-1", "pump-2"]
+
+
+def test_nothing_is_changed_if_there_is_a_fault(site: Site) -> None:
+    """All faults are said at once, with file and line, also groups that do not exist."""
+    file = site.file("devices.csv", "name,groups\nPump,\nalice,\nok,tellres\n")
+    error = site.do("device", "add", "--from", file, code=2)
+    assert [(one["line"], one["code"]) for one in error["faults"]] == [
+        (2, "name-malformed"),
+        (3, "name-taken"),
+        (0, "group-unknown"),
+    ]
+    said = site.say("device", "add", "--from", file, code=2)
+    assert f"{file}:2: 'Pump' is not a usable name" in said
+    assert "1 group does not exist: tellres" in said
+    assert site.do("device", "list") == []
+
+
+def test_rows_with_a_fault_can_be_left_out(site: Site) -> None:
+    """The others are added, and the faults are in the result."""
+    file = site.file("devices.csv", "name,groups\nPump,\nok,tellers\n")
+    done = site.do("device", "add", "--from", file, "--skip-faulty")
+    assert (done["added"], [one["line"] for one in done["faults"]]) == (1, [2])
+    said = site.say("device", "add", "--from", file, "--skip-faulty")
+    assert "1 left out because of a fault" in said
+    assert "left out: " in said
+
+
+def test_missing_groups_are_created_if_asked(site: Site) -> None:
+    """`--skip-faulty` alone does not: a misspelt group would be no fault of one row."""
+    file = site.file("devices.csv", "name,groups\nok,new\n")
+    assert site.do("device", "add", "--from", file, "--skip-faulty", code=2)["code"] == "group-unknown"
+    said = site.say("device", "add", "--from", file, "--create-groups", "--group", "newer")
+    assert "groups created: new, newer" in said
+    assert site.do("device", "list")[0]["groups"] == ["new", "newer"]
+
+
+def test_a_dry_run_changes_nothing(site: Site) -> None:
+    """It says what would be done."""
+    file = site.file("people.json", json.dumps([{"name": "alice", "display_name": "A"}, {"name": "bob"}]))
+    before = site.do("person", "list")
+    said = site.say("person", "add", "--from", file, "--dry-run", "--update")
+    assert "1 would be added, 1 would be updated, 0 unchanged" in said
+    assert "nothing was changed" in said
+    assert site.do("person", "list") == before
+    said = site.say("person", "add", "--from", file)
+    assert "1 differ from the file and were left as they are: alice" in said
+    assert site.do("person", "add", "--from", file, "--update")["updated"] == 1
+
+
+def test_standard_input_is_a_file_too(site: Site) -> None:
+    """`-` as everywhere."""
+    done = site.do("service", "add", "--from", "-", stdin='{"name": "ledger"}\n')
+    assert (done["file"], done["added"]) == ("standard input", 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("pump", "--dry-run"),
+        ("pump", "--from", "FILE"),
+        ("--from", "FILE", "--display-name", "x"),
+        ("--from", "/nowhere"),
+    ],
+)
+def test_usage(site: Site, words: tuple[str, ...]) -> None:
+    """A name or a file, not both, and options of files only with a file."""
+    file = site.file("devices.csv", DEVICES)
+    assert site.do("device", "add", *(file if one == "FILE" else one for one in words), code=2)
+
+
+def test_very_many_faults(site: Site) -> None:
+    """People see the first, each hint once in a row; scripts see all."""
+    file = site.file("devices.csv", "name\n" + "No\n" * (MOST_FAULTS + 5))
+    said = site.say("device", "add", "--from", file, code=2)
+    assert said.count("is not a usable name") == MOST_FAULTS
+    assert said.count("write no") == 1
+    assert "and 5 more faults" in said
+    assert len(site.do("device", "add", "--from", file, code=2)["faults"]) == MOST_FAULTS + 5
