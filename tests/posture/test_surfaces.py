@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from doorward.enforcement.open_routes import ENROLMENT_ROUTES, OpenRoute
-from doorward.web.app import build_enrolment_app, build_status_app
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES, EST_ROUTES, OpenRoute
+from doorward.web.app import build_enrolment_app, build_est_app, build_status_app
 from doorward.web.pool import UseCasePool
 from tests.support.attacks import changed, without
 from tests.support.compiled_door import CompiledDoor, Kept
@@ -29,6 +29,11 @@ ENROLMENT = {
     ("GET", "/static/{name}"): "the page's style, read at the start",
     ("GET", "/root.pem"): "public; compared with the link's SHA-256",
     ("POST", "/v1/certificates"): "needs a one-time token",
+}
+EST = {
+    ("GET", "/.well-known/est/cacerts"): "RFC 7030 4.1: public",
+    ("GET", "/.well-known/est/csrattrs"): "RFC 7030 4.5: a constant",
+    ("POST", "/.well-known/est/simpleenroll"): "needs a one-time token",
 }
 STATUS = {
     ("GET", "/crl/{authority_id}.crl"): "RFC 5280: public",
@@ -66,6 +71,10 @@ class TestLists:
         app = build_enrolment_app(living.services, UseCasePool(), origin="https://enroll.test")
         assert routes_of(app) == set(ENROLMENT)
 
+    def test_est(self, living: Doorway) -> None:
+        """Each operation of RFC 7030 that is served, and no other path."""
+        assert routes_of(build_est_app(living.services, UseCasePool())) == set(EST)
+
     def test_status(self, living: Doorway) -> None:
         """Eight routes, each public by nature; none changes anything."""
         assert routes_of(build_status_app(living.services, UseCasePool())) == set(STATUS)
@@ -73,6 +82,7 @@ class TestLists:
     def test_the_door_passes_on_the_same(self) -> None:
         """The gateway lets through exactly the routes of the surface."""
         assert {(one.method, one.path) for one in ENROLMENT_ROUTES} == set(ENROLMENT)
+        assert {(one.method, one.path) for one in EST_ROUTES} == set(EST)
 
     @pytest.mark.parametrize("path", ["/v1/{}/x", "v1", "/a b", "/**", "/a/**", "/a?b", "/a%2fb", ""])
     def test_an_open_route_cannot_be_wide(self, path: str) -> None:

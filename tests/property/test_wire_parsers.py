@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import MalformedInput, RequestRefused
-from doorward.wire import jose
+from doorward.wire import est, jose
 from doorward.wire.client_cert import parse_client_cert, render_client_cert
+from doorward.wire.forwarded_chain import parse_forwarded_chain
 from doorward.wire.header_text import decode_header_text, encode_header_text
 from tests.support.ports import NOON
 
@@ -41,6 +42,26 @@ def test_client_cert_is_total(value: str) -> None:
     """Any text is a certificate field or malformed."""
     with contextlib.suppress(MalformedInput):
         parse_client_cert(value)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\n", b"\r\n", b" "]), st.integers(1, 80))
+def test_a_body_of_est_comes_back(der: bytes, end: bytes, width: int) -> None:
+    """Base64 with any line breaks is read; what we write is read again."""
+    if not der:
+        return
+    line = est.render_body(der).rstrip(b"\n")
+    broken = end.join(line[at : at + width] for at in range(0, len(line), width))
+    assert est.parse_body(broken) == est.parse_body(line) == der
+
+
+@given(st.binary(max_size=100), anything)
+def test_what_est_clients_send_is_read_or_malformed(body: bytes, value: str) -> None:
+    """Bodies, credentials and shown chains: any input gives a value or `MalformedInput`."""
+    for read in (lambda: est.parse_body(body), lambda: est.parse_basic(f"Basic {value}")):
+        with contextlib.suppress(MalformedInput):
+            read()
+    with contextlib.suppress(MalformedInput):
+        parse_forwarded_chain(value)
 
 
 @given(st.text(max_size=200))

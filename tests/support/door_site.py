@@ -20,7 +20,8 @@ from typing import Any
 
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
-from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.names import ENROL_CHAIN, EST_CHAIN
+from doorward.enforcement.open_routes import EST_ROUTES
 from doorward.enforcement.plan import (
     GatewayLimits,
     GatewayPaths,
@@ -56,7 +57,7 @@ from tests.support.servers import serving
 
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
-HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test", "portal.test")
+HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test", "est.test", "portal.test")
 
 
 def allow(
@@ -238,9 +239,10 @@ class DoorSite:
         sessions: SessionPlan | None = None,
         pages: ReplyPages | None = None,
         portal: Path | None = None,
+        est: Path | None = None,
         explaining: Collection[str] = (),
     ) -> GatewayPlan:
-        """Plan these applications (`<name>.test` each), the enrolment door, and a portal if its socket is given."""
+        """Plan these applications (`<name>.test` each), the enrolment door, and EST or a portal if its socket is given."""
         used = certificate or self.certificate
         document = Document(
             trust_domain="corp.example",
@@ -283,12 +285,27 @@ class DoorSite:
                     ),
                     connections=2_000,
                     body_bytes=32_768,
-                )
+                ),
+                *([] if est is None else [self.est_door(est, used)]),
             ],
             limits=limits or GatewayLimits(requests_per_certificate=100_000),
             sessions=sessions,
             pages=pages,
             portal=None if portal is None else self.portal_door(portal, used),
+        )
+
+    def est_door(self, socket_path: Path, certificate: ServerCertificate) -> OpenDoor:
+        """Return the EST door as the gateway makes it."""
+        return OpenDoor(
+            id=EST_CHAIN,
+            name="est",
+            host="est.test",
+            socket=str(socket_path),
+            certificate=certificate,
+            routes=EST_ROUTES,
+            connections=2_000,
+            body_bytes=32_768,
+            asks_certificate=True,
         )
 
     def portal_door(self, socket_path: Path, certificate: ServerCertificate) -> PortalDoor:

@@ -19,8 +19,9 @@ OWN_AUTHORITY = "own"
 """The name of our own authority in a policy document. Partners have names of their own."""
 
 ENROL_LABEL = "enroll"
+EST_LABEL = "est"
 PORTAL_LABEL = "portal"
-OWN_LABELS = (ENROL_LABEL, PORTAL_LABEL)
+OWN_LABELS = (ENROL_LABEL, EST_LABEL, PORTAL_LABEL)
 """Hosts of our own below the trust domain. An application there would receive the one-time links of people."""
 
 PORTAL_APPLICATION = "app_portal"
@@ -137,6 +138,11 @@ def parse_trust_domain(text: str) -> str:
 def enrolment_host(trust_domain: str) -> str:
     """Return the host of a trust domain at which certificates are enrolled."""
     return f"{ENROL_LABEL}.{trust_domain}"
+
+
+def est_host(trust_domain: str) -> str:
+    """Return the default host of a trust domain's EST server (RFC 7030); a setting may name another one."""
+    return f"{EST_LABEL}.{trust_domain}"
 
 
 def portal_host(trust_domain: str) -> str:

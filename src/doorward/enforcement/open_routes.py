@@ -48,3 +48,15 @@ ENROLMENT_ROUTES = (
     OpenRoute(method="POST", path="/v1/certificates"),
 )
 """The enrolment host. Only requests that enrolment needs; every other request gets 404."""
+
+_EST = "/.well-known/est"
+
+EST_ROUTES = tuple(
+    OpenRoute(method=method, path=f"{_EST}/{operation}")
+    for method, operation in (
+        ("GET", "cacerts"),
+        ("GET", "csrattrs"),
+        ("POST", "simpleenroll"),
+    )
+)
+"""The EST host (RFC 7030 section 3.2.2). Labels, an optional segment before the operation, have no routes."""

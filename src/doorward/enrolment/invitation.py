@@ -8,6 +8,8 @@ Not here: making and withdrawing invitations (`directory.invitations`), HTTP and
 
 from __future__ import annotations
 
+import hmac
+
 from doorward.audit.events import EventType, printable
 from doorward.authority.issuing import Issued, issue
 from doorward.core.entities import Principal
@@ -24,6 +26,7 @@ def redeem(
     token: str,
     csr: bytes,
     *,
+    name: str | None = None,
     source_address: str = "",
     bad_token_error: RequestRefused | None = None,
 ) -> Issued:
@@ -33,6 +36,7 @@ def redeem(
         services: the ports of this process.
         token: from the link.
         csr: PKCS#10, PEM or DER, at most 16 KiB; only its key is used.
+        name: the name that the requester states; it must be the principal's name. None if the protocol has none.
         source_address: the address of the requester, for the event.
         bad_token_error: the error for a bad token, raised without an event, if this source has tried too often. None means
             `invitation-invalid` with an event.
@@ -41,7 +45,7 @@ def redeem(
         The certificate, durably recorded.
 
     Raises:
-        RequestRefused: `invitation-invalid` for a token that is unknown, used, voided or expired;
+        RequestRefused: `invitation-invalid` for a token that is unknown, used, voided, expired or for another name;
             `principal-suspended`, `principal-removed`; `certificate-refused`.
         MalformedInput: as `pki.csr.parse_csr`; the token can be used again.
         Unavailable: nothing was issued; the token can be used again unless its use was stored.
@@ -54,6 +58,8 @@ def redeem(
         raise bad_token_error or _refuse(
             services, "invitation-unknown", invitation, principal, source_address
         )
+    if name is not None and not hmac.compare_digest(name.encode(), principal.name.encode()):
+        why = "invitation-for-another"
     if why:
         raise bad_token_error or _refuse(services, why, invitation, principal, source_address)
     try:

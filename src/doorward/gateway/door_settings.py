@@ -25,6 +25,8 @@ class DoorSettings:
         enrol_socket: where `serve` answers requests to the enrolment host.
         log_file: Envoy's access log.
         forbidden_upstreams: this installation's own sockets and listeners, which no application may lead to.
+        est_host: the EST server's host name; empty if there is no EST server.
+        est_socket: where `serve` answers requests to the EST host.
         portal_host: the portal's host name; empty if there is no portal.
         portal_origin: the portal's origin as browsers see it.
         portal_socket: where `serve` answers requests to the portal.
@@ -43,6 +45,8 @@ class DoorSettings:
     enrol_socket: str
     log_file: str
     forbidden_upstreams: ForbiddenUpstreams
+    est_host: str = ""
+    est_socket: str = ""
     portal_host: str = ""
     portal_origin: str = ""
     portal_socket: str = ""

@@ -84,6 +84,8 @@ def build_options(
             authorizer_socket=str(layout.authorizer_socket),
             discovery_socket=str(layout.discovery_socket),
             enrol_socket=str(layout.enrol_socket),
+            est_host=installation.est_host(),
+            est_socket=str(layout.est_socket),
             portal_host=installation.portal_host(),
             portal_origin=portal_origin,
             portal_socket=str(layout.portal_socket),

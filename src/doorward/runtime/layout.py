@@ -81,6 +81,11 @@ class Layout:
         return self.run / "enrol.sock"
 
     @property
+    def est_socket(self) -> Path:
+        """The socket of `serve` for requests to the EST host."""
+        return self.run / "est.sock"
+
+    @property
     def portal_socket(self) -> Path:
         """The socket of `serve` for requests to the portal's host."""
         return self.run / "portal.sock"

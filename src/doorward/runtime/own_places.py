@@ -24,13 +24,14 @@ def own_places(settings: Settings, layout: Layout) -> ForbiddenUpstreams:
     listeners = [OwnListener("the door", *door), OwnListener("the status listener", *status)]
     if settings.gateway_public_port:
         listeners.append(OwnListener("the door", BY_NAME_ONLY, settings.gateway_public_port))
-    names = frozenset({settings.portal_host} - {""})
+    names = frozenset({settings.portal_host, settings.est_host} - {""})
     return ForbiddenUpstreams(folder=layout.data, listeners=tuple(listeners), names=names)
 
 
 def publishable(installation: Installation) -> Callable[[Document], None]:
     """Return the check of a document before it is stored: whether this installation's gateway can enforce it."""
-    own = own_places(installation.settings, installation.layout)
+    settings = installation.settings
+    own = own_places(settings, installation.layout)
 
     def check(document: Document) -> None:
         objection = own.checker(known_hosts(document))
@@ -55,6 +56,17 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
             for app in document.apps
             for host in app.hosts
             if is_at_or_below(host, portal)
+        ]
+        faults += [
+            Fault(
+                code="host-reserved",
+                message=f"{host} is the host of the EST server",
+                hint="choose another host, or set another est_host",
+                key=f"apps.{app.name}.hosts",
+            )
+            for app in document.apps
+            for host in app.hosts
+            if host == settings.est_host
         ]
         if faults:
             raise ConfigurationError(faults)

@@ -17,7 +17,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.explaining import explain_id
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
-from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app
+from doorward.web.app import build_enrolment_app, build_est_app, build_portal_app, build_sessions_app
 from doorward.web.look.rendering import Look
 from doorward.web.pages.surface import STATIC_BASE
 from doorward.web.pool import UseCasePool
@@ -56,6 +56,10 @@ class PeopleSurfaces:
         """Return the application behind the enrolment host."""
         origin = self._installation.enrolment_origin()
         return build_enrolment_app(self._services, self._pool, origin=origin, look=Look(self._brand))
+
+    def est(self) -> Starlette:
+        """Return the application behind the EST host."""
+        return build_est_app(self._services, self._pool)
 
     def portal(self) -> Starlette:
         """Return the application behind the portal's host."""

@@ -67,6 +67,7 @@ class Serve:
         surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
         self._behind_the_door = [
             WebServer(surfaces.enrolment(), SocketPath(path=layout.enrol_socket), name="enrolment"),
+            *_est_servers(installation, surfaces),
             WebServer(
                 surfaces.portal(), SocketPath(path=layout.portal_socket), name="portal", large_heads=True
             ),
@@ -174,7 +175,8 @@ class Serve:
         )
 
     def _fill_orders(self) -> bool:
-        own = frozenset({self._installation.settings.portal_host} - {""})
+        settings = self._installation.settings
+        own = frozenset({settings.portal_host, settings.est_host} - {""})
         fault: DoorwardError | None = None
         found = fill_orders(self._services, open_orders(self._services), actor=SYSTEM, own=own)
         for order_id, error in found.items():
@@ -220,6 +222,14 @@ class Serve:
     def _prune(self) -> bool:
         prune_expired(self._services)
         return False
+
+
+def _est_servers(installation: Installation, surfaces: PeopleSurfaces) -> list[WebServer]:
+    """Return the server of the EST host, if there is one; its requests may have a chain of certificates in their head."""
+    if not installation.settings.est:
+        return []
+    path = SocketPath(path=installation.layout.est_socket)
+    return [WebServer(surfaces.est(), path, name="est", large_heads=True)]
 
 
 def build_factor_context(installation: Installation) -> FactorContext:

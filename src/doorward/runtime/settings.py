@@ -245,6 +245,13 @@ class Settings(BrandSettings, CertificateSettings):
         le=MOST_PARTITIONS,
         description="How many parts the CRL has, for certificates issued from now on; 1 is the full CRL alone.",
     )
+    est: bool = Field(
+        default=True,
+        description="Whether devices can get and renew certificates by EST (RFC 7030) at est_host.",
+    )
+    est_host: Annotated[str, _checked(parse_host)] = Field(
+        default="", description="Host of the EST server; empty is est.TRUST_DOMAIN."
+    )
     portal_host: Annotated[str, _checked(parse_host)] = Field(
         default="",
         description="Host of the portal; empty is portal.TRUST_DOMAIN. If it changes, every passkey is lost: they belong to this host.",

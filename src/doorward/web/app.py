@@ -22,6 +22,7 @@ from doorward.web.answers import Pages
 from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import EdgeMiddleware, answer_http_errors
 from doorward.web.enrolment import EnrolmentSurface
+from doorward.web.est import EstSurface
 from doorward.web.look.rendering import Look
 from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
@@ -48,6 +49,11 @@ def build_enrolment_app(
 ) -> Starlette:
     """Return the application behind `enroll.<domain>`; `origin` is its public address, without a slash at the end."""
     return build_surface(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
+
+
+def build_est_app(services: Services, pool: UseCasePool) -> Starlette:
+    """Return the application behind the EST host (RFC 7030)."""
+    return build_surface(EstSurface(services, pool).routes())
 
 
 def build_portal_app(

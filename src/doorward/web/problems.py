@@ -39,6 +39,8 @@ RETRY_AFTER_SECONDS = 5
 _BY_CODE = {
     "invitation-invalid": HTTPStatus.UNAUTHORIZED,
     "token-missing": HTTPStatus.UNAUTHORIZED,
+    "credentials-missing": HTTPStatus.UNAUTHORIZED,
+    "credentials-malformed": HTTPStatus.UNAUTHORIZED,
     "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "csr-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "media-type-wrong": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -83,12 +85,18 @@ def render_problem(error: DoorwardError, incident: str = "") -> Response:
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="doorward enrolment"'
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = str(error.context.get("retry_after_seconds", RETRY_AFTER_SECONDS))
+    headers |= retry_after_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         return render_internal(error, incident)
     more = {"incident": incident} if incident else {}
     return _document(status, code=error.code, detail=error.detail, hint=error.hint, headers=headers, **more)
+
+
+def retry_after_of(error: DoorwardError) -> dict[str, str]:
+    """Return the Retry-After field of an error, if its status has one (RFC 9110 section 10.2.3)."""
+    if choose_status(error) not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return {}
+    return {"Retry-After": str(error.context.get("retry_after_seconds", RETRY_AFTER_SECONDS))}
 
 
 def render_http_error(error: HTTPException, incident: str = "") -> Response:

@@ -142,7 +142,11 @@ def test_an_impossible_principal_uri_cannot_be_made():
 
 def test_our_own_hosts_are_below_the_trust_domain() -> None:
     """The enrolment host is one of them, and no other trust domain's is."""
-    assert names.own_hosts("corp.example") == {"enroll.corp.example", "portal.corp.example"}
+    assert names.own_hosts("corp.example") == {
+        "enroll.corp.example",
+        "est.corp.example",
+        "portal.corp.example",
+    }
     assert names.enrolment_host("corp.example") in names.own_hosts("corp.example")
     assert names.portal_host("corp.example") in names.own_hosts("corp.example")
     assert names.enrolment_host("other.example") not in names.own_hosts("corp.example")

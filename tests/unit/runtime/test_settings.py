@@ -84,6 +84,8 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "device_lifetime": "7d",
         "service_lifetime": "1h",
         "help_desk_group": "help-desk",
+        "est": "false",
+        "est_host": "est.corp.example",
         "portal_host": "me.corp.example",
         "portal_certificate": "/etc/doorward/portal.pem",
         "portal_key": "/etc/doorward/portal.key",

@@ -38,6 +38,9 @@ DRAIN = timedelta(seconds=1)
 HTTP_ALPN = ("h2", "http/1.1")
 """The protocols of an HTTP door, best first (RFC 7301)."""
 
+EST_ALPN = ("http/1.1",)
+"""EST clients speak HTTP/1.1 (RFC 7030 section 3.1); one connection has one client."""
+
 PORTAL_TIMEOUT = timedelta(seconds=30)
 """How long a request to the portal may take to arrive, and how long a stream may be idle."""
 
@@ -121,6 +124,10 @@ def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) 
     config = _manager(door.id, limits)
     gentle = render_duration(door.lifetime - DRAIN - timedelta(seconds=1))
     config["http_filters"] = [_body_buffer(door.body_bytes), _router()]
+    if door.asks_certificate:
+        # Envoy replaces the field if a certificate was shown, and removes the client's own if none was.
+        config["forward_client_cert_details"] = "SANITIZE_SET"
+        config["set_current_client_cert_details"] = {"chain": True}
     config["access_log"] = [build_open_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["request_timeout"] = gentle

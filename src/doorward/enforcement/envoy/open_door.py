@@ -1,4 +1,8 @@
-"""A door that asks for no client certificate: enrolment."""
+"""A door that requires no client certificate: enrolment, EST.
+
+The EST door asks for a certificate and verifies nothing but that the peer has its private key. What was shown goes to our
+own surface alone (docs/design/0080).
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,16 @@ from doorward.enforcement.envoy.door_compiler import (
     build_connection_limit,
     select_chain,
 )
-from doorward.enforcement.envoy.http import HTTP_ALPN, build_open_http
+from doorward.enforcement.envoy.http import EST_ALPN, HTTP_ALPN, build_open_http
 from doorward.enforcement.envoy.routes import build_closed_table, build_open_table
-from doorward.enforcement.envoy.tls import build_open_tls
+from doorward.enforcement.envoy.tls import build_asking_tls, build_open_tls
 from doorward.enforcement.plan import GatewayPlan, OpenDoor
 from doorward.policy.model import UnixUpstream
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoorCompiler:
-    """See `DoorCompiler`. The authorizer is not asked, because there is no certificate."""
+    """See `DoorCompiler`. The authorizer is not asked: no certificate gives access to anything here."""
 
     plan: GatewayPlan
     door: OpenDoor
@@ -33,7 +37,10 @@ class OpenDoorCompiler:
             build_connection_limit(door.id, door.connections),
             build_open_http(door, plan.paths, plan.limits),
         ]
-        socket = build_open_tls(door.certificate, HTTP_ALPN)
+        if door.asks_certificate:
+            socket = build_asking_tls(door, EST_ALPN)
+        else:
+            socket = build_open_tls(door.certificate, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.open_handshake)
 
     def chain_matches(self) -> Mapping[str, Resource]:

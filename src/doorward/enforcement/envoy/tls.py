@@ -65,6 +65,17 @@ def build_client_tls(door: ApplicationDoor | PortalDoor, alpn: Sequence[str]) ->
     return socket
 
 
+def build_asking_tls(door: OpenDoor, alpn: Sequence[str]) -> dict[str, Any]:
+    """Return the transport socket of an open door that asks for a certificate, and goes on without one.
+
+    Any certificate is taken: TLS proves that the peer has its key, and only our own surface judges it.
+    """
+    socket = build_open_tls(door.certificate, alpn)
+    common = socket["typed_config"]["common_tls_context"]
+    common["validation_context_sds_secret_config"] = _by_sds(_trust_secret(door.id))
+    return socket
+
+
 def build_open_tls(certificate: ServerCertificate, alpn: Sequence[str]) -> dict[str, Any]:
     """Return the transport socket of a door that asks for no client certificate."""
     context = {
@@ -112,18 +123,18 @@ def build_door_secrets(door: Door) -> tuple[dict[str, Any], ...]:
         "private_key": {"filename": certificate.key_path},
     }
     shown = _secret(certificate.name, tls_certificate=pair)
-    if isinstance(door, OpenDoor) or door.trust is None:
-        return (shown,)
-    return shown, _trust(door.id, door.trust)
+    if isinstance(door, OpenDoor):
+        return (shown, _trust(door.id, None)) if door.asks_certificate else (shown,)
+    return (shown,) if door.trust is None else (shown, _trust(door.id, door.trust))
 
 
-def _trust(door_id: str, trust: DoorTrust) -> dict[str, Any]:
+def _trust(door_id: str, trust: DoorTrust | None) -> dict[str, Any]:
     # Envoy needs the authorities only for their names in CertificateRequest. It verifies nothing here, so no matcher of
     # ours may read Envoy's own facts about the peer.
     context: dict[str, Any] = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
     # Without authorities Envoy asks for a certificate but accepts a peer without one, even with
     # `require_client_certificate` (measured). Then the authorizer refuses the connection.
-    if trust.named:
+    if trust is not None and trust.named:
         context["trusted_ca"] = {"inline_string": "".join(trust.authorities)}
     return _secret(_trust_secret(door_id), validation_context=context)
 

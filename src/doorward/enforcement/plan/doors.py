@@ -1,4 +1,4 @@
-"""The kinds of doors: an HTTP application, a TCP application, the portal, a host that asks for no certificate.
+"""The kinds of doors: an HTTP application, a TCP application, the portal, a host that is open to everybody.
 
 Not here: their configuration in Envoy (`enforcement.envoy.http_door`, `tcp_door`, `portal_door`, `open_door`).
 """
@@ -155,10 +155,11 @@ ApplicationDoor = HttpDoor | TcpDoor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDoor:
-    """One host that asks for no client certificate; its upstream is always a socket of our own.
+    """One host that requires no client certificate; its upstream is always a socket of our own.
 
     `id` names its chain, route table and cluster; `name` is for people. `connections` and `body_bytes` are its own limits,
-    and a connection ends after `lifetime`.
+    and a connection ends after `lifetime`. If `asks_certificate`, it asks for a certificate, does not verify it, and
+    passes the whole shown chain on: only the surface behind it judges the chain, and no application sees it.
     """
 
     id: str
@@ -170,6 +171,7 @@ class OpenDoor:
     connections: int
     body_bytes: int
     lifetime: timedelta = OPEN_LIFETIME
+    asks_certificate: bool = False
 
     def __post_init__(self) -> None:
         require(_ID.fullmatch(self.id), "an open door's id has only [a-z0-9_]")

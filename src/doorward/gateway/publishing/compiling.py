@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from doorward.core.entities import TENANT
 from doorward.core.names import PORTAL_APPLICATION, enrolment_host
-from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.enforcement.open_routes import ENROLMENT_ROUTES
+from doorward.enforcement.envoy.names import ENROL_CHAIN, EST_CHAIN
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES, EST_ROUTES
 from doorward.enforcement.plan import (
     GatewayPaths,
     GatewayPlan,
@@ -24,6 +24,7 @@ from doorward.enforcement.plan import (
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.publishing.configuration import (
     ENROL_PURPOSE,
+    EST_PURPOSE,
     own_trust,
     partner_trusts,
     portal_trust,
@@ -46,7 +47,7 @@ class Compiled:
         aliases: id of a rule to the tokens that Envoy accepts in its place.
         certificates: the server certificates of the doors.
         purposes: every purpose that has a server certificate or waits for one. The purpose of an application's
-            certificate is the application's id; the enrolment host has `ENROL_PURPOSE`.
+            certificate is the application's id; the enrolment host has `ENROL_PURPOSE`, the EST host `EST_PURPOSE`.
         missing: purpose to its hosts that still wait for a certificate.
     """
 
@@ -93,7 +94,7 @@ def compile_snapshot(
             discovery_socket=settings.discovery_socket,
             log_file=settings.log_file,
         ),
-        open_doors=_enrolment_doors(wanted, ready, settings),
+        open_doors=_open_doors(snapshot, wanted, ready, settings),
         limits=settings.limits,
         hsts=settings.hsts,
         public_ports=settings.public_ports,
@@ -113,29 +114,53 @@ def compile_snapshot(
     )
 
 
-def _enrolment_doors(
-    wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate], settings: DoorSettings
+def _open_doors(
+    snapshot: PolicySnapshot,
+    wanted: Mapping[str, tuple[str, ...]],
+    ready: Mapping[str, ServerCertificate],
+    settings: DoorSettings,
 ) -> list[OpenDoor]:
-    """Return the enrolment door; an empty list if it has no certificate yet."""
-    if ENROL_PURPOSE not in ready:
-        return []
-    return [
-        OpenDoor(
-            id=ENROL_CHAIN,
-            name="enrolment",
-            host=wanted[ENROL_PURPOSE][0],
-            socket=settings.enrol_socket,
-            certificate=ready[ENROL_PURPOSE],
-            routes=ENROLMENT_ROUTES,
-            connections=settings.limits.enrol_connections,
-            body_bytes=settings.limits.enrol_body_bytes,
+    """Return the doors of enrolment and EST, sorted by id; one without a certificate is left out."""
+    doors = []
+    if ENROL_PURPOSE in ready:
+        doors.append(
+            OpenDoor(
+                id=ENROL_CHAIN,
+                name="enrolment",
+                host=wanted[ENROL_PURPOSE][0],
+                socket=settings.enrol_socket,
+                certificate=ready[ENROL_PURPOSE],
+                routes=ENROLMENT_ROUTES,
+                connections=settings.limits.enrol_connections,
+                body_bytes=settings.limits.enrol_body_bytes,
+            )
         )
-    ]
+    taken = {enrolment_host(snapshot.trust_domain), settings.portal_host, *_application_hosts(snapshot)}
+    if EST_PURPOSE in ready and EST_PURPOSE in wanted and settings.est_host not in taken:
+        doors.append(
+            OpenDoor(
+                id=EST_CHAIN,
+                name="est",
+                host=settings.est_host,
+                socket=settings.est_socket,
+                certificate=ready[EST_PURPOSE],
+                routes=EST_ROUTES,
+                connections=settings.limits.enrol_connections,
+                body_bytes=settings.limits.enrol_body_bytes,
+                asks_certificate=True,
+            )
+        )
+    return doors
 
 
 def settings_hosts(snapshot: PolicySnapshot, settings: DoorSettings) -> dict[str, tuple[str, ...]]:
     """Return for each purpose the hosts that need a certificate of our own authority, with a gateway's settings."""
-    return wanted_hosts(snapshot, "" if settings.portal_files else settings.portal_host)
+    portal_host = "" if settings.portal_files else settings.portal_host
+    return wanted_hosts(snapshot, portal_host, settings.est_host)
+
+
+def _application_hosts(snapshot: PolicySnapshot) -> frozenset[str]:
+    return frozenset(host for app in snapshot.document.apps for host in app.hosts)
 
 
 def _portal(
@@ -143,10 +168,7 @@ def _portal(
 ) -> PortalDoor | None:
     """Return the portal's door; None if the portal has no certificate, or if an application has the same host."""
     host = settings.portal_host
-    taken_hosts = {
-        enrolment_host(snapshot.trust_domain),
-        *(one for app in snapshot.document.apps for one in app.hosts),
-    }
+    taken_hosts = {enrolment_host(snapshot.trust_domain), *_application_hosts(snapshot)}
     if certificate is None or not host or host in taken_hosts:
         return None
     ports = {*settings.public_ports, *(one.port for one in settings.listen)}

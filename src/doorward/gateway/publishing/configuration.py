@@ -24,6 +24,8 @@ from doorward.stores.protocols import Stores
 
 ENROL_PURPOSE = "enrol"
 """The purpose of the enrolment host's certificate; the purpose of an application's certificate is its id."""
+EST_PURPOSE = "est"
+"""The purpose of the EST host's certificate."""
 
 
 def configuration_of(snapshot: PolicySnapshot) -> Configuration:
@@ -100,14 +102,19 @@ def portal_trust(snapshot: PolicySnapshot) -> DoorTrust:
     return build_trust(authorities[OWN_AUTHORITY], theirs)
 
 
-def wanted_hosts(snapshot: PolicySnapshot, portal_host: str = "") -> dict[str, tuple[str, ...]]:
+def wanted_hosts(
+    snapshot: PolicySnapshot, portal_host: str = "", est_host: str = ""
+) -> dict[str, tuple[str, ...]]:
     """Return the hosts of each purpose that need a server certificate of our own authority.
 
     Args:
         snapshot: the policy.
         portal_host: the portal's host; empty if there is no portal, or if another authority certifies it.
+        est_host: the EST server's host; empty if there is no EST server.
     """
     hosts = {ENROL_PURPOSE: (enrolment_host(snapshot.trust_domain),)}
+    if est_host:
+        hosts[EST_PURPOSE] = (est_host,)
     if portal_host:
         hosts[PORTAL_APPLICATION] = (portal_host,)
     return hosts | {one: app.hosts for one, app in snapshot.policies.items() if one != PORTAL_APPLICATION}

@@ -21,7 +21,7 @@ from doorward.core.errors import (
     NotFound,
     Unavailable,
 )
-from doorward.core.names import enrolment_host, portal_host
+from doorward.core.names import enrolment_host, est_host, portal_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
 from doorward.runtime.change_notification import DatagramNotifier
@@ -358,6 +358,12 @@ class Installation:
     def enrolment_origin(self) -> str:
         """Return the address of the enrolment host as people see it."""
         return origin_of(*self._enrolment_place())
+
+    def est_host(self) -> str:
+        """Return the EST server's host: the setting, or the default of the trust domain; empty if it is switched off."""
+        if not self.settings.est:
+            return ""
+        return self.settings.est_host or est_host(self.tenant().trust_domain)
 
     def portal_host(self) -> str:
         """Return the portal's host: the setting, or the default of the trust domain."""

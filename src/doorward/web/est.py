@@ -1,0 +1,149 @@
+"""The EST surface: operations below `/.well-known/est`.
+
+    GET  cacerts         the authority's certificates
+    GET  csrattrs        which key is wanted
+    POST simpleenroll    a first certificate, by one-time token (Basic)
+
+It is served on a unix socket. Its only peer is the gateway's EST door, which asks for a client certificate and verifies
+nothing: `X-Forwarded-Client-Cert` is what the client showed, set by Envoy on every request, and the use case judges it.
+Answers are what old clients read: base64 in one line, errors as text (RFC 7030 section 4.2.3).
+Not here: who may get a certificate (enrolment.est), the bytes (wire.est).
+Standard: RFC 7030 section 4, RFC 8951 section 3, RFC 7617 section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from doorward.audit.counting import source_key
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.enforcement.envoy.names import SHOWN_CHAIN
+from doorward.enforcement.open_routes import EST_ROUTES
+from doorward.enrolment.est.enrolling import EstPeer, authority_certificates, credentials_missing, enrol
+from doorward.pki.certs_only import CSR_ATTRIBUTES, render_certs_only
+from doorward.stores.services import Services
+from doorward.web.edge import read_body
+from doorward.web.identity import source_of
+from doorward.web.pool import UseCasePool
+from doorward.web.problems import choose_status, incident_of, retry_after_of
+from doorward.web.throttle import AttemptThrottle
+from doorward.wire.est import BODY_LIMIT, parse_basic, parse_body, render_body
+from doorward.wire.forwarded_chain import parse_forwarded_chain
+
+CERTIFICATES_TYPE = "application/pkcs7-mime"
+ISSUED_TYPE = "application/pkcs7-mime; smime-type=certs-only"
+ATTRIBUTES_TYPE = "application/csrattrs"
+REQUEST_TYPE = "application/pkcs10"
+_BASE64 = {"Content-Transfer-Encoding": "base64"}
+_CHALLENGE = 'Basic realm="doorward est", charset="UTF-8"'
+_UNAUTHORIZED = 401
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class EstSurface:
+    """The routes of the EST host over one set of services.
+
+    Args:
+        services: the ports of a process that may sign.
+        pool: the threads that run use cases.
+    """
+
+    def __init__(self, services: Services, pool: UseCasePool) -> None:
+        self._services = services
+        self._pool = pool
+        self._throttle = AttemptThrottle()
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        answers: dict[str, Answer] = {
+            "cacerts": self.authorities,
+            "csrattrs": self.attributes,
+            "simpleenroll": self.enrol,
+        }
+        return [
+            Route(one.path, _in_words(answers[one.path.rpartition("/")[2]]), methods=[one.method])
+            for one in EST_ROUTES
+        ]
+
+    async def authorities(self, _request: Request) -> Response:
+        """Answer with the certificates of the authority; the client must check the root against a known digest."""
+        found = await self._pool.run(lambda: render_certs_only(authority_certificates(self._services)))
+        return _answer(found, CERTIFICATES_TYPE)
+
+    async def attributes(self, _request: Request) -> Response:
+        """Answer with the key that is wanted."""
+        return _answer(CSR_ATTRIBUTES, ATTRIBUTES_TYPE)
+
+    async def enrol(self, request: Request) -> Response:
+        """Issue a first certificate.
+
+        1. Read what the client showed; 2. choose the error for a wrong token, by the number of wrong ones from this
+        address; 3. read the body, within its limits; 4. run the use case; 5. answer with the certificate.
+        """
+        # 1. who
+        peer = _peer_of(request)
+        if peer.credentials is None and not peer.chain:
+            raise credentials_missing()
+        # 2. the address
+        source, now = source_key(peer.source), self._services.clock.monotonic()
+        too_many = self._throttle.refusal(source, now)
+        # 3. the body
+        csr = await _read_request(request)
+        # 4. the use case
+        try:
+            issued = await self._pool.run(lambda: enrol(self._services, peer, csr, bad_token_error=too_many))
+        except RequestRefused as error:
+            if error.code == "invitation-invalid":
+                self._throttle.note_failure(source, now)
+            raise
+        # 5. the certificate
+        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
+
+
+def _peer_of(request: Request) -> EstPeer:
+    """Return what the client showed; raises as `parse_basic` and `parse_forwarded_chain`."""
+    fields = request.headers.getlist("authorization")
+    shown = request.headers.getlist(SHOWN_CHAIN)
+    return EstPeer(
+        credentials=parse_basic(",".join(fields)) if fields else None,
+        chain=parse_forwarded_chain(",".join(shown)) if shown else (),
+        source=source_of(request),
+    )
+
+
+async def _read_request(request: Request) -> bytes:
+    """Return the PKCS#10 request of a body; raises `MalformedInput` and as `read_body`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != REQUEST_TYPE:
+        raise MalformedInput("media-type-wrong", f"send the request as {REQUEST_TYPE}")
+    return parse_body(await read_body(request, BODY_LIMIT))
+
+
+def _answer(der: bytes, media_type: str) -> Response:
+    return Response(render_body(der), media_type=media_type, headers={**_BASE64, "Cache-Control": "no-store"})
+
+
+def _in_words(answer: Answer) -> Answer:
+    """Return a handler that answers our own errors with text, and 401 with a challenge for Basic."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except DoorwardError as error:
+            status = choose_status(error)
+            if status >= 500 and status != 503:  # noqa: PLR2004 - an incident, which the middleware logs
+                raise
+            incident = incident_of(request.headers.get("x-request-id", ""))
+            lines = [f"{error.detail} ({error.code})", error.hint, f"incident {incident}" if incident else ""]
+            headers = {"Cache-Control": "no-store", **retry_after_of(error)}
+            if status == _UNAUTHORIZED:
+                headers["WWW-Authenticate"] = _CHALLENGE
+            text = "".join(f"{line}\n" for line in lines if line)
+            return Response(text, status_code=status, media_type="text/plain", headers=headers)
+
+    return handle
