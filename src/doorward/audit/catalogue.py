@@ -254,6 +254,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "pid",
             "revision",
             "rules_count",
+            "short_lived_seconds",
             "signal",
             "status",
         ),
@@ -276,7 +277,7 @@ _OPERATION, _IDENTITY = Retention.OPERATION, Retention.IDENTITY
 _DECISION, _ACCESS = Retention.DECISION, Retention.ACCESS
 _CLAIMED = "claimed_subject claimed_san claimed_issuer claimed_server_name"
 _TERMS = "revocation kind identity everyone"
-_TERMS_AND_AUTHORITIES = "domain groups anchors intermediates number sha256"
+_TERMS_AND_AUTHORITIES = "domain groups anchors intermediates number sha256 short_lived_seconds"
 _ENROLMENT = "sha256 reason principal certificate"
 _OF_DEVICE = "name subject factory_serial"
 _CERTIFICATE = "authority serial sha256 profile key_kind not_before not_after"

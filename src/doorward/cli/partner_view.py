@@ -65,6 +65,7 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
         "revocation": terms.revocation.value,
         "refresh_seconds": int(terms.refresh.total_seconds()),
         "max_staleness_seconds": int(terms.max_staleness.total_seconds()),
+        "short_lived_seconds": int(terms.short_lived.total_seconds()),
         "allow_private": list(terms.allow_private),
         "crl_urls": list(terms.crl_urls),
         "ocsp_urls": list(terms.ocsp_urls),
@@ -222,6 +223,10 @@ def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
         f"groups       {', '.join(partner.groups) or '-'}",
         f"revocation   {partner.revocation.value}{_describe_times(partner)}",
     ]
+    if partner.short_lived:
+        lines.append(
+            f"short-lived  accepted without revocation information for at most {_span(partner.short_lived)}"
+        )
     lines.append(f"trusted by   {', '.join(trusting) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
         lines += [f"{word:12} {escape(one)}" for one in subtrees]

@@ -95,6 +95,7 @@ class Reason(Enum):
     PURPOSE_WRONG = "purpose-wrong"
     REVOCATION_STATUS_GOOD = "revocation-status-good"
     REVOCATION_STATUS_UNDETERMINED = "revocation-status-undetermined"
+    REVOCATION_NOT_PROVIDED = "revocation-not-provided"
     REVOCATION_STATUS_TOLERATED = "revocation-status-tolerated"
     REVOCATION_NOT_CHECKED = "revocation-not-checked"
     NAME_MATCHES = "name-matches"

@@ -231,6 +231,7 @@ def _build_event(
             "kind": partner.kind.value,
             "identity": partner.source.value,
             "everyone": partner.everyone,
+            "short_lived_seconds": int(partner.short_lived.total_seconds()),
             "domain": partner.domain,
             "groups": list(partner.groups),
             "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_IN_EVENT],

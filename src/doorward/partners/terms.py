@@ -18,6 +18,8 @@ from doorward.verification.revocation.sources import parse_source
 
 SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=1), timedelta(days=7)
 LONGEST_STALENESS = timedelta(days=30)
+SHORTEST_LIFE, LONGEST_LIFE = timedelta(hours=1), timedelta(days=7)
+"""Of a certificate without revocation information, as for our own."""
 GROUPS_LIMIT, SUBTREES_LIMIT, SOURCES_LIMIT = 64, 256, 16
 """Every certificate of a partner is checked against these terms; more of them are a mistake."""
 
@@ -28,6 +30,7 @@ class Terms:
 
     revocation: RevocationMode = RevocationMode.REQUIRE
     max_staleness: timedelta = timedelta(0)
+    short_lived: timedelta = timedelta(0)
     refresh: timedelta = timedelta(hours=1)
     allow_private: tuple[str, ...] = ()
     crl_urls: tuple[str, ...] = ()
@@ -73,3 +76,6 @@ class Terms:
                 f"evidence cannot be used for {self.max_staleness} after its next update: at most 30 days"
             )
             raise MalformedInput("staleness-malformed", message, hint="write a time from 0s to 30d")
+        if self.short_lived and not SHORTEST_LIFE <= self.short_lived <= LONGEST_LIFE:
+            message = f"a life of {self.short_lived} is not short: it is from one hour to 7 days"
+            raise MalformedInput("short-life-malformed", message, hint="write a time from 1h to 7d, or 0s")

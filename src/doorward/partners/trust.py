@@ -135,6 +135,7 @@ def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuth
         identity=IdentityRule(source=record.source, kind=record.kind, domain=record.domain),
         revocation=record.revocation,
         max_staleness=record.max_staleness,
+        short_lived=record.short_lived,
         groups=record.groups,
         authority_ids={one.sha256: one.id for one in authorities},
     )

@@ -27,6 +27,7 @@ GOOD_REASONS = frozenset(
         "certificate-in-time",
         "purpose-client",
         "revocation-status-good",
+        "revocation-not-provided",
         "name-matches",
         "principal-active",
         "application-known",

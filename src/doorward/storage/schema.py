@@ -198,6 +198,7 @@ partners = Table(
     Column("name", Text, nullable=False),
     Column("revocation", EnumText(RevocationMode), nullable=False),
     Column("max_staleness", WholeSeconds, nullable=False),
+    Column("short_lived", WholeSeconds, nullable=False),
     Column("refresh", WholeSeconds, nullable=False),
     Column("allow_private", TextList, nullable=False),
     Column("crl_urls", TextList, nullable=False),

@@ -39,6 +39,7 @@ class PartnerRecord:
         name: as in the policy document; the names of its principals begin with it and a slash.
         revocation: the required revocation check.
         max_staleness: how long after its next update evidence may still be used.
+        short_lived: the longest life of a certificate that needs no evidence if it has noRevAvail (RFC 9608); zero: none.
         refresh: the longest time between two fetches of evidence.
         allow_private: private networks, such as `10.1.0.0/16`, that evidence may be fetched from.
         crl_urls: addresses of CRLs that the operator added to those in the certificates.
@@ -71,6 +72,7 @@ class PartnerRecord:
     removed_at: datetime | None = None
     crl_urls: tuple[str, ...] = ()
     ocsp_urls: tuple[str, ...] = ()
+    short_lived: timedelta = timedelta(0)
 
 
 def in_partners_groups(directory: DirectoryStore, principal: Principal, groups: Sequence[str]) -> Principal:

@@ -72,6 +72,7 @@ class LintCode(Enum):
     KEY_IDENTIFIER_MISSING = "key-identifier-missing"
     SERIAL_TOO_LONG = "serial-too-long"
     PURPOSE_WRONG = "purpose-wrong"
+    NO_REV_AVAIL_MISUSED = "no-rev-avail-misused"
     NO_PATH_TO_AN_ANCHOR = "no-path-to-an-anchor"
     CERTIFICATE_TWICE = "certificate-twice"
     OWN_AUTHORITY = "own-authority"
@@ -147,6 +148,7 @@ _MENDS = {
     LintCode.KEY_IDENTIFIER_MISSING: _ASK_CONFORMING,
     LintCode.SERIAL_TOO_LONG: _ASK_CONFORMING,
     LintCode.PURPOSE_WRONG: "import the partner's authority for TLS clients; this one is for another purpose",
+    LintCode.NO_REV_AVAIL_MISUSED: "ask the partner for an authority certificate without noRevAvail (RFC 9608 section 2)",
     LintCode.NO_PATH_TO_AN_ANCHOR: "import the missing authorities between it and an anchor, or leave it out",
     LintCode.CERTIFICATE_TWICE: "leave out one of the two",
     LintCode.OWN_AUTHORITY: "leave it out: certificates of our own authorities are judged by the inventory",
@@ -186,6 +188,7 @@ _BY_RULE = {
     PathRule.KEY_IDENTIFIER_MISSING: LintCode.KEY_IDENTIFIER_MISSING,
     PathRule.SERIAL_TOO_LONG: LintCode.SERIAL_TOO_LONG,
     PathRule.PURPOSE_WRONG: LintCode.PURPOSE_WRONG,
+    PathRule.NO_REV_AVAIL_MISUSED: LintCode.NO_REV_AVAIL_MISUSED,
 }
 """The rules that an authority can break alone."""
 

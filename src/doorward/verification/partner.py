@@ -9,7 +9,8 @@ A certificate is let in only if all steps pass:
    and none of its names is in our own namespace (own_names), even if its other names are good;
 5. now is within its dates (the path requires that too; this step adds the reason);
 6. its revocation status, and that of every authority of the path: revoked is always refused, except with the mode
-   `off`. If the status is unknown or evidence cannot be used, the partner's `RevocationMode` decides;
+   `off`. If the status is unknown or evidence cannot be used, the partner's `RevocationMode` decides. A short-lived
+   leaf with noRevAvail needs no proof if the partner may issue such ones (short_life);
 7. its names give one identity, by the partner's `IdentityRule`;
 8. the principal `<partner>/<identity>` is active.
 
@@ -51,6 +52,7 @@ from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.short_life import needs_no_status
 from doorward.verification.revocation.status import RevocationStatus, StatusFinding
 from doorward.verification.steps import (
     GOOD_REASONS,
@@ -96,6 +98,7 @@ class PartnerTrust:
         identity: how its certificates name their holders.
         revocation: see `RevocationMode`.
         max_staleness: how long evidence may be used after its next update; zero is exactly until then.
+        short_lived: the longest life of a certificate that needs no evidence if it has noRevAvail; zero: all need it.
         groups: of the directory; all principals of the partner belong to them.
         authority_ids: SHA-256 of each authority's certificate -> its id in the inventory.
         namesakes: that id -> the ids of all certificates that ever had its name and key, its own included: a renewed
@@ -114,6 +117,7 @@ class PartnerTrust:
     identity: IdentityRule
     revocation: RevocationMode = RevocationMode.REQUIRE
     max_staleness: timedelta = timedelta(0)
+    short_lived: timedelta = timedelta(0)
     groups: tuple[str, ...] = ()
     authority_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
     namesakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
@@ -242,7 +246,7 @@ def judge_partner_certificate(
     if partner is not None:
         evidence_index = evidence_cache.get(partner.id, _NO_EVIDENCE)
         findings = _ask_status(partner, path, evidence_index, now)
-        reasons.append(_judge_status(partner.revocation, findings))
+        reasons.append(_judge_status(partner, path[0], findings))
         ends = _find_end(partner.revocation, path, findings)
     # 7. name, 8. account
     identity = principal = None
@@ -341,8 +345,9 @@ def _ask_status(
     return judge_path_status(path, partner.status_sources(evidence_index), now)
 
 
-def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Reason:
+def _judge_status(partner: PartnerTrust, leaf: PathCertificate, findings: Sequence[StatusFinding]) -> Reason:
     """Step 6: the reason that follows from the status; revoked is never tolerated."""
+    mode = partner.revocation
     if mode is RevocationMode.OFF:
         return Reason.REVOCATION_NOT_CHECKED
     found = {one.status for one in findings}
@@ -350,6 +355,10 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
         return Reason.CERTIFICATE_REVOKED
     if found == {RevocationStatus.GOOD}:
         return Reason.REVOCATION_STATUS_GOOD
+    if needs_no_status(leaf, partner.short_lived):
+        findings = [one for one in findings if one.certificate != leaf.sha256]
+        if all(one.status is RevocationStatus.GOOD for one in findings):
+            return Reason.REVOCATION_NOT_PROVIDED
     unusable = any(one.unusable for one in findings if one.status is RevocationStatus.UNDETERMINED)
     if mode is RevocationMode.UNSAFE_PREFER or (mode is RevocationMode.PREFER and not unusable):
         return Reason.REVOCATION_STATUS_TOLERATED

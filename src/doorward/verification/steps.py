@@ -50,6 +50,7 @@ GOOD_REASONS = frozenset(
         Reason.CERTIFICATE_IN_TIME,
         Reason.PURPOSE_CLIENT,
         Reason.REVOCATION_STATUS_GOOD,
+        Reason.REVOCATION_NOT_PROVIDED,
         Reason.REVOCATION_STATUS_TOLERATED,
         Reason.REVOCATION_NOT_CHECKED,
         Reason.NAME_MATCHES,

@@ -10,7 +10,7 @@ PRINCIPAL = "name kind state groups inherited display_name id"
 CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
 TERMS = (
     "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
-    "max_staleness_seconds allow_private crl_urls ocsp_urls"
+    "max_staleness_seconds short_lived_seconds allow_private crl_urls ocsp_urls"
 )
 
 

@@ -202,6 +202,7 @@ def test_a_wrong_file_is_named(site: Site, content: bytes) -> None:
         (("clinic", "ROOT", "--replace"), 1, "partner-unknown"),
         (("clinic", "ROOT", "--refresh", "10s"), 2, "refresh-malformed"),
         (("clinic", "ROOT", "--max-staleness", "31d"), 2, "staleness-malformed"),
+        (("clinic", "ROOT", "--short-lived", "8d"), 2, "short-life-malformed"),
         (("clinic", "ROOT", "--permit", "clinic.example"), 2, "subtree-malformed"),
         (("clinic", "ROOT", "--group", "No Group"), 2, "name-malformed"),
         (("clinic", "ROOT", "--domain", "No Domain"), 2, "identity-domain-malformed"),

@@ -176,6 +176,8 @@ def test_a_taken_name_is_reported_first() -> None:
         ({"ocsp_urls": tuple(f"http://a.example/{number}" for number in range(17))}, "too-many-sources"),
         ({"refresh": SHORTEST_REFRESH - timedelta(seconds=1)}, "refresh-malformed"),
         ({"refresh": LONGEST_REFRESH + timedelta(seconds=1)}, "refresh-malformed"),
+        ({"short_lived": timedelta(minutes=59)}, "short-life-malformed"),
+        ({"short_lived": timedelta(days=7, seconds=1)}, "short-life-malformed"),
         ({"max_staleness": timedelta(seconds=-1)}, "staleness-malformed"),
         ({"max_staleness": LONGEST_STALENESS + timedelta(seconds=1)}, "staleness-malformed"),
         ({"domain": "No Domain"}, "identity-domain-malformed"),
@@ -194,7 +196,8 @@ def test_terms_that_cannot_be(terms: dict[str, Any], code: str) -> None:
 
 def test_terms_at_their_limits() -> None:
     """The limits themselves are allowed."""
-    Terms(refresh=SHORTEST_REFRESH, max_staleness=LONGEST_STALENESS)
+    Terms(refresh=SHORTEST_REFRESH, max_staleness=LONGEST_STALENESS, short_lived=timedelta(days=7))
+    Terms(short_lived=timedelta(hours=1))
     Terms(refresh=LONGEST_REFRESH, groups=tuple(f"g{n}" for n in range(GROUPS_LIMIT)))
 
 

@@ -116,6 +116,14 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     help="How long evidence may still be used after its nextUpdate.",
 )
 @click.option(
+    "--short-lived",
+    callback=_read_span,
+    metavar="DURATION",
+    default="0s",
+    show_default=True,
+    help="Accept certificates with noRevAvail (RFC 9608) without proof of status, if they last at most this long; from 1h to 7d, 0s accepts none.",
+)
+@click.option(
     "--allow-private",
     multiple=True,
     metavar="NETWORK",

@@ -37,6 +37,7 @@ from doorward.stores.records import CertificateFilter, CertificateRecord, Change
 from doorward.stores.services import Services
 from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.revocation.short_life import needs_no_status
 from doorward.verification.revocation.sources import crl_urls, ocsp_urls
 from doorward.verification.revocation.status import usable_until
 
@@ -256,7 +257,9 @@ def _of_leaves(
 
 
 def _find_sources(certificate: PathCertificate, partner: _ScannedPartner, now: datetime) -> Iterator[Key]:
-    """Steps 3 and 4."""
+    """Steps 3 and 4; nothing is asked about a certificate that needs no proof of its status."""
+    if needs_no_status(certificate, partner.record.short_lived):
+        return
     lists: list[Key] = [(EvidenceKind.CRL, url, "") for url in crl_urls(certificate)]
     yield from lists
     if all(_is_unavailable(partner.rows.get(key), partner.record, now) for key in lists):

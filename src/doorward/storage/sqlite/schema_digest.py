@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "a9feeaa1d8acb50db41ced4e251bc57e1af767f5ad5940b7036a903405755613"
+SCHEMA_SHA256 = "5957d86599e809bec3362f0151103fc626f0faf2183c20e27eddb014bca317e2"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

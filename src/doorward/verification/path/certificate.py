@@ -17,7 +17,7 @@ from typing import Annotated
 
 from cryptography import x509
 from cryptography.hazmat import asn1
-from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID, ObjectIdentifier
 
 from doorward.core.certificate_names import render_distinguished_name
 from doorward.core.errors import MalformedInput
@@ -38,6 +38,12 @@ limit the policy graph of a path could cost seconds."""
 ANY_POLICY = "2.5.29.32.0"
 VERSION_3 = x509.Version.v3
 
+NO_REV_AVAIL = ObjectIdentifier("2.5.29.56")
+"""id-ce-noRevAvail (RFC 9608 section 2)."""
+
+_NULL = b"\x05\x00"
+_ACCESS = ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string
+
 PROCESSED = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,
@@ -52,6 +58,7 @@ PROCESSED = frozenset(
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        NO_REV_AVAIL,
     }
 )
 """Extensions that are processed here or in the judgement of revocation, and may therefore be critical."""
@@ -138,7 +145,8 @@ class PathCertificate:
     pairs of issuer's and subject's policy; `explicit_policy`, `inhibit_mapping` and `inhibit_any` are counts of
     certificates to skip; `algorithms_agree` tells whether the signed and the outer signature algorithm are the same bytes
     (4.1.1.2); `signature_whole` whether the signature consists of whole octets; `names` are the names that constraints
-    apply to: first those of `alternative`, in the same order.
+    apply to: first those of `alternative`, in the same order; `no_rev_avail` tells that its issuer publishes no revocation
+    information about it (RFC 9608); `names_ocsp` that it names an OCSP responder.
     """
 
     certificate: x509.Certificate
@@ -178,6 +186,8 @@ class PathCertificate:
     subject_key_id: bytes | None
     authority_key_id: bytes | None
     crl_points: tuple[x509.DistributionPoint, ...]
+    no_rev_avail: bool
+    names_ocsp: bool
 
     @property
     def signs(self) -> bool:
@@ -246,6 +256,8 @@ def _read_copy(rewritten: RewrittenCertificate, der: bytes) -> PathCertificate:
         critical=rewritten.critical,
         alternative=alternative,
         names=read_names(copy.subject, subject, alternative),
+        # An extension that cannot be read at all is left out of the copy: what it says is not known.
+        names_ocsp=read.names_ocsp or _ACCESS in rewritten.present - read.present,
     )
 
 
@@ -260,6 +272,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
     inhibit_any = find(x509.InhibitAnyPolicy)
     subject_key = find(x509.SubjectKeyIdentifier)
     authority_key = find(x509.AuthorityKeyIdentifier)
+    access = find(x509.AuthorityInformationAccess)
     outline = asn1.decode_der(_Certificate, der)
     if constraints is not None:
         asn1.decode_der(_NameConstraints, outline.find(ExtensionOID.NAME_CONSTRAINTS) or b"")
@@ -304,7 +317,16 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
         subject_key_id=subject_key.digest if subject_key is not None else None,
         authority_key_id=authority_key.key_identifier if authority_key is not None else None,
         crl_points=tuple(find(x509.CRLDistributionPoints) or ()),
+        no_rev_avail=_read_no_rev_avail(outline.find(NO_REV_AVAIL)),
+        names_ocsp=any(one.access_method == AuthorityInformationAccessOID.OCSP for one in access or ()),
     )
+
+
+def _read_no_rev_avail(value: bytes | None) -> bool:
+    """Return whether noRevAvail is present; with any value but NULL the certificate is malformed."""
+    if value not in (None, _NULL):
+        raise ValueError("the value of noRevAvail is not NULL")
+    return value is not None
 
 
 def _render_tlv(element: asn1.TLV) -> bytes:

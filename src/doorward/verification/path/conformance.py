@@ -6,7 +6,8 @@
    required purpose.
 4. The leaf's extended key usage contains the purpose.
 5. With `enforce_profile`, the requirements of section 4 for issuers: criticality, key identifiers, serial numbers,
-   subjects, no CA extensions in an end entity certificate.
+   subjects, no CA extensions in an end entity certificate. noRevAvail is for end entity certificates that name neither
+   CRLs nor an OCSP responder (RFC 9608 sections 2 and 3).
    Some valid paths of PKITS break these requirements on purpose, therefore the switch.
 
 Standard: RFC 5280 sections 4.1, 4.2, 6.1.3, 6.1.4 and 6.1.5.
@@ -20,7 +21,7 @@ from datetime import datetime
 
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from doorward.verification.path.certificate import PROCESSED, VERSION_3, PathCertificate
+from doorward.verification.path.certificate import NO_REV_AVAIL, PROCESSED, VERSION_3, PathCertificate
 from doorward.verification.path.constraints import ConstrainedName
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.rules import CertificationPathFault, PathRule
@@ -42,6 +43,7 @@ _NEVER_CRITICAL = frozenset(
         ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
         ExtensionOID.SUBJECT_INFORMATION_ACCESS,
         ExtensionOID.FRESHEST_CRL,
+        NO_REV_AVAIL,
     )
 )
 _ALWAYS_CRITICAL = frozenset(
@@ -55,6 +57,9 @@ _ALWAYS_CRITICAL = frozenset(
 """In authorities. nameConstraints are enforced whether critical or not: authorities of the public web once had to leave
 them uncritical, and enforcing them cannot let in more."""
 _ALTERNATIVE_NAME = ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string
+_CRL_POINTERS = frozenset(
+    {ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string, ExtensionOID.FRESHEST_CRL.dotted_string}
+)
 _NAME_CONSTRAINTS = ExtensionOID.NAME_CONSTRAINTS.dotted_string
 
 
@@ -184,6 +189,8 @@ def _check_authority_profile(authority: PathCertificate, *, anchor: bool) -> _Fo
         yield PathRule.KEY_IDENTIFIER_MISSING, "subjectKeyIdentifier"
     if not authority.subject:
         yield PathRule.SUBJECT_EMPTY, ""
+    if authority.no_rev_avail:
+        yield PathRule.NO_REV_AVAIL_MISUSED, "an authority must not have noRevAvail"
 
 
 def _check_leaf_profile(leaf: PathCertificate) -> _Found:
@@ -192,6 +199,11 @@ def _check_leaf_profile(leaf: PathCertificate) -> _Found:
         yield PathRule.VERSION_NOT_3, ""
     if not leaf.subject and _ALTERNATIVE_NAME not in leaf.critical:
         yield PathRule.SUBJECT_EMPTY, "and no critical subjectAltName"
+    if leaf.no_rev_avail and (leaf.is_ca or leaf.names_ocsp or leaf.present & _CRL_POINTERS):
+        yield (
+            PathRule.NO_REV_AVAIL_MISUSED,
+            "beside noRevAvail there are CRLs, an OCSP responder or the CA bit",
+        )
     if leaf.is_ca:
         return
     if leaf.key_usage is not None and leaf.key_usage.key_cert_sign:

@@ -232,13 +232,14 @@ def _rewrite_authority_key(value: bytes, _names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_access(value: bytes, _names: list[OpaqueName]) -> bytes | None:
-    """Step 2: the addresses that can be fetched; None if the extension cannot be read."""
+    """Step 2: all entries, with no address in place of one that cannot be fetched; None if the extension cannot be read."""
     kept = []
     try:
         for one in read_whole(value).require(SEQUENCE).children():
             method, location = one.require(SEQUENCE).children()
-            if location.tag == _URI and location.value.isascii():
-                kept.append(render_element(SEQUENCE, method.require(OBJECT).whole, location.whole))
+            readable = location.tag == _URI and location.value.isascii()
+            address = location.whole if readable else _NOWHERE
+            kept.append(render_element(SEQUENCE, method.require(OBJECT).whole, address))
     except ValueError:  # also another number of parts
         return None
     return render_element(SEQUENCE, *kept)
@@ -300,6 +301,7 @@ _REWRITERS: dict[str, _Rewriter] = {
             ExtensionOID.POLICY_CONSTRAINTS.dotted_string,
             ExtensionOID.INHIBIT_ANY_POLICY.dotted_string,
             ExtensionOID.SUBJECT_KEY_IDENTIFIER.dotted_string,
+            "2.5.29.56",  # noRevAvail (RFC 9608)
         ),
         _keep,
     ),

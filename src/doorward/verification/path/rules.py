@@ -29,6 +29,7 @@ class PathRule(Enum):
     KEY_IDENTIFIER_MISSING = "key-identifier-missing"
     SERIAL_TOO_LONG = "serial-too-long"
     PURPOSE_WRONG = "purpose-wrong"
+    NO_REV_AVAIL_MISUSED = "no-rev-avail-misused"
     WORK_EXCEEDED = "work-exceeded"
 
     @property
@@ -58,6 +59,7 @@ _SECTIONS = {
     PathRule.KEY_IDENTIFIER_MISSING: "RFC 5280 sections 4.2.1.1, 4.2.1.2",
     PathRule.SERIAL_TOO_LONG: "RFC 5280 section 4.1.2.2",
     PathRule.PURPOSE_WRONG: "RFC 5280 section 4.2.1.12",
+    PathRule.NO_REV_AVAIL_MISUSED: "RFC 9608 sections 2, 3",
     PathRule.WORK_EXCEEDED: "our limit",
 }
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
 from doorward.core.certificate import CertificateState
 from doorward.partners.evidence import SourceScan, sources
@@ -281,3 +282,13 @@ def test_a_list_from_an_address_given_by_hand_is_taken():
     west.pages[ISSUING_CRL] = crl_of(west.issuing)
     west.run()
     assert west.row(ISSUING_CRL).der
+
+
+def test_nothing_is_asked_about_a_short_life():
+    """A leaf with noRevAvail is not asked for at the operator's responder, if its partner may issue such ones."""
+    null = (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.56"), b"\x05\x00"), False)
+    for short_lived, asked in ((timedelta(days=7), 0), (timedelta(0), 1)):
+        west = partner_world(short_lived=short_lived, ocsp_urls=(RESPONDER,))
+        west.let_in("alice", null, not_after=NOON + timedelta(days=1))
+        west.look()
+        assert [row for row in looked_for(west) if row[0] == "ocsp"] == [("ocsp", RESPONDER)] * asked

@@ -25,6 +25,7 @@ from tests.support.certificates.issuing import (
     crl_at,
     name,
     rebuild,
+    responder_at,
     rsa_key,
     version_1,
     with_serial,
@@ -34,6 +35,9 @@ from tests.support.ports import NOON
 
 ROOT = certify("Root")
 UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+NO_REV_AVAIL = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.56"), b"\x05\x00")
+CRL_URL = "http://pki.example/1"
+FRESHEST = (x509.FreshestCRL(crl_at(CRL_URL)[0]), False)
 DNS = x509.DNSName
 LONG = b"\x01" + bytes(20)
 ECDSA_SHA384 = tlv(0x30, oid_der("1.2.840.10045.4.3.3"))
@@ -55,6 +59,7 @@ ISSUING_CASES = [
     (PathRule.KEY_IDENTIFIER_MISSING, {"drop": (x509.SubjectKeyIdentifier,)}),
     (PathRule.KEY_IDENTIFIER_MISSING, {"drop": (x509.AuthorityKeyIdentifier,)}),
     (PathRule.PURPOSE_WRONG, PURPOSE),
+    (PathRule.NO_REV_AVAIL_MISUSED, {"extra": ((NO_REV_AVAIL, False),)}),
     (PathRule.NAME_NOT_PERMITTED, {"permitted": (DNS("other.example"),)}),
     (PathRule.NAME_NOT_PERMITTED, {"excluded": (DNS("corp.example"),)}),
     (PathRule.POLICY_NOT_ACCEPTABLE, {"policy": {"explicit": 0}}),
@@ -78,6 +83,10 @@ LEAF_CASES = [
     (PathRule.PURPOSE_WRONG, {"purposes": ()}),
     (PathRule.NOT_A_CA, {"usage": ("digital_signature", "key_cert_sign")}),
     (PathRule.NOT_A_CA, {"permitted": (DNS("corp.example"),)}),
+    (PathRule.NO_REV_AVAIL_MISUSED, {"extra": ((NO_REV_AVAIL, False), crl_at(CRL_URL))}),
+    (PathRule.NO_REV_AVAIL_MISUSED, {"extra": ((NO_REV_AVAIL, False), responder_at(CRL_URL))}),
+    (PathRule.NO_REV_AVAIL_MISUSED, {"extra": ((NO_REV_AVAIL, False), FRESHEST)}),
+    (PathRule.CRITICALITY_WRONG, {"extra": ((NO_REV_AVAIL, True),)}),
 ]
 
 
