@@ -98,7 +98,7 @@ def test_a_proved_status_is_told_as_such():
 
 
 def test_directly_below_the_anchor():
-    """Root -> alice: no certificate is left whose status is needed."""
+    """Root -> alice: no certificate is left that needs a status."""
     assert judged(leaf(issuer=ROOT), partner("clinic", ROOT, short_lived=WEEK), crls=[]) == GOOD
 
 
