@@ -14,6 +14,7 @@ from doorward.audit.events import Event
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.stores.fact_protocols import CertificateFacts
 from doorward.stores.factor_records import (
     EnrolmentTicket,
     FactorRecord,
@@ -91,6 +92,7 @@ class State:
     manufacturer_authorities: dict[tuple[str, str], ManufacturerAuthorityRecord] = field(default_factory=dict)
     device_enrolments: dict[str, DeviceEnrolmentRecord] = field(default_factory=dict)
     enrolment_tags: dict[str, EnrolmentTagRecord] = field(default_factory=dict)
+    facts: dict[str, CertificateFacts] = field(default_factory=dict)
     factory_serials: dict[tuple[str, str], FactorySerialRecord] = field(default_factory=dict)
 
     def copy(self) -> State:

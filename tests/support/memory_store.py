@@ -46,7 +46,7 @@ from tests.support.memory_factors import (
     MemoryStepUps,
     MemoryThrottles,
 )
-from tests.support.memory_fleets import MemoryFleetStores
+from tests.support.memory_facts import MemoryFactStores
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_lines import MemorySuspectedClones
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
@@ -417,11 +417,11 @@ class MemoryIngest(Store):
         self.writable().counts[gateway_id, stream] = state
 
 
-class MemoryStores(MemoryFleetStores):
+class MemoryStores(MemoryFactStores):
     """All stores over the state of one transaction."""
 
     def __init__(self, state: State, tenant: str, *, write: bool) -> None:
-        MemoryFleetStores.__init__(self, state, tenant, write=write)
+        super().__init__(state, tenant, write=write)
         self.tenants = MemoryTenants(state, tenant, write=write)
         self.directory = MemoryDirectory(state, tenant, write=write)
         self.applications = MemoryApplications(state, tenant, write=write)

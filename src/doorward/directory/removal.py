@@ -1,7 +1,7 @@
 """Removing persons, devices and services, and renaming them, which ends the previous identity.
 
-One transaction revokes the certificates, voids the open invitations, removes the second factors, ends the sessions and
-changes the state.
+One transaction revokes the certificates, voids the open invitations, removes the second factors and the facts of the inventory
+(names of machines, times of visits), ends the sessions and changes the state.
 
 Not here: adding, suspending and resuming (`principals`).
 """
@@ -119,6 +119,7 @@ def _remove(
         cause = RevocationReason.CESSATION_OF_OPERATION
         revoke_within(services, stores, signer, certificate_id, cause, actor=actor, now=now)
         count += 1
+    stores.facts.forget(principal.id)
     notes = [f"{count} certificate{'s were' if count != 1 else ' was'} revoked"] if count else []
     why = VoidReason.PRINCIPAL_REMOVED.value
     factors = remove_factors(services, stores, principal, reason=why, actor=actor, now=now)

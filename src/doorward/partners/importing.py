@@ -162,6 +162,7 @@ def remove_partner(services: Services, name: str, *, actor: str) -> ChangeResult
         stores.partners.remove(partner.id, now)
         removed = stores.directory.remove_partner(partner.id)
         stores.factors.remove_partner(partner.id)
+        stores.facts.forget_partner(partner.id)
         stores.enrolment_tickets.void_partner(partner.id, now)
         stores.sessions.end_partner(partner.id, now)
         for one in stores.evidence.list(partner.id):

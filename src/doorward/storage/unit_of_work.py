@@ -19,6 +19,7 @@ from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.factors import SqlEnrolmentTickets, SqlFactors, SqlThrottles
+from doorward.storage.repositories.facts import SqlFacts
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.holder_notes import SqlHolderNotes
 from doorward.storage.repositories.invitations import SqlInvitations
@@ -181,6 +182,11 @@ class SqlStores:
     def throttles(self) -> SqlThrottles:
         """Failed tries."""
         return SqlThrottles(self._transaction)
+
+    @property
+    def facts(self) -> SqlFacts:
+        """Facts about certificates."""
+        return SqlFacts(self._transaction)
 
     @property
     def holder_notes(self) -> SqlHolderNotes:

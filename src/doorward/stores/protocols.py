@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from doorward.stores.fact_protocols import FactStores
 from doorward.stores.factor_protocols import FactorStores
 from doorward.stores.fleet_protocols import FleetStores
 from doorward.stores.line_protocols import LineStore, LineStores
@@ -427,7 +428,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(FactorStores, FleetStores, LineStores, Protocol):
+class Stores(FactorStores, FactStores, FleetStores, LineStores, Protocol):
     """All stores, in one transaction of one tenant."""
 
     @property

@@ -10,6 +10,7 @@ from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from doorward.stores.fact_protocols import ReportedFacts
 from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, empty_world
@@ -150,6 +151,16 @@ def test_removal_revokes_every_live_certificate(world):
     assert done.seq == world.head()
     with pytest.raises(NotFound):
         directory.find_principal(world.services, "alice")
+
+
+def test_removal_forgets_what_the_inventory_knew(world):
+    """Names of machines and times of visits do not outlive the principal."""
+    held = world.issue("alice")
+    with world.work.change() as stores:
+        stores.facts.report(held.record.id, ReportedFacts(host_name="laptop"), world.clock.now())
+    removal.remove(world.services, "alice", actor=OPERATOR)
+    with world.work.read() as stores:
+        assert stores.facts.of([held.record.id]) == {}
 
 
 def test_removal_goes_through_many_certificates(world, monkeypatch):

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "5957d86599e809bec3362f0151103fc626f0faf2183c20e27eddb014bca317e2"
+SCHEMA_SHA256 = "f0f09b234a04cdae41b3be6ffe63aa84ea42ddad8f93bf8c76b3f09ae2abaf6f"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {
