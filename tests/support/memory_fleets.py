@@ -106,7 +106,9 @@ class MemoryDeviceEnrolments(Store):
     def remove(self, manufacturer_id: str, states: Sequence[EnrolmentState]) -> int:
         kept = self.writable().device_enrolments
         found = [
-            one.id for one in kept.values() if one.manufacturer_id == manufacturer_id and one.state in states
+            one.id
+            for one in kept.values()
+            if one.manufacturer_id == manufacturer_id and one.state in states and not one.certificate_id
         ]
         for one in found:
             del kept[one]

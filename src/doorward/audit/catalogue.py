@@ -35,6 +35,10 @@ class EventType(Enum):
     PARTNER_REMOVED = "partner:removed"
     MANUFACTURER_IMPORTED = "manufacturer:imported"
     MANUFACTURER_REMOVED = "manufacturer:removed"
+    TAG_CREATED = "tag:created"
+    TAG_REMOVED = "tag:removed"
+    SERIAL_EXPECTED = "serial:expected"
+    SERIAL_BARRED = "serial:barred"
     DEVICE_PENDING = "device:pending"
     DEVICE_APPROVED = "device:approved"
     DEVICE_REFUSED = "device:refused"
@@ -171,12 +175,14 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "principal",
             "replaces",
             "session",
+            "tag",
         ),
         FieldKind.ID,
     )
     | dict.fromkeys(
         (
             "about",
+            "approval",
             "claimed_serial",
             "claimed_sha256",
             "connection",
@@ -199,6 +205,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "serial",
             "session_key",
             "sha256",
+            "template",
             "tls_version",
             "version",
         ),
@@ -234,7 +241,17 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.MOMENT,
     )
     | dict.fromkeys(
-        ("detail", "group_name", "inner_name", "manufacturer_name", "name", "partner_name", "subject", "url"),
+        (
+            "detail",
+            "group_name",
+            "inner_name",
+            "manufacturer_name",
+            "name",
+            "partner_name",
+            "subject",
+            "tag_name",
+            "url",
+        ),
         FieldKind.TEXT,
     )
     | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
@@ -297,9 +314,13 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner partner_name", "number"),
         EventType.MANUFACTURER_IMPORTED: _spec(
-            _OPERATION, "manufacturer manufacturer_name", "anchors intermediates number sha256"
+            _OPERATION, "manufacturer manufacturer_name", "anchors intermediates number sha256 tag_name"
         ),
         EventType.MANUFACTURER_REMOVED: _spec(_OPERATION, "manufacturer manufacturer_name", "number"),
+        EventType.TAG_CREATED: _spec(_OPERATION, "tag tag_name approval", "groups template"),
+        EventType.TAG_REMOVED: _spec(_OPERATION, "tag tag_name"),
+        EventType.SERIAL_EXPECTED: _spec(_IDENTITY, "manufacturer", "principal", "name factory_serial"),
+        EventType.SERIAL_BARRED: _spec(_IDENTITY, "manufacturer", "", "factory_serial"),
         EventType.DEVICE_PENDING: _spec(_IDENTITY, "device_enrolment manufacturer", _ENROLMENT, _OF_DEVICE),
         EventType.DEVICE_APPROVED: _spec(
             _IDENTITY, "device_enrolment manufacturer principal", "sha256 reason certificate", _OF_DEVICE

@@ -69,6 +69,7 @@ device_enrolments = Table(
     Column("seen_at", Timestamp, nullable=False),
     Column("decided_by", Text, nullable=False),
     Column("decided_at", Timestamp),
+    Column("factory_der", LargeBinary, nullable=False),
     closed_list("state", EnrolmentState),
     UniqueConstraint("tenant", "fingerprint"),
 )
@@ -94,7 +95,6 @@ enrolment_tags = Table(
     Column("approval", EnumText(ApprovalMode), nullable=False),
     Column("groups", TextList, nullable=False),
     Column("name_template", Text, nullable=False),
-    Column("only_expected", Boolean, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("closed_at", Timestamp),
     closed_list("approval", ApprovalMode),

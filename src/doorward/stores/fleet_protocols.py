@@ -90,12 +90,12 @@ class DeviceEnrolmentStore(Protocol):
         """Store `after` if state, principal and certificate are still those of `before`.
 
         One statement compares and sets, so the answer is True for exactly one of several callers with the same `before`.
-        Id, manufacturer, fingerprint, serial number and time of creation stay.
+        Id, manufacturer, factory certificate, serial number and time of creation stay.
         """
         ...
 
     def remove(self, manufacturer_id: str, states: Sequence[EnrolmentState]) -> int:
-        """Remove those of a manufacturer in one of these states; return how many there were."""
+        """Remove those of a manufacturer in one of these states that never had a certificate; return how many there were."""
         ...
 
 

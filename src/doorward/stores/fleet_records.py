@@ -29,9 +29,9 @@ class ApprovalMode(Enum):
     """Who approves the devices of a tag."""
 
     OPERATOR = "operator"
-    AUTOMATIC = "automatic"
+    EXPECTED = "expected"
     FIRST = "first"
-    FACTORY = "factory"
+    AUTOMATIC = "automatic"
 
 
 class SerialStanding(Enum):
@@ -85,6 +85,7 @@ class DeviceEnrolmentRecord:
         fingerprint: SHA-256 over issuer, serial number and key of the factory certificate.
         serial: the device's serial number as the factory certificate states it; empty if it states none.
         subject: the subject of the factory certificate, RFC 4514, made printable.
+        factory_der: the factory certificate.
         reason: why it is pending, a duplicate or refused, as a word.
         tag: the name of its manufacturer's tag at the first contact; empty if there was none.
         wanted_key: SHA-256 of the key of the last request.
@@ -105,6 +106,7 @@ class DeviceEnrolmentRecord:
     fingerprint: str
     serial: str
     subject: str
+    factory_der: bytes
     state: EnrolmentState
     created_at: datetime
     seen_at: datetime
@@ -129,9 +131,8 @@ class EnrolmentTagRecord:
     Args:
         id: `tag_…`.
         approval: who approves.
-        groups: names of groups that its devices get into.
+        groups: names of groups that its devices get into, or templates of such names.
         name_template: makes the device's name from the factory certificate; empty if an operator gives names.
-        only_expected: a device is approved without an operator only if its serial number is expected.
         closed_at: when a tag of mode `first` had its device; None while it is open.
     """
 
@@ -141,7 +142,6 @@ class EnrolmentTagRecord:
     approval: ApprovalMode
     groups: tuple[str, ...]
     name_template: str
-    only_expected: bool
     created_at: datetime
     closed_at: datetime | None = None
 

@@ -25,9 +25,12 @@ from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.issuing import Claim, Entitlement, Issued, entitlement_of, issue
-from doorward.core.certificate import CertificateState
+from doorward.authority.revocation import revoke_within
+from doorward.authority.status.ocsp_responses import signer_if_any
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
+from doorward.directory.fleets.approving import AGAIN, approve_within
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
 from doorward.directory.fleets.judging import (
     FactoryCertificate,
@@ -35,12 +38,13 @@ from doorward.directory.fleets.judging import (
     judge_factory_certificate,
     refuse_factory_certificate,
 )
+from doorward.directory.fleets.rules import BARRED, apply_rules
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.pki.csr import parse_csr
-from doorward.stores.fleet_records import DeviceEnrolmentRecord, EnrolmentState
+from doorward.stores.fleet_records import DeviceEnrolmentRecord, EnrolmentState, ManufacturerRecord
 from doorward.stores.prerequisites import issuing_chain
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateRecord
+from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
 
@@ -51,6 +55,7 @@ COUNT_EVERY = timedelta(minutes=1)
 MOST_CHANGES = 12
 WHEN_FULL = timedelta(minutes=15)
 SOURCE_LIMIT = 64
+MOST_REPLACED = 500
 
 
 class EnrolmentPending(Exception):
@@ -113,12 +118,18 @@ class FactoryClaim:
             raise _refuse_used()
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_ENROLLED, enrolled, name=self.name))
 
-    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
-        """Refuse if the enrolment ended since the intent, or if a later request of the device took its place."""
+    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
+        """Refuse if the enrolment ended since the intent, or if a later request of the device took its place.
+
+        If a duplicate was approved, the certificates that the device had are revoked as superseded: of a device and its
+        clone, only the approved one goes on.
+        """
         _require_manufacturer(stores, self.enrolment)
         current = stores.device_enrolments.get(self.enrolment.id)
         if current is None or (current.state, current.certificate_id) != (EnrolmentState.ENROLLED, record.id):
             raise _refuse_used()
+        if self.enrolment.reason == AGAIN:
+            _replace_certificates(services, stores, self.holder, record.id, actor=self.actor)
 
 
 def enrol(services: Services, chain: Sequence[bytes], request: bytes, *, source: str) -> Issued:
@@ -214,6 +225,8 @@ def _change(
         )
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_DUPLICATE, counted))
     stores.device_enrolments.advance(found, counted)
+    if counted.state is EnrolmentState.PENDING and counted.keys == counted.sources == 1:
+        return _try_rules(services, stores, counted, manufacturer)
     return _answer_waiting(counted, now)
 
 
@@ -237,6 +250,7 @@ def _add(
         fingerprint=shown.fingerprint,
         serial=shown.serial,
         subject=shown.subject,
+        factory_der=shown.der,
         state=EnrolmentState.PENDING,
         tag=shown.manufacturer.tag,
         wanted_key=wanted_key,
@@ -246,7 +260,39 @@ def _add(
     )
     stores.device_enrolments.add(enrolment)
     stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_PENDING, enrolment))
-    return _answer_waiting(enrolment, now)
+    return _try_rules(services, stores, enrolment, shown.manufacturer)
+
+
+def _try_rules(
+    services: Services, stores: Stores, enrolment: DeviceEnrolmentRecord, manufacturer: ManufacturerRecord
+) -> _Outcome:
+    """Approve the device if the rules of its manufacturer allow it without an operator; otherwise note why not."""
+    now = services.clock.now()
+    decision = apply_rules(stores, enrolment, manufacturer)
+    if decision.approved and (not decision.closes or stores.enrolment_tags.close(decision.closes, now)):
+        approved, _ = approve_within(services, stores, enrolment, decision, now=now)
+        stores.changes.note(ChangeKind.PRINCIPAL, approved.principal_id, now)
+        return _claim(stores, approved, enrolment.wanted_key)
+    waiting = replace(enrolment, reason=decision.reason or "tag-closed")
+    if waiting.reason == BARRED:
+        waiting = replace(waiting, state=next_state(waiting.state, EnrolmentStep.REFUSE))
+        stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_REFUSED, waiting))
+    if waiting != enrolment:
+        stores.device_enrolments.advance(enrolment, waiting)
+    return _answer_waiting(waiting, now)
+
+
+def _replace_certificates(
+    services: Services, stores: Stores, principal_id: str, certificate_id: str, *, actor: str
+) -> None:
+    """Revoke every other certificate of a device that is valid or on hold."""
+    signer, now = signer_if_any(services, stores), services.clock.now()
+    for state in (CertificateState.VALID, CertificateState.ON_HOLD):
+        wanted = CertificateFilter(principal_id=principal_id, state=state, limit=MOST_REPLACED)
+        for one in stores.certificates.list(wanted):
+            if one.id != certificate_id:
+                reason = RevocationReason.SUPERSEDED
+                revoke_within(services, stores, signer, one.id, reason, actor=actor, now=now)
 
 
 def _claim(stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str) -> FactoryClaim | RequestRefused:

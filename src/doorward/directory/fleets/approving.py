@@ -1,23 +1,25 @@
-"""The operator's part of just-in-time registration: list the enrolments, approve and refuse them.
+"""Approving and refusing devices: by the operator, or by the rule of a tag.
 
 Approving a device puts it into the directory, with a name and groups, in the transaction that changes its enrolment. The
-device gets its certificate at its next contact (`admission`).
+device gets its certificate at its next contact (`admission`). Each device has a transaction of its own: of many, some may
+be refused, and the others are done.
 
-Not here: the states (`states`), approval without an operator.
+Not here: the states (`states`), what a tag allows (`rules`).
 Standard: docs/design/0081.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
+from doorward.directory.fleets.rules import RuleDecision, make_groups, make_name
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.directory.groups import put_into_group
 from doorward.directory.principals import create_principal, refuse_taken_name
@@ -29,45 +31,131 @@ from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
 WAITING = (EnrolmentState.PENDING, EnrolmentState.DUPLICATE)
+AGAIN = "again"
+"""The reason of an approved enrolment that had a certificate: the next one replaces it."""
+
+_PAGE = 500
 
 
-def list_waiting(services: Services) -> list[DeviceEnrolmentRecord]:
-    """Return the enrolments that wait for an operator, oldest first."""
-    with services.work.read() as stores:
-        return stores.device_enrolments.list(states=WAITING, limit=100_000)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What an operator wants for one device; an empty name is made by the template of its tag."""
+
+    enrolment_id: str
+    name: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What happened to one wish: the enrolment and the name, or the error."""
+
+    wish: Wish
+    enrolment: DeviceEnrolmentRecord | None = None
+    name: str = ""
+    error: DoorwardError | None = None
+    notes: tuple[str, ...] = ()
+
+
+def list_enrolments(
+    services: Services, *, manufacturer_id: str = "", states: Sequence[EnrolmentState] = WAITING
+) -> Iterator[tuple[DeviceEnrolmentRecord, str]]:
+    """Yield enrolments in the order of their first contact, each with the name of its device (empty if none)."""
+    after = ""
+    while True:
+        with services.work.read() as stores:
+            page = stores.device_enrolments.list(
+                states=states, manufacturer_id=manufacturer_id, after_id=after, limit=_PAGE
+            )
+            found = [(one, _name_of(stores, one)) for one in page]
+        yield from found
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
+
+
+def approve_each(services: Services, wishes: Iterable[Wish], *, actor: str) -> Iterator[Outcome]:
+    """Approve devices one by one, and yield what happened to each; a refusal does not end the others."""
+    for wish in wishes:
+        try:
+            done = approve(services, wish.enrolment_id, name=wish.name, groups=wish.groups, actor=actor)
+        except (RequestRefused, MalformedInput) as error:
+            yield Outcome(wish=wish, error=error)
+            continue
+        with services.work.read() as stores:
+            name = _name_of(stores, done.value)
+        yield Outcome(wish=wish, enrolment=done.value, name=name, notes=done.notes)
+
+
+def refuse_each(services: Services, enrolment_ids: Iterable[str], *, actor: str) -> Iterator[Outcome]:
+    """Refuse devices one by one, and yield what happened to each."""
+    for one in enrolment_ids:
+        try:
+            done = refuse(services, one, actor=actor)
+        except RequestRefused as error:
+            yield Outcome(wish=Wish(enrolment_id=one), error=error)
+            continue
+        yield Outcome(wish=Wish(enrolment_id=one), enrolment=done.value, notes=done.notes)
 
 
 def approve(
-    services: Services, enrolment_id: str, *, name: str, groups: Sequence[str] = (), actor: str
+    services: Services, enrolment_id: str, *, name: str = "", groups: Sequence[str] = (), actor: str
 ) -> ChangeResult[DeviceEnrolmentRecord]:
     """Approve one device; at its next contact it gets its certificate.
 
     Args:
         services: the ports of this process.
         enrolment_id: `den_…`.
-        name: the device's name; for a duplicate it must be empty or the name that it has.
-        groups: names of groups; missing groups are created, and `.notes` say so.
+        name: the device's name; empty: as the template of its tag makes it. A device that is in the directory already
+            keeps its name.
+        groups: names of groups, beside those of its tag; missing groups are created, and `.notes` say so.
         actor: who approves.
 
     Raises:
         NotFound: `enrolment-unknown`.
         MalformedInput: `name-malformed`.
-        RequestRefused: `enrolment-state`, `name-taken`, `name-in-rules`.
+        RequestRefused: `enrolment-state`, `name-taken`, `name-in-rules`, `template-missing`, `template-unusable`,
+            `group-unknown`; `device-has-name`: another name than the one that it has.
     """
     now = services.clock.now()
     with services.work.change() as stores:
         before = require_enrolment(stores, enrolment_id)
-        state = next_state(before.state, EnrolmentStep.APPROVE)
-        principal, notes = _find_or_create(services, stores, before, name, groups, actor=actor, now=now)
-        after = replace(
-            before, state=state, reason="", principal_id=principal.id, decided_by=actor, decided_at=now
-        )
-        _advance(stores, before, after)
-        stores.outbox.add(
-            new_enrolment_event(services, EventType.DEVICE_APPROVED, after, actor=actor, name=principal.name)
-        )
-        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+        next_state(before.state, EnrolmentStep.APPROVE)
+        decision = _make_decision(stores, before, name, groups, actor)
+        after, notes = approve_within(services, stores, before, decision, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, after.principal_id, now)
     return ChangeResult(value=after, seq=seq, notes=tuple(notes))
+
+
+def approve_within(
+    services: Services,
+    stores: Stores,
+    before: DeviceEnrolmentRecord,
+    decision: RuleDecision,
+    *,
+    now: datetime,
+) -> tuple[DeviceEnrolmentRecord, list[str]]:
+    """Carry a decision out in the caller's transaction; return the enrolment and the notes for the operator."""
+    principal, notes = decision.principal, []
+    if principal is None:
+        principal = _create(services, stores, decision.name, actor=decision.actor, now=now)
+    for group in decision.groups:
+        if group not in principal.direct_groups:
+            notes += put_into_group(services, stores, group, principal, actor=decision.actor, now=now)
+    after = replace(
+        before,
+        state=next_state(before.state, EnrolmentStep.APPROVE),
+        reason=AGAIN if before.certificate_id else "",
+        principal_id=principal.id,
+        decided_by=decision.actor,
+        decided_at=now,
+    )
+    _advance(stores, before, after)
+    approved = EventType.DEVICE_APPROVED
+    stores.outbox.add(
+        new_enrolment_event(services, approved, after, actor=decision.actor, name=principal.name)
+    )
+    return after, notes
 
 
 def refuse(services: Services, enrolment_id: str, *, actor: str) -> ChangeResult[DeviceEnrolmentRecord]:
@@ -76,14 +164,24 @@ def refuse(services: Services, enrolment_id: str, *, actor: str) -> ChangeResult
     A duplicate is refused, and the device keeps the certificate that it has.
     """
     now = services.clock.now()
+    notes = []
     with services.work.change() as stores:
         before = require_enrolment(stores, enrolment_id)
         state = next_state(before.state, EnrolmentStep.REFUSE)
-        after = replace(before, state=state, reason="by-operator", decided_by=actor, decided_at=now)
+        after = replace(before, state=state, reason="operator", decided_by=actor, decided_at=now)
         _advance(stores, before, after)
-        stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_REFUSED, after, actor=actor))
+        name = _name_of(stores, before)
+        stores.outbox.add(
+            new_enrolment_event(services, EventType.DEVICE_REFUSED, after, actor=actor, name=name)
+        )
+        if before.state is EnrolmentState.DUPLICATE:
+            notes.append(f"{name} keeps the certificate that it has")
+        elif name:
+            notes.append(
+                f"{name} stays in the directory, without a certificate: doorward device remove {name}"
+            )
         seq = stores.changes.head()
-    return ChangeResult(value=after, seq=seq)
+    return ChangeResult(value=after, seq=seq, notes=tuple(notes))
 
 
 def require_enrolment(stores: Stores, enrolment_id: str) -> DeviceEnrolmentRecord:
@@ -98,25 +196,37 @@ def require_enrolment(stores: Stores, enrolment_id: str) -> DeviceEnrolmentRecor
     return found
 
 
-def _find_or_create(
-    services: Services,
-    stores: Stores,
-    enrolment: DeviceEnrolmentRecord,
-    name: str,
-    groups: Sequence[str],
-    *,
-    actor: str,
-    now: datetime,
-) -> tuple[Principal, list[str]]:
-    """Return the device of an enrolment: the one that it has, or a new one."""
-    known = stores.directory.get(enrolment.principal_id) if enrolment.principal_id else None
-    if known is not None and known.state is not PrincipalState.REMOVED:
-        return known, []
-    parse_principal_name(name)
+def _make_decision(
+    stores: Stores, before: DeviceEnrolmentRecord, name: str, groups: Sequence[str], actor: str
+) -> RuleDecision:
+    """Return the operator's decision, filled in by the tag of the manufacturer."""
     for group in groups:
         parse_principal_name(group)
+    known = stores.directory.get(before.principal_id) if before.principal_id else None
+    if known is not None and known.state is not PrincipalState.REMOVED:
+        if name not in ("", known.name):
+            raise RequestRefused(
+                "device-has-name",
+                f"this device is {known.name}, and keeps its name",
+                hint=f"leave --name out; to make it another device, `doorward device remove {known.name}` comes first",
+            )
+        return RuleDecision(approved=True, principal=known, groups=tuple(sorted(set(groups))), actor=actor)
+    manufacturer = stores.manufacturers.get(before.manufacturer_id)
+    if manufacturer is None or manufacturer.removed_at is not None:
+        raise RequestRefused(
+            "manufacturer-removed",
+            "the manufacturer of this device was removed, so it could get no certificate",
+            hint="`doorward manufacturer import` comes first",
+        )
+    tag = stores.enrolment_tags.by_name(manufacturer.tag) if manufacturer.tag else None
+    name = parse_principal_name(name) if name else make_name(before, manufacturer, tag)
     refuse_taken_name(stores, name)
     refuse_freed_name(stores, PrincipalKind.DEVICE, name, "")
+    every = {*groups, *make_groups(stores, before, manufacturer, tag)}
+    return RuleDecision(approved=True, name=name, groups=tuple(sorted(every)), actor=actor)
+
+
+def _create(services: Services, stores: Stores, name: str, *, actor: str, now: datetime) -> Principal:
     device = Principal(
         id=services.new_id(PrincipalKind.DEVICE.prefix),
         tenant=TENANT,
@@ -125,10 +235,12 @@ def _find_or_create(
         state=PrincipalState.ACTIVE,
     )
     create_principal(services, stores, device, actor=actor, now=now)
-    notes = []
-    for group in sorted(set(groups)):
-        notes += put_into_group(services, stores, group, device, actor=actor, now=now)
-    return device, notes
+    return device
+
+
+def _name_of(stores: Stores, enrolment: DeviceEnrolmentRecord) -> str:
+    device = stores.directory.get(enrolment.principal_id) if enrolment.principal_id else None
+    return device.name if device is not None and device.state is not PrincipalState.REMOVED else ""
 
 
 def _advance(stores: Stores, before: DeviceEnrolmentRecord, after: DeviceEnrolmentRecord) -> None:

@@ -42,6 +42,9 @@ CHAIN_LIMIT = 6
 SERIAL_LIMIT = 64
 """Characters of a serial number; RFC 5280 appendix A, ub-serial-number."""
 
+FACTORY_CERTIFICATE_LIMIT = 8 * 1024
+"""Bytes: it is kept with the enrolment; real ones have about 1 KiB, with RSA of 4,096 bits 2 KiB."""
+
 SUBJECT_LIMIT = 200
 
 _PURPOSES = frozenset(
@@ -61,6 +64,7 @@ class FactoryCertificate:
         key_sha256: SHA-256 of its public key (SubjectPublicKeyInfo).
         serial: the device's serial number (serialNumber, X.520); empty if it states none, or several.
         subject: RFC 4514, printable.
+        der: the certificate.
     """
 
     manufacturer: ManufacturerRecord
@@ -68,7 +72,7 @@ class FactoryCertificate:
     key_sha256: str
     serial: str
     subject: str
-    certificate: x509.Certificate
+    der: bytes
 
 
 def judge_factory_certificate(stores: Stores, chain: Sequence[bytes], now: datetime) -> FactoryCertificate:
@@ -120,6 +124,10 @@ def _parse(chain: Sequence[bytes]) -> list[PathCertificate]:
     """Step 1."""
     if not 0 < len(chain) <= CHAIN_LIMIT:
         raise refuse_factory_certificate(f"it came with {len(chain)} certificates, not 1 to {CHAIN_LIMIT}")
+    if len(chain[0]) > FACTORY_CERTIFICATE_LIMIT:
+        raise refuse_factory_certificate(
+            f"it has {len(chain[0])} bytes, not at most {FACTORY_CERTIFICATE_LIMIT}"
+        )
     try:
         return [parse_path_certificate(der) for der in chain]
     except MalformedInput as fault:
@@ -134,6 +142,8 @@ def _find_fault(leaf: PathCertificate) -> str:
         return "its key usage does not allow digital signatures"
     if not _allows_clients(leaf):
         return "its extended key usage does not contain clientAuth"
+    if leaf.certificate.public_bytes(Encoding.DER) != leaf.der:
+        return "it can be read in part only"
     return "" if leaf.key is not None else "its kind of key is unknown"
 
 
@@ -150,7 +160,7 @@ def _make(manufacturer: ManufacturerRecord, leaf: PathCertificate) -> FactoryCer
         key_sha256=key,
         serial=_read_serial(leaf.certificate.subject),
         subject=printable(leaf.subject_text, SUBJECT_LIMIT),
-        certificate=leaf.certificate,
+        der=leaf.der,
     )
 
 
@@ -158,8 +168,12 @@ def _read_serial(subject: x509.Name) -> str:
     """Return the one serialNumber of a subject; empty if there is none, or if it is no plain text."""
     found = subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
     text = found[0].value if len(found) == 1 else ""
-    plain = isinstance(text, str) and 0 < len(text) <= SERIAL_LIMIT and text.isascii() and text.isprintable()
-    return text if isinstance(text, str) and plain and text == text.strip() else ""
+    return text if isinstance(text, str) and is_plain_serial(text) else ""
+
+
+def is_plain_serial(text: str) -> bool:
+    """Return whether a serial number is 1 to 64 printable ASCII characters, without a space at the start or the end."""
+    return 0 < len(text) <= SERIAL_LIMIT and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def _build_store(

@@ -20,6 +20,7 @@ from doorward.audit.events import EventType, printable
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
+from doorward.directory.fleets.tags import refuse_unknown_tag
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
 from doorward.stores.fleet_records import EnrolmentState, ManufacturerAuthorityRecord, ManufacturerRecord
@@ -123,9 +124,7 @@ def import_manufacturer(
     with services.work.change() as stores:
         require_tenant(stores)
         if tag and stores.enrolment_tags.by_name(tag) is None:
-            raise NotFound(
-                "tag-unknown", f"there is no tag named {tag[:64]}", hint="`doorward tag list` names them"
-            )
+            raise refuse_unknown_tag(tag)
         # Also in the transaction: an authority that becomes our own or a partner's at the same moment is seen.
         found = _lint(stores, parsed, len(anchors), now=now)
         _refuse_errors(found, parsed)
@@ -142,6 +141,7 @@ def import_manufacturer(
                 "manufacturer_name": name,
                 "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_AUTHORITIES],
                 "number": len(digests),
+                "tag_name": tag,
                 "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
             },
         )

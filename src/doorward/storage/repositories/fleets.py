@@ -54,14 +54,15 @@ _AUTHORITIES = DriverStatement(
 )
 
 _ENROLMENT_COLUMNS = """id, tenant, manufacturer_id, fingerprint, serial, subject, state, reason, tag, wanted_key,
-    issued_key, source, contacts, keys, sources, principal_id, certificate_id, created_at, seen_at, decided_by, decided_at"""
+    issued_key, source, contacts, keys, sources, principal_id, certificate_id, created_at, seen_at, decided_by, decided_at,
+    factory_der"""
 _ENROLMENTS = f"SELECT {_ENROLMENT_COLUMNS} FROM device_enrolments WHERE tenant = :this_tenant"  # noqa: S608  constants of this file
 _STATES = "state IN (:state0, :state1, :state2, :state3, :state4)"
 _ADD_ENROLMENT = DriverStatement(
     f"""INSERT INTO device_enrolments ({_ENROLMENT_COLUMNS})
     VALUES (:id, :this_tenant, :manufacturer_id, :fingerprint, :serial, :subject, :state, :reason, :tag, :wanted_key,
         :issued_key, :source, :contacts, :keys, :sources, :principal_id, :certificate_id, :created_at, :seen_at,
-        :decided_by, :decided_at)
+        :decided_by, :decided_at, :factory_der)
     ON CONFLICT (tenant, fingerprint) DO NOTHING"""  # noqa: S608  constants of this file
 )
 _ENROLMENT = DriverStatement(f"{_ENROLMENTS} AND id = :of")
@@ -89,15 +90,16 @@ _ADVANCE = DriverStatement(
         AND certificate_id = :certificate_before"""
 )
 _REMOVE_ENROLMENTS = DriverStatement(
-    f"DELETE FROM device_enrolments WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id AND {_STATES}"  # noqa: S608  constants of this file
+    f"""DELETE FROM device_enrolments
+    WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id AND certificate_id = '' AND {_STATES}"""  # noqa: S608  constants of this file
 )
 
-_TAGS = """SELECT id, tenant, name, approval, groups, name_template, only_expected, created_at, closed_at
+_TAGS = """SELECT id, tenant, name, approval, groups, name_template, created_at, closed_at
     FROM enrolment_tags WHERE tenant = :this_tenant"""
 _ADD_TAG = DriverStatement(
     """INSERT INTO enrolment_tags
-        (id, tenant, name, approval, groups, name_template, only_expected, created_at, closed_at)
-    VALUES (:id, :this_tenant, :name, :approval, :groups, :name_template, :only_expected, :created_at, :closed_at)
+        (id, tenant, name, approval, groups, name_template, created_at, closed_at)
+    VALUES (:id, :this_tenant, :name, :approval, :groups, :name_template, :created_at, :closed_at)
     ON CONFLICT (tenant, name) DO NOTHING"""
 )
 _TAG_NAMED = DriverStatement(f"{_TAGS} AND name = :name")
@@ -215,6 +217,7 @@ class SqlDeviceEnrolments:
             "manufacturer_id": enrolment.manufacturer_id,
             "fingerprint": enrolment.fingerprint,
             "serial": enrolment.serial,
+            "factory_der": enrolment.factory_der,
             "created_at": to_microseconds(enrolment.created_at),
         }
         return self._transaction.driver_change(_ADD_ENROLMENT, **values, **_changing(enrolment)) == 1
@@ -273,7 +276,7 @@ class SqlDeviceEnrolments:
         return changed == 1
 
     def remove(self, manufacturer_id: str, states: Sequence[EnrolmentState]) -> int:
-        """Remove those of a manufacturer in one of these states."""
+        """Remove those of a manufacturer that have no certificate."""
         return self._transaction.driver_change(
             _REMOVE_ENROLMENTS, manufacturer_id=manufacturer_id, **_spread(states)
         )
@@ -295,7 +298,6 @@ class SqlEnrolmentTags:
             approval=tag.approval.value,
             groups=json.dumps(tag.groups),
             name_template=tag.name_template,
-            only_expected=tag.only_expected,
             created_at=to_microseconds(tag.created_at),
             closed_at=to_optional_microseconds(tag.closed_at),
         )
@@ -409,11 +411,12 @@ def _enrolment(row: DriverRow) -> DeviceEnrolmentRecord:
     for name in ("created_at", "seen_at"):
         values[name] = from_microseconds(values[name])
     values["decided_at"] = from_optional_microseconds(values["decided_at"])
+    values["factory_der"] = bytes(values["factory_der"])
     return DeviceEnrolmentRecord(**values)
 
 
 def _tag(row: DriverRow) -> EnrolmentTagRecord:
-    id_, tenant, name, approval, groups, name_template, only_expected, created_at, closed_at = row
+    id_, tenant, name, approval, groups, name_template, created_at, closed_at = row
     return EnrolmentTagRecord(
         id=id_,
         tenant=tenant,
@@ -421,7 +424,6 @@ def _tag(row: DriverRow) -> EnrolmentTagRecord:
         approval=from_word(ApprovalMode, approval),
         groups=tuple(json.loads(groups)),
         name_template=name_template,
-        only_expected=bool(only_expected),
         created_at=from_microseconds(created_at),
         closed_at=from_optional_microseconds(closed_at),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "f0f09b234a04cdae41b3be6ffe63aa84ea42ddad8f93bf8c76b3f09ae2abaf6f"
+SCHEMA_SHA256 = "7a3eef88b2a696b0e6aa13e49292e50c70aefa86ad3f4ebc957831d72df46228"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

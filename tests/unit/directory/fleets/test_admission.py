@@ -175,7 +175,7 @@ def test_a_removed_manufacturers_devices_are_forgotten(world, factory):
         enrol(world, factory, waiting)
     with world.work.read() as stores:
         assert stores.certificates.get(held.id).state is CertificateState.VALID
-    assert approving.list_waiting(world.services) == []
+    assert list(approving.list_enrolments(world.services)) == []
 
 
 def test_a_first_contact_while_the_manufacturer_is_removed_leaves_no_row(world, factory):

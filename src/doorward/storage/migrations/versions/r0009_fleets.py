@@ -21,11 +21,10 @@ def upgrade() -> None:
         sa.Column("approval", sa.Text(), nullable=False),
         sa.Column("groups", sa.Text(), nullable=False),
         sa.Column("name_template", sa.Text(), nullable=False),
-        sa.Column("only_expected", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
-            "approval IN ('operator', 'automatic', 'first', 'factory')",
+            "approval IN ('operator', 'expected', 'first', 'automatic')",
             name=op.f("ck_enrolment_tags_approval_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_enrolment_tags")),
@@ -107,6 +106,7 @@ def _add_enrolments() -> None:
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("decided_by", sa.Text(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("factory_der", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint(
             "state IN ('pending', 'approved', 'enrolled', 'duplicate', 'refused')",
             name=op.f("ck_device_enrolments_state_known"),

@@ -1,0 +1,145 @@
+"""Serial numbers that the operator states before the devices come: expected, or barred.
+
+An expected device is approved at its first contact, unless its manufacturer's tag says that an operator approves. A barred
+serial number gets no certificate: this takes the place of the revocation of a factory certificate, of which
+factories hardly ever tell.
+
+Not here: what follows for a device (`rules`).
+Standard: docs/design/0081.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from doorward.audit.events import EventType
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.directory.fleets.judging import is_plain_serial
+from doorward.directory.fleets.manufacturers import require_manufacturer
+from doorward.stores.change_result import ChangeResult
+from doorward.stores.events import new_event
+from doorward.stores.fleet_records import (
+    EnrolmentState,
+    FactorySerialRecord,
+    ManufacturerRecord,
+    SerialStanding,
+)
+from doorward.stores.protocols import Stores
+from doorward.stores.services import Services
+
+MOST_SERIALS = 100_000
+"""Of one manufacturer."""
+
+_EVENTS = {
+    SerialStanding.EXPECTED: EventType.SERIAL_EXPECTED,
+    SerialStanding.BARRED: EventType.SERIAL_BARRED,
+}
+_BATCH = 500
+
+
+def state_serials(
+    services: Services, name: str, serials: Sequence[str], standing: SerialStanding, *, actor: str
+) -> ChangeResult[int]:
+    """Expect or bar serial numbers of a manufacturer; return how many changed. A repeat changes nothing.
+
+    Args:
+        services: the ports of this process.
+        name: of the manufacturer.
+        serials: as the factory certificates state them; case counts.
+        standing: expected or barred.
+        actor: who acts.
+
+    Raises:
+        NotFound: `manufacturer-unknown`.
+        MalformedInput: `serial-malformed`, for the first that no factory certificate can state.
+        RequestRefused: `serials-too-many`.
+    """
+    for one in serials:
+        if not is_plain_serial(one):
+            raise MalformedInput(
+                "serial-malformed",
+                f"{one[:80]!a} is not a serial number of a device",
+                hint="write 1 to 64 printable ASCII characters, as in the factory certificate",
+            )
+    changed, notes = 0, []
+    for first in range(0, len(serials), _BATCH):  # short transactions: decisions of the door wait for them
+        with services.work.change() as stores:
+            manufacturer = require_manufacturer(stores, name)
+            for serial in serials[first : first + _BATCH]:
+                changed += state_serial_within(
+                    services, stores, manufacturer, serial, standing, actor=actor, now=services.clock.now()
+                )
+                notes += (
+                    _note_enrolled(stores, manufacturer, serial) if standing is SerialStanding.BARRED else []
+                )
+    return ChangeResult(value=changed, seq=0, notes=tuple(notes))
+
+
+def state_serial_within(
+    services: Services,
+    stores: Stores,
+    manufacturer: ManufacturerRecord,
+    serial: str,
+    standing: SerialStanding,
+    *,
+    principal_id: str = "",
+    actor: str,
+    now: datetime,
+) -> bool:
+    """Expect or bar one serial number in the caller's transaction; False if that was stated already.
+
+    Args:
+        services: the ports of this process.
+        stores: of that transaction.
+        manufacturer: of the device.
+        serial: plain (`judging.is_plain_serial`).
+        standing: expected or barred.
+        principal_id: the device of the directory that this serial number is; empty: a new one is made at its first contact.
+        actor: who acts.
+        now: aware, UTC.
+
+    Raises:
+        RequestRefused: `serials-too-many`.
+    """
+    before = stores.factory_serials.get(manufacturer.id, serial)
+    if before is not None and (before.standing, before.principal_id) == (standing, principal_id):
+        return False
+    if before is None and stores.factory_serials.count(manufacturer.id) >= MOST_SERIALS:
+        raise RequestRefused(
+            "serials-too-many",
+            f"the manufacturer {manufacturer.name} has {MOST_SERIALS} serial numbers already",
+        )
+    record = FactorySerialRecord(
+        tenant=TENANT,
+        manufacturer_id=manufacturer.id,
+        serial=serial,
+        standing=standing,
+        principal_id=principal_id,
+        created_at=now,
+    )
+    stores.factory_serials.save(record)
+    device = stores.directory.get(principal_id) if principal_id else None
+    event = new_event(
+        services,
+        _EVENTS[standing],
+        actor=actor,
+        at=now,
+        data={"manufacturer": manufacturer.id, "principal": principal_id},
+        personal={"factory_serial": serial, "name": device.name if device else ""},
+    )
+    stores.outbox.add(event)
+    return True
+
+
+def _note_enrolled(stores: Stores, manufacturer: ManufacturerRecord, serial: str) -> list[str]:
+    """Return a note for each device that has a certificate already: barring its serial number does not revoke it."""
+    notes = []
+    for one in stores.device_enrolments.by_serial(manufacturer.id, serial):
+        device = stores.directory.get(one.principal_id)
+        if device is not None and one.state in (EnrolmentState.ENROLLED, EnrolmentState.DUPLICATE):
+            notes.append(
+                f"{serial} is {device.name}, which keeps its certificate: doorward device remove {device.name}"
+            )
+    return notes

@@ -1,0 +1,157 @@
+"""Tags: how the devices of a manufacturer are approved, named and grouped.
+
+    operator   an operator approves each device
+    expected   a device is approved without an operator if its serial number was announced
+    first      the first device is approved, then the tag is closed: for a single device, its number being unknown
+    automatic  every device with a good factory certificate is approved
+
+A manufacturer without a tag has the mode `expected`, and nothing is expected before an operator says so.
+A group with a field in it must exist before: otherwise the text of a factory certificate could name any group.
+
+Not here: applying a tag to a device (`rules`).
+Standard: docs/design/0081.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from doorward.audit.events import EventType, printable
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.names import parse_principal_name
+from doorward.directory.fleets.naming import parse_template
+from doorward.stores.events import new_event
+from doorward.stores.fleet_records import ApprovalMode, EnrolmentTagRecord
+from doorward.stores.prerequisites import require_tenant
+from doorward.stores.services import Services
+
+MOST_GROUPS = 32
+
+_BY_TEMPLATE = frozenset({ApprovalMode.AUTOMATIC, ApprovalMode.FIRST})
+
+
+def add_tag(
+    services: Services,
+    name: str,
+    *,
+    approval: ApprovalMode,
+    groups: Sequence[str] = (),
+    name_template: str = "",
+    actor: str,
+) -> EnrolmentTagRecord:
+    """Add a tag.
+
+    Args:
+        services: the ports of this process.
+        name: `[a-z0-9][a-z0-9._-]{0,62}`.
+        approval: who approves.
+        groups: names of groups, or templates that begin with a literal; at most 32.
+        name_template: see `naming`; empty if an operator names the devices.
+        actor: who acts.
+
+    Raises:
+        MalformedInput: `name-malformed`, `template-malformed`, `template-missing`, `too-many-groups`.
+        RequestRefused: `name-taken`.
+        NotFound: `not-founded`.
+    """
+    parse_principal_name(name)
+    _check_template(approval, name_template)
+    tag = EnrolmentTagRecord(
+        id=services.new_id("tag"),
+        tenant=TENANT,
+        name=name,
+        approval=approval,
+        groups=_check_groups(groups),
+        name_template=name_template,
+        created_at=services.clock.now(),
+    )
+    with services.work.change() as stores:
+        require_tenant(stores)
+        stores.enrolment_tags.add(tag)
+        data = {
+            "tag": tag.id,
+            "tag_name": name,
+            "approval": approval.value,
+            "groups": list(tag.groups),
+            "template": name_template,
+        }
+        stores.outbox.add(new_event(services, EventType.TAG_CREATED, actor=actor, data=data))
+    return tag
+
+
+def list_tags(services: Services) -> list[EnrolmentTagRecord]:
+    """Return all tags, sorted by name."""
+    with services.work.read() as stores:
+        require_tenant(stores)
+        return stores.enrolment_tags.list()
+
+
+def remove_tag(services: Services, name: str, *, actor: str) -> EnrolmentTagRecord:
+    """Remove a tag that no manufacturer has.
+
+    Raises:
+        NotFound: `tag-unknown`.
+        RequestRefused: `tag-in-use`.
+    """
+    with services.work.change() as stores:
+        require_tenant(stores)
+        tag = stores.enrolment_tags.by_name(name)
+        if tag is None:
+            raise refuse_unknown_tag(name)
+        users = [one.name for one in stores.manufacturers.list() if one.tag == name]
+        if users:
+            raise RequestRefused(
+                "tag-in-use",
+                f"the devices of {', '.join(users)} have the tag {name}",
+                hint=f"remove the manufacturer first: `doorward manufacturer remove {users[0]}`",
+            )
+        stores.enrolment_tags.remove(tag.id)
+        data = {"tag": tag.id, "tag_name": name}
+        stores.outbox.add(new_event(services, EventType.TAG_REMOVED, actor=actor, data=data))
+    return tag
+
+
+def refuse_unknown_tag(name: str) -> NotFound:
+    """Return the error for a tag that does not exist."""
+    return NotFound(
+        "tag-unknown",
+        f"there is no tag named {printable(name)[:64]}",
+        hint="`doorward tag list` names them, `doorward tag add` adds one",
+    )
+
+
+def _check_template(approval: ApprovalMode, template: str) -> None:
+    if template:
+        parsed = parse_template(template)
+        if parsed.fields or approval in (ApprovalMode.FIRST, ApprovalMode.OPERATOR):
+            return
+        raise MalformedInput(
+            "template-malformed",
+            f"{template} gives every device the same name",
+            hint="add a field that differs, such as {serial}",
+        )
+    if approval in _BY_TEMPLATE:
+        raise MalformedInput(
+            "template-missing",
+            f"devices that are approved by {approval.value} need a template for their names",
+            hint="add --name-template, such as 'sensor-{serial}'",
+        )
+
+
+def _check_groups(groups: Sequence[str]) -> tuple[str, ...]:
+    if len(groups) > MOST_GROUPS:
+        raise MalformedInput(
+            "too-many-groups", f"a tag may have {MOST_GROUPS} groups at most, not {len(groups)}"
+        )
+    for group in groups:
+        template = parse_template(group)
+        if not template.fields:
+            parse_principal_name(group)
+        elif not template.literals[0]:
+            raise MalformedInput(
+                "template-malformed",
+                f"the group {group} begins with a field",
+                hint="begin with letters, such as site-{ou}: otherwise a factory certificate could name any group",
+            )
+    return tuple(sorted(set(groups)))

@@ -1,0 +1,125 @@
+"""Importing a manufacturer: what is refused, and that no authority is a manufacturer's and a partner's at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import ConfigurationError, MalformedInput, NotFound, RequestRefused
+from doorward.directory.fleets import manufacturers
+from doorward.partners.importing import import_partner
+from doorward.partners.terms import Terms
+from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import SERVER, toy_ca
+from tests.support.factory import NEVER, approve, enrol, import_factory, new_factory, pending
+from tests.support.ports import NOON
+from tests.support.refusals import refused
+from tests.support.world import OPERATOR
+
+
+def import_(world, name, *anchors, **options):
+    """Import these authorities."""
+    return manufacturers.import_manufacturer(
+        world.services, name, anchors=[one.der for one in anchors], actor=OPERATOR, **options
+    )
+
+
+def test_an_import_is_kept_and_told(world):
+    """The authorities, the event, and the list."""
+    factory = new_factory()
+    done = import_(world, "acme", factory.root, intermediates=[factory.issuing.der])
+    assert [one.anchor for one in done.value.authorities] == [True, False]
+    event = world.events(EventType.MANUFACTURER_IMPORTED)[0]
+    assert event.data["anchors"] == (factory.root.sha256,) or event.data["anchors"] == [factory.root.sha256]
+    (listed,) = manufacturers.list_manufacturers(world.services)
+    assert listed.manufacturer == done.value.manufacturer
+    assert manufacturers.find_manufacturer(world.services, "acme").authorities == listed.authorities
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda: toy_ca("Old", not_after=NOON - timedelta(days=1)), "expired"),
+        (lambda: toy_ca("Leaf", ca=False), "not-a-ca"),
+        (lambda: toy_ca("No use", usage=("crl_sign",)), "cannot-sign-certificates"),
+        (lambda: toy_ca("Servers", purposes=(SERVER,)), "purpose-wrong"),
+    ],
+)
+def test_authorities_with_errors_are_refused(world, make, code):
+    """The faults of a partner's import are faults here too."""
+    with refused(ConfigurationError, code):
+        import_(world, "acme", make())
+
+
+def test_our_own_authority_is_no_manufacturers(world):
+    """Each certificate of ours would otherwise be a factory certificate."""
+    with world.work.read() as stores:
+        own = stores.authorities.current(AuthorityKind.ISSUING)
+    with refused(ConfigurationError, "own-authority"):
+        manufacturers.import_manufacturer(world.services, "acme", anchors=[own.der], actor=OPERATOR)
+
+
+@pytest.mark.parametrize("first", ["partner", "manufacturer"])
+def test_no_authority_is_a_partners_and_a_manufacturers(world, first):
+    """In both orders, and with another certificate of the same key: a door trusts partners."""
+    factory = new_factory()
+    again = toy_ca("Renewed Root", key=factory.root.key, not_after=NEVER)
+
+    def as_partner(one):
+        import_partner(world.services, "clinic", Terms(), anchors=[one.der], actor=OPERATOR)
+
+    def as_manufacturer(one):
+        import_(world, "acme", one)
+
+    steps = [as_partner, as_manufacturer] if first == "partner" else [as_manufacturer, as_partner]
+    steps[0](factory.root)
+    with refused(RequestRefused, "authority-in-use"):
+        steps[1](again)
+
+
+def test_no_authority_is_two_manufacturers(world):
+    """Two manufacturers may have two tags: it must be clear which rule judges a device."""
+    factory = import_factory(world)
+    with refused(RequestRefused, "authority-in-use"):
+        import_(world, "other", factory.root)
+
+
+@pytest.mark.parametrize("most", [0, -1, 100_001])
+def test_the_limit_is_in_range(world, most):
+    """At least one device may wait."""
+    with refused(RequestRefused, "limit-refused"):
+        import_(world, "acme", new_factory().root, most_pending=most)
+
+
+def test_what_cannot_be_imported(world):
+    """Nothing, too much, other bytes, a bad name, a name that is taken."""
+    factory = import_factory(world)
+    with refused(MalformedInput, "anchor-missing"):
+        import_(world, "other")
+    with refused(MalformedInput, "import-too-large"):
+        import_(world, "other", *[factory.root] * 51)
+    with refused(MalformedInput, "certificate-malformed"):
+        manufacturers.import_manufacturer(world.services, "other", anchors=[b"x"], actor=OPERATOR)
+    with refused(MalformedInput, "name-malformed"):
+        import_(world, "Acme", new_factory().root)
+    with refused(RequestRefused, "name-taken"):
+        import_(world, "acme", new_factory().root)
+    with refused(NotFound, "manufacturer-unknown"):
+        manufacturers.remove_manufacturer(world.services, "other", actor=OPERATOR)
+
+
+def test_its_devices_are_counted_by_state(world, factory):
+    """The list says how many wait and how many are enrolled."""
+    pending(world, factory, factory.device("SN-1"))
+    approve(world, pending(world, factory, factory.device("SN-2")), "sensor-2")
+    second = factory.device("SN-3")
+    approve(world, pending(world, factory, second), "sensor-3")
+    enrol(world, factory, second)
+    found = manufacturers.find_manufacturer(world.services, "acme")
+    assert {state.value: count for state, count in found.devices} == {
+        "pending": 1,
+        "approved": 1,
+        "enrolled": 1,
+    }
