@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +37,41 @@ def become_ordinary(
     drop(account, keep=keep, hand_down=hand_down)
 
 
+class SignalledEvent(threading.Event):
+    """An event that a signal handler may set while the same thread waits for it.
+
+    `threading.Event` takes a lock in `set`. If a signal arrives while `wait` has this lock, the handler waits for it for
+    ever, and the process cannot be stopped. This event is a byte in a pipe, and takes no lock.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reading, self._writing = os.pipe()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, for good; the byte stays in the pipe, so that every later wait returns at once."""
+        if not self._is_set:
+            self._is_set = True
+            os.write(self._writing, b"s")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, at most so many seconds; return whether it is."""
+        waiting = select.poll()
+        waiting.register(self._reading, select.POLLIN)
+        waiting.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        return self._is_set
+
+    def close(self) -> None:
+        """Close the pipe; the event cannot be used any more."""
+        os.close(self._reading)
+        os.close(self._writing)
+
+
 @contextmanager
 def stopping(at_once: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and SIGINT set; the second signal ends the process at once.
@@ -43,7 +79,7 @@ def stopping(at_once: Callable[[], None] = lambda: None) -> Iterator[threading.E
     Args:
         at_once: called before that end.
     """
-    stop = threading.Event()
+    stop = SignalledEvent()
 
     def on_signal(number: int, _frame: object) -> None:
         if stop.is_set():
@@ -57,6 +93,7 @@ def stopping(at_once: Callable[[], None] = lambda: None) -> Iterator[threading.E
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.close()
 
 
 def say_ready() -> None:
