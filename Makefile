@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo example up unit test lint prove bench docs setup clean
+.PHONY: help demo example up unit test clients lint prove bench docs setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make up     set up, then run a door of your own in ./data"
 	@echo "make unit   set up, then run the tests that need no server: less than two minutes"
 	@echo "make test   set up, then run the whole test suite"
+	@echo "make clients  set up, then try the enrolment clients of other people; NAMES=\"pest curl\" chooses some"
 	@echo "make lint   style, types, import contracts, file sizes, words"
 	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
 	@echo "make bench  measurements, as ratios to a peer in the same run"
@@ -51,6 +52,10 @@ test: $(STAMP)
 		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients pki:strongswan-pki \
 		chromium:chromium firefox-esr:firefox-esr node:nodejs
 	$(BIN)/python -m tools.checks test
+
+clients: $(STAMP)
+	@tools/debian.sh openssl:openssl curl:curl pki:strongswan-pki
+	$(BIN)/python -m tests.clients $(NAMES)
 
 lint: $(STAMP)
 	$(BIN)/python -m tools.checks lint

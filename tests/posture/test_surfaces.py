@@ -33,7 +33,9 @@ ENROLMENT = {
 EST = {
     ("GET", "/.well-known/est/cacerts"): "RFC 7030 4.1: public",
     ("GET", "/.well-known/est/csrattrs"): "RFC 7030 4.5: a constant",
-    ("POST", "/.well-known/est/simpleenroll"): "needs a one-time token",
+    ("POST", "/.well-known/est/serverkeygen"): "off by default; needs a one-time token",
+    ("POST", "/.well-known/est/simpleenroll"): "needs a one-time token, or a certificate that is judged",
+    ("POST", "/.well-known/est/simplereenroll"): "needs a certificate that is judged",
 }
 STATUS = {
     ("GET", "/crl/{authority_id}.crl"): "RFC 5280: public",

@@ -69,6 +69,7 @@ class EventType(Enum):
     CERTIFICATE_SEEN = "certificate:seen"
     CERTIFICATE_NAMED = "certificate:named"
     CERTIFICATE_LOST = "certificate:lost"
+    CERTIFICATE_KEY_GENERATED = "certificate:key-generated"
     RENEWAL_GRANTED = "renewal:granted"
     RENEWAL_REFUSED = "renewal:refused"
     CRL_PUBLISHED = "crl:published"
@@ -381,6 +382,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.CERTIFICATE_NAMED: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.CERTIFICATE_LOST: _spec(_IDENTITY, "certificate principal", "", "name"),
+        EventType.CERTIFICATE_KEY_GENERATED: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.RENEWAL_GRANTED: _spec(_IDENTITY, "certificate principal factor", "", "name"),
         EventType.RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor", "name"),
         EventType.CRL_PUBLISHED: _spec(

@@ -56,7 +56,9 @@ EST_ROUTES = tuple(
     for method, operation in (
         ("GET", "cacerts"),
         ("GET", "csrattrs"),
+        ("POST", "serverkeygen"),
         ("POST", "simpleenroll"),
+        ("POST", "simplereenroll"),
     )
 )
 """The EST host (RFC 7030 section 3.2.2). Labels, an optional segment before the operation, have no routes."""

@@ -9,9 +9,10 @@ Not here: making and withdrawing invitations (`directory.invitations`), HTTP and
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.issuing import Issued, issue
+from doorward.authority.issuing import Claim, Issued, issue
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
 from doorward.directory.invitations import find_fault, hash_token
@@ -29,6 +30,7 @@ def redeem(
     name: str | None = None,
     source_address: str = "",
     bad_token_error: RequestRefused | None = None,
+    claimed: Callable[[InvitationClaim], Claim] | None = None,
 ) -> Issued:
     """Issue a certificate for a token, once.
 
@@ -40,6 +42,7 @@ def redeem(
         source_address: the address of the requester, for the event.
         bad_token_error: the error for a bad token, raised without an event, if this source has tried too often. None means
             `invitation-invalid` with an event.
+        claimed: makes another claim of the invitation's.
 
     Returns:
         The certificate, durably recorded.
@@ -63,7 +66,8 @@ def redeem(
     if why:
         raise bad_token_error or _refuse(services, why, invitation, principal, source_address)
     try:
-        return issue(services, csr, InvitationClaim(invitation=invitation, name=principal.name))
+        claim = InvitationClaim(invitation=invitation, name=principal.name)
+        return issue(services, csr, claimed(claim) if claimed else claim)
     except RequestRefused as refusal:
         if refusal.code != "invitation-invalid":
             raise

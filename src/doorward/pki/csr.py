@@ -7,16 +7,20 @@ Standard: RFC 2986; RFC 7468 section 7 for the text form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from doorward.core.certificate_names import build_subject
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_dns_name
-from doorward.core.ports import PrivateKey, PublicKey
+from doorward.core.ports import KeyKind, PrivateKey, PublicKey
 from doorward.pki.keys import check_public_key, choose_builder_hash
 
 CSR_LIMIT = 16 * 1024
@@ -24,6 +28,9 @@ CSR_LIMIT = 16 * 1024
 
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _BEGIN = b"-----BEGIN"
+_SMALL_RSA_BITS = 2048
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +54,34 @@ def parse_csr(data: bytes) -> CertificationRequest:
 
     Standard: RFC 2986 sections 3 and 4. Not checked: the challenge password (EST and SCEP read it).
     """
-    if not data.strip():
-        raise MalformedInput(
-            "csr-empty", "the certification request is empty", hint="send one PKCS#10 request, PEM or DER"
-        )
-    if len(data) > CSR_LIMIT:
-        detail = f"the request has {len(data)} bytes, and at most {CSR_LIMIT} are allowed"
-        raise MalformedInput("csr-too-large", detail, size=len(data))
-    try:
-        return _read(_load(data))
-    except MalformedInput:
-        raise
-    except Exception as fault:  # a parser is total, whatever the library raises
-        hint = "send one PKCS#10 request, PEM or DER"
-        raise MalformedInput("csr-malformed", "this is not a certification request", hint=hint) from fault
+    return _within_limits(data, lambda: _read(_load(data)))
+
+
+def find_key_kind(data: bytes) -> KeyKind:
+    """Return the kind of key that is nearest to the key of a request; the key itself may be weak, its signature wrong.
+
+    For clients that let the server make the key: their own key only shows which kind they can use.
+
+    Args:
+        data: as for `parse_csr`.
+
+    Raises:
+        MalformedInput: `csr-empty`, `csr-too-large`, `csr-malformed`.
+
+    Standard: RFC 7030 section 4.4.1.
+    """
+
+    def find() -> KeyKind:
+        match _load(data).public_key():
+            case RSAPublicKey(key_size=bits):
+                return KeyKind.RSA2048 if bits <= _SMALL_RSA_BITS else KeyKind.RSA3072
+            case Ed25519PublicKey():
+                return KeyKind.ED25519
+            case EllipticCurvePublicKey(curve=SECP384R1()):
+                return KeyKind.P384
+        return KeyKind.P256
+
+    return _within_limits(data, find)
 
 
 def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> bytes:
@@ -74,6 +95,23 @@ def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> byt
         names = [x509.DNSName(parse_dns_name(name, wildcard=True)) for name in dns]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, choose_builder_hash(key)).public_bytes(serialization.Encoding.PEM)
+
+
+def _within_limits(data: bytes, read: Callable[[], T]) -> T:
+    if not data.strip():
+        raise MalformedInput(
+            "csr-empty", "the certification request is empty", hint="send one PKCS#10 request, PEM or DER"
+        )
+    if len(data) > CSR_LIMIT:
+        detail = f"the request has {len(data)} bytes, and at most {CSR_LIMIT} are allowed"
+        raise MalformedInput("csr-too-large", detail, size=len(data))
+    try:
+        return read()
+    except MalformedInput:
+        raise
+    except Exception as fault:  # a parser is total, whatever the library raises
+        hint = "send one PKCS#10 request, PEM or DER"
+        raise MalformedInput("csr-malformed", "this is not a certification request", hint=hint) from fault
 
 
 def _load(data: bytes) -> x509.CertificateSigningRequest:

@@ -59,7 +59,9 @@ class PeopleSurfaces:
 
     def est(self) -> Starlette:
         """Return the application behind the EST host."""
-        return build_est_app(self._services, self._pool)
+        return build_est_app(
+            self._services, self._pool, makes_keys=self._installation.settings.est_server_keygen
+        )
 
     def portal(self) -> Starlette:
         """Return the application behind the portal's host."""

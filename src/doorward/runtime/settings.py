@@ -252,6 +252,10 @@ class Settings(BrandSettings, CertificateSettings):
     est_host: Annotated[str, _checked(parse_host)] = Field(
         default="", description="Host of the EST server; empty is est.TRUST_DOMAIN."
     )
+    est_server_keygen: bool = Field(
+        default=False,
+        description="Whether the EST server makes keys for devices that ask for it. Such a key is sent once, inside of TLS, and is not stored.",
+    )
     portal_host: Annotated[str, _checked(parse_host)] = Field(
         default="",
         description="Host of the portal; empty is portal.TRUST_DOMAIN. If it changes, every passkey is lost: they belong to this host.",

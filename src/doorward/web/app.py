@@ -51,9 +51,9 @@ def build_enrolment_app(
     return build_surface(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
 
 
-def build_est_app(services: Services, pool: UseCasePool) -> Starlette:
-    """Return the application behind the EST host (RFC 7030)."""
-    return build_surface(EstSurface(services, pool).routes())
+def build_est_app(services: Services, pool: UseCasePool, *, makes_keys: bool = False) -> Starlette:
+    """Return the application behind the EST host (RFC 7030); `makes_keys` allows serverkeygen."""
+    return build_surface(EstSurface(services, pool, makes_keys=makes_keys).routes())
 
 
 def build_portal_app(

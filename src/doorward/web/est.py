@@ -1,8 +1,10 @@
-"""The EST surface: operations below `/.well-known/est`.
+"""The EST surface: five operations below `/.well-known/est`.
 
     GET  cacerts         the authority's certificates
     GET  csrattrs        which key is wanted
-    POST simpleenroll    a first certificate, by one-time token (Basic)
+    POST simpleenroll    a certificate, by one-time token (Basic) or by the shown certificate
+    POST simplereenroll  a certificate, by the shown certificate
+    POST serverkeygen    a key and its certificate, by one-time token; off by default
 
 It is served on a unix socket. Its only peer is the gateway's EST door, which asks for a client certificate and verifies
 nothing: `X-Forwarded-Client-Cert` is what the client showed, set by Envoy on every request, and the use case judges it.
@@ -14,16 +16,25 @@ Standard: RFC 7030 section 4, RFC 8951 section 3, RFC 7617 section 2.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from doorward.audit.counting import source_key
-from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
+from doorward.directory.fleets.admission import EnrolmentPending
 from doorward.enforcement.envoy.names import SHOWN_CHAIN
 from doorward.enforcement.open_routes import EST_ROUTES
-from doorward.enrolment.est.enrolling import EstPeer, authority_certificates, credentials_missing, enrol
+from doorward.enrolment.est.enrolling import (
+    EstPeer,
+    authority_certificates,
+    credentials_missing,
+    enrol,
+    generate,
+    reenrol,
+)
 from doorward.pki.certs_only import CSR_ATTRIBUTES, render_certs_only
 from doorward.stores.services import Services
 from doorward.web.edge import read_body
@@ -31,18 +42,20 @@ from doorward.web.identity import source_of
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import choose_status, incident_of, retry_after_of
 from doorward.web.throttle import AttemptThrottle
-from doorward.wire.est import BODY_LIMIT, parse_basic, parse_body, render_body
+from doorward.wire.est import BODY_LIMIT, parse_basic, parse_body, render_body, render_key_and_certificate
 from doorward.wire.forwarded_chain import parse_forwarded_chain
 
 CERTIFICATES_TYPE = "application/pkcs7-mime"
 ISSUED_TYPE = "application/pkcs7-mime; smime-type=certs-only"
 ATTRIBUTES_TYPE = "application/csrattrs"
 REQUEST_TYPE = "application/pkcs10"
-_BASE64 = {"Content-Transfer-Encoding": "base64"}
+_NOT_STORED = {"Cache-Control": "no-store"}
+_BASE64 = {"Content-Transfer-Encoding": "base64", **_NOT_STORED}
 _CHALLENGE = 'Basic realm="doorward est", charset="UTF-8"'
 _UNAUTHORIZED = 401
 
 Answer = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
 
 
 class EstSurface:
@@ -51,11 +64,13 @@ class EstSurface:
     Args:
         services: the ports of a process that may sign.
         pool: the threads that run use cases.
+        makes_keys: whether serverkeygen is allowed.
     """
 
-    def __init__(self, services: Services, pool: UseCasePool) -> None:
+    def __init__(self, services: Services, pool: UseCasePool, *, makes_keys: bool = False) -> None:
         self._services = services
         self._pool = pool
+        self._makes_keys = makes_keys
         self._throttle = AttemptThrottle()
 
     def routes(self) -> list[Route]:
@@ -63,7 +78,9 @@ class EstSurface:
         answers: dict[str, Answer] = {
             "cacerts": self.authorities,
             "csrattrs": self.attributes,
+            "serverkeygen": self.generate,
             "simpleenroll": self.enrol,
+            "simplereenroll": self.reenrol,
         }
         return [
             Route(one.path, _in_words(answers[one.path.rpartition("/")[2]]), methods=[one.method])
@@ -80,12 +97,38 @@ class EstSurface:
         return _answer(CSR_ATTRIBUTES, ATTRIBUTES_TYPE)
 
     async def enrol(self, request: Request) -> Response:
-        """Issue a first certificate.
+        """Issue a certificate by a token or by the shown certificate."""
+        issued = await self._issue(request, enrol)
+        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
+
+    async def reenrol(self, request: Request) -> Response:
+        """Issue a certificate by the shown certificate."""
+        peer = _peer_of(request)
+        csr = await _read_request(request)
+        issued = await self._pool.run(lambda: reenrol(self._services, peer, csr))
+        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
+
+    async def generate(self, request: Request) -> Response:
+        """Make a key and issue its certificate by a token, if the setting allows it."""
+        if not self._makes_keys:
+            raise NotFound(
+                "key-generation-off",
+                "no keys are made here",
+                hint="make the key on the device, and send a request for it to simpleenroll",
+            )
+        made = await self._issue(request, generate)
+        media_type, body = render_key_and_certificate(
+            made.pkcs8, render_certs_only(made.issued.chain_der[:1])
+        )
+        return Response(body, media_type=media_type, headers=_NOT_STORED)
+
+    async def _issue(self, request: Request, use_case: Callable[..., T]) -> T:
+        """Run a use case that may take a token.
 
         1. Read what the client showed; 2. choose the error for a wrong token, by the number of wrong ones from this
-        address; 3. read the body, within its limits; 4. run the use case; 5. answer with the certificate.
+        address; 3. read the body, within its limits; 4. run the use case.
         """
-        # 1. who
+        # 1. what was shown
         peer = _peer_of(request)
         if peer.credentials is None and not peer.chain:
             raise credentials_missing()
@@ -96,13 +139,11 @@ class EstSurface:
         csr = await _read_request(request)
         # 4. the use case
         try:
-            issued = await self._pool.run(lambda: enrol(self._services, peer, csr, bad_token_error=too_many))
+            return await self._pool.run(lambda: use_case(self._services, peer, csr, bad_token_error=too_many))
         except RequestRefused as error:
             if error.code == "invitation-invalid":
                 self._throttle.note_failure(source, now)
             raise
-        # 5. the certificate
-        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
 
 
 def _peer_of(request: Request) -> EstPeer:
@@ -134,13 +175,17 @@ def _in_words(answer: Answer) -> Answer:
     async def handle(request: Request) -> Response:
         try:
             return await answer(request)
+        except EnrolmentPending as pending:
+            headers = {**_NOT_STORED, "Retry-After": str(int(pending.retry_after.total_seconds()))}
+            text = f"an operator has to approve this device first ({pending.enrolment_id}): ask again later\n"
+            return Response(text, status_code=202, media_type="text/plain", headers=headers)
         except DoorwardError as error:
             status = choose_status(error)
             if status >= 500 and status != 503:  # noqa: PLR2004 - an incident, which the middleware logs
                 raise
             incident = incident_of(request.headers.get("x-request-id", ""))
             lines = [f"{error.detail} ({error.code})", error.hint, f"incident {incident}" if incident else ""]
-            headers = {"Cache-Control": "no-store", **retry_after_of(error)}
+            headers = {**_NOT_STORED, **retry_after_of(error)}
             if status == _UNAUTHORIZED:
                 headers["WWW-Authenticate"] = _CHALLENGE
             text = "".join(f"{line}\n" for line in lines if line)

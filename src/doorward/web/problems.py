@@ -46,6 +46,7 @@ _BY_CODE = {
     "media-type-wrong": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "request-too-slow": HTTPStatus.REQUEST_TIMEOUT,
     "too-many-attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "enrolments-too-many": HTTPStatus.SERVICE_UNAVAILABLE,
     "lookups-too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "device-links-too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "method-wrong": HTTPStatus.METHOD_NOT_ALLOWED,

@@ -86,6 +86,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "help_desk_group": "help-desk",
         "est": "false",
         "est_host": "est.corp.example",
+        "est_server_keygen": "true",
         "portal_host": "me.corp.example",
         "portal_certificate": "/etc/doorward/portal.pem",
         "portal_key": "/etc/doorward/portal.key",

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import base64
+import email
+import hashlib
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, pkcs7
 from httpx2 import Response
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from doorward.audit.events import EventType
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory import principals as directory
 from doorward.directory.inviting import invite
+from doorward.enforcement.envoy.names import SHOWN_CHAIN
 from doorward.web import throttle
 from doorward.web.app import build_est_app
 from doorward.web.pool import UseCasePool
+from tests.support.certificates.issuing import toy_ca
+from tests.support.factory import approve, enrolment, import_factory
 from tests.support.world import OPERATOR, World, empty_world
 
 EST = "/.well-known/est"
@@ -59,6 +67,13 @@ def post(client: TestClient, operation: str, body: bytes, headers: dict[str, str
     """Send a request as an EST client does."""
     common = {"content-type": "application/pkcs10", **headers}
     return client.post(f"{EST}/{operation}", content=base64.b64encode(body), headers=common, **more)
+
+
+def shown(*chain: bytes) -> dict[str, str]:
+    """Return the field in which the door says what a client showed in TLS."""
+    pem = b"".join(x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in chain)
+    digest = hashlib.sha256(chain[0]).hexdigest()
+    return {SHOWN_CHAIN: f'Hash={digest};Chain="{quote(pem.decode(), safe="")}"'}
 
 
 def certificates_in(answer: Response) -> list[x509.Certificate]:
@@ -199,3 +214,131 @@ def test_before_the_founding_it_says_try_again(pool: UseCasePool) -> None:
     answer = TestClient(build_est_app(empty_world().services, pool)).get(f"{EST}/cacerts")
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
+
+
+class TestByCertificate:
+    """What was shown in TLS decides, and not the path: strongSwan sends every request with a certificate to simplereenroll."""
+
+    @pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
+    def test_a_factory_certificate_waits_for_an_operator(
+        self, client: TestClient, world: World, operation: str
+    ) -> None:
+        """202 with Retry-After; after the approval the same request gets the certificate, and gets it again."""
+        factory = import_factory(world)
+        headers = shown(*factory.chain(factory.device()))
+        key, request = der_request()
+        waiting = post(client, operation, request, headers)
+        assert waiting.status_code == 202
+        assert int(waiting.headers["retry-after"]) >= 30
+        found = enrolment(world, waiting.text.partition("(")[2].partition(")")[0])
+        approve(world, found, "sensor-7")
+        (leaf,) = certificates_in(post(client, operation, request, headers))
+        assert (leaf.subject.rfc4514_string(), leaf.public_key()) == ("CN=sensor-7", key.public_key())
+        assert certificates_in(post(client, operation, request, headers)) == [leaf]
+
+    @pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
+    def test_a_strangers_certificate_gets_nothing(
+        self, client: TestClient, world: World, operation: str
+    ) -> None:
+        """Also if it says that it is one of ours: only the bytes of the inventory count."""
+        import_factory(world)
+        stranger = toy_ca("Stranger").leaf(name="pump-1")
+        answer = post(client, operation, der_request()[1], shown(stranger.der))
+        assert (answer.status_code, "factory-certificate-refused" in answer.text) == (403, True)
+
+    def test_our_certificate_is_renewed_with_a_new_key(self, client: TestClient, world: World) -> None:
+        """The names are those of the shown certificate's holder, whatever the request says."""
+        held = world.issue("bob")
+        key, request = der_request(subject="alice")
+        (leaf,) = certificates_in(post(client, "simplereenroll", request, shown(held.record.der)))
+        assert (leaf.subject.rfc4514_string(), leaf.public_key()) == ("CN=bob", key.public_key())
+
+    def test_a_revoked_certificate_is_not_renewed(self, client: TestClient, world: World) -> None:
+        """On both paths the inventory is asked."""
+        held = world.issue("bob")
+        revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+        for operation in ("simpleenroll", "simplereenroll"):
+            answer = post(client, operation, der_request()[1], shown(held.record.der))
+            assert (answer.status_code, "certificate-not-renewable" in answer.text) == (403, True)
+
+    def test_another_certificate_than_that_of_the_handshake_is_refused(
+        self, client: TestClient, world: World
+    ) -> None:
+        """The leaf is the one with the proved key, and no other one of the chain."""
+        held, other = world.issue("bob"), toy_ca("Stranger").leaf(name="bob")
+        claimed = shown(held.record.der, other.der)[SHOWN_CHAIN]
+        digest = hashlib.sha256(other.der).hexdigest()
+        moved = {SHOWN_CHAIN: f"Hash={digest};{claimed.partition(';')[2]}"}
+        answer = post(client, "simplereenroll", der_request()[1], moved)
+        assert (answer.status_code, "shown-chain-malformed" in answer.text) == (400, True)
+        again = post(client, "simplereenroll", der_request()[1], shown(other.der, held.record.der))
+        assert again.status_code == 403
+
+    def test_a_token_does_not_renew(self, client: TestClient, world: World) -> None:
+        """Without a certificate simplereenroll has nothing to renew, and the token stays good."""
+        headers = basic("pump-1", token_for(world))
+        assert post(client, "simplereenroll", der_request()[1], headers).status_code == 401
+        assert post(client, "simpleenroll", der_request()[1], headers).status_code == 200
+
+
+class TestKeysMadeHere:
+    """serverkeygen: off by default; a key for a device, sent once and kept nowhere."""
+
+    @pytest.fixture
+    def making(self, world: World, pool: UseCasePool) -> TestClient:
+        """A client of a surface that makes keys."""
+        return TestClient(build_est_app(world.services, pool, makes_keys=True))
+
+    def test_it_is_off(self, client: TestClient, world: World) -> None:
+        """404, and the token stays good."""
+        headers = basic("pump-1", token_for(world))
+        answer = post(client, "serverkeygen", der_request()[1], headers)
+        assert (answer.status_code, "key-generation-off" in answer.text) == (404, True)
+        assert post(client, "simpleenroll", der_request()[1], headers).status_code == 200
+
+    def test_key_and_certificate_come_together(self, making: TestClient, world: World) -> None:
+        """The key is new and fits the certificate; the event says where it was made; no store has it."""
+        token = token_for(world)
+        stored = world.keys.names()
+        own, request = der_request()
+        with capture_logs() as logs:
+            answer = post(making, "serverkeygen", request, basic("pump-1", token))
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        kind = answer.headers["content-type"].encode()
+        parts = email.message_from_bytes(
+            b"Content-Type: " + kind + b"\r\n\r\n" + answer.content
+        ).get_payload()
+        pkcs8, certificates = (one.get_payload(decode=True) for one in parts)
+        key = load_der_private_key(pkcs8, None)
+        (leaf,) = pkcs7.load_der_pkcs7_certificates(certificates)
+        assert leaf.public_key() == key.public_key() != own.public_key()
+        assert len(world.events(EventType.CERTIFICATE_KEY_GENERATED)) == 1
+        assert world.keys.names() == stored
+        assert base64.b64encode(pkcs8).decode() not in f"{logs}{world.work.events}"
+
+    def test_a_device_that_knows_rsa_gets_rsa(self, making: TestClient, world: World) -> None:
+        """The request's key says what the device can use; it may be one that is never certified."""
+        mine = rsa.generate_private_key(65537, 1024)
+        named = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pump-1")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(named).sign(mine, hashes.SHA256())
+        body = request.public_bytes(Encoding.DER)
+        answer = post(making, "serverkeygen", body, basic("pump-1", token_for(world)))
+        certificates = answer.content.rpartition(b"\r\n\r\n")[2].partition(b"\r\n")[0]
+        (leaf,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(certificates))
+        key = leaf.public_key()
+        assert isinstance(key, rsa.RSAPublicKey)
+        assert key.key_size == 2048
+
+    def test_no_key_is_made_for_a_person(self, making: TestClient, world: World) -> None:
+        """The link stays good for a key that its holder makes."""
+        headers = basic("alice", invite(world.services, "alice", actor=OPERATOR).token)
+        answer = post(making, "serverkeygen", der_request()[1], headers)
+        assert (answer.status_code, "key-generation-refused" in answer.text) == (403, True)
+        assert post(making, "simpleenroll", der_request()[1], headers).status_code == 200
+
+    def test_a_certificate_is_not_enough(self, making: TestClient, world: World) -> None:
+        """A device with a certificate makes its next key itself."""
+        held = world.issue("bob")
+        answer = post(making, "serverkeygen", der_request()[1], shown(held.record.der))
+        assert answer.status_code == 401

@@ -2,7 +2,9 @@
 
 Who a client is, by what it showed (`enrolling`):
     simpleenroll    a one-time token as Basic: the user name is the principal's name, the password is the token
+                    a certificate of a manufacturer (directory.fleets), shown in TLS
     simplereenroll  a certificate of ours, shown in TLS
+    serverkeygen    a one-time token, for devices only, if the setting allows it
 Of a request only the key counts: its names, extensions and attributes are not read (pki.csr). The content of a certificate
 comes from the claim (docs/design/0057), so that nothing can be smuggled in.
 

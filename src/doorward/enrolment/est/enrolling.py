@@ -1,15 +1,27 @@
-"""The EST operations as use cases: enrol, renew, and the authority's own certificates.
+"""The EST operations as use cases: enrol, renew, keys made here, and the authority's own certificates.
 
-Standard: RFC 7030 sections 4.1 and 4.2; 3.2.3 and 3.3.2 for how clients prove who they are.
+    enrol    a token, if there is one; otherwise as `reenrol`
+    reenrol  the shown certificate: if it is ours, it is renewed (enrolment.renewal); otherwise it is judged as one of a
+             factory (directory.fleets.admission)
+Old clients do not distinguish the two operations as RFC 7030 does: strongSwan sends each request with a certificate to
+`simplereenroll`. So what was shown decides, and not the path.
+
+Standard: RFC 7030 sections 4.1, 4.2 and 4.4; 3.2.3 and 3.3.2 for how clients prove who they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
-from doorward.authority.issuing import Issued
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doorward.authority.issuing import Issued, RenewalClaim, issue
 from doorward.core.errors import RequestRefused
+from doorward.directory.fleets import admission
+from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
+from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority
 from doorward.stores.records import AuthorityKind
 from doorward.stores.services import Services
@@ -31,6 +43,14 @@ class EstPeer:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedKey:
+    """A key that was made for a device: PKCS#8, DER, not encrypted; it is in no store and in no event."""
+
+    pkcs8: bytes = field(repr=False)
+    issued: Issued
+
+
 def authority_certificates(services: Services) -> tuple[bytes, ...]:
     """Return the certificates that clients need: issuing authority first, then root; DER.
 
@@ -46,7 +66,7 @@ def authority_certificates(services: Services) -> tuple[bytes, ...]:
 def enrol(
     services: Services, peer: EstPeer, request: bytes, *, bad_token_error: RequestRefused | None = None
 ) -> Issued:
-    """Issue the first certificate of a device.
+    """Issue a certificate by a token, or by the shown certificate.
 
     Args:
         services: the ports of this process.
@@ -55,20 +75,70 @@ def enrol(
         bad_token_error: as for `enrolment.invitation.redeem`.
 
     Raises:
-        RequestRefused: `credentials-missing`; as `enrolment.invitation.redeem`.
+        EnrolmentPending: an operator has to approve the device first (`directory.fleets.admission`).
+        RequestRefused: `credentials-missing`; as `enrolment.invitation.redeem` and as `reenrol`.
         MalformedInput: as `pki.csr.parse_csr`.
         Unavailable: nothing was issued.
     """
-    if peer.credentials is not None:
-        return redeem(
-            services,
-            peer.credentials.password,
-            request,
-            name=peer.credentials.name,
-            source_address=peer.source,
-            bad_token_error=bad_token_error,
-        )
-    raise credentials_missing()
+    if peer.credentials is None:
+        return reenrol(services, peer, request)
+    return redeem(
+        services,
+        peer.credentials.password,
+        request,
+        name=peer.credentials.name,
+        source_address=peer.source,
+        bad_token_error=bad_token_error,
+    )
+
+
+def reenrol(services: Services, peer: EstPeer, request: bytes) -> Issued:
+    """Issue a certificate by the shown certificate: renew ours, or admit a factory's.
+
+    Raises:
+        EnrolmentPending: as above.
+        RequestRefused: `credentials-missing`; as `authority.issuing.RenewalClaim` and `directory.fleets.admission.enrol`.
+        MalformedInput: as `pki.csr.parse_csr`.
+    """
+    if not peer.chain:
+        raise credentials_missing()
+    with services.work.read() as stores:
+        own = stores.certificates.by_sha256(hashlib.sha256(peer.chain[0]).hexdigest())
+    if own is not None:
+        return issue(services, request, RenewalClaim(actor=own.principal_id or "system", certificate=own))
+    return admission.enrol(services, peer.chain, request, source=peer.source)
+
+
+def generate(
+    services: Services, peer: EstPeer, request: bytes, *, bad_token_error: RequestRefused | None = None
+) -> GeneratedKey:
+    """Make a key for a device with a token, and its certificate.
+
+    Args:
+        services: the ports of this process.
+        peer: what the client showed; a certificate is not enough.
+        request: its key is not certified and may be a weak one: it says which kind of key the device can use.
+        bad_token_error: as for `enrolment.invitation.redeem`.
+
+    Raises:
+        RequestRefused: `credentials-missing`; `key-generation-refused` if it is no device; as `enrolment.invitation.redeem`.
+        MalformedInput: as `pki.csr.find_key_kind`.
+    """
+    if peer.credentials is None:
+        raise credentials_missing()
+    key = services.factory.generate(find_key_kind(request))
+    issued = redeem(
+        services,
+        peer.credentials.password,
+        build_csr(key, "generated"),
+        name=peer.credentials.name,
+        source_address=peer.source,
+        bad_token_error=bad_token_error,
+        claimed=GeneratedKeyClaim,
+    )
+    return GeneratedKey(
+        pkcs8=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), issued=issued
+    )
 
 
 def credentials_missing() -> RequestRefused:
