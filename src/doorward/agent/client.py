@@ -23,10 +23,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.credential import Credential, parse_credential, parse_root
-from doorward.agent.link import Link
+from doorward.agent.link import Link, render_server
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
-from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
-from doorward.agent.transport import REQUEST_SECONDS, Response, fetch, pinned_context, unverified_context
+from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, IdentityFolder
+from doorward.agent.transport import (
+    REQUEST_SECONDS,
+    Response,
+    ServerEndpoint,
+    fetch,
+    pinned_context,
+    unverified_context,
+)
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock, KeyFactory, KeyKind, PrivateKey, RandomSource
 from doorward.pki.csr import build_csr
@@ -119,6 +126,8 @@ def enroll(
         folder.keep(ROOT, root.public_bytes(Encoding.PEM))
         folder.keep(CHAIN, _pem(credential))
     # 5. the files
+    # The agent renews there.
+    folder.keep(SERVER, f"{render_server(link)}\n".encode())
     previous = _install(folder, key, credential, password, p12_form)
     return Enrolled(
         credential=credential,
@@ -164,8 +173,10 @@ def request_certificate(
     return answer.body
 
 
-def read_problem(answer: Response, link: Link) -> DoorwardError:
+def read_problem(answer: Response, server: ServerEndpoint) -> DoorwardError:
     """Return the server's refusal as an error; its text is made safe for a terminal.
+
+    If the server named a delay (Retry-After), `context["retry_after_seconds"]` of the error has it.
 
     Standard: RFC 9457 section 3.
     """
@@ -176,12 +187,14 @@ def read_problem(answer: Response, link: Link) -> DoorwardError:
     code = members.get("code") if isinstance(members, dict) else None
     if not isinstance(members, dict) or not isinstance(code, str) or not _CODE.fullmatch(code):
         hint = "check that you copied the whole link; if it is complete, a proxy may answer instead of the server"
-        detail = f"{link.authority} did not answer as an enrolment server (HTTP status {answer.status})"
+        detail = f"{server.authority} did not answer as an enrolment server (HTTP status {answer.status})"
         return MalformedInput("server-answer-malformed", detail, hint=hint)
     detail, hint = _sentence(members.get("detail")), _sentence(members.get("hint"))
     # After 429 and 5xx a later try may succeed; every other status is final.
     kind = Unavailable if answer.status == 429 or answer.status >= 500 else RequestRefused  # noqa: PLR2004
-    return kind(code, detail or "the server refused the request and gave no reason", hint=hint)
+    delay = answer.retry_after_seconds
+    context = {} if delay is None else {"retry_after_seconds": delay}
+    return kind(code, detail or "the server refused the request and gave no reason", hint=hint, **context)
 
 
 def _resume(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) -> Credential | None:

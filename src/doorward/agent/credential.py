@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
 from doorward.core.ports import PrivateKey, PublicKey
 
 MAX_CHAIN = 5
@@ -43,6 +43,12 @@ class Credential:
         names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         text = str(names[0].value) if names else ""
         return text if _NAME.fullmatch(text) else "identity"
+
+    @property
+    def dates(self) -> tuple[datetime, datetime]:
+        """Return the begin of the certificate, and the first end in its chain: an issuer may end before the leaf."""
+        ends = (one.not_valid_after_utc for one in (self.certificate, *self.issuers, self.root))
+        return self.certificate.not_valid_before_utc, min(ends)
 
 
 def parse_root(data: bytes, sha256: str) -> x509.Certificate:
@@ -96,7 +102,7 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
     # 1. form
     leaf, *issuers = _parse_pem(data, "chain-malformed", "the certificate")
     # 2. key
-    if _key_bits(leaf.public_key()) != _key_bits(key.public_key()):
+    if encode_public(leaf.public_key()) != encode_public(key.public_key()):
         raise _refused(
             "certificate-of-another-key", "the server sent a certificate for another key than yours"
         )
@@ -153,7 +159,55 @@ def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
     return certificates
 
 
-def _key_bits(key: object) -> bytes:
+def parse_key(data: bytes) -> PrivateKey:
+    """Return the private key of an identity.
+
+    Raises:
+        IntegrityError: `identity-damaged`.
+    """
+    try:
+        key = load_pem_private_key(data, password=None)
+    except Exception:  # noqa: BLE001  the library raises many types, also for an encrypted key
+        key = None
+    if not isinstance(key, PrivateKey):
+        raise _damaged("the private key")
+    return key
+
+
+def read_chain(data: bytes) -> list[x509.Certificate]:
+    """Return the certificates of an identity's own file, leaf first.
+
+    Raises:
+        IntegrityError: `identity-damaged`.
+    """
+    try:
+        return _parse_pem(data, "identity-damaged", "the certificate")
+    except MalformedInput:
+        raise _damaged("the certificate") from None
+
+
+def read_root(data: bytes) -> x509.Certificate:
+    """Return the root certificate of an identity's own file.
+
+    Raises:
+        IntegrityError: `identity-damaged`.
+    """
+    roots = read_chain(data)
+    if len(roots) != 1:
+        raise _damaged("the root certificate")
+    return roots[0]
+
+
+def _damaged(what: str) -> IntegrityError:
+    return IntegrityError(
+        "identity-damaged",
+        f"{what} in the folder of the identity cannot be read",
+        hint="restore the folder from a backup, or enrol again with --force",
+    )
+
+
+def encode_public(key: object) -> bytes:
+    """Return the SubjectPublicKeyInfo of a key in DER; empty for a kind that Doorward does not know."""
     if not isinstance(key, PublicKey):
         return b""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

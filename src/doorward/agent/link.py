@@ -27,6 +27,9 @@ JOIN_PATH = "/join"
 _LINK = re.compile(
     r"https://(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::(?P<port>[0-9]{1,5}))?/join#(?P<fragment>.*)"
 )
+_SERVER = re.compile(
+    r"(?:https://)?(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _PIN = re.compile(r"[0-9a-f]{64}")
@@ -35,17 +38,11 @@ _QUOTE = "copy the whole link and put it in single quotes, because & and # have 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """A one-time link.
-
-    `host` is a lower-case DNS name or an IP address without brackets. `token` is the one-time secret; `repr` does not
-    show it. `root_sha256` is the SHA-256 of the root certificate, lower-case hex.
-    """
+class Server:
+    """Host and port of an enrolment host; `host` is a lower-case DNS name or an IP address without brackets."""
 
     host: str
     port: int
-    token: str = field(repr=False)
-    root_sha256: str
 
     def __post_init__(self) -> None:
         if not _is_host(self.host) or not 0 < self.port <= HIGHEST_PORT:
@@ -54,10 +51,6 @@ class Link:
                 "the host or the port of the link is not valid",
                 hint="copy the whole link again, in single quotes",
             )
-        if not _TOKEN.fullmatch(self.token):
-            raise MalformedInput("link-malformed", "the link's token is damaged", hint=_QUOTE)
-        if not _PIN.fullmatch(self.root_sha256):
-            raise MalformedInput("link-malformed", "the link's SHA-256 is damaged", hint=_QUOTE)
 
     @property
     def authority(self) -> str:
@@ -74,6 +67,25 @@ class Link:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link(Server):
+    """A one-time link.
+
+    `token` is the one-time secret; `repr` does not show it. `root_sha256` is the SHA-256 of the root certificate,
+    lower-case hex.
+    """
+
+    token: str = field(repr=False)
+    root_sha256: str
+
+    def __post_init__(self) -> None:
+        Server.__post_init__(self)  # super() does not know the class that `slots` makes
+        if not _TOKEN.fullmatch(self.token):
+            raise MalformedInput("link-malformed", "the link's token is damaged", hint=_QUOTE)
+        if not _PIN.fullmatch(self.root_sha256):
+            raise MalformedInput("link-malformed", "the link's SHA-256 is damaged", hint=_QUOTE)
 
 
 def _is_host(host: str) -> bool:
@@ -135,6 +147,30 @@ def parse_link(text: str) -> Link:
         token=members["token"],
         root_sha256=members["sha256"].lower(),
     )
+
+
+def parse_server(text: str) -> Server:
+    """Return the enrolment host in `https://HOST[:PORT]`; `https://` and a slash at the end may be missing.
+
+    Raises:
+        MalformedInput: `server-address-malformed`.
+    """
+    found = _SERVER.fullmatch(text.strip()) if len(text) <= MAX_LINK_CHARACTERS else None
+    try:
+        if found:
+            return Server(host=found["host"].strip("[]").lower(), port=int(found["port"] or DEFAULT_PORT))
+    except MalformedInput:
+        pass
+    raise MalformedInput(
+        "server-address-malformed",
+        f"{text[:80]!r} is not the address of an enrolment host",
+        hint="write it like https://enroll.corp.example:8443, the beginning of a one-time link",
+    )
+
+
+def render_server(server: Server) -> str:
+    """Return the address of an enrolment host, `https://HOST[:PORT]`."""
+    return f"https://{server.authority}"
 
 
 def _refuse(detail: str, hint: str = "ask for a new link: doorward invite NAME") -> NoReturn:

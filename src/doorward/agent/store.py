@@ -5,6 +5,7 @@
     DIR/chain.pem        certificate and issuer, for servers and programs
     DIR/root.pem         the root that the link pins
     DIR/NAME.p12         all of it for browsers and operating systems, mode 0600
+    DIR/server           the address of the enrolment host, for renewals
 
 The steps; a run may be interrupted after each of them:
 1. `DIR/.enrolling/key.pem` is created, exclusively, before any request is sent;
@@ -13,7 +14,8 @@ The steps; a run may be interrupted after each of them:
 4. files that were in DIR before are moved to `DIR/previous-N`, and the new ones are moved to DIR.
 The next run takes the key of step 1 and the answer of step 2, or finishes step 4.
 
-No file is ever overwritten or deleted. Not here: the content of the files (`client`, `credential`, `pkcs12`).
+No file is ever overwritten or deleted. Not here: the content of the files (`client`, `credential`, `pkcs12`), and the
+files after a renewal (`generations`).
 """
 
 from __future__ import annotations
@@ -38,9 +40,18 @@ from doorward.core.ports import PrivateKey
 from doorward.files import create_file, replace_file, sync_folder
 
 KEY, CERTIFICATE, CHAIN, ROOT = "key.pem", "certificate.pem", "chain.pem", "root.pem"
+SERVER = "server"
+CURRENT, GENERATIONS = "current", "generations"
+"""What the first renewal makes (`generations`): `key.pem` and the others are then links."""
+
 MAX_FILE_BYTES = 64 * 1024
 
 _SECRET, _OPEN = 0o600, 0o644
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a file of an identity holds the private key."""
+    return name == KEY or name.endswith(".p12")
 
 
 class IdentityFolder:
@@ -74,18 +85,18 @@ class IdentityFolder:
                 )
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._pending.mkdir(mode=0o700, exist_ok=True)
-            return self._load_key(self._pending / KEY) or self._make_key(make_key)
+            return load_pending_key(self._pending / KEY) or self._make_key(make_key)
         except OSError as error:
             raise _unusable(self.directory, error) from None
 
     def _make_key(self, make_key: Callable[[], PrivateKey]) -> PrivateKey:
         key = make_key()
-        create_file(self._pending / KEY, _encode_key(key), mode=_SECRET)
+        create_file(self._pending / KEY, encode_key(key), mode=_SECRET)
         return key
 
     def received(self) -> dict[str, bytes]:
         """Return the root and the chain that an earlier run received for the pending key but did not install."""
-        found = {name: _read(self._pending / name) for name in (ROOT, CHAIN)}
+        found = {name: read_plain(self._pending / name) for name in (ROOT, CHAIN)}
         return {name: data for name, data in found.items() if data}
 
     def keep(self, name: str, data: bytes) -> None:
@@ -95,7 +106,7 @@ class IdentityFolder:
             ConfigurationError: `folder-unusable`.
         """
         try:
-            mode = _SECRET if name == KEY or name.endswith(".p12") else _OPEN
+            mode = _SECRET if is_secret(name) else _OPEN
             replace_file(self._pending / name, data, mode=mode)
         except OSError as error:
             raise _unusable(self.directory, error) from None
@@ -120,12 +131,15 @@ class IdentityFolder:
     def _install(self) -> Path | None:
         """Do step 4. `key.pem` is moved last, because its presence means that the folder holds an identity."""
         names = sorted((path.name for path in self._ready.iterdir()), key=lambda name: name == KEY)
-        in_the_way = [self.directory / name for name in names if (self.directory / name).exists()]
+        in_the_way = [self.directory / name for name in names if os.path.lexists(self.directory / name)]
         # All old files are moved together: a new key must not lie beside an old certificate.
-        if names and KEY in names and (self.directory / KEY).exists():
-            known = map(self.directory.joinpath, (KEY, CERTIFICATE, CHAIN, ROOT))
+        if names and KEY in names and os.path.lexists(self.directory / KEY):
+            known = map(
+                self.directory.joinpath, (KEY, CERTIFICATE, CHAIN, ROOT, SERVER, CURRENT, GENERATIONS)
+            )
             # A `.p12` file under another holder's name holds the old key and certificate too.
-            in_the_way += [path for path in (*known, *sorted(self.directory.glob("*.p12"))) if path.exists()]
+            paths = (*known, *sorted(self.directory.glob("*.p12")))
+            in_the_way += [path for path in paths if os.path.lexists(path)]
         aside = self._set_aside(in_the_way)
         for name in names:
             (self._ready / name).rename(self.directory / name)
@@ -144,32 +158,36 @@ class IdentityFolder:
             path.rename(folder / path.name)
         return folder
 
-    def _load_key(self, path: Path) -> PrivateKey | None:
-        """Return the key of an earlier run; refuse it if other users could read or write its file."""
-        data = _read(path)
-        if data is None:
-            return None
-        status = path.lstat()
-        if os.name == "posix" and (status.st_mode & 0o077 or status.st_uid != os.geteuid()):
-            hint = f"remove {path.parent}, then run the command again"
-            raise IntegrityError("key-exposed", f"other users could read or replace {path}", hint=hint)
-        try:
-            key = load_pem_private_key(data, password=None)
-        except (ValueError, TypeError):
-            key = None
-        if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):
-            hint = f"remove {path.parent}, then run the command again"
-            raise IntegrityError(
-                "key-damaged", f"{path}, the key of an earlier run, cannot be read", hint=hint
-            )
-        return key
+
+def load_pending_key(path: Path) -> PrivateKey | None:
+    """Return the key of an earlier run, None if there is none; refuse it if other users could read or write its file.
+
+    Raises:
+        IntegrityError: `key-exposed`, `key-damaged`.
+    """
+    data = read_plain(path)
+    if data is None:
+        return None
+    status = path.lstat()
+    if os.name == "posix" and (status.st_mode & 0o077 or status.st_uid != os.geteuid()):
+        hint = f"remove {path.parent}, then run the command again"
+        raise IntegrityError("key-exposed", f"other users could read or replace {path}", hint=hint)
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):
+        hint = f"remove {path.parent}, then run the command again"
+        raise IntegrityError("key-damaged", f"{path}, the key of an earlier run, cannot be read", hint=hint)
+    return key
 
 
-def _encode_key(key: PrivateKey) -> bytes:
+def encode_key(key: PrivateKey) -> bytes:
+    """Return a private key in PEM (PKCS#8), not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _read(path: Path) -> bytes | None:
+def read_plain(path: Path) -> bytes | None:
     """Return the first 64 KiB of a plain file; None if there is no file. A symbolic link is refused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

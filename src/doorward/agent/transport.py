@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -61,11 +62,15 @@ class ServerEndpoint(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """Status, media type (lower case, without parameters) and at most 64 KiB of body."""
+    """Status, media type (lower case, without parameters) and at most 64 KiB of body.
+
+    `retry_after_seconds` is None if the server gave no delay in seconds.
+    """
 
     status: int
     media_type: str
     body: bytes = field(repr=False)
+    retry_after_seconds: int | None = None
 
 
 def unverified_context() -> ssl.SSLContext:
@@ -195,7 +200,17 @@ def _read(response: http.client.HTTPResponse, server: ServerEndpoint, deadline: 
             hint="check the host and the port of the link: another server may answer there",
         )
     media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
-    return Response(status=response.status, media_type=media_type, body=content)
+    return Response(
+        status=response.status,
+        media_type=media_type,
+        body=content,
+        retry_after_seconds=_read_delay(response.getheader("Retry-After")),
+    )
+
+
+def _read_delay(value: str | None) -> int | None:
+    """Return a delay in seconds (RFC 9110 section 10.2.3); None without one, or for a date, which Doorward does not send."""
+    return int(value) if value and re.fullmatch(r"[0-9]{1,9}", value.strip()) else None
 
 
 def _dial(server: ServerEndpoint, deadline: _Deadline) -> socket.socket:

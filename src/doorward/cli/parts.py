@@ -20,8 +20,16 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.access import rule_lines as rule_lines
     from doorward.access import shortcuts as shortcuts
     from doorward.agent import client as client
+    from doorward.agent import commands as commands
+    from doorward.agent import configuration as configuration
+    from doorward.agent import identity_condition as identity_condition
+    from doorward.agent import keeper as keeper
     from doorward.agent import link as link
+    from doorward.agent import loop as loop
+    from doorward.agent import machine_facts as machine_facts
+    from doorward.agent import options as options
     from doorward.agent import pkcs12 as pkcs12
+    from doorward.agent import process as process
     from doorward.audit import catalogue as catalogue
     from doorward.authority import authority_certificates as authority_certificates
     from doorward.authority import founding as founding
@@ -94,7 +102,15 @@ else:
             "compose": "doorward.runtime.compose",
             "condition": "doorward.runtime.condition",
             "certificates": "doorward.directory.certificates",
+            "identity_condition": "doorward.agent.identity_condition",
             "client": "doorward.agent.client",
+            "commands": "doorward.agent.commands",
+            "configuration": "doorward.agent.configuration",
+            "machine_facts": "doorward.agent.machine_facts",
+            "keeper": "doorward.agent.keeper",
+            "loop": "doorward.agent.loop",
+            "options": "doorward.agent.options",
+            "process": "doorward.agent.process",
             "disruption": "doorward.runtime.disruption",
             "evidence": "doorward.runtime.evidence",
             "examining": "doorward.partners.examining",

@@ -92,6 +92,14 @@ COMMANDS: dict[str, Entry | Branch] = {
         },
     ),
     "enroll": _entry("enrolment:enroll", "Make a key here, and get its certificate with a one-time link."),
+    "agent": Branch(
+        summary="Keep certificates on this machine valid.",
+        entries={
+            "run": _entry("agent:run", "Renew certificates before they end, until Ctrl-C."),
+            "renew": _entry("agent:renew", "Renew certificates now."),
+            "status": _entry("agent:status", "Show the certificates and what needs attention."),
+        },
+    ),
     "factor": Branch(
         summary="Manage second factors of persons.",
         entries={

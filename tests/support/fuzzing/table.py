@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.fuzzing.agent import AGENT_TARGETS
 from tests.support.fuzzing.certificates import DER_TARGETS
 from tests.support.fuzzing.discovery import DISCOVERY_TARGETS
 from tests.support.fuzzing.factors import FACTOR_TARGETS
@@ -27,11 +28,15 @@ TARGETS: dict[str, Target] = {
         *PAGE_TARGETS,
         *WEB_TARGETS,
         *DISCOVERY_TARGETS,
+        *AGENT_TARGETS,
     )
 }
 
 _PIECE = "a part of parse_crl and parse_basic_response, which are fuzzed"
 EXCUSED = {
+    "agent.identity_condition.read_condition": "gives its files to parse_state, parse_key and read_chain",
+    "agent.renewing.read_password": "a file of the user's own; whatever is wrong is one error",
+    "agent.store.read_plain": "reads a file of the agent's own; its bytes go to parsers of the table",
     "gateway.access_log.counting.parse_stored_limiter": "gives its text to parse_limiter, which is fuzzed",
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
