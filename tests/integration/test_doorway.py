@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.directory.principal_inventory import list_inventory
 from tests.support.doorway import open_doorway
 
 
 def test_from_invitation_to_application() -> None:
-    """A link becomes a certificate, the certificate a connection, and the application learns who it is."""
+    """A link becomes a certificate, the certificate a connection, and the application learns who it is; the inventory, when and where."""
     with open_doorway() as door:
         door.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
         alice = door.person("alice", "staff")
@@ -18,3 +20,6 @@ def test_from_invitation_to_application() -> None:
         assert reply.upstream_headers()["doorward-principal"] == "person/alice"
         assert door.get(bob, "/reports/7").status == 200
         assert door.get(alice, "/other").status == 403
+        assert door.gateway.last_seen.note() == 2
+        seen, _ = list_inventory(door.services, PrincipalKind.PERSON)
+        assert [(one.principal.name, one.where) for one in seen] == [("alice", "app"), ("bob", "app")]

@@ -120,6 +120,13 @@ class Output:
         for line in lay_out(header, cells, self.out.width):
             self.out.print(line)
 
+    def csv(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows as CSV that a spreadsheet can open: formulas neutralised, nothing that a terminal obeys."""
+        from doorward.wire.csv_rows import render_csv  # noqa: PLC0415  few commands need it
+
+        cells = ([escape_unprintable(_csv_cell(row.get(column))) for column in columns] for row in rows)
+        self.out.write(render_csv(columns, cells))
+
     def note(self, text: str, *, also_json: bool = False) -> None:
         """Print a note on standard error; under `--json` only with `also_json`, for a document that cannot hold it."""
         if also_json or not self.as_json:
@@ -228,6 +235,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value)
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ";".join(str(part) for part in value)
+    return str(_plain(value))
 
 
 def _cell(value: Any) -> str:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.directory import invitations as invitations
     from doorward.directory import inviting as inviting
     from doorward.directory import nesting as nesting
+    from doorward.directory import principal_inventory as principal_inventory
     from doorward.directory import principals as principals
     from doorward.directory import removal as removal
     from doorward.directory import session_ending as session_ending
@@ -143,6 +144,7 @@ else:
             "pkcs12": "doorward.agent.pkcs12",
             "policies": "doorward.access.policies",
             "portal_trust": "doorward.runtime.portal_trust",
+            "principal_inventory": "doorward.directory.principal_inventory",
             "principals": "doorward.directory.principals",
             "private_files": "doorward.runtime.private_files",
             "reading": "doorward.runtime.reading",

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from doorward.cli.screen import escape
 from doorward.core.entities import Principal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from doorward.authority.authority_certificates import AuthorityCertificate
+    from doorward.directory.principal_inventory import InventoryEntry
     from doorward.partners.showing import AuthorityView
+    from doorward.stores.fact_protocols import CertificateFacts, ReportedFacts
     from doorward.stores.records import CertificateRecord
 
 
@@ -22,6 +27,91 @@ def principal_row(principal: Principal) -> dict[str, Any]:
         "inherited": list(principal.inherited),
         "display_name": principal.display_name,
         "id": principal.id,
+    }
+
+
+INVENTORY_CSV = (
+    "name",
+    "display_name",
+    "groups",
+    "inherited",
+    "kind",
+    "state",
+    "last_seen",
+    "where",
+    "certificate_until",
+    "host_name",
+    "system",
+    "agent_version",
+    "store",
+    "next_renewal",
+    "reported_at",
+    "id",
+)
+"""The columns of an export; an import takes the first three and leaves the others out."""
+
+
+CERTIFICATE_CSV = (
+    "id",
+    "subject",
+    "profile",
+    "state",
+    "not_before",
+    "not_after",
+    "serial",
+    "sha256",
+    "principal",
+    "reason",
+    "revoked_at",
+)
+
+
+def inventory_row(entry: InventoryEntry) -> dict[str, Any]:
+    """Return the fields that lists show of a person, device or service."""
+    return {
+        **principal_row(entry.principal),
+        "last_seen": entry.last_seen,
+        "where": entry.where,
+        "certificate_until": entry.certificate_until,
+        **facts_row(entry.reported, entry.reported_at),
+    }
+
+
+def certificate_facts_row(facts: CertificateFacts) -> dict[str, Any]:
+    """Return the fields that commands show of the use of one certificate."""
+    return {
+        "certificate": facts.certificate_id,
+        "last_seen": facts.seen_at,
+        "where": facts.seen_application,
+        **facts_row(facts.reported, facts.reported_at),
+    }
+
+
+def fact_lines(facts: CertificateFacts) -> list[str]:
+    """Return what people read about the use of one certificate."""
+    lines = []
+    if facts.seen_at:
+        lines.append(f"        last seen {facts.seen_at:%Y-%m-%d %H:%M}Z at {escape(facts.seen_application)}")
+    if facts.reported_at:
+        said = facts.reported
+        texts = ", ".join(filter(None, (said.host_name, said.system, said.store)))
+        agent = f"agent {said.agent_version}" if said.agent_version else "agent"
+        renews = f", renews {said.next_renewal:%Y-%m-%d %H:%M}Z" if said.next_renewal else ""
+        lines.append(
+            f"        {escape(agent)} reported {facts.reported_at:%Y-%m-%d %H:%M}Z: {escape(texts)}{renews}"
+        )
+    return lines
+
+
+def facts_row(reported: ReportedFacts, reported_at: datetime | None) -> dict[str, Any]:
+    """Return the fields that commands show of what an agent reported."""
+    return {
+        "host_name": reported.host_name,
+        "system": reported.system,
+        "agent_version": reported.agent_version,
+        "store": reported.store,
+        "next_renewal": reported.next_renewal,
+        "reported_at": reported_at,
     }
 
 

@@ -44,6 +44,7 @@ from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirmation import ConfirmationSender
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
+from doorward.gateway.connections.last_seen import LastSeen
 from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.sockdiag import find
@@ -138,6 +139,7 @@ class Gateway:
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, event_limiter)
         self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
+        self.last_seen = LastSeen(services, self.connections)
         authorizer = Authorizer(
             self._authorizer_ports(event_limiter),
             self._decider,
@@ -280,6 +282,7 @@ class Gateway:
             ("ingest", lambda: self.ingest.run(self._stop)),
             ("confirming", lambda: self._confirmations.run(self._stop)),
             ("heartbeat", self._beat),
+            ("last-seen", lambda: self.last_seen.run(self._stop)),
             ("upstreams", lambda: self._upstream_watch.run(self._stop)),
         ):
             thread = threading.Thread(target=work, name=name, daemon=True)

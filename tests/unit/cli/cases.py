@@ -7,6 +7,7 @@ from dataclasses import dataclass
 CONFIRMED = "seq confirmed_by away milliseconds"
 APPLIED = f"revision changed differences findings {CONFIRMED}"
 PRINCIPAL = "name kind state groups inherited display_name id"
+INVENTORY = f"{PRINCIPAL} last_seen where certificate_until host_name system agent_version store next_renewal reported_at"
 CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
 TERMS = (
     "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
@@ -50,7 +51,7 @@ def _of(kind: str) -> dict[str, Success]:
             says=(f"added {kind} {kind}-1", f"next: doorward invite {kind}-1"),
             members=f"{PRINCIPAL} seq notes",
         ),
-        f"{kind} list": Success(says=("name", "state", f"{kind}-1", "active"), members=PRINCIPAL),
+        f"{kind} list": Success(says=("name", "state", f"{kind}-1", "active"), members=INVENTORY),
         f"{kind} set": Success(
             words=f"{kind}-1 --display-name X",
             says=(f"{kind} {kind}-1 is shown as X",),
@@ -59,7 +60,7 @@ def _of(kind: str) -> dict[str, Success]:
         f"{kind} show": Success(
             words=f"{kind}-1",
             says=(f"{kind}-1  {kind}, active", "id", "groups"),
-            members=f"{PRINCIPAL} certificates",
+            members=f"{PRINCIPAL} certificates facts",
         ),
         f"{kind} suspend": Success(
             words=f"{kind}-1", says=(f"suspended {kind} {kind}-1",), members=f"{PRINCIPAL} notes {CONFIRMED}"

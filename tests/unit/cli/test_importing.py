@@ -1,12 +1,15 @@
-"""`person|device|service add --from FILE`."""
+"""Many principals in a file: `add --from FILE`, and `list --csv`."""
 
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import timedelta
 
 import pytest
 
 from doorward.cli.output import MOST_FAULTS
+from doorward.stores.fact_protocols import ReportedFacts, Sighting
 from tests.unit.cli.conftest import Site
 
 DEVICES = "\ufeffname;display_name;groups\r\npump-1;Pump 1;tellers\r\npump-2;;\r\n"
@@ -101,3 +104,60 @@ def test_very_many_faults(site: Site) -> None:
     assert said.count("write no") == 1
     assert "and 5 more faults" in said
     assert len(site.do("device", "add", "--from", file, code=2)["faults"]) == MOST_FAULTS + 5
+
+
+def test_a_list_as_csv_can_be_imported_again(site: Site) -> None:
+    """Nothing is lost, also not a name on screens that looks like a formula, which is neutralised in the file."""
+    formula = "=HYPERLINK(1)"
+    rows = [{"name": "pump-1", "display_name": formula, "groups": ["tellers"]}, {"name": "pump-2"}]
+    site.do("device", "add", "--from", site.file("devices.json", json.dumps(rows)))
+    listed = site.run("device", "list", "--csv").stdout
+    assert f'"\'{formula}"' in listed
+    again = site.do("device", "add", "--from", site.file("again.csv", listed), "--dry-run")
+    assert (again["unchanged"], again["differing"], again["faults"]) == (2, [], [])
+    for name in ("pump-1", "pump-2"):
+        site.do("device", "remove", name, "--yes")
+    assert site.do("device", "add", "--from", site.file("again.csv", listed))["added"] == 2
+    assert [one["display_name"] for one in site.do("device", "list")] == [formula, ""]
+
+
+def test_certificates_as_csv(site: Site) -> None:
+    """One line for each, after a line of names."""
+    certificate = site.certificate("alice")
+    lines = site.run("cert", "list", "--csv").stdout.splitlines()
+    assert lines[0].startswith('"id","subject","profile","state"')
+    assert any(line.startswith(f'"{certificate}"') for line in lines[1:])
+    site.do("cert", "list", "--csv", code=2)
+
+
+def test_the_inventory_is_filtered_sorted_and_has_pages(site: Site) -> None:
+    """What was never seen is stale; the note says how to go on, or only that there is more."""
+    certificate = site.certificate("alice")
+    site.do("person", "add", "bob")
+    with closing(site.opened()) as installation, installation.services.work.change() as stores:
+        now = installation.services.clock.now()
+        seen = Sighting(certificate_id=certificate, at=now, application_id="app_portal")
+        stores.facts.see([seen], again_after=timedelta(minutes=5))
+        facts = ReportedFacts(host_name="laptop", system="Linux", agent_version="1.2", next_renewal=now)
+        stores.facts.report(certificate, facts, now)
+    (alice, bob) = site.do("person", "list")
+    assert (alice["where"], alice["agent_version"], bob["last_seen"]) == ("portal", "1.2", None)
+    assert [one["name"] for one in site.do("person", "list", "--stale", "14d")] == ["bob"]
+    assert [one["name"] for one in site.do("person", "list", "--not-reported")] == ["bob"]
+    assert [one["name"] for one in site.do("person", "list", "--sort", "last-seen")] == ["bob", "alice"]
+    assert "continue with --after alice" in site.say("person", "list", "--limit", "1")
+    assert "there are more" in site.say("person", "list", "--limit", "1", "--sort", "last-seen")
+    assert [one["name"] for one in site.do("person", "list", "--after", "alice")] == ["bob"]
+    assert "no such persons" in site.say("person", "list", "--after", "bob")
+    shown = site.say("person", "show", "alice")
+    assert "last seen " in shown
+    assert "agent 1.2 reported" in shown
+    assert site.do("person", "show", "alice")["facts"][0]["host_name"] == "laptop"
+
+
+@pytest.mark.parametrize(
+    "words", [("--sort", "last-seen", "--after", "a"), ("--stale", "soon"), ("--csv",), ("--limit", "0")]
+)
+def test_usage_of_lists(site: Site, words: tuple[str, ...]) -> None:
+    """What cannot be meant is refused."""
+    assert site.do("device", "list", *words, code=2)

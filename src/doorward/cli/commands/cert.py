@@ -13,7 +13,8 @@ from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
 from doorward.cli.confirming import confirmed
-from doorward.cli.rows import certificate_row
+from doorward.cli.csv_option import CSV, refuse_two_forms
+from doorward.cli.rows import CERTIFICATE_CSV, certificate_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -35,9 +36,13 @@ REASONS = [reason.value for reason in list_reasons()]
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
 )
+@CSV
 @click.pass_obj
-def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
+def list_(
+    state: State, /, name: str | None, wanted: str | None, after: str, limit: int, *, as_csv: bool
+) -> None:
     """List certificates, oldest first."""
+    refuse_two_forms(state, as_csv=as_csv)
     records, more = parts.certificates.list_certificates(
         state.installation().services,
         of=name or "",
@@ -46,7 +51,10 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
         limit=limit,
     )
     rows = [certificate_row(record) for record in records]
-    state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
+    if as_csv:
+        state.output.csv(rows, CERTIFICATE_CSV)
+    else:
+        state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
     if more:
         # Not in the document: scripts rely on a list.
         state.output.note(f"there are more: continue with --after {rows[-1]['id']}", also_json=True)

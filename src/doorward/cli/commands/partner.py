@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from doorward.cli.partner_view import (
     show_value,
 )
 from doorward.cli.screen import escape
+from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from doorward.partners.terms import Terms
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
-    """Return a duration such as `90s`, `30m`, `12h` or `7d` in whole seconds."""
-    try:
-        return timedelta(seconds=round(parts.durations.parse_duration(value).total_seconds()))
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command("import", cls=Command)
@@ -101,7 +93,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 )
 @click.option(
     "--refresh",
-    callback=_read_span,
+    callback=read_span,
     metavar="DURATION",
     default="1h",
     show_default=True,
@@ -109,7 +101,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 )
 @click.option(
     "--max-staleness",
-    callback=_read_span,
+    callback=read_span,
     metavar="DURATION",
     default="0s",
     show_default=True,
@@ -117,7 +109,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 )
 @click.option(
     "--short-lived",
-    callback=_read_span,
+    callback=read_span,
     metavar="DURATION",
     default="0s",
     show_default=True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,14 +13,26 @@ from doorward.cli.command import Command
 from doorward.cli.commands.importing import ImportOptions, import_options, import_principals
 from doorward.cli.completing import complete_group, complete_principal
 from doorward.cli.confirming import YES, ask, confirmed
-from doorward.cli.rows import certificate_row, principal_row
+from doorward.cli.csv_option import CSV, refuse_two_forms
+from doorward.cli.rows import (
+    INVENTORY_CSV,
+    certificate_facts_row,
+    certificate_row,
+    fact_lines,
+    inventory_row,
+    principal_row,
+)
 from doorward.cli.screen import escape
+from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
 from doorward.core.entities import Principal, PrincipalKind
 
 if TYPE_CHECKING:
     from doorward.stores.change_result import ChangeResult
     from doorward.stores.services import Services
+
+ORDERS = ("name", "last-seen", "certificate-end")
+"""As `directory.principal_inventory.InventoryOrder`, without loading it for the help."""
 
 KEEP_RULES = click.option(
     "--keep-rules",
@@ -160,21 +173,72 @@ def list_command(word: str) -> click.Command:
     """Return `person list`, or that of another kind."""
     kind = PrincipalKind(word)
 
-    @click.command("list", cls=Command, help=f"List the {word}s.")
-    @click.pass_obj
-    def command(state: State) -> None:
+    text = (
+        f"List the {word}s, with when and where each was last seen at the door, and what its agent reported."
+    )
 
-        rows = [
-            principal_row(one)
-            for one in parts.principals.list_principals(state.installation().services, kind)
-        ]
-        state.output.table(
-            rows,
-            ["name", "state", "groups", "display_name"],
-            empty=f"no {word}s; add one: doorward {word} add NAME",
+    @click.command("list", cls=Command, help=text)
+    @click.option(
+        "--stale",
+        callback=read_span,
+        metavar="DURATION",
+        help=f"List only {word}s that were never seen, or not for so long: 14d, 12h.",
+    )
+    @click.option("--not-reported", is_flag=True, help="List only those of which no agent ever reported.")
+    @click.option(
+        "--sort",
+        "order",
+        type=click.Choice(ORDERS),
+        default=ORDERS[0],
+        show_default=True,
+        help="By name, by the longest unseen, or by the earliest end of the certificate.",
+    )
+    @click.option("--after", default="", help="List only names after this one.")
+    @click.option("--limit", type=click.IntRange(1, 1_000_000), help="List at most this many.")
+    @CSV
+    @click.pass_obj
+    def command(
+        state: State,
+        /,
+        *,
+        stale: timedelta | None,
+        not_reported: bool,
+        order: str,
+        after: str,
+        limit: int | None,
+        as_csv: bool,
+    ) -> None:
+        if after and order != ORDERS[0]:
+            raise click.UsageError("--after needs the order of names.")
+        refuse_two_forms(state, as_csv=as_csv)
+        entries, more = parts.principal_inventory.list_inventory(
+            state.installation().services,
+            kind,
+            stale=stale,
+            not_reported=not_reported,
+            order=parts.principal_inventory.InventoryOrder(order),
+            after=after,
+            limit=limit,
         )
+        if as_csv:
+            state.output.csv([_for_import(inventory_row(one)) for one in entries], INVENTORY_CSV)
+        else:
+            rows = [inventory_row(one) for one in entries]
+            shown = ["name", "state", "groups", "last_seen", "where", "certificate_until", "agent_version"]
+            filtered = stale is not None or not_reported or bool(after)
+            empty = f"no such {word}s" if filtered else f"no {word}s; add one: doorward {word} add NAME"
+            state.output.table(rows, [*shown, "display_name"], empty=empty)
+        if more:
+            again = f": continue with --after {entries[-1].principal.name}" if order == ORDERS[0] else ""
+            # Not in the document: scripts rely on a list.
+            state.output.note(f"there are more{again}", also_json=True)
 
     return command
+
+
+def _for_import(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the groups that the principal was put into, which an import can repeat."""
+    return {**row, "groups": [one for one in row["groups"] if one not in row["inherited"]]}
 
 
 def show_command(word: str) -> click.Command:
@@ -188,9 +252,11 @@ def show_command(word: str) -> click.Command:
 
         services = state.installation().services
         principal, certificates = parts.certificates.find_with_certificates(services, name, kind=kind)
+        facts = parts.principal_inventory.find_facts(services, [one.id for one in certificates])
         value = {
             **principal_row(principal),
             "certificates": [certificate_row(one) for one in certificates],
+            "facts": [certificate_facts_row(facts[one.id]) for one in certificates if one.id in facts],
         }
         lines = [
             f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
@@ -201,10 +267,10 @@ def show_command(word: str) -> click.Command:
             one + (f" (through {', '.join(paths[one])})" if one in paths else "") for one in principal.groups
         ]
         lines += [f"groups  {', '.join(held) or '-'}"]
-        lines += [
-            f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"
-            for one in certificates
-        ]
+        for one in certificates:
+            lines.append(f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z")
+            if one.id in facts:
+                lines += fact_lines(facts[one.id])
         state.output.result(value, *lines)
 
     return command

@@ -34,6 +34,9 @@ from doorward.gateway.connections.timers import TimerQueue
 _REMEMBERED_CHANGES = 1_024
 """Changes that are kept with the ids that they may affect; a judgement older than all of them is refused."""
 
+_REMEMBERED_LEFT = 10_000
+"""Certificates that left are remembered until `take_seen`; further ones are not."""
+
 _RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
 
@@ -79,6 +82,7 @@ class ConnectionRegistry:
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
         self._by_shown: dict[str, set[int]] = {}  # anonymous ones do not count for `max_per_principal`
+        self._left: dict[str, str] = {}  # certificate -> application, for `take_seen`
         self._deadlines = TimerQueue()
         self._time_changes = TimerQueue()
         for adopted in journal.adopted if journal else ():
@@ -306,6 +310,18 @@ class ConnectionRegistry:
         with self._lock:
             return self._time_changes.first()
 
+    def take_seen(self) -> dict[str, str]:
+        """Return the certificates that are connected, or left since the last call, each with its application.
+
+        If a certificate has several connections, the newest one gives the application.
+        """
+        with self._lock:
+            seen, self._left = self._left, {}
+            seen |= {
+                one.certificate_id: one.application_id for one in self._live.values() if one.certificate_id
+            }
+            return seen
+
     def __len__(self) -> int:
         """Return how many connections there are, pending ones included."""
         with self._lock:
@@ -382,6 +398,8 @@ class ConnectionRegistry:
         self._deadlines.set(cookie, None)
         self._time_changes.set(cookie, None)
         self._release(connection.remote)
+        if connection.certificate_id and len(self._left) < _REMEMBERED_LEFT:
+            self._left[connection.certificate_id] = connection.application_id
         if connection.anonymous:
             self._anonymous.give_back(source_of(connection.remote))
         for index, key in self._indexes(connection):

@@ -221,3 +221,17 @@ def test_what_cannot_be_written_down_is_not_admitted(tmp_path: Path) -> None:
         registry.replace(live(1, deadline=NOON))
     assert registry.replace(live(1, partner_id="ptn_a")), "what the journal does not tell needs no disk"
     assert registry.forget(1) is not None
+
+
+def test_certificates_that_left_are_remembered_once_and_within_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until they are taken; the memory does not grow with the number of certificates."""
+    monkeypatch.setattr("doorward.gateway.connections.registry._REMEMBERED_LEFT", 2)
+    registry = ConnectionRegistry()
+    for cookie in range(1, 5):
+        admitted(registry, cookie, certificate_id=f"crt_{cookie}")
+    for cookie in range(1, 4):
+        registry.forget(cookie)
+    assert registry.take_seen().keys() == {"crt_1", "crt_2", "crt_4"}
+    assert registry.take_seen().keys() == {"crt_4"}
