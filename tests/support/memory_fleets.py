@@ -17,6 +17,7 @@ from doorward.stores.fleet_records import (
     ManufacturerAuthorityRecord,
     ManufacturerRecord,
 )
+from tests.support.memory_acme import MemoryAcme
 from tests.support.memory_inventory import State, Store
 
 
@@ -172,9 +173,10 @@ def _compared(one: DeviceEnrolmentRecord) -> tuple[EnrolmentState, str, str]:
 
 
 class MemoryFleetStores:
-    """The stores of fleets over the state of one transaction."""
+    """The stores of fleets, and of ACME, over the state of one transaction."""
 
     def __init__(self, state: State, tenant: str, *, write: bool) -> None:
+        self.acme = MemoryAcme(state, tenant, write=write)
         self.manufacturers = MemoryManufacturers(state, tenant, write=write)
         self.device_enrolments = MemoryDeviceEnrolments(state, tenant, write=write)
         self.enrolment_tags = MemoryEnrolmentTags(state, tenant, write=write)

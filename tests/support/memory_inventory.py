@@ -14,6 +14,7 @@ from doorward.audit.events import Event
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
 from doorward.stores.fact_protocols import CertificateFacts
 from doorward.stores.factor_records import (
     EnrolmentTicket,
@@ -94,6 +95,10 @@ class State:
     enrolment_tags: dict[str, EnrolmentTagRecord] = field(default_factory=dict)
     facts: dict[str, CertificateFacts] = field(default_factory=dict)
     factory_serials: dict[tuple[str, str], FactorySerialRecord] = field(default_factory=dict)
+    acme_accounts: dict[str, AcmeAccountRecord] = field(default_factory=dict)
+    acme_orders: dict[str, AcmeOrderRecord] = field(default_factory=dict)
+    acme_challenges: dict[str, AcmeChallengeRecord] = field(default_factory=dict)
+    acme_tries: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -106,6 +106,8 @@ class EventType(Enum):
     FACTOR_FAILED = "factor:failed"
     SESSION_KEY_ROTATED = "session-key:rotated"
     INCIDENT_EXPLAINED = "incident:explained"
+    SERVER_CERTIFICATE_OBTAINED = "server-certificate:obtained"
+    SERVER_CERTIFICATE_FAILED = "server-certificate:failed"
 
 
 class FieldKind(Enum):
@@ -172,6 +174,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "inner",
             "invitation",
             "manufacturer",
+            "order",
             "partner",
             "principal",
             "replaces",
@@ -215,6 +218,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
     | dict.fromkeys(
         (
             "anchors",
+            "differences",
             "evidence",
             "factors",
             "grants",
@@ -232,6 +236,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "deadline",
             "expires_at",
             "from_at",
+            "next_try_at",
             "next_update",
             "not_after",
             "not_before",
@@ -266,6 +271,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "entries",
             "epoch",
             "exit_code",
+            "failures",
             "length",
             "level",
             "number",
@@ -476,6 +482,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.SESSION_KEY_ROTATED: _spec(_OPERATION, "session_key", "reason"),
         EventType.INCIDENT_EXPLAINED: _spec(_IDENTITY, "principal", "incident certificate reason", "name"),
+        EventType.SERVER_CERTIFICATE_OBTAINED: _spec(
+            _OPERATION, "order gateway serial not_after", "differences", "names issuer"
+        ),
+        EventType.SERVER_CERTIFICATE_FAILED: _spec(
+            _OPERATION, "order gateway reason", "failures next_try_at", "names explanation"
+        ),
     }
 )
 """Every event type with its row; the tests check that no type is missing."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.audit.values import printable
 from doorward.authority.inventory import require_certificate
@@ -25,6 +26,8 @@ from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Reques
 from doorward.core.names import own_hosts, parse_dns_name
 from doorward.pki.csr import parse_csr
 from doorward.pki.profiles import SERVER
+from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource, CertifiedBy
+from doorward.stores.acme_protocols import AcmeOrderRecord
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.prerequisites import issuing_chain, require_tenant
 from doorward.stores.protocols import Stores
@@ -109,18 +112,26 @@ class OrderRequest:
         purpose: a word that the gateway chooses (`[a-z0-9_.:-]`, at most 63 characters).
         hosts: 1 to 100 DNS names; whether they are allowed is checked when the order is filled.
         csr: PKCS#10, PEM or DER, at most 16 KiB.
+        source: who certifies the hosts: our own authority, or an ACME authority (`authority.acme` fills the order).
     """
 
     purpose: str
     hosts: Sequence[str]
     csr: bytes
+    source: CertificateSource = OWN_CERTIFICATES
 
 
 def place_order(
-    services: Services, gateway_id: str, purpose: str, hosts: Sequence[str], csr: bytes
+    services: Services,
+    gateway_id: str,
+    purpose: str,
+    hosts: Sequence[str],
+    csr: bytes,
+    *,
+    source: CertificateSource = OWN_CERTIFICATES,
 ) -> OrderRecord:
     """Order one server certificate, as `place_orders`."""
-    request = OrderRequest(purpose=purpose, hosts=hosts, csr=csr)
+    request = OrderRequest(purpose=purpose, hosts=hosts, csr=csr, source=source)
     return place_orders(services, gateway_id, [request])[0]
 
 
@@ -141,7 +152,6 @@ def place_orders(services: Services, gateway_id: str, requests: Sequence[OrderRe
         NotFound: `gateway-unknown`.
     """
     drafts = [_draft(gateway_id, one) for one in requests]
-    now = services.clock.now()
     with services.work.change() as stores:
         if all(one.id != gateway_id for one in stores.gateways.list()):
             raise NotFound(
@@ -150,7 +160,10 @@ def place_orders(services: Services, gateway_id: str, requests: Sequence[OrderRe
                 hint="start the gateway again",
             )
         there = _open_by_purpose(stores, gateway_id)
-        return [_place(services, stores, one, there.get(one.purpose, ()), now) for one in drafts]
+        return [
+            _place(services, stores, draft, there.get(draft.purpose, ()), one.source)
+            for draft, one in zip(drafts, requests, strict=True)
+        ]
 
 
 def _draft(gateway_id: str, request: OrderRequest) -> OrderRecord:
@@ -186,15 +199,25 @@ def _open_by_purpose(stores: Stores, gateway_id: str) -> dict[str, list[OrderRec
 
 
 def _place(
-    services: Services, stores: Stores, draft: OrderRecord, there: Sequence[OrderRecord], now: datetime
+    services: Services,
+    stores: Stores,
+    draft: OrderRecord,
+    there: Sequence[OrderRecord],
+    source: CertificateSource,
 ) -> OrderRecord:
     """Add an order, or return the equal one of the open orders for its purpose; refuse the others of these."""
     for one in there:
         if (one.hosts, one.csr) == (draft.hosts, draft.csr):
             return one
         stores.orders.refuse(one.id, "replaced by a newer order")
+        stores.acme.remove_order(one.id)
+    now = services.clock.now()
     order = replace(draft, id=services.new_id("ord"), created_at=now)
     stores.orders.add(order)
+    if source.by is CertifiedBy.ACME:
+        stores.acme.add_order(
+            AcmeOrderRecord(order_id=order.id, tenant=TENANT, directory=source.directory, next_try_at=now)
+        )
     stores.changes.note(ChangeKind.ORDER, order.id, now)
     return order
 
@@ -226,12 +249,14 @@ def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[
 
     Raises:
         NotFound: `order-unknown`, `not-founded`.
-        RequestRefused: `order-not-open`; `host-not-ours`, `certificate-refused`: the order is marked refused,
-            with this message.
+        RequestRefused: `order-not-open`; `order-not-ours`; `host-not-ours`, `certificate-refused`: the order is marked
+            refused, with this message.
         Unavailable: nothing was issued and the order is still open.
     """
     with services.work.read() as stores:
         order = _require_open(stores, order_id)
+        if stores.acme.orders([order_id]):
+            raise RequestRefused("order-not-ours", f"another authority fills the order {order_id}")
     try:
         return issue(services, order.csr, OrderClaim(actor=actor, order=order, own=own))
     except (MalformedInput, RequestRefused) as refusal:
@@ -242,9 +267,20 @@ def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[
 
 
 def open_orders(services: Services) -> list[OrderRecord]:
-    """Return the open orders, oldest first."""
+    """Return the open orders that our own authority fills, oldest first."""
     with services.work.read() as stores:
-        return stores.orders.open()
+        found = stores.orders.open()
+        others = stores.acme.orders([one.id for one in found])
+        return [one for one in found if one.id not in others]
+
+
+def renewal_times(services: Services, order_ids: Collection[str]) -> dict[str, datetime]:
+    """Return when the certificates of these orders are due, by the order's id; only those of ACME authorities."""
+    if not order_ids:
+        return {}
+    with services.work.read() as stores:
+        found = stores.acme.orders(order_ids)
+    return {one: record.renew_at for one, record in found.items() if record.renew_at is not None}
 
 
 def order_status(services: Services, order_id: str) -> OrderStatus:
@@ -268,6 +304,10 @@ def answered_orders(services: Services, order_ids: Collection[str]) -> dict[str,
 def _status(stores: Stores, order: OrderRecord, chain_of: Callable[[str], tuple[bytes, ...]]) -> OrderStatus:
     if order.state is not OrderState.FILLED:
         return OrderStatus(order=order, chain_der=())
+    from_elsewhere = stores.acme.orders([order.id]).get(order.id)
+    if from_elsewhere is not None:
+        chain = x509.load_pem_x509_certificates(from_elsewhere.chain)
+        return OrderStatus(order=order, chain_der=tuple(one.public_bytes(Encoding.DER) for one in chain))
     record = require_certificate(stores, order.certificate_id)
     return OrderStatus(order=order, chain_der=(record.der, *chain_of(record.authority_id)))
 

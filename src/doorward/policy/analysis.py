@@ -29,6 +29,7 @@ from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_options
 from doorward.policy.requirements import all_met_with
 from doorward.policy.selectors.certificates import ISSUER
+from doorward.policy.server_certificates import certificate_facts
 from doorward.policy.tcp import alpn_facts, lint_tcp
 from doorward.policy.upstreams import render_upstream
 
@@ -329,6 +330,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     return {
         "hosts": hosts,
         "upstream": upstream,
+        **certificate_facts(app.certificates),
         **trust,
         **refusal_facts(app),
         **said,

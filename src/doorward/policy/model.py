@@ -23,6 +23,7 @@ from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, HeaderOptions
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import Selector
+from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 """Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1). An
@@ -219,7 +220,7 @@ class AppPolicy:
     are open to everybody, also without a certificate. Pages of the sites in `origins` may call this application.
 
     A TCP application has no field about requests: its rules are about whole connections. `alpn` are the protocols that
-    its clients may offer (RFC 7301), sorted.
+    its clients may offer (RFC 7301), sorted. `certificates` says who certifies the hosts.
     """
 
     name: str
@@ -234,6 +235,7 @@ class AppPolicy:
     origins: tuple[str, ...] = ()
     keeps_slashes: bool = False
     alpn: tuple[str, ...] = ()
+    certificates: CertificateSource = OWN_CERTIFICATES
 
     def __post_init__(self) -> None:
         if not self.hosts:

@@ -40,6 +40,7 @@ from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, read_header_
 from doorward.policy.requirement_text import read_requirements
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import read_selector
+from doorward.policy.server_certificates import read_certificates
 from doorward.policy.tcp import TCP_KEYS, check_kind, read_alpn
 from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
@@ -53,7 +54,7 @@ _UNBUILT_RULE = {
 MOST_HOSTS = 100
 """Of one application: the names in its server certificate, which each TLS handshake carries."""
 
-APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
+APP_KEYS = ("hosts", "upstream", "certificates", "on_refusal", "trust", "headers", "rules", "paths")
 
 
 class DocumentReader:
@@ -135,6 +136,7 @@ class DocumentReader:
         keeps_slashes = read_path_options(self._nodes, found, key, rules, public)
         alpn = read_alpn(self._nodes, found, key)
         on_refusal = read_on_refusal(self._nodes, found, key)
+        certificates = read_certificates(self._nodes, found, key)
         if self.faults or upstream is None:
             return None
         return AppPolicy(
@@ -150,6 +152,7 @@ class DocumentReader:
             origins=origins,
             keeps_slashes=keeps_slashes,
             alpn=alpn,
+            certificates=certificates,
         )
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:

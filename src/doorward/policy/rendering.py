@@ -21,6 +21,7 @@ from doorward.policy.request_headers import render_header_options
 from doorward.policy.requirement_text import render_requirements
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.table import render_selector
+from doorward.policy.server_certificates import render_certificates
 from doorward.policy.tcp import render_alpn
 from doorward.policy.upstreams import render_upstream
 
@@ -41,6 +42,7 @@ def render_parts(trust_domain: str, apps: Sequence[AppPolicy], factors: GroupFac
         lines += render_app(app.name, app.hosts, app.upstream.url)
         if (upstream := render_upstream(app.upstream)) != app.upstream.url:
             lines[-1] = f"    upstream: {upstream}"
+        lines += render_certificates(app.certificates)
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {render_list(app.trust)}")
         lines += render_on_refusal(app.on_refusal)

@@ -41,6 +41,7 @@ def own_ports(settings: Settings) -> frozenset[int]:
         split_listen(settings.gateway_listen)[1],
         split_listen(settings.status_listen)[1],
         settings.public_port,
+        *([split_listen(settings.acme_http_listen)[1]] if settings.acme_http_listen else []),
     }
     parts = urlsplit(settings.public_status_url)
     ports.add(parts.port or _URL_PORTS.get(parts.scheme, 0))

@@ -25,6 +25,7 @@ from doorward.directory.pruning import prune_expired
 from doorward.directory.session_keys import maintain_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
+from doorward.runtime.acme.job import AcmeJob
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
@@ -34,9 +35,10 @@ from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.people_surfaces import PeopleSurfaces
+from doorward.runtime.privileges import Capability, needs_bind_service
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
-from doorward.web.app import build_status_app
+from doorward.web.app import build_challenge_app, build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
@@ -78,6 +80,16 @@ class Serve:
                 large_heads=True,
             ),
         ]
+        if settings.acme_http_listen:
+            host, port = split_listen(settings.acme_http_listen)
+            self._behind_the_door.append(
+                WebServer(
+                    build_challenge_app(self._services, self._pool),
+                    TcpAddress(host=host, port=port),
+                    name="acme",
+                )
+            )
+        self._acme = AcmeJob(self._services, settings, self._stop)
         self._listener = DatagramListener(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
@@ -144,6 +156,13 @@ class Serve:
             ),
             Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
+            Job(
+                name="acme",
+                work=self._acme.work,
+                seconds=0.5,
+                wait=self._stop.wait,
+                longest_pause_seconds=ORDER_PAUSE_SECONDS,
+            ),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
             Job(name="continuity", work=self._look_back, seconds=5.0, wait=self._stop.wait),
@@ -257,7 +276,10 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
     installation.prepare_folders()
     installation.load_database_driver()
     installation.unlock()
-    become_ordinary(installation.account(), keep=frozenset(), hand_down=frozenset())
+    listen = installation.settings.acme_http_listen
+    low = needs_bind_service([split_listen(listen)[1]]) if listen else False
+    keep = frozenset({Capability.NET_BIND_SERVICE}) if low else frozenset()
+    become_ordinary(installation.account(), keep=keep, hand_down=frozenset())
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
     with installation.database.listening(installation.notifier.notify):
         serve = Serve(installation)

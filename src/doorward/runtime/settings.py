@@ -40,7 +40,7 @@ from doorward.enforcement.capacity import (
     HSTS,
     REQUESTS_PER_CERTIFICATE,
 )
-from doorward.runtime.brand_settings import BrandSettings
+from doorward.runtime.acme_settings import AcmeSettings
 from doorward.runtime.certificate_settings import CertificateSettings
 from doorward.runtime.durations import Duration
 from doorward.stores.factor_records import LONGEST_SESSION
@@ -134,7 +134,7 @@ _UNTOLD = frozenset({"database"})
 Listen = Annotated[str, AfterValidator(parse_listen)]
 
 
-class Settings(BrandSettings, CertificateSettings):
+class Settings(AcmeSettings, CertificateSettings):
     """Everything that can be set; the description of each field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -304,6 +304,10 @@ class Settings(BrandSettings, CertificateSettings):
     breached_passwords: Path | None = Field(
         default=None,
         description="File with passwords that are refused when a person chooses one: SHA-1 in hex, sorted, one in each line (the format of Have I Been Pwned), or at most 64 MiB of plain passwords.",
+    )
+    acme_http_listen: Annotated[str, _checked(parse_listen)] = Field(
+        default="",
+        description="Where ACME authorities that use http-01 may ask, for instance 0.0.0.0:80; they ask port 80. It answers nothing else. Empty is off.",
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."

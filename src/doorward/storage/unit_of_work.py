@@ -17,6 +17,7 @@ from doorward.core.ports import ChangeNotifier, RandomSource
 from doorward.storage import repositories
 from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
+from doorward.storage.repositories.acme import SqlAcme
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.factors import SqlEnrolmentTickets, SqlFactors, SqlThrottles
 from doorward.storage.repositories.facts import SqlFacts
@@ -192,6 +193,11 @@ class SqlStores:
     def holder_notes(self) -> SqlHolderNotes:
         """Notes of holders about their certificates."""
         return SqlHolderNotes(self._transaction)
+
+    @property
+    def acme(self) -> SqlAcme:
+        """Accounts, orders and challenges at ACME authorities."""
+        return SqlAcme(self._transaction)
 
     @property
     def session_keys(self) -> SqlSessionKeys:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from doorward.stores.acme_protocols import AcmeStores
 from doorward.stores.fact_protocols import FactStores
 from doorward.stores.factor_protocols import FactorStores
 from doorward.stores.fleet_protocols import FleetStores
@@ -428,7 +429,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(FactorStores, FactStores, FleetStores, LineStores, Protocol):
+class Stores(AcmeStores, FactorStores, FactStores, FleetStores, LineStores, Protocol):
     """All stores, in one transaction of one tenant."""
 
     @property

@@ -18,6 +18,7 @@ from doorward.directory.help_desk import HelpDesk
 from doorward.directory.sessions import LIFETIME
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
+from doorward.web.acme_challenges import ChallengeSurface
 from doorward.web.answers import Pages
 from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import EdgeMiddleware, answer_http_errors
@@ -42,6 +43,11 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
         downloads: how many large lists are sent at the same time.
     """
     return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
+
+
+def build_challenge_app(services: Services, pool: UseCasePool) -> Starlette:
+    """Return the application of the listener for http-01."""
+    return build_surface(ChallengeSurface(services, pool).routes())
 
 
 def build_enrolment_app(

@@ -13,7 +13,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import FetchRequest, FetchResponse
 from doorward.runtime.certificate_files import read_certificates
 from doorward.runtime.fetching.addresses import Place, parse_place
-from doorward.runtime.fetching.fetcher import _Deadline, _exchange
+from doorward.runtime.fetching.fetcher import Deadline, _exchange
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.wire.pem_crl import decode_pem_crl
 from tests.support.certificates.issuing import toy_ca
@@ -91,7 +91,7 @@ def _answer() -> Harness:
     """What a server answers; `fetch` turns the allowed exceptions into ours."""
 
     def judge(data: bytes) -> object:
-        found = _exchange(cast("socket.socket", _Socket(data)), _BASE, _REQUEST, _Deadline(_SECONDS))
+        found = _exchange(cast("socket.socket", _Socket(data)), _BASE, _REQUEST, Deadline(_SECONDS))
         if isinstance(found, Place):
             return "elsewhere"
         assert isinstance(found, FetchResponse)

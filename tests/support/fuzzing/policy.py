@@ -92,6 +92,7 @@ POLICY_TARGETS = (
             "policy.tcp.read_alpn",
             "policy.group_factors.read_group_factors",
             "policy.on_refusal.read_on_refusal",
+            "policy.server_certificates.read_certificates",
             "policy.requirement_text.read_requirements",
             "policy.requirement_text.read_factor",
             "policy.time_spans.parse_time_span",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.fuzzing.acme import ACME_TARGETS
 from tests.support.fuzzing.agent import AGENT_TARGETS
 from tests.support.fuzzing.certificates import DER_TARGETS
 from tests.support.fuzzing.discovery import DISCOVERY_TARGETS
@@ -18,6 +19,7 @@ from tests.support.fuzzing.web import WEB_TARGETS
 TARGETS: dict[str, Target] = {
     one.name: one
     for one in (
+        *ACME_TARGETS,
         *DER_TARGETS,
         *MESSAGE_TARGETS,
         *FETCHING_TARGETS,

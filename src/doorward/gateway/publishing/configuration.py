@@ -19,6 +19,7 @@ from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import DoorTrust, build_trust
 from doorward.gateway.publishing.last_published import Configuration
 from doorward.policy.model import AppPolicy
+from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource
 from doorward.stores.policy_snapshot import PolicySnapshot, document_of
 from doorward.stores.protocols import Stores
 
@@ -105,7 +106,7 @@ def portal_trust(snapshot: PolicySnapshot) -> DoorTrust:
 def wanted_hosts(
     snapshot: PolicySnapshot, portal_host: str = "", est_host: str = ""
 ) -> dict[str, tuple[str, ...]]:
-    """Return the hosts of each purpose that need a server certificate of our own authority.
+    """Return the hosts of each purpose that need a server certificate.
 
     Args:
         snapshot: the policy.
@@ -118,6 +119,15 @@ def wanted_hosts(
     if portal_host:
         hosts[PORTAL_APPLICATION] = (portal_host,)
     return hosts | {one: app.hosts for one, app in snapshot.policies.items() if one != PORTAL_APPLICATION}
+
+
+def certificate_sources(snapshot: PolicySnapshot) -> dict[str, CertificateSource]:
+    """Return who certifies the hosts of each purpose; purposes of our own authority are left out."""
+    return {
+        one: app.certificates
+        for one, app in snapshot.policies.items()
+        if app.certificates != OWN_CERTIFICATES and one != PORTAL_APPLICATION
+    }
 
 
 def _authorities(snapshot: PolicySnapshot) -> Mapping[str, tuple[bytes, ...]]:

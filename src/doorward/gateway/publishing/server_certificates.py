@@ -1,6 +1,6 @@
 """The gateway's own TLS server certificates: ordered, fetched, renewed before they expire.
 
-Not here: their files (server_pairs), issuing (`serve` fills orders) and reading them for Envoy (door_packing). The key of
+Not here: their files (server_pairs), issuing (`serve` fills orders, of other authorities by ACME) and reading them for Envoy (door_packing). The key of
 each certificate is made here and never leaves this machine. A pair is deleted only once no published
 configuration names it: if the hosts of an application change, the old certificate serves its hosts until
 the new one is there. Every certificate has its own folder, named after its order, so the gateway never reads
@@ -13,7 +13,9 @@ Certificates are ordered and fetched many in one transaction: a first start may 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -23,13 +25,21 @@ from doorward.authority.orders import (
     answered_orders,
     place_order,
     place_orders,
+    renewal_times,
 )
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.names import COMMON_NAME_LIMIT
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.enforcement.plan import ServerCertificate
-from doorward.gateway.publishing.server_pairs import ServerPair, ServerPairs, has_chain, has_key
+from doorward.gateway.publishing.server_pairs import (
+    ServerPair,
+    ServerPairs,
+    asked_of,
+    has_chain,
+    has_key,
+)
 from doorward.pki.csr import build_csr
+from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource
 from doorward.stores.records import OrderState
 from doorward.stores.services import Services
 
@@ -38,6 +48,9 @@ RETRY_SECONDS = 30.0
 
 ORDERED_TOGETHER = 50
 """Orders that share a transaction: `serve` fills the first ones while the keys of the next ones are made."""
+
+NO_SOURCES: Mapping[str, CertificateSource] = MappingProxyType({})
+"""Every certificate is from our own authority."""
 
 _MOST_NAMED = 10
 _POLL_SECONDS = 0.05
@@ -58,14 +71,20 @@ class ServerCertificates:
         self._gateway_id = gateway_id
         self._pairs = ServerPairs(folder)
         self._retry_at: dict[str, float] = {}
-        self._wanted: dict[str, tuple[str, ...]] = {}
+        self._wanted: dict[str, tuple[tuple[str, ...], str]] = {}
+        self._sources: Mapping[str, CertificateSource] = NO_SOURCES
         self._on_order: set[str] = set()
 
-    def ensure(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
+    def ensure(
+        self,
+        wanted: Mapping[str, tuple[str, ...]],
+        sources: Mapping[str, CertificateSource] = NO_SOURCES,
+    ) -> dict[str, ServerCertificate]:
         """Return the usable certificate of each purpose; order missing ones and those that expire soon.
 
         Args:
             wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
+            sources: purpose to the authority that certifies it; by default our own.
 
         Returns:
             Only the purposes that have a certificate now. The certificate may lack some of the hosts (its `hosts` has the
@@ -74,22 +93,30 @@ class ServerCertificates:
         orders = {purpose: self._pairs.orders(purpose) for purpose in wanted}
         self._collect([one for every in orders.values() for one in every if not has_chain(one)])
         self._on_order = {
-            purpose for purpose, every in orders.items() if any(_is_waiting(one) for one in every)
+            purpose
+            for purpose, every in orders.items()
+            if any(_is_waiting(one, _asked(wanted[purpose], sources.get(purpose))) for one in every)
         }
         found: dict[str, ServerCertificate] = {}
         due: dict[str, tuple[str, ...]] = {}
         now = self._services.clock.now()
+        self._sources = sources
+        renewals = self._renewals([one.name for purpose in sources for one in orders.get(purpose, ())])
         for purpose, unsorted in wanted.items():
-            hosts = tuple(sorted(unsorted))
-            if self._wanted.get(purpose) != hosts:
-                self._wanted[purpose] = hosts
+            hosts, source = tuple(sorted(unsorted)), sources.get(purpose, OWN_CERTIFICATES).word
+            if self._wanted.get(purpose) != (hosts, source):
+                self._wanted[purpose] = hosts, source
                 self._retry_at.pop(
                     purpose, None
                 )  # what was refused was for other hosts, or for another document
-            best = self._best(orders[purpose], hosts)
+            best = self._best(orders[purpose], hosts, source)
             if best is not None:
                 found[purpose] = _certificate(purpose, best)
-            if purpose not in self._on_order and (best is None or best.hosts != hosts or best.is_due(now)):
+            if purpose not in self._on_order and (
+                best is None
+                or (best.hosts, best.source) != (hosts, source)
+                or best.is_due(now, renewals.get(best.folder.name))
+            ):
                 due[purpose] = hosts
         self._try_order(due)
         return found
@@ -101,24 +128,27 @@ class ServerCertificates:
         patience_seconds: float,
         most_seconds: float = 0.0,
         wait: Callable[[float], None],
+        sources: Mapping[str, CertificateSource] = NO_SOURCES,
     ) -> dict[str, ServerCertificate]:
-        """Return the certificates as `ensure` does, and wait for those that are on order.
+        """Return the certificates as `ensure` does, and wait for those that our own authority has on order.
 
         Args:
             wanted: as for `ensure`.
             patience_seconds: how long to wait.
             most_seconds: wait for so long if certificates keep coming, each within `patience_seconds`.
             wait: waits until an order changed, at most so many seconds.
+            sources: as for `ensure`; another authority may take hours, so its certificates are not awaited.
         """
         clock = self._services.clock
-        ready = self.ensure(wanted)
+        ready = self.ensure(wanted, sources)
+        awaited = {purpose: hosts for purpose, hosts in wanted.items() if purpose not in sources}
         began = moved = clock.monotonic()  # only now: ordering a thousand takes longer than the patience
-        while lacking := self._on_order.intersection(missing_hosts(wanted, ready)):
+        while lacking := self._on_order.intersection(missing_hosts(awaited, ready)):
             left = min(moved + patience_seconds, began + max(patience_seconds, most_seconds))
             if (left := left - clock.monotonic()) <= 0:
                 break
             wait(min(left, _POLL_SECONDS))
-            fresh = self.ensure({one: wanted[one] for one in lacking})
+            fresh = self.ensure({one: wanted[one] for one in lacking}, sources)
             if any(ready.get(purpose) != one for purpose, one in fresh.items()):
                 ready.update(fresh)
                 moved = clock.monotonic() if most_seconds else moved
@@ -133,9 +163,16 @@ class ServerCertificates:
         """
         kept = set(purposes)
         self._pairs.forget_others(kept, {Path(one.key_path).parent for one in used})
-        self._wanted = {purpose: hosts for purpose, hosts in self._wanted.items() if purpose in kept}
+        self._wanted = {purpose: one for purpose, one in self._wanted.items() if purpose in kept}
 
-    def _best(self, orders: Iterable[Path], hosts: tuple[str, ...]) -> ServerPair | None:
+    def _renewals(self, order_ids: list[str]) -> dict[str, datetime]:
+        try:
+            return renewal_times(self._services, order_ids)
+        except DoorwardError as error:
+            _log.error("the renewal times of server certificates cannot be read", code=error.code)
+            return {}
+
+    def _best(self, orders: Iterable[Path], hosts: tuple[str, ...], source: str) -> ServerPair | None:
         """Return the usable pair that fits best; delete damaged ones."""
         now = self._services.clock.now()
         usable = []
@@ -150,7 +187,7 @@ class ServerCertificates:
                 self._pairs.delete(folder)
             elif pair.end > now and not set(pair.hosts).isdisjoint(hosts):
                 usable.append(pair)
-        return max(usable, key=lambda one: one.worth(hosts), default=None)
+        return max(usable, key=lambda one: one.worth(hosts, source), default=None)
 
     # ordering
 
@@ -171,7 +208,8 @@ class ServerCertificates:
         except DoorwardError as error:
             self._cannot_order(purpose, error)
             return None
-        return OrderRequest(purpose=purpose, hosts=hosts, csr=csr), key
+        source = self._sources.get(purpose, OWN_CERTIFICATES)
+        return OrderRequest(purpose=purpose, hosts=hosts, csr=csr, source=source), key
 
     def _order(self, some: list[tuple[OrderRequest, PrivateKey]]) -> None:
         """Place some orders together; one by one if that fails, so that one that fails does not stop the others."""
@@ -186,7 +224,14 @@ class ServerCertificates:
 
     def _order_one(self, request: OrderRequest, key: PrivateKey) -> None:
         try:
-            order = place_order(self._services, self._gateway_id, request.purpose, request.hosts, request.csr)
+            order = place_order(
+                self._services,
+                self._gateway_id,
+                request.purpose,
+                request.hosts,
+                request.csr,
+                source=request.source,
+            )
         except DoorwardError as error:
             self._cannot_order(request.purpose, error)
         else:
@@ -199,7 +244,7 @@ class ServerCertificates:
         self._retry_later(purpose)
 
     def _placed(self, request: OrderRequest, order_id: str, key: PrivateKey) -> None:
-        self._pairs.write_key(request.purpose, order_id, key)
+        self._pairs.write_key(request.purpose, order_id, key, _asked(request.hosts, request.source))
         self._on_order.add(request.purpose)
 
     def _retry_later(self, purpose: str) -> None:
@@ -233,8 +278,14 @@ class ServerCertificates:
         self._pairs.delete(folder)
 
 
-def _is_waiting(folder: Path) -> bool:
-    return not has_chain(folder) and folder.exists()
+def _is_waiting(folder: Path, asked: str) -> bool:
+    """Return whether an order is open. One at another authority may be open for days, so it counts only for these hosts."""
+    return not has_chain(folder) and folder.exists() and (asked_of(folder) or asked) == asked
+
+
+def _asked(hosts: Iterable[str], source: CertificateSource | None) -> str:
+    """Return what is asked of another authority, as the file `asked` has it; empty for our own."""
+    return "" if source is None or not source.word else "\n".join([source.word, *sorted(hosts)])
 
 
 def _certificate(purpose: str, pair: ServerPair) -> ServerCertificate:

@@ -2,6 +2,7 @@
 
     keys/server/<purpose>/<order id>/key.pem      made first
     keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
+    keys/server/<purpose>/<order id>/asked        what another authority was asked for; not there for our own
 
 A pair is read and checked once, and again only if one of its files changed: a gateway may have a thousand pairs, and
 looks at all of them at each publication.
@@ -35,20 +36,22 @@ _FILES = ("chain.pem", "key.pem")
 
 @dataclass(frozen=True, slots=True)
 class ServerPair:
-    """A chain and its key on disk: the hosts of the certificate, and its dates (UTC)."""
+    """A chain and its key on disk: the hosts of the certificate, its dates (UTC), and which authority was asked."""
 
     folder: Path
     hosts: tuple[str, ...]
     begin: datetime
     end: datetime
+    source: str = ""
 
-    def worth(self, wanted: tuple[str, ...]) -> tuple[bool, int, datetime]:
-        """Return the sort key of pairs: exactly these hosts first, then more of them, then a later end."""
-        return self.hosts == wanted, len(set(self.hosts).intersection(wanted)), self.end
+    def worth(self, wanted: tuple[str, ...], source: str) -> tuple[bool, bool, int, datetime]:
+        """Return the sort key of pairs: first exactly these hosts by this authority, then more of them, then a later end."""
+        exact = self.hosts == wanted
+        return exact and self.source == source, exact, len(set(self.hosts).intersection(wanted)), self.end
 
-    def is_due(self, now: datetime) -> bool:
-        """Return whether it is time to order the next one."""
-        return now >= renewal_time(self.begin, self.end, self.folder.name)
+    def is_due(self, now: datetime, renew_at: datetime | None = None) -> bool:
+        """Return whether it is time to order the next one; `renew_at` is what the authority said."""
+        return now >= (renew_at or renewal_time(self.begin, self.end, self.folder.name))
 
 
 class ServerPairs:
@@ -78,15 +81,18 @@ class ServerPairs:
         leaf = _read_leaf(folder)
         if leaf is None:
             return None
-        pair = ServerPair(folder, _hosts(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+        dates = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        pair = ServerPair(folder, _hosts(leaf), *dates, asked_of(folder).partition("\n")[0])
         if state is not None:
             self._known[folder] = state, pair
         return pair
 
-    def write_key(self, purpose: str, order_id: str, key: PrivateKey) -> None:
-        """Write the key of an order that was just placed."""
+    def write_key(self, purpose: str, order_id: str, key: PrivateKey, asked: str = "") -> None:
+        """Write the key of an order that was just placed, and what another authority is asked for."""
         folder = self._folder / purpose / order_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if asked:
+            BALLAST.replace_file(folder / "asked", asked.encode(), durable=False)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         BALLAST.replace_file(folder / "key.pem", pem, durable=False)
 
@@ -120,6 +126,14 @@ def has_chain(folder: Path) -> bool:
 def has_key(folder: Path) -> bool:
     """Return whether the key of an order is there; it is not after a crash between placing the order and writing its key."""
     return (folder / "key.pem").exists()
+
+
+def asked_of(folder: Path) -> str:
+    """Return what another authority was asked for: which one, then the hosts, each on a line; empty for our own."""
+    try:
+        return (folder / "asked").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _state(folder: Path) -> object:

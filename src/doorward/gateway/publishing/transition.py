@@ -46,6 +46,7 @@ from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.following.permissions import PermissionsCache, held_connection
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
+    certificate_sources,
     configuration_of,
     ids_of_rules,
 )
@@ -404,6 +405,7 @@ class PolicyPublisher:
             patience_seconds=PATIENCE_SECONDS,
             most_seconds=most_seconds,
             wait=self.requests.await_order,
+            sources=certificate_sources(snapshot),
         )
         shown = self._portal.read(self._services.clock.now())
         if shown is not None:

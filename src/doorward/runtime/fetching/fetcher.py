@@ -96,7 +96,7 @@ class HttpFetcher:
 
     def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch one thing; see `core.ports.Fetcher`."""
-        until = _Deadline(request.seconds)
+        until = Deadline(request.seconds)
         place, allow_private = parse_place(request.url), request.allow_private
         for _ in range(REDIRECT_LIMIT + 1):
             try:
@@ -124,7 +124,7 @@ class HttpFetcher:
                 allow_private = ()
         raise Unavailable("fetch-redirects", f"more than {REDIRECT_LIMIT} redirects")
 
-    def _look_up(self, place: Place, until: _Deadline, *, allow_private: Sequence[Network]) -> list[Address]:
+    def _look_up(self, place: Place, until: Deadline, *, allow_private: Sequence[Network]) -> list[Address]:
         """Step 1."""
         addresses = self._resolve(place.host, until.left())
         refused = [str(one) for one in addresses if not may_fetch_from(one, allow_private)]
@@ -144,7 +144,7 @@ class HttpFetcher:
         return addresses
 
     def _ask(
-        self, place: Place, addresses: list[Address], request: FetchRequest, until: _Deadline
+        self, place: Place, addresses: list[Address], request: FetchRequest, until: Deadline
     ) -> FetchResponse | Place:
         """Make one request; return the answer, or the target of a redirect."""
         with self._dial(place, addresses, until) as raw:
@@ -156,7 +156,7 @@ class HttpFetcher:
             ) as secure:
                 return _exchange(secure, place, request, until)
 
-    def _dial(self, place: Place, addresses: list[Address], until: _Deadline) -> socket.socket:
+    def _dial(self, place: Place, addresses: list[Address], until: Deadline) -> socket.socket:
         fault: OSError | None = None
         for address in addresses[:ADDRESS_LIMIT]:
             try:
@@ -166,7 +166,7 @@ class HttpFetcher:
         raise fault or TimeoutError
 
 
-class _Deadline:
+class Deadline:
     """The moment at which everything must be finished."""
 
     def __init__(self, seconds: float) -> None:
@@ -180,20 +180,22 @@ class _Deadline:
         return seconds
 
 
-class _Wire(io.RawIOBase):
+class Wire(io.RawIOBase):
     """The bytes of a connection, counted and timed: steps 2 and 3."""
 
-    def __init__(self, connection: socket.socket, until: _Deadline) -> None:
+    def __init__(self, connection: socket.socket, until: Deadline) -> None:
         super().__init__()
         self._connection, self._until = connection, until
         self.allowance = HEAD_LIMIT
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, into: WriteableBuffer) -> int:
+        """Receive bytes; raise `TooMuch` if all that are allowed came, `TimeoutError` after the deadline."""
         if self.allowance <= 0:
-            raise _TooMuch
+            raise TooMuch
         self._connection.settimeout(self._until.left())
         count = self._connection.recv_into(memoryview(into)[: self.allowance])
         self.allowance -= count
@@ -204,22 +206,22 @@ class _Wire(io.RawIOBase):
         return io.BufferedReader(self)
 
 
-class _TooMuch(http.client.HTTPException):
+class TooMuch(http.client.HTTPException):
     """The answer is longer than the limit."""
 
 
 def _exchange(
-    connection: socket.socket, place: Place, request: FetchRequest, until: _Deadline
+    connection: socket.socket, place: Place, request: FetchRequest, until: Deadline
 ) -> FetchResponse | Place:
     connection.settimeout(until.left())
     connection.sendall(_render(place, request))
-    wire = _Wire(connection, until)
+    wire = Wire(connection, until)
     method = "GET" if request.body is None else "POST"
     try:
         with http.client.HTTPResponse(cast("socket.socket", wire), method=method) as response:
             response.begin()
             return _take(response, wire, place, request)
-    except _TooMuch:
+    except TooMuch:
         why = f"{place.authority} answered more than {request.limit} bytes, or sent a head that is too long"
         raise MalformedInput("fetch-answer-too-large", why, came=True) from None
 
@@ -245,7 +247,7 @@ def _render(place: Place, request: FetchRequest) -> bytes:
 
 
 def _take(
-    response: http.client.HTTPResponse, wire: _Wire, place: Place, request: FetchRequest
+    response: http.client.HTTPResponse, wire: Wire, place: Place, request: FetchRequest
 ) -> FetchResponse | Place:
     followed = _MOVED if request.body is None else _MOVED_AS_IT_IS
     if response.status in followed:
@@ -262,18 +264,19 @@ def _take(
     if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
         why = f"{place.authority} compressed its answer, which was not asked for"
         raise MalformedInput("fetch-answer-malformed", why, came=True)
-    return FetchResponse(body=_read(response, wire, request.limit), **validators)
+    return FetchResponse(body=take_body(response, wire, request.limit), **validators)
 
 
-def _read(response: http.client.HTTPResponse, wire: _Wire, limit: int) -> bytes:
+def take_body(response: http.client.HTTPResponse, wire: Wire, limit: int) -> bytes:
+    """Return the body of an answer; raise `TooMuch` if it is longer than the limit."""
     if (response.length or 0) > limit:
-        raise _TooMuch
+        raise TooMuch
     wire.allowance = 2 * limit + HEAD_LIMIT  # chunk headers are not part of the body
     body = bytearray()
     while piece := response.read(_CHUNK):
         body += piece
         if len(body) > limit:
-            raise _TooMuch
+            raise TooMuch
     if response.length:
         raise http.client.IncompleteRead(b"")
     return bytes(body)

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "7a3eef88b2a696b0e6aa13e49292e50c70aefa86ad3f4ebc957831d72df46228"
+SCHEMA_SHA256 = "fc5dff6ba860df10f4be507ac05e633438a1571acf697b0e28c3a2fdcc8cb42c"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from doorward.gateway.publishing import publisher
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import ENROL_PURPOSE
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
+from doorward.policy.server_certificates import CertificateSource
 from tests.support.refusals import refused
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site
@@ -190,8 +191,8 @@ def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
     ensure = site.certificates.ensure
 
-    def issuing(wanted: dict[str, tuple[str, ...]]) -> object:
-        ready = ensure(wanted)
+    def issuing(wanted: dict[str, tuple[str, ...]], sources: Mapping[str, CertificateSource]) -> object:
+        ready = ensure(wanted, sources)
         site.fill()
         site.publishing.requests.order_changed()
         return ready

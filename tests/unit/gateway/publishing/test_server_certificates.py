@@ -328,9 +328,9 @@ def test_hosts_that_no_order_can_name_are_borne(site: Site, monkeypatch: pytest.
     """An order that fails delays no other purpose, and is tried again only after a while."""
     placed: list[str] = []
 
-    def place(services: Services, gateway_id: str, purpose: str, *more: object) -> object:
+    def place(services: Services, gateway_id: str, purpose: str, *more: object, **how: object) -> object:
         placed.append(purpose)
-        return place_order(services, gateway_id, purpose, *more)  # type: ignore[arg-type]
+        return place_order(services, gateway_id, purpose, *more, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "place_order", place)
     wanted = {"bad": tuple(f"h{n}.corp.example" for n in range(101)), "payments": PAYMENTS}

@@ -1,0 +1,103 @@
+"""The job of `serve` that gets certificates from ACME authorities, put together from the settings."""
+
+from __future__ import annotations
+
+import threading
+
+from doorward.authority.acme.filling import AcmeFilling
+from doorward.authority.acme.ports import AcmeOptions, Prover
+from doorward.authority.acme.renewal import ask_for_windows
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput
+from doorward.files import read_limited
+from doorward.runtime.acme.transport import HttpsTransport, client_context
+from doorward.runtime.own_listeners import OwnListeners, own_ports
+from doorward.runtime.settings import Settings
+from doorward.stores.acme_protocols import AcmeChallengeRecord
+from doorward.stores.services import Services
+from doorward.wire.acme import ChallengeKind
+from doorward.wire.base64url import parse_base64url
+
+_MOST_KEY_BYTES = 4096
+_LEAST_SECRET_BYTES = 16
+
+
+class StoredProver:
+    """Shows control by what is in the store: the listener of http-01 reads it there."""
+
+    def present(self, challenge: AcmeChallengeRecord) -> None:
+        """Do nothing: the challenge is in the store."""
+
+    def withdraw(self, challenge: AcmeChallengeRecord) -> None:
+        """Do nothing: the challenge ends with its order."""
+
+
+class AcmeJob:
+    """Fills orders, and asks for renewal windows; for one thread.
+
+    Args:
+        services: with keys.
+        settings: of this installation.
+        stop: ends waits.
+    """
+
+    def __init__(self, services: Services, settings: Settings, stop: threading.Event) -> None:
+        self._services = services
+        self._directory = settings.acme_directory
+        transport = HttpsTransport(
+            client_context(settings.acme_ca_file), is_ours=OwnListeners(own_ports(settings)).has
+        )
+        provers: dict[ChallengeKind, Prover] = {ChallengeKind.HTTP: StoredProver()}
+        self._filling = AcmeFilling(services, build_acme_options(settings), transport, provers, stop.wait)
+
+    def work(self) -> bool:
+        """Do what is due."""
+        self._filling.work()
+        ask_for_windows(self._services, self._filling.accounts, self._directory)
+        return False
+
+
+def build_acme_options(settings: Settings) -> AcmeOptions:
+    """Return what the settings say.
+
+    Raises:
+        ConfigurationError: `acme-eab-key-unusable`, `acme-listen-missing`.
+    """
+    is_http = settings.acme_challenge.value == ChallengeKind.HTTP.value
+    if is_http and settings.acme_directory and not settings.acme_http_listen:
+        raise _unusable(
+            code="acme-listen-missing",
+            message="acme_challenge is http-01, and no address is named where the authority may ask",
+            hint="set acme_http_listen, for instance 0.0.0.0:80",
+            key="acme_http_listen",
+        )
+    return AcmeOptions(
+        directory=settings.acme_directory,
+        contact=settings.acme_contact,
+        eab_kid=settings.acme_eab_kid,
+        eab_secret=_read_secret(settings),
+        challenge=ChallengeKind(settings.acme_challenge.value),
+    )
+
+
+def _read_secret(settings: Settings) -> bytes:
+    file = settings.acme_eab_key_file
+    if file is None:
+        return b""
+    hint = "write the key as the authority gave it (base64url), in a file that the user of the processes may read"
+    try:
+        text = read_limited(file, _MOST_KEY_BYTES).decode("ascii").strip().rstrip("=")
+        secret = parse_base64url(text, code="acme-eab-key-unusable", what="the key")
+    except (OSError, ValueError, MalformedInput):
+        secret = b""
+    if len(secret) < _LEAST_SECRET_BYTES:
+        raise _unusable(
+            code="acme-eab-key-unusable",
+            message=f"{file} has no key in base64url with at least {_LEAST_SECRET_BYTES} bytes, or cannot be read",
+            hint=hint,
+            key="acme_eab_key_file",
+        )
+    return secret
+
+
+def _unusable(*, code: str, message: str, hint: str, key: str) -> ConfigurationError:
+    return ConfigurationError([Fault(code=code, message=message, hint=hint, key=key)])
