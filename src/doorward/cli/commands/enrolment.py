@@ -36,6 +36,7 @@ def invite(state: State, name: str, hours: int) -> None:
     link = installation.enrolment_link(invitation.token)
     person = parts.principals.find_principal(installation.services, name).kind is PrincipalKind.PERSON
     browser = installation.joining_link(invitation.token) if person else ""
+    est = "" if person else installation.est_origin()
     in_browser = (
         f"  {browser}",
         "",
@@ -49,6 +50,7 @@ def invite(state: State, name: str, hours: int) -> None:
             "link": link,
             "browser_link": browser,
             "command": f"doorward enroll '{link}'",
+            **({"est": {"url": est, "name": name, "password": invitation.token}} if est else {}),
             "expires_at": invitation.record.expires_at,
         },
         f"A one-time link for [bold]{name}[/bold], good until {invitation.record.expires_at:%Y-%m-%d %H:%M}Z:",
@@ -56,6 +58,11 @@ def invite(state: State, name: str, hours: int) -> None:
         *(in_browser if browser else (f"  {link}", "", "On the machine that is to have the key:", "")),
         f"  doorward enroll '{link}'",
         "",
+        *(
+            (f"Or with an EST client: {est}, user name {name}, password {invitation.token}", "")
+            if est
+            else ()
+        ),
         *(
             [f"[dim]No link for a browser: {parts.portal_trust.UNTRUSTED}.[/dim]"]
             if person and not browser

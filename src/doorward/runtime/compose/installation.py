@@ -365,6 +365,11 @@ class Installation:
             return ""
         return self.settings.est_host or est_host(self.tenant().trust_domain)
 
+    def est_origin(self) -> str:
+        """Return the address of the EST server as clients see it; empty if it is switched off."""
+        host = self.est_host()
+        return origin_of(host, self._public_port()) if host else ""
+
     def portal_host(self) -> str:
         """Return the portal's host: the setting, or the default of the trust domain."""
         return self.settings.portal_host or portal_host(self.tenant().trust_domain)
