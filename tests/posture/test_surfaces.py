@@ -29,6 +29,9 @@ ENROLMENT = {
     ("GET", "/static/{name}"): "the page's style, read at the start",
     ("GET", "/root.pem"): "public; compared with the link's SHA-256",
     ("POST", "/v1/certificates"): "needs a one-time token",
+    ("GET", "/renew/nonce"): "random bytes, their age and a MAC; nothing is stored",
+    ("POST", "/renew"): "needs a proof by the key of a certificate",
+    ("POST", "/renew/report"): "needs a proof by the key of a certificate",
 }
 EST = {
     ("GET", "/.well-known/est/cacerts"): "RFC 7030 4.1: public",
@@ -50,7 +53,7 @@ STATUS = {
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
 PATHS = (
-    "/", "/join", "/root.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/v1/people",
+    "/", "/join", "/root.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/renew", "/renew/nonce", "/renew/nonce/x", "/renew/report", "/v1/people",
     "/api/v1/principals", "/console", "/admin", "/metrics", "/docs", "/openapi.json", "/_doorward/callback",
     "/static/../v1/certificates", "/static/%2e%2e/x", "/ocsp", "/crl/x.crl", "/healthz", "/.env", "/server_info",
 )  # fmt: skip
@@ -69,7 +72,7 @@ class TestLists:
     """The applications have exactly the routes that are listed."""
 
     def test_enrolment(self, living: Doorway) -> None:
-        """Five routes, each with its reason."""
+        """Eight routes, each with its reason."""
         app = build_enrolment_app(living.services, UseCasePool(), origin="https://enroll.test")
         assert routes_of(app) == set(ENROLMENT)
 
@@ -78,7 +81,7 @@ class TestLists:
         assert routes_of(build_est_app(living.services, UseCasePool())) == set(EST)
 
     def test_status(self, living: Doorway) -> None:
-        """Eight routes, each public by nature; none changes anything."""
+        """Nine routes, each public by nature; none changes anything."""
         assert routes_of(build_status_app(living.services, UseCasePool())) == set(STATUS)
 
     def test_the_door_passes_on_the_same(self) -> None:

@@ -138,6 +138,7 @@ def real_time_world() -> World:
     world.clock.present = datetime.now(UTC).replace(microsecond=0)
     founding.found(world.services, trust_domain="localhost", status_url=STATUS_URL, actor=OPERATOR)
     add_principal(world.services, PrincipalKind.PERSON, "alice", groups=(), actor=OPERATOR)
+    add_principal(world.services, PrincipalKind.DEVICE, "sensor-1", groups=(), actor=OPERATOR)
     return world
 
 

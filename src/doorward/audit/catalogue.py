@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from doorward.audit.catalogue_fields import FIELDS
+from doorward.audit.catalogue_fields import FieldKind as FieldKind  # noqa: PLC0414  for the readers of a row
+
 
 class EventType(Enum):
     """Every kind of event, as `noun:past-verb`."""
@@ -70,6 +73,8 @@ class EventType(Enum):
     CERTIFICATE_NAMED = "certificate:named"
     CERTIFICATE_LOST = "certificate:lost"
     CERTIFICATE_KEY_GENERATED = "certificate:key-generated"
+    CERTIFICATE_CLONE_SUSPECTED = "certificate:clone-suspected"
+    CERTIFICATE_CLONE_CLEARED = "certificate:clone-cleared"
     RENEWAL_GRANTED = "renewal:granted"
     RENEWAL_REFUSED = "renewal:refused"
     CRL_PUBLISHED = "crl:published"
@@ -110,18 +115,6 @@ class EventType(Enum):
     SERVER_CERTIFICATE_FAILED = "server-certificate:failed"
 
 
-class FieldKind(Enum):
-    """The type of a public field. Most types exclude free text, so that names of people stay out of public fields."""
-
-    ID = "id"  # an opaque id such as crt_0123456789abcdefghij
-    TOKEN = "token"  # noqa: S105  # printable ASCII without spaces: words, digests, rule ids
-    MOMENT = "moment"  # an aware UTC datetime, kept as RFC 3339 text
-    TEXT = "text"  # one line of any text
-    INTEGER = "integer"  # within what a double holds exactly (RFC 8785)
-    FLAG = "flag"  # true or false
-    TOKENS = "tokens"  # a list of tokens; the order is kept
-
-
 class Retention(Enum):
     """How long personal data of an event is kept. The durations are settings, one per class."""
 
@@ -159,138 +152,9 @@ class EventSpec:
         return ACTOR_FIELDS if self.retention in _BY_ADMINISTRATORS else frozenset()
 
 
-_FIELDS: Mapping[str, FieldKind] = MappingProxyType(
-    dict.fromkeys(
-        (
-            "application",
-            "authority",
-            "certificate",
-            "decision",
-            "device_enrolment",
-            "enrolment",
-            "factor",
-            "gateway",
-            "group",
-            "inner",
-            "invitation",
-            "manufacturer",
-            "order",
-            "partner",
-            "principal",
-            "replaces",
-            "session",
-            "tag",
-        ),
-        FieldKind.ID,
-    )
-    | dict.fromkeys(
-        (
-            "about",
-            "approval",
-            "claimed_serial",
-            "claimed_sha256",
-            "connection",
-            "crl_number",
-            "domain",
-            "identity",
-            "incident",
-            "key_kind",
-            "kind",
-            "means",
-            "method",
-            "partition",
-            "profile",
-            "protocol",
-            "reason",
-            "request",
-            "response_flags",
-            "revocation",
-            "said",
-            "serial",
-            "session_key",
-            "sha256",
-            "template",
-            "tls_version",
-            "version",
-        ),
-        FieldKind.TOKEN,
-    )
-    | dict.fromkeys(
-        (
-            "anchors",
-            "differences",
-            "evidence",
-            "factors",
-            "grants",
-            "groups",
-            "hosts",
-            "intermediates",
-            "reasons",
-            "rules",
-            "types",
-        ),
-        FieldKind.TOKENS,
-    )
-    | dict.fromkeys(
-        (
-            "deadline",
-            "expires_at",
-            "from_at",
-            "next_try_at",
-            "next_update",
-            "not_after",
-            "not_before",
-            "started_at",
-            "this_update",
-            "to_at",
-        ),
-        FieldKind.MOMENT,
-    )
-    | dict.fromkeys(
-        (
-            "detail",
-            "group_name",
-            "inner_name",
-            "manufacturer_name",
-            "name",
-            "partner_name",
-            "subject",
-            "tag_name",
-            "url",
-        ),
-        FieldKind.TEXT,
-    )
-    | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
-    | dict.fromkeys(
-        (
-            "applications",
-            "attempts",
-            "bytes_received",
-            "bytes_sent",
-            "duration_ms",
-            "entries",
-            "epoch",
-            "exit_code",
-            "failures",
-            "length",
-            "level",
-            "number",
-            "pid",
-            "revision",
-            "rules_count",
-            "short_lived_seconds",
-            "signal",
-            "status",
-        ),
-        FieldKind.INTEGER,
-    )
-)
-"""A field name has the same meaning and the same kind in all event types."""
-
-
 def _spec(retention: Retention, required: str, optional: str = "", personal: str = "") -> EventSpec:
     return EventSpec(
-        fields=MappingProxyType({name: _FIELDS[name] for name in f"{required} {optional}".split()}),
+        fields=MappingProxyType({name: FIELDS[name] for name in f"{required} {optional}".split()}),
         required=frozenset(required.split()),
         personal=ACTOR_FIELDS | frozenset(personal.split()),
         retention=retention,
@@ -389,8 +253,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.CERTIFICATE_NAMED: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.CERTIFICATE_LOST: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.CERTIFICATE_KEY_GENERATED: _spec(_IDENTITY, "certificate principal", "", "name"),
+        EventType.CERTIFICATE_CLONE_SUSPECTED: _spec(
+            _IDENTITY, "certificate shown principal number", "", "name"
+        ),
+        EventType.CERTIFICATE_CLONE_CLEARED: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.RENEWAL_GRANTED: _spec(_IDENTITY, "certificate principal factor", "", "name"),
-        EventType.RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor", "name"),
+        EventType.RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor certificate", "name"),
         EventType.CRL_PUBLISHED: _spec(
             _OPERATION, "authority number entries", "partition sha256 this_update next_update"
         ),

@@ -18,6 +18,7 @@ from datetime import datetime
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.inventory import find_within, require_certificate
+from doorward.authority.line import clear_clone
 from doorward.authority.status.ocsp_responses import OcspSigner, replace_responses, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.names import PORTAL_APPLICATION
@@ -39,6 +40,8 @@ _EVENTS = {
     LifecycleStep.HOLD: EventType.CERTIFICATE_HELD,
     LifecycleStep.RELEASE: EventType.CERTIFICATE_RELEASED,
 }
+
+_CLEARED = "the suspicion that its device was copied is cleared"
 
 _STEPS = {
     CertificateState.REVOKED: LifecycleStep.REVOKE,
@@ -69,7 +72,20 @@ def hold(services: Services, certificate_id: str, actor: str) -> int:
     """Suspend a certificate until it is released; returns and raises as `revoke` does."""
     with services.work.change() as stores:
         signer, now = signer_if_any(services, stores), services.clock.now()
-        return _apply_step(services, stores, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
+        return hold_within(services, stores, signer, certificate_id, actor=actor, now=now)
+
+
+def hold_within(
+    services: Services,
+    stores: Stores,
+    signer: OcspSigner | None,
+    certificate_id: str,
+    *,
+    actor: str,
+    now: datetime,
+) -> int:
+    """Do what `hold` does in the caller's transaction."""
+    return _apply_step(services, stores, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
 
 
 def release(services: Services, certificate_id: str, actor: str) -> int:
@@ -98,6 +114,8 @@ def ensure_state(
         reason: why it is revoked.
         actor: who acts.
 
+    A release also ends the suspicion that the device was cloned (`authority.line`), in every state of the certificate.
+
     Returns:
         The certificate after the change. If it was in the wanted state already, a note says so. After a revocation, a
         note names each valid certificate that was renewed from the revoked one.
@@ -107,16 +125,21 @@ def ensure_state(
     """
     with services.work.change() as stores:
         found = find_within(stores, text)
+        signer, now = signer_if_any(services, stores), services.clock.now()
+        cleared: tuple[str, ...] = ()
+        if wanted is CertificateState.VALID and clear_clone(services, stores, found, actor=actor, now=now):
+            cleared = (_CLEARED,)
         if found.state is wanted:
             why = f": {found.reason.value}" if found.reason else ""
             return ChangeResult(
-                value=found, seq=stores.changes.head(), notes=(f"it was {wanted.value} already{why}",)
+                value=found,
+                seq=stores.changes.head(),
+                notes=(*cleared, f"it was {wanted.value} already{why}"),
             )
-        signer, now = signer_if_any(services, stores), services.clock.now()
         step = _STEPS[wanted]
         seq = _apply_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
         notes = _note_successors(stores, found, now) if wanted is CertificateState.REVOKED else ()
-        return ChangeResult(value=require_certificate(stores, found.id), seq=seq, notes=notes)
+        return ChangeResult(value=require_certificate(stores, found.id), seq=seq, notes=(*cleared, *notes))
 
 
 def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -> tuple[str, ...]:
@@ -174,6 +197,7 @@ def _apply_step(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
     if after.state is CertificateState.REVOKED:
+        stores.suspected_clones.remove(certificate_id)  # decided
         stores.sessions.end_certificate(certificate_id, now)
     elif after.state is CertificateState.ON_HOLD:
         _end_sessions(services, stores, after, actor=actor, now=now)

@@ -1,4 +1,4 @@
-"""WebAuthn challenges for unknown callers; memory is used only for challenges that got a good answer.
+"""Challenges (WebAuthn) and nonces (renewal) for unknown callers; memory is used only for challenges that got a good answer.
 
 A challenge contains random bytes, its expiry time, and a MAC over both. The MAC key exists in memory only. So a million
 challenges cost no memory. A good answer, which needs a passkey, marks the challenge as used: a recorded answer cannot be
@@ -31,10 +31,12 @@ class Challenges:
 
     Args:
         random: the source of the random bytes.
+        purpose: a text that keeps the challenges of one purpose apart from those of another.
     """
 
-    def __init__(self, random: RandomSource) -> None:
+    def __init__(self, random: RandomSource, purpose: str = "passkey-renewal") -> None:
         self._random = random
+        self._purpose = purpose.encode("ascii")
         self._key = random.token(32)
         self._used: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -69,4 +71,4 @@ class Challenges:
             return True
 
     def _mac(self, text: bytes) -> bytes:
-        return hmac.new(self._key, b"passkey-renewal" + text, hashlib.sha256).digest()[:_MAC_BYTES]
+        return hmac.new(self._key, self._purpose + text, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -19,7 +19,7 @@ from enum import Enum
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.inventory import require_certificate
-from doorward.authority.issuing import Issued, RenewalClaim, issue
+from doorward.authority.issuing import Issued, renew
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.ocsp_responses import OcspSigner, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -165,14 +165,14 @@ def renew_own_certificate(services: Services, certificate_id: str, request: byte
         actor: the holder.
 
     Raises:
-        RequestRefused: `certificates-too-many`; as `authority.issuing.RenewalClaim`.
+        RequestRefused: `certificates-too-many`; as `authority.issuing.renew`.
         MalformedInput: as `pki.csr.parse_csr`.
         NotFound: `certificate-unknown`.
     """
     with services.work.read() as stores:
         record = require_certificate(stores, certificate_id)
         require_room(stores, record.principal_id, services.clock.now())
-    return issue(services, request, RenewalClaim(actor=actor, certificate=record))
+    return renew(services, record, request, actor=actor, may_branch=True)
 
 
 def require_room(stores: Stores, principal_id: str, now: datetime) -> None:

@@ -46,6 +46,9 @@ ENROLMENT_ROUTES = (
     OpenRoute(method="GET", path="/root.pem"),
     OpenRoute(method="GET", path="/static/{name}"),
     OpenRoute(method="POST", path="/v1/certificates"),
+    OpenRoute(method="GET", path="/renew/nonce"),
+    OpenRoute(method="POST", path="/renew"),
+    OpenRoute(method="POST", path="/renew/report"),
 )
 """The enrolment host. Only requests that enrolment needs; every other request gets 404."""
 

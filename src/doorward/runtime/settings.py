@@ -44,6 +44,7 @@ from doorward.runtime.acme_settings import AcmeSettings
 from doorward.runtime.certificate_settings import CertificateSettings
 from doorward.runtime.durations import Duration
 from doorward.stores.factor_records import LONGEST_SESSION
+from doorward.stores.renewal_terms import DAYS_AFTER_END, RENEWALS_PER_DAY
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -296,6 +297,28 @@ class Settings(AcmeSettings, CertificateSettings):
         ge=1,
         le=365,
         description="How many days after the end of their last certificate people get a new one by passkey at the portal.",
+    )
+    late_renewal_days_device: int = Field(
+        default=DAYS_AFTER_END,
+        ge=0,
+        le=365,
+        description="How many days after its end a device's certificate can still be renewed, once, without a person; 0 is never.",
+    )
+    late_renewal_days_service: int = Field(
+        default=DAYS_AFTER_END,
+        ge=0,
+        le=365,
+        description="How many days after its end a service's certificate can still be renewed, once, without a person; 0 is never.",
+    )
+    renewals_per_day: int = Field(
+        default=RENEWALS_PER_DAY,
+        ge=1,
+        le=100_000,
+        description="Most renewals of one person, device or service in 24 hours; more get 429.",
+    )
+    hold_suspected_clones: bool = Field(
+        default=False,
+        description="Whether the newest certificate of a device or service is put on hold if an older one of its line is to be renewed with another key. Otherwise this is only recorded and shown.",
     )
     help_desk_group: Annotated[str, _checked(parse_principal_name)] = Field(
         default="",

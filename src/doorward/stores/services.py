@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
 from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.protocols import UnitOfWork
+from doorward.stores.renewal_terms import RenewalTerms
 
 if TYPE_CHECKING:  # plain commands load little (docs/design/0049)
     from doorward.pki.profiles import CertificateProfile
@@ -28,6 +29,7 @@ class Services:
     (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
     `lifetimes`: how long new certificates last, by the name of their profile; one that is not named has its default.
+    `renewal`: how long after its end a certificate may be renewed, and how often.
     `ocsp_signing_limiter`: limits how many OCSP responses this process signs while clients wait.
     """
 
@@ -40,6 +42,7 @@ class Services:
     ocsp_lifetime: timedelta = timedelta(hours=12)
     crl_partitions: int = 1
     lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
+    renewal: RenewalTerms = field(default_factory=RenewalTerms)
     ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
 
     def lifetime_of(self, profile: CertificateProfile) -> timedelta:

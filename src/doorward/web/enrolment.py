@@ -4,9 +4,11 @@
     GET  /root.pem           the root certificate
     GET  /static/<name>.css  the style of the page
     POST /v1/certificates    exchange a CSR and a token for a certificate
+    GET  /renew/nonce, POST /renew, POST /renew/report
+                             renewal without people
 
 It is served on a unix socket. Its only peer is the gateway's open chain, which requests no client certificate.
-Not here: the exchange of a token (token_exchange).
+Not here: the exchange of a token (token_exchange), renewal (renewal).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from doorward.web.look.assets import answer_asset
 from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
+from doorward.web.renewal import RenewalExchange
 from doorward.web.status import root_pem
 from doorward.web.token_exchange import TokenExchange
 
@@ -44,6 +47,7 @@ class EnrolmentSurface:
         self._services = services
         self._pool = pool
         self._exchange = TokenExchange(services, pool)
+        self._renewal = RenewalExchange(services, pool)
         self._origin = origin
         self._look = look or Look()
 
@@ -55,6 +59,9 @@ class EnrolmentSurface:
             "/static/{name}": self.static,
             "/root.pem": self.root,
             "/v1/certificates": self._exchange.answer,
+            "/renew/nonce": self._renewal.nonce,
+            "/renew": self._renewal.renew,
+            "/renew/report": self._renewal.report,
         }
         return [Route(one.path, answers[one.path], methods=[one.method]) for one in ENROLMENT_ROUTES]
 

@@ -1,4 +1,4 @@
-"""Counts wrong invitation tokens, in bounded memory; a valid token is never refused because of wrong ones.
+"""Counts wrong invitation tokens and proofs, in bounded memory; a valid one is never refused because of wrong ones.
 
 Tokens have 256 random bits and cannot be guessed. The limit protects the record from a flood of tries: beyond it, a wrong
 token gets 429 and no event. It has no effect on valid tokens: otherwise ten wrong tokens from an address would stop the
@@ -31,32 +31,49 @@ class _Failures:
 
 
 class AttemptThrottle:
-    """Counts wrong tokens by source and in total, over windows of ten minutes.
+    """Counts tries by source and in total, over windows of ten minutes.
 
     Not safe between threads: it lives on one event loop. `now` is `Clock.monotonic()`.
+
+    Args:
+        per_source: tries of one source in a window.
+        in_total: tries of all sources; None for no limit.
+        detail: of the error.
+        hint: of the error.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        per_source: int = FAILURES_PER_SOURCE,
+        in_total: int | None = FAILURES_IN_TOTAL,
+        detail: str = "too many invalid links came from your network address",
+        hint: str = "use the newest link, or ask your administrator for a new one",
+    ) -> None:
+        self._per_source, self._in_total = per_source, in_total
+        self._detail, self._hint = detail, hint
         self._sources: OrderedDict[str, _Failures] = OrderedDict()
         self._total = _Failures(began=0.0)
 
     def refusal(self, source: str, now: float) -> RequestRefused | None:
         """Return the error for a further wrong token of this source; None if the limits are not reached."""
         for failures, most in (
-            (self._sources.get(source), FAILURES_PER_SOURCE),
-            (self._total, FAILURES_IN_TOTAL),
+            (self._sources.get(source), self._per_source),
+            (self._total, self._in_total),
         ):
-            if failures is not None and failures.count >= most and now - failures.began < WINDOW_SECONDS:
+            if failures is None or most is None:
+                continue
+            if failures.count >= most and now - failures.began < WINDOW_SECONDS:
                 return RequestRefused(
                     "too-many-attempts",
-                    "too many invalid links came from your network address",
-                    hint="use the newest link, or ask your administrator for a new one",
+                    self._detail,
+                    hint=self._hint,
                     retry_after_seconds=max(1, round(failures.began + WINDOW_SECONDS - now)),
                 )
         return None
 
     def note_failure(self, source: str, now: float) -> None:
-        """Count a wrong token."""
+        """Count a try."""
         for failures in (self._of(source, now), self._total):
             if now - failures.began >= WINDOW_SECONDS:
                 failures.began, failures.count = now, 0

@@ -11,6 +11,7 @@ from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
 from tests.support.fuzzing.policy import POLICY_TARGETS
+from tests.support.fuzzing.renewal import RENEWAL_TARGETS
 from tests.support.fuzzing.tables import TABLE_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
@@ -28,6 +29,7 @@ TARGETS: dict[str, Target] = {
         *TABLE_TARGETS,
         *POLICY_TARGETS,
         *PAGE_TARGETS,
+        *RENEWAL_TARGETS,
         *WEB_TARGETS,
         *DISCOVERY_TARGETS,
         *AGENT_TARGETS,

@@ -18,7 +18,7 @@ The holder's agent installs the new one first. If the old certificate ended at o
 lock its holder out.
 
 Modules: `certificates` (the six steps), `claims` (claims and entitlements), `registration` (the rules about
-principals and renewal), `preparation` (the intended certificate and its events), `authorities` (the authority's own
+principals), `renewal` (the rules about renewal), `successor` (what every route of renewal calls), `preparation` (the intended certificate and its events), `authorities` (the authority's own
 certificates). Nothing here depends on a protocol (docs/design/0057). Not here: revoking (revocation).
 Standard: RFC 5280 section 4; RFC 2986.
 """
@@ -28,8 +28,11 @@ from __future__ import annotations
 from doorward.authority.issuing.authorities import certify_issuing, certify_responder, certify_root
 from doorward.authority.issuing.certificates import Issued, issue, issue_together
 from doorward.authority.issuing.claims import Claim, Entitlement, OperatorClaim, RenewalClaim, entitlement_of
+from doorward.authority.issuing.renewal import AlreadyRenewed
+from doorward.authority.issuing.successor import renew
 
 __all__ = [
+    "AlreadyRenewed",
     "Claim",
     "Entitlement",
     "Issued",
@@ -41,4 +44,5 @@ __all__ = [
     "entitlement_of",
     "issue",
     "issue_together",
+    "renew",
 ]

@@ -12,23 +12,26 @@ order is answered in `settle`, also by one conditional UPDATE: after a crash it 
 `Claim` is a structural type: a module that makes claims need not import issuing (docs/design/0049). How
 another protocol adds a claim is in docs/design/0057.
 
-Not here: the rules about principals and renewal (registration), the order of the steps (certificates).
+Not here: the rules about principals (registration) and renewal (renewal), the order of the steps (certificates).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from cryptography import x509
 
-from doorward.authority.issuing.registration import require_active, require_renewable
+from doorward.authority.issuing.registration import require_active
+from doorward.authority.issuing.renewal import Renewal, require_newest, require_seldom, require_standing
+from doorward.authority.line import follow_line
 from doorward.core.names import render_principal_uri
 from doorward.pki.profiles import CertificateProfile, profile_for
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
+from doorward.stores.renewal_terms import RenewalTerms
 from doorward.stores.services import Services
 
 
@@ -149,16 +152,20 @@ class OperatorClaim(_ReusableClaim):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewalClaim(_ReusableClaim):
-    """The holder of a valid certificate requests a new one; the old one stays valid beside it.
+class RenewalClaim:
+    """The holder of a certificate requests a new one with a new key; the old one stays valid beside it until its end.
 
     Args:
         actor: who asks.
         certificate: the certificate to renew.
+        terms: as in the settings.
+        may_branch: allow several successors of a person's certificate.
     """
 
     actor: str
     certificate: CertificateRecord
+    terms: RenewalTerms = field(default_factory=RenewalTerms)
+    may_branch: bool = False
 
     @property
     def holder(self) -> str:
@@ -171,14 +178,32 @@ class RenewalClaim(_ReusableClaim):
         return self.certificate.subject_name
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
-        """Return the principal's entitlement; raises as `registration.require_renewable` and `entitlement_of`."""
-        record = require_renewable(stores, self.certificate.id, now)
+        """Return the principal's entitlement; raises as `renewal.require_standing` and `entitlement_of`."""
+        record = require_standing(stores, self.certificate.id, now, self.terms).record
         return entitlement_of(stores, record.principal_id, replaces=record.id)
 
-    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
-        """Refuse if the old certificate was revoked, put on hold or expired since the intent.
+    def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
+        """Check every rule of `renewal` for the key of the intended certificate.
 
-        Its key is then not trusted any more, and the thief of a key must not get a new certificate with it. Raises as
-        `registration.require_renewable`.
+        Nothing is used up: of two requests at once, the one that becomes valid first wins in `settle`.
+
+        Raises:
+            AlreadyRenewed: it was renewed before with this key.
+            RequestRefused: as `renewal`.
         """
-        require_renewable(stores, self.certificate.id, services.clock.now())
+        renewal = self._require(services, stores, record)
+        require_seldom(stores, renewal, services.clock.now(), self.terms)
+
+    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
+        """Check the rules once more: the certificate or its holder may have been withdrawn, or it was renewed by another request.
+
+        The thief of a key must not get a new certificate with it. A suspicion about the line moves to its new end. Raises
+        as `redeem`.
+        """
+        self._require(services, stores, record)
+        follow_line(stores, self.certificate.id, record.id)
+
+    def _require(self, services: Services, stores: Stores, record: CertificateRecord) -> Renewal:
+        renewal = require_standing(stores, self.certificate.id, services.clock.now(), self.terms)
+        require_newest(stores, renewal, record.spki_sha256, may_branch=self.may_branch)
+        return renewal

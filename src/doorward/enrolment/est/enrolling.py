@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from doorward.authority.issuing import Issued, RenewalClaim, issue
+from doorward.authority.issuing import Issued
 from doorward.core.errors import RequestRefused
 from doorward.directory.fleets import admission
 from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
+from doorward.enrolment.renewal import renew
 from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority
 from doorward.stores.records import AuthorityKind
@@ -97,7 +98,7 @@ def reenrol(services: Services, peer: EstPeer, request: bytes) -> Issued:
 
     Raises:
         EnrolmentPending: as above.
-        RequestRefused: `credentials-missing`; as `authority.issuing.RenewalClaim` and `directory.fleets.admission.enrol`.
+        RequestRefused: `credentials-missing`; as `enrolment.renewal.renew` and `directory.fleets.admission.enrol`.
         MalformedInput: as `pki.csr.parse_csr`.
     """
     if not peer.chain:
@@ -105,7 +106,7 @@ def reenrol(services: Services, peer: EstPeer, request: bytes) -> Issued:
     with services.work.read() as stores:
         own = stores.certificates.by_sha256(hashlib.sha256(peer.chain[0]).hexdigest())
     if own is not None:
-        return issue(services, request, RenewalClaim(actor=own.principal_id or "system", certificate=own))
+        return renew(services, own, request, actor=own.principal_id or "system")
     return admission.enrol(services, peer.chain, request, source=peer.source)
 
 

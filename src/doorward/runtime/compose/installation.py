@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ from doorward.storage.opening import load_driver, open_database
 from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import TenantRecord
+from doorward.stores.renewal_terms import RenewalTerms
 from doorward.stores.services import Services
 
 if TYPE_CHECKING:
@@ -121,6 +123,12 @@ class Installation:
             ocsp_lifetime=self.settings.ocsp_lifetime,
             crl_partitions=self.settings.crl_partitions,
             lifetimes=self.settings.lifetimes,
+            renewal=RenewalTerms(
+                device_after_end=timedelta(days=self.settings.late_renewal_days_device),
+                service_after_end=timedelta(days=self.settings.late_renewal_days_service),
+                most_per_day=self.settings.renewals_per_day,
+                hold_suspected_clones=self.settings.hold_suspected_clones,
+            ),
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Lines of certificates with two holders of keys.
 
-Not here: when a suspicion arises and ends (`authority.issuing.renewal`).
+Not here: when a suspicion arises and ends (`authority.line`).
 """
 
 from __future__ import annotations

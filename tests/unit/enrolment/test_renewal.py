@@ -1,0 +1,172 @@
+"""Renewal by proof, without HTTP: which proofs are good, and what a report gets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import revocation
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.directory import principals as directory
+from doorward.enrolment.renewal import RenewalByProof, renew
+from doorward.pki.proof import ProofUse
+from tests.support.certificates.issuing import toy_ca
+from tests.support.factor_world import FactorWorld
+from tests.support.refusals import refused
+from tests.support.renewing import new_request, prove
+from tests.support.world import OPERATOR, Held, World, found_world
+
+FACTS = b'{"host_name": "sensor-1.lab", "agent_version": "0.1.0"}'
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority."""
+    return found_world()
+
+
+@pytest.fixture
+def renewals(world: World) -> RenewalByProof:
+    """The use case."""
+    return RenewalByProof(world.services)
+
+
+def nonce_of(renewals: RenewalByProof) -> str:
+    """A fresh nonce."""
+    return renewals.make_nonce()[0]
+
+
+def test_a_proof_gives_a_successor(world, renewals):
+    """The identity is that of the certificate; the names in the request are not read."""
+    sensor, request = world.issue("sensor-1"), new_request(name="ledger")
+    shown = prove(sensor, nonce_of(renewals), request)
+    record = renewals.require_proof(shown, ProofUse.RENEW)
+    issued = renewals.renew(record, shown.message)
+    assert (issued.record.principal_id, issued.record.profile) == (sensor.record.principal_id, "device")
+    assert (issued.record.replaces, issued.record.subject_name) == (sensor.record.id, "sensor-1")
+    (event,) = world.events(EventType.CERTIFICATE_RENEWED)
+    assert event.actor == sensor.record.principal_id
+
+
+def test_a_nonce_is_ours_and_young(world, renewals):
+    """A nonce that is too old, of an earlier process, changed or no nonce at all is stale; nothing is recorded."""
+    sensor, request = world.issue("sensor-1"), new_request()
+    old, other = nonce_of(renewals), nonce_of(RenewalByProof(world.services))
+    fresh = nonce_of(renewals)
+    turned = fresh[:-2] + ("A" if fresh[-2] != "A" else "B") + fresh[-1]
+    before = world.work.events
+    world.clock.turn(minutes=5, seconds=1)
+    for nonce in (old, other, turned, fresh + "=", "", "x" * 10_000, "\u00e9"):
+        shown = prove(sensor, "n", request, nonce=nonce)
+        with refused(MalformedInput, "nonce-stale"):
+            renewals.require_proof(shown, ProofUse.RENEW)
+    assert world.work.events == before
+    young = nonce_of(renewals)
+    world.clock.turn(minutes=5)
+    assert renewals.require_proof(prove(sensor, young, request), ProofUse.RENEW).id == sensor.record.id
+
+
+def test_only_the_shown_certificates_own_key_proves(world, renewals):
+    """Somebody else's valid certificate, a sibling of the same device and a stranger's get one answer."""
+    sensor, sibling, ledger = (world.issue(name) for name in ("sensor-1", "sensor-1", "ledger"))
+    stranger = toy_ca().leaf("sensor-1")
+    nonce, request = nonce_of(renewals), new_request()
+    good = prove(sensor, nonce, request)
+    wrong = [
+        prove(ledger, nonce, request, certificate=sensor.der),
+        prove(sibling, nonce, request, certificate=sensor.der),
+        prove(sensor, nonce, request, certificate=sibling.der),
+        prove(sensor, nonce, request, message=new_request()),
+        prove(sensor, nonce, request, signature=good.signature[:-1] + b"\0"),
+        prove(sensor, nonce, request, certificate=sensor.der + b"\0"),
+        prove(sensor, nonce, request, ProofUse.REPORT),
+        prove(
+            Held(record=sensor.record, chain_der=(), key=stranger.key),
+            nonce,
+            request,
+            certificate=stranger.der,
+        ),
+        prove(sensor, nonce, request, certificate=b""),
+    ]
+    answers = []
+    for shown in wrong:
+        with refused(RequestRefused, "proof-invalid") as refusal:
+            renewals.require_proof(shown, ProofUse.RENEW, source="192.0.2.7")
+        answers.append((refusal.value.detail, refusal.value.hint))
+    assert len(set(answers)) == 1
+    events = world.events(EventType.RENEWAL_REFUSED)
+    assert len(events) == len(wrong)
+    assert {event.data.get("certificate") for event in events} <= {sensor.record.id, sibling.record.id, None}
+    assert events[0].personal["source"] == "192.0.2.7"
+    assert renewals.require_proof(good, ProofUse.RENEW).id == sensor.record.id
+
+
+def test_too_many_wrong_proofs_are_no_events(world, renewals):
+    """The caller's error is raised, and nothing is recorded; a good proof passes."""
+    sensor, request = world.issue("sensor-1"), new_request()
+    shown = prove(sensor, nonce_of(renewals), request)
+    too_many = RequestRefused("too-many-attempts", "wait")
+    with refused(RequestRefused, "too-many-attempts"):
+        renewals.require_proof(
+            prove(sensor, shown.nonce, request, signature=b""), ProofUse.RENEW, if_wrong=too_many
+        )
+    assert world.events(EventType.RENEWAL_REFUSED) == []
+    assert renewals.require_proof(shown, ProofUse.RENEW, if_wrong=too_many).id == sensor.record.id
+
+
+def test_a_person_with_a_factor_renews_at_the_portal():
+    """A stolen certificate must not become a new one without the second factor; before the first factor, it may."""
+    people = found_world(FactorWorld)
+    alice = people.comes("alice")
+    first = renew(people.services, alice.certificate_sha256, new_request(), actor=alice.principal_id)
+    people.set_password(alice)
+    with refused(RequestRefused, "certificate-not-renewable") as refusal:
+        renew(people.services, first.record, new_request(), actor=alice.principal_id)
+    assert "portal" in refusal.value.hint
+
+
+@pytest.mark.parametrize("by", ["record", "digest"])
+def test_another_server_renews_by_what_tls_authenticated(world, by):
+    """The record or the digest of the certificate; an unknown digest is refused."""
+    sensor = world.issue("sensor-1")
+    certificate = sensor.record if by == "record" else sensor.record.sha256
+    issued = renew(world.services, certificate, new_request(), actor=sensor.record.principal_id)
+    assert issued.record.replaces == sensor.record.id
+    with refused(RequestRefused, "proof-invalid"):
+        renew(world.services, "ab" * 32, new_request(), actor=sensor.record.principal_id)
+
+
+# reports
+
+
+def test_a_report_says_when_to_renew(world, renewals):
+    """Later before two thirds of the life, now after it; the next report comes within six hours."""
+    sensor = world.issue("sensor-1")
+    told = renewals.report(sensor.record, FACTS)
+    assert (told.renew_now, told.reason, told.check_again) == (False, "", timedelta(hours=6))
+    left = sensor.record.not_after - sensor.record.not_before
+    assert timedelta(0) < sensor.record.not_after - told.renew_at < left / 2
+    world.clock.turn(seconds=(told.renew_at - world.clock.now()).total_seconds() - 600)
+    assert renewals.report(sensor.record, FACTS).check_again == timedelta(minutes=10)
+    world.clock.turn(minutes=10)
+    told = renewals.report(sensor.record, FACTS)
+    assert (told.renew_now, told.reason, told.check_again) == (True, "due", timedelta(minutes=1))
+
+
+def test_a_report_of_a_withdrawn_certificate_is_final(world, renewals):
+    """Revoked, suspended: the agent learns that it need not try."""
+    sensor, ledger = world.issue("sensor-1"), world.issue("ledger")
+    revocation.revoke(world.services, sensor.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    directory.suspend(world.services, "ledger", actor=OPERATOR)
+    for held, code in ((sensor, "certificate-not-renewable"), (ledger, "principal-suspended")):
+        with refused(RequestRefused, code):
+            renewals.report(held.record, FACTS)
+
+
+def test_malformed_facts_are_refused(world, renewals):
+    """The report's content is checked before anything else."""
+    with refused(MalformedInput, "facts-malformed"):
+        renewals.report(world.issue("sensor-1").record, b"[]")
