@@ -34,6 +34,7 @@ from doorward.stores.fleet_records import (
 )
 from doorward.stores.holder_notes import HolderNote
 from doorward.stores.line_protocols import SuspectedClone
+from doorward.stores.notice_protocols import Notice
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.records import (
     AuthorityRecord,
@@ -87,6 +88,8 @@ class State:
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     throttles: dict[str, ThrottleRecord] = field(default_factory=dict)
     holder_notes: dict[str, HolderNote] = field(default_factory=dict)
+    mail_addresses: dict[str, str] = field(default_factory=dict)
+    notices: dict[str, Notice] = field(default_factory=dict)
     suspected_clones: dict[str, SuspectedClone] = field(default_factory=dict)
     session_keys: dict[str, SessionKeyRecord] = field(default_factory=dict)
     manufacturers: dict[str, ManufacturerRecord] = field(default_factory=dict)

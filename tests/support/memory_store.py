@@ -46,9 +46,9 @@ from tests.support.memory_factors import (
     MemoryStepUps,
     MemoryThrottles,
 )
-from tests.support.memory_facts import MemoryFactStores
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_lines import MemorySuspectedClones
+from tests.support.memory_notices import MemoryNoticeStores
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
 from tests.support.ports import CountingNotifier
 
@@ -417,7 +417,7 @@ class MemoryIngest(Store):
         self.writable().counts[gateway_id, stream] = state
 
 
-class MemoryStores(MemoryFactStores):
+class MemoryStores(MemoryNoticeStores):
     """All stores over the state of one transaction."""
 
     def __init__(self, state: State, tenant: str, *, write: bool) -> None:

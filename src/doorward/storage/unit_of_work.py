@@ -19,11 +19,13 @@ from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.acme import SqlAcme
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
+from doorward.storage.repositories.endings import SqlEndings
 from doorward.storage.repositories.factors import SqlEnrolmentTickets, SqlFactors, SqlThrottles
 from doorward.storage.repositories.facts import SqlFacts
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.holder_notes import SqlHolderNotes
 from doorward.storage.repositories.invitations import SqlInvitations
+from doorward.storage.repositories.notices import SqlMailAddresses, SqlNotices
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
 from doorward.storage.repositories.session_keys import SqlSessionKeys
 from doorward.storage.repositories.sessions import SqlEpochs, SqlSessions
@@ -208,6 +210,21 @@ class SqlStores:
     def suspected_clones(self) -> SqlSuspectedClones:
         """Lines of certificates with two holders of keys."""
         return SqlSuspectedClones(self._transaction)
+
+    @property
+    def endings(self) -> SqlEndings:
+        """Certificates by their end."""
+        return SqlEndings(self._transaction)
+
+    @property
+    def mail_addresses(self) -> SqlMailAddresses:
+        """Mail addresses of principals."""
+        return SqlMailAddresses(self._transaction)
+
+    @property
+    def notices(self) -> SqlNotices:
+        """Notices about certificates that end."""
+        return SqlNotices(self._transaction)
 
     @property
     def manufacturers(self) -> SqlManufacturers:

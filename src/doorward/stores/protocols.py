@@ -21,6 +21,7 @@ from doorward.stores.fact_protocols import FactStores
 from doorward.stores.factor_protocols import FactorStores
 from doorward.stores.fleet_protocols import FleetStores
 from doorward.stores.line_protocols import LineStore, LineStores
+from doorward.stores.notice_protocols import NoticeStores
 
 if TYPE_CHECKING:
     from doorward.audit.events import Event
@@ -429,7 +430,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(AcmeStores, FactorStores, FactStores, FleetStores, LineStores, Protocol):
+class Stores(AcmeStores, FactorStores, FactStores, FleetStores, LineStores, NoticeStores, Protocol):
     """All stores, in one transaction of one tenant."""
 
     @property
