@@ -52,7 +52,8 @@ class MemoryEndings(Store):
             c.replaces == certificate_id and c.state is not CertificateState.INTENDED
             for c in self.state.certificates.values()
         )
-        return holder is not None and holder.state is PrincipalState.ACTIVE and not renewed
+        ours = self._is_ours(one)
+        return ours and holder is not None and holder.state is PrincipalState.ACTIVE and not renewed
 
 
 class MemoryMailAddresses(Store):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.demo import story as story
     from doorward.demo import trying as trying
     from doorward.directory import certificates as certificates
+    from doorward.directory import endings as endings
     from doorward.directory import groups as groups
     from doorward.directory import invitations as invitations
     from doorward.directory import inviting as inviting
@@ -113,6 +114,7 @@ else:
             "options": "doorward.agent.options",
             "process": "doorward.agent.process",
             "disruption": "doorward.runtime.disruption",
+            "endings": "doorward.directory.endings",
             "evidence": "doorward.runtime.evidence",
             "examining": "doorward.partners.examining",
             "explaining": "doorward.runtime.explaining",

@@ -20,6 +20,8 @@ from doorward.authority.inventory import certificate_counts, list_authorities, r
 from doorward.authority.status.responder import find_faults
 from doorward.authority.status.root_crl import root_list_end
 from doorward.core.lifetimes import SHORT_LIFE
+from doorward.directory.endings import ENDED_LATELY, summarise_endings
+from doorward.directory.endings import SOON as SOON_TO_END
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation
@@ -78,6 +80,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _authority(installation, now),
         _inventory(installation),
         _lifetimes(installation),
+        *_endings(installation),
         _evidence(installation),
         *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
@@ -131,6 +134,32 @@ def _lifetimes(installation: Installation) -> Part:
     ]
     seconds = {name: int(life.total_seconds()) for name, life in lifetimes.items()}
     return Part(name="lifetimes", text="; ".join(texts), facts={"lifetimes_seconds": seconds})
+
+
+def _endings(installation: Installation) -> list[Part]:
+    """Return a part if certificates end soon or ended lately, and were not renewed."""
+    found = summarise_endings(installation.services)
+    if not (found.soon or found.ended):
+        return []
+    warnings, hints = [], ["list them: doorward cert list --ending 14d"]
+    if found.first is not None:
+        which = f"{found.first.subject_name} ({found.first.id}), {found.first.not_after:%Y-%m-%d %H:%M}Z"
+        verb = "certificates end" if found.soon != 1 else "certificate ends"
+        warnings.append(
+            f"{found.soon} {verb} within {SOON_TO_END.days} days without a renewal; the first: {which}"
+        )
+    if found.ended:
+        verb = "certificates" if found.ended != 1 else "certificate"
+        warnings.append(f"{found.ended} {verb} ended in the last {ENDED_LATELY.days} days without a renewal")
+    return [
+        Part(
+            name="renewals",
+            text=f"{found.soon} to renew, {found.ended} ended",
+            warnings=tuple(warnings),
+            hints=tuple(hints),
+            facts={"ending": found.soon, "ended": found.ended, "first": found.first and found.first.id},
+        )
+    ]
 
 
 def _describe_time(time: timedelta) -> str:

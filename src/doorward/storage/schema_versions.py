@@ -18,7 +18,21 @@ from doorward.storage import lazy
 from doorward.storage.backend import Catalogue, Database
 from doorward.storage.connection import driver_of
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+)
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 
 A new revision must run on every kind of database. It changes the digests in `sqlite.schema_digest` and

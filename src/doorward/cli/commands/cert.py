@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ from doorward.cli.confirming import confirmed
 from doorward.cli.csv_option import CSV, refuse_two_forms
 from doorward.cli.rows import CERTIFICATE_CSV, certificate_row
 from doorward.cli.screen import escape
+from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
@@ -32,6 +33,18 @@ REASONS = [reason.value for reason in list_reasons()]
     help="List only certificates of this person, device or service.",
 )
 @click.option("--state", "wanted", type=click.Choice(STATES), help="List only certificates in this state.")
+@click.option(
+    "--ending",
+    callback=read_span,
+    metavar="DURATION",
+    help="List only certificates that end within this time, such as 30d, and were not renewed; earliest end first.",
+)
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="With --ending: list also those that were renewed or are of suspended principals.",
+)
 @click.option("--after", default="", help="List only certificates after the one with this id.")
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
@@ -39,17 +52,32 @@ REASONS = [reason.value for reason in list_reasons()]
 @CSV
 @click.pass_obj
 def list_(
-    state: State, /, name: str | None, wanted: str | None, after: str, limit: int, *, as_csv: bool
+    state: State,
+    /,
+    name: str | None,
+    wanted: str | None,
+    *,
+    ending: timedelta | None,
+    every: bool,
+    after: str,
+    limit: int,
+    as_csv: bool,
 ) -> None:
     """List certificates, oldest first."""
     refuse_two_forms(state, as_csv=as_csv)
-    records, more = parts.certificates.list_certificates(
-        state.installation().services,
-        of=name or "",
-        state=CertificateState(wanted) if wanted else None,
-        after=after,
-        limit=limit,
-    )
+    if (every and ending is None) or (ending is not None and (name or wanted)):
+        raise click.UsageError("--all needs --ending, and --ending goes without --of and --state")
+    services = state.installation().services
+    if ending is not None:
+        records, more = parts.endings.list_ending(services, ending, every=every, after=after, limit=limit)
+    else:
+        records, more = parts.certificates.list_certificates(
+            services,
+            of=name or "",
+            state=CertificateState(wanted) if wanted else None,
+            after=after,
+            limit=limit,
+        )
     rows = [certificate_row(record) for record in records]
     if as_csv:
         state.output.csv(rows, CERTIFICATE_CSV)

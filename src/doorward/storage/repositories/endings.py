@@ -29,7 +29,7 @@ _COUNT = DriverStatement(f"SELECT count(*) {_RANGE}{_CURRENT}")
 _END = DriverStatement("SELECT not_after FROM certificates WHERE tenant = :this_tenant AND id = :of")
 _IS_CURRENT = DriverStatement(
     f"""SELECT 1 FROM certificates c JOIN principals p ON p.id = c.principal_id
-    WHERE c.tenant = :this_tenant AND c.id = :of AND c.state = 'valid'{_CURRENT}"""  # noqa: S608 - constants of this file
+    WHERE c.tenant = :this_tenant AND c.id = :of AND c.state = 'valid' AND p.partner_id = ''{_CURRENT}"""  # noqa: S608 - constants of this file
 )
 _TICK = timedelta(microseconds=1)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "fc5dff6ba860df10f4be507ac05e633438a1571acf697b0e28c3a2fdcc8cb42c"
+SCHEMA_SHA256 = "a44008cc88b95d16cd50e1abcbe2699f4ce14fd100e9830fb12bc505fc1e1d12"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import sqlite
 
-from doorward.storage.repositories import authorities
+from doorward.storage.driver_statement import DriverStatement
+from doorward.storage.repositories import authorities, endings, notices
 from tests.support.sql_store import sqlite_database
 
 
@@ -38,3 +40,33 @@ def test_ocsp_answers_are_found_by_an_index(tmp_path: Path, statement: ClauseEle
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", dict(asked.params)).all()
     database.close()
     assert [row.detail for row in rows] == [plan]
+
+
+_BY_END = "SEARCH c USING INDEX ix_certificates_ending (tenant=? AND state=? AND not_after>? AND not_after<?)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "first"),
+    [
+        (endings._LIST_CURRENT, _BY_END),
+        (endings._LIST_EVERY, _BY_END),
+        (endings._COUNT, _BY_END),
+        (notices._DUE, "SEARCH notices USING INDEX ix_notices_due (tenant=? AND outcome=? AND try_at<?)"),
+        (notices._LIST_OF, "SEARCH notices USING INDEX ix_notices_due (tenant=? AND outcome=?)"),
+        (notices._LIST, "SEARCH notices USING INDEX ix_notices_created (tenant=?)"),
+    ],
+    ids=["current", "every", "count", "due", "of an outcome", "newest"],
+)
+def test_ends_and_notices_are_found_by_an_index(
+    tmp_path: Path, statement: DriverStatement, first: str
+) -> None:
+    """Ends are a range of their index; holders and successors are found by theirs, and nothing is scanned."""
+    sql = statement._plain.sql
+    names = set(re.findall(r":([a-z_]+)", sql))
+    database = sqlite_database(tmp_path)
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(names, 1)).all()
+    database.close()
+    found = [row.detail for row in rows]
+    assert found[0] == first
+    assert not [one for one in found if one.startswith("SCAN")]
