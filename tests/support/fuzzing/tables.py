@@ -10,7 +10,7 @@ from tests.support.fuzzing.targets import Harness, Target
 
 _SEEDS = (
     b'\xef\xbb\xbfname;display_name;groups\r\nsensor-1;"Hall ""1"", left";"sensors;hall"\r\n',
-    b"name,group,group,tag,factory_serial\nsensor-1,a,b,blue,0042\n'=x,,,,\n",
+    b"name,group,group,manufacturer,factory_serial\nsensor-1,a,b,acme,0042\n'=x,,,,\n",
     b'[{"name": "sensor-1", "groups": ["a", "b"]},\n {"name": "sensor-2", "factory_serial": 42}]',
     b'{"name": "sensor-1"}\n{"name": "sensor-2", "groups": "a;b"}\n',
 )

@@ -13,11 +13,14 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from doorward.directory.fleets.serials import state_serials
 from doorward.directory.importing import adding
 from doorward.directory.importing.adding import Imported, run_import
 from doorward.directory.importing.planning import Plan, plan_import
 from doorward.directory.importing.reading_files import ImportFile, read_import_file
+from doorward.stores.fleet_records import SerialStanding
 from doorward.stores.records import ChangeKind
+from tests.support.factory import enrol, import_factory
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, World, found_world
 
@@ -157,7 +160,7 @@ def test_missing_groups_are_found_together_and_created_once(world: World) -> Non
 def test_all_faults_of_a_file_are_found_with_their_lines() -> None:
     """Malformed names, groups and names on screens, names twice, another kind, partners, rows of a wrong length."""
     found = read(
-        "name,display_name,groups,kind,tag,factory_serial\n"
+        "name,display_name,groups,kind,manufacturer,factory_serial\n"
         "Pump,,,,,\n"
         "a,,,,,\n"
         "a,,,,,\n"
@@ -167,11 +170,13 @@ def test_all_faults_of_a_file_are_found_with_their_lines() -> None:
         "acme/e,,,,,\n"
         ",x,,,,\n"
         "f,\n"
-        "g,,,device,No Tag,\n"
-        "h,,,device,,1234\n"
-        "i,,,device,,1234\n"
-        "j,,,device,,ä\n"
-        "k,,,device,blue,99\n"
+        "g,,,device,,1\n"
+        "h,,,device,acme,1234\n"
+        "i,,,device,acme,1234\n"
+        "j,,,device,acme,ä\n"
+        "k,,,device,other,1234\n"
+        "l,,,device,No Name,5\n"
+        "m,,,device,acme,\n"
     )
     assert [(one.line, one.code) for one in found.faults] == [
         (2, "name-malformed"),
@@ -182,16 +187,20 @@ def test_all_faults_of_a_file_are_found_with_their_lines() -> None:
         (8, "name-malformed"),
         (9, "name-malformed"),
         (10, "row-length"),
-        (11, "tag-malformed"),
+        (11, "manufacturer-missing"),
         (13, "factory-serial-twice"),
         (14, "factory-serial-malformed"),
+        (16, "name-malformed"),
     ]
-    assert [one.name for one in found.entries] == ["a", "h", "k"]
+    assert [one.name for one in found.entries] == ["a", "h", "k", "m"]
 
 
 def test_two_rows_on_one_line_are_two_rows() -> None:
     """A name twice is seen also there."""
-    found = read('[{"name": "a", "factory_serial": 1}, {"name": "a"}, {"name": "b", "factory_serial": 1}]')
+    found = read(
+        '[{"name": "a", "serial": 1, "manufacturer": "x"}, {"name": "a"},'
+        ' {"name": "b", "serial": 1, "manufacturer": "x"}]'
+    )
     assert [one.code for one in found.faults] == ["name-twice", "factory-serial-twice"]
 
 
@@ -207,7 +216,7 @@ def test_unknown_columns_are_refused_with_the_nearest() -> None:
     assert "'nmae': did you mean name?" in caught.value.hint
     assert "'grups': did you mean groups?" in caught.value.hint
     with refused(MalformedInput, "column-unknown"):
-        read(b"name,tag\na,b\n", PERSON)
+        read(b"name,factory_serial\na,b\n", PERSON)
     with refused(MalformedInput, "column-missing"):
         read(b"groups\na\n")
     found = read(b"name,state,last_seen\na,active,\n")
@@ -266,3 +275,53 @@ def test_many_names_are_compared_with_the_directory_at_once(
     monkeypatch.setattr("doorward.directory.importing.planning._FEW", 1)
     assert plan(world) == few
     assert [one.name for one in few.unchanged] == ["pump-2"]
+
+
+SERIALS = b"name,groups,manufacturer,factory_serial\npump-1,pumps,acme,SN-1\npump-2,,acme,SN-2\n"
+
+
+def test_a_device_is_expected_with_the_serial_number_of_its_factory(world: World) -> None:
+    """At its first contact, it is the device of the row: no operator, and the name and groups of the file."""
+    factory = import_factory(world)
+    done = run(world, SERIALS)
+    assert done.added == ["pump-1", "pump-2"]
+    assert len(world.events(EventType.SERIAL_EXPECTED)) == 2
+    issued = enrol(world, factory, factory.device("SN-1"))
+    assert issued.record.principal_id == devices(world)["pump-1"].id
+    assert len(plan(world, SERIALS).unchanged) == 2
+    assert run(world, SERIALS).added == []
+
+
+def test_a_serial_number_that_is_not_stated_yet_is_a_difference(world: World) -> None:
+    """It is stated with `update`."""
+    import_factory(world)
+    run(world, b"name\npump-1\n")
+    data = b"name,manufacturer,factory_serial\npump-1,acme,SN-1\n"
+    assert len(plan(world, data).differing) == 1
+    assert run(world, data, update=True).updated == ["pump-1"]
+    assert len(plan(world, data).unchanged) == 1
+
+
+def test_a_serial_number_of_another_device_or_a_barred_one_is_a_fault(world: World) -> None:
+    """An import admits no device that an operator barred. The number of a removed device is free."""
+    import_factory(world)
+    run(world, SERIALS)
+    state_serials(world.services, "acme", ["SN-9"], SerialStanding.BARRED, actor=OPERATOR)
+    data = b"name,manufacturer,factory_serial\na,acme,SN-1\nb,acme,SN-9\nc,nowhere,SN-3\nd,acme,SN-4\n"
+    planned = plan(world, data)
+    assert [(one.line, one.code) for one in planned.faults] == [
+        (2, "factory-serial-taken"),
+        (3, "factory-serial-taken"),
+        (4, "manufacturer-unknown"),
+    ]
+    removal.remove(world.services, "pump-1", actor=OPERATOR)
+    assert [one.line for one in plan(world, data).faults] == [3, 4]
+
+
+def test_a_serial_number_that_was_barred_since_the_plan_stays_barred(world: World) -> None:
+    """The transaction looks again."""
+    import_factory(world)
+    planned = plan(world, SERIALS)
+    state_serials(world.services, "acme", ["SN-1"], SerialStanding.BARRED, actor=OPERATOR)
+    done = run_import(world.services, planned, actor=OPERATOR)
+    assert (done.added, done.overtaken) == (["pump-2"], ["pump-1"])

@@ -17,6 +17,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.directory.groups import create_within, put_into_group
 from doorward.directory.importing.columns import Entry
+from doorward.directory.importing.factory_serials import FactorySerials
 from doorward.directory.importing.planning import FreedNames, Plan, is_as_said
 from doorward.directory.principals import create_principal
 from doorward.stores.events import new_event
@@ -118,20 +119,25 @@ class _Step:
         require_tenant(stores)
         now = self._services.clock.now()
         freed = FreedNames(stores, self._kind, keep_rules=self._keep_rules)
+        serials = FactorySerials(stores)
         for entry in entries:
             there = stores.directory.by_name(entry.name)
-            if there is None and freed.find_fault(entry) is None:
-                self._add(stores, entry, now)
+            if serials.find_fault(entry, there.id if there else "") is not None:
+                self.done.overtaken.append(entry.name)
+            elif there is None and freed.find_fault(entry) is None:
+                principal = self._add(stores, entry, now)
+                serials.state(self._services, entry, principal.id, actor=self._actor, now=now)
             elif there is None or there.kind is not self._kind:
                 self.done.overtaken.append(entry.name)
-            elif is_as_said(there, entry):
+            elif is_as_said(there, entry) and serials.is_stated(entry, there.id):
                 continue  # another run of the same command was here
             elif self._update:
                 self._bring_to(stores, there, entry, now)
+                serials.state(self._services, entry, there.id, actor=self._actor, now=now)
             else:
                 self.done.overtaken.append(entry.name)
 
-    def _add(self, stores: Stores, entry: Entry, now: datetime) -> None:
+    def _add(self, stores: Stores, entry: Entry, now: datetime) -> Principal:
         principal = Principal(
             id=self._services.new_id(self._kind.prefix),
             tenant=TENANT,
@@ -144,6 +150,7 @@ class _Step:
         self._put_into(stores, principal, entry.groups, now)
         self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         self.done.added.append(entry.name)
+        return principal
 
     def _bring_to(self, stores: Stores, there: Principal, entry: Entry, now: datetime) -> None:
         if entry.display_name is not None and entry.display_name != there.display_name:

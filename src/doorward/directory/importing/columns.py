@@ -6,7 +6,6 @@ Pure: the directory is not asked here (`planning`).
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ from doorward.directory.principals import check_display_name, check_groups
 from doorward.wire.table_rows import Cell, Table, TableRow, row_fault
 
 NAME, DISPLAY_NAME, GROUPS = "name", "display_name", "groups"
-TAG, FACTORY_SERIAL = "tag", "factory_serial"
+MANUFACTURER, FACTORY_SERIAL = "manufacturer", "factory_serial"
 _ALIASES = {"group": GROUPS, "serial": FACTORY_SERIAL}
 _OF_ALL = (NAME, DISPLAY_NAME, GROUPS)
-_OF_DEVICES = (TAG, FACTORY_SERIAL)
+_OF_DEVICES = (MANUFACTURER, FACTORY_SERIAL)
 READ_ONLY = frozenset(
     {
         "agent_version",
@@ -41,19 +40,22 @@ READ_ONLY = frozenset(
 )
 """Columns of an export that an import leaves out, so that an export can be edited and imported again."""
 
-_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_SERIAL_LIMIT = 200
+_SERIAL_LIMIT = 64
+"""As of a factory certificate (`directory.fleets.judging`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One row: a name, and what is said about it; None if the file says nothing about it."""
+    """One row: a name, and what is said about it; None if the file says nothing about it.
+
+    `manufacturer` and `factory_serial` are both given, or both None.
+    """
 
     line: int
     name: str
     display_name: str | None = None
     groups: tuple[str, ...] = ()
-    tag: str | None = None
+    manufacturer: str | None = None
     factory_serial: str | None = None
 
 
@@ -74,7 +76,7 @@ def read_entries(
     entries: list[Entry] = []
     faults = list(table.faults)
     lines: dict[str, int] = {}
-    serials: dict[str, int] = {}
+    serials: dict[tuple[str, str], int] = {}
     for row in table.rows:
         found = _read_row(row, columns, kind, groups)
         if isinstance(found, Fault):
@@ -140,8 +142,7 @@ def _read_row(
             name=_parse_name(texts.get(NAME, "")),
             display_name=check_display_name(texts[DISPLAY_NAME]) if DISPLAY_NAME in texts else None,
             groups=check_groups(groups),
-            tag=_check_tag(texts.get(TAG)),
-            factory_serial=_check_serial(texts.get(FACTORY_SERIAL)),
+            **_parse_factory(texts.get(MANUFACTURER, ""), texts.get(FACTORY_SERIAL, "")),
         )
     except MalformedInput as error:
         return row_fault(error.code, row.line, error.detail, error.hint)
@@ -164,36 +165,34 @@ def _parse_name(text: str) -> str:
     return parse_principal_name(text)
 
 
-def _check_tag(text: str | None) -> str | None:
-    if text and not _TAG.fullmatch(text):
+def _parse_factory(manufacturer: str, serial: str) -> dict[str, str]:
+    """Return the fields of a factory's serial number; empty if there is none."""
+    if not serial:
+        return {}  # a manufacturer alone says nothing
+    if not manufacturer:
         raise MalformedInput(
-            "tag-malformed",
-            f"{text[:80]!a} cannot be a tag",
-            hint="use a-z, 0-9, '.', '_' and '-', at most 63 characters, and begin with a letter or digit",
+            "manufacturer-missing",
+            f"the serial number {serial[:80]!a} has no manufacturer",
+            hint="add a column manufacturer with the name from `doorward manufacturer list`",
         )
-    return text
-
-
-def _check_serial(text: str | None) -> str | None:
-    if text and (len(text) > _SERIAL_LIMIT or not text.isascii() or not text.isprintable()):
+    if len(serial) > _SERIAL_LIMIT or not serial.isascii() or not serial.isprintable():
         raise MalformedInput(
             "factory-serial-malformed",
-            f"{text[:80]!a} cannot be a factory's serial number",
-            hint=f"use at most {_SERIAL_LIMIT} printable characters of ASCII",
+            f"{serial[:80]!a} cannot be a factory's serial number",
+            hint=f"use at most {_SERIAL_LIMIT} printable characters of ASCII, as in the factory certificate",
         )
-    return text
+    return {"manufacturer": parse_principal_name(manufacturer), "factory_serial": serial}
 
 
-def _find_twice(entry: Entry, names: dict[str, int], serials: dict[str, int]) -> Fault | None:
+def _find_twice(entry: Entry, names: dict[str, int], serials: dict[tuple[str, str], int]) -> Fault | None:
     """Return a fault if an earlier row has the name or the factory's serial number of this one."""
     line = names.get(entry.name)
     if line is not None:
         return row_fault("name-twice", entry.line, f"the name {entry.name} is on line {line} already")
-    serial = entry.factory_serial
-    if serial and serial in serials:
-        message = f"the factory's serial number {serial} is on line {serials[serial]} already"
+    serial = (entry.manufacturer or "", entry.factory_serial or "")
+    if serial[1] and serial in serials:
+        message = f"the factory's serial number {serial[1]} is on line {serials[serial]} already"
         return row_fault("factory-serial-twice", entry.line, message)
     names[entry.name] = entry.line
-    if serial:
-        serials[serial] = entry.line
+    serials[serial] = entry.line
     return None

@@ -2,8 +2,9 @@
 
     new         no principal has the name
     unchanged   the principal is as the entry says; it may be in further groups
-    differing   it has another name on screens, is not in a group of the entry, or is expected with other values
-    fault       a principal of another kind has the name; a rule in force names a removed principal with this name
+    differing   it has another name on screens, is not in a group of the entry, or is not expected with its serial number
+    fault       a principal of another kind has the name; a rule in force names a removed principal with this name; the
+                serial number of a factory cannot be expected
 
 Reading only. Not here: reading the file (`columns`), the changes (`adding`).
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import Fault
 from doorward.directory.importing.columns import Entry
+from doorward.directory.importing.factory_serials import FactorySerials
 from doorward.stores.freed_names import find_names_in_rules
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
@@ -68,17 +70,15 @@ def plan_import(
         require_tenant(stores)
         known = _find_known(stores, entries)
         freed = FreedNames(stores, kind, keep_rules=keep_rules)
+        serials = FactorySerials(stores)
         for entry in entries:
             there = known.get(entry.name)
-            if there is None:
-                fault = freed.find_fault(entry)
-                if fault is None:
-                    sorting.new.append(entry)
-                else:
-                    sorting.faults.append(fault)
-            elif there.kind is not kind:
-                sorting.faults.append(_taken(entry, there))
-            elif is_as_said(there, entry):
+            fault = _find_fault(entry, there, kind, freed, serials)
+            if fault is not None:
+                sorting.faults.append(fault)
+            elif there is None:
+                sorting.new.append(entry)
+            elif is_as_said(there, entry) and serials.is_stated(entry, there.id):
                 sorting.unchanged.append(entry)
             else:
                 sorting.differing.append(entry)
@@ -127,6 +127,16 @@ def is_as_said(there: Principal, entry: Entry) -> bool:
     """Return whether nothing of this entry has to be changed. Further groups, and being suspended, are no difference."""
     same_name = entry.display_name is None or there.display_name == entry.display_name
     return same_name and set(entry.groups) <= set(there.direct_groups)
+
+
+def _find_fault(
+    entry: Entry, there: Principal | None, kind: PrincipalKind, freed: FreedNames, serials: FactorySerials
+) -> Fault | None:
+    if there is None:
+        return freed.find_fault(entry) or serials.find_fault(entry, "")
+    if there.kind is not kind:
+        return _taken(entry, there)
+    return serials.find_fault(entry, there.id)
 
 
 def _find_known(stores: Stores, entries: Sequence[Entry]) -> Mapping[str, Principal]:
