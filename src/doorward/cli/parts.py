@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.directory.factors import enrolment_tickets as enrolment_tickets
     from doorward.directory.factors import removing as removing
     from doorward.directory.importing import adding as adding
+    from doorward.directory.importing import inviting_many as inviting_many
     from doorward.directory.importing import planning as planning
     from doorward.directory.importing import reading_files as reading_files
     from doorward.partners import examining as examining
@@ -75,6 +76,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import explaining as explaining
     from doorward.runtime import gateway as gateway
     from doorward.runtime import initialise as initialise
+    from doorward.runtime import invitation_files as invitation_files
     from doorward.runtime import layout as layout
     from doorward.runtime import logging as logging
     from doorward.runtime import own_places as own_places
@@ -139,6 +141,8 @@ else:
             "nesting": "doorward.directory.nesting",
             "authority_certificates": "doorward.authority.authority_certificates",
             "own_places": "doorward.runtime.own_places",
+            "inviting_many": "doorward.directory.importing.inviting_many",
+            "invitation_files": "doorward.runtime.invitation_files",
             "planning": "doorward.directory.importing.planning",
             "reading_files": "doorward.directory.importing.reading_files",
             "partner": "doorward.verification.partner",

@@ -84,8 +84,10 @@ def parse_csv(data: bytes) -> Table:
     )
 
 
-def render_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def render_csv(columns: Sequence[str], rows: Iterable[Sequence[str]], *, safe: bool = True) -> str:
     """Return a CSV file: every cell quoted, formulas neutralised, lines ended by CRLF.
+
+    `safe=False` leaves cells as they are, for a file of our own texts that programs read.
 
     Quoting every cell ensures that no separator in a cell can begin another cell, in whichever settings it is opened.
     """
@@ -93,7 +95,7 @@ def render_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([neutralise(cell) for cell in row])
+        writer.writerow([neutralise(cell) for cell in row] if safe else row)
     return out.getvalue()
 
 

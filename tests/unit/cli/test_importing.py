@@ -10,6 +10,7 @@ import pytest
 
 from doorward.cli.output import MOST_FAULTS
 from doorward.stores.fact_protocols import ReportedFacts, Sighting
+from doorward.wire.csv_rows import parse_csv
 from tests.unit.cli.conftest import Site
 
 DEVICES = "\ufeffname;display_name;groups\r\npump-1;Pump 1;tellers\r\npump-2;;\r\n"
@@ -86,6 +87,8 @@ def test_standard_input_is_a_file_too(site: Site) -> None:
         (),
         ("pump", "--dry-run"),
         ("pump", "--from", "FILE"),
+        ("pump", "--invitations", "x.csv"),
+        ("--from", "FILE", "--hours", "3"),
         ("--from", "FILE", "--display-name", "x"),
         ("--from", "/nowhere"),
     ],
@@ -161,3 +164,62 @@ def test_the_inventory_is_filtered_sorted_and_has_pages(site: Site) -> None:
 def test_usage_of_lists(site: Site, words: tuple[str, ...]) -> None:
     """What cannot be meant is refused."""
     assert site.do("device", "list", *words, code=2)
+
+
+def test_one_time_links_of_a_file(site: Site) -> None:
+    """A new file, for its owner only, with a link for each row without a certificate; it is never overwritten."""
+    file = site.file("people.csv", "name\nalice\nbob\ncarol\n")
+    site.certificate("alice")
+    site.do("person", "add", "carol")
+    site.do("person", "suspend", "carol")
+    out = site.folder / "links.csv"
+    done = site.do("person", "add", "--from", file, "--invitations", str(out), "--hours", "2")
+    assert (done["added"], done["invited"]) == (1, 1)
+    assert (done["with_certificate"], done["not_invitable"]) == (["alice"], ["carol"])
+    assert out.stat().st_mode & 0o777 == 0o600
+    (row,) = parse_csv(out.read_bytes()).rows
+    assert row.cells["name"] == "bob"
+    assert str(row.cells["token"]) in str(row.cells["link"])
+    assert [one["name"] for one in site.do("invitation", "list")] == ["bob"]
+    before = out.read_bytes()
+    assert (
+        site.do("person", "add", "--from", file, "--invitations", str(out), code=1)["code"] == "file-exists"
+    )
+    assert out.read_bytes() == before
+    said = site.say("person", "add", "--from", file, "--invitations", str(site.folder / "more.csv"))
+    assert "1 one-time links are in" in said
+    assert "no link: 1 have a valid certificate" in said
+    assert "suspended or removed: carol" in said
+
+
+def test_links_of_an_interrupted_run_are_used_again(site: Site) -> None:
+    """Those that are still open; a torn line, and a link that was never committed, are made again."""
+    file = site.file("devices.csv", "name\na\nb\nc\n")
+    out = site.folder / "links.csv"
+    site.do("device", "add", "--from", file, "--invitations", str(out))
+    lines = out.read_text().splitlines(keepends=True)
+    kept, dead = lines[1], lines[2]
+    out.unlink()
+    token = dead.split('"')[3]
+    part = site.folder / "links.csv.part"
+    part.write_text(lines[0] + kept + dead.replace(token, "A" * 43) + '"c","tor')
+    part.chmod(0o600)
+    assert site.do("device", "add", "--from", file, "--invitations", str(out))["invited"] == 3
+    again = out.read_text().splitlines(keepends=True)
+    assert again[1] == kept
+    assert [line.split('"')[1] for line in again[1:]] == ["a", "b", "c"]
+    assert "A" * 43 not in out.read_text()
+    assert not part.exists()
+    opened = {one["name"] for one in site.do("invitation", "list")}
+    assert opened == {"a", "b", "c"}
+    assert len(site.do("invitation", "list")) == 3
+
+
+def test_another_file_is_no_part_of_links(site: Site) -> None:
+    """It is not overwritten, and nothing is changed."""
+    file = site.file("devices.csv", "name\na\n")
+    site.file("links.csv.part", "my,notes\n1,2\n")
+    words = ("device", "add", "--from", file, "--invitations", str(site.folder / "links.csv"))
+    assert site.do(*words, code=2)["code"] == "file-not-ours"
+    assert site.do("device", "list") == []
+    assert (site.folder / "links.csv.part").read_text() == "my,notes\n1,2\n"

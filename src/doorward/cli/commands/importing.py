@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,10 +20,14 @@ from doorward.core.errors import ConfigurationError, Fault, MalformedInput
 if TYPE_CHECKING:
     from doorward.directory.importing.planning import Plan
     from doorward.directory.importing.reading_files import ImportFile
+    from doorward.runtime.compose import Installation
+    from doorward.runtime.invitation_files import InvitationFile
+    from doorward.stores.services import Services
 
 C = TypeVar("C", bound=Callable[..., Any])
 
 LARGEST_FILE = 64 << 20
+DEFAULT_HOURS = 24
 MOST_NAMED = 10
 """Names in a line for people; `--json` has all."""
 
@@ -38,6 +43,8 @@ class ImportOptions:
     skip_faulty: bool = False
     create_groups: bool = False
     keep_rules: bool = False
+    invitations: Path | None = None
+    hours: int = DEFAULT_HOURS
 
 
 def import_options(word: str) -> Callable[[C], C]:
@@ -57,6 +64,17 @@ def import_options(word: str) -> Callable[[C], C]:
         ),
         click.option("--skip-faulty", is_flag=True, help="With --from: leave rows with a fault out."),
         click.option("--create-groups", is_flag=True, help="With --from: create groups that do not exist."),
+        click.option(
+            "--invitations",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="OUT.csv",
+            help="With --from: write a one-time link for each row without a valid certificate into this new file, mode 0600.",
+        ),
+        click.option(
+            "--hours",
+            type=click.IntRange(1, 168),
+            help="With --invitations: how long the links work; 24 without it.",
+        ),
     )
 
     def decorate(command: C) -> C:
@@ -71,7 +89,9 @@ def import_principals(state: State, kind: PrincipalKind, options: ImportOptions)
     """Add the principals that a file names; nothing is changed if the file has a fault."""
     shown = "standard input" if options.file == Path("-") else str(options.file)
     read = parts.reading_files.read_import_file(_read(options.file), kind, groups=options.groups)
-    services = state.installation().services
+    installation = state.installation()
+    services = installation.services
+    out = _open_invitations(installation, options)
     plan = parts.planning.plan_import(services, kind, read.entries, keep_rules=options.keep_rules)
     faults = _all_faults(shown, read, plan)
     if faults and not options.skip_faulty:
@@ -108,9 +128,46 @@ def import_principals(state: State, kind: PrincipalKind, options: ImportOptions)
             "groups_created": done.groups,
             "seq": done.seq,
         }
+        if out is not None:
+            names = [one.name for one in read.entries if one.name not in {*done.overtaken}]
+            value |= _invite(state, services, out, names, options)
     if not state.output.as_json:
         state.output.faults(faults, "[dim]left out:[/dim]")
     state.output.result(value, *_lines(value, kind), notes=read.notes)
+
+
+def _open_invitations(installation: Installation, options: ImportOptions) -> InvitationFile | None:
+    """Return the file of links; refuse before anything is changed if it exists."""
+    if options.invitations is None or options.dry_run:
+        return None
+    out = parts.invitation_files.InvitationFile(options.invitations, installation.link_maker())
+    out.read_part()
+    return out
+
+
+def _invite(
+    state: State, services: Services, out: InvitationFile, names: Sequence[str], options: ImportOptions
+) -> dict[str, Any]:
+    """Invite the principals of a file, and go on with the links of an earlier run that was interrupted."""
+    kept = parts.inviting_many.find_open(services, out.read_part())
+    out.begin(kept)
+    have = {one.name for one in kept}
+    with state.output.progress("links") as progress:
+        done = parts.inviting_many.invite_many(
+            services,
+            [name for name in names if name not in have],
+            lifetime=timedelta(hours=options.hours),
+            actor=actor(),
+            keep=out.append,
+            progress=progress,
+        )
+    out.finish()
+    return {
+        "invitations": str(options.invitations),
+        "invited": done.count + len(kept),
+        "with_certificate": done.with_certificate,
+        "not_invitable": done.not_invitable,
+    }
 
 
 def _read(file: Path) -> bytes:
@@ -171,6 +228,12 @@ def _lines(value: dict[str, Any], kind: PrincipalKind) -> list[str]:
         lines.append(
             f"changed by another command meanwhile, and left as they are: {_names(value['overtaken'])}"
         )
+    if "invited" in value:
+        lines.append(f"{value['invited']} one-time links are in {escape(value['invitations'])}")
+        if value["with_certificate"]:
+            lines.append(f"no link: {len(value['with_certificate'])} have a valid certificate")
+        if value["not_invitable"]:
+            lines.append(f"no link, because suspended or removed: {_names(value['not_invitable'])}")
     if value["dry_run"]:
         lines.append("[dim]nothing was changed[/dim]")
     return lines

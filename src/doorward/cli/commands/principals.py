@@ -10,7 +10,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.importing import ImportOptions, import_options, import_principals
+from doorward.cli.commands.importing import DEFAULT_HOURS, ImportOptions, import_options, import_principals
 from doorward.cli.completing import complete_group, complete_principal
 from doorward.cli.confirming import YES, ask, confirmed
 from doorward.cli.csv_option import CSV, refuse_two_forms
@@ -70,16 +70,27 @@ def add_command(word: str) -> click.Command:
         display_name: str | None,
         keep_rules: bool,
         file: Path | None,
+        invitations: Path | None,
+        hours: int | None,
         **chosen: bool,
     ) -> None:
         if file is None:
-            if name is None or any(chosen.values()):
+            if name is None or any(chosen.values()) or invitations is not None or hours is not None:
                 raise click.UsageError("Give a NAME, or --from FILE; --dry-run and the like need --from.")
             _add_one(state, kind, name, display_name or "", groups=groups, keep_rules=keep_rules)
             return
         if name is not None or display_name is not None:
             raise click.UsageError("--from names everything: give no NAME and no --display-name with it.")
-        options = ImportOptions(file=file, groups=groups, keep_rules=keep_rules, **chosen)
+        if hours is not None and invitations is None:
+            raise click.UsageError("--hours needs --invitations.")
+        options = ImportOptions(
+            file=file,
+            groups=groups,
+            keep_rules=keep_rules,
+            invitations=invitations,
+            hours=hours or DEFAULT_HOURS,
+            **chosen,
+        )
         import_principals(state, kind, options)
 
     return command

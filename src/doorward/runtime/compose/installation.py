@@ -405,6 +405,18 @@ class Installation:
         pin = hashlib.sha256(lazy.inventory.root_certificate(self.services).der).hexdigest()
         return lazy.link.render_link(lazy.link.Link(host=host, port=port, token=token, root_sha256=pin))
 
+    def link_maker(self) -> Callable[[str], tuple[str, str]]:
+        """Return a function that makes the two links of a token, as `enrolment_link` and `joining_link`, without reading anything."""
+        host, port = self._enrolment_place()
+        pin = hashlib.sha256(lazy.inventory.root_certificate(self.services).der).hexdigest()
+        joining = f"{self.portal_origin()}{lazy.link.JOIN_PATH}" if self.is_portal_trusted() else ""
+
+        def make_links(token: str) -> tuple[str, str]:
+            link = lazy.link.Link(host=host, port=port, token=token, root_sha256=pin)
+            return lazy.link.render_link(link), f"{joining}#{token}" if joining else ""
+
+        return make_links
+
     def _enrolment_place(self) -> tuple[str, int]:
         return enrolment_host(self.tenant().trust_domain), self._public_port()
 
