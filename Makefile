@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo example up unit test clients lint prove bench docs setup clean
+.PHONY: agent-wheel help demo example up unit test clients lint prove bench docs setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,8 @@ help:
 	@echo "make lint   style, types, import contracts, file sizes, words"
 	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
 	@echo "make bench  measurements, as ratios to a peer in the same run"
+	@echo "make agent-wheel"
+	@echo "            build doorward-agent, the small package for machines with certificates, into dist/"
 	@echo "make docs   write the generated reference pages again"
 	@echo "make clean  remove what the above made"
 
@@ -65,6 +67,9 @@ prove: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+agent-wheel: $(STAMP)
+	$(BIN)/python -m tools.agent_wheel dist
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.reference

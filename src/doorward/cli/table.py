@@ -6,6 +6,7 @@ command needs of the rooms below is imported at its first use (docs/design/0060)
 
 from __future__ import annotations
 
+from doorward.cli.agent_table import AGENT_COMMANDS
 from doorward.cli.groups import Branch, Entry
 
 
@@ -91,15 +92,7 @@ COMMANDS: dict[str, Entry | Branch] = {
             "revoke": _entry("enrolment:revoke", "Withdraw a one-time link."),
         },
     ),
-    "enroll": _entry("enrolment:enroll", "Make a key here, and get its certificate with a one-time link."),
-    "agent": Branch(
-        summary="Keep certificates on this machine valid.",
-        entries={
-            "run": _entry("agent:run", "Renew certificates before they end, until Ctrl-C."),
-            "renew": _entry("agent:renew", "Renew certificates now."),
-            "status": _entry("agent:status", "Show the certificates and what needs attention."),
-        },
-    ),
+    **AGENT_COMMANDS,
     "factor": Branch(
         summary="Manage second factors of persons.",
         entries={

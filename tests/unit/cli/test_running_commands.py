@@ -10,7 +10,7 @@ import pytest
 from doorward.agent.client import Enrolled
 from doorward.agent.credential import Credential
 from doorward.agent.pkcs12 import Pkcs12Form
-from doorward.cli.commands import demo, enrolment, roles
+from doorward.cli.commands import demo, enroll, roles
 from doorward.cli.output import Output
 from doorward.cli.state import State
 from doorward.demo.report import Report
@@ -105,7 +105,7 @@ def test_what_enroll_made(state: State, capsys: pytest.CaptureFixture[str], tmp_
         p12_password="correct-horse",
         previous=tmp_path / "before",
     )
-    enrolment.say_enrolled(state, done)
+    enroll.say_enrolled(state, done)
     text, value = said(capsys, state)
     if state.output.as_json:
         assert set(value) == {
