@@ -65,6 +65,7 @@ EXAMPLES = {
     "invitation revoke": "doorward invitation revoke inv_7tatuj2mxq4k5wd3ohzv",
     "enroll": "doorward enroll 'https://enroll.corp.example:8443/join#token=…&sha256=…' --out alice",
     "agent run": "doorward agent run --dir /etc/doorward/sensor-7 --reload nginx.service",
+    "agent install": "doorward agent install --config /etc/doorward/agent.toml --write",
     "agent renew": "doorward agent renew --dir alice --nss ~/.pki/nssdb",
     "agent status": "doorward agent status --dir /etc/doorward/sensor-7 --json",
     "cert list": "doorward cert list --of alice --state valid",

@@ -15,6 +15,9 @@ AGENT_COMMANDS: dict[str, Entry | Branch] = {
         summary="Keep certificates on this machine valid.",
         entries={
             "run": Entry(where="agent:run", summary="Renew certificates before they end, until Ctrl-C."),
+            "install": Entry(
+                where="agent:install", summary="Print the unit or task that starts `agent run`."
+            ),
             "renew": Entry(where="agent:renew", summary="Renew certificates now."),
             "status": Entry(where="agent:status", summary="Show the certificates and what needs attention."),
         },

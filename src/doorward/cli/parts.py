@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.agent import client as client
     from doorward.agent import commands as commands
     from doorward.agent import configuration as configuration
+    from doorward.agent import deploying as deploying
     from doorward.agent import identity_condition as identity_condition
     from doorward.agent import keeper as keeper
     from doorward.agent import link as link
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.agent import options as options
     from doorward.agent import pkcs12 as pkcs12
     from doorward.agent import process as process
+    from doorward.agent import service_files as service_files
     from doorward.audit import catalogue as catalogue
     from doorward.authority import authority_certificates as authority_certificates
     from doorward.authority import founding as founding
@@ -110,10 +112,12 @@ else:
             "client": "doorward.agent.client",
             "commands": "doorward.agent.commands",
             "configuration": "doorward.agent.configuration",
+            "deploying": "doorward.agent.deploying",
             "machine_facts": "doorward.agent.machine_facts",
             "keeper": "doorward.agent.keeper",
             "loop": "doorward.agent.loop",
             "options": "doorward.agent.options",
+            "service_files": "doorward.agent.service_files",
             "process": "doorward.agent.process",
             "disruption": "doorward.runtime.disruption",
             "endings": "doorward.directory.endings",

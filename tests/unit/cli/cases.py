@@ -319,6 +319,7 @@ FAILURES: dict[str, Failure] = {
     "session list": Failure(words="nobody-here", error="principal-unknown"),
     "session end": Failure(words="ses_nothing", error="session-unknown"),
     "agent run": Failure(words="--dir {nothing}", error="folder-unusable", code=2),
+    "agent install": Failure(words="--reload=--now", error="unit-malformed", code=2),
     "agent renew": Failure(words="--dir {folder}", error="identity-missing"),
     "agent status": Failure(words="--config {wrong}", error="agent-config-invalid", code=2),
     "enroll": Failure(words="https://nonsense", error="link-malformed", code=2),

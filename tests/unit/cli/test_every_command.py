@@ -25,7 +25,17 @@ from tests.unit.cli.cases import FAILURES, SUCCESSES
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 ALL = {" ".join(path): entry.load() for path, entry in walk(COMMANDS)}
-RUNNING = {"up", "serve", "gateway", "demo", "enroll", "agent run", "agent renew", "agent status"}
+RUNNING = {
+    "up",
+    "serve",
+    "gateway",
+    "demo",
+    "enroll",
+    "agent run",
+    "agent install",
+    "agent renew",
+    "agent status",
+}
 """Commands that run for long, need a door, or work on another machine; what they say is tested in `test_running_commands`
 and `test_agent`."""
 

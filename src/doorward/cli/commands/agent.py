@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,70 @@ def status(state: State, /, **given: Any) -> None:
         sys.exit(REFUSED)
 
 
+@click.command("install", cls=Command)
+@identity_options
+@click.option(
+    "--kind",
+    type=click.Choice(["systemd", "launchd", "windows"]),
+    help="What starts the agent; without it, that of this system.",
+)
+@click.option(
+    "--write", is_flag=True, help="Write the file where the system looks for it, in place of printing it."
+)
+@click.option("--force", is_flag=True, help="With --write: replace a file with another content.")
+@click.pass_obj
+def install(state: State, /, *, kind: str | None, write: bool, force: bool, **given: Any) -> None:
+    """Print the file by which this system starts `agent run` with these options."""
+    identities = _read(given, absolute=True)
+    for options in identities:
+        parts.deploying.list_targets(options)  # refuses what `agent run` would refuse
+    files = parts.service_files
+    file = files.build_service_file(
+        files.ServiceKind(kind) if kind else files.choose_service_kind(sys.platform),
+        [*_program(), "agent", "run", *_words(given)],
+        identities,
+        home=Path.home(),
+        system=not hasattr(os, "geteuid") or os.geteuid() == 0,
+    )
+    if write:
+        files.place_service_file(file, force=force)
+    text = file.data.decode("utf-16" if file.kind is files.ServiceKind.WINDOWS else "utf-8")
+    value = {"kind": file.kind.value, "path": str(file.path), "text": text, "written": write}
+    if state.output.as_json:
+        state.output.document({**value, "next": list(file.commands)})
+        return
+    if write:
+        state.output.out.print(f"[green]✓[/green] written: {escape(str(file.path))}")
+    else:
+        state.output.out.write(text)
+        state.output.note(f"--write puts it into {file.path}")
+    for command in file.commands:
+        state.output.err.print(f"[dim]next:[/dim] {escape(command)}")
+
+
+def _program() -> list[str]:
+    """Return how this program is started again, with absolute paths."""
+    beside = Path(sys.executable).with_name("doorward")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "doorward.cli.agent_program"]
+
+
+def _words(given: dict[str, Any]) -> list[str]:
+    """Return the options of `agent run` that say the same as those that were given; paths are absolute."""
+    words = []
+    for option in (DIRECTORIES, CONFIG, *_TARGETS):
+        (param,) = option(lambda: None).__click_params__
+        value = given.get(param.name)
+        if param.is_flag:
+            words += [param.opts[0]] if value else []
+            continue
+        values: list[Any] = list(value or ()) if param.multiple else [value] if value else []
+        for one in values:
+            words += [param.opts[0], str(one.absolute() if isinstance(one, Path) else one)]
+    if not given.get("directories") and not given.get("config"):
+        words += ["--dir", str(DEFAULT_FOLDER.absolute())]
+    return words
+
+
 def _machine() -> Machine:
     """Return this machine, with the real clock, keys, requests and commands."""
     return parts.options.Machine(
@@ -200,8 +265,18 @@ def _machine() -> Machine:
     )
 
 
-def _read(given: dict[str, Any]) -> list[IdentityOptions]:
-    """Return the identities that the options name."""
+def _read(given: dict[str, Any], *, absolute: bool = False) -> list[IdentityOptions]:
+    """Return the identities that the options name; if asked, with absolute paths."""
+    found = _read_options(given)
+    if not absolute:
+        return found
+    return [
+        replace(one, directory=one.directory.absolute(), nss=tuple(folder.absolute() for folder in one.nss))
+        for one in found
+    ]
+
+
+def _read_options(given: dict[str, Any]) -> list[IdentityOptions]:
     config = given.get("config")
     others = {name: value for name, value in given.items() if name != "config" and value}
     if config:
