@@ -1,15 +1,17 @@
 """Facts that an agent reports about itself and its machine; they are for the inventory and decide nothing.
 
+They are removed with their principal (docs/design/0082).
 Not here: who may report (enrolment.renewal).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
-from doorward.core.errors import MalformedInput
+from doorward.core.errors import MalformedInput, Unavailable
+from doorward.stores.fact_protocols import ReportedFacts
 from doorward.stores.services import Services
 from doorward.wire.json_object import parse_json_object
 
@@ -19,22 +21,14 @@ FACTS_LIMIT = 4096
 TEXT_LIMIT = 200
 """Characters of each text."""
 
+SAME_AGAIN = timedelta(hours=1)
+"""The same facts are written again after this time, so that the inventory shows that the agent is alive."""
+
 _TEXTS = ("host_name", "system", "agent_version", "store")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceFacts:
-    """What an agent said; a text is empty, and `next_renewal` None, if it did not say it. No fact is proven."""
-
-    host_name: str = ""
-    system: str = ""
-    agent_version: str = ""
-    store: str = ""
-    next_renewal: datetime | None = None
-
-
-def parse_facts(data: bytes) -> DeviceFacts:
+def parse_facts(data: bytes) -> ReportedFacts:
     """Return the facts of a report; unknown members are ignored, because a newer agent may send more.
 
     Args:
@@ -47,11 +41,22 @@ def parse_facts(data: bytes) -> DeviceFacts:
         raise _malformed(f"the facts may have {FACTS_LIMIT} bytes at most")
     members = parse_json_object(data, code="facts-malformed", what="the report of facts")
     texts = {name: _parse_text(name, members.get(name, "")) for name in _TEXTS}
-    return DeviceFacts(**texts, next_renewal=_parse_moment(members.get("next_renewal")))
+    return ReportedFacts(**texts, next_renewal=_parse_moment(members.get("next_renewal")))
 
 
-def record_facts(services: Services, certificate_id: str, facts: DeviceFacts) -> None:
-    """Store what an agent said about the machine of a certificate. The store is not made yet: the facts are dropped."""
+def record_facts(services: Services, certificate_id: str, facts: ReportedFacts) -> None:
+    """Store what an agent said about the machine of a certificate, for the inventory.
+
+    The same facts within an hour are not written again, so that an agent that reports too often costs reads only. If the
+    database has no room or no time, the facts are dropped: the agent reports again, and its answer must not wait.
+    """
+    now = services.clock.now()
+    with services.work.read() as stores:
+        known = stores.facts.of([certificate_id]).get(certificate_id)
+    if known and known.reported == facts and known.reported_at and now - known.reported_at < SAME_AGAIN:
+        return
+    with suppress(Unavailable), services.work.change(traffic=True) as stores:
+        stores.facts.report(certificate_id, facts, now)
 
 
 def _parse_text(name: str, value: object) -> str:
