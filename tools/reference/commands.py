@@ -108,6 +108,8 @@ def _argument_meaning(argument: click.Argument) -> str:
         "certificate": "Id, serial number or SHA-256, or at least the first 6 characters of one of them.",
         "session_id": "Id of a session, as `doorward session list` shows it.",
         "invitation_id": "Id of an invitation, as `doorward invitation list` shows it.",
+        "ids": "Ids of devices that wait, as `doorward device pending` shows them.",
+        "serials": "Serial numbers, as the factory certificates state them.",
         "link": "The one-time link, in single quotes.",
         "method": "HTTP method, such as `GET`.",
         "path": "Path as a client would send it.",

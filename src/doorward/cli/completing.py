@@ -73,6 +73,21 @@ def _issuers(services: Services) -> Iterable[str]:
     return parts.completion_names.list_issuer_ids(services)
 
 
+def _manufacturers(services: Services) -> Iterable[str]:
+    return (one.manufacturer.name for one in parts.manufacturers.list_manufacturers(services))
+
+
+def _tags(services: Services) -> Iterable[str]:
+    return (one.name for one in parts.tags.list_tags(services))
+
+
+def _enrolments(services: Services) -> Iterable[str]:
+    return (one.id for one, _ in parts.approving.list_enrolments(services))
+
+
+complete_manufacturer = completer(_manufacturers)
+complete_tag = completer(_tags)
+complete_enrolment = completer(_enrolments)
 complete_group = completer(_groups)
 complete_member = completer(_members)
 complete_issuer = completer(_issuers)

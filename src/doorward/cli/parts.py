@@ -58,6 +58,11 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.directory import sessions as sessions
     from doorward.directory.factors import enrolment_tickets as enrolment_tickets
     from doorward.directory.factors import removing as removing
+    from doorward.directory.fleets import approval_lists as approval_lists
+    from doorward.directory.fleets import approving as approving
+    from doorward.directory.fleets import manufacturers as manufacturers
+    from doorward.directory.fleets import serials as serials
+    from doorward.directory.fleets import tags as tags
     from doorward.directory.importing import adding as adding
     from doorward.directory.importing import inviting_many as inviting_many
     from doorward.directory.importing import planning as planning
@@ -93,6 +98,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import starting as starting
     from doorward.runtime import up as up
     from doorward.runtime import world as world
+    from doorward.stores import fleet_records as fleet_records
     from doorward.stores import freed_names as freed_names
     from doorward.verification import identity as identity
     from doorward.verification import partner as partner
@@ -128,6 +134,12 @@ else:
             "facts": "doorward.pki.facts",
             "files": "doorward.files",
             "founding": "doorward.authority.founding",
+            "approval_lists": "doorward.directory.fleets.approval_lists",
+            "approving": "doorward.directory.fleets.approving",
+            "manufacturers": "doorward.directory.fleets.manufacturers",
+            "serials": "doorward.directory.fleets.serials",
+            "tags": "doorward.directory.fleets.tags",
+            "fleet_records": "doorward.stores.fleet_records",
             "freed_names": "doorward.stores.freed_names",
             "gateway": "doorward.runtime.gateway",
             "gateways": "doorward.authority.gateways",

@@ -72,7 +72,15 @@ COMMANDS: dict[str, Entry | Branch] = {
         },
     ),
     "person": _principals("person"),
-    "device": _principals("device"),
+    "device": Branch(
+        summary="Manage devices.",
+        entries={
+            **_principals("device").entries,
+            "pending": _entry("device_enrolments:pending", "List devices that wait for an operator."),
+            "approve": _entry("device_enrolments:approve", "Approve devices that wait."),
+            "refuse": _entry("device_enrolments:refuse", "Refuse devices that wait."),
+        },
+    ),
     "service": _principals("service"),
     "group": Branch(
         summary="Manage groups.",
@@ -131,6 +139,27 @@ COMMANDS: dict[str, Entry | Branch] = {
             "import": _entry("partner:import_", "Trust a partner's certificates."),
             "show": _entry("partner:show", "Show a partner: terms, authorities, evidence."),
             "remove": _entry("partner:remove", "Remove a partner; its certificates are refused at once."),
+        },
+    ),
+    "manufacturer": Branch(
+        summary="Manage makers of devices that register themselves.",
+        entries={
+            "import": _entry(
+                "manufacturer:import_", "Let the devices of a manufacturer ask for certificates."
+            ),
+            "list": _entry("manufacturer:list_", "List the manufacturers."),
+            "show": _entry("manufacturer:show", "Show a manufacturer: authorities, tag, devices."),
+            "remove": _entry("manufacturer:remove", "Remove a manufacturer; its devices can ask no more."),
+            "expect": _entry("manufacturer:expect", "Announce devices by serial number."),
+            "bar": _entry("manufacturer:bar", "Bar devices by serial number."),
+        },
+    ),
+    "tag": Branch(
+        summary="Say how a manufacturer's devices are approved and named.",
+        entries={
+            "add": _entry("manufacturer:tag_add", "Add a tag."),
+            "list": _entry("manufacturer:tag_list", "List the tags."),
+            "remove": _entry("manufacturer:tag_remove", "Remove a tag."),
         },
     ),
     "audit": Branch(

@@ -9,6 +9,8 @@ APPLIED = f"revision changed differences findings {CONFIRMED}"
 PRINCIPAL = "name kind state groups inherited display_name id"
 INVENTORY = f"{PRINCIPAL} last_seen where certificate_until host_name system agent_version store next_renewal reported_at"
 CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
+MANUFACTURER = "name id tag most_pending pending approved enrolled duplicate refused"
+TAG = "name id approval groups name_template closed_at"
 TERMS = (
     "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
     "max_staleness_seconds short_lived_seconds allow_private crl_urls ocsp_urls"
@@ -225,6 +227,48 @@ SUCCESSES: dict[str, Success] = {
     "ca remove": Success(
         words="clinic", says=("removed partner clinic",), members=f"name id notes {CONFIRMED}"
     ),
+    "tag add": Success(
+        words="sensors --approval expected --group sensors --name-template sensor-{{serial}}",
+        says=("added tag sensors, approval expected", "next: doorward manufacturer import"),
+        members=f"{TAG} notes",
+    ),
+    "tag list": Success(says=("name", "approval", "sensors", "expected", "sensor-{{serial}}"), members=TAG),
+    "manufacturer import": Success(
+        words="acme --from {acme} --tag sensors",
+        says=("devices of acme may ask for certificates; they are approved by the tag sensors", "next:"),
+        members=f"{MANUFACTURER} findings notes",
+    ),
+    "manufacturer list": Success(says=("name", "pending", "acme", "maker"), members=MANUFACTURER),
+    "manufacturer show": Success(
+        words="maker",
+        says=("maker  mfr_", "devices  3 pending; at most 1000 wait", "anchor", "CN=Maker"),
+        members=f"{MANUFACTURER} authorities",
+    ),
+    "manufacturer expect": Success(
+        words="acme SN-3 --from {serials}",
+        says=("3 of 3 serial numbers of acme are now expected",),
+        members="manufacturer standing given changed notes",
+    ),
+    "manufacturer bar": Success(
+        words="acme SN-3",
+        says=("1 of 1 serial numbers of acme are now barred",),
+        members="manufacturer standing given changed notes",
+    ),
+    "device pending": Success(
+        says=("id", "manufacturer", "{den_one}", "maker", "pending", "serial-not-expected", "next:"),
+        members="id manufacturer serial subject state reason name tag created_at seen_at contacts keys sources source "
+        "decided_by",
+    ),
+    "device approve": Success(
+        words="{den_one} --name gauge-1 --group gauges",
+        says=("approved gauge-1", "at its next contact"),
+        members="approved failed notes",
+    ),
+    "device refuse": Success(words="{den_two}", says=("refused {den_two}",), members="refused failed notes"),
+    "manufacturer remove": Success(
+        words="maker", says=("removed manufacturer maker",), members=f"name id notes {CONFIRMED}"
+    ),
+    "tag remove": Success(words="spare", says=("removed tag spare",), members=f"{TAG} notes"),
     "ca export": Success(
         words="--root --passphrase-file {secret} --out {exported}",
         says=("written to {exported}",),
@@ -340,6 +384,18 @@ FAILURES: dict[str, Failure] = {
     "ca import": Failure(words="clinic {document} --yes", error="certificate-malformed", code=2),
     "ca show": Failure(words="nothing", error="partner-unknown"),
     "ca remove": Failure(words="nothing", error="partner-unknown"),
+    "tag add": Failure(words="a --approval automatic", error="template-missing", code=2),
+    "tag list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "tag remove": Failure(words="nothing", error="tag-unknown"),
+    "manufacturer import": Failure(words="acme --from {document}", error="certificate-malformed", code=2),
+    "manufacturer list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "manufacturer show": Failure(words="nothing", error="manufacturer-unknown"),
+    "manufacturer remove": Failure(words="nothing", error="manufacturer-unknown"),
+    "manufacturer expect": Failure(words="nothing SN-1", error="manufacturer-unknown"),
+    "manufacturer bar": Failure(words="maker ' '", error="serial-malformed", code=2),
+    "device pending": Failure(words="--manufacturer nothing", error="manufacturer-unknown"),
+    "device approve": Failure(words="--all --manufacturer nothing", error="manufacturer-unknown"),
+    "device refuse": Failure(words="--data {nothing} den_x", error="not-initialised", code=3),
     "audit tail": Failure(words="--event nonsense", error="event-unknown", code=2),
     "audit verify": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "audit export": Failure(words="--data {nothing}", error="not-initialised", code=3),

@@ -16,11 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
 from doorward.core.factor_kinds import FactorKind
+from doorward.directory.fleets import admission, manufacturers, tags
 from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
+from doorward.stores.fleet_records import ApprovalMode
 from tests.support.certificates.issuing import around_now, certify
 from tests.support.doorway import short_folder
 from tests.support.factor_records import factor, session
+from tests.support.factory import request_for
 from tests.unit.cli.cases import FAILURES, SUCCESSES
 from tests.unit.cli.conftest import DOCUMENT, Site
 
@@ -66,8 +69,24 @@ def things(site: Site) -> dict[str, str]:
         os.chmod(made[name], 0o600)  # noqa: PTH101
     installation = site.opened()
     made["session"] = furnish_with_factors(installation, "alice")
+    made |= furnish_with_devices(installation, site)
     Serve(installation).stop()  # places the events of all this in the log
     installation.close()
+    return made
+
+
+def furnish_with_devices(installation: Installation, site: Site) -> dict[str, str]:
+    """Import a manufacturer, three devices of which wait; return their ids, and a file of another authority."""
+    root, other = certify("Maker", **around_now(200)), certify("Acme", **around_now(200))
+    manufacturers.import_manufacturer(installation.services, "maker", anchors=[root.der], actor="os:1000")
+    tags.add_tag(installation.services, "spare", approval=ApprovalMode.OPERATOR, actor="os:1000")
+    made = {"acme": site.file("acme.pem", other.pem), "serials": site.file("serials.txt", "SN-1\nSN-2\n")}
+    for number in ("one", "two", "three"):
+        device = certify(f"device {number}", root, ca=False, **around_now(100))
+        try:
+            admission.admit(installation.services, [device.der], request_for(), source="192.0.2.7")
+        except admission.EnrolmentPending as waits:
+            made[f"den_{number}"] = waits.enrolment_id
     return made
 
 
@@ -191,6 +210,11 @@ def test_every_command_without_an_installation() -> None:
                 "app add": ["a", "--host", "a.corp.example", "--upstream", "http://127.0.0.1:1"],
                 "app set": ["a", "--upstream", "http://127.0.0.1:1"],
                 "ca import": ["clinic", there, "--yes"],
+                "manufacturer import": ["acme", "--from", there],
+                "manufacturer expect": ["acme", "SN-1"],
+                "manufacturer bar": ["acme", "SN-1"],
+                "device approve": ["den_x"],
+                "device refuse": ["den_x"],
                 "cert renew": ["crt_x", "--csr", there],
                 "group add": ["g", "a"],
                 "group remove": ["g", "a"],

@@ -17,15 +17,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.revocation import revoke_within
+from doorward.authority.status.ocsp_responses import signer_if_any
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.tags import refuse_unknown_tag
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
-from doorward.stores.fleet_records import EnrolmentState, ManufacturerAuthorityRecord, ManufacturerRecord
+from doorward.stores.fleet_records import (
+    DeviceEnrolmentRecord,
+    EnrolmentState,
+    ManufacturerAuthorityRecord,
+    ManufacturerRecord,
+)
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 from doorward.verification.import_lint import LintCode, LintFinding, Severity, lint_authorities
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
@@ -36,6 +45,10 @@ MOST_AUTHORITIES = 50
 
 DEFAULT_MOST_PENDING, LARGEST_MOST_PENDING = 1_000, 100_000
 """Devices that may wait for an operator: enough for a delivery, few enough for a list."""
+
+MOST_DEVICES = 1_000_000
+_PAGE = 200
+_WITH_CERTIFICATE = (EnrolmentState.ENROLLED, EnrolmentState.DUPLICATE, EnrolmentState.APPROVED)
 
 _ABOUT_PARTNERS = frozenset(
     {
@@ -164,15 +177,39 @@ def find_manufacturer(services: Services, name: str) -> ManufacturerState:
         return _read_state(stores, require_manufacturer(stores, name))
 
 
-def remove_manufacturer(services: Services, name: str, *, actor: str) -> ChangeResult[ManufacturerRecord]:
+def describe_authority(authority: ManufacturerAuthorityRecord) -> str:
+    """Return the subject of an authority as RFC 4514 text, safe for a screen."""
+    try:
+        return printable(parse_path_certificate(authority.der).subject_text or "no subject", 200)
+    except MalformedInput:
+        return "a certificate that cannot be read"
+
+
+def remove_manufacturer(
+    services: Services, name: str, *, revoke_devices: bool = False, actor: str
+) -> ChangeResult[ManufacturerRecord]:
     """Remove a manufacturer: its devices that wait are forgotten; those with a certificate keep it.
+
+    Args:
+        services: the ports of this process.
+        name: of the manufacturer.
+        revoke_devices: revoke the certificates of its devices too. They are revoked in short transactions before the
+            manufacturer is removed, so an interrupted command can be repeated; what was issued meanwhile follows in the
+            transaction of the removal.
+        actor: who acts.
 
     Raises:
         NotFound: `manufacturer-unknown`, `not-founded`.
     """
+    revoked = _revoke_devices(services, name, actor=actor) if revoke_devices else 0
     now = services.clock.now()
     with services.work.change() as stores:
         found = require_manufacturer(stores, name)
+        if revoke_devices:
+            rest = stores.device_enrolments.list(
+                states=_WITH_CERTIFICATE, manufacturer_id=found.id, limit=MOST_DEVICES
+            )
+            revoked += _revoke_page(services, stores, rest, actor=actor)
         stores.manufacturers.remove(found.id, now)
         stores.factory_serials.remove_all(found.id)
         counts = stores.device_enrolments.count(found.id)
@@ -189,8 +226,44 @@ def remove_manufacturer(services: Services, name: str, *, actor: str) -> ChangeR
     notes = [f"{waiting} of its devices waited for a certificate and were forgotten"] if waiting else []
     enrolled = counts.get(EnrolmentState.ENROLLED, 0) + counts.get(EnrolmentState.DUPLICATE, 0)
     if enrolled:
-        notes.append(f"{enrolled} of its devices have certificates of ours and keep them")
+        kept = "and keep them; --revoke-devices would revoke them"
+        notes.append(
+            f"{revoked} certificates of its devices were revoked"
+            if revoke_devices
+            else f"{enrolled} of its devices have certificates of ours {kept}"
+        )
     return ChangeResult(value=replace(found, removed_at=now), seq=seq, notes=tuple(notes))
+
+
+def _revoke_devices(services: Services, name: str, *, actor: str) -> int:
+    """Revoke the certificates of a manufacturer's devices in short transactions; return how many."""
+    count, after = 0, ""
+    while True:
+        with services.work.change() as stores:
+            found = require_manufacturer(stores, name)
+            page = stores.device_enrolments.list(
+                states=_WITH_CERTIFICATE, manufacturer_id=found.id, after_id=after, limit=_PAGE
+            )
+            count += _revoke_page(services, stores, page, actor=actor)
+        if len(page) < _PAGE:
+            return count
+        after = page[-1].id
+
+
+def _revoke_page(
+    services: Services, stores: Stores, page: Sequence[DeviceEnrolmentRecord], *, actor: str
+) -> int:
+    signer, now = signer_if_any(services, stores), services.clock.now()
+    live = (CertificateState.VALID, CertificateState.ON_HOLD)
+    count = 0
+    for principal_id in sorted({one.principal_id for one in page if one.principal_id}):
+        for state in live:
+            wanted = CertificateFilter(principal_id=principal_id, state=state, limit=_PAGE)
+            for record in stores.certificates.list(wanted):
+                reason = RevocationReason.CESSATION_OF_OPERATION
+                revoke_within(services, stores, signer, record.id, reason, actor=actor, now=now)
+                count += 1
+    return count
 
 
 def require_manufacturer(stores: Stores, name: str) -> ManufacturerRecord:

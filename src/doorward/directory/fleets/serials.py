@@ -28,6 +28,7 @@ from doorward.stores.fleet_records import (
 )
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
+from doorward.wire.table_rows import decode_table
 
 MOST_SERIALS = 100_000
 """Of one manufacturer."""
@@ -37,6 +38,21 @@ _EVENTS = {
     SerialStanding.BARRED: EventType.SERIAL_BARRED,
 }
 _BATCH = 500
+LARGEST_FILE = 8 << 20
+
+
+def read_serial_file(data: bytes) -> list[str]:
+    """Return the serial numbers of a file: one on each line; blank lines and a byte order mark are left out.
+
+    Raises:
+        MalformedInput: `file-too-large`, `file-not-utf8`, `too-many-rows`.
+    """
+    text, _ = decode_table(data[: LARGEST_FILE + 1])
+    found = [line.strip() for line in text.splitlines()]
+    found = [line for line in found if line]
+    if len(found) > MOST_SERIALS:
+        raise MalformedInput("too-many-rows", f"the file has more than {MOST_SERIALS} serial numbers")
+    return found
 
 
 def state_serials(
