@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, MalformedInput, NotFound, RequestRefused
-from doorward.directory.fleets import manufacturers
+from doorward.directory.fleets import manufacturers, serials
 from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
 from doorward.stores.records import AuthorityKind
 from tests.support.certificates.issuing import SERVER, toy_ca
 from tests.support.factory import NEVER, approve, enrol, import_factory, new_factory, pending
+from tests.support.interleaving import before_change
 from tests.support.ports import NOON
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR
@@ -123,3 +125,41 @@ def test_its_devices_are_counted_by_state(world, factory):
         "approved": 1,
         "enrolled": 1,
     }
+
+
+def test_devices_are_revoked_with_their_manufacturer_if_asked(world, factory):
+    """Every certificate of its devices, renewed ones included, and no other; the rest stays as without the option."""
+    device = factory.device("SN-1")
+    approve(world, pending(world, factory, device), "sensor-2")
+    record = enrol(world, factory, device).record
+    world.issue("sensor-2")
+    kept = world.issue("sensor-1")
+    pending(world, factory, factory.device("SN-2"))
+    done = manufacturers.remove_manufacturer(world.services, "acme", revoke_devices=True, actor=OPERATOR)
+    assert "2 certificates of its devices were revoked" in done.notes
+    with world.work.read() as stores:
+        assert stores.certificates.get(record.id).state is CertificateState.REVOKED
+    assert world.certificate(kept).state is CertificateState.VALID
+
+
+def test_what_is_issued_during_the_revocation_is_revoked_too(world, factory):
+    """A device enrols between the pages of revocations and the removal."""
+    device = factory.device("SN-1")
+    approve(world, pending(world, factory, device), "sensor-2")
+    issued = []
+
+    def enrol_now():
+        del world.work.change
+        issued.append(enrol(world, factory, device).record)
+
+    before_change(world, 2, enrol_now)
+    manufacturers.remove_manufacturer(world.services, "acme", revoke_devices=True, actor=OPERATOR)
+    with world.work.read() as stores:
+        assert stores.certificates.get(issued[0].id).state is CertificateState.REVOKED
+
+
+def test_a_file_of_serial_numbers():
+    """One on each line; blank lines, spaces around and a byte order mark are left out."""
+    assert serials.read_serial_file(b"\xef\xbb\xbfSN-1\r\n\r\n SN-2 \n") == ["SN-1", "SN-2"]
+    with refused(MalformedInput, "file-not-utf8"):
+        serials.read_serial_file(b"\xff\xfeS\x00")
