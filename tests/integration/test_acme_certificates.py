@@ -15,6 +15,7 @@ from doorward.audit.events import EventType
 from doorward.demo.ports import free_port
 from doorward.stores.records import ChangeKind
 from tests.support.acme_server import AcmeServer, running_acme_server
+from tests.support.certificates.issuing import toy_ca
 from tests.support.doorway import Doorway, eventually, open_doorway
 
 WITHIN_SECONDS = 60.0
@@ -96,3 +97,17 @@ def test_a_certificate_is_got_and_renewed_while_a_connection_lives(place: Place)
     assert len(server.accounts) == 1
     assert door.lets_in("anna")
     assert [one["data"]["gateway"] for one in door.events(EventType.SERVER_CERTIFICATE_OBTAINED)]
+
+
+def test_files_of_an_application_are_read_again(place: Place) -> None:
+    """An operator's pair is shown at the door, and its successor too, a moment after it was written."""
+    door, folder = place.door, place.door.folder
+    ca = toy_ca()
+    for _ in range(2):
+        issued = ca.server(door.host("app"))
+        (folder / "app.key").write_bytes(issued.key_pem)
+        (folder / "app.pem").write_bytes(issued.pem + ca.pem)
+        (folder / "app.key").chmod(0o644)
+        door.apply(certificates=f"{{from: files, certificate: {folder}/app.pem, key: {folder}/app.key}}")
+        wanted = x509.load_pem_x509_certificate(issued.pem)
+        assert eventually(lambda wanted=wanted: shown(door) == wanted, WITHIN_SECONDS)

@@ -54,6 +54,7 @@ from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.options import GatewayOptions, build_connections, build_decider
+from doorward.gateway.publishing.application_files import ApplicationFiles
 from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
 from doorward.gateway.publishing.discovery.cache import EnvoyStream
 from doorward.gateway.publishing.discovery.server import DiscoveryServer
@@ -129,6 +130,7 @@ class Gateway:
         self._portal = PortalCertificate(
             options.door.portal_files, options.door.portal_host, options.folder / "keys" / "portal"
         )
+        self._files = ApplicationFiles(options.folder / "keys" / "applications")
         self._upstream_watch = UpstreamWatch(self._upstreams.watched)
         snapshots = PolicySnapshots()
         self.publishing = self._build_publisher(snapshots, gate)
@@ -208,6 +210,7 @@ class Gateway:
             catch_up=lambda seq: self.follower.catch_up_to(seq),  # noqa: PLW0108  the follower is made later
             upstreams=self._upstreams.read,
             portal=self._portal,
+            files=self._files,
         )
 
     def _build_follower(self, snapshots: PolicySnapshots) -> Follower:
@@ -337,6 +340,7 @@ class Gateway:
             self._discovery.trouble(),
             self._upstreams.trouble(),
             self._portal.trouble(),
+            self._files.trouble(),
             self.cutter.trouble(),
             self._reconciler.trouble(),
             self.ingest.trouble(),
@@ -383,7 +387,7 @@ class Gateway:
                 self._confirmations.confirm(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
-                if self._portal.changed():
+                if self._portal.changed() or self._files.changed():
                     self.publishing.requests.refresh()
                 BALLAST.create(self._options.folder)
             except (DoorwardError, OSError) as error:

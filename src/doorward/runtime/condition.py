@@ -15,6 +15,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
+from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.status.responder import find_faults
@@ -89,6 +90,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         *_gateways(installation),
         *_portal(installation),
         *_silent(installation),
+        *_acme(installation),
         *_database(installation),
         _disk(installation),
     ]
@@ -372,6 +374,36 @@ def _silent(installation: Installation) -> list[Part]:
         for app in document.apps
         if app.name in silent
     ]
+
+
+def _acme(installation: Installation) -> list[Part]:
+    """Return a part for each certificate that an ACME authority refused; weeks before the end of the one in use."""
+    parts = []
+    for one in list_troubles(installation.services):
+        hosts = ", ".join(one.hosts)
+        ends = (
+            "no certificate yet"
+            if one.ends_at is None
+            else f"the present one ends {one.ends_at:%Y-%m-%d %H:%M}Z"
+        )
+        trouble = (
+            f"no new certificate since {one.since:%Y-%m-%d %H:%M}Z ({one.failures} tries): {one.words}",
+            f"next try {one.next_try_at:%Y-%m-%d %H:%M}Z",
+        )
+        parts.append(
+            Part(
+                name="certificate",
+                text=f"{hosts}: {ends}",
+                trouble=trouble,
+                hints=("the code in docs/reference/errors.md says what to do; the next try comes by itself",),
+                facts={
+                    "hosts": list(one.hosts),
+                    "code": one.code,
+                    "next_try_at": f"{one.next_try_at:%Y-%m-%dT%H:%M:%SZ}",
+                },
+            )
+        )
+    return parts
 
 
 def silent_upstreams(installation: Installation) -> dict[str, str] | None:

@@ -19,7 +19,7 @@ from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import DoorTrust, build_trust
 from doorward.gateway.publishing.last_published import Configuration
 from doorward.policy.model import AppPolicy
-from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource
+from doorward.policy.server_certificates import CertificateSource, CertifiedBy
 from doorward.stores.policy_snapshot import PolicySnapshot, document_of
 from doorward.stores.protocols import Stores
 
@@ -122,11 +122,11 @@ def wanted_hosts(
 
 
 def certificate_sources(snapshot: PolicySnapshot) -> dict[str, CertificateSource]:
-    """Return who certifies the hosts of each purpose; purposes of our own authority are left out."""
+    """Return the ACME authority of each purpose that has one."""
     return {
         one: app.certificates
         for one, app in snapshot.policies.items()
-        if app.certificates != OWN_CERTIFICATES and one != PORTAL_APPLICATION
+        if app.certificates.by is CertifiedBy.ACME and one != PORTAL_APPLICATION
     }
 
 

@@ -44,6 +44,7 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.program import BOOTSTRAP
 from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.following.permissions import PermissionsCache, held_connection
+from doorward.gateway.publishing.application_files import ApplicationFiles
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     certificate_sources,
@@ -108,6 +109,7 @@ class PolicyPublisher:
         catch_up: at the start, acts on every change up to a number.
         upstreams: reads the files that the upstreams of a document need.
         portal: reads the portal's certificate, if the settings name its files.
+        files: reads the certificates of applications, if the document names files.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class PolicyPublisher:
         catch_up: Callable[[int], None] = lambda _: None,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
         portal: PortalCertificate | None = None,
+        files: ApplicationFiles | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -145,6 +148,7 @@ class PolicyPublisher:
         self._followed = followed
         self._catch_up = catch_up
         self._upstreams = upstreams
+        self._files = files or ApplicationFiles(Path())
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._crashes = CrashHistory(services.clock)
         self._starts = StartConfigurations(
@@ -400,14 +404,22 @@ class PolicyPublisher:
 
     def _compile(self, snapshot: PolicySnapshot, seq: int, *, most_seconds: float = 0.0) -> Compiled | None:
         """Steps 2 and 4; None while there is no certificate at all."""
+        now = self._services.clock.now()
+        from_files = self._files.read(snapshot.policies, now)
+        ordered = {
+            one: hosts
+            for one, hosts in settings_hosts(snapshot, self._settings).items()
+            if not self._files.has(one)
+        }
         ready = self._certificates.ensure_soon(
-            settings_hosts(snapshot, self._settings),
+            ordered,
             patience_seconds=PATIENCE_SECONDS,
             most_seconds=most_seconds,
             wait=self.requests.await_order,
             sources=certificate_sources(snapshot),
         )
-        shown = self._portal.read(self._services.clock.now())
+        ready |= from_files
+        shown = self._portal.read(now)
         if shown is not None:
             ready[PORTAL_APPLICATION] = shown
         if not ready:

@@ -9,6 +9,7 @@ from doorward.authority.acme.ports import AcmeOptions, Prover
 from doorward.authority.acme.renewal import ask_for_windows
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput
 from doorward.files import read_limited
+from doorward.runtime.acme.dns_hook import DnsHookProver
 from doorward.runtime.acme.transport import HttpsTransport, client_context
 from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.settings import Settings
@@ -46,7 +47,10 @@ class AcmeJob:
         transport = HttpsTransport(
             client_context(settings.acme_ca_file), is_ours=OwnListeners(own_ports(settings)).has
         )
-        provers: dict[ChallengeKind, Prover] = {ChallengeKind.HTTP: StoredProver()}
+        provers: dict[ChallengeKind, Prover] = {
+            ChallengeKind.HTTP: StoredProver(),
+            ChallengeKind.DNS: DnsHookProver(settings.acme_dns_hook),
+        }
         self._filling = AcmeFilling(services, build_acme_options(settings), transport, provers, stop.wait)
 
     def work(self) -> bool:
@@ -69,6 +73,13 @@ def build_acme_options(settings: Settings) -> AcmeOptions:
             message="acme_challenge is http-01, and no address is named where the authority may ask",
             hint="set acme_http_listen, for instance 0.0.0.0:80",
             key="acme_http_listen",
+        )
+    if settings.acme_challenge.value == ChallengeKind.DNS.value and not settings.acme_dns_hook:
+        raise _unusable(
+            code="acme-hook-missing",
+            message="acme_challenge is dns-01, and no program is named that puts records into your zone",
+            hint='set acme_dns_hook, for instance ["/etc/doorward/dns-hook"]',
+            key="acme_dns_hook",
         )
     return AcmeOptions(
         directory=settings.acme_directory,

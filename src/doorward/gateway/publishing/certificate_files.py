@@ -1,0 +1,199 @@
+"""A server certificate from PEM files that an operator names; an ACME client or an operator writes them.
+
+The files are copied under the digest of their content, and packed from the copy: otherwise a pair that changes meanwhile
+could be packed half old and half new. If a new pair cannot be used, the former pair is kept while it is valid. If there is
+no usable pair, the door is shut and the status says why. A certificate of our own authority in its place would teach
+people to ignore browser warnings.
+
+Not here: certificates that the gateway orders (server_certificates).
+Standard: RFC 7468 (PEM), RFC 9525 section 6.3 (which hosts a certificate covers), RFC 5280 section 4.2.1.12 (serverAuth).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.enforcement.plan import ServerCertificate
+from doorward.files import read_limited
+from doorward.gateway.publishing.copies import write_copy
+from doorward.gateway.publishing.pem_files import certificates_in, key_in
+from doorward.verification.validity import has_begun, has_ended
+
+MOST_BYTES = 1 << 20
+"""A chain of three certificates with 4096-bit keys has 6 KiB."""
+
+Stamp = tuple[int, int, int, int] | None
+
+_log = structlog.get_logger("doorward.certificates")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileWords:
+    """How the log and the status speak about a pair of files.
+
+    Args:
+        what: the certificate, such as "the portal's certificate".
+        shut: what is shut without it, such as "the portal is shut".
+        names: what names the two files, chain and key.
+    """
+
+    what: str
+    shut: str
+    names: tuple[str, str]
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+        return f"replace {' and '.join(self.names)}; the gateway reads them again by itself"
+
+
+class CertificateFiles:
+    """Reads two files again and again; for one thread, except `changed` and `trouble`.
+
+    Args:
+        files: chain (leaf first) and key; None if no files are named.
+        hosts: the names that the certificate must cover.
+        folder: where copies are kept; made if it is missing, mode 0700.
+        name: of the certificate for Envoy.
+        words: for the log and the status.
+    """
+
+    def __init__(
+        self,
+        files: tuple[Path, Path] | None,
+        hosts: tuple[str, ...],
+        folder: Path,
+        *,
+        name: str,
+        words: FileWords,
+    ) -> None:
+        self._files = files
+        self._hosts = hosts
+        self._folder = folder
+        self._name = name
+        self._words = words
+        self._seen: tuple[Stamp, ...] = ()
+        self._last: tuple[ServerCertificate, datetime] | None = None
+        self._said = ""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the settings name files."""
+        return self._files is not None
+
+    def changed(self) -> bool:
+        """Return whether the files changed since they were read last."""
+        return self._files is not None and self._stamps() != self._seen
+
+    def trouble(self) -> str:
+        """Return the fault that the last reading of the files found, as one sentence; empty if there is none."""
+        return self._said
+
+    def read(self, now: datetime) -> ServerCertificate | None:
+        """Return the certificate to use from now on; None if there is no usable one."""
+        if self._files is None:
+            return None
+        self._seen = self._stamps()
+        try:
+            self._last = self._take(*self._files, now)
+            self._said = ""
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            kept = self._last
+            if kept is not None and has_ended(kept[1], now):
+                kept = self._last = None
+            outcome = "the former certificate stays in use" if kept else self._words.shut
+            what = f"{self._words.what} cannot be used"
+            said = f"{what}, and {outcome}: {_why(error)} ({self._words.hint})"
+            if said != self._said:
+                _log.error(what, why=_why(error), outcome=outcome)
+            self._said = said
+        return self._last[0] if self._last is not None else None
+
+    def _take(self, chain_file: Path, key_file: Path, now: datetime) -> tuple[ServerCertificate, datetime]:
+        chain, key = (read_limited(one, MOST_BYTES) for one in (chain_file, key_file))
+        certificates = certificates_in(chain, chain_file)
+        leaf = certificates[0]
+        hosts = self._check(leaf, key_in(key, key_file), now, chain_file)
+        # Only the certificates: Envoy must not get anything else from the file.
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+        digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
+        place = self._folder / digest
+        if not (place / "key.pem").exists():
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_copy(place / "chain.pem", pem)
+            write_copy(place / "key.pem", key)
+        self._forget_all_but(digest)
+        found = ServerCertificate(
+            name=self._name,
+            chain_path=str(place / "chain.pem"),
+            key_path=str(place / "key.pem"),
+            hosts=hosts,
+        )
+        return found, leaf.not_valid_after_utc
+
+    def _check(
+        self, leaf: x509.Certificate, key: PrivateKeyTypes, now: datetime, file: Path
+    ) -> tuple[str, ...]:
+        """Return the hosts of a certificate that can be used; raise ValueError with the fault otherwise."""
+        public = key.public_key()
+        spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        if public.public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
+            raise ValueError(f"{self._words.names[1]} is not the key of {self._words.names[0]}")
+        if not has_begun(leaf.not_valid_before_utc, now):
+            raise ValueError(f"{file} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+        if has_ended(leaf.not_valid_after_utc, now):
+            raise ValueError(f"{file} ended on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; renew it")
+        names: tuple[str, ...] = ()
+        with suppress(x509.ExtensionNotFound):
+            found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            names = tuple(sorted(one.lower() for one in found.get_values_for_type(x509.DNSName)))
+        for host in self._hosts:
+            if not any(_covers(one, host) for one in names):
+                raise ValueError(f"{file} does not name {host}")
+        with suppress(x509.ExtensionNotFound):
+            purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            if ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
+                raise ValueError(f"{file} is not a server certificate: it lacks the purpose serverAuth")
+        return self._hosts
+
+    def _forget_all_but(self, digest: str) -> None:
+        """Delete other copies, but keep the former pair: a configuration that names it may still be packed."""
+        before = Path(self._last[0].key_path).parent.name if self._last is not None else ""
+        for one in self._folder.iterdir():
+            if one.name not in {digest, before}:
+                shutil.rmtree(one, ignore_errors=True)
+
+    def _stamps(self) -> tuple[Stamp, ...]:
+        return tuple(_stamp(one) for one in self._files or ())
+
+
+def _covers(name: str, host: str) -> bool:
+    """Return whether a name covers a host; a wildcard is the whole leftmost label (RFC 9525 section 6.3)."""
+    return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size  # ctime: a chmod or chown
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename} cannot be read by this user: {os.strerror(error.errno or 0).lower()}"
+    return str(error)[:300] or type(error).__name__
