@@ -10,14 +10,14 @@ import pytest
 from doorward.access.policies import apply_document
 from doorward.authority.founding import found
 from doorward.authority.gateways import register_gateway
-from doorward.authority.issuing import Issued
+from doorward.authority.issuing import Issued, issue, renew
 from doorward.authority.orders import fill_order, order_status, place_order
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
-from doorward.directory.principals import add_principal
+from doorward.directory.principals import add_principal, find_principal
 from doorward.enrolment.invitation import redeem
 from doorward.pki.csr import build_csr
 from doorward.runtime.world import SystemRandom
@@ -25,7 +25,7 @@ from doorward.stores.protocols import UnitOfWork
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 from tests.support.ports import FakeClock, MemoryKeyStore, PlainKeys
-from tests.support.world import DOCUMENT, OPERATOR, STATUS_URL, TRUST_DOMAIN
+from tests.support.world import DOCUMENT, OPERATOR, STATUS_URL, TRUST_DOMAIN, operator_claim
 
 AT_ONCE = 4
 
@@ -93,3 +93,22 @@ def test_one_order_becomes_one_certificate(services: Services) -> None:
         valid = stores.certificates.list(CertificateFilter(state=CertificateState.VALID))
     assert [one.record for one in issued] == valid
     assert order_status(services, order.id).order.certificate_id == valid[0].id
+
+
+def test_one_certificate_has_one_successor(services: Services) -> None:
+    """Many threads with one key get one certificate; with keys of their own, one gets one and the others are superseded."""
+    add_principal(services, PrincipalKind.DEVICE, "sensor-1", actor=OPERATOR)
+    principal = find_principal(services, "sensor-1")
+    claim = operator_claim(principal)
+    first, same = issue(services, csr(), claim).record, csr()
+    issued, refused = race(lambda: renew(services, first, same, actor=principal.id))
+    assert refused == []
+    assert len({one.record.id for one in issued}) == 1
+    second, requests = issue(services, csr(), claim).record, iter([csr() for _ in range(AT_ONCE)])
+    issued, refused = race(lambda: renew(services, second, next(requests), actor=principal.id))
+    assert (len(issued), refused) == (1, ["renewal-superseded"] * (AT_ONCE - 1))
+    with services.work.read() as stores:
+        valid = stores.certificates.list(CertificateFilter(state=CertificateState.VALID))
+        (suspicion,) = stores.suspected_clones.list()
+    assert len(valid) == 4
+    assert (suspicion.certificate_id, suspicion.number) == (issued[0].record.id, AT_ONCE - 1)

@@ -9,6 +9,7 @@ hold. It is the line that is held, not its holder: another certificate of the sa
     suspect_clone   record a suspicion
     follow_line     move it to the new end of the line
     clear_clone     end it: an operator has decided
+    find_suspicions return those of some certificates
     find_newest     return the newest certificate of a line
 
 Not here: the refusal (issuing.renewal), `cert release` and `cert revoke` (authority.revocation).
@@ -17,6 +18,7 @@ Standard: docs/design/0078.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -124,6 +126,13 @@ def clear_clone(
     )
     stores.outbox.add(event)
     return True
+
+
+def find_suspicions(services: Services, certificate_ids: Iterable[str]) -> dict[str, SuspectedClone]:
+    """Return the suspicions of which the newest certificate is one of these, by its id."""
+    with services.work.read() as stores:
+        found = {one: stores.suspected_clones.get(one) for one in certificate_ids}
+    return {one: suspicion for one, suspicion in found.items() if suspicion is not None}
 
 
 def _was_issued(record: CertificateRecord) -> bool:

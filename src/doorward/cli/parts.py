@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.authority import gateways as gateways
     from doorward.authority import inventory as inventory
     from doorward.authority import issuing as issuing
+    from doorward.authority import line as line
     from doorward.authority import revocation as revocation
     from doorward.authority.status import root_crl as root_crl
     from doorward.demo import environment as environment
@@ -152,6 +153,7 @@ else:
             "invitations": "doorward.directory.invitations",
             "issuing": "doorward.authority.issuing",
             "layout": "doorward.runtime.layout",
+            "line": "doorward.authority.line",
             "link": "doorward.agent.link",
             "logging": "doorward.runtime.logging",
             "nesting": "doorward.directory.nesting",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from doorward.directory.principal_inventory import InventoryEntry
     from doorward.partners.showing import AuthorityView
     from doorward.stores.fact_protocols import CertificateFacts, ReportedFacts
+    from doorward.stores.line_protocols import SuspectedClone
     from doorward.stores.records import CertificateRecord
 
 
@@ -130,6 +131,28 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
         "reason": record.reason.value if record.reason else "",
         "revoked_at": record.revoked_at,
     }
+
+
+def suspicion_row(suspicion: SuspectedClone | None) -> dict[str, Any] | None:
+    """Return the fields that commands show of a suspected clone; None if there is none."""
+    if suspicion is None:
+        return None
+    return {
+        "shown": suspicion.shown_id,
+        "number": suspicion.number,
+        "first_at": suspicion.first_at,
+        "last_at": suspicion.last_at,
+    }
+
+
+def suspicion_line(suspicion: SuspectedClone) -> str:
+    """Return the line of a suspected clone."""
+    times = "once" if suspicion.number == 1 else f"{suspicion.number} times"
+    return (
+        f"        [yellow]suspected clone:[/yellow] {suspicion.shown_id}, which was renewed before, was to be renewed with "
+        f"another key {times}, last {suspicion.last_at:%Y-%m-%d %H:%M}Z; decide: doorward cert revoke "
+        f"{suspicion.certificate_id}, or cert release {suspicion.certificate_id}"
+    )
 
 
 def own_authority_row(own: AuthorityCertificate) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from doorward.stores.records import AuthorityKind
 SOON = timedelta(days=60)
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
+MOST_NAMED = 5
 _LONGEST_ANSWER = 64 * 1024
 
 _OUT_OF_DATE = {
@@ -89,6 +90,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _serve(installation),
         *_gateways(installation),
         *_portal(installation),
+        *_clones(installation),
         *_silent(installation),
         *_acme(installation),
         *_database(installation),
@@ -356,6 +358,26 @@ def _portal(installation: Installation) -> list[Part]:
         facts={"host": host, "lost_passkeys": lost},
     )
     return [part] if hints else []
+
+
+def _clones(installation: Installation) -> list[Part]:
+    """Return a part if somebody else has a key of a certificate's line, until an operator has decided."""
+    with installation.services.work.read() as stores:
+        count = stores.suspected_clones.count()
+        found = stores.suspected_clones.list(MOST_NAMED)
+    if not count:
+        return []
+    ids = [one.certificate_id for one in found]
+    more = f" and {count - len(ids)} more" if count > len(ids) else ""
+    return [
+        Part(
+            name="clones",
+            text=f"{count} suspected: {', '.join(ids)}{more}",
+            warnings=("an older certificate was to be renewed with another key: somebody may have a copy",),
+            hints=("`doorward cert show ID`; then decide: doorward cert revoke ID, or cert release ID",),
+            facts={"number": count, "certificates": ids},
+        )
+    ]
 
 
 def _silent(installation: Installation) -> list[Part]:

@@ -42,6 +42,8 @@ _REFUSED = (
     "connection:refused",
     "invitation:refused",
     "certificate:refused",
+    "certificate:clone-suspected",
+    "renewal:refused",
     "evidence:refused",
     "handshake:failed",
     "factor:failed",

@@ -156,6 +156,17 @@ def test_a_report_says_when_to_renew(world, renewals):
     assert (told.renew_now, told.reason, told.check_again) == (True, "due", timedelta(minutes=1))
 
 
+def test_reported_facts_are_kept(world, renewals):
+    """They are those of the certificate that made the proof; a later report replaces them."""
+    sensor = world.issue("sensor-1")
+    renewals.report(sensor.record, b'{"host_name": "old", "store": "pem"}')
+    renewals.report(sensor.record, FACTS)
+    with world.work.read() as stores:
+        kept = stores.facts.of([sensor.record.id])[sensor.record.id]
+    assert (kept.reported.host_name, kept.reported.store) == ("sensor-1.lab", "")
+    assert kept.reported_at == world.clock.now()
+
+
 def test_a_report_of_a_withdrawn_certificate_is_final(world, renewals):
     """Revoked, suspended: the agent learns that it need not try."""
     sensor, ledger = world.issue("sensor-1"), world.issue("ledger")

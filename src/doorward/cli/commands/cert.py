@@ -14,7 +14,7 @@ from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.csv_option import CSV, refuse_two_forms
-from doorward.cli.rows import CERTIFICATE_CSV, certificate_row
+from doorward.cli.rows import CERTIFICATE_CSV, certificate_row, suspicion_line, suspicion_row
 from doorward.cli.screen import escape
 from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
@@ -94,7 +94,8 @@ def list_(
 @click.pass_obj
 def show(state: State, certificate: str, pem: bool) -> None:
     """Show one certificate, by its id, serial number or SHA-256, or by the first characters of one of them."""
-    record, ders = parts.inventory.find_with_chain(state.installation().services, certificate)
+    services = state.installation().services
+    record, ders = parts.inventory.find_with_chain(services, certificate)
     chain = parts.pem.as_pem(*ders)
     if pem and not state.output.as_json:
         click.echo(chain, nl=False)
@@ -109,7 +110,11 @@ def show(state: State, certificate: str, pem: bool) -> None:
     ]
     if not published:
         lines.append("status      no revocation information (short-lived)")
-    state.output.result({**row, "revocation_information": published, "pem": chain}, *lines)
+    suspicion = parts.line.find_suspicions(services, [record.id]).get(record.id)
+    if suspicion:
+        lines.append(suspicion_line(suspicion))
+    shown = {**row, "revocation_information": published, "suspected_clone": suspicion_row(suspicion)}
+    state.output.result({**shown, "pem": chain}, *lines)
 
 
 def _shown(value: object) -> str:
@@ -143,7 +148,7 @@ def hold(state: State, certificate: str) -> None:
 @click.argument("certificate")
 @click.pass_obj
 def release(state: State, certificate: str) -> None:
-    """Release a certificate from hold."""
+    """Release a certificate from hold, and end the suspicion that its device was cloned."""
     _bring_to(state, certificate, CertificateState.VALID)
 
 

@@ -21,6 +21,8 @@ from doorward.cli.rows import (
     fact_lines,
     inventory_row,
     principal_row,
+    suspicion_line,
+    suspicion_row,
 )
 from doorward.cli.screen import escape
 from doorward.cli.spans import read_span
@@ -264,9 +266,11 @@ def show_command(word: str) -> click.Command:
         services = state.installation().services
         principal, certificates = parts.certificates.find_with_certificates(services, name, kind=kind)
         facts = parts.principal_inventory.find_facts(services, [one.id for one in certificates])
+        suspicions = parts.line.find_suspicions(services, [one.id for one in certificates])
         value = {
             **principal_row(principal),
             "certificates": [certificate_row(one) for one in certificates],
+            "suspected_clones": {one: suspicion_row(found) for one, found in suspicions.items()},
             "facts": [certificate_facts_row(facts[one.id]) for one in certificates if one.id in facts],
         }
         lines = [
@@ -282,6 +286,8 @@ def show_command(word: str) -> click.Command:
             lines.append(f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z")
             if one.id in facts:
                 lines += fact_lines(facts[one.id])
+            if one.id in suspicions:
+                lines.append(suspicion_line(suspicions[one.id]))
         state.output.result(value, *lines)
 
     return command
