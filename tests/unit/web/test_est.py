@@ -29,7 +29,7 @@ from doorward.web.app import build_est_app
 from doorward.web.pool import UseCasePool
 from tests.support.certificates.issuing import toy_ca
 from tests.support.factory import approve, enrolment, import_factory
-from tests.support.world import OPERATOR, World, empty_world
+from tests.support.world import OPERATOR, Held, World, empty_world
 
 EST = "/.well-known/est"
 
@@ -279,6 +279,45 @@ class TestByCertificate:
         headers = basic("pump-1", token_for(world))
         assert post(client, "simplereenroll", der_request()[1], headers).status_code == 401
         assert post(client, "simpleenroll", der_request()[1], headers).status_code == 200
+
+
+class TestRenewal:
+    """The gate of every renewal (docs/design/0078) is behind EST, too."""
+
+    @pytest.fixture
+    def pump(self, world: World) -> Held:
+        """A device with a certificate."""
+        directory.add_principal(world.services, PrincipalKind.DEVICE, "pump-1", actor=OPERATOR)
+        return world.issue("pump-1")
+
+    def test_the_same_request_again_gives_the_same_certificate(self, client: TestClient, pump: Held) -> None:
+        """A lost answer locks no device out, and issues nothing twice."""
+        request, headers = der_request()[1], shown(pump.record.der)
+        (first,) = certificates_in(post(client, "simplereenroll", request, headers))
+        assert certificates_in(post(client, "simplereenroll", request, headers)) == [first]
+
+    def test_a_sleeper_comes_back_once(self, client: TestClient, world: World, pump: Held) -> None:
+        """Ended five days ago: it gets one certificate; a second request with another key shows two holders of a key."""
+        world.clock.turn(days=(pump.record.not_after - world.clock.now()).days + 5)
+        headers = shown(pump.record.der)
+        assert post(client, "simplereenroll", der_request()[1], headers).status_code == 200
+        second = post(client, "simplereenroll", der_request()[1], headers)
+        assert (second.status_code, "renewal-superseded" in second.text) == (403, True)
+        assert world.events(EventType.CERTIFICATE_CLONE_SUSPECTED)
+
+    def test_who_slept_too_long_is_not_renewed(self, client: TestClient, world: World, pump: Held) -> None:
+        """After the terms are over an operator has to invite the device."""
+        world.clock.turn(days=(pump.record.not_after - world.clock.now()).days + 40)
+        answer = post(client, "simplereenroll", der_request()[1], shown(pump.record.der))
+        assert (answer.status_code, "certificate-not-renewable" in answer.text) == (403, True)
+
+    def test_the_old_key_is_not_certified_again(self, client: TestClient, world: World) -> None:
+        """RFC 7030 allows it; here a new key is needed."""
+        token = token_for(world)
+        _, request = der_request()
+        (leaf,) = certificates_in(post(client, "simpleenroll", request, basic("pump-1", token)))
+        answer = post(client, "simplereenroll", request, shown(leaf.public_bytes(Encoding.DER)))
+        assert (answer.status_code, "key-used-before" in answer.text) == (403, True)
 
 
 class TestKeysMadeHere:

@@ -22,6 +22,7 @@ from doorward.directory.fleets import admission
 from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
 from doorward.enrolment.renewal import renew
+from doorward.enrolment.renewal import renew
 from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority
 from doorward.stores.records import AuthorityKind
