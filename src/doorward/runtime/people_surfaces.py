@@ -57,11 +57,9 @@ class PeopleSurfaces:
         origin = self._installation.enrolment_origin()
         return build_enrolment_app(self._services, self._pool, origin=origin, look=Look(self._brand))
 
-    def est(self) -> Starlette:
-        """Return the application behind the EST host."""
-        return build_est_app(
-            self._services, self._pool, makes_keys=self._installation.settings.est_server_keygen
-        )
+    def est(self, pool: UseCasePool) -> Starlette:
+        """Return the application behind the EST host; `pool` is where its use cases run."""
+        return build_est_app(self._services, pool, makes_keys=self._installation.settings.est_server_keygen)
 
     def portal(self) -> Starlette:
         """Return the application behind the portal's host."""

@@ -45,6 +45,7 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
 CHECKPOINT_SECONDS = 5.0
+EST_WORKERS = 4
 ORDER_PAUSE_SECONDS = 30.0
 """The pause between tries if orders keep failing: each try that reaches the signature leaves an intent and its event,
 because a serial number is never used twice."""
@@ -60,6 +61,8 @@ class Serve:
         self._services = installation.services
         self._stop = threading.Event()
         self._pool = UseCasePool()
+        # Of its own: judging the certificates of strangers must not delay enrolment, the portal or revocation.
+        self._est_pool = UseCasePool(workers=EST_WORKERS)
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
         self.status = WebServer(
@@ -69,7 +72,7 @@ class Serve:
         surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
         self._behind_the_door = [
             WebServer(surfaces.enrolment(), SocketPath(path=layout.enrol_socket), name="enrolment"),
-            *_est_servers(installation, surfaces),
+            *_est_servers(installation, surfaces, self._est_pool),
             WebServer(
                 surfaces.portal(), SocketPath(path=layout.portal_socket), name="portal", large_heads=True
             ),
@@ -123,6 +126,7 @@ class Serve:
         self._jobs.join(5.0)
         self._gathering.join(1.0)
         self._pool.close()
+        self._est_pool.close()
         self._listener.close()
         try:
             write_counts(self._services, self._factors.failure_limiter, whole=True)
@@ -243,12 +247,12 @@ class Serve:
         return False
 
 
-def _est_servers(installation: Installation, surfaces: PeopleSurfaces) -> list[WebServer]:
+def _est_servers(installation: Installation, surfaces: PeopleSurfaces, pool: UseCasePool) -> list[WebServer]:
     """Return the server of the EST host, if there is one; its requests may have a chain of certificates in their head."""
     if not installation.settings.est:
         return []
     path = SocketPath(path=installation.layout.est_socket)
-    return [WebServer(surfaces.est(), path, name="est", large_heads=True)]
+    return [WebServer(surfaces.est(pool), path, name="est", large_heads=True)]
 
 
 def build_factor_context(installation: Installation) -> FactorContext:

@@ -15,6 +15,7 @@ Standard: RFC 7030 section 4, RFC 8951 section 3, RFC 7617 section 2.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -28,9 +29,9 @@ from doorward.directory.fleets.admission import EnrolmentPending
 from doorward.enforcement.envoy.names import SHOWN_CHAIN
 from doorward.enforcement.open_routes import EST_ROUTES
 from doorward.enrolment.est.enrolling import (
+    EstLimits,
     EstPeer,
     authority_certificates,
-    credentials_missing,
     enrol,
     generate,
     reenrol,
@@ -54,8 +55,18 @@ _BASE64 = {"Content-Transfer-Encoding": "base64", **_NOT_STORED}
 _CHALLENGE = 'Basic realm="doorward est", charset="UTF-8"'
 _UNAUTHORIZED = 401
 
+PER_CERTIFICATE = 60
+"""Requests with one certificate in ten minutes; a device that waits for its approval asks every 30 s at most."""
+
+STRANGERS_PER_SOURCE = 100
+"""Refused certificates of one address in ten minutes. Judging them takes a few seconds in all."""
+
+STRANGERS_IN_TOTAL = 5_000
+"""Of all addresses: at most a third of one processor."""
+
 Answer = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
+UseCase = Callable[[Services, EstPeer, bytes, EstLimits], T]
 
 
 class EstSurface:
@@ -71,7 +82,19 @@ class EstSurface:
         self._services = services
         self._pool = pool
         self._makes_keys = makes_keys
-        self._throttle = AttemptThrottle()
+        self._wrong_tokens = AttemptThrottle()
+        self._strangers = AttemptThrottle(
+            per_source=STRANGERS_PER_SOURCE,
+            in_total=STRANGERS_IN_TOTAL,
+            detail="too many certificates that are neither ours nor a known manufacturer's came from your network",
+            hint="an operator imports the manufacturer first; then try again",
+        )
+        self._asked = AttemptThrottle(
+            per_source=PER_CERTIFICATE,
+            in_total=None,
+            detail="too many requests came from the holder of this certificate",
+            hint="wait, then try again",
+        )
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -103,9 +126,7 @@ class EstSurface:
 
     async def reenrol(self, request: Request) -> Response:
         """Issue a certificate by the shown certificate."""
-        peer = _peer_of(request)
-        csr = await _read_request(request)
-        issued = await self._pool.run(lambda: reenrol(self._services, peer, csr))
+        issued = await self._issue(request, reenrol)
         return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
 
     async def generate(self, request: Request) -> Response:
@@ -122,28 +143,43 @@ class EstSurface:
         )
         return Response(body, media_type=media_type, headers=_NOT_STORED)
 
-    async def _issue(self, request: Request, use_case: Callable[..., T]) -> T:
-        """Run a use case that may take a token.
+    async def _issue(self, request: Request, use_case: UseCase[T]) -> T:
+        """Run a use case, within the limits of the client.
 
-        1. Read what the client showed; 2. choose the error for a wrong token, by the number of wrong ones from this
-        address; 3. read the body, within its limits; 4. run the use case.
+        1. Read what the client showed; 2. refuse a certificate that asks too often; choose the errors for wrong tokens and
+        for strangers, by the number of earlier ones from this address; 3. read the body, within its limits; 4. run the
+        use case.
         """
         # 1. what was shown
         peer = _peer_of(request)
-        if peer.credentials is None and not peer.chain:
-            raise credentials_missing()
-        # 2. the address
+        # 2. the limits
         source, now = source_key(peer.source), self._services.clock.monotonic()
-        too_many = self._throttle.refusal(source, now)
+        self._count(peer, now)
+        limits = EstLimits(
+            bad_token=self._wrong_tokens.refusal(source, now), stranger=self._strangers.refusal(source, now)
+        )
         # 3. the body
         csr = await _read_request(request)
         # 4. the use case
         try:
-            return await self._pool.run(lambda: use_case(self._services, peer, csr, bad_token_error=too_many))
+            return await self._pool.run(lambda: use_case(self._services, peer, csr, limits))
         except RequestRefused as error:
             if error.code == "invitation-invalid":
-                self._throttle.note_failure(source, now)
+                self._wrong_tokens.note_failure(source, now)
+            if error.code == "factory-certificate-refused":
+                self._strangers.note_failure(source, now)
             raise
+
+    def _count(self, peer: EstPeer, now: float) -> None:
+        """Count a request with a certificate; raise `RequestRefused` (`too-many-attempts`) for too many of one certificate.
+
+        Each refused renewal is an event: a device that asks in a loop must not fill the record.
+        """
+        if peer.chain:
+            leaf = hashlib.sha256(peer.chain[0]).hexdigest()
+            if refusal := self._asked.refusal(leaf, now):
+                raise refusal
+            self._asked.note_failure(leaf, now)
 
 
 def _peer_of(request: Request) -> EstPeer:

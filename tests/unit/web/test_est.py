@@ -24,7 +24,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.directory import principals as directory
 from doorward.directory.inviting import invite
 from doorward.enforcement.envoy.names import SHOWN_CHAIN
-from doorward.web import throttle
+from doorward.web import est, throttle
 from doorward.web.app import build_est_app
 from doorward.web.pool import UseCasePool
 from tests.support.certificates.issuing import toy_ca
@@ -279,6 +279,39 @@ class TestByCertificate:
         headers = basic("pump-1", token_for(world))
         assert post(client, "simplereenroll", der_request()[1], headers).status_code == 401
         assert post(client, "simpleenroll", der_request()[1], headers).status_code == 200
+
+
+class TestLimits:
+    """A loop or a flood costs little, and stops no other device."""
+
+    def test_a_certificate_that_asks_in_a_loop_is_stopped(self, client: TestClient, world: World) -> None:
+        """Its refusals are events, so they are counted; another certificate of the same address goes on."""
+        held, other = world.issue("bob"), world.issue("alice")
+        revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+        request, headers = der_request()[1], shown(held.record.der)
+        for _ in range(est.PER_CERTIFICATE):
+            assert post(client, "simplereenroll", request, headers).status_code == 403
+        events = len(world.work.events)
+        answer = post(client, "simplereenroll", request, headers)
+        assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
+        assert len(world.work.events) == events
+        assert post(client, "simplereenroll", request, shown(other.record.der)).status_code == 200
+
+    def test_strangers_are_judged_up_to_a_number(
+        self, world: World, pool: UseCasePool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Beyond it a stranger is not judged; a certificate of ours and a token are taken."""
+        monkeypatch.setattr(est, "STRANGERS_PER_SOURCE", 3)
+        client = TestClient(build_est_app(world.services, pool))
+        own, token = world.issue("bob"), token_for(world)
+        ca = toy_ca("Stranger")
+        answers = [
+            post(client, "simpleenroll", der_request()[1], shown(ca.leaf(name=f"x-{number}").der))
+            for number in range(4)
+        ]
+        assert [one.status_code for one in answers] == [403, 403, 403, 429]
+        assert post(client, "simplereenroll", der_request()[1], shown(own.record.der)).status_code == 200
+        assert post(client, "simpleenroll", der_request()[1], basic("pump-1", token)).status_code == 200
 
 
 class TestRenewal:

@@ -22,7 +22,6 @@ from doorward.directory.fleets import admission
 from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
 from doorward.enrolment.renewal import renew
-from doorward.enrolment.renewal import renew
 from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority
 from doorward.stores.records import AuthorityKind
@@ -46,6 +45,23 @@ class EstPeer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstLimits:
+    """What a source that failed too often gets; None if it did not.
+
+    Args:
+        bad_token: the error for a further wrong token; a right one is accepted.
+        stranger: the error for a certificate that is not ours, before it is judged: a judgement costs some tens of
+            milliseconds. Ours are renewed.
+    """
+
+    bad_token: RequestRefused | None = None
+    stranger: RequestRefused | None = None
+
+
+NO_LIMITS = EstLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedKey:
     """A key that was made for a device: PKCS#8, DER, not encrypted; it is in no store and in no event."""
 
@@ -65,16 +81,14 @@ def authority_certificates(services: Services) -> tuple[bytes, ...]:
         )
 
 
-def enrol(
-    services: Services, peer: EstPeer, request: bytes, *, bad_token_error: RequestRefused | None = None
-) -> Issued:
+def enrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS) -> Issued:
     """Issue a certificate by a token, or by the shown certificate.
 
     Args:
         services: the ports of this process.
         peer: what the client showed.
         request: PKCS#10, DER or PEM; only its key is used.
-        bad_token_error: as for `enrolment.invitation.redeem`.
+        limits: of the client's source.
 
     Raises:
         EnrolmentPending: an operator has to approve the device first (`directory.fleets.admission`).
@@ -83,19 +97,19 @@ def enrol(
         Unavailable: nothing was issued.
     """
     if peer.credentials is None:
-        return reenrol(services, peer, request)
+        return reenrol(services, peer, request, limits)
     return redeem(
         services,
         peer.credentials.password,
         request,
         name=peer.credentials.name,
         source_address=peer.source,
-        bad_token_error=bad_token_error,
+        bad_token_error=limits.bad_token,
     )
 
 
-def reenrol(services: Services, peer: EstPeer, request: bytes) -> Issued:
-    """Issue a certificate by the shown certificate: renew ours, or admit a factory's.
+def reenrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS) -> Issued:
+    """Issue a certificate by the shown certificate: renew ours, or admit a factory's; a token is not looked at.
 
     Raises:
         EnrolmentPending: as above.
@@ -108,11 +122,13 @@ def reenrol(services: Services, peer: EstPeer, request: bytes) -> Issued:
         own = stores.certificates.by_sha256(hashlib.sha256(peer.chain[0]).hexdigest())
     if own is not None:
         return renew(services, own, request, actor=own.principal_id or "system")
+    if limits.stranger is not None:
+        raise limits.stranger
     return admission.enrol(services, peer.chain, request, source=peer.source)
 
 
 def generate(
-    services: Services, peer: EstPeer, request: bytes, *, bad_token_error: RequestRefused | None = None
+    services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS
 ) -> GeneratedKey:
     """Make a key for a device with a token, and its certificate.
 
@@ -120,7 +136,7 @@ def generate(
         services: the ports of this process.
         peer: what the client showed; a certificate is not enough.
         request: its key is not certified and may be a weak one: it says which kind of key the device can use.
-        bad_token_error: as for `enrolment.invitation.redeem`.
+        limits: of the client's source.
 
     Raises:
         RequestRefused: `credentials-missing`; `key-generation-refused` if it is no device; as `enrolment.invitation.redeem`.
@@ -135,7 +151,7 @@ def generate(
         build_csr(key, "generated"),
         name=peer.credentials.name,
         source_address=peer.source,
-        bad_token_error=bad_token_error,
+        bad_token_error=limits.bad_token,
         claimed=GeneratedKeyClaim,
     )
     return GeneratedKey(
