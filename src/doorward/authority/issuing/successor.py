@@ -26,6 +26,7 @@ def renew(
     *,
     actor: str,
     may_branch: bool = False,
+    is_proven: bool = True,
 ) -> Issued:
     """Issue the successor of a certificate, or return the one that was issued before for the same key.
 
@@ -35,6 +36,8 @@ def renew(
         request: PKCS#10, PEM or DER; only its key counts.
         actor: who asks.
         may_branch: allow several successors of a person's certificate: at the portal, and by an operator.
+        is_proven: whether the requester has the key of the certificate; an operator names it only, and a wrong choice is no
+            sign of a clone.
 
     Raises:
         MalformedInput: as `pki.csr.parse_csr`.
@@ -49,7 +52,7 @@ def renew(
     except AlreadyRenewed as found:
         return _find_issued(services, found.record)
     except RequestRefused as refusal:
-        if refusal.code == "renewal-superseded":
+        if is_proven and refusal.code == "renewal-superseded":
             _suspect(services, certificate, actor)
         raise
 

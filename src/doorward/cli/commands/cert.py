@@ -197,7 +197,7 @@ def renew(
         parts.renewed_files.check_p12(p12)
     services = state.installation(keys=True).services
     record = parts.inventory.find_certificate(services, certificate)
-    issued = parts.issuing.renew(services, record, request, actor=actor(), may_branch=True)
+    issued = parts.issuing.renew(services, record, request, actor=actor(), may_branch=True, is_proven=False)
     chain = parts.pem.as_pem(*issued.chain_der)
     if out:
         out.write_text(chain, encoding="ascii")

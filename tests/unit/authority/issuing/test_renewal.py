@@ -87,6 +87,15 @@ def test_another_key_for_an_older_certificate_is_a_suspected_clone(world):
     assert (found.certificate_id, found.shown_id, found.number) == (third.record.id, sensor.record.id, 1)
 
 
+def test_an_operators_wrong_choice_is_no_clone(world):
+    """An operator names a certificate and has not its key: the refusal is all."""
+    sensor = world.issue("sensor-1")
+    renewed(world, sensor)
+    with refused(RequestRefused, "renewal-superseded"):
+        renewed(world, sensor, is_proven=False)
+    assert suspicions(world) == []
+
+
 def test_a_line_is_told_once_an_hour(world):
     """Every further try is counted; the next event has the number of those that were not told."""
     sensor = world.issue("sensor-1")
