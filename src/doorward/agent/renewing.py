@@ -43,7 +43,10 @@ from doorward.files import read_limited
 
 _LAST_PART = 10
 """In the last tenth of its life, or after its end, the old certificate is replaced although a trial was not possible."""
-_UNUSABLE_KEYS = frozenset({"key-used-before", "certificate-of-another-key"})
+_KEY_USED = "key-used-before"
+"""The only refusal after which another key is made. With another key than that of a lost answer, the server would refuse
+every further request: the certificate that it issued is then the newest of its line."""
+
 _RSA_SMALL = 2048
 _MAX_PASSWORD_BYTES, _MAX_PASSWORD_CHARACTERS = 1024, 128
 
@@ -114,7 +117,7 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     try:
         credential, server_time = _obtain(pending, host, old, key, machine.clock.now())
     except RequestRefused as error:
-        if error.code in _UNUSABLE_KEYS:
+        if error.code == _KEY_USED:
             pending.drop()
         raise
     local_time = machine.clock.now()

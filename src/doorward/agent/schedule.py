@@ -40,7 +40,16 @@ FINAL_PAUSE = timedelta(days=1)
 WRONG_CLOCK = timedelta(minutes=5)
 """Certificates are backdated by some minutes: a smaller difference has no effect."""
 
-FINAL = frozenset({"certificate-not-renewable", "renewal-superseded", "proof-invalid"})
+FINAL = frozenset(
+    {
+        "certificate-not-renewable",
+        "renewal-superseded",
+        "proof-invalid",
+        "principal-suspended",
+        "principal-removed",
+        "principal-of-a-partner",
+    }
+)
 """The server's refusals that another try does not change."""
 
 _SHARE = 8

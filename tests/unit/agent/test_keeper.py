@@ -12,6 +12,7 @@ from doorward.agent.keeper import Keeper
 from doorward.agent.locking import owned, turn
 from doorward.agent.loop import run, sleep_seconds
 from doorward.agent.options import IdentityOptions
+from doorward.agent.schedule import FINAL
 from doorward.agent.state import load_state
 from doorward.core.errors import Unavailable
 from tests.support.ports import NOON, FakeClock, Impatient
@@ -181,7 +182,7 @@ def test_an_absurd_delay_is_cut_to_a_week(site: Site) -> None:
     assert site.step() <= 7 * DAY
 
 
-@pytest.mark.parametrize("code", ["certificate-not-renewable", "renewal-superseded", "proof-invalid"])
+@pytest.mark.parametrize("code", sorted(FINAL))
 def test_a_final_refusal_stops_and_says_what_to_do(site: Site, code: str) -> None:
     """Not asked again for about a day; status shows the server's words; a certificate by another way ends it."""
     site.clock.turn(days=65)

@@ -162,13 +162,17 @@ def test_an_answer_with_fewer_purposes_is_refused(server: RenewalServer, tmp_pat
 
 
 def test_an_answer_for_another_key_is_refused(server: RenewalServer, tmp_path: Path) -> None:
-    """A certificate for another key is not stored, and its request key is not kept."""
+    """A certificate for another key is not stored; the request key is kept, because the server may have certified it."""
     folder = server.enrolled(tmp_path / "id")
     other = server.issue(PlainKeys().generate(KeyKind.P256).public_key())
     server.refused_paths = ("/renew",)
     server.refusal = Response(status=201, media_type=CHAIN_TYPE, body=other.pem + server.issuing.pem)
     assert code_of(renew, server, folder) == "certificate-of-another-key"
-    assert not (folder / ".renewing").exists()
+    assert not (folder / ".renewing" / "chain.pem").exists()
+    key = (folder / ".renewing" / "key.pem").read_bytes()
+    server.refusal = None
+    renew(server, folder)
+    assert (folder / "key.pem").read_bytes() == key
 
 
 def test_access_is_kept(server: RenewalServer, tmp_path: Path) -> None:
