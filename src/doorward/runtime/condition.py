@@ -29,6 +29,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import as_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
+from doorward.stores.fleet_records import EnrolmentState
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.records import AuthorityKind
 
@@ -83,6 +84,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _inventory(installation),
         _lifetimes(installation),
         *_endings(installation),
+        *_devices(installation),
         _evidence(installation),
         *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
@@ -170,6 +172,33 @@ def _describe_time(time: timedelta) -> str:
     """Return a time in days, or in hours if it has not whole days."""
     hours = time / timedelta(hours=1)
     return f"{hours:g} h" if hours % 24 else f"{time.days} d"
+
+
+def _devices(installation: Installation) -> Iterator[Part]:
+    """Devices with a factory certificate that wait for an operator; nothing if no manufacturer is known."""
+    with installation.services.work.read() as stores:
+        counts = stores.device_enrolments.count()
+        full = [
+            one.name
+            for one in stores.manufacturers.list()
+            if stores.device_enrolments.count(one.id).get(EnrolmentState.PENDING, 0) >= one.most_pending
+        ]
+        if not counts and not stores.manufacturers.list():
+            return
+    pending, twice = counts.get(EnrolmentState.PENDING, 0), counts.get(EnrolmentState.DUPLICATE, 0)
+    warnings = []
+    if twice:
+        warnings.append(
+            f"{twice} came again with another key: a device after a factory reset, or a clone of one"
+        )
+    warnings += [f"no further device of {one} can register: too many wait" for one in full]
+    yield Part(
+        name="devices",
+        text=f"{pending + twice} wait for an operator, {counts.get(EnrolmentState.ENROLLED, 0)} registered themselves",
+        warnings=tuple(warnings),
+        hints=("`doorward device pending` shows them",) if pending or twice else (),
+        facts={"pending": pending, "duplicate": twice, "full": full},
+    )
 
 
 def _evidence(installation: Installation) -> Part:

@@ -120,8 +120,8 @@ def state_serial_within(
         RequestRefused: `serials-too-many`.
     """
     before = stores.factory_serials.get(manufacturer.id, serial)
-    if before is not None and (before.standing, before.principal_id) == (standing, principal_id):
-        return False
+    if before is not None and before.standing is standing and principal_id in ("", before.principal_id):
+        return False  # without a device, the one that was named before stays expected
     if before is None and stores.factory_serials.count(manufacturer.id) >= MOST_SERIALS:
         raise RequestRefused(
             "serials-too-many",
