@@ -255,7 +255,7 @@ def swan_waits_for_approval(door: Doorway, folder: Path) -> None:
 
     def approve_later() -> None:
         def look() -> bool:
-            names.extend(approve(door, one.id) for one in approving.list_waiting(door.services))
+            names.extend(approve(door, one.id) for one, _ in approving.list_enrolments(door.services))
             return bool(names)
 
         eventually(look, 60)

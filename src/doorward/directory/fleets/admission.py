@@ -6,7 +6,8 @@
 The first contact of a device leaves one row, and no principal: the device is in no group, and no rule can name it. A
 stranger without a good factory certificate leaves no row. After the approval, the next contact gets a claim.
 1. The request is parsed, and the factory certificate is judged on one snapshot (`judging`).
-2. The request's key differs from the factory's: that key stays for asking, and can be as public as the factory's habits.
+2. The request's key differs from the factory's, which the factory may have kept, and from every key that has a certificate:
+   devices of one firmware image may have one key.
 3. The state of the enrolment decides (`states`). Only steps that change it open a write transaction, and repeated
    contacts of a waiting device are counted about once a minute, so a device that asks in a loop costs reads.
 4. The claim is redeemed by one conditional UPDATE in the transaction of the intent, and checked again when the
@@ -34,13 +35,13 @@ from doorward.directory.fleets.approving import AGAIN, approve_within
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
 from doorward.directory.fleets.judging import (
     FactoryCertificate,
-    hash_key,
     judge_factory_certificate,
     refuse_factory_certificate,
 )
 from doorward.directory.fleets.rules import BARRED, apply_rules
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.pki.csr import parse_csr
+from doorward.pki.keys import digest_public_key
 from doorward.stores.fleet_records import DeviceEnrolmentRecord, EnrolmentState, ManufacturerRecord
 from doorward.stores.prerequisites import issuing_chain
 from doorward.stores.protocols import Stores
@@ -82,12 +83,10 @@ class FactoryClaim:
     Args:
         enrolment: as it was when the claim was made.
         name: the name of the device.
-        key: SHA-256 of the key that the certificate is for.
     """
 
     enrolment: DeviceEnrolmentRecord
     name: str
-    key: str
 
     @property
     def actor(self) -> str:
@@ -110,10 +109,12 @@ class FactoryClaim:
             self.enrolment,
             state=next_state(self.enrolment.state, EnrolmentStep.REDEEM),
             certificate_id=record.id,
-            issued_key=self.key,
-            wanted_key=self.key,
+            issued_key=record.spki_sha256,
+            wanted_key=record.spki_sha256,
             seen_at=services.clock.now(),
         )
+        if stores.certificates.has_key(record.spki_sha256):
+            raise _refuse_used_key()
         if not stores.device_enrolments.advance(self.enrolment, enrolled):
             raise _refuse_used()
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_ENROLLED, enrolled, name=self.name))
@@ -154,16 +155,19 @@ def admit(services: Services, chain: Sequence[bytes], request: bytes, *, source:
         EnrolmentPending: an operator has to approve it.
         AlreadyEnrolled: there is a valid certificate for this key.
         RequestRefused: `factory-certificate-refused`; `factory-key-reused`; `device-refused`: an operator refused it, or it
-            waits as a duplicate; `enrolments-too-many`: too many devices of its manufacturer wait.
+            waits as a duplicate; `enrolments-too-many`: too many devices of its manufacturer wait; `key-used-before`: a
+            certificate with this key was issued before.
         MalformedInput: as `pki.csr.parse_csr`.
     """
-    wanted_key = hash_key(parse_csr(request).public_key)
+    wanted_key = digest_public_key(parse_csr(request).public_key)
     now = services.clock.now()
     with services.work.read() as stores:
         shown = judge_factory_certificate(stores, chain, now)
         if wanted_key == shown.key_sha256:
             raise _refuse_key()
         found = stores.device_enrolments.by_fingerprint(shown.fingerprint)
+        if stores.certificates.has_key(wanted_key) and (found is None or wanted_key != found.issued_key):
+            raise _refuse_used_key()
         outcome = _decide(stores, found, wanted_key, source, now) if found else None
     if outcome is None:
         with services.work.change(traffic=True) as stores:
@@ -182,7 +186,7 @@ def _decide(
     """Return the outcome if it changes nothing; None if a write transaction has to decide."""
     match found.state:
         case EnrolmentState.APPROVED:
-            return _claim(stores, found, wanted_key)
+            return _claim(stores, found)
         case EnrolmentState.ENROLLED:
             return _decide_enrolled(stores, found, wanted_key, now)
     if _is_counted(found, wanted_key, source, now):
@@ -196,7 +200,7 @@ def _decide_enrolled(
     """The device had a certificate: was the answer lost, was there a crash, or is this another device?"""
     issued = stores.certificates.get(found.certificate_id)
     if issued is None or issued.state is CertificateState.INTENDED:
-        return _claim(stores, found, wanted_key)  # it never became valid: see `states`
+        return _claim(stores, found)  # it never became valid: see `states`
     if wanted_key == found.issued_key and issued.state is CertificateState.VALID:
         return None if has_ended(issued.not_after, now) else AlreadyEnrolled(issued.id)
     return None
@@ -272,7 +276,7 @@ def _try_rules(
     if decision.approved and (not decision.closes or stores.enrolment_tags.close(decision.closes, now)):
         approved, _ = approve_within(services, stores, enrolment, decision, now=now)
         stores.changes.note(ChangeKind.PRINCIPAL, approved.principal_id, now)
-        return _claim(stores, approved, enrolment.wanted_key)
+        return _claim(stores, approved)
     waiting = replace(enrolment, reason=decision.reason or "tag-closed")
     if waiting.reason == BARRED:
         waiting = replace(waiting, state=next_state(waiting.state, EnrolmentStep.REFUSE))
@@ -295,11 +299,11 @@ def _replace_certificates(
                 revoke_within(services, stores, signer, one.id, reason, actor=actor, now=now)
 
 
-def _claim(stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str) -> FactoryClaim | RequestRefused:
+def _claim(stores: Stores, found: DeviceEnrolmentRecord) -> FactoryClaim | RequestRefused:
     principal = stores.directory.get(found.principal_id)
     if principal is None:
         return _refuse_device()
-    return FactoryClaim(enrolment=found, name=principal.name, key=wanted_key)
+    return FactoryClaim(enrolment=found, name=principal.name)
 
 
 def _answer_waiting(found: DeviceEnrolmentRecord, now: datetime) -> EnrolmentPending | RequestRefused:
@@ -371,6 +375,14 @@ def _refuse_device() -> RequestRefused:
         "device-refused",
         "this device gets no certificate",
         hint="an operator sees why and can approve it: `doorward device pending --all`",
+    )
+
+
+def _refuse_used_key() -> RequestRefused:
+    return RequestRefused(
+        "key-used-before",
+        "a certificate with this key was issued before",
+        hint="make a new key for each certificate, and on each device",
     )
 
 

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from doorward.audit.events import printable
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.pki.keys import digest_key_of
 from doorward.stores.fleet_records import ManufacturerAuthorityRecord, ManufacturerRecord
 from doorward.stores.protocols import Stores
 from doorward.verification.path.building import WorkBudget, judge_path
@@ -114,12 +115,6 @@ def refuse_factory_certificate(why: str) -> RequestRefused:
     )
 
 
-def hash_key(key: object) -> str:
-    """Return the SHA-256 (lower-case hex) of a public key's SubjectPublicKeyInfo."""
-    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]  # of the library
-    return hashlib.sha256(der).hexdigest()
-
-
 def _parse(chain: Sequence[bytes]) -> list[PathCertificate]:
     """Step 1."""
     if not 0 < len(chain) <= CHAIN_LIMIT:
@@ -144,7 +139,7 @@ def _find_fault(leaf: PathCertificate) -> str:
         return "its extended key usage does not contain clientAuth"
     if leaf.certificate.public_bytes(Encoding.DER) != leaf.der:
         return "it can be read in part only"
-    return "" if leaf.key is not None else "its kind of key is unknown"
+    return "" if digest_key_of(leaf.der) else "its kind of key is unknown"
 
 
 def _allows_clients(certificate: PathCertificate) -> bool:
@@ -152,7 +147,7 @@ def _allows_clients(certificate: PathCertificate) -> bool:
 
 
 def _make(manufacturer: ManufacturerRecord, leaf: PathCertificate) -> FactoryCertificate:
-    key = hash_key(leaf.key)
+    key = digest_key_of(leaf.der)
     about = f"{leaf.issuer_der.hex()} {leaf.serial:x} {key}"
     return FactoryCertificate(
         manufacturer=manufacturer,

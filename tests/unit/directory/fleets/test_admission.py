@@ -256,6 +256,37 @@ def test_the_factory_key_is_not_certified(world, factory):
     assert world.work.state.device_enrolments == {}
 
 
+def test_a_key_that_has_a_certificate_is_not_certified(world, factory):
+    """Devices of one firmware image may have one key: the second is refused, before and after its approval."""
+    key = PlainKeys().generate(KeyKind.P256)
+    first, second, late = (factory.device(f"SN-{number}") for number in range(3))
+    approve(world, pending(world, factory, first), "sensor-2")
+    late_found = pending(world, factory, late)
+    approve(world, late_found, "sensor-3")
+    enrol(world, factory, first, request_for(key))
+    for device in (second, late):
+        with refused(RequestRefused, "key-used-before"):
+            enrol(world, factory, device, request_for(key))
+    assert enrolment(world, late_found.id).state is EnrolmentState.APPROVED
+    assert len(world.work.state.device_enrolments) == 2
+
+
+def test_two_devices_with_one_key_at_once(world, factory):
+    """The other device is faster between the look and the intent: the key is looked up again in that transaction."""
+    request = request_for()
+    first, second = factory.device("SN-1"), factory.device("SN-2")
+    approve(world, pending(world, factory, first), "sensor-2")
+    approve(world, pending(world, factory, second), "sensor-3")
+
+    def other():
+        del world.work.change
+        enrol(world, factory, second, request)
+
+    before_change(world, 1, other)
+    with refused(RequestRefused, "key-used-before"):
+        enrol(world, factory, first, request)
+
+
 def test_waiting_devices_are_capped_for_each_manufacturer(world):
     """More devices than the limit leave no row; another manufacturer is not affected; an approval makes room."""
     small, other = import_factory(world, "small", most_pending=2), import_factory(world, "other")
