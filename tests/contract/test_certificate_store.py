@@ -1,4 +1,4 @@
-"""The contract of `CertificateStore`, `InvitationStore`, `AuthorityStore` and `StatusStore`."""
+"""The contract of `CertificateStore`, `InvitationStore` and `StatusStore`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import pytest
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.stores.protocols import UnitOfWork
-from doorward.stores.records import AuthorityKind, CertificateFilter
+from doorward.stores.records import CertificateFilter
 from tests.support.ports import NOON
 from tests.support.records import (
-    YEAR,
-    authority,
     certificate,
     crl,
     digest,
@@ -344,23 +342,6 @@ def test_invitations_are_distinguished(work: UnitOfWork) -> None:
         stores.invitations.add(invitation("one"))
         with refused(IntegrityError, "invitation-duplicate"):
             stores.invitations.add(invitation("two", token_sha256=digest("one")))
-
-
-def test_the_newest_authority_of_a_kind_is_the_current_one(work: UnitOfWork) -> None:
-    """Adding one retires the others of its kind, and only those."""
-    root = authority("root", AuthorityKind.ROOT)
-    old, new = authority("old"), authority("new", current=False, created_at=NOON + YEAR)
-    with work.change() as stores:
-        assert stores.authorities.current(AuthorityKind.ISSUING) is None
-        for made in (root, old, new):
-            stores.authorities.add(made)
-    with work.read() as stores:
-        assert stores.authorities.current(AuthorityKind.ROOT) == root
-        assert stores.authorities.current(AuthorityKind.ISSUING) == replace(new, current=True)
-        assert stores.authorities.get(old.id) == replace(old, current=False)
-        assert stores.authorities.get("aut_nobody") is None
-        assert {one.id for one in stores.authorities.list()} == {root.id, old.id, new.id}
-        assert stores.authorities.list()[0].id == new.id
 
 
 def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:

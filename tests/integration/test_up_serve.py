@@ -163,15 +163,17 @@ def test_the_responder_is_renewed_when_it_is_due(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a responder that is due is renewed."""
-    renewed: list[int] = []
-    due = iter([False, True])
-    monkeypatch.setattr(module, "responder_due", lambda _services: next(due))
-    monkeypatch.setattr(module, "renew_responder", lambda _services, actor: renewed.append(len(actor)))
+    renewed: list[str] = []
+    due = iter([(), ("aut_one", "aut_two")])
+    monkeypatch.setattr(module, "due_responders", lambda _services: next(due))
+    monkeypatch.setattr(
+        module, "renew_responder", lambda _services, actor, issuing_id: renewed.append(issuing_id)
+    )
     serve = Serve(installation)
     assert serve._renew_responder() is False
     assert renewed == []
     assert serve._renew_responder() is False
-    assert len(renewed) == 1
+    assert renewed == ["aut_one", "aut_two"]
     serve.stop()
 
 

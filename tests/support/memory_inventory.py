@@ -15,6 +15,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
+from doorward.stores.authority_protocols import RolloverRecord
 from doorward.stores.fact_protocols import CertificateFacts
 from doorward.stores.factor_records import (
     EnrolmentTicket,
@@ -102,6 +103,7 @@ class State:
     acme_orders: dict[str, AcmeOrderRecord] = field(default_factory=dict)
     acme_challenges: dict[str, AcmeChallengeRecord] = field(default_factory=dict)
     acme_tries: dict[tuple[str, str], int] = field(default_factory=dict)
+    rollovers: dict[str, RolloverRecord] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -22,8 +22,6 @@ from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Reques
 from doorward.core.ports import ChangeNotifier
 from doorward.stores.group_graph import GroupGraph
 from doorward.stores.records import (
-    AuthorityKind,
-    AuthorityRecord,
     ChangeKind,
     ChangeRecord,
     CrlRecord,
@@ -35,6 +33,7 @@ from doorward.stores.records import (
     RevisionRecord,
     TenantRecord,
 )
+from tests.support.memory_authorities import MemoryAuthorities, MemoryRollovers
 from tests.support.memory_factors import (
     MemoryEnrolmentTickets,
     MemoryEpochs,
@@ -202,26 +201,6 @@ class MemoryApplications(Store):
         if application is None or not here:
             raise NotFound("application-unknown", "there is no such application")
         self.state.applications[application_id] = (application, False)
-
-
-class MemoryAuthorities(Store):
-    """The fake of `AuthorityStore`."""
-
-    def add(self, authority: AuthorityRecord) -> None:
-        kept = self.writable(authority.tenant).authorities
-        for other in list(kept.values()):
-            if other.kind is authority.kind:
-                kept[other.id] = replace(other, current=False)
-        kept[authority.id] = replace(authority, current=True)
-
-    def get(self, authority_id: str) -> AuthorityRecord | None:
-        return self.state.authorities.get(authority_id)
-
-    def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
-        return next((a for a in self.state.authorities.values() if a.kind is kind and a.current), None)
-
-    def list(self) -> list[AuthorityRecord]:
-        return sorted(self.state.authorities.values(), key=lambda a: (a.created_at, a.id), reverse=True)
 
 
 class MemoryInvitations(Store):
@@ -447,6 +426,7 @@ class MemoryStores(MemoryNoticeStores):
         self.holder_notes = MemoryHolderNotes(state, tenant, write=write)
         self.session_keys = MemorySessionKeys(state, tenant, write=write)
         self.suspected_clones = MemorySuspectedClones(state, tenant, write=write)
+        self.rollovers = MemoryRollovers(state, tenant, write=write)
 
 
 class MemoryUnitOfWork:

@@ -33,6 +33,14 @@ class EventType(Enum):
     AUTHORITY_CREATED = "authority:created"
     AUTHORITY_ROOT_EXPORTED = "authority:root-exported"
     AUTHORITY_ROOT_REMOVED = "authority:root-removed"
+    AUTHORITY_ROLLOVER_REQUESTED = "authority:rollover-requested"
+    AUTHORITY_ROLLOVER_PREPARED = "authority:rollover-prepared"
+    AUTHORITY_ROLLOVER_ACTIVATED = "authority:rollover-activated"
+    AUTHORITY_DRAIN_STARTED = "authority:drain-started"
+    AUTHORITY_ROLLOVER_UNDONE = "authority:rollover-undone"
+    AUTHORITY_ROLLOVER_RETIRED = "authority:rollover-retired"
+    AUTHORITY_ROLLOVER_WITHDRAWN = "authority:rollover-withdrawn"
+    AUTHORITY_ROLLOVER_FINISHED = "authority:rollover-finished"
     PARTNER_IMPORTED = "partner:imported"
     PARTNER_CHANGED = "partner:changed"
     PARTNER_REMOVED = "partner:removed"
@@ -177,6 +185,14 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.AUTHORITY_ROOT_EXPORTED: _spec(_OPERATION, "authority", "sha256"),
         EventType.AUTHORITY_ROOT_REMOVED: _spec(_OPERATION, "authority", "sha256"),
+        EventType.AUTHORITY_ROLLOVER_REQUESTED: _spec(_OPERATION, "rollover former"),
+        EventType.AUTHORITY_ROLLOVER_PREPARED: _spec(_OPERATION, "rollover former authority"),
+        EventType.AUTHORITY_ROLLOVER_ACTIVATED: _spec(_OPERATION, "rollover former authority"),
+        EventType.AUTHORITY_DRAIN_STARTED: _spec(_OPERATION, "rollover former authority"),
+        EventType.AUTHORITY_ROLLOVER_UNDONE: _spec(_OPERATION, "rollover former authority"),
+        EventType.AUTHORITY_ROLLOVER_RETIRED: _spec(_OPERATION, "rollover former authority number"),
+        EventType.AUTHORITY_ROLLOVER_WITHDRAWN: _spec(_OPERATION, "rollover former number", "authority"),
+        EventType.AUTHORITY_ROLLOVER_FINISHED: _spec(_OPERATION, "rollover former", "authority"),
         EventType.PARTNER_IMPORTED: _spec(
             _OPERATION, f"partner partner_name {_TERMS}", _TERMS_AND_AUTHORITIES
         ),

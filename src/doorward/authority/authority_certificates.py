@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
+from doorward.stores.prerequisites import trusted_issuers
 from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
 
@@ -44,7 +45,10 @@ def list_authority_certificates(services: Services) -> list[AuthorityCertificate
 
 
 def current_authority_certificates(services: Services) -> tuple[bytes, ...]:
-    """Return the DER of the current root and of the current issuing authority; empty before the founding."""
+    """Return the DER of the current root and of the trusted issuing authorities; empty before the founding.
+
+    The issuing authority that issues now comes first; during a rollover there is a second one.
+    """
     with services.work.read() as stores:
-        found = [stores.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
-    return tuple(one.der for one in found if one)
+        root = stores.authorities.current(AuthorityKind.ROOT)
+        return (root.der, *(one.der for one in trusted_issuers(stores))) if root is not None else ()

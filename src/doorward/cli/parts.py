@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.authority import issuing as issuing
     from doorward.authority import line as line
     from doorward.authority import revocation as revocation
+    from doorward.authority import rollover as rollover
     from doorward.authority.status import root_crl as root_crl
     from doorward.demo import environment as environment
     from doorward.demo import report as report
@@ -182,6 +183,7 @@ else:
             "session_ending": "doorward.directory.session_ending",
             "session_views": "doorward.directory.session_views",
             "sessions": "doorward.directory.sessions",
+            "rollover": "doorward.authority.rollover",
             "root_crl": "doorward.authority.status.root_crl",
             "environment": "doorward.demo.environment",
             "rule_lines": "doorward.access.rule_lines",

@@ -136,6 +136,17 @@ COMMANDS: dict[str, Entry | Branch] = {
                 "ca:remove_root_key", "Remove the exported root key from this machine."
             ),
             "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
+            "rotate": Branch(
+                summary="Replace the issuing authority by a new one, in phases.",
+                entries={
+                    "status": _entry("rotate:status", "Say where the rollover stands, and who is missing."),
+                    "prepare": _entry("rotate:prepare", "Make the next authority; both are trusted."),
+                    "activate": _entry("rotate:activate", "Let the new authority issue."),
+                    "drain": _entry("rotate:drain", "Have the old certificates issued again."),
+                    "retire": _entry("rotate:retire", "Trust the old authority no more."),
+                    "undo": _entry("rotate:undo", "Let the old authority issue again."),
+                },
+            ),
             "import": _entry("partner:import_", "Trust a partner's certificates."),
             "show": _entry("partner:show", "Show a partner: terms, authorities, evidence."),
             "remove": _entry("partner:remove", "Remove a partner; its certificates are refused at once."),

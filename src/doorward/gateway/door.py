@@ -397,6 +397,7 @@ class Gateway:
 
     def _status(self) -> str:
         trouble = [one[:LONGEST_TROUBLE] for one in self.trouble()]
+        issuers = self.publishing.issuers()
         return json.dumps(
             {
                 "connections": len(self.connections),
@@ -404,6 +405,7 @@ class Gateway:
                 "listen": [str(one) for one in self._options.listeners],
                 "envoys": len(self.supervisor.envoy_pids()),
                 "log_backlog_bytes": self.ingest.backlog(),
+                "issuers": None if issuers is None else sorted(issuers),
                 "trouble": trouble,
                 "refused": {
                     one: words[:LONGEST_TROUBLE] for one, words in self.publishing.refusals().items()

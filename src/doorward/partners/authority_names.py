@@ -13,8 +13,8 @@ from doorward.core.errors import MalformedInput
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.analysis import PolicyFinding
 from doorward.policy.model import Document
+from doorward.stores.prerequisites import trusted_issuers
 from doorward.stores.protocols import Stores
-from doorward.stores.records import AuthorityKind
 from doorward.verification.path.ca_names import CA_NAMES_LIMIT, CA_NAMES_LIMIT_OF_JAVA, count_ca_name_octets
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 
@@ -54,7 +54,7 @@ def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[
     ders: dict[str, Sequence[bytes]] = {
         one.name: [each.der for each in stores.partners.authorities(one.id)] for one in stores.partners.list()
     }
-    own = [one.der for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING]
+    own = [one.der for one in trusted_issuers(stores)]
     return {**ders, **replacing, OWN_AUTHORITY: own}
 
 

@@ -8,14 +8,15 @@ data fresh and fetch that of partners.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from doorward.audit.log import EventStore, sequence, sign_checkpoint
-from doorward.authority.founding import renew_responder, responder_due
+from doorward.authority.founding import due_responders, renew_responder
 from doorward.authority.orders import fill_orders, open_orders
-from doorward.authority.status.crls import due_crls, publish_crls
+from doorward.authority.rollover.leaving import finish_leaving
+from doorward.authority.status.crls import due_crls, publish_crls, publishing_authorities
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
@@ -173,6 +174,7 @@ class Serve:
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
             Job(name="failed-checks", work=self._write_counts, seconds=10.0, wait=self._stop.wait),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
+            Job(name="rollover", work=self._finish_rollover, seconds=5.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
         ]
 
@@ -212,17 +214,40 @@ class Serve:
         return False
 
     def _publish_crl(self) -> bool:
-        due = due_crls(self._services, self._services.clock.now())
+        return self._for_each(publishing_authorities(self._services), self._publish_crls_of)
+
+    def _publish_crls_of(self, authority_id: str) -> None:
+        due = due_crls(self._services, self._services.clock.now(), authority_id)
         if due:
-            publish_crls(self._services, due)
+            publish_crls(self._services, due, authority_id)
+
+    def _for_each(self, authority_ids: Sequence[str], work: Callable[[str], None]) -> bool:
+        """Work for each authority; what fails for one must not stop the others."""
+        fault: DoorwardError | None = None
+        for one in authority_ids:
+            try:
+                work(one)
+            except DoorwardError as error:
+                fault = error
+        if fault is not None:
+            raise fault
         return False
 
     def _refresh_ocsp(self) -> bool:
         return refresh_ocsp(self._services).more
 
     def _renew_responder(self) -> bool:
-        if responder_due(self._services):
-            renew_responder(self._services, actor=SYSTEM)
+        return self._for_each(
+            due_responders(self._services),
+            self._renew_responder_of,
+        )
+
+    def _renew_responder_of(self, issuing_id: str) -> None:
+        renew_responder(self._services, actor=SYSTEM, issuing_id=issuing_id)
+
+    def _finish_rollover(self) -> bool:
+        """Go on with an authority that is trusted no more, if a process that retired it was interrupted."""
+        finish_leaving(self._services, actor=SYSTEM)
         return False
 
     def _renew_root_list(self) -> bool:

@@ -37,6 +37,7 @@ from doorward.storage import schema_facts as schema_facts  # noqa: PLC0414  so i
 from doorward.storage import schema_fleets as schema_fleets  # noqa: PLC0414  so are its tables
 from doorward.storage import schema_lines as schema_lines  # noqa: PLC0414  as above
 from doorward.storage import schema_notices as schema_notices  # noqa: PLC0414  as above
+from doorward.storage import schema_rollovers as schema_rollovers  # noqa: PLC0414  as above
 from doorward.storage.schema_metadata import metadata as metadata  # noqa: PLC0414  for the users of this module
 from doorward.storage.schema_metadata import tenant_column
 from doorward.storage.types import EnumText, SerialNumber, TextList, Timestamp, WholeSeconds, closed_list
@@ -138,6 +139,8 @@ authorities = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("not_after", Timestamp, nullable=False),
     Column("current", Boolean, nullable=False),
+    Column("issuer_id", Text, nullable=False),
+    Column("retired_at", Timestamp),
     closed_list("kind", AuthorityKind),
 )
 

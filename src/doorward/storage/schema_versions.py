@@ -32,6 +32,7 @@ REVISIONS = (
     "0011",
     "0012",
     "0013",
+    "0014",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -27,6 +27,7 @@ from doorward.storage.repositories.holder_notes import SqlHolderNotes
 from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.notices import SqlMailAddresses, SqlNotices
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
+from doorward.storage.repositories.rollovers import SqlRollovers
 from doorward.storage.repositories.session_keys import SqlSessionKeys
 from doorward.storage.repositories.sessions import SqlEpochs, SqlSessions
 from doorward.storage.repositories.step_ups import SqlSessionCodes, SqlStepUps
@@ -200,6 +201,11 @@ class SqlStores:
     def acme(self) -> SqlAcme:
         """Accounts, orders and challenges at ACME authorities."""
         return SqlAcme(self._transaction)
+
+    @property
+    def rollovers(self) -> SqlRollovers:
+        """Rollovers of the issuing authority."""
+        return SqlRollovers(self._transaction)
 
     @property
     def session_keys(self) -> SqlSessionKeys:

@@ -16,9 +16,9 @@ from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy, Document
 from doorward.policy.portal import build_portal_policy
-from doorward.stores.prerequisites import require_tenant
+from doorward.stores.prerequisites import replaced_issuer, require_tenant, trusted_issuers
 from doorward.stores.protocols import Stores
-from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, RevisionRecord, TenantRecord
+from doorward.stores.records import AuthorityRecord, ChangeKind, RevisionRecord, TenantRecord
 
 SNAPSHOT_CHANGES = frozenset(
     {
@@ -44,7 +44,8 @@ class PolicySnapshot:
         document: the parsed document.
         ids: application name to id, also of applications that are not in the document.
         trust_domain: of the tenant.
-        issuers: our own issuing authorities.
+        issuers: our own issuing authorities that are trusted, the current one first.
+        replaced_issuer: the id of the one with certificates that are issued again now; empty if there is none.
         partners: name of a partner to the DER of its authorities.
         session_keys: the public keys that verify sessions, as JWK JSON, newest first.
     """
@@ -56,6 +57,7 @@ class PolicySnapshot:
     issuers: tuple[AuthorityRecord, ...]
     partners: Mapping[str, tuple[bytes, ...]]
     session_keys: tuple[str, ...] = ()
+    replaced_issuer: str = ""
     policies: Mapping[str, AppPolicy] = field(init=False)
     """Application id to its part of the document; the portal always has one."""
 
@@ -79,7 +81,8 @@ def load_snapshot(stores: Stores) -> PolicySnapshot:
         document=document,
         ids={one.name: one.id for one in stores.applications.list()},
         trust_domain=require_tenant(stores).trust_domain,
-        issuers=tuple(one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING),
+        issuers=tuple(trusted_issuers(stores)),
+        replaced_issuer=replaced_issuer(stores),
         partners={
             partner.name: tuple(one.der for one in stores.partners.authorities(partner.id))
             for partner in stores.partners.list()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from doorward.stores.authority_protocols import RolloverState
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, TenantRecord
 from doorward.stores.services import Services
@@ -76,6 +77,22 @@ def require_authority(stores: Stores, kind: AuthorityKind) -> AuthorityRecord:
             hint="restore the database from a backup: `doorward init` makes all authority certificates at once",
         )
     return authority
+
+
+def trusted_issuers(stores: Stores) -> list[AuthorityRecord]:
+    """Return our issuing authorities that doors trust, the current one first; more than one during a rollover."""
+    every = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
+    return sorted((one for one in every if one.retired_at is None), key=lambda one: not one.current)
+
+
+def replaced_issuer(stores: Stores) -> str:
+    """Return the id of the issuing authority with certificates that a rollover issues again now; empty if there is none."""
+    rollover = stores.rollovers.open()
+    if rollover is None:
+        return ""
+    return {RolloverState.DRAINING: rollover.old_id, RolloverState.REVERTING: rollover.new_id}.get(
+        rollover.state, ""
+    )
 
 
 def require_keys(services: Services) -> KeyStore:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from doorward.stores.acme_protocols import AcmeStores
+from doorward.stores.authority_protocols import AuthorityStores
 from doorward.stores.fact_protocols import FactStores
 from doorward.stores.factor_protocols import FactorStores
 from doorward.stores.fleet_protocols import FleetStores
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from doorward.stores.holder_notes import HolderNoteStore
     from doorward.stores.partner_protocols import EvidenceStore, PartnerStore
     from doorward.stores.records import (
-        AuthorityKind,
-        AuthorityRecord,
         CertificateFilter,
         CertificateRecord,
         ChangeKind,
@@ -154,26 +153,6 @@ class ApplicationStore(Protocol):
 
     def remove(self, application_id: str, removed_at: datetime) -> None:
         """Mark one as removed."""
-        ...
-
-
-class AuthorityStore(Protocol):
-    """Our own authority certificates."""
-
-    def add(self, authority: AuthorityRecord) -> None:
-        """Add one and make it the current one of its kind."""
-        ...
-
-    def get(self, authority_id: str) -> AuthorityRecord | None:
-        """Return the authority certificate with this id."""
-        ...
-
-    def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
-        """Return the current one of this kind."""
-        ...
-
-    def list(self) -> list[AuthorityRecord]:
-        """Return all, newest first."""
         ...
 
 
@@ -430,7 +409,9 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(AcmeStores, FactorStores, FactStores, FleetStores, LineStores, NoticeStores, Protocol):
+class Stores(
+    AcmeStores, AuthorityStores, FactorStores, FactStores, FleetStores, LineStores, NoticeStores, Protocol
+):
     """All stores, in one transaction of one tenant."""
 
     @property
@@ -439,8 +420,6 @@ class Stores(AcmeStores, FactorStores, FactStores, FleetStores, LineStores, Noti
     def directory(self) -> DirectoryStore: ...
     @property
     def applications(self) -> ApplicationStore: ...
-    @property
-    def authorities(self) -> AuthorityStore: ...
     @property
     def certificates(self) -> CertificateStore: ...
     @property

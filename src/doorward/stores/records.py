@@ -65,7 +65,13 @@ class TenantRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityRecord:
-    """One own authority certificate and the name of its key in the key store."""
+    """One own authority certificate and the name of its key in the key store.
+
+    Args:
+        current: whether new certificates are issued by it; of responders, each issuing authority has a current one.
+        issuer_id: the authority that signed it; empty for a root.
+        retired_at: since when no door trusts it and it signs nothing; None while it is trusted.
+    """
 
     id: str
     tenant: str
@@ -75,6 +81,8 @@ class AuthorityRecord:
     created_at: datetime
     not_after: datetime
     current: bool
+    issuer_id: str = ""
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

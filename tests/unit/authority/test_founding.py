@@ -181,9 +181,9 @@ def test_responder_is_due_after_two_thirds():
     """The responder is renewed while a third of its life is left."""
     world = found_world(people=(), document="")
     world.clock.turn(days=19)
-    assert founding.responder_due(world.services) is False
+    assert founding.due_responders(world.services) == ()
     world.clock.turn(days=2)
-    assert founding.responder_due(world.services) is True
+    assert len(founding.due_responders(world.services)) == 1
 
 
 def test_renewed_responder_has_a_new_key():
@@ -196,7 +196,7 @@ def test_renewed_responder_has_a_new_key():
     assert (record.id, record.key_name) == (done.value.id, "ocsp-2")
     assert certificate.public_key() == world.keys.load("ocsp-2").public_key()
     assert done.seq == world.head() > head
-    assert founding.responder_due(world.services) is False
+    assert founding.due_responders(world.services) == ()
     assert world.events(EventType.AUTHORITY_CREATED)[-1].data["authority"] == record.id
     assert "ocsp-1" in world.keys.names()
 
@@ -223,7 +223,7 @@ def test_key_of_an_expired_responder_is_dropped():
 def test_responder_before_the_founding():
     """Nothing can be renewed before the founding."""
     world = empty_world()
-    for use_case in (founding.responder_due, lambda s: founding.renew_responder(s, actor="system")):
+    for use_case in (founding.due_responders, lambda s: founding.renew_responder(s, actor="system")):
         with refused(NotFound, "not-founded"):
             use_case(world.services)
 

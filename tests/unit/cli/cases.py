@@ -11,6 +11,7 @@ INVENTORY = f"{PRINCIPAL} last_seen where certificate_until host_name system age
 CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
 MANUFACTURER = "name id tag most_pending pending approved enrolled duplicate refused"
 TAG = "name id approval groups name_template closed_at"
+ROLLOVER = f"id state old new began_at moved_at window_seconds notes {CONFIRMED}"
 TERMS = (
     "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
     "max_staleness_seconds short_lived_seconds allow_private crl_urls ocsp_urls"
@@ -274,6 +275,26 @@ SUCCESSES: dict[str, Success] = {
         says=("written to {exported}",),
         members="written",
     ),
+    "ca rotate prepare": Success(
+        says=("the next issuing authority is prepared", "next: `doorward ca rotate activate`"),
+        members=ROLLOVER,
+    ),
+    "ca rotate activate": Success(
+        says=("new certificates are issued by the new authority",), members=ROLLOVER
+    ),
+    "ca rotate drain": Success(
+        words="--over 1h", says=("certificates are issued again over 1:00:00",), members=ROLLOVER
+    ),
+    "ca rotate status": Success(
+        says=("draining since", "certificates are replaced", "missing: alice", "next: `doorward ca rotate"),
+        members="state meaning next rollover replaced total percent missing gateways",
+    ),
+    "ca rotate undo": Success(says=("the old authority issues again; both are trusted",), members=ROLLOVER),
+    "ca rotate retire": Success(
+        words="--dry-run",
+        says=("not now: the rollover is reverting", "nothing was changed"),
+        members="step would refused why",
+    ),
     "ca remove-root-key": Success(
         words="--exported {exported} --passphrase-file {secret}",
         says=("the root's key is no longer on this machine",),
@@ -381,6 +402,14 @@ FAILURES: dict[str, Failure] = {
     "ca renew-root-list": Failure(
         words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
     ),
+    "ca rotate prepare": Failure(
+        words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
+    ),
+    "ca rotate activate": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "ca rotate drain": Failure(words="--over nonsense", error="usage-error", code=2),
+    "ca rotate status": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "ca rotate undo": Failure(words="--yes", error="rollover-none"),
+    "ca rotate retire": Failure(words="--yes", error="rollover-none"),
     "ca import": Failure(words="clinic {document} --yes", error="certificate-malformed", code=2),
     "ca show": Failure(words="nothing", error="partner-unknown"),
     "ca remove": Failure(words="nothing", error="partner-unknown"),

@@ -30,6 +30,7 @@ AS_TEXT = [
     "repositories.gateway_states",
     "repositories.invitations",
     "repositories.policies",
+    "repositories.rollovers",
     "repositories.session_keys",
     "repositories.sessions",
     "repositories.step_ups",

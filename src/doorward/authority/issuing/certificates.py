@@ -6,6 +6,7 @@ Not here: building the certificate (preparation), claims and entitlements (claim
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from doorward.audit.events import EventType
@@ -21,12 +22,16 @@ from doorward.authority.issuing.preparation import (
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.status.ocsp_responses import replace_responses
 from doorward.core.certificate import CertificateFacts, CertificateState
-from doorward.core.errors import MalformedInput, RequestRefused
-from doorward.pki.csr import parse_csr
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
+from doorward.pki.csr import CertificationRequest, parse_csr
 from doorward.pki.minting import sign
+from doorward.stores.prerequisites import require_authority
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateRecord, ChangeKind, OcspRecord
+from doorward.stores.records import AuthorityKind, CertificateRecord, ChangeKind, OcspRecord
 from doorward.stores.services import Services
+
+_TRIES = 3
+"""A rollover moves the authority once or twice, so the second try succeeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         RequestRefused: as the claim refuses; `principal-suspended`, `principal-removed`; `certificate-refused`:
             lint found an error, or the entitlement changed in between.
         NotFound: `not-founded`, `principal-unknown`, and as the claim raises.
-        Unavailable: `keys-unavailable`, or the database cannot be reached: nothing was issued.
+        Unavailable: `keys-unavailable`, `authority-replaced`, or the database cannot be reached: nothing was issued.
     """
     try:
         return issue_together(services, [(request, claim)])[0]
@@ -77,9 +82,26 @@ def issue_together(services: Services, wanted: Sequence[tuple[bytes, Claim]]) ->
         DoorwardError: as `issue`, for the first claim that is refused. No refusal is recorded as an event: the caller
             issues them one by one, and so finds which one is refused. Some intents may be left, as after a crash.
     """
-    # 1. examine the claims, 2. prepare
     parsed = [parse_csr(request) for request, _ in wanted]
     claims = [claim for _, claim in wanted]
+    for _ in range(_TRIES):
+        with suppress(_AuthorityReplacedError):
+            return _issue_all(services, parsed, claims)
+    raise Unavailable(
+        "authority-replaced",
+        "another issuing authority took over while the certificate was made; nothing was issued",
+        hint="send the request again",
+    )
+
+
+class _AuthorityReplacedError(Exception):
+    """Another authority issues since the certificates were prepared; nothing was recorded."""
+
+
+def _issue_all(
+    services: Services, parsed: Sequence[CertificationRequest], claims: Sequence[Claim]
+) -> list[Issued]:
+    # 1. examine the claims, 2. prepare
     with services.work.read() as stores:
         entitlements = [claim.examine(stores, services.clock.now()) for claim in claims]
         context = load_signing_context(services, stores)
@@ -89,6 +111,8 @@ def issue_together(services: Services, wanted: Sequence[tuple[bytes, Claim]]) ->
     ]
     # 3. record the intents
     with services.work.change() as stores:
+        if require_authority(stores, AuthorityKind.ISSUING).id != context.authority.id:
+            raise _AuthorityReplacedError  # from here on only the new one may issue (authority.rollover)
         for draft in drafts:
             _record_intent(services, stores, draft)
     # 4. sign, 5. record the certificates
@@ -145,6 +169,13 @@ def _sign(draft: _Draft, context: SigningContext) -> _Signed:
 def _record_issued(services: Services, stores: Stores, signed: _Signed) -> int:
     """Step 5, in the caller's transaction; return the number in the change sequence."""
     draft, record = signed.draft, signed.record
+    authority = stores.authorities.get(record.authority_id)
+    if authority is None or authority.retired_at is not None:
+        raise RequestRefused(
+            "certificate-refused",
+            "the issuing authority was retired while the certificate was made",
+            hint="send the request again",
+        )
     if draft.entitlement.principal_id:
         # If the principal was removed after the intent, its certificates were revoked then, but this one
         # was not valid yet and so not among them.

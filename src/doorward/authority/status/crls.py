@@ -1,4 +1,4 @@
-"""The CRLs of the issuing authority: which are due, and their publication.
+"""The CRLs of the issuing authorities: which are due, and their publication.
 
 There is always one full CRL. If the certificates are divided into partitions (`Services.crl_partitions`), there is also
 a CRL for each partition. Once a CRL was published, it is always published again, also after the division has
@@ -30,11 +30,12 @@ from doorward.audit.events import EventType
 from doorward.authority.status.partitions import FULL, division_of, partition_names, partition_of
 from doorward.authority.status.publication import publication_addresses
 from doorward.core.entities import TENANT
+from doorward.core.errors import NotFound
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
 from doorward.stores.events import new_event
-from doorward.stores.prerequisites import load_key, require_authority, require_tenant
+from doorward.stores.prerequisites import load_key, require_authority, require_tenant, trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
@@ -63,17 +64,22 @@ class _CrlInputs(NamedTuple):
     entries: dict[str, list[CrlEntry]]
 
 
-def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
-    """Return the names of the CRLs that are due; the full one has the empty name.
+def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple[str, ...]:
+    """Return the names of the CRLs of an issuing authority that are due; the full one has the empty name.
 
     A CRL is due if it does not exist; if half of its lifetime is over; or if one of its certificates was
     revoked, held or released, but at most every 10 seconds.
 
+    Args:
+        services: the ports of this process.
+        now: aware, UTC.
+        authority_id: the issuing authority; empty for the current one.
+
     Raises:
-        NotFound: `not-founded`.
+        NotFound: `not-founded`, `authority-unknown`.
     """
     with services.work.read() as stores:
-        issuing = require_authority(stores, AuthorityKind.ISSUING)
+        issuing = _require_issuing(stores, authority_id)
         heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
         wanted = {FULL, *partition_names(services.crl_partitions), *heads}
         due = {name for name in wanted if name not in heads or is_half_over(heads[name], now)}
@@ -83,22 +89,36 @@ def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
     return tuple(sorted(due))
 
 
-def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> dict[str, CrlRecord]:
-    """Make and store the next CRL of each of these partitions, for the current issuing authority.
+def publishing_authorities(services: Services) -> tuple[str, ...]:
+    """Return the ids of the issuing authorities that publish CRLs now, the current one first."""
+    with services.work.read() as stores:
+        return tuple(one.id for one in trusted_issuers(stores))
+
+
+def publish_crls(
+    services: Services,
+    partitions: Collection[str] = (FULL,),
+    authority_id: str = "",
+    *,
+    next_update: datetime | None = None,
+) -> dict[str, CrlRecord]:
+    """Make and store the next CRL of each of these partitions.
 
     Args:
         services: the ports of this process.
         partitions: as `due_crls` returns them.
+        authority_id: the issuing authority; empty for the current one.
+        next_update: for the last CRLs of an authority: when they end; None for `Services.crl_lifetime`.
 
     Returns:
         The newest CRL of each partition. If another process has stored a newer one meanwhile, that one.
 
     Raises:
-        NotFound: `not-founded`.
+        NotFound: `not-founded`, `authority-unknown`; the authority's key is not in the key store.
         Unavailable: `keys-unavailable`.
     """
     now = services.clock.now()
-    inputs = _load_inputs(services, partitions)
+    inputs = _load_inputs(services, partitions, authority_id)
     issuer = x509.load_der_x509_certificate(inputs.issuing.der)
     made = []
     for name, entries in inputs.entries.items():
@@ -109,7 +129,7 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
             number=inputs.numbers[name],
             der=b"",
             this_update=now,
-            next_update=now + services.crl_lifetime,
+            next_update=next_update or now + services.crl_lifetime,
             through_seq=inputs.through,
         )
         address = publication_addresses(inputs.status_url, record.authority_id, name).crl
@@ -127,12 +147,53 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
         stored = {}
         for record, size in made:
             name = record.partition
+            if next_update is None and _is_retired(stores, record.authority_id):
+                continue  # its last CRL must not be replaced by one that ends soon
             if newest.get(name, 0) < record.number:
                 store_list(services, stores, record, entries=size, actor="system")
                 stored[name] = record
             else:
                 stored[name] = stores.status.crl(record.authority_id, name) or record
         return stored
+
+
+def publish_first_crls(
+    services: Services,
+    stores: Stores,
+    issuing: AuthorityRecord,
+    key: PrivateKey,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Sign and store the first CRLs of a new issuing authority, all empty, in the caller's transaction.
+
+    So they exist before a certificate names them.
+    """
+    issuer = x509.load_der_x509_certificate(issuing.der)
+    status_url = require_tenant(stores).status_url
+    for name in (FULL, *partition_names(services.crl_partitions)):
+        record = CrlRecord(
+            authority_id=issuing.id,
+            partition=name,
+            tenant=TENANT,
+            number=1,
+            der=b"",
+            this_update=now,
+            next_update=now + services.crl_lifetime,
+            through_seq=stores.changes.head(),
+        )
+        unsigned = build_crl(
+            issuer,
+            (),
+            number=record.number,
+            this_update=now,
+            next_update=record.next_update,
+            distribution_point=""
+            if name == FULL
+            else publication_addresses(status_url, issuing.id, name).crl,
+        )
+        store_list(services, stores, replace(record, der=sign_crl(unsigned, key)), entries=0, actor=actor)
 
 
 def is_half_over(crl: CrlRecord, now: datetime) -> bool:
@@ -161,10 +222,24 @@ def _may_have_changed(record: CertificateRecord, full: CrlRecord) -> bool:
     )
 
 
-def _load_inputs(services: Services, partitions: Collection[str]) -> _CrlInputs:
+def _require_issuing(stores: Stores, authority_id: str) -> AuthorityRecord:
+    if not authority_id:
+        return require_authority(stores, AuthorityKind.ISSUING)
+    found = stores.authorities.get(authority_id)
+    if found is None or found.kind is not AuthorityKind.ISSUING:
+        raise NotFound("authority-unknown", f"there is no issuing authority {authority_id[:64]} here")
+    return found
+
+
+def _is_retired(stores: Stores, authority_id: str) -> bool:
+    found = stores.authorities.get(authority_id)
+    return found is not None and found.retired_at is not None
+
+
+def _load_inputs(services: Services, partitions: Collection[str], authority_id: str) -> _CrlInputs:
     """Load the inputs of all of these CRLs in one read."""
     with services.work.read() as stores:
-        issuing = require_authority(stores, AuthorityKind.ISSUING)
+        issuing = _require_issuing(stores, authority_id)
         key = load_key(services, issuing)
         heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
         # A certificate stays listed until a CRL was issued after its expiry (RFC 5280 section 3.3).

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.errors import DoorwardError, NotFound, Unavailable
 from doorward.core.ports import PrivateKey
 from doorward.pki.keys import check_public_key, encode_key_bits
 from doorward.pki.ocsp import (
@@ -25,7 +26,7 @@ from doorward.pki.ocsp import (
     describe_status,
     presign_responses,
 )
-from doorward.stores.prerequisites import load_key, require_authority
+from doorward.stores.prerequisites import load_key, require_authority, trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, OcspRecord
 from doorward.stores.services import Services
@@ -35,7 +36,7 @@ HASH_NAMES = ("sha1", "sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OcspSigner:
+class AuthoritySigner:
     """Signs responses about the certificates of one issuing authority.
 
     `ends_at` is the end of the responder's own certificate. No response is valid longer, because no client could
@@ -53,11 +54,8 @@ class OcspSigner:
         return UpdateWindow(produced_at=now, this_update=now, next_update=next_update)
 
     def sign(self, record: CertificateRecord, now: datetime) -> tuple[OcspRecord, ...]:
-        """Return the responses about a certificate in its current state.
-
-        Empty if another authority issued it, or if the responder's certificate has ended.
-        """
-        if record.authority_id != self.authority_id or now >= self.ends_at:
+        """Return the responses about a certificate of this authority; empty if the responder's certificate has ended."""
+        if now >= self.ends_at:
             return ()
         window = self.window(now)
         status = describe_status(record.state, record.revoked_at, record.reason)
@@ -68,16 +66,48 @@ class OcspSigner:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspSigner:
+    """Signs responses about the certificates of our issuing authorities: more than one during a rollover."""
+
+    authorities: Mapping[str, AuthoritySigner]
+
+    def of(self, authority_id: str) -> AuthoritySigner | None:
+        """Return the signer of an issuing authority; None if it is not trusted any more, or its key is not here."""
+        return self.authorities.get(authority_id)
+
+    def sign(self, record: CertificateRecord, now: datetime) -> tuple[OcspRecord, ...]:
+        """Return the responses about a certificate in its current state.
+
+        Empty if no signer is its issuer's, or if the responder's certificate has ended.
+        """
+        signer = self.of(record.authority_id)
+        return () if signer is None else signer.sign(record, now)
+
+
 def load_signer(services: Services, stores: Stores) -> OcspSigner:
-    """Return the signer of the current issuing authority.
+    """Return the signer. Every issuing authority that is trusted is in it, if its responder is in order.
 
     Raises:
-        NotFound: `not-founded`, or the responder's key is not in the key store.
+        NotFound: `not-founded`, or the key of the current authority's responder is not in the key store.
         Unavailable: `keys-unavailable`; `responder-expired`: no client would accept its signatures.
         IntegrityError: the key is not the key of the certificate.
     """
-    issuing = require_authority(stores, AuthorityKind.ISSUING)
-    delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
+    current = require_authority(stores, AuthorityKind.ISSUING)
+    found = {current.id: load_authority_signer(services, stores, current)}
+    for one in trusted_issuers(stores):
+        if one.id != current.id:
+            # What is wrong with another authority's responder must not stop the current one.
+            with suppress(DoorwardError):
+                found[one.id] = load_authority_signer(services, stores, one)
+    return OcspSigner(authorities=found)
+
+
+def load_authority_signer(services: Services, stores: Stores, issuing: AuthorityRecord) -> AuthoritySigner:
+    """Return the signer of one issuing authority; raises as `load_signer`."""
+    delegate = stores.authorities.responder(issuing.id)
+    if delegate is None:
+        raise NotFound("not-founded", "there is no ocsp-responder certificate")
     if delegate.not_after <= services.clock.now():
         raise Unavailable(
             "responder-expired",
@@ -85,7 +115,7 @@ def load_signer(services: Services, stores: Stores) -> OcspSigner:
             hint="`doorward serve` renews it by itself; read its log to see why it could not",
         )
     key = load_key(services, delegate)
-    return OcspSigner(
+    return AuthoritySigner(
         authority_id=issuing.id,
         responder=_build_responder(issuing.der, delegate.der, key),
         lifetime=services.ocsp_lifetime,
@@ -108,10 +138,12 @@ def refresh_horizon(services: Services, stores: Stores, now: datetime) -> dateti
     """Return the refresh horizon: a response with a nextUpdate before it is signed again.
 
     It is half of the lifetime that a response signed now would have. So a response that was just signed is never due, not
-    even if the end of the responder's certificate shortens its lifetime.
+    even if the end of a responder's certificate shortens its lifetime: the responder that ends first decides.
     """
-    delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
-    return now + max(timedelta(0), min(services.ocsp_lifetime, delegate.not_after - now)) / 2
+    require_authority(stores, AuthorityKind.OCSP_RESPONDER)
+    delegates = [stores.authorities.responder(one.id) for one in trusted_issuers(stores)]
+    ends = [one.not_after for one in delegates if one is not None and one.not_after > now]
+    return now + min((services.ocsp_lifetime, *(end - now for end in ends))) / 2 if ends else now
 
 
 def replace_responses(

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.authority.status.ocsp_responses import (
+    AuthoritySigner,
     OcspSigner,
     find_issuer,
+    load_authority_signer,
     load_signer,
     refresh_horizon,
     replace_responses,
@@ -35,7 +37,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
-from doorward.stores.prerequisites import require_authority
+from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
@@ -110,6 +112,8 @@ def authority_certificate(services: Services, authority_id: str) -> bytes:
 def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
     """Return the codes of the faults because of which relying parties cannot get a current status.
 
+    They are those of every issuing authority that is trusted.
+
     `crl-missing`: no CRL was published yet. `crl-stale`: a CRL has expired.
     `responder-expired`: the OCSP responder's certificate has expired, so nothing is signed.
 
@@ -117,14 +121,17 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
-        crls = stores.status.crl_heads(require_authority(stores, AuthorityKind.ISSUING).id)
-        responder = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
-    found = {
-        "crl-missing": not crls,
-        "crl-stale": any(crl.next_update <= now for crl in crls),
-        "responder-expired": responder.not_after <= now,
+        require_authority(stores, AuthorityKind.ISSUING)
+        found = [
+            (stores.status.crl_heads(one.id), stores.authorities.responder(one.id))
+            for one in trusted_issuers(stores)
+        ]
+    faults = {
+        "crl-missing": any(not crls for crls, _ in found),
+        "crl-stale": any(crl.next_update <= now for crls, _ in found for crl in crls),
+        "responder-expired": any(one is None or one.not_after <= now for _, one in found),
     }
-    return tuple(code for code, holds in found.items() if holds)
+    return tuple(code for code, holds in faults.items() if holds)
 
 
 def refresh_ocsp(services: Services, *, limit: int = 500) -> OcspRefreshResult:
@@ -196,9 +203,8 @@ def _find_pre_signed(
     return response.der if response is not None and now < response.next_update else b""
 
 
-def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> OcspSigner | None:
-    """Return the signer for this issuer, or None if this process has none."""
-    if services.keys is None:
+def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> AuthoritySigner | None:
+    """Return the signer for this issuer, or None if this process has none, or if the issuer was retired."""
+    if services.keys is None or issuer.retired_at is not None:
         return None
-    signer = load_signer(services, stores)
-    return signer if signer.authority_id == issuer.id else None
+    return load_authority_signer(services, stores, issuer)

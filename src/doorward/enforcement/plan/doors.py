@@ -32,13 +32,15 @@ class ServerCertificate:
 
     `hosts` are its DNS names: a door shows it for no other host. A renewed certificate keeps its name, so that the door's
     filter chain does not change. It has new paths: the gateway packs a door again only if its plan changed, and files
-    that change under the same path could be read half old and half new.
+    that change under the same path could be read half old and half new. `issuer` is the SHA-256 of the certificate after the
+    leaf, if it is one of our own authorities; empty otherwise.
     """
 
     name: str
     chain_path: str
     key_path: str
     hosts: tuple[str, ...]
+    issuer: str = ""
 
     def __post_init__(self) -> None:
         require(_NAME.fullmatch(self.name), "the name of a server certificate has only [A-Za-z0-9_.-]")

@@ -23,7 +23,7 @@ from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
 from doorward.enrolment.renewal import renew
 from doorward.pki.csr import build_csr, find_key_kind
-from doorward.stores.prerequisites import require_authority
+from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.records import AuthorityKind
 from doorward.stores.services import Services
 from doorward.wire.est import BasicCredentials
@@ -70,15 +70,16 @@ class GeneratedKey:
 
 
 def authority_certificates(services: Services) -> tuple[bytes, ...]:
-    """Return the certificates that clients need: issuing authority first, then root; DER.
+    """Return the certificates that clients need: issuing authorities, the one that issues first, then the root; DER.
+
+    During a rollover both issuing authorities are among them.
 
     Raises:
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
-        return tuple(
-            require_authority(stores, kind).der for kind in (AuthorityKind.ISSUING, AuthorityKind.ROOT)
-        )
+        root = require_authority(stores, AuthorityKind.ROOT)
+        return tuple(one.der for one in (*trusted_issuers(stores), root))
 
 
 def enrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS) -> Issued:

@@ -132,6 +132,7 @@ class Follower:
         self._current_step = _SEQUENCE  # the message for an error that happens now
         self._errors = ThrottledErrorLog(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
+        self._issuers: frozenset[str] = frozenset()  # our authorities that live connections may be judged by
         self._compared = -1, 0  # the revision of these policies, and the number at which it was read
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -350,6 +351,7 @@ class Follower:
         self._reassessor.judge(self._affected.named_in(changes))
         self._reassessor.end_improved(self._affected.anonymous_in(changes))
         self._end_chosen(changes)
+        self._judge_by_authorities(changes)
         # ... and all connections, if the rules changed; from memory, because they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
@@ -365,6 +367,17 @@ class Follower:
             if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
                 self._evidence.changed(change.subject, change.seq)
 
+    def _judge_by_authorities(self, changes: Sequence[ChangeRecord]) -> None:
+        """Judge all connections of our own certificates again if one of our authorities is trusted no more."""
+        if all(one.kind is not ChangeKind.AUTHORITY for one in changes):
+            return
+        with self._services.work.read() as stores:
+            issuers = frozenset(one.id for one in self._snapshots.current(stores)[0].issuers)
+        if self._issuers - issuers:
+            every = self._connections.all()
+            self._reassessor.judge([one for one in every if one.certificate_id and not one.partner_id])
+        self._issuers = issuers  # last: if the judgement fails, it is tried again
+
     def _end_chosen(self, changes: Sequence[ChangeRecord]) -> None:
         """Refuse the next connection once, then end the live ones: their peers want to show another certificate."""
         chosen = {
@@ -379,6 +392,7 @@ class Follower:
         with self._services.work.read() as stores:
             snapshot, seq = self._snapshots.current(stores)
         self._compared = snapshot.revision, seq
+        self._issuers |= {one.id for one in snapshot.issuers}
         return snapshot.policies
 
     def _compare_with_policy(self) -> None:

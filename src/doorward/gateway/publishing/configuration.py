@@ -71,6 +71,12 @@ def own_trust(snapshot: PolicySnapshot) -> tuple[str, ...]:
     )
 
 
+def staying_issuers(snapshot: PolicySnapshot) -> frozenset[str]:
+    """Return the SHA-256 of each of our issuing authorities with server certificates that stay in use."""
+    staying = (one for one in snapshot.issuers if one.id != snapshot.replaced_issuer)
+    return frozenset(hashlib.sha256(one.der).hexdigest() for one in staying)
+
+
 def partner_trusts(snapshot: PolicySnapshot) -> dict[str, DoorTrust]:
     """Return the trust of each application that trusts partners, by the application's name.
 

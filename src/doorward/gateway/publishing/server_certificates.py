@@ -79,12 +79,15 @@ class ServerCertificates:
         self,
         wanted: Mapping[str, tuple[str, ...]],
         sources: Mapping[str, CertificateSource] = NO_SOURCES,
+        staying: Collection[str] = (),
     ) -> dict[str, ServerCertificate]:
-        """Return the usable certificate of each purpose; order missing ones and those that expire soon.
+        """Return the usable certificate of each purpose; order missing ones and those that must be replaced soon.
 
         Args:
             wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
             sources: purpose to the authority that certifies it; by default our own.
+            staying: the SHA-256 of our issuing authorities with certificates that stay; those of others are ordered
+                again. Empty: those of every authority stay.
 
         Returns:
             Only the purposes that have a certificate now. The certificate may lack some of the hosts (its `hosts` has the
@@ -109,13 +112,14 @@ class ServerCertificates:
                 self._retry_at.pop(
                     purpose, None
                 )  # what was refused was for other hosts, or for another document
-            best = self._best(orders[purpose], hosts, source)
+            best = self._best(orders[purpose], hosts, source, staying)
             if best is not None:
                 found[purpose] = _certificate(purpose, best)
             if purpose not in self._on_order and (
                 best is None
                 or (best.hosts, best.source) != (hosts, source)
                 or best.is_due(now, renewals.get(best.folder.name))
+                or not best.stays(staying)
             ):
                 due[purpose] = hosts
         self._try_order(due)
@@ -124,6 +128,7 @@ class ServerCertificates:
     def ensure_soon(
         self,
         wanted: Mapping[str, tuple[str, ...]],
+        staying: Collection[str] = (),
         *,
         patience_seconds: float,
         most_seconds: float = 0.0,
@@ -134,13 +139,14 @@ class ServerCertificates:
 
         Args:
             wanted: as for `ensure`.
+            staying: as for `ensure`.
             patience_seconds: how long to wait.
             most_seconds: wait for so long if certificates keep coming, each within `patience_seconds`.
             wait: waits until an order changed, at most so many seconds.
             sources: as for `ensure`; another authority may take hours, so its certificates are not awaited.
         """
         clock = self._services.clock
-        ready = self.ensure(wanted, sources)
+        ready = self.ensure(wanted, sources, staying)
         awaited = {purpose: hosts for purpose, hosts in wanted.items() if purpose not in sources}
         began = moved = clock.monotonic()  # only now: ordering a thousand takes longer than the patience
         while lacking := self._on_order.intersection(missing_hosts(awaited, ready)):
@@ -148,7 +154,7 @@ class ServerCertificates:
             if (left := left - clock.monotonic()) <= 0:
                 break
             wait(min(left, _POLL_SECONDS))
-            fresh = self.ensure({one: wanted[one] for one in lacking}, sources)
+            fresh = self.ensure({one: wanted[one] for one in lacking}, sources, staying)
             if any(ready.get(purpose) != one for purpose, one in fresh.items()):
                 ready.update(fresh)
                 moved = clock.monotonic() if most_seconds else moved
@@ -172,7 +178,9 @@ class ServerCertificates:
             _log.error("the renewal times of server certificates cannot be read", code=error.code)
             return {}
 
-    def _best(self, orders: Iterable[Path], hosts: tuple[str, ...], source: str) -> ServerPair | None:
+    def _best(
+        self, orders: Iterable[Path], hosts: tuple[str, ...], source: str, staying: Collection[str]
+    ) -> ServerPair | None:
         """Return the usable pair that fits best; delete damaged ones."""
         now = self._services.clock.now()
         usable = []
@@ -187,7 +195,7 @@ class ServerCertificates:
                 self._pairs.delete(folder)
             elif pair.end > now and not set(pair.hosts).isdisjoint(hosts):
                 usable.append(pair)
-        return max(usable, key=lambda one: one.worth(hosts, source), default=None)
+        return max(usable, key=lambda one: one.worth(hosts, source, staying), default=None)
 
     # ordering
 
@@ -294,6 +302,7 @@ def _certificate(purpose: str, pair: ServerPair) -> ServerCertificate:
         chain_path=str(pair.folder / "chain.pem"),
         key_path=str(pair.folder / "key.pem"),
         hosts=pair.hosts,
+        issuer=pair.issuer,
     )
 
 

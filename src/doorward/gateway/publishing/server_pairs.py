@@ -11,6 +11,7 @@ Not here: ordering and choosing certificates (server_certificates).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
@@ -36,18 +37,31 @@ _FILES = ("chain.pem", "key.pem")
 
 @dataclass(frozen=True, slots=True)
 class ServerPair:
-    """A chain and its key on disk: the hosts of the certificate, its dates (UTC), and which authority was asked."""
+    """A chain and its key on disk: the hosts of the certificate, its dates (UTC), its issuer, and which authority was asked.
+
+    `issuer` is the SHA-256 of the certificate after the leaf; empty if there is none.
+    """
 
     folder: Path
     hosts: tuple[str, ...]
     begin: datetime
     end: datetime
+    issuer: str = ""
     source: str = ""
 
-    def worth(self, wanted: tuple[str, ...], source: str) -> tuple[bool, bool, int, datetime]:
-        """Return the sort key of pairs: first exactly these hosts by this authority, then more of them, then a later end."""
-        exact = self.hosts == wanted
-        return exact and self.source == source, exact, len(set(self.hosts).intersection(wanted)), self.end
+    def worth(
+        self, wanted: tuple[str, ...], source: str, staying: Collection[str]
+    ) -> tuple[bool, bool, int, bool, datetime]:
+        """Return the sort key of pairs: first exactly these hosts by this authority, then more of them.
+
+        Of equal ones, those of an issuer that stays come first, then those with a later end.
+        """
+        exact, covered = self.hosts == wanted, len(set(self.hosts).intersection(wanted))
+        return exact and self.source == source, exact, covered, self.stays(staying), self.end
+
+    def stays(self, staying: Collection[str]) -> bool:
+        """Return whether its issuer is one of these (SHA-256), or is not ours; True if they are not known."""
+        return not staying or bool(self.source) or self.issuer in staying
 
     def is_due(self, now: datetime, renew_at: datetime | None = None) -> bool:
         """Return whether it is time to order the next one; `renew_at` is what the authority said."""
@@ -78,11 +92,12 @@ class ServerPairs:
         known = self._known.get(folder)
         if known is not None and known[0] == state:
             return known[1]
-        leaf = _read_leaf(folder)
-        if leaf is None:
+        read = _read_chain(folder)
+        if read is None:
             return None
+        leaf, issuer = read
         dates = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-        pair = ServerPair(folder, _hosts(leaf), *dates, asked_of(folder).partition("\n")[0])
+        pair = ServerPair(folder, _hosts(leaf), *dates, issuer, asked_of(folder).partition("\n")[0])
         if state is not None:
             self._known[folder] = state, pair
         return pair
@@ -145,11 +160,13 @@ def _state(folder: Path) -> object:
     return [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
 
 
-def _read_leaf(folder: Path) -> x509.Certificate | None:
+def _read_chain(folder: Path) -> tuple[x509.Certificate, str] | None:
+    """Return the leaf and the SHA-256 of the certificate after it; None if the key is not the leaf's."""
     try:
-        leaf = x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes())
+        leaf, *above = x509.load_pem_x509_certificates((folder / "chain.pem").read_bytes())
         key = load_pem_private_key((folder / "key.pem").read_bytes(), password=None)
-        return leaf if leaf.public_key() == key.public_key() else None
+        issuer = hashlib.sha256(above[0].public_bytes(Encoding.DER)).hexdigest() if above else ""
+        return (leaf, issuer) if leaf.public_key() == key.public_key() else None
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
 

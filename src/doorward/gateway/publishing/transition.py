@@ -50,6 +50,7 @@ from doorward.gateway.publishing.configuration import (
     certificate_sources,
     configuration_of,
     ids_of_rules,
+    staying_issuers,
 )
 from doorward.gateway.publishing.crash_history import CrashHistory
 from doorward.gateway.publishing.discovery.api import EnvoyApi
@@ -167,12 +168,17 @@ class PolicyPublisher:
         self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
+        self._issuers: frozenset[str] | None = None
 
     # called by other parts
 
     def application_name(self, application_id: str) -> str:
         """Return the name of an application of the published policy."""
         return self._names[application_id]
+
+    def issuers(self) -> frozenset[str] | None:
+        """Return the SHA-256 of our authorities that issued the server certificates in force; None if it is not known."""
+        return self._issuers
 
     def trouble(self) -> str:
         """Return why the newest policy is not in force, in a sentence; empty if all is well."""
@@ -340,6 +346,8 @@ class PolicyPublisher:
             return RETRY_SECONDS
         self._last_published.note(configuration)
         self._finished(compiled, published)
+        if packed.kept:  # a door goes on with a certificate that is not among the compiled ones
+            self._issuers = None
         self._end_lacking(snapshot, compiled.aliases)
         if (
             published.changed
@@ -368,6 +376,7 @@ class PolicyPublisher:
     def _in_force(self, compiled: Compiled, published: Published) -> None:
         names = compiled.snapshot.names
         self._names = names
+        self._issuers = frozenset(one.issuer for one in compiled.certificates if one.issuer)
         self._gate.open(compiled.snapshot, closed=published.closed)
         self._report.succeeded(
             compiled.snapshot,
@@ -413,6 +422,7 @@ class PolicyPublisher:
         }
         ready = self._certificates.ensure_soon(
             ordered,
+            staying_issuers(snapshot),
             patience_seconds=PATIENCE_SECONDS,
             most_seconds=most_seconds,
             wait=self.requests.await_order,

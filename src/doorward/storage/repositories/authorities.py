@@ -5,26 +5,46 @@ Not here: making CRLs and OCSP answers (`pki`, `authority.status.responder`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Integer, bindparam, delete, false, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, false, insert, select, true, update
 
-from doorward.core.errors import IntegrityError
+from doorward.core.certificate import CertificateState
+from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
-from doorward.storage.schema import authorities, crls, ocsp_answers
+from doorward.storage.schema import authorities, certificates, crls, ocsp_answers
 from doorward.storage.transaction import Transaction
+from doorward.stores.authority_protocols import CertificateLine
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 
 _ALL = select(authorities).where(authorities.c.tenant == CURRENT_TENANT)
 _LIST = _ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc())
 _GET = _ALL.where(authorities.c.id == bindparam("id"))
 _CURRENT = _ALL.where(authorities.c.kind == bindparam("kind"), authorities.c.current)
-_RETIRE = (
+_RESPONDER = _CURRENT.where(authorities.c.issuer_id == bindparam("issuer"))
+_REPLACE = (
     update(authorities)
     .where(authorities.c.tenant == CURRENT_TENANT, authorities.c.kind == bindparam("of"))
     .values(current=false())
 )
+_REPLACE_RESPONDER = _REPLACE.where(authorities.c.issuer_id == bindparam("issuer"))
+_ONE = update(authorities).where(authorities.c.tenant == CURRENT_TENANT, authorities.c.id == bindparam("one"))
+_MAKE_CURRENT = _ONE.values(current=true())
+_RETIRE = _ONE.values(retired_at=bindparam("at", type_=authorities.c.retired_at.type))
 _ADD = insert(authorities)
+_LINE = [certificates.c[name] for name in CertificateLine.__slots__]
+_UNENDED = (
+    select(*_LINE)
+    .where(
+        certificates.c.tenant == CURRENT_TENANT,
+        certificates.c.id > bindparam("after_id"),
+        certificates.c.not_after > bindparam("now"),
+        certificates.c.state != CertificateState.INTENDED,
+    )
+    .order_by(certificates.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
 
 _ONE_CRL = (
     crls.c.tenant == CURRENT_TENANT,
@@ -74,15 +94,16 @@ _AWAITED = ""
 
 
 class SqlAuthorities:
-    """`stores.protocols.AuthorityStore`."""
+    """`stores.authority_protocols.AuthorityStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     def add(self, authority: AuthorityRecord) -> None:
-        """Add an authority and make it the current one of its kind."""
+        """Add an authority; if it is current, it takes the place of the current one."""
         self._transaction.require_writable(authority.tenant)
-        self._transaction.write(_RETIRE, of=authority.kind)
+        if authority.current:
+            self._replace_current(authority)
         self._transaction.add(
             _ADD,
             id=authority.id,
@@ -91,7 +112,9 @@ class SqlAuthorities:
             key_name=authority.key_name,
             created_at=authority.created_at,
             not_after=authority.not_after,
-            current=True,
+            current=authority.current,
+            issuer_id=authority.issuer_id,
+            retired_at=authority.retired_at,
         )
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
@@ -99,12 +122,42 @@ class SqlAuthorities:
         return _authority(self._transaction.row(_GET, id=authority_id))
 
     def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
-        """Return the current one of that kind."""
-        return _authority(self._transaction.row(_CURRENT, kind=kind))
+        """Return the current one of that kind; of responders, that of the current issuing authority."""
+        if kind is not AuthorityKind.OCSP_RESPONDER:
+            return _authority(self._transaction.row(_CURRENT, kind=kind))
+        issuing = self.current(AuthorityKind.ISSUING)
+        return self.responder(issuing.id) if issuing is not None else None
+
+    def responder(self, issuing_id: str) -> AuthorityRecord | None:
+        """Return the current responder of an issuing authority."""
+        row = self._transaction.row(_RESPONDER, kind=AuthorityKind.OCSP_RESPONDER, issuer=issuing_id)
+        return _authority(row)
+
+    def make_current(self, authority_id: str) -> None:
+        """Make one the current one of its kind."""
+        self._transaction.require_writable()
+        self._replace_current(_required(self.get(authority_id), authority_id))
+        self._transaction.write(_MAKE_CURRENT, one=authority_id)
+
+    def retire(self, authority_id: str, at: datetime) -> None:
+        """Note that it is trusted no more."""
+        if not self._transaction.write(_RETIRE, one=authority_id, at=at):
+            _required(None, authority_id)
 
     def list(self) -> list[AuthorityRecord]:
         """Return all authorities, newest first."""
         return [found for row in self._transaction.rows(_LIST) if (found := _authority(row)) is not None]
+
+    def unended(self, now: datetime, after_id: str, limit: int) -> Sequence[CertificateLine]:
+        """Return one page of certificates that have not ended."""
+        rows = self._transaction.rows(_UNENDED, now=now, after_id=after_id, limit=limit)
+        return [CertificateLine(**row._mapping) for row in rows]  # noqa: SLF001  its public name
+
+    def _replace_current(self, authority: AuthorityRecord) -> None:
+        if authority.kind is AuthorityKind.OCSP_RESPONDER:
+            self._transaction.write(_REPLACE_RESPONDER, of=authority.kind, issuer=authority.issuer_id)
+        else:
+            self._transaction.write(_REPLACE, of=authority.kind)
 
 
 class SqlStatus:
@@ -210,4 +263,12 @@ def _authority(row: AnyRow | None) -> AuthorityRecord | None:
         created_at=row.created_at,
         not_after=row.not_after,
         current=row.current,
+        issuer_id=row.issuer_id,
+        retired_at=row.retired_at,
     )
+
+
+def _required(authority: AuthorityRecord | None, authority_id: str) -> AuthorityRecord:
+    if authority is None:
+        raise NotFound("authority-unknown", f"there is no authority certificate {authority_id[:64]} here")
+    return authority

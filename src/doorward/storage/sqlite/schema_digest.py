@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "a44008cc88b95d16cd50e1abcbe2699f4ce14fd100e9830fb12bc505fc1e1d12"
+SCHEMA_SHA256 = "6079f01325700df29073acd2dfa5dc8d45a1dc7ae481ac6e4a5dc24e1f424d87"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -191,8 +191,10 @@ def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
     ensure = site.certificates.ensure
 
-    def issuing(wanted: dict[str, tuple[str, ...]], sources: Mapping[str, CertificateSource]) -> object:
-        ready = ensure(wanted, sources)
+    def issuing(
+        wanted: dict[str, tuple[str, ...]], sources: Mapping[str, CertificateSource], staying: frozenset[str]
+    ) -> object:
+        ready = ensure(wanted, sources, staying)
         site.fill()
         site.publishing.requests.order_changed()
         return ready

@@ -1,0 +1,28 @@
+"""Rollover of the issuing authority: from one key and certificate to the next, without a refused handshake.
+
+Modules: `table` (states and steps), `preparing` (the new key and certificate), `ceremony` (the same with a root that is
+elsewhere), `moving` (activate, drain, undo), `leaving` (retire), `progress` (what is issued again), `schedule` (when a
+certificate is issued again), `viewing` (what people see), docs/design/0083.
+
+Each step is one transaction that moves the rollover from one state to the next, or does nothing: after a crash there is the
+state before or the state after. Keys are made before the transaction and destroyed after it.
+Standard: RFC 5280 sections 3.3 and 4.2.1.1; RFC 4949 ("key rollover").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from doorward.core.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from doorward.authority.rollover import leaving as leaving
+    from doorward.authority.rollover import moving as moving
+    from doorward.authority.rollover import preparing as preparing
+    from doorward.authority.rollover import table as table
+    from doorward.authority.rollover import viewing as viewing
+else:
+    __getattr__ = import_lazily(
+        __name__,
+        {name: f"{__name__}.{name}" for name in ("leaving", "moving", "preparing", "table", "viewing")},
+    )

@@ -1,0 +1,149 @@
+"""A rollover as people see it: where it stands, what is missing, and what a step would do.
+
+Not here: making the steps (moving, leaving). Reads only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from doorward.authority.rollover.moving import check_guards
+from doorward.authority.rollover.progress import RolloverProgress, leaving_id, measure_progress
+from doorward.authority.rollover.schedule import DEFAULT_WINDOW, choose_window
+from doorward.authority.rollover.table import FACTS, RolloverStep, check_step, next_step
+from doorward.core.errors import DoorwardError
+from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, RolloverState
+from doorward.stores.prerequisites import require_authority, require_tenant
+from doorward.stores.records import AuthorityKind, AuthorityRecord
+from doorward.stores.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloverView:
+    """The rollover that is going on, or the last one; None and empty if there was none.
+
+    Args:
+        rollover: the record.
+        meaning: its state in one sentence.
+        next_step: what a person may do next.
+        progress: what is issued again; None if it is over.
+        authorities: the old and the new authority, as far as they exist.
+    """
+
+    rollover: RolloverRecord | None
+    meaning: str
+    next_step: str
+    progress: RolloverProgress | None
+    authorities: tuple[AuthorityRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a step would do, in sentences; `refusal` is the error that it would end with now, None if there is none."""
+
+    sentences: tuple[str, ...]
+    refusal: DoorwardError | None
+
+
+def view_rollover(services: Services) -> RolloverView:
+    """Return the rollover that is going on, or the last one.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as stores:
+        require_tenant(stores)
+        rollover = next(iter(stores.rollovers.list()), None)
+        ids = (rollover.old_id, rollover.new_id) if rollover else ()
+        found = [stores.authorities.get(one) for one in ids]
+    state = rollover.state if rollover else None
+    going = rollover is not None and rollover.state not in FINAL_STATES
+    return RolloverView(
+        rollover=rollover,
+        meaning=FACTS[rollover.state].meaning if rollover else "no rollover was begun",
+        next_step=next_step(state),
+        progress=measure_progress(services, rollover) if rollover is not None and going else None,
+        authorities=tuple(one for one in found if one is not None),
+    )
+
+
+def preview(
+    services: Services,
+    step: RolloverStep,
+    *,
+    window: timedelta | None = None,
+    abandon_missing: bool = False,
+    ignore_away: bool = False,
+) -> Preview:
+    """Return what a step would do now; nothing is changed. The arguments are those of the step.
+
+    Raises:
+        NotFound: `not-founded`.
+        Unavailable: `keys-unavailable`.
+    """
+    with services.work.read() as stores:
+        current = require_authority(stores, AuthorityKind.ISSUING)
+        rollover = stores.rollovers.open()
+        gateways = len(stores.gateways.list())
+    try:
+        if rollover is None:
+            check_step(None, step)
+        else:
+            check_guards(services, rollover, step, abandon_missing=abandon_missing, ignore_away=ignore_away)
+        refusal = None
+    except DoorwardError as error:
+        refusal = error
+    if rollover is None:
+        sentences = _preview_prepare(current, gateways) if refusal is None else ()
+        return Preview(sentences=sentences, refusal=refusal)
+    return Preview(sentences=_preview(services, rollover, step, window), refusal=refusal)
+
+
+def _preview_prepare(current: AuthorityRecord, gateways: int) -> tuple[str, ...]:
+    return (
+        "a new key is made, and the root signs its certificate",
+        f"it gets an OCSP responder and a first revocation list; {gateways} gateways then trust it too",
+        f"{current.id} goes on issuing",
+    )
+
+
+def _preview(
+    services: Services, rollover: RolloverRecord, step: RolloverStep, window: timedelta | None
+) -> tuple[str, ...]:
+    progress = measure_progress(services, rollover)
+    after = {
+        RolloverStep.ACTIVATE: RolloverState.ACTIVE,
+        RolloverStep.DRAIN: RolloverState.DRAINING,
+        RolloverStep.RETIRE: RolloverState.RETIRING,
+    }.get(step)
+    if step is RolloverStep.UNDO:
+        back = rollover.state in (RolloverState.ACTIVE, RolloverState.DRAINING)
+        after = RolloverState.REVERTING if back else RolloverState.WITHDRAWING
+    if after is RolloverState.ACTIVE:
+        return (f"{rollover.new_id} issues every new certificate", "no certificate is asked for again yet")
+    if after is RolloverState.DRAINING:
+        long = choose_window(DEFAULT_WINDOW if window is None else window, progress.total)
+        return (
+            f"{len(progress.missing)} certificates are issued again, spread over {long}",
+            f"{len(progress.gateways)} gateways order their server certificates again at once",
+        )
+    if after is RolloverState.REVERTING:
+        return (
+            f"{rollover.old_id} issues again",
+            f"the certificates of {rollover.new_id} stay valid, and are issued again over {DEFAULT_WINDOW}",
+        )
+    if after in (RolloverState.RETIRING, RolloverState.WITHDRAWING):
+        return (
+            f"no door trusts {leaving_id(rollover) or 'the requested authority'} any more; this cannot be undone",
+            f"{len(progress.replaced)} certificates with a successor are revoked as superseded",
+            f"{len(progress.missing)} certificates without one are refused, and their connections end",
+            f"its last revocation list is signed, and the key {_leaving_key(services, rollover)} is destroyed",
+        )
+    return ()
+
+
+def _leaving_key(services: Services, rollover: RolloverRecord) -> str:
+    with services.work.read() as stores:
+        found = stores.authorities.get(leaving_id(rollover)) if leaving_id(rollover) else None
+    return found.key_name if found is not None else rollover.key_name

@@ -1,0 +1,263 @@
+"""`doorward ca rotate`: the rollover of the issuing authority, phase by phase."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from doorward.cli import parts
+from doorward.cli.command import Command
+from doorward.cli.confirming import YES, ask, confirmed
+from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
+
+if TYPE_CHECKING:
+    from doorward.authority.rollover.progress import RolloverProgress
+    from doorward.authority.rollover.viewing import RolloverView
+    from doorward.runtime.compose import Installation
+    from doorward.stores.authority_protocols import CertificateLine, RolloverRecord
+    from doorward.stores.change_result import ChangeResult
+
+SHOWN = 20
+"""Missing certificates that people see; `--json` has all."""
+
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, with counts; change nothing.")
+IGNORE_AWAY = click.option(
+    "--ignore-away",
+    is_flag=True,
+    help="Do not wait for gateways that do not report; they admit nothing meanwhile.",
+)
+ABANDON = click.option(
+    "--abandon-missing", is_flag=True, help="Also if certificates have no successor: they are refused then."
+)
+
+
+def _read_span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """Return the time that an option gives; None without the option."""
+    if value is None:
+        return None
+    try:
+        return timedelta(seconds=round(parts.durations.parse_duration(value).total_seconds()))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+@click.command("prepare", cls=Command)
+@click.option(
+    "--exported",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The exported root key, if it is not on this machine; it signs once and is not kept.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Passphrase of the exported key.",
+)
+@DRY_RUN
+@click.pass_obj
+def prepare(state: State, exported: Path | None, passphrase_file: Path | None, dry_run: bool) -> None:
+    """Make the next issuing authority. Every door trusts it beside the present one, which goes on issuing."""
+    installation = state.installation(keys=True)
+    if dry_run:
+        _preview(state, installation, "prepare")
+        return
+    pem, passphrase = b"", b""
+    if exported is not None:
+        pem = parts.pem.read_bounded(exported)
+        passphrase = installation.read_passphrase(
+            passphrase_file, "passphrase of the exported root key", option="--passphrase-file"
+        )
+    done = parts.rollover.preparing.prepare(
+        installation.services, actor=actor(), exported=pem, passphrase=passphrase
+    )
+    _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
+
+
+@click.command("activate", cls=Command)
+@IGNORE_AWAY
+@DRY_RUN
+@click.pass_obj
+def activate(state: State, ignore_away: bool, dry_run: bool) -> None:
+    """Let the new authority issue every new certificate, once every gateway trusts it."""
+    installation = state.installation(keys=True)
+    if dry_run:
+        _preview(state, installation, "activate", ignore_away=ignore_away)
+        return
+    done = parts.rollover.moving.activate(installation.services, actor=actor(), ignore_away=ignore_away)
+    _tell(state, installation, done, "new certificates are issued by the new authority")
+
+
+@click.command("drain", cls=Command)
+@click.option(
+    "--over",
+    callback=_read_span,
+    metavar="TIME",
+    help="Spread the certificates over this time, such as 24h or 14d; a day without it.",
+)
+@IGNORE_AWAY
+@DRY_RUN
+@click.pass_obj
+def drain(state: State, over: timedelta | None, ignore_away: bool, dry_run: bool) -> None:
+    """Have the certificates of the old authority issued again: agents, EST and the portal are told, gateways order at once."""
+    installation = state.installation(keys=True)
+    if dry_run:
+        _preview(state, installation, "drain", window=over, ignore_away=ignore_away)
+        return
+    done = parts.rollover.moving.drain(
+        installation.services, actor=actor(), window=over, ignore_away=ignore_away
+    )
+    _tell(state, installation, done, f"certificates are issued again over {done.value.window}")
+
+
+@click.command("retire", cls=Command)
+@ABANDON
+@IGNORE_AWAY
+@DRY_RUN
+@YES
+@click.pass_obj
+def retire(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool, yes: bool) -> None:
+    """Trust the old authority no more and destroy its key, once all of its certificates are replaced."""
+    installation = state.installation(keys=True)
+    told = {"abandon_missing": abandon_missing, "ignore_away": ignore_away}
+    if dry_run:
+        _preview(state, installation, "retire", **told)
+        return
+    _ask(state, installation, "retire", yes=yes, **told)
+    done = parts.rollover.leaving.retire(installation.services, actor=actor(), **told)
+    parts.rollover.leaving.finish_leaving(installation.services, actor=actor())
+    _tell(state, installation, done, "the old authority is trusted no more, and its key is destroyed")
+
+
+@click.command("undo", cls=Command)
+@ABANDON
+@IGNORE_AWAY
+@DRY_RUN
+@YES
+@click.pass_obj
+def undo(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool, yes: bool) -> None:
+    """Let the old authority issue again; once more, give up the new one."""
+    installation = state.installation(keys=True)
+    told = {"abandon_missing": abandon_missing, "ignore_away": ignore_away}
+    if dry_run:
+        _preview(state, installation, "undo", **told)
+        return
+    if abandon_missing:
+        _ask(state, installation, "undo", yes=yes, **told)
+    done = parts.rollover.moving.undo(installation.services, actor=actor(), **told)
+    over = parts.rollover.leaving.finish_leaving(installation.services, actor=actor())
+    text = "the new authority is given up" if over else "the old authority issues again; both are trusted"
+    _tell(state, installation, done, text)
+
+
+@click.command("status", cls=Command)
+@click.pass_obj
+def status(state: State) -> None:
+    """Say where the rollover stands, how many certificates are replaced, and who is missing."""
+    view = parts.rollover.viewing.view_rollover(state.installation().services)
+    lines = [_headline(view)]
+    lines += [
+        f"{one.id}  {one.key_name}, until {one.not_after:%Y-%m-%d}{', issues' if one.current else ''}"
+        for one in view.authorities
+    ]
+    if view.progress is not None:
+        lines += _progress_lines(view.progress)
+    state.output.result(_value(view), *lines, f"[dim]next: {escape(view.next_step)}[/dim]")
+
+
+def _headline(view: RolloverView) -> str:
+    if view.rollover is None:
+        return view.meaning
+    one = view.rollover
+    return f"[bold]{one.state.value}[/bold] since {one.moved_at:%Y-%m-%d %H:%M}Z: {view.meaning}"
+
+
+def _progress_lines(progress: RolloverProgress) -> list[str]:
+    lines = [f"{len(progress.replaced)} of {progress.total} certificates are replaced ({progress.percent} %)"]
+    for one in progress.gateways:
+        away = "" if one.fresh else " [yellow](away)[/yellow]"
+        lines.append(f"gateway {one.name}: {one.why or 'has followed'}{away}")
+    lines += [
+        f"  missing: {escape(one.subject_name)}  {one.id}, {one.profile}, {one.state.value}, ends {one.not_after:%Y-%m-%d}"
+        for one in progress.missing[:SHOWN]
+    ]
+    if len(progress.missing) > SHOWN:
+        lines.append(f"  and {len(progress.missing) - SHOWN} more; --json lists all")
+    return lines
+
+
+def _value(view: RolloverView) -> dict[str, Any]:
+    rollover, progress = view.rollover, view.progress
+    return {
+        "state": rollover.state.value if rollover else "none",
+        "meaning": view.meaning,
+        "next": view.next_step,
+        "rollover": _record_value(rollover) if rollover else None,
+        "replaced": len(progress.replaced) if progress else 0,
+        "total": progress.total if progress else 0,
+        "percent": progress.percent if progress else 100,
+        "missing": [_missing_value(one) for one in progress.missing] if progress else [],
+        "gateways": [{"name": one.name, "fresh": one.fresh, "lacks": one.why} for one in progress.gateways]
+        if progress
+        else [],
+    }
+
+
+def _record_value(rollover: RolloverRecord) -> dict[str, Any]:
+    return {
+        "id": rollover.id,
+        "state": rollover.state.value,
+        "old": rollover.old_id,
+        "new": rollover.new_id,
+        "began_at": rollover.began_at,
+        "moved_at": rollover.moved_at,
+        "window_seconds": int(rollover.window.total_seconds()),
+    }
+
+
+def _missing_value(one: CertificateLine) -> dict[str, Any]:
+    return {
+        "certificate": one.id,
+        "principal": one.principal_id,
+        "subject": one.subject_name,
+        "profile": one.profile,
+        "state": one.state.value,
+        "not_after": one.not_after,
+    }
+
+
+def _step(word: str) -> Any:
+    return parts.rollover.table.RolloverStep(word)
+
+
+def _preview(state: State, installation: Installation, word: str, **told: Any) -> None:
+    found = parts.rollover.viewing.preview(installation.services, _step(word), **told)
+    refusal = found.refusal
+    value = {
+        "step": word,
+        "would": list(found.sentences),
+        "refused": refusal.code if refusal else "",
+        "why": refusal.detail if refusal else "",
+    }
+    lines = [f"would: {escape(one)}" for one in found.sentences]
+    if refusal is not None:
+        lines.append(f"[yellow]not now: {escape(refusal.detail)}[/yellow]")
+        lines += [f"[dim]→ {escape(refusal.hint)}[/dim]"] if refusal.hint else []
+    state.output.result(value, *lines, "[dim]nothing was changed[/dim]")
+
+
+def _ask(state: State, installation: Installation, word: str, *, yes: bool, **told: Any) -> None:
+    found = parts.rollover.viewing.preview(installation.services, _step(word), **told)
+    if found.refusal is None:
+        ask(state, f"{'; '.join(found.sentences)}. Go on?", yes=yes)
+
+
+def _tell(state: State, installation: Installation, done: ChangeResult[RolloverRecord], text: str) -> None:
+    """Wait for the gateways, then tell the state after a step."""
+    with installation.services.work.read() as stores:
+        newest = next(one for one in stores.rollovers.list() if one.id == done.value.id)
+    value, line = confirmed(installation.services, newest.seq, notes=done.notes)
+    lines = [text, line, f"[dim]next: {parts.rollover.table.next_step(newest.state)}[/dim]"]
+    state.output.result({**_record_value(newest), "seq": newest.seq, **value}, *lines, notes=done.notes)
