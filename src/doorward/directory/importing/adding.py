@@ -1,4 +1,4 @@
-"""Carrying out a planned import, some hundred entries in each transaction.
+"""Carrying out a planned import, some dozen entries in each transaction.
 
 An entry is written with its events and its number in the change sequence in one transaction. So an import that was
 killed has whole entries only, and the same command adds the rest: entries that are there already are left as they are.
@@ -26,8 +26,9 @@ from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
-BATCH = 200
-"""Entries in one transaction: it holds the write lock for some hundredths of a second."""
+BATCH = 64
+"""Entries in one transaction: it holds the write lock for some hundredths of a second. A withdrawal waits for one transaction
+at most, because the lock is fair between processes; more entries in each would save only commits."""
 
 
 @dataclass(slots=True)

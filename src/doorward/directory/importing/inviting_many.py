@@ -1,4 +1,4 @@
-"""One-time links for many principals, some hundred in each transaction.
+"""One-time links for many principals, some dozen in each transaction.
 
 The tokens of a transaction are handed over before it is committed, because a token that was lost after the commit is a
 link that its device never gets. So the receiver may hold tokens of a transaction that was rolled back: `find_open` says
@@ -21,7 +21,8 @@ from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 
-BATCH = 200
+BATCH = 64
+"""As for an import (`adding`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
