@@ -33,6 +33,12 @@ def test_keeping_the_root_offline_is_as_told() -> None:
     play_page(page, first="openssl rand", before="doorward init --trust-domain corp.localhost")
 
 
+def test_adding_many_devices_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    page = ROOT / "docs" / "how-to" / "add-many-devices.md"
+    play_page(page, first="cat > devices.csv", before="doorward init --trust-domain corp.localhost")
+
+
 @pytest.mark.long
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")
