@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,7 @@ from doorward.demo.ports import free_port
 from doorward.stores.records import ChangeKind
 from tests.support.acme_server import AcmeServer, running_acme_server
 from tests.support.certificates.issuing import toy_ca
-from tests.support.doorway import Doorway, eventually, open_doorway
+from tests.support.doorway import Doorway, eventually, open_doorway, render_document
 
 WITHIN_SECONDS = 60.0
 ACME = "{from: acme}"
@@ -34,17 +35,19 @@ class Place:
     server: AcmeServer
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A door that gets certificates from a strict ACME server."""
+@pytest.fixture(scope="module", params=["http-01", "tls-alpn-01"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A door that gets certificates from a strict ACME server, which asks it on another port or through the door."""
     port = free_port()
     with running_acme_server(tmp_path_factory.mktemp("acme"), http_port=port) as server:
         settings = {
+            "acme_challenge": request.param,
             "acme_directory": server.directory,
             "acme_http_listen": f"127.0.0.1:{port}",
             "acme_ca_file": server.root_file,
         }
         with open_doorway(settings=settings) as door:
+            server.tls_port = door.port
             door.person("anna", "staff")
             with door.root.open("ab") as roots:
                 roots.write(server.root_file.read_bytes())
@@ -72,6 +75,20 @@ def shows(place: Place, number: int, app: str = "app") -> bool:
         return False
 
 
+def offers(door: Doorway, protocol: str) -> bool:
+    """Return whether the door agrees to a protocol."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", door.port), 10) as raw,
+        context.wrap_socket(raw, server_hostname=door.host("app")) as secure,
+    ):
+        return secure.selected_alpn_protocol() == protocol
+    return False
+
+
 def renew_now(door: Doorway) -> None:
     """Make every certificate of the authority due, as its renewal information may."""
     now = datetime.now(UTC) - timedelta(seconds=1)
@@ -97,6 +114,25 @@ def test_a_certificate_is_got_and_renewed_while_a_connection_lives(place: Place)
     assert len(server.accounts) == 1
     assert door.lets_in("anna")
     assert [one["data"]["gateway"] for one in door.events(EventType.SERVER_CERTIFICATE_OBTAINED)]
+
+
+def test_the_first_certificate_of_a_host_and_both_renewals(place: Place) -> None:
+    """A host without a door gets its first certificate too; afterwards nothing of a challenge is left at the door."""
+    door, server = place.door, place.server
+    before = len(server.issued)
+    both = [door.app("app", certificates=ACME), door.app("new", certificates=ACME)]
+    with door.connect(door.identities["anna"]) as socket_:
+        socket_.sendall(WEBSOCKET.format(door.host("app")).encode())
+        assert b"101 Switching" in socket_.recv(4096)
+        door.apply_document(render_document(*both))
+        assert eventually(lambda: shows(place, before + 1, "new"), WITHIN_SECONDS), server.requests
+        renew_now(door)
+        assert eventually(lambda: len(server.issued) == before + 3, WITHIN_SECONDS), server.requests
+        for _ in range(3):
+            assert socket_.recv(4096)
+    assert door.lets_in("anna")
+    assert door.lets_in("anna", app="new")
+    assert eventually(lambda: not offers(door, "acme-tls/1"), WITHIN_SECONDS)
 
 
 def test_files_of_an_application_are_read_again(place: Place) -> None:

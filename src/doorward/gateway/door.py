@@ -410,6 +410,7 @@ class Gateway:
                 "refused": {
                     one: words[:LONGEST_TROUBLE] for one, words in self.publishing.refusals().items()
                 },
+                "acme_challenges": self.publishing.shown_challenges(),
                 "silent_upstreams": dict(self._upstream_watch.silent()),
             }
         )

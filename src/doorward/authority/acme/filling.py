@@ -277,7 +277,8 @@ class AcmeFilling:
                 problem=refusal.detail[:500],
             )
             stores.acme.replace_order(failed)
-            stores.acme.remove_challenges(order_id)
+            if stores.acme.remove_challenges(order_id):
+                stores.changes.note(ChangeKind.ORDER, order_id, now)
             stores.outbox.add(
                 new_event(
                     self._services,

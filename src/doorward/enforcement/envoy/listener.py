@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from doorward.enforcement.envoy.challenges import add_challenges, build_challenge_chains
 from doorward.enforcement.envoy.door_compiler import Resource
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.logs import build_handshake_log
@@ -42,8 +43,8 @@ def build_listener_frame(plan: GatewayPlan, matches: Mapping[str, Resource]) -> 
             )
         ],
         access_log=[build_handshake_log(plan.paths.log_file)],
-        filter_chain_matcher=_by_server_name(matches),
-        filter_chains=refusal,
+        filter_chain_matcher=_by_server_name(add_challenges(plan, matches)),
+        filter_chains=[*refusal, *build_challenge_chains(plan)],
     )
 
 

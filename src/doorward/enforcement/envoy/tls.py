@@ -16,6 +16,7 @@ from doorward.enforcement.envoy.extension import AWAITED, build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
 from doorward.enforcement.plan import (
     ApplicationDoor,
+    ChallengeDoor,
     Door,
     OpenDoor,
     PortalDoor,
@@ -94,6 +95,28 @@ def build_open_tls(certificate: ServerCertificate, alpn: Sequence[str]) -> dict[
         require_client_certificate=False,
         # A resumed session skips validation: a request with an expired certificate got 200 (measured). Both switches are
         # needed; the first alone leaves the session cache of TLS 1.2 on.
+        disable_stateless_session_resumption=True,
+        disable_stateful_session_resumption=True,
+        common_tls_context=context,
+    )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": config}
+
+
+def build_challenge_tls(door: ChallengeDoor, protocol: str) -> dict[str, Any]:
+    """Return the transport socket of a challenge: its certificate, one protocol, no certificate of the client."""
+    context = {
+        "alpn_protocols": [protocol],
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_2",
+            "tls_maximum_protocol_version": "TLSv1_3",
+        },
+        "tls_certificates": [
+            {"certificate_chain": {"inline_string": door.chain}, "private_key": {"inline_string": door.key}}
+        ],
+    }
+    config = build_typed(
+        "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        require_client_certificate=False,
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
         common_tls_context=context,

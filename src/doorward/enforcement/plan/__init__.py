@@ -7,6 +7,7 @@ A plan is a pure value: equal plans give byte-equal configuration. Not here: Env
 from __future__ import annotations
 
 from doorward.enforcement.open_routes import OpenRoute
+from doorward.enforcement.plan.challenges import ChallengeDoor
 from doorward.enforcement.plan.compiling import build_door, build_plan
 from doorward.enforcement.plan.doors import (
     OPEN_LIFETIME,
@@ -41,6 +42,7 @@ __all__ = [
     "SESSION_LIFETIME",
     "UNDECIDED_PER_SOURCE",
     "ApplicationDoor",
+    "ChallengeDoor",
     "Door",
     "DoorRule",
     "GatewayLimits",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.capacity import HSTS
+from doorward.enforcement.plan.challenges import ChallengeDoor
 from doorward.enforcement.plan.doors import (
     ApplicationDoor,
     DoorRule,
@@ -48,6 +49,7 @@ def build_plan(
     portal: PortalDoor | None = None,
     sessions: SessionPlan | None = None,
     pages: ReplyPages | None = None,
+    challenges: Sequence[ChallengeDoor] = (),
 ) -> GatewayPlan:
     """Compile a policy document into the plan of a gateway.
 
@@ -72,6 +74,7 @@ def build_plan(
         public_ports: further ports that browsers use for the doors, in addition to the ports of `listen`.
         portal: the portal's door, None if there is none.
         sessions: the keys and addresses that sessions need. If None, rules that require a second factor allow nothing.
+        challenges: hosts that show an ACME authority that they are ours.
         pages: HTML pages for Envoy's own replies. If None, Envoy replies with one sentence of plain text.
 
     Returns:
@@ -108,6 +111,7 @@ def build_plan(
         portal=portal,
         sessions=sessions,
         pages=pages,
+        challenges=tuple(challenges),
     )
 
 

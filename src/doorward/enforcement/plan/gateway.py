@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from doorward.enforcement.capacity import HSTS
+from doorward.enforcement.plan.challenges import MOST_CHALLENGES, ChallengeDoor
 from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, PortalDoor, ServerCertificate
 from doorward.enforcement.plan.limits import (
     DEFAULT_LIMITS,
@@ -34,6 +35,7 @@ class GatewayPlan:
         hsts: how long browsers remember to use TLS only; with zero they get no such header.
         portal: the door of the portal; None if there is no portal, or if it has no certificate yet.
         sessions: keys and places of sessions; without them, rules that require a second factor allow nothing.
+        challenges: hosts that show an ACME authority that they are ours, sorted by host.
         pages: Envoy's own replies for browsers; without them, Envoy replies with sentences.
     """
 
@@ -47,6 +49,7 @@ class GatewayPlan:
     portal: PortalDoor | None = None
     sessions: SessionPlan | None = None
     pages: ReplyPages | None = None
+    challenges: tuple[ChallengeDoor, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.listen, "a gateway needs an address to listen at")
@@ -58,6 +61,9 @@ class GatewayPlan:
         hosts = [host for door in self.doors for host in door.hosts]
         hosts += [door.host for door in self._portals] + [door.host for door in self.open_doors]
         require(len(hosts) == len(set(hosts)), "two doors share a host")
+        challenged = [one.host for one in self.challenges]
+        require(challenged == sorted(set(challenged)), "challenges are sorted by host, each host once")
+        require(len(challenged) <= MOST_CHALLENGES, "there are too many challenges")
 
     @property
     def every_door(self) -> tuple[Door, ...]:

@@ -5,7 +5,7 @@ Not here: waiting for certificates and publishing (transition), and the resource
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from doorward.core.entities import TENANT
@@ -13,6 +13,7 @@ from doorward.core.names import PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.envoy.names import ENROL_CHAIN, EST_CHAIN
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES, EST_ROUTES
 from doorward.enforcement.plan import (
+    ChallengeDoor,
     GatewayPaths,
     GatewayPlan,
     OpenDoor,
@@ -68,6 +69,7 @@ def compile_snapshot(
     ready: Mapping[str, ServerCertificate],
     aliases: Mapping[str, frozenset[str]],
     upstreams: UpstreamParts,
+    challenges: Sequence[ChallengeDoor] = (),
 ) -> Compiled:
     """Compile a policy snapshot.
 
@@ -77,6 +79,7 @@ def compile_snapshot(
         settings: listeners, sockets, limits.
         ready: purpose to its server certificate; a door without a certificate is left out.
         aliases: id of a rule to the tokens that Envoy accepts in its place.
+        challenges: hosts that show an ACME authority that they are ours.
         upstreams: the files of upstreams with TLS, and the upstreams that cannot be used.
     """
     wanted, names = settings_hosts(snapshot, settings), snapshot.names
@@ -101,6 +104,7 @@ def compile_snapshot(
         portal=_portal(snapshot, settings, ready.get(PORTAL_APPLICATION)),
         sessions=_sessions(snapshot, settings),
         pages=settings.pages,
+        challenges=challenges,
         **upstreams.for_plan(),
     )
     return Compiled(

@@ -113,7 +113,9 @@ class DoorPacker:
         """
         # Neither our authorities nor the keys of sessions are in a door's own resources.
         sessions = None if plan.sessions is None else replace(plan.sessions, jwks=())
-        frame = replace(plan, doors=(), open_doors=(), portal=None, trust=_ANY_TRUST, sessions=sessions)
+        frame = replace(
+            plan, doors=(), open_doors=(), portal=None, trust=_ANY_TRUST, sessions=sessions, challenges=()
+        )
         if frame != self._frame:
             self._frame, self._doors = frame, {}
         doors, faults = {}, {}
@@ -141,6 +143,7 @@ class DoorPacker:
             plan.listen,
             plan.limits,
             plan.paths,
+            plan.challenges,
             _has_tcp(plan),
             [(one.chain, one.matches) for one in doors],
         )

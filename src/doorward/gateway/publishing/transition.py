@@ -45,6 +45,7 @@ from doorward.gateway.envoy.program import BOOTSTRAP
 from doorward.gateway.envoy.statistics import EnvoyStatistics
 from doorward.gateway.following.permissions import PermissionsCache, held_connection
 from doorward.gateway.publishing.application_files import ApplicationFiles
+from doorward.gateway.publishing.challenges import ChallengeCertificates
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     certificate_sources,
@@ -150,6 +151,8 @@ class PolicyPublisher:
         self._catch_up = catch_up
         self._upstreams = upstreams
         self._files = files or ApplicationFiles(Path())
+        self._challenges = ChallengeCertificates(services)
+        self._shown: tuple[str, ...] = ()
         self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._crashes = CrashHistory(services.clock)
         self._starts = StartConfigurations(
@@ -196,6 +199,10 @@ class PolicyPublisher:
         if publisher is not None:
             publisher.end()  # the next Envoy must not wait for answers of this one
         return self._crashes.note_end(status, words, refused=refused)
+
+    def shown_challenges(self) -> tuple[str, ...]:
+        """Return the public names of the challenges of ACME authorities that the door shows."""
+        return self._shown
 
     def refusals(self) -> Mapping[str, str]:
         """Return what Envoy refused, by the application's name, each with Envoy's words."""
@@ -377,6 +384,7 @@ class PolicyPublisher:
         names = compiled.snapshot.names
         self._names = names
         self._issuers = frozenset(one.issuer for one in compiled.certificates if one.issuer)
+        self._shown = tuple(one.name for one in compiled.plan.challenges)
         self._gate.open(compiled.snapshot, closed=published.closed)
         self._report.succeeded(
             compiled.snapshot,
@@ -441,6 +449,7 @@ class PolicyPublisher:
             ready=ready,
             aliases=aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision),
             upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
+            challenges=self._challenges.read(),
         )
 
     def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:

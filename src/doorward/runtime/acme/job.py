@@ -9,6 +9,7 @@ from doorward.authority.acme.ports import AcmeOptions, Prover
 from doorward.authority.acme.renewal import ask_for_windows
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput
 from doorward.files import read_limited
+from doorward.runtime.acme.alpn import AlpnProver
 from doorward.runtime.acme.dns_hook import DnsHookProver
 from doorward.runtime.acme.transport import HttpsTransport, client_context
 from doorward.runtime.own_listeners import OwnListeners, own_ports
@@ -49,6 +50,7 @@ class AcmeJob:
         )
         provers: dict[ChallengeKind, Prover] = {
             ChallengeKind.HTTP: StoredProver(),
+            ChallengeKind.TLS_ALPN: AlpnProver(services, stop.wait),
             ChallengeKind.DNS: DnsHookProver(settings.acme_dns_hook),
         }
         self._filling = AcmeFilling(services, build_acme_options(settings), transport, provers, stop.wait)
