@@ -116,6 +116,7 @@ def test_a_certificate_is_got_and_renewed_while_a_connection_lives(place: Place)
     assert [one["data"]["gateway"] for one in door.events(EventType.SERVER_CERTIFICATE_OBTAINED)]
 
 
+@pytest.mark.parametrize("place", ["tls-alpn-01"], indirect=True)
 def test_the_first_certificate_of_a_host_and_both_renewals(place: Place) -> None:
     """A host without a door gets its first certificate too; afterwards nothing of a challenge is left at the door."""
     door, server = place.door, place.server
@@ -135,6 +136,7 @@ def test_the_first_certificate_of_a_host_and_both_renewals(place: Place) -> None
     assert eventually(lambda: not offers(door, "acme-tls/1"), WITHIN_SECONDS)
 
 
+@pytest.mark.parametrize("place", ["tls-alpn-01"], indirect=True)
 def test_files_of_an_application_are_read_again(place: Place) -> None:
     """An operator's pair is shown at the door, and its successor too, a moment after it was written."""
     door, folder = place.door, place.door.folder

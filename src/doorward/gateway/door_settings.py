@@ -32,6 +32,7 @@ class DoorSettings:
         portal_socket: where `serve` answers requests to the portal.
         sessions_socket: where `serve` answers the door's own paths on hosts of applications.
         session_lifetime: how long a session lasts at most.
+        portal_from_acme: whether an ACME authority certifies the portal.
         portal_files: the portal's server certificate (leaf first) and its key; None for one of our own authority.
         public_ports: further ports under which browsers see the door, beside those where it listens.
         hsts: lifetime of the `Strict-Transport-Security` header.
@@ -53,6 +54,7 @@ class DoorSettings:
     sessions_socket: str = ""
     session_lifetime: timedelta = SESSION_LIFETIME
     portal_files: tuple[Path, Path] | None = None
+    portal_from_acme: bool = False
     public_ports: tuple[int, ...] = ()
     hsts: timedelta = HSTS
     pages: ReplyPages | None = None

@@ -75,8 +75,12 @@ class AcmeSettings(BrandSettings):
         description="File with the key of acme_eab_kid, base64url as the authority gave it; readable by its owner only.",
     )
     acme_challenge: AcmeChallengeSetting = Field(
-        default=AcmeChallengeSetting.HTTP,
-        description="How the ACME authority sees that a host is yours: http-01 (port 80, see acme_http_listen), tls-alpn-01 (port 443, through the door) or dns-01 (see acme_dns_hook).",
+        default=AcmeChallengeSetting.TLS_ALPN,
+        description="How the ACME authority sees that a host is yours: tls-alpn-01 (port 443, through the door), http-01 (port 80, see acme_http_listen) or dns-01 (see acme_dns_hook).",
+    )
+    portal_from_acme: bool = Field(
+        default=False,
+        description="Whether the portal's server certificate is from the ACME authority of acme_directory, one that browsers trust; then people can join at the portal.",
     )
     acme_dns_hook: Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_check_hook)] = Field(
         default=(),

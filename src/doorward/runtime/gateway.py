@@ -91,6 +91,7 @@ def build_options(
             portal_socket=str(layout.portal_socket),
             sessions_socket=str(layout.sessions_socket),
             session_lifetime=settings.session_lifetime,
+            portal_from_acme=settings.portal_from_acme,
             portal_files=_pair(settings.portal_certificate, settings.portal_key),
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),

@@ -48,7 +48,7 @@ class PeopleSurfaces:
         self._terms = PortalOptions(
             origin=installation.portal_origin,
             idle=settings.portal_session_idle,
-            is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,
+            is_trusted=installation.is_portal_trusted(),
             renewal=timedelta(days=settings.passkey_renewal_days),
         )
 

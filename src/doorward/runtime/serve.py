@@ -93,7 +93,7 @@ class Serve:
                     name="acme",
                 )
             )
-        self._acme = AcmeJob(self._services, settings, self._stop)
+        self._acme = AcmeJob(self._services, settings, installation.portal_host(), self._stop)
         self._listener = DatagramListener(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop

@@ -108,6 +108,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "acme_eab_kid": "kid-1",
         "acme_eab_key_file": "/etc/doorward/eab",
         "acme_challenge": "dns-01",
+        "portal_from_acme": "true",
         "acme_dns_hook": "/etc/doorward/dns",
         "acme_ca_file": "/etc/doorward/acme-ca.pem",
         "acme_http_listen": "0.0.0.0:80",

@@ -127,9 +127,12 @@ def wanted_hosts(
     return hosts | {one: app.hosts for one, app in snapshot.policies.items() if one != PORTAL_APPLICATION}
 
 
-def certificate_sources(snapshot: PolicySnapshot) -> dict[str, CertificateSource]:
+def certificate_sources(
+    snapshot: PolicySnapshot, *, portal_from_acme: bool = False
+) -> dict[str, CertificateSource]:
     """Return the ACME authority of each purpose that has one."""
-    return {
+    portal = {PORTAL_APPLICATION: CertificateSource(by=CertifiedBy.ACME)} if portal_from_acme else {}
+    return portal | {
         one: app.certificates
         for one, app in snapshot.policies.items()
         if app.certificates.by is CertifiedBy.ACME and one != PORTAL_APPLICATION

@@ -434,7 +434,7 @@ class PolicyPublisher:
             patience_seconds=PATIENCE_SECONDS,
             most_seconds=most_seconds,
             wait=self.requests.await_order,
-            sources=certificate_sources(snapshot),
+            sources=certificate_sources(snapshot, portal_from_acme=self._settings.portal_from_acme),
         )
         ready |= from_files
         shown = self._portal.read(now)

@@ -39,10 +39,13 @@ class AcmeJob:
     Args:
         services: with keys.
         settings: of this installation.
+        portal_host: the portal's host.
         stop: ends waits.
     """
 
-    def __init__(self, services: Services, settings: Settings, stop: threading.Event) -> None:
+    def __init__(
+        self, services: Services, settings: Settings, portal_host: str, stop: threading.Event
+    ) -> None:
         self._services = services
         self._directory = settings.acme_directory
         transport = HttpsTransport(
@@ -53,7 +56,9 @@ class AcmeJob:
             ChallengeKind.TLS_ALPN: AlpnProver(services, stop.wait),
             ChallengeKind.DNS: DnsHookProver(settings.acme_dns_hook),
         }
-        self._filling = AcmeFilling(services, build_acme_options(settings), transport, provers, stop.wait)
+        self._filling = AcmeFilling(
+            services, build_acme_options(settings, portal_host), transport, provers, stop.wait
+        )
 
     def work(self) -> bool:
         """Do what is due."""
@@ -62,8 +67,8 @@ class AcmeJob:
         return False
 
 
-def build_acme_options(settings: Settings) -> AcmeOptions:
-    """Return what the settings say.
+def build_acme_options(settings: Settings, portal_host: str) -> AcmeOptions:
+    """Return what the settings say; `portal_host` is certified too if they say so.
 
     Raises:
         ConfigurationError: `acme-eab-key-unusable`, `acme-listen-missing`.
@@ -89,6 +94,7 @@ def build_acme_options(settings: Settings) -> AcmeOptions:
         eab_kid=settings.acme_eab_kid,
         eab_secret=_read_secret(settings),
         challenge=ChallengeKind(settings.acme_challenge.value),
+        portal_host=portal_host if settings.portal_from_acme else "",
     )
 
 

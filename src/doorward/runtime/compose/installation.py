@@ -388,7 +388,10 @@ class Installation:
 
     def is_portal_trusted(self) -> bool:
         """Return whether the settings say that browsers trust the portal's server certificate."""
-        return self.settings.portal_certificate is not None or self.settings.root_is_deployed
+        settings = self.settings
+        return (
+            settings.portal_certificate is not None or settings.portal_from_acme or settings.root_is_deployed
+        )
 
     def joining_link(self, token: str) -> str:
         """Return the one-time link of an invitation for a browser; empty if browsers do not trust the portal.

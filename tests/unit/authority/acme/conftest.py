@@ -73,12 +73,12 @@ class Site:
     prover: ListProver
     filling: AcmeFilling
 
-    def order(self, hosts: tuple[str, ...] = (HOST,), *, app: str = "shop", directory: str = "") -> str:
+    def order(self, hosts: tuple[str, ...] = (HOST,), *, purpose: str = "", directory: str = "") -> str:
         """Order as a gateway does; return the order's id."""
         services = self.world.services
         key = services.factory.generate(KeyKind.P256)
         source = CertificateSource(by=CertifiedBy.ACME, directory=directory)
-        purpose = self.world.application_id(app)
+        purpose = purpose or self.world.application_id("shop")
         csr = build_csr(key, hosts[0], dns=hosts)
         request = OrderRequest(purpose=purpose, hosts=hosts, csr=csr, source=source)
         (placed,) = place_orders(services, self.world.gateway().id, [request])

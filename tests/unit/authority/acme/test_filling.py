@@ -14,6 +14,7 @@ from doorward.authority.acme.filling import LEASE, MOST_TRIES
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.orders import fill_order, open_orders, order_status
 from doorward.core.errors import RequestRefused
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.stores.records import OrderState
 from tests.support.acme_server import Refusal
 from tests.support.refusals import refused
@@ -280,6 +281,17 @@ def test_an_application_that_left_the_authority_leaves_no_order(site: Site) -> N
     site.filling.work()
     assert order_status(site.world.services, order).order.state is OrderState.REFUSED
     assert list_troubles(site.world.services) == []
+
+
+def test_the_portal_is_certified_if_the_settings_say_so(site: Site) -> None:
+    """Only for its own host; otherwise the order is refused."""
+    portal = "portal.corp.example"
+    refused_one = site.order((portal,), purpose=PORTAL_APPLICATION)
+    site.filling.work()
+    assert order_status(site.world.services, refused_one).order.state is OrderState.REFUSED
+    order = site.order((portal,), purpose=PORTAL_APPLICATION)
+    site.make(portal_host=portal).work()
+    assert site.filled(order)
 
 
 def test_a_directory_of_an_application(site: Site) -> None:
