@@ -34,7 +34,7 @@ from doorward.pki.csr import build_csr
 from doorward.pki.proof import NONCE_LIMIT, ProofUse, sign_proof
 from doorward.wire.json_object import parse_json_object
 
-LONGEST_CHECK = timedelta(days=1)
+LONGEST_CHECK = timedelta(days=7)
 SHORTEST_CHECK = timedelta(minutes=1)
 """Bounds for what the server says about the next report."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,3 +103,40 @@ def test_a_file_replaces_the_options(server: RenewalServer, tmp_path: Path) -> N
     assert run("renew", "--config", str(config)).exit_code == 0
     assert server.commands == [("publish",), ("systemctl", "reload", "nginx.service")]
     assert run("renew", "--config", str(config), "--dir", str(folder)).exit_code == 2
+
+
+def test_install_prints_or_writes(
+    server: RenewalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Printed by default; --write puts it into its place, and replaces another content only with --force."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    words = ["install", "--kind", "launchd", "--dir", str(tmp_path / "id"), "--exec", "a 'b c'"]
+    printed = run(*words)
+    assert printed.exit_code == 0
+    assert "<string>a 'b c'</string>" in printed.stdout
+    assert "launchctl bootstrap" in printed.stderr
+    place = tmp_path / "Library/LaunchAgents/doorward-agent.plist"
+    assert not place.exists()
+    assert run(*words, "--write").exit_code == 0
+    place.write_text("mine")
+    assert run(*words, "--write").exit_code == 1
+    assert run(*words, "--write", "--force").exit_code == 0
+    assert place.read_text() == printed.stdout.rstrip("\n") + "\n"
+    windows = json.loads(run("install", "--kind", "windows", "--json").stdout)
+    assert windows["path"].endswith("doorward-agent.xml")
+    assert "doorward-certificate" in windows["text"]
+
+
+def test_run_says_that_it_runs(
+    server: RenewalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it owns the folders, one document; the loop itself is tested in tests/unit/agent."""
+    folder = server.enrolled(tmp_path / "id")
+
+    def once(keepers: list[object], clock: object, stop: object, *, started: Callable[[], None]) -> None:
+        assert len(keepers) == 1
+        started()
+
+    monkeypatch.setattr("doorward.agent.loop.run", once)
+    assert set(json.loads(run("run", "--dir", str(folder), "--json").stdout)) == {"identities", "pid"}
