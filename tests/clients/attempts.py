@@ -51,7 +51,7 @@ class Attempt:
 
     Args:
         client: its name.
-        programs: without one of these it is absent.
+        programs: without one of these programs, or files with a whole path, it is absent.
         tried: in words.
         act: tries it in an empty folder; any exception means that it did not work.
         version: the words that print the version; the first number with a dot in their output is it.
@@ -67,8 +67,8 @@ class Attempt:
 
     @property
     def missing(self) -> list[str]:
-        """The programs that are not here."""
-        return [one for one in self.programs if shutil.which(one) is None]
+        """The programs and files that are not here."""
+        return [one for one in self.programs if shutil.which(one) is None and not Path(one).is_file()]
 
     def run(self, door: Doorway, folder: Path) -> Result:
         """Try it."""

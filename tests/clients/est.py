@@ -1,4 +1,4 @@
-"""EST (RFC 7030) as other people's clients speak it: curl with openssl, strongSwan's pki, pest.
+"""EST (RFC 7030) as other people's clients speak it: curl with openssl, strongSwan's pki, Bouncy Castle, pest.
 
 Every certificate that a client gets is tried at an application: it must open the door.
 pest (github.com/killabytenow/pest) is in no package: put its folder into PATH.
@@ -10,7 +10,7 @@ import base64
 import email
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -28,7 +28,7 @@ from doorward.directory.principals import add_principal
 from doorward.enrolment.est.enrolling import authority_certificates
 from tests.clients.attempts import Attempt, call
 from tests.support.commands import run_program
-from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 from tests.support.factory import Factory, new_factory
 
 HOST = "localhost"
@@ -40,9 +40,9 @@ _NUMBERS = count(1)
 
 
 @contextmanager
-def est_door() -> Iterator[Doorway]:
-    """Open a door with an EST host, at which every device may enter the application."""
-    with open_doorway(settings=SETTINGS) as door:
+def est_door(settings: Mapping[str, object] | None = None) -> Iterator[Doorway]:
+    """Open a door with an EST host, by default `HOST`, at which every device may enter the application."""
+    with open_doorway(settings=SETTINGS if settings is None else settings) as door:
         door.apply("- {allow: {kind: device}}")
         yield door
 
@@ -344,6 +344,29 @@ def _pest_entry(door: Doorway, folder: Path, name: str) -> Identity:
     return require_entry(door, leaf, folder / "private.key", name)
 
 
+# Bouncy Castle
+
+
+def castle_enrols_and_renews(_door: Doorway, folder: Path) -> None:
+    """Fetches authorities and attributes, enrols after the challenge for Basic, and renews over TLS 1.3.
+
+    Java sends no server name (SNI) for a name without a dot: it gets a door of its own with another host.
+    """
+    with est_door({}) as door:
+        name, token = new_device(door)
+        host = f"est.{DOMAIN}"
+        hosts = folder / "hosts"
+        hosts.write_text(f"127.0.0.1 {host}\n")
+        source = Path(__file__).with_name("BouncyCastleEst.java")
+        path = ":".join(map(str, CASTLE))
+        call("java", f"-Djdk.net.hosts.file={hosts}", "-cp", path, source, f"{host}:{door.port}", door.root, folder,
+             name, token)  # fmt: skip
+        for stem in ("first", "second"):
+            both = folder / f"{stem}.pem"
+            leaf = x509.load_pem_x509_certificate(both.read_bytes())
+            require_entry(door, leaf, both, name)
+
+
 def _client(client: str, programs: tuple[str, ...], version: tuple[str, ...]) -> Callable[..., Attempt]:
     def make(tried: str, act: Callable[[Doorway, Path], None], theirs: str = "") -> Attempt:
         return Attempt(client=client, programs=programs, version=version, tried=tried, act=act, theirs=theirs)
@@ -354,6 +377,11 @@ def _client(client: str, programs: tuple[str, ...], version: tuple[str, ...]) ->
 _CURL = _client("curl + openssl", ("curl", "openssl"), ("curl", "--version"))
 _SWAN = _client("strongSwan pki", ("pki",), ("pki", "--help"))
 _PEST = _client("pest", ("perl", "pest"), ("pest", "-V"))
+
+CASTLE = tuple(Path("/usr/share/java") / f"{one}.jar" for one in ("bcprov", "bcutil", "bcpkix"))
+_CASTLE = _client(
+    "Bouncy Castle", ("java", *map(str, CASTLE)), ("dpkg-query", "-f", "${Version}", "-W", "libbcpkix-java")
+)
 
 QUICK = (
     _CURL("fetch the authority's certificates", curl_fetches_authorities),
@@ -369,6 +397,7 @@ QUICK = (
 ATTEMPTS = (
     *QUICK,
     _SWAN("factory certificate: ask by itself until the operator approves", swan_waits_for_approval),
+    _CASTLE("authorities, attributes, enrol by token, renew", castle_enrols_and_renews),
     _PEST("fetch the authority's certificates", pest_fetches_authorities),
     _PEST(
         "read the wanted attributes",
