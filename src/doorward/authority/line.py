@@ -49,7 +49,13 @@ def find_newest(stores: Stores, record: CertificateRecord) -> CertificateRecord:
 
 
 def suspect_clone(
-    services: Services, stores: Stores, shown: CertificateRecord, *, actor: str, now: datetime
+    services: Services,
+    stores: Stores,
+    shown: CertificateRecord,
+    *,
+    near: CertificateRecord,
+    actor: str,
+    now: datetime,
 ) -> CertificateRecord:
     """Record in the caller's transaction that an older certificate was to be renewed with another key.
 
@@ -57,13 +63,14 @@ def suspect_clone(
         services: the ports of this process.
         stores: of that transaction.
         shown: the older certificate.
+        near: from `find_newest` a moment ago, so that a long line is not followed while others wait to write.
         actor: who asked.
         now: aware, UTC.
 
     Returns:
         The newest certificate of the line.
     """
-    newest = find_newest(stores, shown)
+    newest = find_newest(stores, near)
     before = stores.suspected_clones.get(newest.id)
     after = _count(before, newest, shown, now)
     if before is None or now - before.told_at >= EVENT_PERIOD:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from doorward.authority.issuing.certificates import Issued, issue
 from doorward.authority.issuing.claims import RenewalClaim
 from doorward.authority.issuing.renewal import AlreadyRenewed
-from doorward.authority.line import suspect_clone
+from doorward.authority.line import find_newest, suspect_clone
 from doorward.authority.revocation import hold_within
 from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState
@@ -66,8 +66,10 @@ def _find_issued(services: Services, record: CertificateRecord) -> Issued:
 def _suspect(services: Services, shown: CertificateRecord, actor: str) -> None:
     """Record the suspicion; if the settings say so, put the newest certificate of the line on hold, not a person's."""
     now = services.clock.now()
+    with services.work.read() as stores:
+        near = find_newest(stores, shown)
     with services.work.change(traffic=True) as stores:
-        newest = suspect_clone(services, stores, shown, actor=actor, now=now)
+        newest = suspect_clone(services, stores, shown, near=near, actor=actor, now=now)
         principal = stores.directory.get(newest.principal_id)
         is_person = principal is None or principal.kind is PrincipalKind.PERSON
         if (
