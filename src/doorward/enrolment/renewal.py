@@ -26,6 +26,7 @@ from doorward.audit.events import EventType, printable
 from doorward.authority.issuing import Issued
 from doorward.authority.issuing import renew as issue_successor
 from doorward.authority.issuing.renewal import require_standing
+from doorward.authority.rollover.schedule import must_renew
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.directory.challenges import Challenges
@@ -74,7 +75,7 @@ class ReportAnswer:
         renew_now: whether to renew at once.
         renew_at: when to renew otherwise.
         check_again: when to report again.
-        reason: why to renew now: empty, `due` or `rollover`.
+        reason: why to renew now: `due`, or `rollover` (an authority of its chain is replaced or ends); otherwise empty.
     """
 
     renew_now: bool
@@ -160,14 +161,16 @@ class RenewalByProof:
         now = self._services.clock.now()
         with self._services.work.read() as stores:
             require_standing(stores, record.id, now, self._services.renewal)
+            early = must_renew(stores, record, now)
         record_facts(self._services, record.id, told)
-        due = renewal_time(record.not_before, record.not_after, record.sha256)
-        wait = min(max(due - now, SOONEST), LATEST)
+        usual = renewal_time(record.not_before, record.not_after, record.sha256)
+        due = usual if early is None else min(usual, early)
+        reason = "due" if due == usual else "rollover"
         return ReportAnswer(
             renew_now=now >= due,
             renew_at=due,
-            check_again=wait,
-            reason="due" if now >= due else "",
+            check_again=min(max(due - now, SOONEST), LATEST),
+            reason=reason if now >= due else "",
         )
 
     def _is_fresh(self, nonce: str) -> bool:

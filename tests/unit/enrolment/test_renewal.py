@@ -8,6 +8,8 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import revocation
+from doorward.authority.rollover import moving, preparing
+from doorward.authority.rollover.schedule import DEFAULT_WINDOW
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.directory import principals as directory
@@ -154,6 +156,24 @@ def test_a_report_says_when_to_renew(world, renewals):
     world.clock.turn(minutes=10)
     told = renewals.report(sensor.record, FACTS)
     assert (told.renew_now, told.reason, told.check_again) == (True, "due", timedelta(minutes=1))
+
+
+def test_a_rollover_asks_for_an_early_renewal(world, renewals):
+    """Within its window the agent is told to renew at its own moment, and the successor is not asked again."""
+    sensor = world.issue("sensor-1")
+    preparing.prepare(world.services, actor=OPERATOR)
+    assert renewals.report(sensor.record, FACTS).reason == ""
+    moving.activate(world.services, actor=OPERATOR)
+    moving.drain(world.services, actor=OPERATOR)
+    told = renewals.report(sensor.record, FACTS)
+    assert told.renew_at <= world.clock.now() + DEFAULT_WINDOW
+    world.clock.turn(seconds=DEFAULT_WINDOW.total_seconds())
+    told = renewals.report(sensor.record, FACTS)
+    assert (told.renew_now, told.reason) == (True, "rollover")
+    successor = renew(world.services, sensor.record, new_request(), actor=sensor.record.principal_id).record
+    assert successor.authority_id != sensor.record.authority_id
+    told = renewals.report(successor, FACTS)
+    assert (told.renew_now, told.reason) == (False, "")
 
 
 def test_reported_facts_are_kept(world, renewals):
