@@ -9,12 +9,14 @@ from contextlib import closing
 import pytest
 
 from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
+from doorward.pki.keys import digest_key_of
 from doorward.storage.connection import driver_of
 from doorward.storage.migrating import upgrade_to
 from doorward.storage.postgresql.catalogue import OUR_SCHEMA, SCHEMA_SHA256, digest, read_objects
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
 from doorward.storage.schema_versions import HEAD, migrate, require_current
+from tests.support.certificates.issuing import toy_ca
 from tests.support.postgresql import Server, name_of
 from tests.support.refusals import refused
 
@@ -113,7 +115,8 @@ def test_metadata_and_revisions_agree(postgresql: Server) -> None:
 
 
 def test_rows_are_kept_by_the_revisions(postgresql: Server) -> None:
-    """Rows of an older version are kept by the migrations."""
+    """Rows of an older version are kept by the migrations, and get what is new in them."""
+    holder = toy_ca().leaf("alice")
     with closing(PostgresqlDatabase(postgresql.empty())) as database:
         with database.write() as connection:
             upgrade_to(connection, "0001")
@@ -126,12 +129,26 @@ def test_rows_are_kept_by_the_revisions(postgresql: Server) -> None:
                 "INSERT INTO evidence (partner_id, kind, source, about, tenant, try_at, sha256, etag, failures, problem, der)"
                 " VALUES ('ptn_1', 'crl', 'http://a.example/', '', 'ten_1', 5, 'ab', '', 2, 'slow', '\\x0102')"
             )
+            connection.exec_driver_sql(
+                "INSERT INTO certificates (id, tenant, authority_id, serial, sha256, profile, state, not_before, not_after, "
+                "created_at, principal_id, subject_name, replaces, der) VALUES "
+                "('crt_1', 'ten_1', 'aut_1', '01', 'ab', 'person', 'valid', 0, 1, 0, 'per_1', 'alice', '', %(der)s)",
+                {"der": holder.der},
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, certificate_id)"
+                " VALUES ('inv_1', 'ten_1', 'per_1', 'ab', 0, 1, 'crt_1')"
+            )
         assert migrate(database) == "0001"
         require_current(database)
         with database.read() as connection:
+            key = connection.exec_driver_sql("SELECT spki_sha256 FROM certificates").scalar_one()
+            link = connection.exec_driver_sql("SELECT made_from, certificate_id FROM invitations").one()
             row = connection.exec_driver_sql("SELECT problem, unusable, der FROM evidence").one()
             networks = connection.exec_driver_sql("SELECT allow_private FROM partners").scalar_one()
     assert row == ("slow", False, b"\x01\x02")
+    assert key == digest_key_of(holder.der)
+    assert tuple(link) == ("crt_1", "")
     assert "10.0.0.0/8" in json.loads(networks)
 
 

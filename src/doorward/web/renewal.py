@@ -33,8 +33,8 @@ from doorward.web.throttle import AttemptThrottle
 from doorward.web.token_exchange import render_issued, wants_json
 from doorward.wire.json_object import parse_json_object
 
-MAX_BODY_BYTES = 48 * 1024
-"""A certificate and a request may have 16 KiB each, and base64 adds a third."""
+MAX_BODY_BYTES = 32 * 1024
+"""As the door allows for an open host. Certificate, request and signature with RSA keys of 8192 bits have 11 KiB in base64."""
 
 PER_CERTIFICATE = 30
 """Requests of one certificate in ten minutes; an agent that tries again every minute stays below it."""
