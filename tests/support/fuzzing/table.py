@@ -8,6 +8,7 @@ from tests.support.fuzzing.certificates import DER_TARGETS
 from tests.support.fuzzing.discovery import DISCOVERY_TARGETS
 from tests.support.fuzzing.factors import FACTOR_TARGETS
 from tests.support.fuzzing.fetching import FETCHING_TARGETS
+from tests.support.fuzzing.fleets import FLEET_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
 from tests.support.fuzzing.policy import POLICY_TARGETS
@@ -25,6 +26,7 @@ TARGETS: dict[str, Target] = {
         *MESSAGE_TARGETS,
         *FETCHING_TARGETS,
         *FACTOR_TARGETS,
+        *FLEET_TARGETS,
         *TEXT_TARGETS,
         *TABLE_TARGETS,
         *POLICY_TARGETS,
