@@ -20,7 +20,8 @@ from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
 from doorward.runtime import condition
 from doorward.runtime.compose import Installation
-from doorward.runtime.condition import Part, examine
+from doorward.runtime.condition import examine
+from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost, only_one
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from doorward.runtime.compose import Installation
-from doorward.runtime.condition import Part, examine
+from doorward.runtime.condition import examine
+from doorward.runtime.condition_part import Part
 from doorward.runtime.serve import Serve
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode

@@ -112,6 +112,8 @@ class EventType(Enum):
     ACCESS_MALFORMED = "access:malformed"
     EVENTS_COUNTED = "events:counted"
     FACTOR_INVITED = "factor:invited"
+    NOTICE_SENT = "notice:sent"
+    NOTICE_GIVEN_UP = "notice:given-up"
     FACTOR_ENROLLED = "factor:enrolled"
     FACTOR_REMOVED = "factor:removed"
     FACTOR_RESET = "factor:reset"
@@ -220,7 +222,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _IDENTITY, "device_enrolment manufacturer principal certificate", "sha256 reason", _OF_DEVICE
         ),
         EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
-        EventType.PRINCIPAL_CHANGED: _spec(_IDENTITY, "principal", "", "name display_name"),
+        EventType.PRINCIPAL_CHANGED: _spec(_IDENTITY, "principal", "", "name display_name mail_address"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_RESUMED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_REMOVED: _spec(_IDENTITY, "principal", "reason", "name"),
@@ -353,6 +355,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _ACCESS, "gateway reason number from_at to_at types", "certificate", "claimed_server_name"
         ),
         EventType.FACTOR_INVITED: _spec(_IDENTITY, "principal enrolment", "certificate expires_at", "name"),
+        EventType.NOTICE_SENT: _spec(_OPERATION, "notice kind channel", "certificate"),
+        EventType.NOTICE_GIVEN_UP: _spec(_OPERATION, "notice kind channel", "certificate"),
         EventType.FACTOR_ENROLLED: _spec(
             _IDENTITY, "principal factor kind", "certificate enrolment number", "name"
         ),

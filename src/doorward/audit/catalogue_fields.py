@@ -38,6 +38,7 @@ FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "inner",
             "invitation",
             "manufacturer",
+            "notice",
             "order",
             "partner",
             "principal",
@@ -53,6 +54,7 @@ FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         (
             "about",
             "approval",
+            "channel",
             "claimed_serial",
             "claimed_sha256",
             "connection",

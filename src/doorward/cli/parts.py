@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.authority import revocation as revocation
     from doorward.authority import rollover as rollover
     from doorward.authority.status import root_crl as root_crl
+    from doorward.core import mail_address as mail_address
     from doorward.demo import environment as environment
     from doorward.demo import report as report
     from doorward.demo import story as story
@@ -51,7 +52,9 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.directory import groups as groups
     from doorward.directory import invitations as invitations
     from doorward.directory import inviting as inviting
+    from doorward.directory import mail_addresses as mail_addresses
     from doorward.directory import nesting as nesting
+    from doorward.directory import notice_planning as notice_planning
     from doorward.directory import principal_inventory as principal_inventory
     from doorward.directory import principals as principals
     from doorward.directory import removal as removal
@@ -88,6 +91,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import invitation_files as invitation_files
     from doorward.runtime import layout as layout
     from doorward.runtime import logging as logging
+    from doorward.runtime import notices as notices
     from doorward.runtime import own_places as own_places
     from doorward.runtime import pem as pem
     from doorward.runtime import portal_trust as portal_trust
@@ -109,6 +113,7 @@ else:
         __name__,
         {
             "adding": "doorward.directory.importing.adding",
+            "mail_address": "doorward.core.mail_address",
             "applications": "doorward.access.applications",
             "catalogue": "doorward.audit.catalogue",
             "certificate_files": "doorward.runtime.certificate_files",
@@ -157,7 +162,10 @@ else:
             "line": "doorward.authority.line",
             "link": "doorward.agent.link",
             "logging": "doorward.runtime.logging",
+            "mail_addresses": "doorward.directory.mail_addresses",
             "nesting": "doorward.directory.nesting",
+            "notices": "doorward.runtime.notices",
+            "notice_planning": "doorward.directory.notice_planning",
             "authority_certificates": "doorward.authority.authority_certificates",
             "own_places": "doorward.runtime.own_places",
             "inviting_many": "doorward.directory.importing.inviting_many",

@@ -21,7 +21,9 @@ def _principals(word: str) -> Branch:
         entries={
             "add": _entry("principals:add_command", f"Add a {word} to the directory.", word),
             "list": _entry("principals:list_command", f"List the {word}s.", word),
-            "set": _entry("principals:set_command", f"Change the display name of a {word}.", word),
+            "set": _entry(
+                "principals:set_command", f"Change the display name or mail address of a {word}.", word
+            ),
             "rename": _entry("principals:rename_command", f"Give a {word} another name.", word),
             "show": _entry("principals:show_command", f"Show one {word} and its certificates.", word),
             "suspend": _entry(
@@ -125,6 +127,13 @@ COMMANDS: dict[str, Entry | Branch] = {
             "hold": _entry("cert:hold", "Suspend a certificate until it is released or revoked."),
             "release": _entry("cert:release", "Release a certificate from hold."),
             "renew": _entry("cert:renew", "Issue the successor of a certificate."),
+        },
+    ),
+    "notices": Branch(
+        summary="Notices about certificates that end.",
+        entries={
+            "list": _entry("notices:list_", "List the notices, newest first."),
+            "test": _entry("notices:test", "Send a test message by mail and to the webhook."),
         },
     ),
     "ca": Branch(

@@ -2,7 +2,7 @@
 
 A certificate counts if it is valid, its holder is active, and no certificate was renewed from it. Certificates of gateways, which
 renew them by themselves, and of partners' people are left out.
-Not here: telling people about it (`directory.notices`).
+Not here: telling people about it (`directory.notice_planning`).
 """
 
 from __future__ import annotations

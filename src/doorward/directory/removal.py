@@ -120,6 +120,7 @@ def _remove(
         revoke_within(services, stores, signer, certificate_id, cause, actor=actor, now=now)
         count += 1
     stores.facts.forget(principal.id)
+    stores.mail_addresses.set(principal.id, "")
     notes = [f"{count} certificate{'s were' if count != 1 else ' was'} revoked"] if count else []
     why = VoidReason.PRINCIPAL_REMOVED.value
     factors = remove_factors(services, stores, principal, reason=why, actor=actor, now=now)

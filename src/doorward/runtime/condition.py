@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any
@@ -20,12 +19,11 @@ from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.status.responder import find_faults
 from doorward.authority.status.root_crl import root_list_end
-from doorward.core.lifetimes import SHORT_LIFE
-from doorward.directory.endings import ENDED_LATELY, summarise_endings
-from doorward.directory.endings import SOON as SOON_TO_END
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
+from doorward.runtime.certificate_condition import examine_endings, examine_lifetimes, examine_notices
 from doorward.runtime.compose import Installation
+from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import as_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
@@ -58,21 +56,6 @@ _ROOT_LIST_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part: a line for people, what is wrong (sentences), what to do, and facts for `--json`.
-
-    `warnings` need attention although the part works.
-    """
-
-    name: str
-    text: str
-    trouble: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
 def examine(installation: Installation, now: datetime) -> list[Part]:
     """Return the condition of every part.
 
@@ -82,9 +65,10 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
     return [
         _authority(installation, now),
         _inventory(installation),
-        _lifetimes(installation),
-        *_endings(installation),
+        examine_lifetimes(installation),
+        *examine_endings(installation),
         *_devices(installation),
+        *examine_notices(installation),
         _evidence(installation),
         *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
@@ -129,49 +113,6 @@ def _inventory(installation: Installation) -> Part:
     counts = dict(certificate_counts(installation.services))
     shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no certificates yet"
     return Part(name="inventory", text=shown, facts={"certificates": counts})
-
-
-def _lifetimes(installation: Installation) -> Part:
-    """How long new certificates last; a short life has no revocation information (RFC 9608)."""
-    lifetimes = installation.settings.lifetimes
-    texts = [
-        f"{name} {_describe_time(life)}{', without revocation information' if life <= SHORT_LIFE else ''}"
-        for name, life in lifetimes.items()
-    ]
-    seconds = {name: int(life.total_seconds()) for name, life in lifetimes.items()}
-    return Part(name="lifetimes", text="; ".join(texts), facts={"lifetimes_seconds": seconds})
-
-
-def _endings(installation: Installation) -> list[Part]:
-    """Return a part if certificates end soon or ended lately, and were not renewed."""
-    found = summarise_endings(installation.services)
-    if not (found.soon or found.ended):
-        return []
-    warnings, hints = [], ["list them: doorward cert list --ending 14d"]
-    if found.first is not None:
-        which = f"{found.first.subject_name} ({found.first.id}), {found.first.not_after:%Y-%m-%d %H:%M}Z"
-        verb = "certificates end" if found.soon != 1 else "certificate ends"
-        warnings.append(
-            f"{found.soon} {verb} within {SOON_TO_END.days} days without a renewal; the first: {which}"
-        )
-    if found.ended:
-        verb = "certificates" if found.ended != 1 else "certificate"
-        warnings.append(f"{found.ended} {verb} ended in the last {ENDED_LATELY.days} days without a renewal")
-    return [
-        Part(
-            name="renewals",
-            text=f"{found.soon} to renew, {found.ended} ended",
-            warnings=tuple(warnings),
-            hints=tuple(hints),
-            facts={"ending": found.soon, "ended": found.ended, "first": found.first and found.first.id},
-        )
-    ]
-
-
-def _describe_time(time: timedelta) -> str:
-    """Return a time in days, or in hours if it has not whole days."""
-    hours = time / timedelta(hours=1)
-    return f"{hours:g} h" if hours % 24 else f"{time.days} d"
 
 
 def _devices(installation: Installation) -> Iterator[Part]:

@@ -26,6 +26,7 @@ from doorward.directory.pruning import prune_expired
 from doorward.directory.session_keys import maintain_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
+from doorward.notices.sender import NoticeSender
 from doorward.runtime.acme.job import AcmeJob
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.change_notification import DatagramListener
@@ -34,6 +35,7 @@ from doorward.runtime.continuity import Continuity
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
+from doorward.runtime.notices import build_notice_sender
 from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.people_surfaces import PeopleSurfaces
 from doorward.runtime.privileges import Capability, needs_bind_service
@@ -47,6 +49,7 @@ SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
 CHECKPOINT_SECONDS = 5.0
 EST_WORKERS = 4
+NOTICE_SECONDS = 10.0
 ORDER_PAUSE_SECONDS = 30.0
 """The pause between tries if orders keep failing: each try that reaches the signature leaves an intent and its event,
 because a serial number is never used twice."""
@@ -94,6 +97,7 @@ class Serve:
                 )
             )
         self._acme = AcmeJob(self._services, settings, installation.portal_host(), self._stop)
+        self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
@@ -173,10 +177,14 @@ class Serve:
             Job(name="continuity", work=self._look_back, seconds=5.0, wait=self._stop.wait),
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
             Job(name="failed-checks", work=self._write_counts, seconds=10.0, wait=self._stop.wait),
+            *([self._notices_job(self._notices)] if self._notices else []),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="rollover", work=self._finish_rollover, seconds=5.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
         ]
+
+    def _notices_job(self, sender: NoticeSender) -> Job:
+        return Job(name="notices", work=sender.work, seconds=NOTICE_SECONDS, wait=self._stop.wait)
 
     def _sequence(self) -> bool:
         with self._installation.event_log.read() as store:

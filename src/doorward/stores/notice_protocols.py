@@ -2,7 +2,7 @@
 
 A notice is a message that has to be sent: it waits until it is done. Its mark makes sure that there is one notice for each
 certificate, threshold and channel, also after a restart.
-Not here: SQL (storage), which notices there should be (`directory.notices`), sending (`notices`).
+Not here: SQL (storage), which notices there should be (`directory.notice_planning`), sending (`notices`).
 """
 
 from __future__ import annotations

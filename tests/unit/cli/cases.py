@@ -189,6 +189,10 @@ SUCCESSES: dict[str, Success] = {
         says=("removed 3 second factors of alice", "no gateway runs", "next: doorward factor invite alice"),
         members=f"name removed notes {CONFIRMED}",
     ),
+    "notices list": Success(
+        says=("created at", "mail", "waiting", "14", "crt_a", "the mail server [b] answers 451"),
+        members="id kind channel certificate days outcome created_at try_at done_at failures problem",
+    ),
     "cert list": Success(says=("subject", "{first}", "{second}", "{third}"), members=CERTIFICATE),
     "cert show": Success(
         words="{first}",
@@ -388,6 +392,8 @@ FAILURES: dict[str, Failure] = {
     "agent renew": Failure(words="--dir {folder}", error="identity-missing"),
     "agent status": Failure(words="--config {wrong}", error="agent-config-invalid", code=2),
     "enroll": Failure(words="https://nonsense", error="link-malformed", code=2),
+    "notices list": Failure(words="--limit 0", error="usage-error", code=2),
+    "notices test": Failure(words="--to a@corp.example", error="notices-off", code=3),
     "cert list": Failure(words="--of nobody-here", error="principal-unknown"),
     "cert show": Failure(words="crt_nothing", error="certificate-unknown"),
     "cert revoke": Failure(words="crt_nothing", error="certificate-unknown"),

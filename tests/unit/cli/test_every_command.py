@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
+from doorward.core.entities import TENANT
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.fleets import admission, manufacturers, tags
 from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
 from doorward.stores.fleet_records import ApprovalMode
+from doorward.stores.notice_protocols import Notice, NoticeChannel, NoticeKind
 from tests.support.certificates.issuing import around_now, certify
 from tests.support.doorway import short_folder
 from tests.support.factor_records import factor, session
@@ -38,9 +40,10 @@ RUNNING = {
     "agent install",
     "agent renew",
     "agent status",
+    "notices test",
 }
 """Commands that run for long, need a door, or work on another machine; what they say is tested in `test_running_commands`
-and `test_agent`."""
+and `test_agent`, and of `notices test` in `tests/integration/test_notices_by_mail.py`."""
 
 
 def things(site: Site) -> dict[str, str]:
@@ -70,6 +73,7 @@ def things(site: Site) -> dict[str, str]:
     installation = site.opened()
     made["session"] = furnish_with_factors(installation, "alice")
     made |= furnish_with_devices(installation, site)
+    furnish_with_a_notice(installation)
     Serve(installation).stop()  # places the events of all this in the log
     installation.close()
     return made
@@ -107,6 +111,27 @@ def furnish_with_factors(installation: Installation, name: str) -> str:
         )
         stores.sessions.add(opened)
     return opened.id
+
+
+def furnish_with_a_notice(installation: Installation) -> None:
+    """Plan a notice that could not be sent."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    with installation.services.work.change() as stores:
+        stores.notices.add(
+            Notice(
+                id="ntc_a",
+                tenant=TENANT,
+                kind=NoticeKind.CERTIFICATE_ENDS,
+                channel=NoticeChannel.MAIL,
+                mark="mail:crt_a:14",
+                certificate_id="crt_a",
+                days=14,
+                created_at=now,
+                try_at=now,
+                failures=1,
+                problem="the mail server [b] answers 451",
+            )
+        )
 
 
 def words_of(command: str, words: str, made: dict[str, str]) -> list[str]:

@@ -42,6 +42,12 @@ KEEP_RULES = click.option(
     help="Use the name even if rules still name a former principal with this name. These rules then apply to the new principal.",
 )
 
+EMAIL = click.option(
+    "--email",
+    metavar="ADDRESS",
+    help="Where notices about its certificates are sent; an empty text removes it.",
+)
+
 
 def add_command(word: str) -> click.Command:
     """Return `person add`, or that of another kind."""
@@ -60,6 +66,7 @@ def add_command(word: str) -> click.Command:
         help="Put it into this group; repeatable.",
     )
     @click.option("--display-name", help="The name on screens.")
+    @EMAIL
     @KEEP_RULES
     @import_options(word)
     @click.pass_obj
@@ -70,6 +77,7 @@ def add_command(word: str) -> click.Command:
         *,
         groups: tuple[str, ...],
         display_name: str | None,
+        email: str | None,
         keep_rules: bool,
         file: Path | None,
         invitations: Path | None,
@@ -79,10 +87,14 @@ def add_command(word: str) -> click.Command:
         if file is None:
             if name is None or any(chosen.values()) or invitations is not None or hours is not None:
                 raise click.UsageError("Give a NAME, or --from FILE; --dry-run and the like need --from.")
-            _add_one(state, kind, name, display_name or "", groups=groups, keep_rules=keep_rules)
+            _add_one(
+                state, kind, name, display_name or "", email=email or "", groups=groups, keep_rules=keep_rules
+            )
             return
-        if name is not None or display_name is not None:
-            raise click.UsageError("--from names everything: give no NAME and no --display-name with it.")
+        if any(one is not None for one in (name, display_name, email)):
+            raise click.UsageError(
+                "--from names everything: give no NAME, --display-name and --email with it."
+            )
         if hours is not None and invitations is None:
             raise click.UsageError("--hours needs --invitations.")
         options = ImportOptions(
@@ -104,11 +116,15 @@ def _add_one(
     name: str,
     display_name: str,
     *,
+    email: str,
     groups: tuple[str, ...],
     keep_rules: bool,
 ) -> None:
+    services = state.installation().services
+    if email:  # a wrong one adds no principal
+        parts.mail_address.parse_mail_address(email)
     done = parts.principals.add_principal(
-        state.installation().services,
+        services,
         kind,
         name,
         display_name=display_name,
@@ -116,6 +132,8 @@ def _add_one(
         keep_rules=keep_rules,
         actor=actor(),
     )
+    if email:
+        parts.mail_addresses.set_mail_address(services, name, email, kind=kind, actor=actor())
     state.output.result(
         {**principal_row(done.value), "seq": done.seq},
         ("added" if done.changed else "kept")
@@ -134,17 +152,25 @@ def set_command(word: str) -> click.Command:
 
     @click.command("set", cls=Command, help=f"Change what is shown of a {word}.")
     @click.argument("name", shell_complete=complete_principal(kind))
-    @click.option("--display-name", required=True, help="The name on screens.")
+    @click.option("--display-name", help="The name on screens.")
+    @EMAIL
     @click.pass_obj
-    def command(state: State, name: str, display_name: str) -> None:
-
+    def command(state: State, name: str, display_name: str | None, email: str | None) -> None:
+        if display_name is None and email is None:
+            raise click.UsageError("Give --display-name or --email.")
         services = state.installation().services
-        done = parts.principals.set_display_name(services, name, display_name, kind=kind, actor=actor())
-        state.output.result(
-            {**principal_row(done.value), "seq": done.seq},
-            f"{word} [bold]{escape(name)}[/bold] is shown as {escape(display_name) or 'its name'}",
-            notes=done.notes,
-        )
+        lines: list[str] = []
+        notes: list[str] = []
+        shown = f"{word} [bold]{escape(name)}[/bold]"
+        if email is not None:
+            done = parts.mail_addresses.set_mail_address(services, name, email, kind=kind, actor=actor())
+            lines.append(f"{shown} gets mail at {escape(email) or 'no address'}")
+            notes += done.notes
+        if display_name is not None:
+            done = parts.principals.set_display_name(services, name, display_name, kind=kind, actor=actor())
+            lines.append(f"{shown} is shown as {escape(display_name) or 'its name'}")
+            notes += done.notes
+        state.output.result({**principal_row(done.value), "seq": done.seq}, *lines, notes=notes)
 
     return command
 

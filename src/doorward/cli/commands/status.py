@@ -16,7 +16,7 @@ from doorward.cli.screen import escape
 from doorward.cli.state import State
 
 if TYPE_CHECKING:
-    from doorward.runtime.condition import Part
+    from doorward.runtime.condition_part import Part
 
 
 @click.command("status", cls=Command)

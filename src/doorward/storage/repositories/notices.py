@@ -1,6 +1,6 @@
 """Mail addresses, and notices about certificates that end.
 
-Not here: which notices there should be (`directory.notices`).
+Not here: which notices there should be (`directory.notice_planning`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+"""The mail address of a principal, to which notices about its certificates are sent.
+
+It is personal data: an event of its change names it among the personal fields, and removing the principal removes it.
+Not here: the address in a certificate, which is a name (`pki.profiles`).
+"""
+
+from __future__ import annotations
+
+from doorward.audit.events import EventType
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.mail_address import parse_mail_address
+from doorward.stores.change_result import ChangeResult
+from doorward.stores.events import new_event
+from doorward.stores.prerequisites import require_principal
+from doorward.stores.services import Services
+
+
+def set_mail_address(
+    services: Services, name: str, address: str, *, kind: PrincipalKind | None = None, actor: str
+) -> ChangeResult[Principal]:
+    """Set the address of a principal; an empty one removes it.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        MalformedInput: `mail-address-malformed`.
+        RequestRefused: `principal-kind`.
+    """
+    wanted = parse_mail_address(address) if address else ""
+    with services.work.change() as stores:
+        principal = require_principal(stores, name, kind)
+        notes: tuple[str, ...] = ()
+        if not stores.mail_addresses.set(principal.id, wanted):
+            notes = (f"{name} had this mail address already" if wanted else f"{name} had no mail address",)
+        else:
+            event = new_event(
+                services,
+                EventType.PRINCIPAL_CHANGED,
+                actor=actor,
+                data={"principal": principal.id},
+                personal={"name": name, "mail_address": wanted},
+            )
+            stores.outbox.add(event)
+        return ChangeResult(value=principal, seq=stores.changes.head(), notes=notes)

@@ -1,0 +1,212 @@
+"""Which notices there should be about certificates that end, and what they say.
+
+1. A certificate has a notice for each threshold that it reaches (such as 30, 14, 7 and 1 days before its end), once for each
+   channel. If several thresholds were passed at once, only the last one counts.
+2. A threshold counts only if it is at most a third of the certificate's life: before that, the certificate is not due for renewal.
+3. Nothing is said about a certificate that was renewed, revoked or put on hold, or of a suspended holder. This is
+   checked when a notice is planned, and again just before it is sent.
+4. A mail goes to the holder's own address, and has nothing about other people.
+Not here: sending (`notices`), the ends (`stores.notice_protocols.EndingStore`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from doorward.core.entities import TENANT, Principal
+from doorward.stores.notice_protocols import Notice, NoticeChannel, NoticeKind, NoticeOutcome
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateRecord
+from doorward.stores.services import Services
+
+LONGEST_THRESHOLD = 90
+"""Days; a mark must be kept until no threshold can be reached again."""
+
+KEPT = timedelta(days=LONGEST_THRESHOLD + 30)
+"""How long a notice that is done is kept."""
+
+DIGEST_HOUR = 6
+"""UTC: the digest is there when people of Europe and Africa begin to work."""
+
+_PAGE = 200
+_MOST_KNOWN = 100_000
+_NAMED_IN_DIGEST = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeRules:
+    """What is sent.
+
+    Args:
+        days: the thresholds, in days before the end.
+        mail: whether holders get mails.
+        webhook: whether there is a webhook.
+        digest: the time between two digests for the operators; None for none.
+    """
+
+    days: tuple[int, ...]
+    mail: bool = False
+    webhook: bool = False
+    digest: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingContent:
+    """What a notice about a certificate says; `address` is empty for a webhook, or if the holder has none any more."""
+
+    certificate: CertificateRecord
+    holder: Principal
+    days_left: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestContent:
+    """What the operators' digest says; `first` are the certificates that end first."""
+
+    soon: int
+    ended: int
+    days: int
+    first: Sequence[CertificateRecord]
+    waiting: int
+    failing: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say."""
+        return not (self.soon or self.ended or self.failing)
+
+
+def find_threshold(certificate: CertificateRecord, now: datetime, days: Iterable[int]) -> int | None:
+    """Return the smallest threshold that a certificate has reached; None if none, or if it has ended (steps 1 and 2)."""
+    left = certificate.not_after - now
+    longest = (certificate.not_after - certificate.not_before) / 3
+    reached = [one for one in days if left <= timedelta(days=one) <= longest]
+    return min(reached, default=None) if left > timedelta(0) else None
+
+
+class NoticePlanner:
+    """Plans notices, one page of certificates in each transaction; used by one thread.
+
+    It remembers what it planned, so that a run without new notices writes nothing.
+    """
+
+    def __init__(self, services: Services, rules: NoticeRules) -> None:
+        self._services, self._rules = services, rules
+        self._known: set[str] = set()
+
+    def plan(self) -> int:
+        """Add the notices that are missing; return how many."""
+        now = self._services.clock.now()
+        added = self._plan_digest(now)
+        if not self._rules.days or not (self._rules.mail or self._rules.webhook):
+            return added
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        until, after = now + timedelta(days=max(self._rules.days)), ""
+        while True:
+            with self._services.work.read() as stores:
+                page = stores.endings.list(now, until, after=after, limit=_PAGE)
+                wanted = [one for record in page for one in self._list_wanted(stores, record, now)]
+            added += self._add(wanted)
+            if len(page) < _PAGE:
+                return added
+            after = page[-1].id
+
+    def _list_wanted(self, stores: Stores, record: CertificateRecord, now: datetime) -> list[Notice]:
+        days = find_threshold(record, now, self._rules.days)
+        channels = []
+        if self._rules.mail and days is not None and stores.mail_addresses.get(record.principal_id):
+            channels.append(NoticeChannel.MAIL)
+        if self._rules.webhook and days is not None:
+            channels.append(NoticeChannel.WEBHOOK)
+        notices = (self._build(channel, record, days or 0, now) for channel in channels)
+        return [one for one in notices if one.mark not in self._known]
+
+    def _build(self, channel: NoticeChannel, record: CertificateRecord, days: int, now: datetime) -> Notice:
+        return Notice(
+            id=self._services.new_id("ntc"),
+            tenant=TENANT,
+            kind=NoticeKind.CERTIFICATE_ENDS,
+            channel=channel,
+            mark=f"{channel.value}:{record.id}:{days}",
+            certificate_id=record.id,
+            days=days,
+            created_at=now,
+            try_at=now,
+        )
+
+    def _plan_digest(self, now: datetime) -> int:
+        """Plan the digest of the present period, after its hour; the periods begin on a Monday."""
+        every = self._rules.digest
+        if every is None or now.hour < DIGEST_HOUR:
+            return 0
+        number = (now.date().toordinal() - 1) // max(1, every.days)
+        mark = f"digest:{every.days}:{number}"
+        if mark in self._known:
+            return 0
+        notice = Notice(
+            id=self._services.new_id("ntc"),
+            tenant=TENANT,
+            kind=NoticeKind.DIGEST,
+            channel=NoticeChannel.MAIL,
+            mark=mark,
+            certificate_id="",
+            days=0,
+            created_at=now,
+            try_at=now,
+        )
+        return self._add([notice])
+
+    def _add(self, wanted: Sequence[Notice]) -> int:
+        if not wanted:
+            return 0
+        with self._services.work.change() as stores:
+            added = sum(stores.notices.add(one) for one in wanted)
+        self._known.update(one.mark for one in wanted)
+        return added
+
+
+def load_ending(services: Services, notice: Notice, rules: NoticeRules) -> EndingContent | None:
+    """Return what a notice says now; None if it is not needed any more (step 3), or a later threshold was reached."""
+    now = services.clock.now()
+    with services.work.read() as stores:
+        record = stores.certificates.get(notice.certificate_id)
+        if record is None or not stores.endings.is_current(record.id):
+            return None
+        if find_threshold(record, now, rules.days) != notice.days:
+            return None
+        holder = stores.directory.get(record.principal_id)
+        address = stores.mail_addresses.get(record.principal_id)
+    if holder is None or (notice.channel is NoticeChannel.MAIL and not address):
+        return None
+    days_left = max(0, (record.not_after - now).days)
+    return EndingContent(certificate=record, holder=holder, days_left=days_left, address=address)
+
+
+def load_digest(services: Services, rules: NoticeRules) -> DigestContent:
+    """Return what the digest says now."""
+    now = services.clock.now()
+    days = max(rules.days, default=LONGEST_THRESHOLD)
+    lately = now - (rules.digest or timedelta(days=1))
+    with services.work.read() as stores:
+        endings = stores.endings
+        until = now + timedelta(days=days)
+        waiting, failing = stores.notices.counts()
+        return DigestContent(
+            soon=endings.count(now, until),
+            ended=endings.count(lately, now),
+            days=days,
+            first=tuple(endings.list(now, until, limit=_NAMED_IN_DIGEST)),
+            waiting=waiting,
+            failing=failing,
+        )
+
+
+def list_notices(services: Services, *, outcome: str | None = None, limit: int = 100) -> list[Notice]:
+    """Return notices, newest first; `outcome` is the value of a `NoticeOutcome`."""
+    with services.work.read() as stores:
+        wanted = NoticeOutcome(outcome) if outcome else None
+        return list(stores.notices.list(outcome=wanted, limit=limit))
