@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.cli.output import MOST_FAULTS
+from doorward.cli.output import MOST_FAULTS, Output
 from doorward.stores.fact_protocols import ReportedFacts, Sighting
 from doorward.wire.csv_rows import parse_csv
+from tests.support.ports import NOON
 from tests.unit.cli.conftest import Site
 
 DEVICES = "\ufeffname;display_name;groups\r\npump-1;Pump 1;tellers\r\npump-2;;\r\n"
@@ -182,11 +183,12 @@ def test_one_time_links_of_a_file(site: Site) -> None:
     assert str(row.cells["token"]) in str(row.cells["link"])
     assert [one["name"] for one in site.do("invitation", "list")] == ["bob"]
     before = out.read_bytes()
-    assert (
-        site.do("person", "add", "--from", file, "--invitations", str(out), code=1)["code"] == "file-exists"
-    )
+    more = site.file("more.csv", "name\ndora\n")
+    words = ("person", "add", "--from", more, "--invitations", str(out))
+    assert site.do(*words, code=1)["code"] == "file-exists"
     assert out.read_bytes() == before
-    said = site.say("person", "add", "--from", file, "--invitations", str(site.folder / "more.csv"))
+    assert "dora" not in {one["name"] for one in site.do("person", "list")}
+    said = site.say("person", "add", "--from", file, "--invitations", str(site.folder / "links-2.csv"))
     assert "1 one-time links are in" in said
     assert "no link: 1 have a valid certificate" in said
     assert "suspended or removed: carol" in said
@@ -223,3 +225,11 @@ def test_another_file_is_no_part_of_links(site: Site) -> None:
     assert site.do(*words, code=2)["code"] == "file-not-ours"
     assert site.do("device", "list") == []
     assert (site.folder / "links.csv.part").read_text() == "my,notes\n1,2\n"
+
+
+def test_csv_has_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    """A subject of somebody else's certificate may hold anything."""
+    Output(as_json=False).csv(
+        [{"subject": "CN=\x1b[2J\u202e", "when": NOON, "none": None}], ["subject", "when", "none"]
+    )
+    assert capsys.readouterr().out.splitlines()[1] == r'"CN=\x1b[2J\u202e","2026-11-23T12:00:00Z",""'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ from doorward.partners.terms import (
     SUBTREES_LIMIT,
     Terms,
 )
+from doorward.stores.fact_protocols import ReportedFacts
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, ChangeKind
 from doorward.stores.services import Services
@@ -423,11 +425,15 @@ def test_principals_named_by_the_former_rule_are_noted() -> None:
 
 
 def test_a_removed_partner_takes_everything_with_it() -> None:
-    """Principals, evidence and trust are removed in one transaction."""
+    """Principals, evidence, trust and facts of the inventory are removed in one transaction."""
     site = partner_site(everyone=True)
     bob = site.leaf("bob@clinic.example")
     assert site.decide(bob).principal is not None
     partner = site.partner
+    with site.work.change() as stores:
+        kept = stores.certificates.by_sha256(hashlib.sha256(bob.der).hexdigest())
+        assert kept is not None
+        assert stores.facts.report(kept.id, ReportedFacts(host_name="laptop"), NOON)
     done = remove_partner(site.services, "clinic", actor=OPERATOR)
     assert done.value == replace(partner, removed_at=NOON)
     assert done.notes[0] == "1 of its principals was removed with it"
@@ -436,6 +442,7 @@ def test_a_removed_partner_takes_everything_with_it() -> None:
         assert stores.directory.by_name("clinic/bob@clinic.example") is None
         assert stores.evidence.list(partner.id) == []
         assert stores.partners.by_name("clinic") is None
+        assert stores.facts.of([kept.id]) == {}
     (event,) = site.events(EventType.PARTNER_REMOVED)
     assert (event.data["partner"], event.data["number"]) == (partner.id, 1)
     assert site.reasons(bob)[:2] == ["certificate-well-formed", "issuer-unknown"]

@@ -84,6 +84,15 @@ def test_an_open_connection_is_noted_again_after_a_while(door: Door) -> None:
     assert door.notes.note() == 1
 
 
+def test_if_nothing_is_due_the_database_is_left_alone(door: Door) -> None:
+    """Thousands of open connections take no write lock each minute."""
+    door.open(1, door.world.issue("alice"))
+    assert door.notes.note() == 1
+    before = door.world.work.state
+    assert door.notes.note() == 0
+    assert door.world.work.state is before
+
+
 def test_a_note_is_no_change_and_no_event(door: Door) -> None:
     """No gateway acts on it, and the audit log does not grow."""
     door.open(1, door.world.issue("alice"))
