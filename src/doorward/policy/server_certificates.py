@@ -13,21 +13,19 @@ Not here: asking the authority (authority.acme), reading the files (gateway.publ
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
+from doorward.core.https_urls import is_https_url
 from doorward.policy.node_reader import NodeReader
 from doorward.policy.scalars import render_scalar
 from doorward.policy.yaml_tree import Node
 
 MOST_CHARACTERS = 1024
-"""Of a path or a URL."""
+"""Of a path."""
 
 _KEYS = ("from", "directory", "certificate", "key")
-_PRINTABLE = re.compile(r"[!-~]+")
 _EXAMPLE = "certificates: {from: acme}"
 
 
@@ -146,7 +144,7 @@ def _read_value(reader: NodeReader, node: Node, key: str) -> str:
     text = reader.text(node, key, hint=hint)
     if text is None:
         return ""
-    if not (_is_directory(text.value) if is_url else _is_path(text.value)):
+    if not (is_https_url(text.value) if is_url else _is_path(text.value)):
         what = "the address of an ACME directory" if is_url else "an absolute path"
         message = f"{text.value[:80]!r} is not {what}"
         reader.add_fault(text, "certificates-malformed", message, key=key, hint=hint)
@@ -154,24 +152,9 @@ def _read_value(reader: NodeReader, node: Node, key: str) -> str:
     return text.value
 
 
-def _is_directory(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    good = len(text) <= MOST_CHARACTERS and _PRINTABLE.fullmatch(text) and parts.scheme == "https"
-    return bool(good and parts.hostname and "@" not in parts.netloc and not parts.fragment and port != 0)
-
-
 def _is_path(text: str) -> bool:
     good = len(text) <= MOST_CHARACTERS and text.isprintable()
     return good and PurePosixPath(text).is_absolute() and ".." not in PurePosixPath(text).parts
-
-
-def is_acme_directory(text: str) -> bool:
-    """Return whether a text is an https URL that may be the directory of an ACME authority."""
-    return _is_directory(text)
 
 
 def render_certificates(source: CertificateSource) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from doorward.policy.server_certificates import is_acme_directory
+from doorward.core.https_urls import is_https_url
 from doorward.runtime.brand_settings import BrandSettings
 
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
@@ -25,7 +25,7 @@ class AcmeChallengeSetting(Enum):
 
 
 def _check_directory(text: str) -> str:
-    if text and not is_acme_directory(text):
+    if text and not is_https_url(text):
         raise ValueError("write an https URL, for instance https://acme.example/directory")
     return text
 
