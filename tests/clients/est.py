@@ -1,13 +1,15 @@
-"""EST (RFC 7030) as other people's clients speak it: curl with openssl, strongSwan's pki, Bouncy Castle, pest.
+"""EST (RFC 7030) as other people's clients speak it: curl with openssl, strongSwan's pki, libest, Bouncy Castle, pest.
 
 Every certificate that a client gets is tried at an application: it must open the door.
-pest (github.com/killabytenow/pest) is in no package: put its folder into PATH.
+pest (github.com/killabytenow/pest) and estclient, the example of libest (github.com/cisco/libest), are in no package: put them
+into PATH. libest wants two functions that OpenSSL 3 does not have any more, `FIPS_mode` and `FIPS_mode_set`.
 """
 
 from __future__ import annotations
 
 import base64
 import email
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -344,6 +346,53 @@ def _pest_entry(door: Doorway, folder: Path, name: str) -> Identity:
     return require_entry(door, leaf, folder / "private.key", name)
 
 
+# libest
+
+
+def libest(door: Doorway, folder: Path, *words: str | Path) -> Path:
+    """Run estclient with a new RSA key; return the key."""
+    key = folder / "key.pem"
+    call("openssl", "genrsa", "-out", key, "2048")
+    place = ("-s", HOST, "-p", str(door.port), "-o", folder, "--pem-output")
+    environment = {**os.environ, "EST_OPENSSL_CACERT": str(door.root)}
+    said = call("estclient", *words, *place, "-x", key, "--common-name", "firmware", env=environment)
+    assert "failed" not in said, said
+    return key
+
+
+def libest_reads(door: Doorway, folder: Path) -> None:
+    """Authorities and attributes."""
+    libest(door, folder, "-g")
+    libest(door, folder, "-a")
+    assert list(folder.glob("cacert*"))
+    assert list(folder.glob("csr*"))
+
+
+def libest_enrols_and_renews(door: Doorway, folder: Path) -> None:
+    """By token; then `-e` with the old certificate and a new key: its `-r` sends the old key, which is not certified again."""
+    name, token = new_device(door)
+    first, second = folder / "first", folder / "second"
+    first.mkdir()
+    second.mkdir()
+    key = libest(door, first, "-e", "-u", name, "-h", token)
+    old = require_entry(door, _libest_certificate(first), key, name)
+    key = libest(door, second, "-e", "-c", old.chain, "-k", old.key)
+    require_entry(door, _libest_certificate(second), key, name)
+
+
+def libest_lets_a_key_be_made(door: Doorway, folder: Path) -> None:
+    """For RSA: it takes a key of an elliptic curve for too short."""
+    name, token = new_device(door)
+    libest(door, folder, "-q", "-u", name, "-h", token)
+    (made,) = folder.glob("key-*")
+    assert made.stat().st_size
+
+
+def _libest_certificate(folder: Path) -> x509.Certificate:
+    (found,) = folder.glob("cert-*.pem")
+    return x509.load_pem_x509_certificate(found.read_bytes())
+
+
 # Bouncy Castle
 
 
@@ -383,6 +432,12 @@ _CASTLE = _client(
     "Bouncy Castle", ("java", *map(str, CASTLE)), ("dpkg-query", "-f", "${Version}", "-W", "libbcpkix-java")
 )
 
+_LIBEST = _client(
+    "libest",
+    ("estclient", "openssl"),
+    ("sh", "-c", "grep -a -o 'libest [0-9][0-9.]*' $(command -v estclient)"),
+)
+
 QUICK = (
     _CURL("fetch the authority's certificates", curl_fetches_authorities),
     _CURL("enrol by token", curl_enrols),
@@ -398,6 +453,9 @@ ATTEMPTS = (
     *QUICK,
     _SWAN("factory certificate: ask by itself until the operator approves", swan_waits_for_approval),
     _CASTLE("authorities, attributes, enrol by token, renew", castle_enrols_and_renews),
+    _LIBEST("fetch the authority's certificates and the attributes", libest_reads),
+    _LIBEST("enrol by token; renew with a new key", libest_enrols_and_renews),
+    _LIBEST("have a key made (serverkeygen)", libest_lets_a_key_be_made),
     _PEST("fetch the authority's certificates", pest_fetches_authorities),
     _PEST(
         "read the wanted attributes",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,7 @@ from typing import cast
 import pytest
 
 from tests.clients.attempts import Attempt, Outcome, exit_code
-from tests.clients.est import QUICK, est_door
+from tests.clients.est import HOST, QUICK, est_door
 from tests.support.doorway import Doorway
 
 pytestmark = [pytest.mark.xdist_group("est-clients"), pytest.mark.needs("openssl", "curl", "pki")]
@@ -29,6 +30,29 @@ def door() -> Iterator[Doorway]:
 def test_a_client_succeeds(door: Doorway, attempt: Attempt, tmp_path: Path) -> None:
     """What it gets opens the door."""
     attempt.act(door, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "fields"),
+    [
+        ("GET /.well-known/est/cacerts", ["Content-Type: application/pkcs7-mime", "Content-Length: "]),
+        ("POST /.well-known/est/simpleenroll", ["WWW-Authenticate: Basic ", "Content-Length: 0"]),
+        ("GET /", ["Content-Length: "]),
+    ],
+)
+def test_names_of_fields_are_spelled_as_in_the_rfcs(
+    door: Doorway, request_line: str, fields: list[str]
+) -> None:
+    """libest, which is in the firmware of routers, compares them with case; the last answer is Envoy's own."""
+    plain = socket.create_connection((HOST, door.port), 10)
+    with door.context(None).wrap_socket(plain, server_hostname=HOST) as connection:
+        request = f"{request_line} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
+        if request_line.startswith("POST"):
+            request += "Content-Type: application/pkcs10\r\nContent-Length: 4\r\n\r\nMIIB"
+        connection.sendall(request.encode() + (b"" if request.endswith("MIIB") else b"\r\n"))
+        head = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")[0].decode()
+    for one in fields:
+        assert f"\r\n{one}" in head
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def _est_servers(installation: Installation, surfaces: PeopleSurfaces, pool: Use
     if not installation.settings.est:
         return []
     path = SocketPath(path=installation.layout.est_socket)
-    return [WebServer(surfaces.est(pool), path, name="est", large_heads=True)]
+    return [WebServer(surfaces.est(pool), path, name="est", spells=True)]
 
 
 def build_factor_context(installation: Installation) -> FactorContext:

@@ -43,7 +43,14 @@ from doorward.web.identity import source_of
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import choose_status, incident_of, retry_after_of
 from doorward.web.throttle import AttemptThrottle
-from doorward.wire.est import BODY_LIMIT, parse_basic, parse_body, render_body, render_key_and_certificate
+from doorward.wire.est import (
+    BODY_LIMIT,
+    needs_short_lines,
+    parse_basic,
+    parse_body,
+    render_body,
+    render_key_and_certificate,
+)
 from doorward.wire.forwarded_chain import parse_forwarded_chain
 
 CERTIFICATES_TYPE = "application/pkcs7-mime"
@@ -110,24 +117,24 @@ class EstSurface:
             for one in EST_ROUTES
         ]
 
-    async def authorities(self, _request: Request) -> Response:
+    async def authorities(self, request: Request) -> Response:
         """Answer with the certificates of the authority; the client must check the root against a known digest."""
         found = await self._pool.run(lambda: render_certs_only(authority_certificates(self._services)))
-        return _answer(found, CERTIFICATES_TYPE)
+        return _answer(request, found, CERTIFICATES_TYPE)
 
-    async def attributes(self, _request: Request) -> Response:
+    async def attributes(self, request: Request) -> Response:
         """Answer with the key that is wanted."""
-        return _answer(CSR_ATTRIBUTES, ATTRIBUTES_TYPE)
+        return _answer(request, CSR_ATTRIBUTES, ATTRIBUTES_TYPE)
 
     async def enrol(self, request: Request) -> Response:
         """Issue a certificate by a token or by the shown certificate."""
         issued = await self._issue(request, enrol)
-        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
+        return _answer(request, render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
 
     async def reenrol(self, request: Request) -> Response:
         """Issue a certificate by the shown certificate."""
         issued = await self._issue(request, reenrol)
-        return _answer(render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
+        return _answer(request, render_certs_only(issued.chain_der[:1]), ISSUED_TYPE)
 
     async def generate(self, request: Request) -> Response:
         """Make a key and issue its certificate by a token, if the setting allows it."""
@@ -139,7 +146,7 @@ class EstSurface:
             )
         made = await self._issue(request, generate)
         media_type, body = render_key_and_certificate(
-            made.pkcs8, render_certs_only(made.issued.chain_der[:1])
+            made.pkcs8, render_certs_only(made.issued.chain_der[:1]), short_lines=_short_lines(request)
         )
         return Response(body, media_type=media_type, headers=_NOT_STORED)
 
@@ -201,8 +208,13 @@ async def _read_request(request: Request) -> bytes:
     return parse_body(await read_body(request, BODY_LIMIT))
 
 
-def _answer(der: bytes, media_type: str) -> Response:
-    return Response(render_body(der), media_type=media_type, headers={**_BASE64, "Cache-Control": "no-store"})
+def _short_lines(request: Request) -> bool:
+    return needs_short_lines(request.headers.get("user-agent", ""))
+
+
+def _answer(request: Request, der: bytes, media_type: str) -> Response:
+    body = render_body(der, short_lines=_short_lines(request))
+    return Response(body, media_type=media_type, headers={**_BASE64, "Cache-Control": "no-store"})
 
 
 def _in_words(answer: Answer) -> Answer:

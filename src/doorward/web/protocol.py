@@ -11,6 +11,8 @@ Standard: RFC 9112 section 9.5 (a server should close idle connections), RFC 658
 from __future__ import annotations
 
 import asyncio
+import re
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -144,6 +146,42 @@ class LargeHeadProtocol(GuardedProtocol):
     """The same with a larger limit for heads: for sockets that only the door can reach."""
 
     max_head_bytes = MAX_LARGE_HEAD_BYTES
+
+
+class SpellingProtocol(LargeHeadProtocol):
+    """The same with names of response fields in the spelling of the RFCs, for clients that know no other (libest).
+
+    uvicorn writes all names in lower case, which have the same meaning (RFC 9110 section 5.1).
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Spell what is written from now on."""
+        super().connection_made(cast("asyncio.Transport", _SpellingTransport(transport)))
+
+
+class _SpellingTransport:
+    """A transport that changes the names of fields in heads of responses, each of which is one write."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Write; a head begins with the HTTP version, and our bodies never do."""
+        if data.startswith(b"HTTP/1.1 "):
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _FIELD_NAME.sub(lambda found: _spell(found[0]), head) + end + body
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+_FIELD_NAME = re.compile(rb"(?<=\r\n)[a-z0-9-]+(?=:)")
+_SPELLINGS = {b"www-authenticate": b"WWW-Authenticate"}
+
+
+def _spell(name: bytes) -> bytes:
+    return _SPELLINGS.get(name) or name.title()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

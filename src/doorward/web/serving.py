@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
-from doorward.web.protocol import GuardedProtocol, LargeHeadProtocol
+from doorward.web.protocol import GuardedProtocol, LargeHeadProtocol, SpellingProtocol
 
 MAX_CONNECTIONS = 1024
 """Precedent: nginx's worker_connections is 512 or 768 in packages."""
@@ -55,17 +55,24 @@ class WebServer:
 
     `start()` returns when connections are accepted; `stop()` when the last answer was sent or the grace period is over.
     `start()` binds the address, so that a port in use is an error and not only a log line. One with `large_heads` takes
-    heads of requests of up to 64 KiB.
+    heads of requests of up to 64 KiB; one with `spells` does too, and spells the names of response fields as the RFCs do.
     """
 
     def __init__(
-        self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str, large_heads: bool = False
+        self,
+        app: ASGIApp,
+        address: TcpAddress | SocketPath,
+        *,
+        name: str,
+        large_heads: bool = False,
+        spells: bool = False,
     ) -> None:
         self.name = name
         self.address = address
         self._socket: socket.socket | None = None
         self._inode = 0
-        self._uvicorn = uvicorn.Server(_config(app, LargeHeadProtocol if large_heads else GuardedProtocol))
+        protocol = SpellingProtocol if spells else LargeHeadProtocol if large_heads else GuardedProtocol
+        self._uvicorn = uvicorn.Server(_config(app, protocol))
         self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
 
     def start(self) -> None:

@@ -1,7 +1,8 @@
 """EST on the wire: bodies in base64, Basic credentials, the answer with a key in two parts.
 
 Old clients differ: base64 in one line, in lines of 64 or 76 characters, with CRLF or without; PEM; plain DER. All are read
-(`parse_body`). Only one form is written: base64 in one line, because strongSwan reads no other (docs/design/0080).
+(`parse_body`). Base64 in one line is written, because strongSwan reads no other; libest reads only short lines, and is
+known by its name (docs/design/0080).
 Not here: PKCS#10 and PKCS#7 (pki), who may get a certificate (enrolment.est).
 Standard: RFC 8951 sections 2 and 3 (base64 whatever Content-Transfer-Encoding says), RFC 7030 section 4, RFC 7617.
 """
@@ -64,9 +65,14 @@ def parse_body(body: bytes) -> bytes:
         raise _malformed("it is not base64") from None
 
 
-def render_body(der: bytes) -> bytes:
-    """Return base64 in one line, which ends with a line feed."""
-    return base64.b64encode(der) + b"\n"
+def render_body(der: bytes, *, short_lines: bool = False) -> bytes:
+    """Return base64 in one line, or in lines of 76 characters, which end with a line feed."""
+    return base64.encodebytes(der) if short_lines else base64.b64encode(der) + b"\n"
+
+
+def needs_short_lines(user_agent: str) -> bool:
+    """Say whether a client reads only short lines of base64: libest, by its User-Agent."""
+    return user_agent.startswith("libest")
 
 
 def parse_basic(value: str) -> BasicCredentials:
@@ -95,20 +101,26 @@ def parse_basic(value: str) -> BasicCredentials:
     return BasicCredentials(name=name, password=password)
 
 
-def render_key_and_certificate(key: bytes, certificates: bytes) -> tuple[str, bytes]:
+def render_key_and_certificate(
+    key: bytes, certificates: bytes, *, short_lines: bool = False
+) -> tuple[str, bytes]:
     """Return the media type and the body of an answer to `serverkeygen`.
 
     Args:
         key: PKCS#8, DER, not encrypted.
         certificates: certs-only PKCS#7, DER.
+        short_lines: as for `render_body`.
 
     Standard: RFC 7030 section 4.4.2; RFC 2046 section 5.1.
     """
     # Base64 has no hyphen, so no boundary that begins with hyphens can be inside of a part.
     boundary = "doorward-est"
     parts = (
-        ("application/pkcs8", render_body(key)),
-        ("application/pkcs7-mime; smime-type=certs-only", render_body(certificates)),
+        ("application/pkcs8", render_body(key, short_lines=short_lines)),
+        (
+            "application/pkcs7-mime; smime-type=certs-only",
+            render_body(certificates, short_lines=short_lines),
+        ),
     )
     body = b"".join(
         f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode("ascii")

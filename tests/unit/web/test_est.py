@@ -93,6 +93,13 @@ def test_the_authoritys_certificates(client: TestClient) -> None:
     root.verify_directly_issued_by(root)
 
 
+def test_libest_gets_lines_that_it_can_read(client: TestClient) -> None:
+    """By its User-Agent."""
+    answer = client.get(f"{EST}/cacerts", headers={"user-agent": "libest 3.2.0p"})
+    assert answer.content.count(b"\n") > 2
+    assert len(pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer.content))) == 2
+
+
 def test_attributes_name_a_key_and_ask_for_no_password(client: TestClient) -> None:
     """P-256 with SHA-256; no challengePassword (1.2.840.113549.1.9.7), which would have to be bound to TLS."""
     answer = client.get(f"{EST}/csrattrs")

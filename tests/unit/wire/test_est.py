@@ -12,6 +12,7 @@ from doorward.wire.est import (
     BODY_LIMIT,
     CREDENTIALS_LIMIT,
     BasicCredentials,
+    needs_short_lines,
     parse_basic,
     parse_body,
     render_body,
@@ -67,6 +68,15 @@ def test_an_answer_is_one_line() -> None:
     """The base64 decoder of strongSwan knows no line breaks."""
     assert render_body(DER).count(b"\n") == 1
     assert base64.b64decode(render_body(DER)) == DER
+
+
+def test_libest_gets_short_lines() -> None:
+    """It is known by its name, and each line has at most 76 characters."""
+    assert needs_short_lines("libest 3.2.0p")
+    assert not needs_short_lines("strongSwan")
+    assert parse_body(render_body(DER, short_lines=True)) == DER
+    assert max(map(len, render_body(DER, short_lines=True).splitlines())) == 76
+    assert b"\n" in render_key_and_certificate(DER, DER, short_lines=True)[1].partition(LINE[:76])[2][:2]
 
 
 @pytest.mark.parametrize(

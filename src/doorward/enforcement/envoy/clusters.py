@@ -87,6 +87,21 @@ def build_upstream(
     return cluster
 
 
+def build_spelling_upstream(name: str, upstream: UnixUpstream, limits: GatewayLimits) -> dict[str, Any]:
+    """Return the cluster of an HTTP upstream with names of response fields as the upstream spells them.
+
+    Names of fields have no case (RFC 9110 section 5.1), and Envoy writes them in lower case. libest, which is in the firmware
+    of routers, knows only `Content-Type` and `WWW-Authenticate` in this spelling.
+    """
+    spelling = build_extension(
+        "envoy.http.stateful_header_formatters.preserve_case",
+        "extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+        formatter_type_on_envoy_headers="PROPER_CASE",
+    )
+    options = {"header_key_format": {"stateful_formatter": spelling}}
+    return _cluster(name, upstream, limits, {"explicit_http_config": {"http_protocol_options": options}})
+
+
 def build_tcp_upstream(name: str, upstream: TcpUpstream, limits: GatewayLimits) -> dict[str, Any]:
     """Return the cluster of one TCP upstream."""
     cluster = _cluster(name, upstream, limits)

@@ -128,6 +128,8 @@ def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) 
         # Envoy replaces the field if a certificate was shown, and removes the client's own if none was.
         config["forward_client_cert_details"] = "SANITIZE_SET"
         config["set_current_client_cert_details"] = {"chain": True}
+        # For Envoy's own answers; those of the surface keep its spelling (`clusters.build_spelling_upstream`).
+        config["http_protocol_options"] |= {"header_key_format": {"proper_case_words": {}}}
     config["access_log"] = [build_open_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["request_timeout"] = gentle

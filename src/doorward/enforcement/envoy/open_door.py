@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from doorward.enforcement.envoy.clusters import build_upstream
+from doorward.enforcement.envoy.clusters import build_spelling_upstream, build_upstream
 from doorward.enforcement.envoy.door_compiler import (
     Resource,
     build_chain,
@@ -49,7 +49,8 @@ class OpenDoorCompiler:
 
     def cluster(self) -> Resource:
         """Return the cluster of our own socket."""
-        return build_upstream(self.door.id, UnixUpstream(path=self.door.socket), self.plan.limits)
+        build = build_spelling_upstream if self.door.asks_certificate else build_upstream
+        return build(self.door.id, UnixUpstream(path=self.door.socket), self.plan.limits)
 
     def table(self) -> Resource:
         """Return the route table."""
