@@ -15,9 +15,9 @@ from cryptography import x509
 from doorward.audit.events import EventType
 from doorward.demo.ports import free_port
 from doorward.stores.records import ChangeKind
-from tests.support.acme_server import AcmeServer, running_acme_server
+from tests.support.acme_server import AcmeServer, Refusal, running_acme_server
 from tests.support.certificates.issuing import toy_ca
-from tests.support.doorway import Doorway, eventually, open_doorway, render_document
+from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway, render_document
 
 WITHIN_SECONDS = 60.0
 ACME = "{from: acme}"
@@ -120,6 +120,8 @@ def test_a_certificate_is_got_and_renewed_while_a_connection_lives(place: Place)
 def test_the_first_certificate_of_a_host_and_both_renewals(place: Place) -> None:
     """A host without a door gets its first certificate too; afterwards nothing of a challenge is left at the door."""
     door, server = place.door, place.server
+    door.apply(certificates=ACME)
+    assert eventually(lambda: shows(place, max(1, len(server.issued))), WITHIN_SECONDS), server.requests
     before = len(server.issued)
     both = [door.app("app", certificates=ACME), door.app("new", certificates=ACME)]
     with door.connect(door.identities["anna"]) as socket_:
@@ -149,3 +151,20 @@ def test_files_of_an_application_are_read_again(place: Place) -> None:
         door.apply(certificates=f"{{from: files, certificate: {folder}/app.pem, key: {folder}/app.key}}")
         wanted = x509.load_pem_x509_certificate(issued.pem)
         assert eventually(lambda wanted=wanted: shown(door) == wanted, WITHIN_SECONDS)
+
+
+@pytest.mark.parametrize("place", ["tls-alpn-01"], indirect=True)
+def test_a_refusal_is_told_by_status(place: Place) -> None:
+    """With the authority's words, the hosts and the next try."""
+    door, server = place.door, place.server
+    server.faults.refuse_orders = Refusal("caa", "the CAA record forbids it", 403)
+    door.apply_document(render_document(door.app("late", certificates=ACME)))
+    said: list[str] = []
+
+    def look() -> bool:
+        said[:] = [door.command("status").output]
+        return "the CAA record forbids it" in said[0]
+
+    assert eventually(look, WITHIN_SECONDS), said
+    assert f"late.{DOMAIN}: no certificate yet" in said[0]
+    assert "next try" in said[0]

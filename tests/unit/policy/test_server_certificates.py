@@ -8,7 +8,12 @@ from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import diff_documents
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
-from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource, CertifiedBy
+from doorward.policy.server_certificates import (
+    OWN_CERTIFICATES,
+    CertificateSource,
+    CertifiedBy,
+    is_acme_directory,
+)
 
 URL = "https://acme.example/directory"
 
@@ -54,6 +59,8 @@ def test_what_is_written_is_read_and_rendered(text: str, source: CertificateSour
         ('{from: acme, directory: "http://acme.example/d"}', "certificates-malformed", "ACME directory"),
         ('{from: acme, directory: "https://u@acme.example/d"}', "certificates-malformed", "ACME directory"),
         ("{from: acme, directory: [a]}", "wrong-type", "text"),
+        ("{from: [acme]}", "wrong-type", "text"),
+        ('{from: acme, directory: "https://acme.example:x/d"}', "certificates-malformed", "ACME directory"),
     ],
 )
 def test_a_fault_is_told_with_its_place(text: str, code: str, words: str) -> None:
@@ -63,6 +70,19 @@ def test_a_fault_is_told_with_its_place(text: str, code: str, words: str) -> Non
     fault = error.value.faults[0]
     assert (fault.code, fault.line) == (code, 6)
     assert words in fault.message
+
+
+def test_each_source_has_a_word_of_its_own() -> None:
+    """A gateway compares them to see that the source changed."""
+    words = {
+        OWN_CERTIFICATES.word,
+        CertificateSource(by=CertifiedBy.ACME).word,
+        CertificateSource(by=CertifiedBy.ACME, directory=URL).word,
+        CertificateSource(by=CertifiedBy.FILES, certificate="/a", key="/b").word,
+    }
+    assert len(words) == 4
+    assert is_acme_directory(URL)
+    assert not is_acme_directory("ftp://acme.example")
 
 
 def test_a_change_is_shown() -> None:

@@ -110,7 +110,7 @@ class AcmeFilling:
                 stores.acme.remove_order(order_id)
                 stores.changes.note(ChangeKind.ORDER, order_id, now)
                 return None
-            if _is_leased(record, now) or self._is_busy(stores, order, now):
+            if self._is_busy(stores, order, now):
                 return None
             taken = replace(record, leased_until=now + LEASE)
             return (
@@ -135,7 +135,7 @@ class AcmeFilling:
         return ""
 
     def _is_busy(self, stores: Stores, order: OrderRecord, now: datetime) -> bool:
-        """Return whether another process works on an order with one of these hosts."""
+        """Return whether another process works on this order, or on one with the same host."""
         for one in stores.acme.due(now):
             other = stores.orders.get(one.order_id) if _is_leased(one, now) else None
             if other is not None and not set(other.hosts).isdisjoint(order.hosts):
