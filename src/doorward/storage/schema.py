@@ -81,6 +81,14 @@ Index(
     sqlite_where=text("state <> 'removed'"),
     postgresql_where=text("state <> 'removed'"),
 )
+# Each new name is looked up among the removed ones; without it, an import would read all principals for each row.
+Index(
+    "ix_principals_removed",
+    principals.c.tenant,
+    principals.c.name,
+    sqlite_where=text("state = 'removed'"),
+    postgresql_where=text("state = 'removed'"),
+)
 
 groups = Table(
     "groups",

@@ -33,6 +33,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -1,4 +1,4 @@
-"""Facts are found by an index, and an inventory reads the rows of each principal only."""
+"""Facts and removed names are found by an index, and an inventory reads the rows of each principal only."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ LOOK_UPS: dict[str, Callable[[Stores], object]] = {
     "a sighting": lambda stores: stores.facts.see([SEEN], again_after=timedelta(minutes=5)),
     "of a certificate": lambda stores: stores.facts.of(["x"]),
     "forgetting": lambda stores: stores.facts.forget("x"),
+    "a removed name": lambda stores: stores.directory.knows_removed("x", ""),
     "an inventory": lambda stores: stores.facts.inventory(DEVICES),
     "stale": lambda stores: stores.facts.inventory(
         InventoryFilter(kind=PrincipalKind.DEVICE, unseen_since=NOON, not_reported=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "6079f01325700df29073acd2dfa5dc8d45a1dc7ae481ac6e4a5dc24e1f424d87"
+SCHEMA_SHA256 = "2c3f3d5fd151f33bc662fc08bc78d8f27e195f9ee53fd3966ef6502330b425b3"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {
