@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
+from doorward.directory.mail_addresses import set_mail_address
+from doorward.directory.principals import add_principal
 from doorward.notices.failures import SendFailed
 from doorward.notices.mail import MailSecurity, send_mail
 from doorward.notices.texts import MailText
+from doorward.runtime.compose import Installation
 from doorward.runtime.condition import examine
 from doorward.runtime.notices import build_notice_sender, send_test
-from tests.support.doorway import founded
+from doorward.runtime.serve import Serve
+from doorward.stores.records import CertificateRecord
+from tests.support.doorway import eventually, founded
 from tests.support.mail_server import PASSWORD, USER, RunningMailServer, mail_server
+from tests.support.records import certificate, digest
 from tests.support.refusals import refused
 
 AT = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -143,6 +151,67 @@ def test_a_test_mail_by_the_settings(mail: RunningMailServer, tmp_path: Path) ->
         password.write_text("wrong", encoding="utf-8")
         with refused(Unavailable, "notice-not-sent"):
             send_test(installation, "operator@corp.example")
+
+
+def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> None:
+    """A running serve, a real database: alice's certificate ends in ten days; status says why bob's mail failed."""
+    password = tmp_path / "password"
+    password.write_text(PASSWORD, encoding="utf-8")
+    settings = {
+        "smtp_host": "localhost",
+        "smtp_port": mail.port,
+        "smtp_user": USER,
+        "smtp_password_file": password,
+        "smtp_ca_file": mail.authorities,
+        "mail_from": "doorward@corp.example",
+    }
+    with founded(quick=True, **settings) as installation:
+        alice = end_in_ten_days(installation, "alice", 1)
+        with serving(installation):
+            assert eventually(lambda: len(mail.received) == 1, 30)
+            (received,) = mail.received
+            assert received.recipients == ["alice@corp.example"]
+            assert f"{alice.serial:x}" in received.message.get_content()
+        mail.refuse = "451 the box is full"
+        end_in_ten_days(installation, "bob", 2)
+        with serving(installation):
+            assert eventually(lambda: any("451 the box is full" in one for one in troubles(installation)), 30)
+        assert len(mail.received) == 1
+
+
+def end_in_ten_days(installation: Installation, name: str, number: int) -> CertificateRecord:
+    """Add a person with a mail address and a certificate of 90 days that ends in ten."""
+    services, now = installation.services, datetime.now(UTC)
+    person = add_principal(services, PrincipalKind.PERSON, name, actor="os:0").value
+    set_mail_address(services, name, f"{name}@corp.example", actor="os:0")
+    record = certificate(
+        number,
+        principal_id=person.id,
+        subject_name=name,
+        not_before=now - timedelta(days=80),
+        not_after=now + timedelta(days=10),
+    )
+    with services.work.change() as stores:
+        stores.certificates.add_intended(record)
+        stores.certificates.complete(record.id, sha256=digest(name), der=record.der)
+    return record
+
+
+@contextmanager
+def serving(installation: Installation) -> Iterator[None]:
+    """Run serve in this process."""
+    serve = Serve(installation)
+    serve.start()
+    try:
+        yield
+    finally:
+        serve.stop()
+
+
+def troubles(installation: Installation) -> list[str]:
+    """Return what status says about notices."""
+    parts = examine(installation, datetime.now(UTC))
+    return [text for one in parts if one.name == "notices" for text in one.trouble]
 
 
 def test_without_settings_nothing_is_sent() -> None:

@@ -63,7 +63,7 @@ class NoticeSender:
             self._forget(now)
             self._planned_at = now
         with self._services.work.read() as stores:
-            due = stores.notices.due(now, AT_ONCE)
+            due = stores.notices.due(self._services.clock.now(), AT_ONCE)  # also what was just planned
         for notice in due:
             with self._services.work.change() as stores:
                 leased = stores.notices.lease(notice, self._services.clock.now() + LEASE)
