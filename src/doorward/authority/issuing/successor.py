@@ -68,6 +68,8 @@ def _suspect(services: Services, shown: CertificateRecord, actor: str) -> None:
     now = services.clock.now()
     with services.work.read() as stores:
         near = find_newest(stores, shown)
+    if near.state is CertificateState.REVOKED:  # an operator has decided
+        return
     with services.work.change(traffic=True) as stores:
         newest = suspect_clone(services, stores, shown, near=near, actor=actor, now=now)
         principal = stores.directory.get(newest.principal_id)

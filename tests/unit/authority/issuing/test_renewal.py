@@ -129,6 +129,15 @@ def test_a_suspicion_follows_the_line_until_an_operator_decides(world):
     assert len(world.events(EventType.CERTIFICATE_CLONE_CLEARED)) == 1
 
 
+def test_a_revoked_line_is_not_suspected_again(world):
+    """An operator has decided; the old device may go on trying."""
+    sensor = world.issue("sensor-1")
+    revocation.revoke(world.services, renewed(world, sensor).record.id, LOST, OPERATOR)
+    with refused(RequestRefused, "renewal-superseded"):
+        renewed(world, sensor)
+    assert suspicions(world) == []
+
+
 def test_a_suspected_line_is_held_if_the_settings_say_so(world):
     """The newest certificate is put on hold; another certificate of the same device is not, and a release ends both."""
     under(world, hold_suspected_clones=True)
