@@ -39,6 +39,16 @@ def test_adding_many_devices_is_as_told() -> None:
     play_page(page, first="cat > devices.csv", before="doorward init --trust-domain corp.localhost")
 
 
+@pytest.mark.needs("openssl")
+def test_rotating_the_authority_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    play_page(
+        ROOT / "docs" / "how-to" / "rotate-the-authority.md",
+        first="doorward ca rotate prepare",
+        before="doorward init --trust-domain corp.localhost",
+    )
+
+
 @pytest.mark.long
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")

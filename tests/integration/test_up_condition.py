@@ -13,11 +13,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from doorward.authority.gateways import confirm, register_gateway
+from doorward.authority.issuing import OperatorClaim, issue
+from doorward.authority.rollover import leaving, moving, preparing
 from doorward.authority.status.crls import publish_crls
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
+from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
+from doorward.pki.csr import build_csr
 from doorward.runtime import condition
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import examine
@@ -25,6 +29,7 @@ from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost, only_one
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
+from doorward.runtime.world import SoftwareKeys
 from tests.support.doorway import ACTOR, open_doorway, short_folder
 from tests.support.factor_records import factor
 
@@ -251,3 +256,31 @@ def test_passkeys_of_another_portal_host_are_told(installation: Installation) ->
     told = part(installation, "portal")
     assert told.facts["lost_passkeys"] == 1
     assert "portal.corp.example" in told.trouble[0]
+
+
+def test_a_rollover_that_goes_on(installation: Installation) -> None:
+    """While a rollover goes on, its state and the next step are shown; what is late is a warning, what stands still a fault."""
+    services = installation.services
+    early = part(installation, "authority", after=timedelta(days=4 * 365 + 30))
+    assert not any(one.startswith("the issuing certificate") for one in early.trouble)
+    assert "would last longer end with it" in early.warnings[0]
+    assert "begin: doorward ca rotate prepare" in early.hints
+    assert not [one for one in examine(installation, datetime.now(UTC)) if one.name == "rollover"]
+    preparing.prepare(services, actor=ACTOR)
+    assert part(installation, "rollover").text == "prepared: both are trusted, the old one issues"
+    assert "doorward ca rotate activate" in part(installation, "rollover").hints[0]
+    alice = add_principal(services, PrincipalKind.PERSON, "rolled", actor=ACTOR).value
+    claim = OperatorClaim(actor=ACTOR, holder=alice.id, name="rolled")
+    issue(services, build_csr(SoftwareKeys().generate(KeyKind.P256), "rolled"), claim)
+    moving.activate(services, actor=ACTOR, ignore_away=True)
+    moving.drain(services, actor=ACTOR, window=timedelta(hours=1), ignore_away=True)
+    found = part(installation, "rollover", after=timedelta(hours=1))
+    assert found.text.endswith("0 of 1 replaced (0 %)")
+    assert (found.trouble, found.warnings) == ((), ())
+    late = part(installation, "rollover", after=timedelta(hours=2))
+    assert late.warnings == ("1 certificates should be issued again by now, and are not",)
+    leaving.retire(services, actor=ACTOR, abandon_missing=True, ignore_away=True)
+    assert part(installation, "rollover").trouble == ()
+    assert "not signed since" in part(installation, "rollover", after=timedelta(minutes=11)).trouble[0]
+    leaving.finish_leaving(services, actor=ACTOR)
+    assert not [one for one in examine(installation, datetime.now(UTC)) if one.name == "rollover"]

@@ -92,6 +92,8 @@ EXAMPLES = {
     "ca export": "doorward ca export --root --passphrase-file root.passphrase --out root-key.pem",
     "ca remove-root-key": "doorward ca remove-root-key --exported root-key.pem --passphrase-file root.passphrase",
     "ca renew-root-list": "doorward ca renew-root-list --exported root-key.pem --passphrase-file root.passphrase",
+    "ca csr": "doorward ca csr --out issuing.csr --extensions issuing.ext",
+    "ca install": "doorward ca install issuing.pem",
     "ca rotate status": "doorward ca rotate status --json",
     "ca rotate prepare": "doorward ca rotate prepare --dry-run",
     "ca rotate activate": "doorward ca rotate activate",

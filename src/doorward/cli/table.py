@@ -145,6 +145,8 @@ COMMANDS: dict[str, Entry | Branch] = {
                 "ca:remove_root_key", "Remove the exported root key from this machine."
             ),
             "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
+            "csr": _entry("rotate:csr", "Print a request for the next issuing authority's certificate."),
+            "install": _entry("rotate:install", "Install the certificate that the root made of it."),
             "rotate": Branch(
                 summary="Replace the issuing authority by a new one, in phases.",
                 entries={

@@ -9,18 +9,17 @@ import json
 import shutil
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.gateways import confirmations
-from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
-from doorward.authority.status.responder import find_faults
-from doorward.authority.status.root_crl import root_list_end
+from doorward.authority.inventory import certificate_counts, root_certificate
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
+from doorward.runtime.authority_condition import examine_authority, examine_rollover
 from doorward.runtime.certificate_condition import examine_endings, examine_lifetimes, examine_notices
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
@@ -29,30 +28,14 @@ from doorward.runtime.pem import as_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
 from doorward.stores.fleet_records import EnrolmentState
 from doorward.stores.policy_snapshot import current_document
-from doorward.stores.records import AuthorityKind
 
-SOON = timedelta(days=60)
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
 MOST_NAMED = 5
 _LONGEST_ANSWER = 64 * 1024
 
-_OUT_OF_DATE = {
-    "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
-    "responder-expired": "the ocsp-responder certificate has expired: no OCSP answer is signed",
-}
-
 _ONLY_WITHDRAWALS = (
     "the remaining space is reserved for withdrawals; new connections are refused, requests are only counted"
-)
-
-_ROOT_LIST_OVER = (
-    "the root's revocation list is out of date: relying parties that ask for the status of the issuing "
-    "authority refuse our certificates"
-)
-_ROOT_LIST_HINT = (
-    "with the exported root key: doorward ca renew-root-list --exported root-key.pem "
-    "(if the key was never removed, `doorward serve` does it half a year before the end)"
 )
 
 
@@ -63,7 +46,8 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         Unavailable: `not-initialised`.
     """
     return [
-        _authority(installation, now),
+        examine_authority(installation, now),
+        *examine_rollover(installation, now),
         _inventory(installation),
         examine_lifetimes(installation),
         *examine_endings(installation),
@@ -82,31 +66,6 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         *_database(installation),
         _disk(installation),
     ]
-
-
-def _authority(installation: Installation, now: datetime) -> Part:
-    tenant = installation.tenant()
-    current = [one for one in list_authorities(installation.services) if one.current]
-    trouble, hints = [], []
-    for one in current:
-        if one.kind is not AuthorityKind.OCSP_RESPONDER and one.not_after - now < SOON:
-            trouble.append(f"the {one.kind.value} certificate ends {one.not_after:%Y-%m-%d}")
-            hints.append("a root or issuing authority needs a successor")
-    for code in find_faults(installation.services, now):
-        if code in _OUT_OF_DATE:  # a missing list is made within a second of the first start
-            trouble.append(_OUT_OF_DATE[code])
-            hints.append("`doorward serve` renews it by itself: check that it runs, and read its log")
-    ends = root_list_end(installation.services)
-    if ends is not None and ends - now < SOON:
-        trouble.append(_ROOT_LIST_OVER if ends <= now else f"the root's revocation list ends {ends:%Y-%m-%d}")
-        hints.append(_ROOT_LIST_HINT)
-    return Part(
-        name="authority",
-        text=f"{tenant.trust_domain}, status at {tenant.status_url}",
-        trouble=tuple(trouble),
-        hints=tuple(hints),
-        facts={"trust_domain": tenant.trust_domain},
-    )
 
 
 def _inventory(installation: Installation) -> Part:

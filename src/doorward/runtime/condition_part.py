@@ -1,6 +1,6 @@
 """One part of the condition of an installation.
 
-Not here: examining the parts (`condition`, `certificate_condition`).
+Not here: examining the parts (`condition`, `authority_condition`, `certificate_condition`).
 """
 
 from __future__ import annotations

@@ -279,6 +279,15 @@ SUCCESSES: dict[str, Success] = {
         says=("written to {exported}",),
         members="written",
     ),
+    "ca csr": Success(
+        says=("-----BEGIN CERTIFICATE REQUEST-----",),
+        members="id state old new began_at moved_at window_seconds request notes",
+    ),
+    "ca install": Success(
+        words="{issued}",
+        says=("the next issuing authority is prepared", "next: `doorward ca rotate activate`"),
+        members=ROLLOVER,
+    ),
     "ca rotate prepare": Success(
         says=("the next issuing authority is prepared", "next: `doorward ca rotate activate`"),
         members=ROLLOVER,
@@ -408,14 +417,16 @@ FAILURES: dict[str, Failure] = {
     "ca renew-root-list": Failure(
         words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
     ),
+    "ca csr": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "ca install": Failure(words="{clinic}", error="authority-refused"),
     "ca rotate prepare": Failure(
-        words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
+        words="--exported {document} --passphrase-file {secret}", error="rollover-step-refused"
     ),
     "ca rotate activate": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "ca rotate drain": Failure(words="--over nonsense", error="usage-error", code=2),
     "ca rotate status": Failure(words="--data {nothing}", error="not-initialised", code=3),
-    "ca rotate undo": Failure(words="--yes", error="rollover-none"),
-    "ca rotate retire": Failure(words="--yes", error="rollover-none"),
+    "ca rotate undo": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "ca rotate retire": Failure(words="--yes", error="rollover-step-refused"),
     "ca import": Failure(words="clinic {document} --yes", error="certificate-malformed", code=2),
     "ca show": Failure(words="nothing", error="partner-unknown"),
     "ca remove": Failure(words="nothing", error="partner-unknown"),

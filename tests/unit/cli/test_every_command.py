@@ -11,17 +11,25 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 from click.testing import Result
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from doorward.authority.founding import load_root_key
+from doorward.authority.issuing import certify_issuing
+from doorward.authority.rollover import ceremony
+from doorward.authority.status.publication import publication_addresses
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
 from doorward.core.entities import TENANT
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.fleets import admission, manufacturers, tags
+from doorward.pki.csr import parse_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
 from doorward.stores.fleet_records import ApprovalMode
 from doorward.stores.notice_protocols import Notice, NoticeChannel, NoticeKind
+from doorward.stores.records import AuthorityKind
+from doorward.stores.services import Services
 from tests.support.certificates.issuing import around_now, certify
 from tests.support.doorway import short_folder
 from tests.support.factor_records import factor, session
@@ -74,9 +82,28 @@ def things(site: Site) -> dict[str, str]:
     made["session"] = furnish_with_factors(installation, "alice")
     made |= furnish_with_devices(installation, site)
     furnish_with_a_notice(installation)
+    made["issued"] = site.file("issued.pem", sign_request(installation.services))
     Serve(installation).stop()  # places the events of all this in the log
     installation.close()
     return made
+
+
+def sign_request(services: Services) -> bytes:
+    """Request a certificate for the next issuing authority; return what the root makes of it, in PEM."""
+    made = ceremony.request_certificate(services, actor="os:1000").value
+    with services.work.read() as stores:
+        root = stores.authorities.current(AuthorityKind.ROOT)
+    assert root is not None
+    signed = certify_issuing(
+        services,
+        common_name="corp.example Issuing 2",
+        public_key=parse_csr(made.request).public_key,
+        root=x509.load_der_x509_certificate(root.der),
+        root_key=load_root_key(services, root),
+        addresses=publication_addresses("http://pki.corp.example", root.id),
+        now=services.clock.now(),
+    )
+    return signed.certificate.public_bytes(Encoding.PEM)
 
 
 def furnish_with_devices(installation: Installation, site: Site) -> dict[str, str]:
@@ -252,6 +279,7 @@ def test_every_command_without_an_installation() -> None:
                 **{f"{kind} set": ["a", "--display-name", "b"] for kind in ("person", "device", "service")},
                 "session end": ["x"],
                 "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
+                "ca install": [there],
                 "ca renew-root-list": ["--exported", there, "--passphrase-file", there],
             }.get(command)
             if words is None:

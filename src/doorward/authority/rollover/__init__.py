@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
+    from doorward.authority.rollover import ceremony as ceremony
     from doorward.authority.rollover import leaving as leaving
     from doorward.authority.rollover import moving as moving
     from doorward.authority.rollover import preparing as preparing
     from doorward.authority.rollover import table as table
     from doorward.authority.rollover import viewing as viewing
 else:
+    _MODULES = ("ceremony", "leaving", "moving", "preparing", "table", "viewing")
     __getattr__ = import_lazily(
         __name__,
-        {name: f"{__name__}.{name}" for name in ("leaving", "moving", "preparing", "table", "viewing")},
+        {name: f"{__name__}.{name}" for name in _MODULES},
     )

@@ -76,6 +76,45 @@ def prepare(state: State, exported: Path | None, passphrase_file: Path | None, d
     _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
 
 
+@click.command("csr", cls=Command)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the request here, not to standard output.",
+)
+@click.option(
+    "--extensions",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the extensions for `openssl x509 -req -extfile` here.",
+)
+@click.pass_obj
+def csr(state: State, out: Path | None, extensions: Path | None) -> None:
+    """Make the next issuing authority's key here, and print the request that a root elsewhere signs."""
+    services = state.installation(keys=True).services
+    done = parts.rollover.ceremony.request_certificate(services, actor=actor())
+    pem = parts.rollover.ceremony.render_request(done.value)
+    if extensions is not None:
+        parts.files.replace_file(
+            extensions, parts.rollover.ceremony.openssl_extensions(services).encode("ascii")
+        )
+    if out is not None:
+        parts.files.replace_file(out, pem)
+    text = pem.decode("ascii")
+    line = f"written to {escape(str(out))}" if out is not None else escape(text.rstrip())
+    state.output.result({**_record_value(done.value), "request": text}, line, notes=done.notes)
+
+
+@click.command("install", cls=Command)
+@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def install(state: State, certificate: Path) -> None:
+    """Check the certificate that the root made of the request; both authorities are trusted from now on."""
+    installation = state.installation(keys=True)
+    der, *_ = parts.certificate_files.read_certificate_files([certificate])
+    done = parts.rollover.ceremony.install(installation.services, der, actor=actor())
+    _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
+
+
 @click.command("activate", cls=Command)
 @IGNORE_AWAY
 @DRY_RUN
