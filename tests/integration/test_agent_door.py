@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from doorward.agent.options import IdentityOptions, Machine
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.directory.principal_inventory import list_inventory
 from doorward.runtime.world import SoftwareKeys, SystemRandom
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 from tests.support.ports import FakeClock
@@ -153,6 +155,15 @@ def test_the_running_agent_reports_and_stops_in_order(door: Doorway) -> None:
         running.kill()
         running.communicate()
     assert door.get(identity(folder), "/x").status == 200
+    entries, _ = list_inventory(door.services, PrincipalKind.DEVICE)
+    (clock,) = (one for one in entries if one.principal.name == "clock")
+    assert clock.reported_at is not None
+    assert clock.reported.host_name == platform.node()
+    assert clock.reported.agent_version
+    assert "clock" not in {
+        one.principal.name
+        for one in list_inventory(door.services, PrincipalKind.DEVICE, not_reported=True)[0]
+    }
 
 
 def test_a_wrong_server_is_not_trusted(door: Doorway) -> None:
