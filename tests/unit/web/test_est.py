@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
+from doorward.authority.rollover import preparing
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory import principals as directory
@@ -91,6 +92,15 @@ def test_the_authoritys_certificates(client: TestClient) -> None:
     issuing, root = sorted(certificates_in(answer), key=lambda one: one.subject == one.issuer)
     issuing.verify_directly_issued_by(root)
     root.verify_directly_issued_by(root)
+
+
+def test_during_a_rollover_both_authorities_are_told(client: TestClient, world: World) -> None:
+    """A client that knows both refuses neither side of the change."""
+    before = certificates_in(client.get(f"{EST}/cacerts"))
+    preparing.prepare(world.services, actor=OPERATOR)
+    after = certificates_in(client.get(f"{EST}/cacerts"))
+    assert len(after) == 3
+    assert all(one in after for one in before)
 
 
 def test_libest_gets_lines_that_it_can_read(client: TestClient) -> None:
