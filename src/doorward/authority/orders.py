@@ -286,19 +286,32 @@ def renewal_times(services: Services, order_ids: Collection[str]) -> dict[str, d
 def order_status(services: Services, order_id: str) -> OrderStatus:
     """Return the status of an order; raise `NotFound` (`order-unknown`)."""
     with services.work.read() as stores:
-        return _status(stores, _require_order(stores, order_id), functools.partial(issuing_chain, stores))
+        order = _present(stores, order_id)
+        if order is None:
+            raise _unknown(order_id)
+        return _status(stores, order, functools.partial(issuing_chain, stores))
 
 
 def answered_orders(services: Services, order_ids: Collection[str]) -> dict[str, OrderStatus | None]:
-    """Return those of these orders that are not open any more, by their id; None for an unknown order."""
+    """Return those of these orders that are not open any more, by their id.
+
+    The status of an order is None if it is unknown, or if a later order took the place of its certificate.
+    """
     with services.work.read() as stores:
         still_open = {one.id for one in stores.orders.open()}
         chain_of = functools.cache(functools.partial(issuing_chain, stores))
         return {
-            one: _status(stores, order, chain_of) if (order := stores.orders.get(one)) else None
+            one: _status(stores, order, chain_of) if (order := _present(stores, one)) else None
             for one in order_ids
             if one not in still_open
         }
+
+
+def _present(stores: Stores, order_id: str) -> OrderRecord | None:
+    """Return an order; None if it was filled by another authority, and that certificate was replaced since."""
+    order = stores.orders.get(order_id)
+    is_filled = order is not None and order.state is OrderState.FILLED and not order.certificate_id
+    return None if is_filled and not stores.acme.orders([order_id]) else order
 
 
 def _status(stores: Stores, order: OrderRecord, chain_of: Callable[[str], tuple[bytes, ...]]) -> OrderStatus:
@@ -315,8 +328,12 @@ def _status(stores: Stores, order: OrderRecord, chain_of: Callable[[str], tuple[
 def _require_order(stores: Stores, order_id: str) -> OrderRecord:
     order = stores.orders.get(order_id)
     if order is None:
-        raise NotFound("order-unknown", f"there is no order {order_id[:64]}", hint="place the order again")
+        raise _unknown(order_id)
     return order
+
+
+def _unknown(order_id: str) -> NotFound:
+    return NotFound("order-unknown", f"there is no order {order_id[:64]}", hint="place the order again")
 
 
 def _require_open(stores: Stores, order_id: str) -> OrderRecord:

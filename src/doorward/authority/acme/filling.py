@@ -65,6 +65,8 @@ class AcmeFilling:
         transport: HTTPS.
         provers: the ways to show control that work here.
         wait: sleeps so many seconds, or returns early at a stop.
+        is_alone: whether no other process of this installation does this work: then leases of a process that was killed
+            are over at once.
     """
 
     def __init__(
@@ -74,16 +76,22 @@ class AcmeFilling:
         transport: AcmeTransport,
         provers: Mapping[ChallengeKind, Prover],
         wait: Wait,
+        *,
+        is_alone: bool = False,
     ) -> None:
         self._services = services
         self._options = options
         self._provers = provers
         self._wait = wait
+        self._must_release = is_alone
         self.accounts = Accounts(services, options, transport)
 
     def work(self) -> bool:
         """Try every order that is due once; False, because there is nothing to do at once."""
         now = self._services.clock.now()
+        if self._must_release:
+            self._release(now)
+            self._must_release = False
         with self._services.work.read() as stores:
             due = [
                 one for one in stores.acme.due(now) if one.next_try_at is not None and one.next_try_at <= now
@@ -91,6 +99,12 @@ class AcmeFilling:
         for one in due:
             self._try(one.order_id)
         return False
+
+    def _release(self, now: datetime) -> None:
+        with self._services.work.change() as stores:
+            for one in stores.acme.due(now):
+                if _is_leased(one, now):
+                    stores.acme.replace_order(replace(one, leased_until=None))
 
     # step 1
 

@@ -55,6 +55,10 @@ def _asked(
     leaf = x509.load_pem_x509_certificate(record.chain)
     begin, end = leaf.not_valid_before_utc, record.ends_at or leaf.not_valid_after_utc
     now = services.clock.now()
+    if end <= now:
+        return replace(
+            record, ask_again_at=None
+        )  # it was not renewed: its application or its gateway is gone
     wait, renew_at = USUAL_ASKING, record.renew_at
     try:
         with accounts.conversation(directory) as conversation:

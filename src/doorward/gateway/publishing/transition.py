@@ -70,6 +70,7 @@ from doorward.gateway.publishing.server_certificates import (
 from doorward.gateway.publishing.starting import StartConfigurations, Starting, render_bootstrap
 from doorward.gateway.publishing.upstream_files import UpstreamParts
 from doorward.policy.model import Document
+from doorward.policy.server_certificates import CertificateSource
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.services import Services
 
@@ -363,8 +364,10 @@ class PolicyPublisher:
             self._report.record(
                 EventType.GATEWAY_PUBLISHED, {"revision": snapshot.revision, "sha256": published.version}
             )
-        # A certificate file that cannot be used is read again soon.
-        return RETRY_SECONDS if compiled.missing or packed.faults or packed.kept else CHECK_SECONDS
+        # A certificate file that cannot be used is read again soon. Another authority may take days, and an answer of it
+        # wakes this thread.
+        lacking = compiled.missing.keys() - self._sources(snapshot)
+        return RETRY_SECONDS if lacking or packed.faults or packed.kept else CHECK_SECONDS
 
     def _exchange(
         self,
@@ -434,7 +437,7 @@ class PolicyPublisher:
             patience_seconds=PATIENCE_SECONDS,
             most_seconds=most_seconds,
             wait=self.requests.await_order,
-            sources=certificate_sources(snapshot, portal_from_acme=self._settings.portal_from_acme),
+            sources=self._sources(snapshot),
         )
         ready |= from_files
         shown = self._portal.read(now)
@@ -451,6 +454,9 @@ class PolicyPublisher:
             upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
             challenges=self._challenges.read(),
         )
+
+    def _sources(self, snapshot: PolicySnapshot) -> dict[str, CertificateSource]:
+        return certificate_sources(snapshot, portal_from_acme=self._settings.portal_from_acme)
 
     def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
         """Return the ids that each connection holds, and those that it deserves by exactly this policy.

@@ -57,7 +57,12 @@ class AcmeJob:
             ChallengeKind.DNS: DnsHookProver(settings.acme_dns_hook),
         }
         self._filling = AcmeFilling(
-            services, build_acme_options(settings, portal_host), transport, provers, stop.wait
+            services,
+            build_acme_options(settings, portal_host),
+            transport,
+            provers,
+            stop.wait,
+            is_alone=not settings.database,  # SQLite serves one machine, and one `serve` has its status port
         )
 
     def work(self) -> bool:

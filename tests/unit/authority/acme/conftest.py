@@ -34,16 +34,24 @@ apps:
 """
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
 @dataclass
 class DirectTransport:
     """Calls the server; `down` makes it unreachable, `before` sees each request."""
 
     server: AcmeServer
     down: bool = False
+    killed_at: int = 0  # which request from now on ends the process; 0 is none
 
     def send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
         if self.down:
             raise AcmeRefusal("acme-unreachable", "the server cannot be reached", is_network=True)
+        self.killed_at -= 1
+        if self.killed_at == 0:
+            raise Killed
         media_type = "application/jose+json" if body is not None else ""
         status, fields, data = self.server.answer(method, urlsplit(url).path, body or b"", media_type)
         return AcmeAnswer(status=status, fields={key.lower(): one for key, one in fields.items()}, body=data)
@@ -100,7 +108,7 @@ class Site:
     def filled(self, order_id: str) -> bool:
         return bool(order_status(self.world.services, order_id).chain_der)
 
-    def make(self, **options: object) -> AcmeFilling:
+    def make(self, *, is_alone: bool = False, **options: object) -> AcmeFilling:
         """Return another process of the authority, with other options."""
         services = self.world.services
 
@@ -109,7 +117,7 @@ class Site:
 
         told = AcmeOptions(**{"directory": self.server.directory, **options})  # type: ignore[arg-type]
         provers = dict.fromkeys(ChallengeKind, self.prover)
-        self.filling = AcmeFilling(services, told, self.transport, provers, wait)
+        self.filling = AcmeFilling(services, told, self.transport, provers, wait, is_alone=is_alone)
         return self.filling
 
     def ask(self) -> None:

@@ -12,13 +12,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.audit.events import EventType
 from doorward.authority.acme.filling import LEASE, MOST_TRIES
 from doorward.authority.acme.reporting import list_troubles
-from doorward.authority.orders import fill_order, open_orders, order_status
-from doorward.core.errors import RequestRefused
+from doorward.authority.orders import answered_orders, fill_order, open_orders, order_status
+from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.stores.records import OrderState
 from tests.support.acme_server import Refusal
 from tests.support.refusals import refused
-from tests.unit.authority.acme.conftest import DOCUMENT, HOST, Site
+from tests.unit.authority.acme.conftest import DOCUMENT, HOST, Killed, Site
 
 DAY = timedelta(days=1)
 
@@ -309,6 +309,45 @@ def test_without_a_directory_the_order_waits(site: Site) -> None:
     order = site.order()
     site.make(directory="").work()
     assert site.record(order).problem_code == "acme-directory-missing"
+
+
+def test_a_process_that_is_killed_anywhere_leaves_nothing_stuck(site: Site) -> None:
+    """At each request: the next process goes on at once, with the same account, and the gateway gets one certificate."""
+    for at in range(1, 30):
+        order = site.order()
+        site.transport.killed_at = at
+        try:
+            site.make().work()
+        except Killed:
+            site.make(is_alone=True).work()
+        else:
+            break
+        assert site.filled(order), (at, site.record(order))
+        site.world.clock.turn(days=1)
+    assert at > 8  # otherwise no process was killed after a try began
+    assert len(site.server.accounts) == 1
+
+
+def test_a_certificate_that_was_replaced_before_it_was_fetched(site: Site) -> None:
+    """The gateway drops that order; the certificates of other applications are fetched as ever."""
+    first = site.order()
+    site.filling.work()
+    second = site.order()
+    site.filling.work()
+    found = answered_orders(site.world.services, [first, second])
+    assert found[first] is None
+    assert found[second] is not None
+    with refused(NotFound, "order-unknown"):
+        order_status(site.world.services, first)
+
+
+def test_a_certificate_that_ended_is_not_asked_about(site: Site) -> None:
+    """Its application is gone, or it would have been renewed."""
+    order = site.order()
+    site.filling.work()
+    site.world.clock.turn(days=100)
+    site.ask()
+    assert site.record(order).ask_again_at is None
 
 
 def test_another_process_works_on_the_host(site: Site) -> None:
