@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench import judge, sessions
+from bench import issuing, judge, sessions
 
 if __name__ == "__main__":
     judge.main()
     sessions.main()
+    issuing.main()
