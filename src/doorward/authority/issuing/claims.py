@@ -160,12 +160,14 @@ class RenewalClaim:
         certificate: the certificate to renew.
         terms: as in the settings.
         may_branch: allow several successors of a person's certificate.
+        key: the digest of the requested key, if it is known; then a refusal costs no preparation of a certificate.
     """
 
     actor: str
     certificate: CertificateRecord
     terms: RenewalTerms = field(default_factory=RenewalTerms)
     may_branch: bool = False
+    key: str = ""
 
     @property
     def holder(self) -> str:
@@ -178,9 +180,11 @@ class RenewalClaim:
         return self.certificate.subject_name
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
-        """Return the principal's entitlement; raises as `renewal.require_standing` and `entitlement_of`."""
-        record = require_standing(stores, self.certificate.id, now, self.terms).record
-        return entitlement_of(stores, record.principal_id, replaces=record.id)
+        """Return the principal's entitlement; raises as the rules of `renewal`, and `entitlement_of`."""
+        renewal = require_standing(stores, self.certificate.id, now, self.terms)
+        if self.key:
+            require_newest(stores, renewal, self.key, may_branch=self.may_branch)
+        return entitlement_of(stores, renewal.record.principal_id, replaces=renewal.record.id)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Check every rule of `renewal` for the key of the intended certificate.

@@ -13,7 +13,9 @@ from doorward.authority.revocation import hold_within
 from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
-from doorward.core.errors import RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.pki.csr import parse_csr
+from doorward.pki.keys import digest_public_key
 from doorward.stores.prerequisites import issuing_chain
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
@@ -46,7 +48,13 @@ def renew(
             `key-used-before`, `renewals-too-many`, and as `issue`.
         Unavailable: as `issue`.
     """
-    claim = RenewalClaim(actor=actor, certificate=certificate, terms=services.renewal, may_branch=may_branch)
+    claim = RenewalClaim(
+        actor=actor,
+        certificate=certificate,
+        terms=services.renewal,
+        may_branch=may_branch,
+        key=_find_key(request),
+    )
     try:
         return issue(services, request, claim)
     except AlreadyRenewed as found:
@@ -55,6 +63,14 @@ def renew(
         if is_proven and refusal.code == "renewal-superseded":
             _suspect(services, certificate, actor)
         raise
+
+
+def _find_key(request: bytes) -> str:
+    """Return the digest of the requested key; empty if there is none, and `issue` refuses the request with its event."""
+    try:
+        return digest_public_key(parse_csr(request).public_key)
+    except MalformedInput:
+        return ""
 
 
 def _find_issued(services: Services, record: CertificateRecord) -> Issued:
