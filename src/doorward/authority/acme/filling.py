@@ -49,6 +49,9 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 5.0
 MOST_TRIES = 10
 """New orders of one host on one day. Let's Encrypt refuses a sixth certificate with the same names in a week."""
 
+LONGEST_PAUSE = timedelta(minutes=10)
+"""How long other orders wait after a server refused one because of its limits."""
+
 _PAUSES = tuple(timedelta(minutes=one) for one in (1, 5, 30, 120, 360, 720))
 """After the first, second … failure in a row; the last one repeats."""
 _LONGEST_UNREACHED = timedelta(minutes=30)
@@ -84,6 +87,7 @@ class AcmeFilling:
         self._provers = provers
         self._wait = wait
         self._must_release = is_alone
+        self._paused_until: dict[str, datetime] = {}
         self.accounts = Accounts(services, options, transport)
 
     def work(self) -> bool:
@@ -97,7 +101,9 @@ class AcmeFilling:
                 one for one in stores.acme.due(now) if one.next_try_at is not None and one.next_try_at <= now
             ]
         for one in due:
-            self._try(one.order_id)
+            directory = one.directory or self._options.directory
+            if self._paused_until.get(directory, now) <= self._services.clock.now():
+                self._try(one.order_id)
         return False
 
     def _release(self, now: datetime) -> None:
@@ -168,6 +174,11 @@ class AcmeFilling:
         except DoorwardError as error:
             refusal = error if isinstance(error, AcmeRefusal) else AcmeRefusal(error.code, error.detail)
             self._fail(order_id, order, refusal)
+            if refusal.kind == "rateLimited":
+                # A thousand orders must not ask a thousand times; but the limit may be one of these hosts alone.
+                pause = min(refusal.retry_after or LONGEST_PAUSE, LONGEST_PAUSE)
+                directory = record.directory or self._options.directory
+                self._paused_until[directory] = self._services.clock.now() + pause
         except Exception:
             self._fail(order_id, order, AcmeRefusal("internal-error", "an internal error; see the log"))
             raise

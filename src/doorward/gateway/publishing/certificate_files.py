@@ -16,7 +16,7 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -34,6 +34,9 @@ from doorward.verification.validity import has_begun, has_ended
 
 MOST_BYTES = 1 << 20
 """A chain of three certificates with 4096-bit keys has 6 KiB."""
+
+WARN_WITH_LEFT = 1 / 5
+"""Of the life. Programs renew at a third: for 90 days, this is told 18 days before the end."""
 
 Stamp = tuple[int, int, int, int] | None
 
@@ -88,6 +91,7 @@ class CertificateFiles:
         self._seen: tuple[Stamp, ...] = ()
         self._last: tuple[ServerCertificate, datetime] | None = None
         self._said = ""
+        self._ends_at = self._warn_at = datetime.max.replace(tzinfo=UTC)
 
     @property
     def is_named(self) -> bool:
@@ -109,7 +113,7 @@ class CertificateFiles:
         self._seen = self._stamps()
         try:
             self._last = self._take(*self._files, now)
-            self._said = ""
+            self._said = self._ends_soon(now)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             kept = self._last
             if kept is not None and has_ended(kept[1], now):
@@ -122,11 +126,19 @@ class CertificateFiles:
             self._said = said
         return self._last[0] if self._last is not None else None
 
+    def _ends_soon(self, now: datetime) -> str:
+        """Return a warning if only the last part of the life is left: no program renewed the files."""
+        if now < self._warn_at:
+            return ""
+        return f"{self._words.what} ends {self._ends_at:%Y-%m-%d %H:%M} UTC and was not renewed ({self._words.hint})"
+
     def _take(self, chain_file: Path, key_file: Path, now: datetime) -> tuple[ServerCertificate, datetime]:
         chain, key = (read_limited(one, MOST_BYTES) for one in (chain_file, key_file))
         certificates = certificates_in(chain, chain_file)
         leaf = certificates[0]
         hosts = self._check(leaf, key_in(key, key_file), now, chain_file)
+        self._ends_at = min(one.not_valid_after_utc for one in certificates)
+        self._warn_at = self._ends_at - (self._ends_at - leaf.not_valid_before_utc) * WARN_WITH_LEFT
         # Only the certificates: Envoy must not get anything else from the file.
         pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
         digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]

@@ -21,6 +21,12 @@ from tests.support.refusals import refused
 from tests.unit.authority.acme.conftest import DOCUMENT, HOST, Killed, Site
 
 DAY = timedelta(days=1)
+MORE = """\
+  more:
+    hosts: [more.corp.example]
+    upstream: http://127.0.0.1:9001
+    certificates: {from: acme}
+"""
 
 
 def test_an_order_is_filled_with_the_chain(site: Site) -> None:
@@ -117,6 +123,22 @@ def test_a_wait_of_a_day_is_kept_over_a_restart(site: Site) -> None:
     site.world.clock.turn(hours=1)
     site.make().work()
     assert site.filled(order)
+
+
+def test_a_limit_of_the_server_stops_the_other_orders_for_a_while(site: Site) -> None:
+    """A thousand applications must not ask a thousand times; other directories go on."""
+    site.apply(DOCUMENT.replace("apps:\n", f"apps:\n{MORE}"))
+    site.server.faults.refuse_orders = Refusal("rateLimited", "too many", 429, retry_after="86400")
+    both = site.order(), site.order(("more.corp.example",), purpose=site.world.application_id("more"))
+    site.filling.work()
+    (waiting,) = (one for one in both if not site.record(one).failures)
+    assert sum(path == "/new-order" for path, _ in site.server.payloads) == 1
+    site.server.faults.refuse_orders = None
+    site.filling.work()
+    assert not site.filled(waiting)
+    site.world.clock.turn(minutes=10)
+    site.filling.work()
+    assert site.filled(waiting)
 
 
 def test_failures_are_told_with_the_servers_words(site: Site) -> None:

@@ -68,6 +68,20 @@ def test_a_bad_pair_leaves_the_former_one_in_use(tmp_path: Path) -> None:
     assert files.read(apps, NOON + timedelta(days=4000)) == {}
 
 
+def test_a_pair_that_is_not_renewed_is_told_before_its_end(tmp_path: Path) -> None:
+    """The earliest end of the chain counts; the pair is used until then."""
+    issued = CA.server(
+        "*.corp.example", not_before=NOON - timedelta(days=70), not_after=NOON + timedelta(days=20)
+    )
+    (tmp_path / "a.pem").write_bytes(issued.pem)
+    (tmp_path / "a.key").write_bytes(issued.key_pem)
+    files, apps = ApplicationFiles(tmp_path / "kept"), policies(tmp_path, "a")
+    assert len(files.read(apps, NOON)) == 1
+    assert files.trouble() == ""
+    assert len(files.read(apps, NOON + timedelta(days=2))) == 1
+    assert files.trouble().startswith("the certificate of a ends 2026-12-13 12:00 UTC and was not renewed")
+
+
 def test_an_application_that_names_no_files_any_more_is_forgotten(tmp_path: Path) -> None:
     """Its copies, which have a key, are deleted."""
     put(tmp_path, "*.corp.example")
