@@ -191,3 +191,15 @@ def test_one_of_many_threads_redeems_an_invitation(work: UnitOfWork) -> None:
     for thread in threads:
         thread.join()
     assert sorted(won) == [False] * 7 + [True]
+
+
+def test_many_events_are_queued_at_once(work: UnitOfWork) -> None:
+    """Or none of them, if one was recorded before."""
+    with work.change() as stores:
+        stores.outbox.add_all([])
+        stores.outbox.add_all([request_answered(1), request_answered(2)])
+        assert stores.outbox.waiting() == 2
+    with pytest.raises(IntegrityError), work.change() as stores:
+        stores.outbox.add_all([request_answered(3), request_answered(2)])
+    with work.read() as stores:
+        assert stores.outbox.waiting() == 2

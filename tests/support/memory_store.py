@@ -286,6 +286,10 @@ class MemoryOutbox(Store):
             raise IntegrityError("event-duplicate", "an event with this id was recorded before")
         kept[event.id] = event
 
+    def add_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.add(event)
+
     def waiting(self) -> int:
         return len(self.state.events)
 

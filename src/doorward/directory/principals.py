@@ -287,7 +287,12 @@ def create_principal(
 ) -> None:
     """Add a principal with its event, in the caller's transaction."""
     stores.directory.add(principal, now)
-    event = new_event(
+    stores.outbox.add(created_event(services, principal, actor=actor, now=now))
+
+
+def created_event(services: Services, principal: Principal, *, actor: str, now: datetime) -> Event:
+    """Return the event for a new principal."""
+    return new_event(
         services,
         EventType.PRINCIPAL_CREATED,
         actor=actor,
@@ -295,7 +300,6 @@ def create_principal(
         data={"principal": principal.id, "kind": principal.kind.value, "partner": principal.partner},
         personal={"name": principal.name, "display_name": principal.display_name},
     )
-    stores.outbox.add(event)
 
 
 def refuse_taken_name(stores: Stores, name: str) -> None:

@@ -14,6 +14,7 @@ from doorward.core.errors import MalformedInput, Unavailable
 from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.directory.fleets.serials import state_serials
+from doorward.directory.groups import remove_group
 from doorward.directory.importing import adding
 from doorward.directory.importing.adding import Imported, run_import
 from doorward.directory.importing.planning import Plan, plan_import
@@ -325,3 +326,15 @@ def test_a_serial_number_that_was_barred_since_the_plan_stays_barred(world: Worl
     state_serials(world.services, "acme", ["SN-1"], SerialStanding.BARRED, actor=OPERATOR)
     done = run_import(world.services, planned, actor=OPERATOR)
     assert (done.added, done.overtaken) == (["pump-2"], ["pump-1"])
+
+
+def test_a_group_that_was_removed_since_the_plan_is_created_again(world: World) -> None:
+    """As one command does; the event of the group comes before those of its members."""
+    planned = plan(world)
+    remove_group(world.services, "pumps", actor=OPERATOR)
+    before = len(world.work.events)
+    run_import(world.services, planned, actor=OPERATOR)
+    assert devices(world)["pump-2"].groups == ("pumps",)
+    types = [one.type for one in world.work.events[before:]]
+    assert types.count(EventType.GROUP_CREATED) == 1
+    assert types.index(EventType.GROUP_CREATED) < types.index(EventType.GROUP_MEMBER_ADDED)

@@ -4,22 +4,22 @@ An entry is written with its events and its number in the change sequence in one
 killed has whole entries only, and the same command adds the rest: entries that are there already are left as they are.
 Each transaction looks at its entries once more, because another command may have changed them since the plan.
 
-A transaction is short, because a withdrawal waits for it.
+A transaction is short, because a withdrawal waits for it: what needs no look at the database is made before it begins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 
-from doorward.audit.events import EventType
+from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.directory.groups import create_within, put_into_group
+from doorward.core.errors import NotFound
+from doorward.directory.groups import create_within, member_event
 from doorward.directory.importing.columns import Entry
 from doorward.directory.importing.factory_serials import FactorySerials
 from doorward.directory.importing.planning import FreedNames, Plan, is_as_said
-from doorward.directory.principals import create_principal
+from doorward.directory.principals import created_event
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
@@ -81,8 +81,9 @@ def run_import(
     count = 0
     for batch in (work[at : at + BATCH] for at in range(0, len(work), BATCH)):
         step = _Step(services, plan.kind, update=update, keep_rules=keep_rules, actor=actor)
+        step.prepare(batch)
         with services.work.change() as stores:
-            step.run(stores, batch)
+            step.run(stores)
         done.added += step.done.added
         done.updated += step.done.updated
         done.overtaken += step.done.overtaken
@@ -115,61 +116,81 @@ class _Step:
         self._keep_rules = keep_rules
         self._actor = actor
         self.done = Imported()
+        self._now = services.clock.now()
+        self._ready: list[tuple[Entry, Principal, list[Event]]] = []
+        self._events: list[Event] = []
 
-    def run(self, stores: Stores, entries: Sequence[Entry]) -> None:
+    def prepare(self, entries: Sequence[Entry]) -> None:
+        """Make what the entries need if they are new: ids, and half of the time of a transaction, the events."""
+        for entry in entries:
+            principal = Principal(
+                id=self._services.new_id(self._kind.prefix),
+                tenant=TENANT,
+                kind=self._kind,
+                name=entry.name,
+                state=PrincipalState.ACTIVE,
+                display_name=entry.display_name or "",
+            )
+            events = [created_event(self._services, principal, actor=self._actor, now=self._now)]
+            events += [self._joined(group, principal) for group in entry.groups]
+            self._ready.append((entry, principal, events))
+
+    def run(self, stores: Stores) -> None:
+        """Write the prepared entries."""
         require_tenant(stores)
-        now = self._services.clock.now()
         freed = FreedNames(stores, self._kind, keep_rules=self._keep_rules)
         serials = FactorySerials(stores)
-        for entry in entries:
+        for entry, principal, events in self._ready:
             there = stores.directory.by_name(entry.name)
             if serials.find_fault(entry, there.id if there else "") is not None:
                 self.done.overtaken.append(entry.name)
             elif there is None and freed.find_fault(entry) is None:
-                principal = self._add(stores, entry, now)
-                serials.state(self._services, entry, principal.id, actor=self._actor, now=now)
+                self._add(stores, entry, principal, events)
+                serials.state(self._services, entry, principal.id, actor=self._actor, now=self._now)
             elif there is None or there.kind is not self._kind:
                 self.done.overtaken.append(entry.name)
             elif is_as_said(there, entry) and serials.is_stated(entry, there.id):
                 continue  # another run of the same command was here
             elif self._update:
-                self._bring_to(stores, there, entry, now)
-                serials.state(self._services, entry, there.id, actor=self._actor, now=now)
+                self._bring_to(stores, there, entry)
+                serials.state(self._services, entry, there.id, actor=self._actor, now=self._now)
             else:
                 self.done.overtaken.append(entry.name)
+        stores.outbox.add_all(self._events)
 
-    def _add(self, stores: Stores, entry: Entry, now: datetime) -> Principal:
-        principal = Principal(
-            id=self._services.new_id(self._kind.prefix),
-            tenant=TENANT,
-            kind=self._kind,
-            name=entry.name,
-            state=PrincipalState.ACTIVE,
-            display_name=entry.display_name or "",
-        )
-        create_principal(self._services, stores, principal, actor=self._actor, now=now)
-        self._put_into(stores, principal, entry.groups, now)
-        self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    def _add(self, stores: Stores, entry: Entry, principal: Principal, events: Sequence[Event]) -> None:
+        stores.directory.add(principal, self._now)
+        self._put_into(stores, principal, entry.groups)
+        self._events += events
+        self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, self._now)
         self.done.added.append(entry.name)
-        return principal
 
-    def _bring_to(self, stores: Stores, there: Principal, entry: Entry, now: datetime) -> None:
+    def _bring_to(self, stores: Stores, there: Principal, entry: Entry) -> None:
         if entry.display_name is not None and entry.display_name != there.display_name:
             stores.directory.set_display_name(there.id, entry.display_name)
             event = new_event(
                 self._services,
                 EventType.PRINCIPAL_CHANGED,
                 actor=self._actor,
-                at=now,
+                at=self._now,
                 data={"principal": there.id},
                 personal={"name": there.name, "display_name": entry.display_name},
             )
-            stores.outbox.add(event)
-            there = replace(there, display_name=entry.display_name)
-        self._put_into(stores, there, [one for one in entry.groups if one not in there.direct_groups], now)
-        self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, there.id, now)
+            self._events.append(event)
+        joined = [one for one in entry.groups if one not in there.direct_groups]
+        self._put_into(stores, there, joined)
+        self._events += [self._joined(group, there) for group in joined]
+        self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, there.id, self._now)
         self.done.updated.append(entry.name)
 
-    def _put_into(self, stores: Stores, principal: Principal, groups: Sequence[str], now: datetime) -> None:
+    def _put_into(self, stores: Stores, principal: Principal, groups: Sequence[str]) -> None:
         for group in groups:
-            put_into_group(self._services, stores, group, principal, actor=self._actor, now=now)
+            try:
+                stores.directory.add_member(group, principal.id)
+            except NotFound:  # it was removed since the plan
+                create_within(self._services, stores, group, actor=self._actor, now=self._now)
+                stores.directory.add_member(group, principal.id)
+
+    def _joined(self, group: str, principal: Principal) -> Event:
+        added = EventType.GROUP_MEMBER_ADDED
+        return member_event(self._services, added, group, principal, actor=self._actor, now=self._now)
