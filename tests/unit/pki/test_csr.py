@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
-from doorward.pki.csr import CSR_LIMIT, build_csr, parse_csr
+from doorward.pki.csr import CSR_LIMIT, build_csr, find_key_kind, parse_csr
 from doorward.pki.der import encode_bits, encode_sequence
 from tests.support.certificates.issuing import cached_key
 
@@ -45,6 +45,32 @@ def test_our_own_requests_are_taken(kind):
     request = parse_csr(build_csr(key, "alice", ["A.corp.example", "*.corp.example"]))
     assert request.public_key == key.public_key()
     assert request.key_kind == kind.value
+
+
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_the_kind_of_a_requests_key(kind):
+    """For a client that lets the server make the key: a key of the same kind."""
+    assert find_key_kind(build_csr(cached_key(kind), "alice")) is kind
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        (rsa.generate_private_key(65537, 1024), KeyKind.RSA2048),
+        (ec.generate_private_key(ec.SECP521R1()), KeyKind.P256),
+    ],
+    ids=["weak", "another curve"],
+)
+def test_the_nearest_kind_of_a_key_that_is_not_certified(key, kind):
+    """The key of such a request may be one that is refused otherwise."""
+    assert find_key_kind(der_of(request_by(key))) is kind
+
+
+@pytest.mark.parametrize("data", [b"", b" ", b"x", b"A" * (CSR_LIMIT + 1)])
+def test_what_is_no_request_has_no_kind(data):
+    """As for every other reader of requests."""
+    with pytest.raises(MalformedInput):
+        find_key_kind(data)
 
 
 def test_der_and_pem_are_one_request():

@@ -49,6 +49,7 @@ def test_the_first_certificate_is_the_one_of_the_proof() -> None:
         f"{field(LEAF)};Subject=x",
         field(),
         field(LEAF)[:-1],
+        field(b"leaf" + LEAF[:-1]).replace("%0A-----END", "A%0A-----END"),
         field(LEAF).replace("BEGIN", "BEG%0AIN"),
         field(LEAF).replace("%0A", "%0A%00"),
         f'Hash={hashlib.sha256(LEAF).hexdigest()};Chain="{quote(pem(LEAF) + "x", safe="")}"',
