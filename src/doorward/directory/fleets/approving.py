@@ -19,7 +19,7 @@ from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalSt
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
-from doorward.directory.fleets.rules import RuleDecision, make_groups, make_name
+from doorward.directory.fleets.rules import RuleDecision, has_valid_certificate, make_groups, make_name
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.directory.groups import put_into_group
 from doorward.directory.principals import create_principal, refuse_taken_name
@@ -107,7 +107,7 @@ def approve(
         services: the ports of this process.
         enrolment_id: `den_…`.
         name: the device's name; empty: as the template of its tag makes it. A device that is in the directory already
-            keeps its name.
+            keeps its name. The name of a device of the directory that has no certificate means this device.
         groups: names of groups, beside those of its tag; missing groups are created, and `.notes` say so.
         actor: who approves.
 
@@ -115,7 +115,7 @@ def approve(
         NotFound: `enrolment-unknown`.
         MalformedInput: `name-malformed`.
         RequestRefused: `enrolment-state`, `name-taken`, `name-in-rules`, `template-missing`, `template-unusable`,
-            `group-unknown`; `device-has-name`: another name than the one that it has.
+            `group-unknown`; `device-has-name`: another name than the one that it has; `manufacturer-removed`.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -202,6 +202,29 @@ def _make_decision(
     """Return the operator's decision, filled in by the tag of the manufacturer."""
     for group in groups:
         parse_principal_name(group)
+    manufacturer = stores.manufacturers.get(before.manufacturer_id)
+    if manufacturer is None or manufacturer.removed_at is not None:
+        raise RequestRefused(
+            "manufacturer-removed",
+            "the manufacturer of this device was removed, so it could get no certificate",
+            hint="`doorward manufacturer import` comes first",
+        )
+    device = _find_device(stores, before, name)
+    if device is not None:
+        return RuleDecision(approved=True, principal=device, groups=tuple(sorted(set(groups))), actor=actor)
+    tag = stores.enrolment_tags.by_name(manufacturer.tag) if manufacturer.tag else None
+    name = parse_principal_name(name) if name else make_name(before, manufacturer, tag)
+    refuse_taken_name(stores, name)
+    refuse_freed_name(stores, PrincipalKind.DEVICE, name, "")
+    every = {*groups, *make_groups(stores, before, manufacturer, tag)}
+    return RuleDecision(approved=True, name=name, groups=tuple(sorted(every)), actor=actor)
+
+
+def _find_device(stores: Stores, before: DeviceEnrolmentRecord, name: str) -> Principal | None:
+    """Return the device of the directory that is meant: the one of the enrolment, or one that the operator named.
+
+    A named device must be an active one of ours without a certificate: a second certificate would be a second device.
+    """
     known = stores.directory.get(before.principal_id) if before.principal_id else None
     if known is not None and known.state is not PrincipalState.REMOVED:
         if name not in ("", known.name):
@@ -210,20 +233,13 @@ def _make_decision(
                 f"this device is {known.name}, and keeps its name",
                 hint=f"leave --name out; to make it another device, `doorward device remove {known.name}` comes first",
             )
-        return RuleDecision(approved=True, principal=known, groups=tuple(sorted(set(groups))), actor=actor)
-    manufacturer = stores.manufacturers.get(before.manufacturer_id)
-    if manufacturer is None or manufacturer.removed_at is not None:
-        raise RequestRefused(
-            "manufacturer-removed",
-            "the manufacturer of this device was removed, so it could get no certificate",
-            hint="`doorward manufacturer import` comes first",
-        )
-    tag = stores.enrolment_tags.by_name(manufacturer.tag) if manufacturer.tag else None
-    name = parse_principal_name(name) if name else make_name(before, manufacturer, tag)
-    refuse_taken_name(stores, name)
-    refuse_freed_name(stores, PrincipalKind.DEVICE, name, "")
-    every = {*groups, *make_groups(stores, before, manufacturer, tag)}
-    return RuleDecision(approved=True, name=name, groups=tuple(sorted(every)), actor=actor)
+        return known
+    named = stores.directory.by_name(name) if name else None
+    if named is None or named.kind is not PrincipalKind.DEVICE or named.partner:
+        return None  # a name of another kind is refused as taken
+    if named.state is PrincipalState.ACTIVE and not has_valid_certificate(stores, named.id):
+        return named
+    return None
 
 
 def _create(services: Services, stores: Stores, name: str, *, actor: str, now: datetime) -> Principal:

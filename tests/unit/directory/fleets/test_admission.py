@@ -129,6 +129,7 @@ def test_of_two_requests_with_one_approval_one_gets_a_certificate(world, factory
     with refused(RequestRefused, "enrolment-used"):
         enrol(world, factory, device)
     assert len(certificates_of(world, "sensor-7")) == 1
+    assert len(world.events(EventType.CERTIFICATE_INTENDED)) == 1  # the key signed once
 
 
 def _enrol_now(world, factory, device):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
@@ -124,6 +126,34 @@ def test_no_approval_after_the_manufacturer_was_removed(world, factory):
     before_change(world, 1, remove)
     with refused(RequestRefused, "enrolment-unknown"):
         approve(world, found)
+
+
+@pytest.mark.parametrize("state", ["refused", "duplicate"])
+def test_no_approval_of_what_stays_after_the_removal(world, factory, state):
+    """A refused device and a duplicate are kept when the manufacturer goes, and cannot be approved then."""
+    device = factory.device()
+    if state == "refused":
+        found = pending(world, factory, device)
+        approving.refuse(world.services, found.id, actor=OPERATOR)
+    else:
+        found, _ = duplicate(world, factory, device)
+    manufacturers.remove_manufacturer(world.services, "acme", actor=OPERATOR)
+    with refused(RequestRefused, "manufacturer-removed"):
+        approving.approve(world.services, found.id, name="sensor-9", actor=OPERATOR)
+
+
+def test_a_device_that_was_added_before_is_meant_by_its_name(world, factory):
+    """`device add pump-1`, then `approve --name pump-1`: the same device, with its groups; not if it has a certificate."""
+    found = pending(world, factory, factory.device("SN-1"))
+    approve(world, found, "sensor-1", "extra")
+    device = factory.device("SN-2")
+    assert world.principal("sensor-1").groups == ("extra", "sensors")
+    second = pending(world, factory, device)
+    world.issue("sensor-1")
+    with refused(RequestRefused, "name-taken"):
+        approve(world, second, "sensor-1")
+    with refused(RequestRefused, "name-taken"):
+        approve(world, second, "alice")
 
 
 def test_a_refused_approval_says_what_stays(world, factory):

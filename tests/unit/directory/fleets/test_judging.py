@@ -105,6 +105,11 @@ def test_what_cannot_be_read(world, factory, chain):
     refuses(world, chain, "factory certificate")
 
 
+def test_a_chain_has_a_limit(world, factory):
+    """More certificates than a chain can have are not even parsed, also if each is good."""
+    refuses(world, [factory.device().der, *[factory.issuing.der] * CHAIN_LIMIT], "came with 7 certificates")
+
+
 @pytest.mark.parametrize("serial", [None, " SN", "SN\n1", "SÑ", "S" * 65])
 def test_serial_numbers_that_are_not_plain(world, factory, serial):
     """A serial number that is missing or could be misread counts as none; the certificate is good."""
