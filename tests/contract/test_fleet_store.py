@@ -151,6 +151,8 @@ def test_enrolments_are_listed_counted_and_removed(work: UnitOfWork) -> None:
         assert kept.list(states=[]) == []
         assert kept.count() == {EnrolmentState.PENDING: 3, EnrolmentState.ENROLLED: 1}
         assert kept.count(OTHER) == {EnrolmentState.PENDING: 1}
+        assert kept.count_in(ACME, EnrolmentState.PENDING) == 2
+        assert kept.count_in(ACME, EnrolmentState.REFUSED) == 0
     with work.change() as stores:
         assert stores.device_enrolments.remove(ACME, [EnrolmentState.DUPLICATE]) == 0
         assert stores.device_enrolments.remove(ACME, EVERY_STATE) == 2

@@ -96,6 +96,9 @@ class MemoryDeviceEnrolments(Store):
     def count(self, manufacturer_id: str = "") -> Mapping[EnrolmentState, int]:
         return Counter(one.state for one in self._sorted() if manufacturer_id in ("", one.manufacturer_id))
 
+    def count_in(self, manufacturer_id: str, state: EnrolmentState) -> int:
+        return self.count(manufacturer_id).get(state, 0)
+
     def advance(self, before: DeviceEnrolmentRecord, after: DeviceEnrolmentRecord) -> bool:
         kept = self.writable().device_enrolments
         found = kept.get(before.id)

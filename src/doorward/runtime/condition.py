@@ -81,7 +81,7 @@ def _devices(installation: Installation) -> Iterator[Part]:
         full = [
             one.name
             for one in stores.manufacturers.list()
-            if stores.device_enrolments.count(one.id).get(EnrolmentState.PENDING, 0) >= one.most_pending
+            if stores.device_enrolments.count_in(one.id, EnrolmentState.PENDING) >= one.most_pending
         ]
         if not counts and not stores.manufacturers.list():
             return

@@ -80,6 +80,12 @@ Index(
     device_enrolments.c.serial,
 )
 Index(
+    "ix_device_enrolments_manufacturer",
+    device_enrolments.c.tenant,
+    device_enrolments.c.manufacturer_id,
+    device_enrolments.c.state,
+)
+Index(
     "ix_device_enrolments_state",
     device_enrolments.c.tenant,
     device_enrolments.c.state,

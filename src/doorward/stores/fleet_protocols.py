@@ -86,6 +86,10 @@ class DeviceEnrolmentStore(Protocol):
         """Return how many are in each state, of one manufacturer or all; a state with none is left out."""
         ...
 
+    def count_in(self, manufacturer_id: str, state: EnrolmentState) -> int:
+        """Return how many of a manufacturer are in a state; the work grows with this number only."""
+        ...
+
     def advance(self, before: DeviceEnrolmentRecord, after: DeviceEnrolmentRecord) -> bool:
         """Store `after` if state, principal and certificate are still those of `before`.
 

@@ -239,7 +239,7 @@ def _add(
 ) -> _Outcome:
     """Add the row of a device's first contact, up to the manufacturer's limit."""
     now = services.clock.now()
-    waiting = stores.device_enrolments.count(shown.manufacturer.id).get(EnrolmentState.PENDING, 0)
+    waiting = stores.device_enrolments.count_in(shown.manufacturer.id, EnrolmentState.PENDING)
     if waiting >= shown.manufacturer.most_pending:
         return RequestRefused(
             "enrolments-too-many",

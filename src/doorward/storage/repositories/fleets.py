@@ -81,6 +81,10 @@ _COUNT_ENROLMENTS_OF = DriverStatement(
     """SELECT state, COUNT(*) FROM device_enrolments
     WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id GROUP BY state"""
 )
+_COUNT_IN = DriverStatement(
+    """SELECT COUNT(*) FROM device_enrolments
+    WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id AND state = :state"""
+)
 _ADVANCE = DriverStatement(
     """UPDATE device_enrolments SET subject = :subject, state = :state, reason = :reason, tag = :tag,
         wanted_key = :wanted_key, issued_key = :issued_key, source = :source, contacts = :contacts, keys = :keys,
@@ -262,6 +266,11 @@ class SqlDeviceEnrolments:
         else:
             rows = self._transaction.driver_rows(_COUNT_ENROLMENTS)
         return {from_word(EnrolmentState, word): number for word, number in rows}
+
+    def count_in(self, manufacturer_id: str, state: EnrolmentState) -> int:
+        """Return how many of a manufacturer are in a state."""
+        found = self._transaction.driver_value(_COUNT_IN, manufacturer_id=manufacturer_id, state=state.value)
+        return int(found)
 
     def advance(self, before: DeviceEnrolmentRecord, after: DeviceEnrolmentRecord) -> bool:
         """Store the next state: one statement compares and sets, so only one caller succeeds."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "2c3f3d5fd151f33bc662fc08bc78d8f27e195f9ee53fd3966ef6502330b425b3"
+SCHEMA_SHA256 = "0ec27b9791940958e083e838801191cf7118888a37e267f79c3d19e169337994"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -117,4 +117,7 @@ def _add_enrolments() -> None:
     op.create_index(
         "ix_device_enrolments_serial", "device_enrolments", ["tenant", "manufacturer_id", "serial"]
     )
+    op.create_index(
+        "ix_device_enrolments_manufacturer", "device_enrolments", ["tenant", "manufacturer_id", "state"]
+    )
     op.create_index("ix_device_enrolments_state", "device_enrolments", ["tenant", "state", "id"])
