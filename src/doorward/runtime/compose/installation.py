@@ -123,12 +123,17 @@ class Installation:
             ocsp_lifetime=self.settings.ocsp_lifetime,
             crl_partitions=self.settings.crl_partitions,
             lifetimes=self.settings.lifetimes,
-            renewal=RenewalTerms(
-                device_after_end=timedelta(days=self.settings.late_renewal_days_device),
-                service_after_end=timedelta(days=self.settings.late_renewal_days_service),
-                most_per_day=self.settings.renewals_per_day,
-                hold_suspected_clones=self.settings.hold_suspected_clones,
-            ),
+            renewal=self.terms_of_renewal,
+        )
+
+    @property
+    def terms_of_renewal(self) -> RenewalTerms:
+        """What the settings say about renewal."""
+        return RenewalTerms(
+            device_after_end=timedelta(days=self.settings.late_renewal_days_device),
+            service_after_end=timedelta(days=self.settings.late_renewal_days_service),
+            most_per_day=self.settings.renewals_per_day,
+            hold_suspected_clones=self.settings.hold_suspected_clones,
         )
 
     @cached_property
